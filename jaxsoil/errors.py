@@ -1,0 +1,56 @@
+"""Errors that say what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class DataError(ValueError):
+    """Input that must not be used as it is.
+
+    The message always reads ``where: problem (value). Remedy.`` so that somebody who sees only the last line
+    of a traceback can act on it.
+
+    Args:
+      problem: what is wrong, in a few words.
+      source: file, table or library in which it was found.
+      column: column, band or field in which it was found.
+      value: the offending value (shortened).
+      remedy: what to do, as an instruction.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        source: object = None,
+        column: object = None,
+        value: object = None,
+        remedy: str,
+    ) -> None:
+        self.problem, self.source, self.column, self.value, self.remedy = problem, source, column, value, remedy
+        where = ", ".join(
+            part for part in (f"{source}" if source else "", f"column {column}" if column is not None else "") if part
+        )
+        shown = "" if value is None else f" (found: {_shorten(value)})"
+        super().__init__(f"{where + ': ' if where else ''}{problem}{shown}. {remedy}")
+
+
+class UsageError(ValueError):
+    """A command, option or configuration that cannot be carried out as typed."""
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """Returns a sentence that names the nearest of ``options``, and all of them when they are few."""
+    known = sorted({str(option) for option in options})
+    by_lower = {option.lower(): option for option in known}
+    near = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    hint = f"Did you mean '{by_lower[near[0]]}'? " if near else ""
+    listed = f"Known: {', '.join(known)}." if len(known) <= 40 else f"{len(known)} names are known."
+    return hint + listed
+
+
+def _shorten(value: object, limit: int = 120) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
