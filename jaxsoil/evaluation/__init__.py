@@ -1,0 +1,1 @@
+"""Evaluation: metrics, results tables, baselines and tests of significance."""

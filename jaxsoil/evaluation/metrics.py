@@ -1,0 +1,204 @@
+"""Measures of agreement between observed and predicted values.
+
+Conventions, which hold for every table of this package:
+
+* ``bias`` is mean(predicted - observed): negative means under-prediction.
+* ``r2`` is 1 - SSE/SST; ``r2_corr`` is the squared Pearson correlation. They differ as soon as there is a bias or
+  a wrong slope, and published tables mix them up: compare like with like.
+* ``ccc`` is Lin's concordance correlation coefficient with n in every denominator.
+* ``rpiq`` is IQR(observed)/RMSE with quartiles by linear interpolation (NumPy's default, "type 7").
+* ``rpd`` is SD(observed)/RMSE with the sample standard deviation (n - 1).
+* ``mrmse`` is the mean over spectra of the root mean square error over bands.
+
+All of them take ``(observed, predicted)``, in that order, compute in float64 and return a Python float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxsoil.errors import DataError
+
+
+class UndefinedMetric(DataError):
+    """A measure that has no value for these numbers (nothing observed, no variance, non-finite predictions)."""
+
+
+def rmse(observed: ArrayLike, predicted: ArrayLike) -> float:
+    """Root mean square error, in the unit of the data."""
+    obs, pred = _pair(observed, predicted)
+    return float(np.sqrt(np.mean((pred - obs) ** 2)))
+
+
+def bias(observed: ArrayLike, predicted: ArrayLike) -> float:
+    """Mean of predicted - observed, in the unit of the data."""
+    obs, pred = _pair(observed, predicted)
+    return float(np.mean(pred - obs))
+
+
+def r2(observed: ArrayLike, predicted: ArrayLike) -> float:
+    """Coefficient of determination 1 - SSE/SST; negative where the observed mean would predict better.
+
+    Raises:
+      UndefinedMetric: if the observed values do not vary.
+    """
+    obs, pred = _pair(observed, predicted)
+    _require_spread(obs, "observed", "R2")
+    return float(1.0 - np.sum((pred - obs) ** 2) / np.sum((obs - obs.mean()) ** 2))
+
+
+def r2_corr(observed: ArrayLike, predicted: ArrayLike) -> float:
+    """Squared Pearson correlation, blind to bias and slope.
+
+    Raises:
+      UndefinedMetric: if the observed or the predicted values do not vary.
+    """
+    obs, pred = _pair(observed, predicted)
+    _require_spread(obs, "observed", "r2_corr")
+    _require_spread(pred, "predicted", "r2_corr")
+    obs, pred = obs - obs.mean(), pred - pred.mean()
+    return float(np.sum(obs * pred) ** 2 / (np.sum(obs**2) * np.sum(pred**2)))
+
+
+def ccc(observed: ArrayLike, predicted: ArrayLike) -> float:
+    """Concordance correlation 2 s_xy / (s_x^2 + s_y^2 + (x_mean - y_mean)^2), all moments over n (Lin 1989).
+
+    Raises:
+      UndefinedMetric: if the observed values do not vary.
+    """
+    obs, pred = _pair(observed, predicted)
+    _require_spread(obs, "observed", "CCC")
+    covariance = np.mean((obs - obs.mean()) * (pred - pred.mean()))
+    return float(2.0 * covariance / (obs.var() + pred.var() + (obs.mean() - pred.mean()) ** 2))
+
+
+def rpiq(observed: ArrayLike, predicted: ArrayLike) -> float:
+    """Ratio of performance to interquartile range, IQR(observed)/RMSE (Bellon-Maurel et al. 2010).
+
+    Raises:
+      UndefinedMetric: if the observed values do not vary or the predictions are exact.
+    """
+    obs, pred = _pair(observed, predicted)
+    _require_spread(obs, "observed", "RPIQ")
+    lower, upper = np.percentile(obs, [25.0, 75.0])
+    return float((upper - lower) / _nonzero_rmse(obs, pred, "RPIQ"))
+
+
+def rpd(observed: ArrayLike, predicted: ArrayLike) -> float:
+    """Ratio of performance to deviation, SD(observed)/RMSE with n - 1 in the SD.
+
+    Raises:
+      UndefinedMetric: if the observed values do not vary or the predictions are exact.
+    """
+    obs, pred = _pair(observed, predicted)
+    _require_spread(obs, "observed", "RPD")
+    return float(obs.std(ddof=1) / _nonzero_rmse(obs, pred, "RPD"))
+
+
+def mrmse(observed: ArrayLike, reconstructed: ArrayLike) -> float:
+    """Mean over spectra of the per-spectrum RMSE over bands.
+
+    Args:
+      observed: (n, m) spectra.
+      reconstructed: (n, m) spectra in the same unit, on the same axis.
+    """
+    return float(np.mean(spectrum_rmse(observed, reconstructed)))
+
+
+def spectrum_rmse(observed: ArrayLike, reconstructed: ArrayLike) -> np.ndarray:
+    """Per-spectrum RMSE over bands, (n,), in the unit of the spectra. Arguments as in :func:`mrmse`."""
+    obs, rec = _pair(observed, reconstructed, ndim=2)
+    return np.sqrt(np.mean((rec - obs) ** 2, axis=1))
+
+
+METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
+    "rmse": rmse,
+    "bias": bias,
+    "r2": r2,
+    "r2_corr": r2_corr,
+    "ccc": ccc,
+    "rpiq": rpiq,
+    "rpd": rpd,
+}
+"""The measures of a predicted property, in the order of the tables."""
+
+
+def summary(
+    observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str] | None = None
+) -> dict[str, float]:
+    """All of :data:`METRICS`; NaN where one is undefined, so that one region never stops a study.
+
+    Args:
+      observed: (n,) measured values.
+      predicted: (n,) predictions in the same unit.
+      reasons: if given, receives ``metric -> why it is undefined`` for every NaN returned.
+
+    Raises:
+      DataError: if the two do not belong together (shape) or the observed values hold NaN: those are mistakes of
+        the caller and not properties of a region.
+    """
+    values = {}
+    for name, metric in METRICS.items():
+        try:
+            values[name] = metric(observed, predicted)
+        except UndefinedMetric as undefined:
+            values[name] = float("nan")
+            if reasons is not None:
+                reasons[name] = undefined.problem
+    return values
+
+
+def _pair(observed: ArrayLike, predicted: ArrayLike, ndim: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    obs, pred = np.asarray(observed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    if obs.shape != pred.shape:
+        raise DataError(
+            "observed and predicted values differ in shape",
+            value=f"{obs.shape} against {pred.shape}",
+            remedy="Pass one prediction for each observation; (n, 1) arrays need .ravel() first.",
+        )
+    if obs.ndim != ndim:
+        raise DataError(
+            f"this measure takes arrays of {ndim} dimension{'s' if ndim > 1 else ''}",
+            value=obs.shape,
+            remedy="Pass spectra as (n, m) and a property as (n,).",
+        )
+    if obs.size == 0:
+        raise UndefinedMetric(
+            "there are no observations", remedy="Leave out a region without labels, by name."
+        )
+    if not np.isfinite(obs).all():
+        raise DataError(
+            "observed values are not all finite",
+            value=f"{int((~np.isfinite(obs)).sum())} of {obs.size}",
+            remedy="Select the rows with a measured value before scoring.",
+        )
+    if not np.isfinite(pred).all():
+        raise UndefinedMetric(
+            "predicted values are not all finite",
+            value=f"{int((~np.isfinite(pred)).sum())} of {pred.size}",
+            remedy="Mark the trial as diverged, or lower its learning rate.",
+        )
+    return obs, pred
+
+
+def _require_spread(values: np.ndarray, what: str, metric: str) -> None:
+    # A constant float array can show a variance of rounding errors, so the range is compared instead.
+    if np.ptp(values) == 0.0:
+        raise UndefinedMetric(
+            f"{metric} is undefined: the {what} values are all the same",
+            value=f"{values.size} x {values.flat[0]:g}",
+            remedy="Score more samples together, or report RMSE and bias only.",
+        )
+
+
+def _nonzero_rmse(obs: np.ndarray, pred: np.ndarray, metric: str) -> float:
+    error = rmse(obs, pred)
+    if error == 0.0:
+        raise UndefinedMetric(
+            f"{metric} is undefined: the predictions are exact",
+            remedy="Check that the observed values were not passed twice.",
+        )
+    return error

@@ -1,0 +1,261 @@
+"""The results file of a study: one tidy row for each trial, region, scale and metric.
+
+Scales:
+
+* ``percent``: SOC in % by mass, as measured.
+* ``log10``: log10 of SOC in %; values under a stated floor are raised to it first and counted (``n_clipped`` for the
+  predictions, ``n_clipped_observed`` for the measurements), because the logarithm of a predicted 0 would otherwise
+  decide the whole metric.
+* ``reflectance``: reconstruction error of the spectra, in % reflectance.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from jaxsoil.errors import DataError
+from jaxsoil.evaluation import metrics
+from jaxsoil.files import write_text_atomic
+
+RESULT_COLUMNS = ("study", "data", "model", "region", "seed", "split", "scale", "metric", "value", "unit")
+"""Columns of results.csv, in order."""
+
+KEY_COLUMNS = RESULT_COLUMNS[:8]
+"""Columns that name a row; no two rows share them."""
+
+SOC_FLOOR = 0.01
+"""Smallest SOC, in % by mass, that the log10 scale tells apart; a choice, under every value of the packaged sets."""
+
+COUNT = "count"
+"""Unit of the rows that count something (samples, clipped values) and are not averaged over regions."""
+
+_DIMENSIONLESS = "1"
+_SAME_UNIT = ("rmse", "bias")
+
+
+def metric_rows(
+    observed: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    study: str,
+    data: str,
+    model: str,
+    region: str,
+    seed: int,
+    split: str,
+    floor: float = SOC_FLOOR,
+) -> list[dict[str, object]]:
+    """Scores one set of SOC predictions on the scales ``percent`` and ``log10``.
+
+    Args:
+      observed: (n,) measured SOC, % by mass.
+      predicted: (n,) predicted SOC, % by mass; NaN (a diverged trial) gives NaN metrics.
+      study, data, model, region, seed, split: the key of the rows; ``region`` is the held-out part.
+      floor: smallest SOC on the log10 scale, % by mass.
+
+    Returns:
+      Rows with :data:`RESULT_COLUMNS`. A metric that is undefined (see ``metrics.summary``) is NaN.
+    """
+    obs, pred = np.asarray(observed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    key = _key(study, data, model, region, seed, split)
+    scores = [("percent", "%", metrics.summary(obs, pred))]
+    counts = {
+        "n": ("percent", obs.size),
+        "n_clipped": ("log10", int((pred < floor).sum())),
+        "n_clipped_observed": ("log10", int((obs < floor).sum())),
+    }
+    scores.append(
+        ("log10", "log10 %", metrics.summary(log10_percent(obs, floor), log10_percent(pred, floor)))
+    )
+    rows = [
+        {
+            **key,
+            "scale": scale,
+            "metric": name,
+            "value": value,
+            "unit": unit if name in _SAME_UNIT else _DIMENSIONLESS,
+        }
+        for scale, unit, values in scores
+        for name, value in values.items()
+    ]
+    rows += [
+        {**key, "scale": scale, "metric": name, "value": float(count), "unit": COUNT}
+        for name, (scale, count) in counts.items()
+    ]
+    return rows
+
+
+def reconstruction_rows(
+    observed: ArrayLike,
+    reconstructed: ArrayLike,
+    *,
+    study: str,
+    data: str,
+    model: str,
+    region: str,
+    seed: int,
+    split: str,
+) -> list[dict[str, object]]:
+    """Scores reconstructed spectra: MRMSE in % reflectance (NaN where the reconstruction is not finite).
+
+    Args:
+      observed: (n, m) reflectance as a fraction.
+      reconstructed: (n, m) reflectance as a fraction.
+      study, data, model, region, seed, split: the key of the row.
+    """
+    try:
+        value = 100.0 * metrics.mrmse(observed, reconstructed)
+    except metrics.UndefinedMetric:
+        value = math.nan
+    key = _key(study, data, model, region, seed, split)
+    return [{**key, "scale": "reflectance", "metric": "mrmse", "value": value, "unit": "%"}]
+
+
+def log10_percent(soc: ArrayLike, floor: float = SOC_FLOOR) -> np.ndarray:
+    """log10 of SOC in % by mass, with values under ``floor`` raised to it; NaN stays NaN."""
+    if not floor > 0.0:
+        raise DataError(
+            "the floor of the log10 scale must be positive", value=floor, remedy="Pass e.g. 0.01 (%)."
+        )
+    return np.log10(np.maximum(np.asarray(soc, dtype=np.float64), floor))
+
+
+def as_frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
+    """Rows of :func:`metric_rows` and :func:`reconstruction_rows` as a sorted, validated table."""
+    frame = pd.DataFrame(list(rows), columns=list(RESULT_COLUMNS))
+    return _validated(frame, "results")
+
+
+def over_regions(frame: pd.DataFrame) -> pd.DataFrame:
+    """Averages over regions, for each seed and over all seeds.
+
+    Args:
+      frame: results with :data:`RESULT_COLUMNS`.
+
+    Returns:
+      One row per study, data, model, split, scale, metric and seed, where seed is ``"all"`` or the number as text:
+      ``mean``; ``se``, the standard error SD/sqrt(n) over the region x seed values as the paper's tables print it;
+      ``se_regions``, the standard error over region means (seeds averaged first), whose units are independent;
+      ``regions`` and ``values`` that entered; ``undefined``, the number of NaN left out. A standard error of a
+      single value is NaN. Rows that count something are left out.
+    """
+    scores = frame[frame["unit"] != COUNT]
+    by = ["study", "data", "model", "split", "scale", "metric", "unit"]
+    out = []
+    for key, group in scores.groupby(by, sort=True):
+        for seed, part in [
+            ("all", group),
+            *((str(seed), rows) for seed, rows in group.groupby("seed", sort=True)),
+        ]:
+            out.append({**dict(zip(by, key, strict=True)), "seed": seed, **_average(part)})
+    columns = [*by, "seed", "mean", "se", "se_regions", "regions", "values", "undefined"]
+    return pd.DataFrame(out, columns=columns)
+
+
+def write_results(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+    """Writes results.csv: sorted rows, nine significant digits, the same bytes for the same rows in any order."""
+    table = _validated(frame, str(path))
+    table["value"] = [format(value, ".9g") for value in table["value"]]
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False, lineterminator="\n")
+    write_text_atomic(path, buffer.getvalue())
+
+
+def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Reads and checks a results file.
+
+    Raises:
+      DataError: if the file is missing or empty, or a column, a number or a key is not what it should be.
+    """
+    where = Path(path)
+    if not where.is_file():
+        raise DataError(
+            "there is no results file", source=where, remedy="Run the study first, or check the folder."
+        )
+    try:
+        # Text first: pandas would read a region called "NA" as missing and "007" as 7.
+        frame = pd.read_csv(where, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise DataError(
+            "this is not a results table",
+            source=where,
+            value=str(error),
+            remedy="Run the study again with --overwrite.",
+        ) from error
+    return _validated(frame, str(where))
+
+
+def _average(rows: pd.DataFrame) -> dict[str, object]:
+    values = rows["value"].to_numpy(dtype=np.float64)
+    defined = rows[np.isfinite(values)]
+    region_means = defined.groupby("region")["value"].mean().to_numpy(dtype=np.float64)
+    values = defined["value"].to_numpy(dtype=np.float64)
+    return {
+        "mean": float(values.mean()) if values.size else math.nan,
+        "se": standard_error(values),
+        "se_regions": standard_error(region_means),
+        "regions": region_means.size,
+        "values": values.size,
+        "undefined": len(rows) - values.size,
+    }
+
+
+def standard_error(values: np.ndarray) -> float:
+    """SD/sqrt(n) with n - 1 in the SD; NaN for fewer than two values."""
+    return float(values.std(ddof=1) / math.sqrt(values.size)) if values.size > 1 else math.nan
+
+
+def _key(study: str, data: str, model: str, region: str, seed: int, split: str) -> dict[str, object]:
+    return {"study": study, "data": data, "model": model, "region": region, "seed": int(seed), "split": split}
+
+
+def _validated(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    missing = [name for name in RESULT_COLUMNS if name not in frame.columns]
+    extra = [str(name) for name in frame.columns if name not in RESULT_COLUMNS]
+    if missing or extra:
+        raise DataError(
+            f"columns are wrong (missing: {', '.join(missing) or 'none'}; unknown: {', '.join(extra) or 'none'})",
+            source=source,
+            remedy=f"A results table has exactly {', '.join(RESULT_COLUMNS)}.",
+        )
+    table = frame.loc[:, list(RESULT_COLUMNS)].copy()
+    table["seed"] = _numbers(table, "seed", source, whole=True)
+    table["value"] = _numbers(table, "value", source)
+    for name in RESULT_COLUMNS:
+        if name not in ("seed", "value"):
+            table[name] = table[name].astype(str)
+    repeated = table.duplicated(list(KEY_COLUMNS))
+    if repeated.any():
+        raise DataError(
+            f"{int(repeated.sum())} rows repeat the key of another",
+            source=source,
+            value=dict(zip(KEY_COLUMNS, table.loc[repeated.idxmax(), list(KEY_COLUMNS)], strict=True)),
+            remedy="Score each model, region, seed and split once.",
+        )
+    return table.sort_values(list(KEY_COLUMNS), kind="stable").reset_index(drop=True)
+
+
+def _numbers(table: pd.DataFrame, column: str, source: str, whole: bool = False) -> pd.Series:
+    # to_numeric turns a misprint into NaN like a stated "nan"; only the latter is a value.
+    numbers = pd.to_numeric(table[column], errors="coerce").astype(np.float64)
+    stated_nan = np.array([str(entry).lower() == "nan" for entry in table[column]], dtype=bool)
+    wrong = numbers.isna() if whole else numbers.isna() & ~stated_nan
+    if whole:
+        wrong = wrong | (numbers != np.floor(numbers))
+    if wrong.any():
+        raise DataError(
+            f"not a {'whole ' if whole else ''}number in row {int(wrong.to_numpy().argmax()) + 1}",
+            source=source,
+            column=column,
+            value=table.loc[wrong.idxmax(), column],
+            remedy="Run the study again, or mend the file.",
+        )
+    return numbers.astype(np.int64) if whole else numbers
