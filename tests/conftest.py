@@ -1,0 +1,86 @@
+"""What every test may use: the measured data, processes with several devices, and strict JAX.
+
+Settings travel by environment variable: JAX is imported only by the tests that need it, and the processes that
+tests start obey them too.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import hypothesis
+import jaxtyping
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NO_DATA = "no measured data"
+
+# Silent broadcasting of a vector against a matrix and silent widening of dtypes hide mistakes in array code.
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["WANDB_MODE"] = "disabled"
+if "JAXSOIL_DATA" not in os.environ and (ROOT.parent / "shared" / "data").is_dir():
+    os.environ["JAXSOIL_DATA"] = str(ROOT.parent / "shared" / "data")
+
+# Shapes and types in signatures are checked on every call; must precede the first import of the package.
+jaxtyping.install_import_hook("jaxsoil", "runtime_types.check")
+
+# The same examples in every run, and no deadline: the first example pays for compilation.
+hypothesis.settings.register_profile(
+    "steady", derandomize=True, deadline=None, max_examples=50, database=None
+)
+hypothesis.settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of measured data; a test that asks for it is skipped where there is none."""
+    where = os.environ.get("JAXSOIL_DATA")
+    if not where:
+        pytest.skip(f"{NO_DATA}: JAXSOIL_DATA is not set")
+    if not Path(where).is_dir():
+        pytest.skip(f"{NO_DATA}: JAXSOIL_DATA={where} is not a folder")
+    return Path(where)
+
+
+@pytest.fixture(scope="session")
+def run_with_devices() -> Callable[..., str]:
+    """``run(code, n=8)`` runs Python code in a process with ``n`` CPU devices and returns what it prints.
+
+    The number of devices is fixed when JAX starts, hence the process of its own.
+    """
+
+    def run(code: str, n: int = 8, *, timeout: float = 300.0) -> str:
+        environment = os.environ | {
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={n}",
+            "JAX_PLATFORMS": "cpu",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+        assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run
+
+
+def count_without_data(skipped: Iterable[pytest.TestReport]) -> int:
+    """Counts the skipped tests that asked for measured data."""
+    return sum(NO_DATA in str(report.longrepr) for report in skipped)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Ends the run with the line that .ci/run reads."""
+    skipped = count_without_data(terminalreporter.stats.get("skipped", []))
+    terminalreporter.write_line(f"data-dependent tests skipped: {skipped}")

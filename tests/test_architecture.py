@@ -1,0 +1,235 @@
+"""The arrows between the rooms of the package, read from its imports.
+
+A module may import rooms of a lower rank, or its own. Imports inside functions count for the arrows too; whether
+an import is lazy matters only for what it costs to import the package.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+RANK = {
+    "errors": 0,
+    "files": 1,
+    "spectra": 2,
+    "data": 3,
+    "models": 3,
+    "evaluation": 4,
+    "training": 4,
+    "bundle": 5,
+    "tracking": 6,
+    "report": 6,
+    "predict": 6,
+    "experiment": 7,
+    "cli": 8,
+    "experiments": 9,
+}
+MIXING = "jaxsoil.models.mixing"  # plain functions, shared with the twin
+CORE = {"jax", "flax", "optax", "orbax", "numpy", "scipy", "pandas", "jaxtyping", "tyro"}
+LATE = ("tensorflow_datasets", "tensorflow", "wandb", "matplotlib", "sklearn", "ikpls", "torch")
+
+
+class Import(NamedTuple):
+    """One imported name: dotted, with the line and whether it runs when the file is imported."""
+
+    name: str
+    line: int
+    eager: bool
+
+
+def sources() -> list[Path]:
+    return sorted([*(ROOT / "jaxsoil").rglob("*.py"), *(ROOT / "experiments").rglob("*.py")])
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room(module: str) -> str | None:
+    """Returns the room of a dotted name; None for names from outside and for the bare package."""
+    first, *rest = module.split(".")
+    if first == "experiments":
+        return first
+    return rest[0] if first == "jaxsoil" and rest else None
+
+
+def package_sources() -> list[Path]:
+    return sorted((ROOT / "jaxsoil").rglob("*.py"))
+
+
+def label(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@functools.cache
+def imports(path: Path) -> list[Import]:
+    tree = ast.parse(path.read_text("utf-8"))
+    return list(_walk(tree, module_name(path), package=path.name == "__init__.py", eager=True))
+
+
+def _walk(node: ast.AST, module: str, package: bool, eager: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for other in child.orelse:
+                yield from _walk(other, module, package, eager)
+            continue
+        if isinstance(child, ast.Import):
+            yield from (Import(alias.name, child.lineno, eager) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            base = _absolute(child, module, package)
+            yield from (Import(f"{base}.{alias.name}", child.lineno, eager) for alias in child.names)
+        inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        yield from _walk(child, module, package, eager and not inside)
+
+
+def _absolute(node: ast.ImportFrom, module: str, package: bool) -> str:
+    if node.level == 0:
+        return node.module or ""
+    parts = module.split(".")
+    parent = parts[: len(parts) - node.level + (1 if package else 0)]
+    return ".".join([*parent, *([node.module] if node.module else [])])
+
+
+def forbidden_arrow(module: str, imported: str) -> str | None:
+    """Returns why ``module`` must not import the dotted name ``imported``, or None if it may."""
+    source, target = room(module), room(imported)
+    if imported.split(".")[0] in ("tests", "benchmarks"):
+        return "the package and the experiments know neither tests nor benchmarks"
+    if source is None or target is None or source == target:
+        return None
+    unknown = [name for name in (source, target) if name not in RANK]
+    if unknown:
+        return f"{unknown[0]} has no rank: add it to RANK in tests/test_architecture.py"
+    if source == "data" and imported.startswith(MIXING) and module.startswith("jaxsoil.data.twin"):
+        return None
+    if RANK[target] >= RANK[source]:
+        return f"{source} (rank {RANK[source]}) must not know {target} (rank {RANK[target]})"
+    return None
+
+
+@pytest.mark.parametrize(
+    ("module", "imported", "allowed"),
+    [
+        ("jaxsoil.training.fit", "jaxsoil.models.networks.Autoencoder", True),
+        ("jaxsoil.training.fit", "jaxsoil.evaluation.metrics", False),
+        ("jaxsoil.models.networks", "jaxsoil.data.library", False),
+        ("jaxsoil.data.twin", "jaxsoil.models.mixing.mix", True),
+        ("jaxsoil.data.twin_soils", "jaxsoil.models.mixing.mix", True),
+        ("jaxsoil.data.twin", "jaxsoil.models.networks", False),
+        ("jaxsoil.data.splits", "jaxsoil.models.mixing", False),
+        ("jaxsoil.report.region_out", "jaxsoil.training.trials", True),
+        ("jaxsoil.experiment", "jaxsoil.tracking.start", True),
+        ("jaxsoil.experiment", "experiments.region_out", False),
+        ("experiments.run", "jaxsoil.experiment", True),
+        ("jaxsoil.cellar", "jaxsoil.errors", False),
+    ],
+)
+def test_the_rule_itself(module: str, imported: str, allowed: bool) -> None:
+    assert (forbidden_arrow(module, imported) is None) == allowed
+
+
+def test_imports_are_found_wherever_they_stand(tmp_path: Path) -> None:
+    code = """
+import a.b
+from . import c
+from ..d import e
+if TYPE_CHECKING:
+    import not_at_run_time
+try:
+    import g
+except ImportError:
+    pass
+class K:
+    import h
+    def f(self):
+        import wandb
+"""
+    found = list(_walk(ast.parse(code), "jaxsoil.data.x", package=False, eager=True))
+    assert [(item.name, item.eager) for item in found] == [
+        ("a.b", True),
+        ("jaxsoil.data.c", True),
+        ("jaxsoil.d.e", True),
+        ("g", True),
+        ("h", True),
+        ("wandb", False),
+    ]
+
+
+@pytest.mark.parametrize("path", sources(), ids=label)
+def test_arrows_point_down(path: Path) -> None:
+    module = module_name(path)
+    wrong = [
+        f"{label(path)}:{item.line}: {item.name}: {reason}"
+        for item in imports(path)
+        if (reason := forbidden_arrow(module, item.name))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("path", package_sources(), ids=label)
+def test_only_the_core_is_imported_at_once(path: Path) -> None:
+    known = CORE | {"jaxsoil"} | set(sys.stdlib_module_names)
+    wrong = [
+        f"{label(path)}:{item.line}: import {item.name} inside the function that uses it"
+        for item in imports(path)
+        if item.eager and item.name.split(".")[0] not in known
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("library", "home"),
+    [("tensorflow_datasets", "jaxsoil/data/sources/"), ("wandb", "jaxsoil/tracking.py")],
+)
+def test_one_room_alone_knows(library: str, home: str) -> None:
+    users = {
+        label(path) for path in sources() if any(item.name.split(".")[0] == library for item in imports(path))
+    }
+    assert all(user.startswith(home) for user in users), f"{library} is imported by {sorted(users)}"
+
+
+def test_every_module_imports_without_the_late_libraries() -> None:
+    """All modules together, in a fresh process in which tensorflow_datasets and wandb are not to be had."""
+    modules = [module_name(path) for path in package_sources()]
+    code = f"""
+import importlib, sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow_datasets", "wandb"):
+            raise ModuleNotFoundError("No module named " + name, name=name)
+sys.meta_path.insert(0, Absent())
+for name in {modules!r}:
+    importlib.import_module(name)
+print(*[name for name in {LATE!r} if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [], f"import jaxsoil pulls in {done.stdout.split()}"
+    assert done.stderr.strip() == ""
+
+
+def test_the_entry_point_is_short() -> None:
+    run = ROOT / "experiments" / "run.py"
+    if not run.exists():
+        pytest.skip("experiments/run.py is not there yet")
+    assert len(run.read_text("utf-8").splitlines()) < 80
