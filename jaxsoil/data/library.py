@@ -1,0 +1,213 @@
+"""Library: spectra with their properties and groups, one validated table."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsoil.errors import DataError, did_you_mean
+from jaxsoil.spectra.container import Spectra
+
+GROUPS = ("sample", "pedon", "profile", "region", "source", "country")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Property:
+    """One property of every row.
+
+    Args:
+      values: (n,) numbers, NaN where it was not measured; stored as read-only float64.
+      unit: "%" by mass, "g/kg", "cmol(+)/kg", "1" for pH ...
+    """
+
+    values: NDArray[np.float64]
+    unit: str
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values, dtype=np.float64)
+        values.flags.writeable = False
+        object.__setattr__(self, "values", values)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Library:
+    """Spectra, properties and groups of the same n rows.
+
+    Args:
+      name: name of the data set.
+      spectra: n spectra.
+      ids: (n,) strings, unique.
+      properties: name -> Property of n values. "soc" is always in % by mass.
+      groups: name -> (n,) strings, none empty; see ``GROUPS``. A split never parts a sample or a pedon.
+      licence: licence of the data.
+      notes: exclusions with counts and reasons, unit conversions, known traps.
+      truth: known truth of a synthetic library, None for measured ones.
+
+    Raises:
+      DataError: lengths that differ, repeated ids, a group without name, impossible values of SOC.
+    """
+
+    name: str
+    spectra: Spectra
+    ids: NDArray[np.str_]
+    properties: Mapping[str, Property]
+    groups: Mapping[str, NDArray[np.str_]]
+    licence: str = ""
+    notes: tuple[str, ...] = ()
+    truth: Any = None
+
+    def __post_init__(self) -> None:
+        ids = _strings(self.ids)
+        groups = {name: _strings(values) for name, values in self.groups.items()}
+        properties = dict(self.properties)
+        lengths = {"ids": ids, **groups, **{name: prop.values for name, prop in properties.items()}}
+        for column, values in lengths.items():
+            if values.shape != (len(self.spectra),):
+                raise DataError(
+                    "a column has another number of rows than the spectra",
+                    source=self.name,
+                    column=column,
+                    value=f"shape {values.shape} for {len(self.spectra)} spectra",
+                    remedy="Give one value for each spectrum.",
+                )
+        _check_ids(ids, self.name)
+        _check_groups(groups, self.name)
+        if "soc" in properties:
+            _check_soc(properties["soc"], ids, self.name)
+        object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "groups", MappingProxyType(groups))
+        object.__setattr__(self, "properties", MappingProxyType(properties))
+        object.__setattr__(self, "notes", tuple(self.notes))
+
+    def __len__(self) -> int:
+        return len(self.spectra)
+
+    def __repr__(self) -> str:
+        groups = ", ".join(f"{len(np.unique(values))} {name}s" for name, values in self.groups.items())
+        return f"Library({self.name!r}, {self.spectra!r}, {', '.join(self.properties)}; {groups})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy cannot be pickled, and worker processes receive libraries.
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields["properties"], fields["groups"] = dict(self.properties), dict(self.groups)
+        return (Library, tuple(fields.values()))
+
+    def property(self, name: str) -> Property:
+        """Returns a property by name; an unknown one raises DataError with the nearest name."""
+        if name not in self.properties:
+            raise DataError(
+                "no such property", source=self.name, column=name, remedy=did_you_mean(name, self.properties)
+            )
+        return self.properties[name]
+
+    def group(self, name: str) -> NDArray[np.str_]:
+        """Returns a group column by name; an absent one raises DataError that says how to give it."""
+        if name not in self.groups:
+            raise DataError(
+                "the data have no such group column",
+                source=self.name,
+                column=name,
+                remedy=f"Name it under [groups] in the manifest, as a column or as a constant. "
+                f"{did_you_mean(name, self.groups)}",
+            )
+        return self.groups[name]
+
+    def select(self, rows: Any) -> Library:
+        """Returns the chosen rows (a mask, indices or a slice); ``truth`` is cut with its own ``select``."""
+        truth = self.truth.select(rows) if hasattr(self.truth, "select") else self.truth
+        return dataclasses.replace(
+            self,
+            spectra=self.spectra[rows],
+            ids=self.ids[rows],
+            properties={k: Property(p.values[rows], p.unit) for k, p in self.properties.items()},
+            groups={k: v[rows] for k, v in self.groups.items()},
+            truth=truth,
+        )
+
+    def with_spectra(self, spectra: Spectra) -> Library:
+        """Returns the library with other spectra of the same rows (after preprocessing)."""
+        return dataclasses.replace(self, spectra=spectra)
+
+    def fingerprint(self) -> str:
+        """Returns the SHA-256 of spectra, ids, properties and groups: equal content, equal fingerprint."""
+        digest = hashlib.sha256()
+
+        def feed(label: str, content: bytes) -> None:
+            digest.update(f"{label}:{len(content)}:".encode())
+            digest.update(content)
+
+        feed("axis", self.spectra.axis.astype("<f8").tobytes())
+        feed("values", self.spectra.values.astype("<f4").tobytes())
+        feed("kind", f"{self.spectra.unit} {self.spectra.quantity}".encode())
+        feed("ids", _joined(self.ids))
+        for name in sorted(self.properties):
+            prop = self.properties[name]
+            feed(f"property {name} {prop.unit}", prop.values.astype("<f8").tobytes())
+        for name in sorted(self.groups):
+            feed(f"group {name}", _joined(self.groups[name]))
+        return digest.hexdigest()
+
+
+def _strings(values: Any) -> NDArray[np.str_]:
+    strings = np.array(values, dtype=np.str_)
+    strings.flags.writeable = False
+    return strings
+
+
+def _joined(values: NDArray[np.str_]) -> bytes:
+    # Independent of the width that numpy chose for the strings.
+    return "\x1f".join(values.tolist()).encode()
+
+
+def _check_ids(ids: NDArray[np.str_], source: str) -> None:
+    names, counts = np.unique(ids, return_counts=True)
+    if np.any(counts > 1):
+        raise DataError(
+            "ids must be unique",
+            source=source,
+            column="ids",
+            value=f"{names[counts > 1][0]!r}; {int((counts > 1).sum())} ids repeat, up to {counts.max()} times",
+            remedy="Use a column that differs for every row; what repeats (a sample scanned twice) is a group.",
+        )
+
+
+def _check_groups(groups: Mapping[str, NDArray[np.str_]], source: str) -> None:
+    for name, values in groups.items():
+        if name not in GROUPS:
+            raise DataError("unknown group", source=source, column=name, remedy=did_you_mean(name, GROUPS))
+        empty = np.nonzero(np.char.strip(values) == "")[0]
+        if empty.size:
+            raise DataError(
+                "a group name is empty",
+                source=source,
+                column=name,
+                value=f"row {int(empty[0])}; {empty.size} rows",
+                remedy="Give every row a group, or exclude the rows without one, with a reason.",
+            )
+
+
+def _check_soc(soc: Property, ids: NDArray[np.str_], source: str) -> None:
+    if soc.unit != "%":
+        raise DataError(
+            "SOC must be in % by mass",
+            source=source,
+            column="soc",
+            value=soc.unit,
+            remedy='Convert it: 1 % = 10 g/kg (factor = 0.1 and unit = "%" in a manifest).',
+        )
+    impossible = np.nonzero((soc.values < 0) | (soc.values > 100))[0]
+    if impossible.size:
+        row = int(impossible[0])
+        raise DataError(
+            "SOC must lie between 0 and 100 %",
+            source=source,
+            column="soc",
+            value=f"{soc.values[row]:g} at {ids[row]!r}; {impossible.size} rows",
+            remedy="Check the unit (g/kg needs factor = 0.1); leave the cells of missing values empty.",
+        )

@@ -1,0 +1,393 @@
+"""Splits by group, as masks of static shape; a group on both sides is an error.
+
+The protocols are those of the structured-reconstruction study: a random share (baseline, 60:40), one region
+left out (Experiment 1), and few labels with adaptation to the held-out region (Experiment 3).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsoil.data.library import Library
+from jaxsoil.errors import DataError, did_you_mean
+
+INDUCTIVE = "inductive"
+PROTECTED = ("sample", "pedon", "profile")
+
+Mask = NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Which rows a trial learns from and which it is judged on.
+
+    Args:
+      name: such as "region_out/geeves".
+      held_out: the region, fold or share that is held out.
+      train: (n,) labelled training rows.
+      unlabelled: (n,) rows whose spectra alone are trained on; none of ``train``.
+      test: (n,) rows on which the trial is judged; none of ``train``.
+      exposure: "inductive" where nothing of the held-out part is used, else a sentence that says what is.
+      seed: seed of the draw (0 where nothing is drawn).
+    """
+
+    name: str
+    held_out: str
+    train: Mask
+    unlabelled: Mask
+    test: Mask
+    exposure: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        for field in ("train", "unlabelled", "test"):
+            mask = np.array(getattr(self, field))
+            if mask.dtype != np.bool_ or mask.ndim != 1 or mask.shape != np.shape(self.train):
+                raise DataError(
+                    "a mask must be boolean and as long as the library",
+                    source=self.name,
+                    column=field,
+                    value=f"{mask.dtype} {mask.shape}",
+                    remedy="Give train, unlabelled and test as boolean arrays of one length.",
+                )
+            mask.flags.writeable = False
+            object.__setattr__(self, field, mask)
+        for field in ("train", "test"):
+            if not getattr(self, field).any():
+                raise DataError(
+                    f"the split has no {field} row",
+                    source=self.name,
+                    column=field,
+                    remedy="Check that the part has labelled rows, or use fewer folds or another share.",
+                )
+        overlaps = {
+            "train and test": self.train & self.test,
+            "train and unlabelled": self.train & self.unlabelled,
+        }
+        if self.exposure == INDUCTIVE:
+            overlaps["unlabelled and test"] = self.unlabelled & self.test
+        for pair, both in overlaps.items():
+            if both.any():
+                raise DataError(
+                    f"leak: rows lie in {pair}",
+                    source=self.name,
+                    value=f"{int(both.sum())} rows, first {int(np.nonzero(both)[0][0])}",
+                    remedy="Give every row one role; a protocol that uses test spectra declares its exposure.",
+                )
+
+
+def check_no_leak(split: Split, groups: Mapping[str, NDArray[np.str_]] | NDArray[np.str_]) -> None:
+    """Raises DataError that names a group with rows on both sides of ``split``.
+
+    Args:
+      split: the split.
+      groups: group columns by name, or one column.
+
+    Labelled training rows are always held against the test rows. Unlabelled rows are too, unless the split
+    declares by its exposure that spectra of the held-out part are used.
+    """
+    columns = groups if isinstance(groups, Mapping) else {"group": groups}
+    seen = split.train | split.unlabelled if split.exposure == INDUCTIVE else split.train
+    for name, values in columns.items():
+        both = np.intersect1d(values[seen], values[split.test])
+        if both.size:
+            raise DataError(
+                f"leak: a {name} lies in training and in test",
+                source=split.name,
+                column=name,
+                value=f"{both[0]}; {both.size} in all",
+                remedy=f"Split by '{name}' or by a group that contains it, or correct the group column.",
+            )
+
+
+def region_out(
+    library: Library,
+    *,
+    by: str = "region",
+    protect: Sequence[str] = PROTECTED,
+    target: str | None = "soc",
+) -> list[Split]:
+    """Returns one inductive split for each region: it is held out, all others train.
+
+    Args:
+      library: the rows to split.
+      by: the group that is left out, one at a time.
+      protect: groups that must not lie in two regions, as far as the library has them.
+      target: property that a row must have to train or test; None takes every row.
+
+    Raises:
+      DataError: fewer than two regions; a sample or pedon in two regions (named); a region without labels.
+    """
+    regions = library.group(by)
+    names = np.unique(regions)
+    if names.size < 2:
+        raise DataError(
+            f"leaving one {by} out needs at least two",
+            source=library.name,
+            column=by,
+            value=f"only {names[0]!r}" if names.size else "none",
+            remedy="Use k-fold or a random share, or join data sets from several regions.",
+        )
+    labelled = _labelled(library, target)
+    nothing = np.zeros(len(library), bool)
+    splits = []
+    for name in names.tolist():
+        out = regions == name
+        split = Split(f"{by}_out/{name}", name, labelled & ~out, nothing, labelled & out, INDUCTIVE, 0)
+        _check(split, library, protect)
+        splits.append(split)
+    return splits
+
+
+def kfold(
+    library: Library,
+    n_folds: int,
+    seed: int,
+    *,
+    by: str | None = None,
+    protect: Sequence[str] = PROTECTED,
+    target: str | None = "soc",
+) -> list[Split]:
+    """Returns ``n_folds`` splits whose test parts cover every labelled row once.
+
+    Args:
+      library: the rows to split.
+      n_folds: number of folds, at least 2.
+      seed: seed of the draw.
+      by: a further group to keep together; samples and pedons always stay together.
+      protect: groups that are kept together, as far as the library has them.
+      target: property that a row must have to train or test; None takes every row.
+
+    Raises:
+      DataError: fewer groups (or rows) than folds.
+    """
+    labelled = _labelled(library, target)
+    blocks = _blocks(library, by, protect)
+    kinds, sizes = np.unique(blocks[labelled], return_counts=True)
+    if n_folds < 2 or kinds.size < n_folds:
+        raise DataError(
+            "there are too few groups for so many folds",
+            source=library.name,
+            column=by or "rows",
+            value=f"{n_folds} folds, {kinds.size} groups, {int(labelled.sum())} labelled rows",
+            remedy=f"Ask for 2 to {max(kinds.size, 2)} folds.",
+        )
+    fold_of = _balanced(kinds, sizes, n_folds, np.random.default_rng(seed))
+    nothing = np.zeros(len(library), bool)
+    splits = []
+    for fold in range(n_folds):
+        out = np.isin(blocks, kinds[fold_of == fold])
+        name = f"{fold + 1} of {n_folds}"
+        split = Split(f"kfold/{fold + 1}", name, labelled & ~out, nothing, labelled & out, INDUCTIVE, seed)
+        _check(split, library, protect)
+        splits.append(split)
+    return splits
+
+
+def random_share(
+    library: Library,
+    share: float,
+    seed: int,
+    *,
+    by: str | None = None,
+    protect: Sequence[str] = PROTECTED,
+    target: str | None = "soc",
+) -> Split:
+    """Returns a random split that trains on about ``share`` of the labelled rows, by group.
+
+    Args:
+      library: the rows to split.
+      share: share of labelled rows that train, between 0 and 1 (0.6 in the published baseline).
+      seed: seed of the draw.
+      by: a further group to keep together; samples and pedons always stay together.
+      protect: groups that are kept together, as far as the library has them.
+      target: property that a row must have to train or test; None takes every row.
+    """
+    if not 0.0 < share < 1.0:
+        raise DataError(
+            "a share lies between 0 and 1", source=library.name, value=share, remedy="Write 60 % as 0.6."
+        )
+    labelled = _labelled(library, target)
+    blocks = _blocks(library, by, protect)
+    kinds, sizes = np.unique(blocks[labelled], return_counts=True)
+    if kinds.size < 2:
+        raise DataError(
+            "a share needs at least two groups",
+            source=library.name,
+            column=by or "rows",
+            value=f"{kinds.size} groups, {int(labelled.sum())} labelled rows",
+            remedy="Split by a finer group, or use a larger library.",
+        )
+    order = np.random.default_rng(seed).permutation(kinds.size)
+    reached = np.cumsum(sizes[order])
+    # The cut that comes nearest to the share, with at least one group on either side.
+    n_train = int(np.argmin(np.abs(reached[:-1] - share * reached[-1]))) + 1
+    inside = np.isin(blocks, kinds[order[:n_train]])
+    nothing = np.zeros(len(library), bool)
+    held_out = f"{100 * (1 - share):g} %"
+    split = Split(
+        f"random_share/{seed}", held_out, labelled & inside, nothing, labelled & ~inside, INDUCTIVE, seed
+    )
+    _check(split, library, protect)
+    return split
+
+
+def few_label(
+    library: Library,
+    pedons_per_region: int,
+    seed: int,
+    held_out: str,
+    *,
+    by: str = "region",
+    unit: str = "pedon",
+    target: str | None = "soc",
+) -> Split:
+    """Returns an inductive split in which few pedons of each training region carry labels.
+
+    The other rows of those regions are unlabelled; the held-out region is tested on and not seen at all.
+
+    Args:
+      library: the rows to split.
+      pedons_per_region: labelled pedons drawn from each region but the held-out one (10 in the paper).
+      seed: seed of the draw.
+      held_out: the region that is held out.
+      by: the group that is held out.
+      unit: the group in which labels come.
+      target: property that a row must have to carry a label; None takes every row.
+    """
+    regions, units = library.group(by), library.group(unit)
+    _require_region(library, regions, by, held_out)
+    labelled = _labelled(library, target)
+    rng = np.random.default_rng(seed)
+    train = np.zeros(len(library), bool)
+    for region in np.unique(regions).tolist():
+        if region != held_out:
+            train |= _draw(library, labelled & (regions == region), units, pedons_per_region, rng, region)
+    out = regions == held_out
+    name = f"few_label/{held_out}/{pedons_per_region}"
+    split = Split(name, held_out, train, ~out & ~train, labelled & out, INDUCTIVE, seed)
+    _check(split, library, PROTECTED)
+    return split
+
+
+def few_label_adaptation(
+    library: Library,
+    pedons: int,
+    seed: int,
+    held_out: str,
+    *,
+    by: str = "region",
+    unit: str = "pedon",
+    target: str | None = "soc",
+) -> Split:
+    """Returns the second stage of few labels: adaptation to the held-out region.
+
+    ``pedons`` of the region carry labels, all its spectra are used, and the test rows are its labelled rows
+    without those pedons. The exposure says so: the reconstruction error of such a trial is in-sample.
+
+    Args:
+      library: the rows to split.
+      pedons: labelled pedons drawn from the held-out region (5 in the paper).
+      seed: seed of the draw.
+      held_out: the region that is adapted to.
+      by: the group that is held out.
+      unit: the group in which labels come.
+      target: property that a row must have to carry a label; None takes every row.
+    """
+    regions, units = library.group(by), library.group(unit)
+    _require_region(library, regions, by, held_out)
+    inside = regions == held_out
+    labelled = _labelled(library, target) & inside
+    train = _draw(library, labelled, units, pedons, np.random.default_rng(seed), held_out, leave=1)
+    drawn = np.isin(units, units[train])
+    exposure = f"all spectra of {held_out} and the labels of {pedons} of its {unit}s"
+    name = f"few_label_adaptation/{held_out}/{pedons}"
+    split = Split(name, held_out, train, inside & ~train, labelled & ~drawn, exposure, seed)
+    _check(split, library, PROTECTED)
+    return split
+
+
+def _labelled(library: Library, target: str | None) -> Mask:
+    if target is None:
+        return np.ones(len(library), bool)
+    labelled = np.isfinite(library.property(target).values)
+    if not labelled.any():
+        raise DataError(
+            "no row has this label",
+            source=library.name,
+            column=target,
+            remedy="Choose another target, or pass target=None to split all rows.",
+        )
+    return labelled
+
+
+def _blocks(library: Library, by: str | None, protect: Sequence[str]) -> NDArray[np.int64]:
+    """Returns a block number for each row: rows that share any kept-together group share a block."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    kept = [library.groups[name] for name in protect if name in library.groups]
+    if by is not None:
+        kept.append(library.group(by))
+    n = len(library)
+    links = [np.arange(n)]
+    for values in kept:
+        _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
+        links.append(first[inverse.reshape(-1)])
+    rows = np.tile(np.arange(n), len(links))
+    graph = coo_array((np.ones(rows.size, np.int8), (rows, np.concatenate(links))), shape=(n, n))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def _balanced(kinds: NDArray, sizes: NDArray, n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Deals groups, large ones first and equal ones in random order, to the fold that is smallest so far."""
+    order = rng.permutation(kinds.size)
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    filled = np.zeros(n_folds, np.int64)
+    fold_of = np.zeros(kinds.size, np.int64)
+    for index in order:
+        fold_of[index] = np.argmin(filled)
+        filled[fold_of[index]] += sizes[index]
+    return fold_of
+
+
+def _draw(
+    library: Library,
+    rows: Mask,
+    units: NDArray[np.str_],
+    count: int,
+    rng: np.random.Generator,
+    region: str,
+    leave: int = 0,
+) -> Mask:
+    """Draws ``count`` groups among ``rows``; at least ``leave`` must remain."""
+    names = np.unique(units[rows])
+    if count < 1 or names.size < count + leave:
+        raise DataError(
+            "the region has too few labelled groups",
+            source=library.name,
+            column=region,
+            value=f"{count} asked for, {names.size} there, {leave} to be left for the test",
+            remedy="Ask for fewer labels per region, or leave the region out of the library.",
+        )
+    return rows & np.isin(units, rng.choice(names, count, replace=False))
+
+
+def _require_region(library: Library, regions: NDArray[np.str_], by: str, held_out: str) -> None:
+    if held_out not in regions:
+        names = np.unique(regions).tolist()
+        raise DataError(
+            f"no such {by}",
+            source=library.name,
+            column=by,
+            value=held_out,
+            remedy=did_you_mean(held_out, names),
+        )
+
+
+def _check(split: Split, library: Library, protect: Sequence[str]) -> None:
+    check_no_leak(split, {name: library.groups[name] for name in protect if name in library.groups})

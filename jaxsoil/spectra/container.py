@@ -1,0 +1,211 @@
+"""Spectra: values, their axis, its unit, the quantity, and what was done to them, as one checked object."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxsoil.errors import DataError, did_you_mean
+
+UNITS = ("nm", "cm-1")
+QUANTITIES = ("reflectance", "absorbance", "pretreated")
+
+# Two instruments' axes count as one when they agree to a part in a million: 0.001 nm at 1000 nm.
+_AXIS_RTOL = 1e-6
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Spectra:
+    """One row per spectrum on a common axis.
+
+    Args:
+      values: (n, m) finite numbers, stored as read-only float32.
+      axis: (m,) wavelengths or wavenumbers, strictly ascending, positive; stored as read-only float64.
+      unit: "nm" or "cm-1".
+      quantity: "reflectance" (a fraction, never percent), "absorbance" (log10(1/R)) or "pretreated" (after
+        SNV, a derivative, centring ...: no longer a physical quantity).
+      steps: what was done to the values, in order, for people to read.
+
+    Raises:
+      DataError: a shape, an axis, a unit or a quantity that does not hold, or a value that is not finite.
+    """
+
+    values: NDArray[np.float32]
+    axis: NDArray[np.float64]
+    unit: str
+    quantity: str
+    steps: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_known("unit", self.unit, UNITS)
+        _require_known("quantity", self.quantity, QUANTITIES)
+        values = _frozen(self.values, np.float32)
+        axis = _frozen(self.axis, np.float64)
+        if values.ndim != 2 or axis.ndim != 1 or values.shape[1] != axis.shape[0] or axis.shape[0] == 0:
+            raise DataError(
+                "values and axis do not belong together",
+                value=f"values {values.shape}, axis {axis.shape}",
+                remedy="Give values of shape (n, m) and an axis of shape (m,), m at least 1.",
+            )
+        check_axis(axis)
+        check_finite(values, axis)
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "axis", axis)
+        object.__setattr__(self, "steps", tuple(self.steps))
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    def __getitem__(self, rows: Any) -> Spectra:
+        """Returns the chosen rows (a mask, indices, a slice, or one index, which keeps the row axis)."""
+        chosen = self.values[np.atleast_1d(rows) if np.isscalar(rows) else rows]
+        return self.replace(values=chosen)
+
+    def __repr__(self) -> str:
+        span = f"{self.axis[0]:g}-{self.axis[-1]:g} {self.unit}"
+        done = f", steps: {' > '.join(self.steps)}" if self.steps else ""
+        return f"Spectra({len(self)} x {self.n_bands}, {span}, {self.quantity}{done})"
+
+    @property
+    def n_bands(self) -> int:
+        """Number of bands m."""
+        return self.axis.shape[0]
+
+    def replace(
+        self,
+        *,
+        values: ArrayLike | None = None,
+        axis: ArrayLike | None = None,
+        unit: str | None = None,
+        quantity: str | None = None,
+        step: str | None = None,
+    ) -> Spectra:
+        """Returns a checked copy in which what is given is changed, with ``step`` added to the record."""
+        return Spectra(
+            self.values if values is None else np.asarray(values),
+            self.axis if axis is None else np.asarray(axis),
+            self.unit if unit is None else unit,
+            self.quantity if quantity is None else quantity,
+            self.steps if step is None else (*self.steps, step),
+        )
+
+    def to_unit(self, unit: str) -> Spectra:
+        """Returns the spectra on an axis in ``unit``, still ascending: nm = 1e7 / cm-1."""
+        _require_known("unit", unit, UNITS)
+        if unit == self.unit:
+            return self
+        return self.replace(
+            values=self.values[:, ::-1], axis=1e7 / self.axis[::-1], unit=unit, step=f"axis in {unit}"
+        )
+
+    def to_absorbance(self) -> Spectra:
+        """Returns log10(1/R); unchanged where the quantity is absorbance already.
+
+        Raises:
+          DataError: for pretreated spectra, and for reflectances that are not positive.
+        """
+        if self.quantity == "absorbance":
+            return self
+        self.require_quantity("reflectance")
+        if not np.all(self.values > 0):
+            row, band = (int(index[0]) for index in np.nonzero(self.values <= 0))
+            raise DataError(
+                "reflectance must be positive to have an absorbance",
+                column=f"{self.axis[band]:g} {self.unit}",
+                value=f"{self.values[row, band]:g} in row {row}",
+                remedy="Remove the band or the row, or correct the reflectance at its source.",
+            )
+        return self.replace(
+            values=-np.log10(self.values.astype(np.float64)),
+            quantity="absorbance",
+            step="absorbance log10(1/R)",
+        )
+
+    def to_reflectance(self) -> Spectra:
+        """Returns 10**-A; unchanged where the quantity is reflectance already.
+
+        Raises:
+          DataError: for pretreated spectra.
+        """
+        if self.quantity == "reflectance":
+            return self
+        self.require_quantity("absorbance")
+        return self.replace(
+            values=10.0 ** -self.values.astype(np.float64), quantity="reflectance", step="reflectance 10**-A"
+        )
+
+    def require_quantity(self, *quantities: str) -> None:
+        """Raises DataError unless the quantity is one of ``quantities``."""
+        if self.quantity not in quantities:
+            raise DataError(
+                f"{' or '.join(quantities)} is needed",
+                value=f"{self.quantity}, steps {list(self.steps)}",
+                remedy="Apply this before the step that changed the quantity, or convert the spectra first.",
+            )
+
+    def require_same_axis(self, other: Spectra) -> None:
+        """Raises DataError unless both have the same unit and the same bands (to a part in a million)."""
+        same = self.unit == other.unit and self.n_bands == other.n_bands
+        if not same or not np.allclose(self.axis, other.axis, rtol=_AXIS_RTOL, atol=0.0):
+            raise DataError(
+                "the spectra lie on different axes",
+                value=f"{self!r} and {other!r}",
+                remedy="Bring both to one axis with to_unit(...) and Resample(axis).",
+            )
+
+
+def check_axis(axis: NDArray[np.float64], *, source: object = None) -> None:
+    """Raises DataError, naming the offender, unless ``axis`` is finite, positive and strictly ascending."""
+    if not np.all(np.isfinite(axis)) or np.any(axis <= 0):
+        bad = axis[~(np.isfinite(axis) & (axis > 0))][0]
+        raise DataError(
+            "the axis must hold positive, finite numbers",
+            source=source,
+            value=f"{bad:g}",
+            remedy="Name each spectral column by its wavelength in nm or its wavenumber in cm-1.",
+        )
+    falls = np.nonzero(np.diff(axis) <= 0)[0]
+    if falls.size == 0:
+        return
+    first = int(falls[0])
+    pair = f"{axis[first]:g} followed by {axis[first + 1]:g}"
+    if np.any(np.diff(np.sort(axis)) == 0):
+        ordered = np.sort(axis)
+        twice = ordered[np.nonzero(np.diff(ordered) == 0)[0][0]]
+        problem, pair = "the axis repeats a band", f"{twice:g} twice"
+        remedy = "Keep one column for each band (average repeated scans as rows, not as columns)."
+    elif falls.size == axis.size - 1:
+        problem = "the axis descends"
+        remedy = 'Reverse axis and values together; in a manifest write order = "descending" under [axis].'
+    else:
+        problem, remedy = "the axis is not sorted", "Sort the spectral columns by their axis value."
+    raise DataError(problem, source=source, column=pair, value=f"{axis.size} bands", remedy=remedy)
+
+
+def check_finite(values: NDArray[np.floating], axis: NDArray[np.float64], *, source: object = None) -> None:
+    """Raises DataError that names the first band and row that is not finite."""
+    if np.all(np.isfinite(values)):
+        return
+    bad = ~np.isfinite(values)
+    row, band = (int(index[0]) for index in np.nonzero(bad))
+    raise DataError(
+        "a spectrum has missing or infinite values",
+        source=source,
+        column=f"{axis[band]:g}",
+        value=f"{values[row, band]} in row {row}; {bad.any(0).sum()} bands and {bad.any(1).sum()} rows",
+        remedy="Leave those bands out or exclude those rows with a reason; nothing is filled in silently.",
+    )
+
+
+def _require_known(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise DataError(f"unknown {what}", value=value, remedy=did_you_mean(str(value), known))
+
+
+def _frozen(array: ArrayLike, dtype: Any) -> NDArray[Any]:
+    frozen = np.array(array, dtype=dtype)
+    frozen.flags.writeable = False
+    return frozen
