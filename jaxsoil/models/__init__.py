@@ -1,0 +1,1 @@
+"""Models: the mixing physics as plain functions, and the networks around it."""

@@ -1,0 +1,1 @@
+"""Training: the loss, the pure trial, the grid of trials, devices and checkpoints."""

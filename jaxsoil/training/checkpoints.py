@@ -1,0 +1,81 @@
+"""Checkpoints of a chunk of trials (Orbax): complete or absent, restored bit for bit."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from jaxsoil.errors import DataError
+
+
+class Checkpoints:
+    """The latest state of one chunk in ``folder``, numbered by the epochs done."""
+
+    def __init__(self, folder: Path) -> None:
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self.folder = folder.absolute()
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False),
+        )
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self._manager.close()
+
+    @property
+    def latest(self) -> int | None:
+        """Epochs done in the latest complete checkpoint, None without one."""
+        return self._manager.latest_step()
+
+    def save(self, epochs: int, state: Any) -> None:
+        """Saves ``state`` after ``epochs`` epochs; an error if Orbax did not save (it returns False silently)."""
+        if not self._manager.save(epochs, args=ocp.args.StandardSave(state)):
+            raise DataError(
+                f"the checkpoint of epoch {epochs} was not saved",
+                source=self.folder,
+                remedy="Remove that folder, or start again with --overwrite.",
+            )
+
+    def restore(self, like: Any) -> Any:
+        """Restores the latest checkpoint into the structure, shapes, dtypes and placement of ``like``."""
+        abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
+        step = self.latest
+        self._check(abstract, self._manager.item_metadata(step))
+        return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+
+    def _check(self, wanted: Any, stored: Any) -> None:
+        """Orbax casts silently on restore, so what was saved must already have the right shapes and dtypes."""
+        want, have = _by_name(wanted), _by_name(stored)
+        wrong = sorted(
+            name
+            for name in want.keys() | have.keys()
+            if name not in want
+            or name not in have
+            or (tuple(want[name].shape), want[name].dtype) != (tuple(have[name].shape), have[name].dtype)
+        )
+        if wrong:
+            raise DataError(
+                "the checkpoint belongs to another configuration",
+                source=self.folder,
+                value=f"{len(wrong)} arrays differ, first {wrong[0]}",
+                remedy="Resume with the configuration it was made with, or start again with --overwrite.",
+            )
+
+    def remove(self) -> None:
+        """Deletes the checkpoints once the chunk's results are safe."""
+        self._manager.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _by_name(tree: Any) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}

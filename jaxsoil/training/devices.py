@@ -1,0 +1,127 @@
+"""Spreading trials over devices: one small interface, two ways to run it.
+
+``jit`` shards a stack of trials over the "trial" axis of a mesh and each trial's batch over its "batch" axis.
+``pmap`` keeps one replica per device and maps over its share of the trials. PLATFORM records why jit is the default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxsoil.errors import UsageError
+from jaxsoil.training.config import DeviceConfig
+from jaxsoil.training.fit import Data, Fit, TrialArrays, TrialState
+
+CPU_MEMORY_GB = 1.2
+"""Share of a laptop's memory that one chunk of trials may take where the device does not tell its limit."""
+
+
+def make_mesh(config: DeviceConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Mesh with the axes "trial" and "batch" over all ``devices`` (default: all local ones)."""
+    devices = list(devices if devices is not None else jax.devices())
+    if config.batch_devices < 1 or len(devices) % config.batch_devices:
+        raise UsageError(
+            f"{len(devices)} devices cannot be shared by groups of {config.batch_devices}: "
+            f"set --devices.batch-devices to a divisor of {len(devices)}."
+        )
+    if config.method == "pmap" and config.batch_devices > 1:
+        raise UsageError("pmap keeps whole trials on a device: use --devices.method jit with --devices.batch-devices.")
+    shape = (len(devices) // config.batch_devices, config.batch_devices)
+    return jax.make_mesh(shape, ("trial", "batch"), axis_types=(AxisType.Auto,) * 2, devices=devices)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """The functions of a :class:`Fit` over stacks of trials; every leaf carries a leading trial axis.
+
+    The number of trials must be a multiple of ``trial_devices``.
+    """
+
+    init: Callable[[TrialArrays], TrialState]
+    run: Callable[..., TrialState]
+    predict: Callable[[TrialState, Data], tuple[jax.Array, jax.Array]]
+    reconstruct: Callable[[TrialState, Any], jax.Array] | None
+    place: Callable[[Any], Any]
+    replicate: Callable[[Any], Any]
+    trial_devices: int
+
+
+def spread(fit: Fit, mesh: Mesh, method: str) -> Spread:
+    """Maps a trial's functions over trials and spreads them over ``mesh`` by ``method`` ("jit" or "pmap")."""
+    trial, whole = NamedSharding(mesh, PartitionSpec("trial")), NamedSharding(mesh, PartitionSpec())
+    mapped = _pmapped if method == "pmap" else _jitted
+    # A state is donated where it is replaced: a chunk then needs room for one copy of it, not two.
+    make = lambda f, axes, donate=(): mapped(f, axes, mesh, donate)  # noqa: E731
+    return Spread(
+        init=make(fit.init, (0,)),
+        run=make(fit.run, (0, 0, None, None, None, None), (0,)),
+        predict=make(fit.predict, (0, None)),
+        reconstruct=None if fit.reconstruct is None else make(fit.reconstruct, (0, 0)),
+        place=lambda tree: jax.device_put(tree, trial),
+        replicate=lambda tree: jax.device_put(tree, whole),
+        trial_devices=mesh.shape["trial"],
+    )
+
+
+def _jitted(function: Callable[..., Any], axes: tuple[int | None, ...], mesh: Mesh, donate: tuple[int, ...]):
+    trial, whole = NamedSharding(mesh, PartitionSpec("trial")), NamedSharding(mesh, PartitionSpec())
+    return jax.jit(
+        jax.vmap(function, in_axes=axes, spmd_axis_name="trial"),
+        in_shardings=tuple(whole if axis is None else trial for axis in axes),
+        out_shardings=trial,
+        donate_argnums=donate,
+    )
+
+
+def _pmapped(function: Callable[..., Any], axes: tuple[int | None, ...], mesh: Mesh, donate: tuple[int, ...]):
+    devices = list(mesh.devices[:, 0])
+    replicas = jax.pmap(jax.vmap(function, in_axes=axes), in_axes=axes, devices=devices, donate_argnums=donate)
+    split = lambda x: x.reshape(len(devices), x.shape[0] // len(devices), *x.shape[1:])  # noqa: E731
+    join = lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])  # noqa: E731
+
+    def call(*arguments):
+        parts = [a if axis is None else jax.tree.map(split, a) for a, axis in zip(arguments, axes, strict=True)]
+        return jax.tree.map(join, replicas(*parts))
+
+    return call
+
+
+def chunk_sizes(trials: int, bytes_per_trial: int, config: DeviceConfig, mesh: Mesh) -> tuple[int, int]:
+    """Returns (number of chunks, trials in each) such that a chunk fits the memory of the devices.
+
+    Every chunk has the same number of trials, so that all run the same compiled program; the last is filled up.
+    """
+    across = mesh.shape["trial"]
+    if config.chunk:
+        most = config.chunk
+    else:
+        budget = config.memory_gb or _device_memory_gb(mesh.devices.flat[0])
+        most = max(1, int(budget * 1e9 // bytes_per_trial)) * across
+    chunks = -(-trials // most)
+    size = -(-trials // chunks)
+    return chunks, -(-size // across) * across
+
+
+def _device_memory_gb(device: jax.Device) -> float:
+    limit = (device.memory_stats() or {}).get("bytes_limit")
+    if limit is None or device.platform == "cpu":
+        return CPU_MEMORY_GB / len([d for d in jax.local_devices() if d.platform == "cpu"])
+    # Room for the compiler's temporaries and for the data themselves.
+    return 0.6 * limit / 1e9
+
+
+def bytes_per_trial(parameters: int, bands: int, width: int, layers: int, batch: int, keep_best: bool) -> int:
+    """Memory of one training trial in bytes (float32), from counted arrays.
+
+    Parameters, two Adam moments and the best parameters are kept; gradients and updates live during a step;
+    about four activations per unit live between forward and backward pass.
+    """
+    copies = 3 + (1 if keep_best else 0) + 3
+    activations = batch * (4 * bands + 8 * width * layers)
+    return int(np.float64(4) * (copies * parameters + activations))

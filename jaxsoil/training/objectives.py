@@ -1,0 +1,31 @@
+"""Losses of the reconstruction study."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def soc_term(observed: jax.Array, predicted: jax.Array, sigma: float) -> jax.Array:
+    """First term of Eq. 1: mean squared error of SOC in units of its standard error.
+
+    Args:
+      observed: SOC mass fractions ``(n,)`` of labelled rows.
+      predicted: predicted mass fractions ``(n,)``.
+      sigma: standard error of a SOC measurement, mass fraction (paper: 0.0041).
+
+    Source: Coleman et al. 2024, Eq. 1.
+    """
+    _same_shape(observed, predicted)
+    return jnp.mean(jnp.square(observed - predicted)) / sigma**2
+
+
+def spectrum_term(observed: jax.Array, reconstructed: jax.Array, sigma: float) -> jax.Array:
+    """Second term of Eq. 1: mean squared error of reflectance ``(n, M)`` in units of its standard error (0.01)."""
+    _same_shape(observed, reconstructed)
+    return jnp.mean(jnp.square(observed - reconstructed)) / sigma**2
+
+
+def _same_shape(a: jax.Array, b: jax.Array) -> None:
+    if a.shape != b.shape:
+        raise ValueError(f"Shapes {a.shape} and {b.shape} differ; pass two arrays of one shape, none is broadcast.")
