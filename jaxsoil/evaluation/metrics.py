@@ -3,8 +3,8 @@
 Conventions, which hold for every table of this package:
 
 * ``bias`` is mean(predicted - observed): negative means under-prediction.
-* ``r2`` is 1 - SSE/SST; ``r2_corr`` is the squared Pearson correlation. They differ as soon as there is a bias or
-  a wrong slope, and published tables mix them up: compare like with like.
+* ``r2`` is 1 - SSE/SST; ``r2_corr`` is the squared Pearson correlation. They differ as soon as there is a
+  bias or a wrong slope, and published tables mix them up: compare like with like.
 * ``ccc`` is Lin's concordance correlation coefficient with n in every denominator.
 * ``rpiq`` is IQR(observed)/RMSE with quartiles by linear interpolation (NumPy's default, "type 7").
 * ``rpd`` is SD(observed)/RMSE with the sample standard deviation (n - 1).
@@ -24,7 +24,7 @@ from jaxsoil.errors import DataError
 
 
 class UndefinedMetric(DataError):
-    """A measure that has no value for these numbers (nothing observed, no variance, non-finite predictions)."""
+    """A measure without a value for these numbers (nothing observed, no variance, non-finite predictions)."""
 
 
 def rmse(observed: ArrayLike, predicted: ArrayLike) -> float:
@@ -126,9 +126,7 @@ METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
 """The measures of a predicted property, in the order of the tables."""
 
 
-def summary(
-    observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str] | None = None
-) -> dict[str, float]:
+def summary(observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str] | None = None) -> dict[str, float]:
     """All of :data:`METRICS`; NaN where one is undefined, so that one region never stops a study.
 
     Args:
@@ -137,8 +135,8 @@ def summary(
       reasons: if given, receives ``metric -> why it is undefined`` for every NaN returned.
 
     Raises:
-      DataError: if the two do not belong together (shape) or the observed values hold NaN: those are mistakes of
-        the caller and not properties of a region.
+      DataError: if the two do not belong together (shape) or the observed values hold NaN: those are mistakes
+        of the caller and not properties of a region.
     """
     values = {}
     for name, metric in METRICS.items():
@@ -166,9 +164,7 @@ def _pair(observed: ArrayLike, predicted: ArrayLike, ndim: int = 1) -> tuple[np.
             remedy="Pass spectra as (n, m) and a property as (n,).",
         )
     if obs.size == 0:
-        raise UndefinedMetric(
-            "there are no observations", remedy="Leave out a region without labels, by name."
-        )
+        raise UndefinedMetric("there are no observations", remedy="Leave out a region without labels, by name.")
     if not np.isfinite(obs).all():
         raise DataError(
             "observed values are not all finite",

@@ -3,9 +3,9 @@
 Scales:
 
 * ``percent``: SOC in % by mass, as measured.
-* ``log10``: log10 of SOC in %; values under a stated floor are raised to it first and counted (``n_clipped`` for the
-  predictions, ``n_clipped_observed`` for the measurements), because the logarithm of a predicted 0 would otherwise
-  decide the whole metric.
+* ``log10``: log10 of SOC in %; values under a stated floor are raised to it first and counted (``n_clipped``
+  for the predictions, ``n_clipped_observed`` for the measurements), because the logarithm of a predicted 0
+  would otherwise decide the whole metric.
 * ``reflectance``: reconstruction error of the spectra, in % reflectance.
 """
 
@@ -32,7 +32,7 @@ KEY_COLUMNS = RESULT_COLUMNS[:8]
 """Columns that name a row; no two rows share them."""
 
 SOC_FLOOR = 0.01
-"""Smallest SOC, in % by mass, that the log10 scale tells apart; a choice, under every value of the packaged sets."""
+"""Smallest SOC, % by mass, that the log10 scale tells apart; a choice, under all values of the field sets."""
 
 COUNT = "count"
 """Unit of the rows that count something (samples, clipped values) and are not averaged over regions."""
@@ -72,9 +72,7 @@ def metric_rows(
         "n_clipped": ("log10", int((pred < floor).sum())),
         "n_clipped_observed": ("log10", int((obs < floor).sum())),
     }
-    scores.append(
-        ("log10", "log10 %", metrics.summary(log10_percent(obs, floor), log10_percent(pred, floor)))
-    )
+    scores.append(("log10", "log10 %", metrics.summary(log10_percent(obs, floor), log10_percent(pred, floor))))
     rows = [
         {
             **key,
@@ -122,9 +120,7 @@ def reconstruction_rows(
 def log10_percent(soc: ArrayLike, floor: float = SOC_FLOOR) -> np.ndarray:
     """log10 of SOC in % by mass, with values under ``floor`` raised to it; NaN stays NaN."""
     if not floor > 0.0:
-        raise DataError(
-            "the floor of the log10 scale must be positive", value=floor, remedy="Pass e.g. 0.01 (%)."
-        )
+        raise DataError("the floor of the log10 scale must be positive", value=floor, remedy="Pass e.g. 0.01 (%).")
     return np.log10(np.maximum(np.asarray(soc, dtype=np.float64), floor))
 
 
@@ -141,11 +137,11 @@ def over_regions(frame: pd.DataFrame) -> pd.DataFrame:
       frame: results with :data:`RESULT_COLUMNS`.
 
     Returns:
-      One row per study, data, model, split, scale, metric and seed, where seed is ``"all"`` or the number as text:
-      ``mean``; ``se``, the standard error SD/sqrt(n) over the region x seed values as the paper's tables print it;
-      ``se_regions``, the standard error over region means (seeds averaged first), whose units are independent;
-      ``regions`` and ``values`` that entered; ``undefined``, the number of NaN left out. A standard error of a
-      single value is NaN. Rows that count something are left out.
+      One row per study, data, model, split, scale, metric and seed, where seed is ``"all"`` or the number as
+      text: ``mean``; ``se``, the standard error SD/sqrt(n) over the region x seed values as the paper's
+      tables print it; ``se_regions``, the standard error over region means (seeds averaged first), whose
+      units are independent; ``regions`` and ``values`` that entered; ``undefined``, the number of NaN left
+      out. A standard error of a single value is NaN. Rows that count something are left out.
     """
     scores = frame[frame["unit"] != COUNT]
     by = ["study", "data", "model", "split", "scale", "metric", "unit"]
@@ -161,7 +157,7 @@ def over_regions(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def write_results(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
-    """Writes results.csv: sorted rows, nine significant digits, the same bytes for the same rows in any order."""
+    """Writes results.csv: sorted, nine significant digits, the same bytes for the same rows in any order."""
     table = _validated(frame, str(path))
     table["value"] = [format(value, ".9g") for value in table["value"]]
     buffer = io.StringIO()
@@ -177,9 +173,7 @@ def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     where = Path(path)
     if not where.is_file():
-        raise DataError(
-            "there is no results file", source=where, remedy="Run the study first, or check the folder."
-        )
+        raise DataError("there is no results file", source=where, remedy="Run the study first, or check the folder.")
     try:
         # Text first: pandas would read a region called "NA" as missing and "007" as 7.
         frame = pd.read_csv(where, dtype=str, keep_default_na=False)
@@ -222,7 +216,7 @@ def _validated(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     extra = [str(name) for name in frame.columns if name not in RESULT_COLUMNS]
     if missing or extra:
         raise DataError(
-            f"columns are wrong (missing: {', '.join(missing) or 'none'}; unknown: {', '.join(extra) or 'none'})",
+            f"wrong columns (missing: {', '.join(missing) or 'none'}; unknown: {', '.join(extra) or 'none'})",
             source=source,
             remedy=f"A results table has exactly {', '.join(RESULT_COLUMNS)}.",
         )
@@ -247,7 +241,7 @@ def _numbers(table: pd.DataFrame, column: str, source: str, whole: bool = False)
     # to_numeric turns a misprint into NaN like a stated "nan"; only the latter is a value.
     numbers = pd.to_numeric(table[column], errors="coerce").astype(np.float64)
     stated_nan = np.array([str(entry).lower() == "nan" for entry in table[column]], dtype=bool)
-    wrong = numbers.isna() if whole else numbers.isna() & ~stated_nan
+    wrong = ~np.isfinite(numbers) if whole else numbers.isna() & ~stated_nan
     if whole:
         wrong = wrong | (numbers != np.floor(numbers))
     if wrong.any():

@@ -1,0 +1,146 @@
+"""The results table: scales, averages, stable bytes and refused files."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jaxsoil.errors import DataError
+from jaxsoil.evaluation import metrics, results
+
+KEY = {"study": "region_out", "data": "twin", "model": "plsr", "seed": 0, "split": "test"}
+
+
+def rows_for(region, observed, predicted, **changes):
+    return results.metric_rows(observed, predicted, **{**KEY, "region": region, **changes})
+
+
+def pick(frame, scale, metric):
+    rows = frame[(frame["scale"] == scale) & (frame["metric"] == metric)]
+    assert len(rows) == 1
+    return rows.iloc[0]
+
+
+def test_both_scales_are_scored():
+    observed, predicted = np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.0, 3.0])
+    frame = results.as_frame(rows_for("a", observed, predicted))
+    assert pick(frame, "percent", "ccc")["value"] == metrics.ccc(observed, predicted)
+    assert pick(frame, "log10", "ccc")["value"] == metrics.ccc(np.log10(observed), np.log10(predicted))
+    assert pick(frame, "percent", "rmse")["unit"] == "%"
+    assert pick(frame, "log10", "rmse")["unit"] == "log10 %"
+    assert pick(frame, "percent", "n")["value"] == 3
+    assert pick(frame, "log10", "n_clipped")["value"] == 0
+
+
+def test_values_under_the_floor_are_raised_and_counted():
+    observed, predicted = np.array([0.001, 1.0, 2.0]), np.array([0.02, -0.3, 0.0])
+    frame = results.as_frame(rows_for("a", observed, predicted))
+    assert pick(frame, "log10", "n_clipped")["value"] == 2
+    assert pick(frame, "log10", "n_clipped_observed")["value"] == 1
+    expected = metrics.bias(np.log10([0.01, 1.0, 2.0]), np.log10([0.02, 0.01, 0.01]))
+    assert pick(frame, "log10", "bias")["value"] == pytest.approx(expected)
+    with pytest.raises(DataError, match="floor"):
+        results.log10_percent(observed, floor=0.0)
+
+
+def test_diverged_and_constant_regions_are_nan_and_do_not_stop_the_others():
+    frame = results.as_frame(
+        rows_for("diverged", [1.0, 2.0], [np.nan, 1.0])
+        + rows_for("constant", [1.0, 1.0], [0.5, 1.0])
+        + rows_for("fine", [1.0, 2.0], [1.1, 1.8])
+        + rows_for("two", [1.0, 3.0], [1.1, 1.8])
+    )
+    mean = pick(results.over_regions(frame).query("seed == 'all'"), "percent", "ccc")
+    fine = frame.query("metric == 'ccc' and scale == 'percent' and region in ('fine', 'two')")["value"]
+    assert mean["mean"] == pytest.approx(fine.mean())
+    assert (mean["regions"], mean["undefined"]) == (2, 2)
+    assert pick(results.over_regions(frame).query("seed == 'all'"), "percent", "rmse")["regions"] == 3
+
+
+def test_reconstruction_is_in_percent_reflectance():
+    key = {**KEY, "region": "a"}
+    frame = results.as_frame(results.reconstruction_rows(np.full((3, 5), 0.4), np.full((3, 5), 0.42), **key))
+    row = pick(frame, "reflectance", "mrmse")
+    assert (row["value"], row["unit"]) == (pytest.approx(2.0), "%")
+    nan = results.reconstruction_rows(np.ones((1, 2)), np.full((1, 2), np.nan), **key)
+    assert math.isnan(nan[0]["value"])
+
+
+def test_over_regions_against_hand_computation():
+    values = {("a", 0): 1.0, ("a", 1): 3.0, ("b", 0): 5.0, ("b", 1): 7.0}
+    rows = [
+        {**KEY, "region": region, "seed": seed, "scale": "percent", "metric": "rmse", "value": v, "unit": "%"}
+        for (region, seed), v in values.items()
+    ]
+    table = results.over_regions(results.as_frame(rows)).set_index("seed")
+    assert table.loc["all", "mean"] == 4.0
+    # SD of 1, 3, 5, 7 with n - 1 is sqrt(20/3); of the region means 2 and 6 it is sqrt(8).
+    assert table.loc["all", "se"] == pytest.approx(math.sqrt(20.0 / 3.0) / 2.0)
+    assert table.loc["all", "se_regions"] == pytest.approx(math.sqrt(8.0) / math.sqrt(2.0))
+    assert table.loc["0", "mean"] == 3.0
+    assert (table.loc["all", "values"], table.loc["all", "regions"]) == (4, 2)
+
+
+def test_one_region_has_no_standard_error():
+    table = results.over_regions(results.as_frame(rows_for("a", [1.0, 2.0], [1.0, 2.5])))
+    assert table["se"].isna().all()
+
+
+def test_bytes_do_not_depend_on_the_order_of_rows(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = []
+    # Names that a careless reader turns into a missing value or a number.
+    for region in ("NA", "007", "with, comma", "nan"):
+        observed = rng.lognormal(size=20)
+        rows += rows_for(region, observed, observed * rng.lognormal(sigma=0.2, size=20))
+    rows += rows_for("undefined", [1.0, 1.0], [1.0, 2.0])
+    frame = results.as_frame(rows)
+    results.write_results(tmp_path / "a.csv", frame)
+    again = results.read_results(tmp_path / "a.csv")
+    results.write_results(tmp_path / "b.csv", again.sample(frac=1.0, random_state=3))
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+    assert set(again["region"]) == {"NA", "007", "with, comma", "nan", "undefined"}
+    np.testing.assert_allclose(again["value"], frame["value"], rtol=1e-8)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def broken(tmp_path, change):
+    frame = results.as_frame(rows_for("a", [1.0, 2.0], [1.0, 2.5])).astype(object)
+    path = tmp_path / "results.csv"
+    change(frame).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.drop(columns="unit"), r"missing: unit"),
+        (lambda f: f.assign(extra=1), r"unknown: extra"),
+        (lambda f: f.assign(value="1,2x"), r"column value: not a number in row 1 \(found: '?1,2x"),
+        (lambda f: f.assign(value=""), r"column value: not a number"),
+        (lambda f: f.assign(seed="0.5"), r"column seed: not a whole number"),
+        (lambda f: f.assign(seed="inf"), r"column seed: not a whole number"),
+        (lambda f: pd.concat([f, f.head(1)]), r"1 rows repeat the key"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path, change, message):
+    path = broken(tmp_path, change)
+    with pytest.raises(DataError, match=message) as caught:
+        results.read_results(path)
+    assert "results.csv" in str(caught.value)
+
+
+def test_missing_and_empty_files_are_refused(tmp_path):
+    with pytest.raises(DataError, match="no results file"):
+        results.read_results(tmp_path / "results.csv")
+    (tmp_path / "results.csv").write_text("")
+    with pytest.raises(DataError, match="not a results table"):
+        results.read_results(tmp_path / "results.csv")
+
+
+def test_nothing_is_written_when_rows_are_wrong(tmp_path):
+    frame = results.as_frame(rows_for("a", [1.0, 2.0], [1.0, 2.5])).drop(columns="unit")
+    with pytest.raises(DataError, match="missing: unit"):
+        results.write_results(tmp_path / "results.csv", frame)
+    assert not list(tmp_path.iterdir())
