@@ -8,6 +8,7 @@ bands and target included, comes from the training rows alone.
 from __future__ import annotations
 
 import warnings
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -69,7 +70,7 @@ def random_forest(
     *,
     seed: int,
     n_trees: int = N_TREES,
-    max_features: str | float | int = "sqrt",
+    max_features: Literal["sqrt", "log2"] | float | int = "sqrt",
     min_samples_leaf: int = MIN_SAMPLES_LEAF,
     n_jobs: int = 2,
 ) -> np.ndarray:
@@ -92,9 +93,10 @@ def random_forest(
     from sklearn.ensemble import RandomForestRegressor
 
     x, y, new = _checked(x_train, y_train, x_test)
+    tried: Any = max_features
     forest = RandomForestRegressor(
         n_estimators=n_trees,
-        max_features=max_features,
+        max_features=tried,
         min_samples_leaf=min_samples_leaf,
         random_state=seed,
         n_jobs=n_jobs,

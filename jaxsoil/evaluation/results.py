@@ -14,7 +14,8 @@ from __future__ import annotations
 import io
 import math
 import os
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,7 @@ def log10_percent(soc: ArrayLike, floor: float = SOC_FLOOR) -> np.ndarray:
 
 def as_frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
     """Rows of :func:`metric_rows` and :func:`reconstruction_rows` as a sorted, validated table."""
-    frame = pd.DataFrame(list(rows), columns=list(RESULT_COLUMNS))
+    frame = pd.DataFrame(list(rows), columns=pd.Index(RESULT_COLUMNS))
     return _validated(frame, "results")
 
 
@@ -143,17 +144,15 @@ def over_regions(frame: pd.DataFrame) -> pd.DataFrame:
       units are independent; ``regions`` and ``values`` that entered; ``undefined``, the number of NaN left
       out. A standard error of a single value is NaN. Rows that count something are left out.
     """
-    scores = frame[frame["unit"] != COUNT]
     by = ["study", "data", "model", "split", "scale", "metric", "unit"]
-    out = []
-    for key, group in scores.groupby(by, sort=True):
-        for seed, part in [
-            ("all", group),
-            *((str(seed), rows) for seed, rows in group.groupby("seed", sort=True)),
-        ]:
-            out.append({**dict(zip(by, key, strict=True)), "seed": seed, **_average(part)})
-    columns = [*by, "seed", "mean", "se", "se_regions", "regions", "values", "undefined"]
-    return pd.DataFrame(out, columns=columns)
+    groups: dict[tuple[str, ...], list[tuple[str, float]]] = defaultdict(list)
+    for row in frame.to_dict("records"):
+        if row["unit"] != COUNT:
+            key = tuple(str(row[name]) for name in by)
+            for seed in ("all", str(row["seed"])):
+                groups[(*key, seed)].append((str(row["region"]), float(row["value"])))
+    rows = [{**dict(zip([*by, "seed"], key, strict=True)), **_average(groups[key])} for key in sorted(groups)]
+    return pd.DataFrame(rows, columns=pd.Index([*by, "seed", *_average([])]))
 
 
 def write_results(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
@@ -187,18 +186,20 @@ def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
     return _validated(frame, str(where))
 
 
-def _average(rows: pd.DataFrame) -> dict[str, object]:
-    values = rows["value"].to_numpy(dtype=np.float64)
-    defined = rows[np.isfinite(values)]
-    region_means = defined.groupby("region")["value"].mean().to_numpy(dtype=np.float64)
-    values = defined["value"].to_numpy(dtype=np.float64)
+def _average(values: Sequence[tuple[str, float]]) -> dict[str, float]:
+    by_region: dict[str, list[float]] = defaultdict(list)
+    for region, value in values:
+        if math.isfinite(value):
+            by_region[region].append(value)
+    defined = np.array([value for region in by_region.values() for value in region], dtype=np.float64)
+    region_means = np.array([np.mean(region) for region in by_region.values()], dtype=np.float64)
     return {
-        "mean": float(values.mean()) if values.size else math.nan,
-        "se": standard_error(values),
+        "mean": float(defined.mean()) if defined.size else math.nan,
+        "se": standard_error(defined),
         "se_regions": standard_error(region_means),
         "regions": region_means.size,
-        "values": values.size,
-        "undefined": len(rows) - values.size,
+        "values": defined.size,
+        "undefined": len(values) - defined.size,
     }
 
 
@@ -226,30 +227,31 @@ def _validated(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     for name in RESULT_COLUMNS:
         if name not in ("seed", "value"):
             table[name] = table[name].astype(str)
-    repeated = table.duplicated(list(KEY_COLUMNS))
-    if repeated.any():
+    repeated = table[table.duplicated(list(KEY_COLUMNS))]
+    if len(repeated):
         raise DataError(
-            f"{int(repeated.sum())} rows repeat the key of another",
+            f"{len(repeated)} rows repeat the key of another",
             source=source,
-            value=dict(zip(KEY_COLUMNS, table.loc[repeated.idxmax(), list(KEY_COLUMNS)], strict=True)),
+            value=", ".join(str(repeated[name].iloc[0]) for name in KEY_COLUMNS),
             remedy="Score each model, region, seed and split once.",
         )
     return table.sort_values(list(KEY_COLUMNS), kind="stable").reset_index(drop=True)
 
 
-def _numbers(table: pd.DataFrame, column: str, source: str, whole: bool = False) -> pd.Series:
-    # to_numeric turns a misprint into NaN like a stated "nan"; only the latter is a value.
-    numbers = pd.to_numeric(table[column], errors="coerce").astype(np.float64)
-    stated_nan = np.array([str(entry).lower() == "nan" for entry in table[column]], dtype=bool)
-    wrong = ~np.isfinite(numbers) if whole else numbers.isna() & ~stated_nan
-    if whole:
-        wrong = wrong | (numbers != np.floor(numbers))
-    if wrong.any():
-        raise DataError(
-            f"not a {'whole ' if whole else ''}number in row {int(wrong.to_numpy().argmax()) + 1}",
-            source=source,
-            column=column,
-            value=table.loc[wrong.idxmax(), column],
-            remedy="Run the study again, or mend the file.",
-        )
-    return numbers.astype(np.int64) if whole else numbers
+def _numbers(table: pd.DataFrame, column: str, source: str, whole: bool = False) -> list[float] | list[int]:
+    numbers = []
+    for row, entry in enumerate(table[column].tolist(), start=1):
+        try:
+            number = float(entry)
+            if whole and not number.is_integer():
+                raise ValueError
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"not a {'whole ' if whole else ''}number in row {row}",
+                source=source,
+                column=column,
+                value=entry,
+                remedy="Run the study again, or mend the file.",
+            ) from error
+        numbers.append(int(number) if whole else number)
+    return numbers
