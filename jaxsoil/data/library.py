@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra
@@ -17,7 +17,7 @@ from jaxsoil.spectra.container import Spectra
 GROUPS = ("sample", "pedon", "profile", "region", "source", "country")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, init=False)
 class Property:
     """One property of every row.
 
@@ -29,10 +29,11 @@ class Property:
     values: NDArray[np.float64]
     unit: str
 
-    def __post_init__(self) -> None:
-        values = np.array(self.values, dtype=np.float64)
-        values.flags.writeable = False
-        object.__setattr__(self, "values", values)
+    def __init__(self, values: ArrayLike, unit: str) -> None:
+        numbers = np.array(values, dtype=np.float64)
+        numbers.flags.writeable = False
+        object.__setattr__(self, "values", numbers)
+        object.__setattr__(self, "unit", unit)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -172,8 +173,8 @@ def _check_ids(ids: NDArray[np.str_], source: str) -> None:
             "ids must be unique",
             source=source,
             column="ids",
-            value=f"{names[counts > 1][0]!r}; {int((counts > 1).sum())} ids repeat, up to {counts.max()} times",
-            remedy="Use a column that differs for every row; what repeats (a sample scanned twice) is a group.",
+            value=f"{names[counts > 1][0]!r}; {int((counts > 1).sum())} ids repeat",
+            remedy="Use a column that differs for every row; what repeats (a sample) is a group.",
         )
 
 

@@ -76,7 +76,7 @@ class Split:
                     f"leak: rows lie in {pair}",
                     source=self.name,
                     value=f"{int(both.sum())} rows, first {int(np.nonzero(both)[0][0])}",
-                    remedy="Give every row one role; a protocol that uses test spectra declares its exposure.",
+                    remedy="Give every row one role; a protocol that uses test spectra declares it.",
                 )
 
 
@@ -208,9 +208,7 @@ def random_share(
       target: property that a row must have to train or test; None takes every row.
     """
     if not 0.0 < share < 1.0:
-        raise DataError(
-            "a share lies between 0 and 1", source=library.name, value=share, remedy="Write 60 % as 0.6."
-        )
+        raise DataError("a share lies between 0 and 1", source=library.name, value=share, remedy="Write 60 % as 0.6.")
     labelled = _labelled(library, target)
     blocks = _blocks(library, by, protect)
     kinds, sizes = np.unique(blocks[labelled], return_counts=True)
@@ -229,9 +227,7 @@ def random_share(
     inside = np.isin(blocks, kinds[order[:n_train]])
     nothing = np.zeros(len(library), bool)
     held_out = f"{100 * (1 - share):g} %"
-    split = Split(
-        f"random_share/{seed}", held_out, labelled & inside, nothing, labelled & ~inside, INDUCTIVE, seed
-    )
+    split = Split(f"random_share/{seed}", held_out, labelled & inside, nothing, labelled & ~inside, INDUCTIVE, seed)
     _check(split, library, protect)
     return split
 

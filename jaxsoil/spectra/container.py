@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ QUANTITIES = ("reflectance", "absorbance", "pretreated")
 _AXIS_RTOL = 1e-6
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, init=False)
 class Spectra:
     """One row per spectrum on a common axis.
 
@@ -39,11 +40,10 @@ class Spectra:
     quantity: str
     steps: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        _require_known("unit", self.unit, UNITS)
-        _require_known("quantity", self.quantity, QUANTITIES)
-        values = _frozen(self.values, np.float32)
-        axis = _frozen(self.axis, np.float64)
+    def __init__(self, values: ArrayLike, axis: ArrayLike, unit: str, quantity: str, steps: Sequence[str] = ()) -> None:
+        _require_known("unit", unit, UNITS)
+        _require_known("quantity", quantity, QUANTITIES)
+        values, axis = _frozen(values, np.float32), _frozen(axis, np.float64)
         if values.ndim != 2 or axis.ndim != 1 or values.shape[1] != axis.shape[0] or axis.shape[0] == 0:
             raise DataError(
                 "values and axis do not belong together",
@@ -52,9 +52,12 @@ class Spectra:
             )
         check_axis(axis)
         check_finite(values, axis)
-        object.__setattr__(self, "values", values)
-        object.__setattr__(self, "axis", axis)
-        object.__setattr__(self, "steps", tuple(self.steps))
+        for name, value in zip(
+            ("values", "axis", "unit", "quantity", "steps"),
+            (values, axis, unit, quantity, tuple(steps)),
+            strict=True,
+        ):
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -97,9 +100,7 @@ class Spectra:
         _require_known("unit", unit, UNITS)
         if unit == self.unit:
             return self
-        return self.replace(
-            values=self.values[:, ::-1], axis=1e7 / self.axis[::-1], unit=unit, step=f"axis in {unit}"
-        )
+        return self.replace(values=self.values[:, ::-1], axis=1e7 / self.axis[::-1], unit=unit, step=f"axis in {unit}")
 
     def to_absorbance(self) -> Spectra:
         """Returns log10(1/R); unchanged where the quantity is absorbance already.
@@ -157,7 +158,7 @@ class Spectra:
             )
 
 
-def check_axis(axis: NDArray[np.float64], *, source: object = None) -> None:
+def check_axis(axis: NDArray[np.floating], *, source: object = None) -> None:
     """Raises DataError, naming the offender, unless ``axis`` is finite, positive and strictly ascending."""
     if not np.all(np.isfinite(axis)) or np.any(axis <= 0):
         bad = axis[~(np.isfinite(axis) & (axis > 0))][0]
@@ -185,7 +186,7 @@ def check_axis(axis: NDArray[np.float64], *, source: object = None) -> None:
     raise DataError(problem, source=source, column=pair, value=f"{axis.size} bands", remedy=remedy)
 
 
-def check_finite(values: NDArray[np.floating], axis: NDArray[np.float64], *, source: object = None) -> None:
+def check_finite(values: NDArray[np.floating], axis: NDArray[np.floating], *, source: object = None) -> None:
     """Raises DataError that names the first band and row that is not finite."""
     if np.all(np.isfinite(values)):
         return

@@ -1,0 +1,220 @@
+"""Preprocessing as composable steps: absorbance, SNV, Savitzky-Golay, centring and scaling.
+
+Steps on the axis (Trim, Resample, SpliceCorrection) live in ``jaxsoil.spectra.resample`` and are importable here
+as well. All arithmetic is float64; Spectra store float32.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsoil.errors import DataError
+from jaxsoil.spectra.container import Spectra
+from jaxsoil.spectra.resample import Resample, SpliceCorrection, Trim
+from jaxsoil.spectra.steps import NotInvertibleError, Pipeline, Step
+
+__all__ = [
+    "SNV",
+    "Absorbance",
+    "MeanCentre",
+    "NotInvertibleError",
+    "Pipeline",
+    "Resample",
+    "SavitzkyGolay",
+    "SpliceCorrection",
+    "Standardise",
+    "Step",
+    "Trim",
+]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Absorbance(Step):
+    """Reflectance to absorbance A = log10(1/R); absorbance passes unchanged. The inverse gives reflectance."""
+
+    def __call__(self, spectra: Spectra) -> Spectra:
+        """Returns absorbance."""
+        return spectra.to_absorbance()
+
+    def inverse(self, spectra: Spectra) -> Spectra:
+        """Returns reflectance R = 10**-A."""
+        return spectra.to_reflectance()
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SNV(Step):
+    """Standard normal variate: each spectrum minus its mean, over its standard deviation (n - 1).
+
+    Source: Barnes, Dhanoa and Lister (1989), Applied Spectroscopy 43, 772.
+
+    Raises:
+      DataError: a spectrum that is constant, or has fewer than two bands.
+    """
+
+    def __call__(self, spectra: Spectra) -> Spectra:
+        """Returns the spectra with mean 0 and standard deviation 1 each."""
+        values = spectra.values.astype(np.float64)
+        spread = values.std(axis=1, ddof=1) if spectra.n_bands > 1 else np.zeros(len(spectra))
+        flat = np.nonzero(spread <= 1e-7 * np.abs(values).max(axis=1))[0]
+        if flat.size:
+            raise DataError(
+                "a constant spectrum has no standard normal variate",
+                value=f"row {int(flat[0])}; {flat.size} rows",
+                remedy="Exclude those rows with a reason: a flat spectrum is a failed scan or a fill value.",
+            )
+        scaled = (values - values.mean(axis=1, keepdims=True)) / spread[:, None]
+        return spectra.replace(values=scaled, quantity="pretreated", step="SNV")
+
+    @property
+    def _lost(self) -> str:
+        return "mean and standard deviation of each spectrum are lost"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SavitzkyGolay(Step):
+    """Savitzky-Golay smoothing or derivative, by scipy.signal.savgol_filter; the ends are fitted polynomials.
+
+    Args:
+      points: window in bands, odd. Give this or ``width``.
+      width: window in units of the axis (nm or cm-1), rounded to the nearest odd number of bands.
+      polyorder: order of the polynomial, below the window.
+      deriv: order of the derivative, per unit of the axis; 0 smooths and keeps the quantity.
+
+    Raises:
+      DataError: an axis whose steps differ, a window that does not fit.
+
+    Source: Savitzky and Golay (1964), Analytical Chemistry 36, 1627.
+    """
+
+    points: int | None = None
+    width: float | None = None
+    polyorder: int = 2
+    deriv: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.points is None) == (self.width is None):
+            raise DataError(
+                "Savitzky-Golay needs one window",
+                value=f"points={self.points}, width={self.width}",
+                remedy="Give either points (bands, odd) or width (nm or cm-1).",
+            )
+
+    def __call__(self, spectra: Spectra) -> Spectra:
+        """Returns the smoothed spectra or their derivative."""
+        from scipy.signal import savgol_filter
+
+        step = _uniform_step(spectra)
+        points = self._window(step, spectra.n_bands)
+        values = spectra.values.astype(np.float64)
+        values = np.asarray(savgol_filter(values, points, self.polyorder, deriv=self.deriv, delta=step, axis=1))
+        done = f"Savitzky-Golay {points} bands, order {self.polyorder}, derivative {self.deriv}"
+        quantity = spectra.quantity if self.deriv == 0 else "pretreated"
+        return spectra.replace(values=values, quantity=quantity, step=done)
+
+    def _window(self, step: float, n_bands: int) -> int:
+        if self.points is not None:
+            points = self.points
+        else:
+            assert self.width is not None
+            points = 2 * round((self.width / step - 1) / 2) + 1
+        if points % 2 == 0 or points > n_bands or points <= self.polyorder or self.deriv > self.polyorder:
+            raise DataError(
+                "the Savitzky-Golay window does not fit",
+                value=f"{points} bands, order {self.polyorder}, derivative {self.deriv}, {n_bands} bands in all",
+                remedy="Use an odd window above the order, up to the number of bands; the order at least deriv.",
+            )
+        return points
+
+    @property
+    def _lost(self) -> str:
+        return "smoothing removes what varies from band to band"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Fitted(Step):
+    """A step that learns an offset and a scale for each band from the training rows."""
+
+    _of: Spectra | None = None  # a spectrum of the fitted kind: axis, unit and quantity, to hold others against
+    _offset: NDArray[np.float64] | None = None
+    _scale: NDArray[np.float64] | None = None
+
+    def _require_fit(self, spectra: Spectra) -> tuple[Spectra, NDArray[np.float64], NDArray[np.float64]]:
+        if self._of is None or self._offset is None or self._scale is None:
+            raise DataError(
+                f"{type(self).__name__} is used before it is fitted",
+                remedy="Call fit(training spectra) and use the step that it returns.",
+            )
+        self._of.require_same_axis(spectra)
+        return self._of, self._offset, self._scale
+
+    def __call__(self, spectra: Spectra) -> Spectra:
+        """Returns (values - offset) / scale with the fitted numbers."""
+        of, offset, scale = self._require_fit(spectra)
+        spectra.require_quantity(of.quantity)
+        return spectra.replace(
+            values=(spectra.values - offset) / scale, quantity="pretreated", step=type(self).__name__
+        )
+
+    def inverse(self, spectra: Spectra) -> Spectra:
+        """Returns values * scale + offset, with the quantity that the step was fitted on."""
+        of, offset, scale = self._require_fit(spectra)
+        spectra.require_quantity("pretreated")
+        return spectra.replace(
+            values=spectra.values * scale + offset, quantity=of.quantity, step=f"{type(self).__name__} undone"
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MeanCentre(_Fitted):
+    """Subtracts the mean training spectrum."""
+
+    def fit(self, spectra: Spectra) -> MeanCentre:
+        """Returns the step with the mean of ``spectra`` (training rows only)."""
+        _require_rows(spectra, 1)
+        mean = spectra.values.mean(axis=0, dtype=np.float64)
+        return MeanCentre(spectra[:1], mean, np.ones_like(mean))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Standardise(_Fitted):
+    """Subtracts each band's training mean and divides by its training standard deviation (n - 1)."""
+
+    def fit(self, spectra: Spectra) -> Standardise:
+        """Returns the step with mean and standard deviation of ``spectra``; a constant band raises DataError."""
+        _require_rows(spectra, 2)
+        values = spectra.values.astype(np.float64)
+        mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
+        flat = np.nonzero(spread <= 1e-7 * np.abs(values).max(axis=0))[0]
+        if flat.size:
+            raise DataError(
+                "a band is constant over the training rows and cannot be standardised",
+                column=f"{spectra.axis[flat[0]]:g} {spectra.unit}",
+                value=f"{flat.size} bands",
+                remedy="Trim those bands: a constant band carries nothing, or is a fill value.",
+            )
+        return Standardise(spectra[:1], mean, spread)
+
+
+def _require_rows(spectra: Spectra, least: int) -> None:
+    if len(spectra) < least:
+        raise DataError(
+            "too few spectra to fit a step to",
+            value=f"{len(spectra)}, at least {least} needed",
+            remedy="Fit on all training rows.",
+        )
+
+
+def _uniform_step(spectra: Spectra) -> float:
+    steps = np.diff(spectra.axis)
+    # 1 % of the step admits axes that were rounded to a few digits, not ones whose steps differ.
+    if steps.size == 0 or np.ptp(steps) > 0.01 * steps.mean():
+        shown = f"steps {steps.min():g} to {steps.max():g} {spectra.unit}" if steps.size else "one band"
+        raise DataError(
+            "Savitzky-Golay needs an axis with one step",
+            value=shown,
+            remedy="Resample to a uniform axis first: Resample(np.arange(low, high, step)).",
+        )
+    return float(steps.mean())
