@@ -92,30 +92,29 @@ def metric_rows(
     return rows
 
 
-def reconstruction_rows(
-    observed: ArrayLike,
-    reconstructed: ArrayLike,
-    *,
-    study: str,
-    data: str,
-    model: str,
-    region: str,
-    seed: int,
-    split: str,
-) -> list[dict[str, object]]:
-    """Scores reconstructed spectra: MRMSE in % reflectance (NaN where the reconstruction is not finite).
+def mrmse_row(
+    spectrum_rmse: ArrayLike, *, study: str, data: str, model: str, region: str, seed: int, split: str
+) -> dict[str, object]:
+    """MRMSE of reconstructed spectra in % reflectance; NaN where one error is not finite (a diverged trial).
 
     Args:
-      observed: (n, m) reflectance as a fraction.
-      reconstructed: (n, m) reflectance as a fraction.
+      spectrum_rmse: (n,) RMSE over bands of each spectrum, reflectance as a fraction
+        (``metrics.spectrum_rmse``).
       study, data, model, region, seed, split: the key of the row.
+
+    Raises:
+      DataError: if the errors are not one number for each spectrum, or one is negative.
     """
-    try:
-        value = 100.0 * metrics.mrmse(observed, reconstructed)
-    except metrics.UndefinedMetric:
-        value = math.nan
+    errors = np.asarray(spectrum_rmse, dtype=np.float64)
+    if errors.ndim != 1 or errors.size == 0 or (errors < 0).any():
+        raise DataError(
+            "MRMSE takes one RMSE for each spectrum",
+            value=f"shape {errors.shape}",
+            remedy="Pass metrics.spectrum_rmse(observed, reconstructed) of one or more spectra.",
+        )
     key = _key(study, data, model, region, seed, split)
-    return [{**key, "scale": "reflectance", "metric": "mrmse", "value": value, "unit": "%"}]
+    value = 100.0 * float(errors.mean()) if np.isfinite(errors).all() else math.nan
+    return {**key, "scale": "reflectance", "metric": "mrmse", "value": value, "unit": "%"}
 
 
 def log10_percent(soc: ArrayLike, floor: float = SOC_FLOOR) -> np.ndarray:
@@ -126,7 +125,7 @@ def log10_percent(soc: ArrayLike, floor: float = SOC_FLOOR) -> np.ndarray:
 
 
 def as_frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """Rows of :func:`metric_rows` and :func:`reconstruction_rows` as a sorted, validated table."""
+    """Rows of :func:`metric_rows` and :func:`mrmse_row` as a sorted, validated table."""
     frame = pd.DataFrame(list(rows), columns=pd.Index(RESULT_COLUMNS))
     return _validated(frame, "results")
 

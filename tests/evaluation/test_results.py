@@ -58,13 +58,16 @@ def test_diverged_and_constant_regions_are_nan_and_do_not_stop_the_others():
     assert pick(results.over_regions(frame).query("seed == 'all'"), "percent", "rmse")["regions"] == 3
 
 
-def test_reconstruction_is_in_percent_reflectance():
+def test_mrmse_is_in_percent_reflectance():
     key = {**KEY, "region": "a"}
-    frame = results.as_frame(results.reconstruction_rows(np.full((3, 5), 0.4), np.full((3, 5), 0.42), **key))
-    row = pick(frame, "reflectance", "mrmse")
+    errors = metrics.spectrum_rmse(np.full((3, 5), 0.4), np.full((3, 5), 0.42))
+    row = pick(results.as_frame([results.mrmse_row(errors, **key)]), "reflectance", "mrmse")
     assert (row["value"], row["unit"]) == (pytest.approx(2.0), "%")
-    nan = results.reconstruction_rows(np.ones((1, 2)), np.full((1, 2), np.nan), **key)
-    assert nan[0]["value"] is not None and np.isnan(nan[0]["value"])
+    diverged = results.mrmse_row(np.array([0.1, np.nan]), **key)
+    assert np.isnan(np.float64(str(diverged["value"])))
+    for wrong in (np.ones((2, 2)), np.array([]), np.array([-0.1])):
+        with pytest.raises(DataError, match="one RMSE for each spectrum"):
+            results.mrmse_row(wrong, **key)
 
 
 def test_over_regions_against_hand_computation():
