@@ -1,6 +1,6 @@
 """What every test may use: the measured data, processes with several devices, and strict JAX.
 
-Settings travel by environment variable: JAX is imported only by the tests that need it, and the processes that
+Settings travel by environment variable: JAX is imported only by the tests that need it, and processes that
 tests start obey them too.
 """
 
