@@ -1,0 +1,330 @@
+"""Libraries of mineral endmembers: reflectance, density and unit cell, with the provenance of every value.
+
+Two sources give the same object: ``load_usgs`` reads measured spectra below JAXSOIL_DATA, ``twin_minerals``
+evaluates the fitted parametric minerals that travel with the package. SOC is not a member: models append it as
+the last endmember.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxsoil.data import parametric_minerals, unit_cell
+from jaxsoil.errors import DataError, did_you_mean
+from jaxsoil.spectra.container import Spectra
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+USGS_FOLDER = "endmembers_usgs"
+_SPECTRA_FILE = "endmembers_350_2500_1nm.parquet"
+_PROPERTIES_FILE = "endmember_properties_clean.csv"
+
+# A reflectance below this at every band is an uncertainty column; the darkest real mineral here peaks at 0.04.
+_BROKEN_BELOW = 0.02
+# Computed and tabulated cell volumes that differ by more than this share are reported.
+_VOLUME_TOLERANCE = 0.01
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class EndmemberLibrary:
+    """K minerals on a common axis.
+
+    Args:
+      names: K names, unique.
+      spectra: K reflectances.
+      density: (K,) rho, g cm-3.
+      cell_volume: (K,) volume of the unit cell, nm3.
+      provenance: name -> {"spectrum", "density", "cell_volume"} -> where the value comes from.
+      exclusions: minerals of the source that are not here -> reason.
+      notes: disagreements within the source, and what was done to the whole.
+
+    Raises:
+      DataError: fewer than two minerals, lengths that differ, repeated names, values that are not positive.
+    """
+
+    names: tuple[str, ...]
+    spectra: Spectra
+    density: NDArray[np.float64]
+    cell_volume: NDArray[np.float64]
+    provenance: Mapping[str, Mapping[str, str]]
+    exclusions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
+        object.__setattr__(self, "notes", tuple(self.notes))
+        for field in ("provenance", "exclusions"):
+            object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
+        if len(self.names) < 2:
+            raise DataError(
+                "a mixture needs at least two minerals",
+                value=f"{self.names}; excluded: {dict(self.exclusions)}",
+                remedy="Give a library with more minerals: with one, its abundance carries no information.",
+            )
+        if len(set(self.names)) != len(self.names):
+            repeated = next(name for name in self.names if self.names.count(name) > 1)
+            raise DataError("mineral names must be unique", value=repeated, remedy="Keep one of them.")
+        self.spectra.require_quantity("reflectance")
+        for field in ("density", "cell_volume"):
+            object.__setattr__(self, field, self._checked(field))
+        if len(self.spectra) != len(self.names):
+            raise DataError(
+                "spectra and names differ in number",
+                value=f"{len(self.spectra)} and {len(self.names)}",
+                remedy="Give one spectrum for each mineral.",
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        return f"EndmemberLibrary({len(self)} minerals, {self.spectra!r}, {len(self.exclusions)} excluded)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy cannot be pickled, and worker processes receive libraries.
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["provenance"], values["exclusions"] = dict(self.provenance), dict(self.exclusions)
+        return (EndmemberLibrary, tuple(values.values()))
+
+    @property
+    def r(self) -> NDArray[np.float64]:
+        """Characteristic length V^(1/3), nm."""
+        return np.cbrt(self.cell_volume)
+
+    @property
+    def rho_r(self) -> NDArray[np.float64]:
+        """Density times characteristic length, g cm-3 nm."""
+        return self.density * self.r
+
+    def index(self, name: str) -> int:
+        """Returns the row of a mineral; an unknown one raises DataError with the nearest name."""
+        if name not in self.names:
+            reason = self.exclusions.get(name)
+            remedy = f"It was excluded: {reason}." if reason else did_you_mean(name, self.names)
+            raise DataError("no such mineral", column=name, remedy=remedy)
+        return self.names.index(name)
+
+    def select(self, names: Sequence[str], *, reason: str = "not selected") -> EndmemberLibrary:
+        """Returns the library of ``names``, in that order; the others join the exclusions with ``reason``."""
+        rows = [self.index(name) for name in names]
+        left_out = {name: reason for name in self.names if name not in set(names)}
+        return dataclasses.replace(
+            self,
+            names=tuple(names),
+            spectra=self.spectra[np.array(rows, dtype=int)],
+            density=self.density[rows],
+            cell_volume=self.cell_volume[rows],
+            provenance={name: self.provenance.get(name, {}) for name in names},
+            exclusions={**self.exclusions, **left_out},
+        )
+
+    def resample(self, axis: ArrayLike) -> EndmemberLibrary:
+        """Returns the library on another axis (nm), each new band the mean over its width.
+
+        Raises:
+          DataError: an axis that the minerals do not cover; nothing is extrapolated.
+        """
+        target = np.asarray(axis, dtype=np.float64)
+        own = self.spectra.axis
+        if target.min() < own[0] - 1e-6 or target.max() > own[-1] + 1e-6:
+            raise DataError(
+                "the minerals do not cover the axis of the data",
+                value=f"minerals {own[0]:g}-{own[-1]:g} nm, data {target.min():g}-{target.max():g} nm",
+                remedy=f"Trim the data to {own[0]:g}-{own[-1]:g} nm, or give minerals that reach further.",
+            )
+        from jaxsoil.spectra.preprocess import Resample
+
+        return dataclasses.replace(self, spectra=Resample(axis=target, method="bandmean")(self.spectra))
+
+    def _checked(self, field: str) -> NDArray[np.float64]:
+        values = np.array(getattr(self, field), dtype=np.float64)
+        if values.shape != (len(self.names),) or not np.all(np.isfinite(values) & (values > 0)):
+            raise DataError(
+                "every mineral needs a positive value",
+                column=field,
+                value=values,
+                remedy="Exclude the minerals without one, with a reason.",
+            )
+        values.flags.writeable = False
+        return values
+
+
+def load_usgs(
+    root: str | Path | None = None, *, densities: Mapping[str, tuple[float, str]] | None = None
+) -> EndmemberLibrary:
+    """Reads the measured minerals (USGS splib07) with the densities and unit cells of the sheet beside them.
+
+    A mineral is excluded, with a reason, when its spectrum is broken (an uncertainty column) or repeats
+    another's, or when it has no usable density or unit cell. A tabulated cell volume has precedence over one
+    computed from the cell's edges, because misprinted edges occur (muscovite, brookite); disagreements are
+    recorded in ``notes``.
+
+    Args:
+      root: folder of the measured data, by default JAXSOIL_DATA.
+      densities: name -> (density in g cm-3, its source), for minerals whose density the sheet lacks.
+
+    Raises:
+      DataError: a file or column that is missing.
+    """
+    import pandas as pd
+
+    if root is None:
+        from jaxsoil.data.registry import data_root
+
+        root = data_root()
+    folder = Path(root) / USGS_FOLDER
+    for name in (_SPECTRA_FILE, _PROPERTIES_FILE):
+        if not (folder / name).is_file():
+            raise DataError(
+                "the measured minerals are not there",
+                source=folder / name,
+                remedy="Set JAXSOIL_DATA to the folder that holds them, or use the twin's minerals.",
+            )
+    spectra = pd.read_parquet(folder / _SPECTRA_FILE)
+    # As text: a spreadsheet may have turned a range such as 2-3 into a date, which must be seen, not parsed.
+    sheet = pd.read_csv(folder / _PROPERTIES_FILE, dtype=str, keep_default_na=False)
+    return read_endmembers(spectra, sheet, densities=densities, source=str(folder.name))
+
+
+def read_endmembers(
+    spectra: pd.DataFrame,
+    sheet: pd.DataFrame,
+    *,
+    densities: Mapping[str, tuple[float, str]] | None = None,
+    source: str = "table",
+) -> EndmemberLibrary:
+    """Builds the library from a table of spectra and a sheet of properties, excluding what cannot be used.
+
+    Args:
+      spectra: one row per mineral: ``mineral``, optionally ``instrument`` and ``flag``, and reflectances in
+        columns named by their wavelength in nm.
+      sheet: one row per mineral, as text: ``component``, ``density_best`` (g cm-3), ``unit_cell_nm``,
+        ``crystal_system``, ``unit_cell_volume_nm3_sheet``.
+      densities: as in ``load_usgs``.
+      source: name of the source for messages.
+    """
+    bands = [column for column in spectra.columns if re.fullmatch(r"\d+(\.\d+)?", str(column))]
+    values = spectra[bands].to_numpy(np.float64)
+    rows_of_sheet = {row["component"].strip().lower(): row for row in sheet.to_dict("records")}
+    given = {name.lower(): value for name, value in (densities or {}).items()}
+    kept: list[dict[str, Any]] = []
+    exclusions: dict[str, str] = {}
+    notes: list[str] = []
+    for row, record in enumerate(spectra.drop(columns=bands).to_dict("records")):
+        name = _capitalised(record["mineral"])
+        try:
+            _require_usable(values[row], {item["name"]: item["values"] for item in kept})
+            properties = _properties(rows_of_sheet.get(name.lower()), given.get(name.lower()))
+        except ValueError as problem:
+            exclusions[name] = str(problem)
+            continue
+        notes += [f"{name}: {note}" for note in properties.pop("notes")]
+        properties["provenance"]["spectrum"] = _spectrum_source(record, source)
+        kept.append({"name": name, "values": values[row], **properties})
+    return EndmemberLibrary(
+        names=tuple(item["name"] for item in kept),
+        spectra=Spectra(
+            np.array([item["values"] for item in kept]).reshape(len(kept), len(bands)),
+            np.array(bands, dtype=np.float64),
+            "nm",
+            "reflectance",
+        ),
+        density=np.array([item["density"] for item in kept]),
+        cell_volume=np.array([item["cell_volume"] for item in kept]),
+        provenance={item["name"]: item["provenance"] for item in kept},
+        exclusions=exclusions,
+        notes=tuple(notes),
+    )
+
+
+def twin_minerals(axis: ArrayLike) -> EndmemberLibrary:
+    """Returns the fitted parametric minerals of the package on ``axis`` (nm, within 350-2500)."""
+    minerals = parametric_minerals.load_table()
+    axis = np.asarray(axis, dtype=np.float64)
+    return EndmemberLibrary(
+        names=tuple(mineral.name for mineral in minerals),
+        spectra=Spectra(parametric_minerals.band_reflectance(minerals, axis), axis, "nm", "reflectance"),
+        density=np.array([mineral.density for mineral in minerals]),
+        cell_volume=np.array([mineral.cell_volume for mineral in minerals]),
+        provenance={mineral.name: mineral.provenance for mineral in minerals},
+        notes=("Reflectances are fitted parametric curves, not measurements; residuals are in the table.",),
+    )
+
+
+def _require_usable(values: NDArray[np.float64], earlier: Mapping[str, NDArray[np.float64]]) -> None:
+    if not np.all(np.isfinite(values)):
+        raise ValueError("spectrum has missing bands")
+    if values.max() < _BROKEN_BELOW:
+        raise ValueError(
+            f"spectrum is broken: at most {values.max():.4f} everywhere, an uncertainty column taken for a spectrum"
+        )
+    for name, other in earlier.items():
+        if np.array_equal(values, other):
+            raise ValueError(f"spectrum is a duplicate of {name}'s, band for band")
+
+
+def _properties(sheet: Mapping[str, str] | None, given: tuple[float, str] | None) -> dict[str, Any]:
+    """Returns density, cell volume, their provenance and notes; raises ValueError with the reason if it cannot."""
+    if sheet is None:
+        raise ValueError("no row in the sheet of properties")
+    density, density_from = _density(sheet["density_best"], given)
+    volume, volume_from, notes = _volume(sheet)
+    return {
+        "density": density,
+        "cell_volume": volume,
+        "provenance": {"density": density_from, "cell_volume": volume_from},
+        "notes": notes,
+    }
+
+
+def _density(cell: str, given: tuple[float, str] | None) -> tuple[float, str]:
+    if given is not None:
+        return float(given[0]), f"given by the caller: {given[1]}"
+    text = cell.strip()
+    if not text:
+        raise ValueError("no density in the sheet")
+    try:
+        density = float(text)
+    except ValueError:
+        # '2-3' typed into a spreadsheet becomes the second of March; which range it was can only be guessed.
+        is_date = re.search(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|[A-Za-z]{3}", text)
+        what = "a date (a spreadsheet's reading of a range)" if is_date else "not a number"
+        raise ValueError(f"density cell holds {what}: {text!r}") from None
+    if not 0.5 < density < 12.0:
+        raise ValueError(f"density {density:g} g cm-3 is impossible for a soil mineral")
+    return density, "sheet, best density (calculated where given, else measured)"
+
+
+def _volume(sheet: Mapping[str, str]) -> tuple[float, str, list[str]]:
+    edges, system = sheet["unit_cell_nm"].strip(), sheet["crystal_system"].strip()
+    tabulated = float(sheet["unit_cell_volume_nm3_sheet"]) if sheet["unit_cell_volume_nm3_sheet"].strip() else None
+    try:
+        computed = unit_cell.cell_volume(edges, system)
+    except ValueError as problem:
+        if tabulated is None:
+            raise ValueError(f"no cell volume: {problem}") from problem
+        return tabulated, "sheet", [f"cell volume of the sheet could not be checked: {problem}"]
+    if tabulated is None:
+        return computed, f"computed from the cell {edges} nm, {system}", []
+    if abs(computed / tabulated - 1) <= _VOLUME_TOLERANCE:
+        return tabulated, "sheet, agrees with the cell's edges", []
+    note = f"the sheet's volume {tabulated:g} nm3 is used; its cell {edges} nm gives {computed:.5f} nm3"
+    return tabulated, "sheet, disagrees with the cell's edges", [note]
+
+
+def _spectrum_source(record: Mapping[str, Any], source: str) -> str:
+    parts = [source, "USGS splib07" if source == USGS_FOLDER else "", str(record.get("instrument", ""))]
+    return ", ".join(part for part in (*parts, str(record.get("flag") or "")) if part)
+
+
+def _capitalised(name: str) -> str:
+    return name[:1].upper() + name[1:]
