@@ -96,7 +96,8 @@ def make_twin(config: TwinConfig | None = None, *, axis: ArrayLike | None = None
     config = TwinConfig() if config is None else config
     bands = config.axis if axis is None else np.asarray(axis, dtype=np.float64)
     soil_seed, scan_seed, noise_seed, label_seed, decoder_seed = np.random.SeedSequence(config.seed).spawn(5)
-    minerals = twin_endmembers.true_minerals(config, bands)
+    powders = twin_endmembers.powder_minerals(config, bands)
+    minerals = twin_endmembers.as_soil_grains(powders, config)
     soils = twin_soils.compose(config, minerals.names, soil_seed)
     rho_r = np.append(minerals.rho_r, config.soc_rho_r)
     endmembers = np.vstack(
@@ -113,7 +114,7 @@ def make_twin(config: TwinConfig | None = None, *, axis: ArrayLike | None = None
         rho_r=rho_r,
         moisture=soils.moisture,
         minerals=minerals,
-        decoder_minerals=twin_endmembers.decoder_minerals(config, minerals, decoder_seed),
+        decoder_minerals=twin_endmembers.decoder_minerals(config, powders, decoder_seed),
         outlying_regions=tuple(regions[list(soils.outlying)].tolist()),
         config=config,
     )
@@ -140,10 +141,13 @@ def reference_config(n_samples: int = 2000, seed: int = 0, **changes: Any) -> Tw
         "main_minerals": tuple(
             "Vermiculite" if mineral == "Montmorillonite" else mineral for mineral in TwinConfig.main_minerals
         ),
+        "grain_exponent": 1.0,
+        "iron_coat": 0.0,
         "n_outlying": 0,
         "horizons_fewest": 1,
         "horizons_most": 1,
         "soc_depth_share": 0.0,
+        "soc_rho_r": 1.4,
         "moisture": 0.0,
         "gain_log_sd": 0.0,
         "tilt_log_sd": 0.0,

@@ -46,11 +46,13 @@ class TwinConfig:
     minerals: str = "fitted"  # "fitted" (in the package) or "measured" (USGS spectra below JAXSOIL_DATA)
     main_minerals: tuple[str, ...] = MAIN_MINERALS
     minerals_left_out: tuple[str, ...] = ()  # of the true library
+    grain_exponent: float = 1.2  # -ln R of a soil's grains over that of the finer powders of the library
+    iron_coat: float = 0.2  # thickness of the grains' iron oxide coat, as a share of the oxides' own -ln R
     concentration: float = 12.0  # of the Dirichlet of a sample's main minerals around the mean of its region
     region_log_sd: float = 0.7  # of a region's mean mineral shares around the mean soil
     trace_share: float = 0.04  # mass share of all other minerals together
     n_outlying: int = 4  # regions whose mineralogy lies outside the hull of the others
-    outlying_share: float = 0.6  # weight of the unusual mineralogy in an outlying region's mean
+    outlying_share: float = 0.8  # weight of the unusual mineralogy in an outlying region's mean
 
     # Pedons.
     horizons_fewest: int = 5
@@ -65,7 +67,7 @@ class TwinConfig:
     soc_horizon_share: float = 0.1  # share that is the horizon's own; the rest belongs to the pedon
     soc_low: float = 0.1  # % by mass
     soc_high: float = 20.0  # % by mass
-    soc_rho_r: float = 1.4  # g cm-3 nm, the true (rho r)_SOC
+    soc_rho_r: float = 0.12  # g cm-3 nm, the true (rho r)_SOC; measured soils give 0.115 +- 0.03
     soc_troughs: bool = True  # False: the null control, a true f_SOC without absorptions
     soc_darkness: float = 0.037  # 1st percentile of f_SOC over 365-2500 nm, reflectance
     clay_follows_soc: float = 0.0  # exponent e of clay minerals proportional to SOC^e; 0 = independent
@@ -76,7 +78,7 @@ class TwinConfig:
     moisture_base: float = 0.005
     moisture_clay: float = 0.06  # per mass of clay minerals
     moisture_soc: float = 0.1  # per mass of SOC
-    moisture_region_log_sd: float = 0.4
+    moisture_region_log_sd: float = 0.6
     moisture_sample_log_sd: float = 0.2
     water_absorption: float = 1.0  # factor on the depths of the water bands and of the darkening
 
@@ -92,6 +94,7 @@ class TwinConfig:
     reflectance_floor: float = 0.004  # lowest value that the instrument reports
 
     # The mineral library handed to models, where it differs from the truth.
+    decoder_powders: bool = False  # True: the pure powders instead of the soil's coated grains
     decoder_missing: tuple[str, ...] = ()  # minerals that it lacks
     decoder_distortion: float = 0.0  # log-SD of a smooth error of its spectra
     decoder_rho_r_log_sd: float = 0.0  # log-SD of the error of its densities

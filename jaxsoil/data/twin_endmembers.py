@@ -28,6 +28,11 @@ SOC_TROUGHS = (
 )
 
 
+# Coats of soil grains: these two in equal parts; the iron oxides themselves carry none.
+COAT_MINERALS = ("Goethite", "Ferrihydrite")
+IRON_OXIDES = (*COAT_MINERALS, "Hematite", "Lepidocrocite", "Maghemite", "Magnetite", "Ilmenite")
+
+
 def soc_curve(wavelength: NDArray[np.float64], *, troughs: bool, darkness: float) -> NDArray[np.float64]:
     """Returns the true f_SOC at wavelengths in nm.
 
@@ -57,8 +62,8 @@ def soc_reflectance(config: TwinConfig, axis: NDArray[np.float64]) -> NDArray[np
     return band_mean(curve, axis)
 
 
-def true_minerals(config: TwinConfig, axis: NDArray[np.float64]) -> EndmemberLibrary:
-    """Returns the minerals that the soils really contain, on ``axis``.
+def powder_minerals(config: TwinConfig, axis: NDArray[np.float64]) -> EndmemberLibrary:
+    """Returns the minerals of the soils as powders, on ``axis``; the soils hold ``as_soil_grains`` of them.
 
     Raises:
       DataError: a main mineral that the library lacks, or measured minerals that are not there.
@@ -70,10 +75,31 @@ def true_minerals(config: TwinConfig, axis: NDArray[np.float64]) -> EndmemberLib
     return library
 
 
+def as_soil_grains(library: EndmemberLibrary, config: TwinConfig) -> EndmemberLibrary:
+    """Returns the minerals as grains of a soil: coarser than the powders of a spectral library, iron-coated.
+
+    ln R' = grain_exponent ln R + iron_coat (ln R_goethite + ln R_ferrihydrite). A longer path through a grain
+    multiplies -ln R, and a thin coat is passed twice (Beer-Lambert). Mixtures of the pure powders are twice as
+    bright as soils and lack their steep rise through the visible.
+    """
+    if config.grain_exponent == 1.0 and config.iron_coat == 0.0:
+        return library
+    log_powder = np.log(library.spectra.values.astype(np.float64))
+    coat = sum(log_powder[library.index(name)] for name in COAT_MINERALS)
+    coated = ~np.isin(library.names, IRON_OXIDES)
+    grains = np.exp(config.grain_exponent * log_powder + config.iron_coat * coated[:, None] * coat)
+    return dataclasses.replace(
+        library,
+        spectra=library.spectra.replace(values=grains, step="coarser grains with iron coats"),
+        notes=(*library.notes, f"Grain exponent {config.grain_exponent:g}, iron coat {config.iron_coat:g}."),
+    )
+
+
 def decoder_minerals(
-    config: TwinConfig, true: EndmemberLibrary, seed: np.random.SeedSequence
+    config: TwinConfig, powders: EndmemberLibrary, seed: np.random.SeedSequence
 ) -> EndmemberLibrary:
-    """Returns the library handed to models: the true one, or one that lacks or distorts minerals."""
+    """Returns the library handed to models: the true one, or one that lacks, distorts or does not coat minerals."""
+    true = powders if config.decoder_powders else as_soil_grains(powders, config)
     spectra_rng, rho_rng = (np.random.default_rng(part) for part in seed.spawn(2))
     error = config.decoder_distortion * _smooth_curves(spectra_rng, len(true), true.spectra.axis)
     rho_error = config.decoder_rho_r_log_sd * rho_rng.standard_normal(len(true))
