@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 from jaxsoil.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra
 
+# (n,) text. NDArray[np.str_] would say so, but its run-time check admits empty strings alone.
+Strings = NDArray[Any]
+
 GROUPS = ("sample", "pedon", "profile", "region", "source", "country")
 
 
@@ -56,9 +59,9 @@ class Library:
 
     name: str
     spectra: Spectra
-    ids: NDArray[np.str_]
+    ids: Strings
     properties: Mapping[str, Property]
-    groups: Mapping[str, NDArray[np.str_]]
+    groups: Mapping[str, Strings]
     licence: str = ""
     notes: tuple[str, ...] = ()
     truth: Any = None
@@ -90,7 +93,7 @@ class Library:
         return len(self.spectra)
 
     def __repr__(self) -> str:
-        groups = ", ".join(f"{len(np.unique(values))} {name}s" for name, values in self.groups.items())
+        groups = ", ".join(f"{name} {len(np.unique(values))}" for name, values in self.groups.items())
         return f"Library({self.name!r}, {self.spectra!r}, {', '.join(self.properties)}; {groups})"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -107,7 +110,7 @@ class Library:
             )
         return self.properties[name]
 
-    def group(self, name: str) -> NDArray[np.str_]:
+    def group(self, name: str) -> Strings:
         """Returns a group column by name; an absent one raises DataError that says how to give it."""
         if name not in self.groups:
             raise DataError(
@@ -155,18 +158,18 @@ class Library:
         return digest.hexdigest()
 
 
-def _strings(values: Any) -> NDArray[np.str_]:
+def _strings(values: Any) -> Strings:
     strings = np.array(values, dtype=np.str_)
     strings.flags.writeable = False
     return strings
 
 
-def _joined(values: NDArray[np.str_]) -> bytes:
+def _joined(values: Strings) -> bytes:
     # Independent of the width that numpy chose for the strings.
     return "\x1f".join(values.tolist()).encode()
 
 
-def _check_ids(ids: NDArray[np.str_], source: str) -> None:
+def _check_ids(ids: Strings, source: str) -> None:
     names, counts = np.unique(ids, return_counts=True)
     if np.any(counts > 1):
         raise DataError(
@@ -178,7 +181,7 @@ def _check_ids(ids: NDArray[np.str_], source: str) -> None:
         )
 
 
-def _check_groups(groups: Mapping[str, NDArray[np.str_]], source: str) -> None:
+def _check_groups(groups: Mapping[str, Strings], source: str) -> None:
     for name, values in groups.items():
         if name not in GROUPS:
             raise DataError("unknown group", source=source, column=name, remedy=did_you_mean(name, GROUPS))
@@ -193,7 +196,7 @@ def _check_groups(groups: Mapping[str, NDArray[np.str_]], source: str) -> None:
             )
 
 
-def _check_soc(soc: Property, ids: NDArray[np.str_], source: str) -> None:
+def _check_soc(soc: Property, ids: Strings, source: str) -> None:
     if soc.unit != "%":
         raise DataError(
             "SOC must be in % by mass",

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.data.library import Library
+from jaxsoil.data.library import Library, Strings
 from jaxsoil.errors import DataError, did_you_mean
 
 INDUCTIVE = "inductive"
@@ -80,7 +80,7 @@ class Split:
                 )
 
 
-def check_no_leak(split: Split, groups: Mapping[str, NDArray[np.str_]] | NDArray[np.str_]) -> None:
+def check_no_leak(split: Split, groups: Mapping[str, Strings] | Strings) -> None:
     """Raises DataError that names a group with rows on both sides of ``split``.
 
     Args:
@@ -354,7 +354,7 @@ def _balanced(kinds: NDArray, sizes: NDArray, n_folds: int, rng: np.random.Gener
 def _draw(
     library: Library,
     rows: Mask,
-    units: NDArray[np.str_],
+    units: Strings,
     count: int,
     rng: np.random.Generator,
     region: str,
@@ -373,7 +373,7 @@ def _draw(
     return rows & np.isin(units, rng.choice(names, count, replace=False))
 
 
-def _require_region(library: Library, regions: NDArray[np.str_], by: str, held_out: str) -> None:
+def _require_region(library: Library, regions: Strings, by: str, held_out: str) -> None:
     if held_out not in regions:
         names = np.unique(regions).tolist()
         raise DataError(

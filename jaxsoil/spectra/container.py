@@ -86,7 +86,7 @@ class Spectra:
         quantity: str | None = None,
         step: str | None = None,
     ) -> Spectra:
-        """Returns a checked copy in which what is given is changed, with ``step`` added to the record."""
+        """Returns a checked copy in which what is given is changed; ``step`` is added to the record."""
         return Spectra(
             self.values if values is None else np.asarray(values),
             self.axis if axis is None else np.asarray(axis),
@@ -94,6 +94,10 @@ class Spectra:
             self.quantity if quantity is None else quantity,
             self.steps if step is None else (*self.steps, step),
         )
+
+    def with_steps(self, steps: Sequence[str]) -> Spectra:
+        """Returns the same spectra with another record of what was done."""
+        return Spectra(self.values, self.axis, self.unit, self.quantity, steps)
 
     def to_unit(self, unit: str) -> Spectra:
         """Returns the spectra on an axis in ``unit``, still ascending: nm = 1e7 / cm-1."""
@@ -207,6 +211,10 @@ def _require_known(what: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _frozen(array: ArrayLike, dtype: Any) -> NDArray[Any]:
-    frozen = np.array(array, dtype=dtype)
+    if isinstance(array, np.ndarray) and array.dtype == dtype and array.base is None:
+        # What is frozen already, and is no view of something that is not, is shared instead of copied.
+        frozen = np.array(array) if array.flags.writeable else array
+    else:
+        frozen = np.array(array, dtype=dtype)
     frozen.flags.writeable = False
     return frozen

@@ -1,0 +1,110 @@
+"""Names of data sets, and the Library behind each: the twin, the packaged manifests, or a user's own TOML."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from numpy.typing import ArrayLike
+
+from jaxsoil.data.composite import join
+from jaxsoil.data.library import Library
+from jaxsoil.data.manifest import load_manifest
+from jaxsoil.data.schema import Composite, read_manifest
+from jaxsoil.errors import DataError, did_you_mean
+
+DATA_VARIABLE = "JAXSOIL_DATA"
+TWIN = "twin"
+_TWIN_LINE = "Synthetic soils with known truth: 17 regions, made from physics, no download (the default)"
+
+
+def names() -> tuple[str, ...]:
+    """Returns the names that ``load`` knows, the twin first."""
+    return (TWIN, *sorted(_packaged()))
+
+
+def describe() -> list[tuple[str, str]]:
+    """Returns (name, one line) of each data set, from the manifests alone: no data are needed."""
+    lines = [(TWIN, _TWIN_LINE)]
+    for name, path in sorted(_packaged().items()):
+        lines.append((name, read_manifest(path).title))
+    return lines
+
+
+def data_root() -> Path:
+    """Returns the folder of measured data, from the environment variable JAXSOIL_DATA.
+
+    Raises:
+      DataError: the variable is not set, or names no folder.
+    """
+    where = os.environ.get(DATA_VARIABLE)
+    if not where:
+        raise DataError(
+            f"{DATA_VARIABLE} is not set, so measured data cannot be found",
+            remedy=f"Set it to the folder that holds the data: export {DATA_VARIABLE}=/path/to/data. "
+            f"The data set '{TWIN}' needs none.",
+        )
+    root = Path(where)
+    if not root.is_dir():
+        raise DataError(
+            f"{DATA_VARIABLE} names no folder", value=where, remedy="Correct the path, or mount the folder."
+        )
+    return root
+
+
+def load(name: str | os.PathLike[str], *, axis: ArrayLike | None = None) -> Library:
+    """Returns a data set by name, or the one that a TOML file describes.
+
+    Args:
+      name: one of ``names()``, or the path of a manifest (its data file is relative to its folder).
+      axis: bands in nm, ascending, to resample to; None keeps the data set's own axis.
+
+    Raises:
+      DataError: an unknown name (with the nearest), absent data, or data that do not hold what is declared.
+    """
+    library = _load(os.fspath(name), Path(), ())
+    if axis is None:
+        return library
+    from jaxsoil.spectra.resample import Resample
+
+    return library.with_spectra(Resample(axis)(library.spectra.to_unit("nm")))
+
+
+def _load(name: str, folder: Path, above: tuple[str, ...]) -> Library:
+    """Loads a name or a path relative to ``folder``; ``above`` are the composites that contain it."""
+    if name == TWIN:
+        return _twin()
+    packaged = _packaged()
+    own = name.endswith(".toml")
+    if not own and name not in packaged:
+        raise _unknown(name)
+    path = folder / name if own else packaged[name]
+    manifest = read_manifest(path)
+    if not isinstance(manifest, Composite):
+        return load_manifest(path, data_root=None if own else data_root())
+    key = str(path.resolve())
+    if key in above:
+        raise DataError("a composite contains itself", source=path, remedy="Remove it from its members.")
+    members = [_load(member, path.parent, (*above, key)) for member in manifest.members]
+    return join(manifest, members)
+
+
+def _twin() -> Library:
+    from jaxsoil.data import twin
+
+    return twin.make_twin(twin.TwinConfig())
+
+
+def _packaged() -> dict[str, Path]:
+    folder = resources.files("jaxsoil.data") / "manifests"
+    return {
+        entry.name.removesuffix(".toml"): Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".toml")
+    }
+
+
+def _unknown(name: str) -> DataError:
+    remedy = did_you_mean(name, names())
+    if Path(name).suffix in (".csv", ".parquet"):
+        remedy = "A table needs a manifest that says what its columns are: see docs/data.md. " + remedy
+    return DataError("no such data set", value=name, remedy=f"{remedy} One's own data: the path of a .toml file.")
