@@ -7,6 +7,7 @@ against the closed form ``514 M + 513 K + 792,576`` (M bands, K endmembers, widt
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
 
 import flax.linen as nn
@@ -28,20 +29,21 @@ class ModelConfig:
     """What reconstructs the spectrum from the mass fractions."""
 
 
-class _Block(nn.Module):
-    """Dense -> BatchNorm -> ReLU."""
+class _RemovedBias(nn.Module):
+    """Adds a bias that the next BatchNorm takes out again: a parameter (it counts in the paper) without gradient.
 
-    width: int
-    momentum: float
+    Its gradient is zero in exact arithmetic. In floating point it is rounding noise, which Adam scales up to full
+    steps; running statistics lag behind those, and predictions would differ by a percent between machines.
+    """
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = nn.Dense(self.width)(x)
-        return nn.relu(_batch_norm(self.momentum, train)(x))
+    def __call__(self, x: jax.Array) -> jax.Array:
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        return x + jax.lax.stop_gradient(bias)[None, :]
 
 
-def _batch_norm(momentum: float, train: bool) -> nn.BatchNorm:
-    return nn.BatchNorm(use_running_average=not train, momentum=momentum, epsilon=1e-5)
+def _batch_norm(momentum: float, train: bool, use_bias: bool = True) -> nn.BatchNorm:
+    return nn.BatchNorm(use_running_average=not train, momentum=momentum, epsilon=1e-5, use_bias=use_bias)
 
 
 class Trunk(nn.Module):
@@ -54,9 +56,10 @@ class Trunk(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = _batch_norm(self.momentum, train)(x)
+        x = _RemovedBias()(_batch_norm(self.momentum, train, use_bias=False)(x))
         for _ in range(1 + self.hidden):
-            x = _Block(self.width, self.momentum)(x, train)
+            x = _RemovedBias()(nn.Dense(self.width, use_bias=False)(x))
+            x = nn.relu(_batch_norm(self.momentum, train)(x))
         return nn.Dense(self.outputs)(x)
 
 
@@ -108,5 +111,5 @@ class Autoencoder(nn.Module):
 
 
 def parameter_count(tree: object) -> int:
-    """Number of scalars in a tree of arrays."""
-    return sum(int(jnp.size(leaf)) for leaf in jax.tree.leaves(tree))
+    """Number of scalars in a tree of arrays (or of their shapes)."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))

@@ -20,6 +20,9 @@ from jaxsoil.models.networks import Autoencoder
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.objectives import soc_term, spectrum_term
 
+Leaf = Any
+"""An array, or whatever a transformation of JAX puts in its place while it takes a tree apart."""
+
 PREDICT_ROWS = 512
 """Rows per forward pass when predicting; bounds the memory of a prediction over a large library."""
 
@@ -32,8 +35,8 @@ class Data:
     ``spectra`` (n, M) float32 reflectance; ``soc`` (n,) float32 mass fraction, 0 where there is no label.
     """
 
-    spectra: jax.Array
-    soc: jax.Array
+    spectra: Leaf
+    soc: Leaf
 
 
 @jax.tree_util.register_dataclass
@@ -45,12 +48,12 @@ class TrialArrays:
     only watch convergence. Rows in none of them are not seen.
     """
 
-    labelled: jax.Array
-    unlabelled: jax.Array
-    validation: jax.Array
-    steps: jax.Array
-    lr: jax.Array
-    key: jax.Array
+    labelled: Leaf
+    unlabelled: Leaf
+    validation: Leaf
+    steps: Leaf
+    lr: Leaf
+    key: Leaf
 
 
 @jax.tree_util.register_dataclass
@@ -62,13 +65,13 @@ class TrialState:
     ``alive`` turns False at the first loss or gradient that is not finite; the state then stays as it was.
     """
 
-    params: Any
-    stats: Any
-    moments: Any
-    best: Any
-    best_loss: jax.Array
-    alive: jax.Array
-    history: jax.Array
+    params: Leaf
+    stats: Leaf
+    moments: Leaf
+    best: Leaf
+    best_loss: Leaf
+    alive: Leaf
+    history: Leaf
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +148,9 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
         x, soc = spread(data.spectra[taken]), data.soc[labelled]
         (loss, stats), grads = jax.value_and_grad(objective, has_aux=True)(state.params, state.stats, x, soc)
         finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
-        updates, moments = adam.update(grads, state.moments)
+        # Optax raises a float to an integer power, which strict promotion (our tests) would refuse.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, moments = adam.update(grads, state.moments)
         params = jax.tree.map(lambda p, u: p - trial.lr * u, state.params, updates)
         accept = live & state.alive & finite
         pick = lambda new, old: jax.tree.map(lambda n, o: jnp.where(accept, n, o), new, old)  # noqa: E731

@@ -10,7 +10,7 @@ from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.fit import Data, TrialArrays
 
 ROWS, BANDS, COMPONENTS = 120, 16, 5
-TRAIN = TrainConfig(epochs=4, batch=16, lr=1e-3, validation_share=0.1, keep="best")
+TRAIN = TrainConfig(epochs=4, batch=16, lr=1e-2, b1=0.9, validation_share=0.1, keep="best")
 
 
 def problem(seed: int = 0) -> Data:

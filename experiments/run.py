@@ -1,0 +1,9 @@
+"""Runs a study: ``python experiments/run.py --exp=region_out``; ``--list`` shows all, ``--help`` every option."""
+
+import sys
+from pathlib import Path
+
+from jaxsoil.experiment import main
+
+if __name__ == "__main__":
+    sys.exit(main(Path(__file__).parent))

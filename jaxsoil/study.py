@@ -1,0 +1,226 @@
+"""A study: networks and baselines under the same splits, gathered into one results table.
+
+The experiments of the reconstruction paper differ in their splits and reports; what they share is here: the
+trials, the baselines, the files of the run folder and the plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from jaxsoil.collect import Tables
+from jaxsoil.data.library import Library
+from jaxsoil.data.splits import Split
+from jaxsoil.data.twin import TwinConfig
+from jaxsoil.errors import DataError
+from jaxsoil.experiment import RunFolder
+from jaxsoil.training.config import DeviceConfig, TrainConfig
+
+Network = Literal["none", "ann"]
+Baseline = Literal["plsr", "random_forest"]
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """Configuration of a reconstruction study."""
+
+    data: str = "twin"
+    """Name of a data set (python -m jaxsoil.data lists them) or the path of a manifest (.toml)."""
+    seeds: int = 1
+    """Replicates of each network with other random numbers (paper: 4)."""
+    networks: tuple[Network, ...] = ("none", "ann")
+    """Networks by their decoder: 'none' (encoder alone), 'ann'."""
+    baselines: tuple[Baseline, ...] = ("plsr", "random_forest")
+    """Reference models on SNV absorbance, trained on log10 SOC."""
+    components: int = 94
+    """Endmembers K in the latent space, soil organic carbon included (paper: 94)."""
+    width: int = 512
+    """Units of each hidden layer (paper: 512)."""
+    twin: TwinConfig = TwinConfig()
+    """The synthetic library, used with --data twin."""
+    train: TrainConfig = TrainConfig()
+    """How the networks are trained."""
+    devices: DeviceConfig = DeviceConfig()
+    """Where they are trained."""
+
+
+PAPER = {
+    "seeds": 4,
+    "components": 94,
+    "width": 512,
+    "train.epochs": 1000,
+    "train.batch": 75,
+    "train.lr": 5e-5,
+    "train.b1": 0.99,
+    "train.b2": 0.999,
+    "train.sigma_soc": 0.0041,
+    "train.sigma_reflectance": 0.01,
+    "train.validation_share": 0.0,
+    "train.keep": "last",
+}
+"""Settings of the publication (Coleman et al. 2024; PROTOCOLS section 1) by field of :class:`StudyConfig`."""
+
+
+def load_library(config: StudyConfig) -> Library:
+    """Loads the study's data: the twin, a packaged data set or a user's manifest; rows with SOC > 0 only."""
+    if config.data == "twin":
+        from jaxsoil.data.twin import make_twin
+
+        library = make_twin(config.twin)
+    else:
+        from jaxsoil.data import registry
+
+        library = registry.load(config.data)
+    if library.spectra.quantity != "reflectance":
+        raise DataError(
+            "the networks reconstruct reflectance",
+            source=library.name,
+            value=library.spectra.quantity,
+            remedy="Give a library of reflectance (a manifest with quantity = 'absorbance' is converted on request).",
+        )
+    labelled = library.property("soc").values > 0
+    return library if labelled.all() else library.select(labelled)
+
+
+def differences(config: StudyConfig, library: Library, paper: dict[str, Any] = PAPER) -> list[list[Any]]:
+    """Settings that differ from the publication: rows of [field, ours, paper]."""
+    rows: list[list[Any]] = []
+    for name, published in paper.items():
+        ours: Any = config
+        for part in name.split("."):
+            ours = getattr(ours, part)
+        if ours != published:
+            rows.append([name, ours, published])
+    axis = library.spectra.axis
+    rows.append(["data", library.name, "RaCA (USDA), 23,291 spectra"])
+    rows.append(["spectra", len(library), 23291])
+    rows.append(["bands", f"{axis.size} ({axis[0]:g}-{axis[-1]:g} {library.spectra.unit})", "2136 (365-2500 nm)"])
+    rows.append(["regions", int(np.unique(library.group("region")).size), 17])
+    return rows
+
+
+def make_trials(config: StudyConfig, library: Library, splits: Sequence[Split]) -> list[Any]:
+    """The grid of networks x splits x seeds as trials."""
+    from jaxsoil.models.networks import ModelConfig
+    from jaxsoil.training.trials import Trial, validation_rows
+
+    groups = next((library.groups[g] for g in ("pedon", "profile", "sample") if g in library.groups), library.ids)
+    soc = library.property("soc").values
+    trials = []
+    for network in config.networks:
+        model = ModelConfig(width=config.width, decoder=network)
+        for split in splits:
+            for seed in range(config.seeds):
+                watch = validation_rows(split, groups, config.train.validation_share, seed)
+                trials.append(Trial(network, model, split, seed, watch, _median_row(soc, split.test)))
+    _require_batch(trials, config.train)
+    return trials
+
+
+def _median_row(soc: np.ndarray, test: np.ndarray) -> int:
+    rows = np.nonzero(test)[0]
+    return int(rows[np.argsort(soc[rows], kind="stable")[rows.size // 2]])
+
+
+def _require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
+    from jaxsoil.training.trials import steps_per_epoch
+
+    for trial in trials:
+        if steps_per_epoch(trial, train) < 1:
+            rows = int((trial.split.train & ~trial.validation).sum())
+            raise DataError(
+                "fewer training rows than one batch",
+                source=trial.split.name,
+                value=f"{rows} rows, batch {train.batch}",
+                remedy=f"Give --train.batch {max(1, rows // 4)} or more rows.",
+            )
+
+
+def run_study(config: StudyConfig, run: RunFolder, library: Library, splits: Sequence[Split]) -> None:
+    """Trains all trials and baselines and writes the run folder's files; what is already there is not run again."""
+    from jaxsoil import tracking
+
+    started = time.perf_counter()
+    content = run.read_json("config.json")
+    content["differs_from_paper"] = differences(config, library)
+    content["convergence"] = convergence_sentence(config.train)
+    run.write_json("config.json", content)
+    run.write_json("data.json", describe(library))
+    print(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {len(splits)} splits")
+    for field, ours, paper in content["differs_from_paper"]:
+        print(f"  differs from the paper: {field} = {ours} (paper: {paper})")
+    trials = make_trials(config, library, splits)
+    timing = {"compile_s": 0.0}
+    with tracking.start(run.path, run.wandb, content["config"]) as tracker:
+        tables = Tables(run, library, splits, config.train.seed)
+        for name in config.baselines:
+            began = time.perf_counter()
+            tables.add_baseline(name)
+            timing[f"{name}_s"] = time.perf_counter() - began
+        tables.add_networks(trials, config, tracker, timing)
+        tables.write()
+        timing["total_s"] = time.perf_counter() - started
+        run.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
+        tracker.summary(tables.headline())
+    print("  " + ", ".join(f"{name[:-2]} {value:.1f} s" for name, value in timing.items()))
+
+
+def plan_study(config: StudyConfig, library: Library, splits: Sequence[Split]) -> str:
+    """Describes the trials and their cost: operations counted from shapes, memory of a chunk."""
+    from jaxsoil.training.trials import make_groups, steps_per_epoch
+
+    trials = make_trials(config, library, splits)
+    bands = library.spectra.n_bands
+    lines = [
+        f"{library.name}: {len(library)} spectra x {bands} bands, {len(splits)} splits, {config.seeds} seed(s)",
+        "",
+        f"{'model':14} {'trials':>7} {'parameters':>11} {'epochs':>7} {'steps/epoch':>11} {'TFLOP':>9} {'chunks':>9}",
+    ]
+    total = 0.0
+    for name in config.baselines:
+        lines.append(f"{name:14} {len(splits):7d}")
+    for group in make_groups(trials, config.train, config.devices, config.components, bands):
+        steps = [steps_per_epoch(trial, config.train) for trial in group.trials]
+        # A training step costs about 6 operations for each parameter and row: 2 forward, 4 backward.
+        rows = sum(steps) * config.train.epochs * (config.train.batch + config.train.unlabelled_batch)
+        operations = 6.0 * group.parameters * rows / 1e12
+        total += operations
+        lines.append(
+            f"{group.label:14} {len(group.trials):7d} {group.parameters:11,d} {config.train.epochs:7d} "
+            f"{min(steps)}-{max(steps):<9d} {operations:9.1f} {group.chunks:>4d} x {group.size}"
+        )
+    lines += ["", f"{total:.1f} TFLOP in all (float32). Nothing was run."]
+    return "\n".join(lines)
+
+
+def convergence_sentence(train: TrainConfig) -> str:
+    """The criterion of convergence in words, for the reports."""
+    watched = (
+        f"loss of Eq. 1 on {train.validation_share:.0%} of the training groups, set aside"
+        if train.validation_share
+        else "training loss of Eq. 1"
+    )
+    return (
+        f"A network counts as converged when the last fifth of its {train.epochs} epochs lowered the watched loss "
+        f"({watched}) by less than {train.tolerance:.0%}."
+    )
+
+
+def describe(library: Library) -> dict[str, Any]:
+    """What the reports say of the data."""
+    return {
+        "name": library.name,
+        "rows": len(library),
+        "bands": library.spectra.n_bands,
+        "axis": [float(library.spectra.axis[0]), float(library.spectra.axis[-1])],
+        "unit": library.spectra.unit,
+        "steps": list(library.spectra.steps),
+        "licence": library.licence,
+        "notes": list(library.notes),
+        "sha256": library.fingerprint(),
+    }

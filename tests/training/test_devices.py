@@ -1,0 +1,71 @@
+"""Devices: jit over a mesh and pmap give the same training; chunks fit the memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from jaxsoil.errors import UsageError
+from jaxsoil.training.config import DeviceConfig
+from jaxsoil.training.devices import bytes_per_trial, chunk_sizes, make_mesh
+
+COMPARE = """
+import sys; sys.path.insert(0, "tests/support")
+import jax, jax.numpy as jnp, numpy as np
+from engine_problem import BANDS, COMPONENTS, TRAIN, arrays, problem
+from jaxsoil.models.networks import Autoencoder, ModelConfig
+from jaxsoil.training.config import DeviceConfig
+from jaxsoil.training.devices import make_mesh, spread
+from jaxsoil.training.fit import make_fit
+
+def history(method, batch_devices, devices):
+    mesh = make_mesh(DeviceConfig(method=method, batch_devices=batch_devices), jax.devices()[:devices])
+    model = Autoencoder(COMPONENTS, BANDS, ModelConfig(width=16, hidden=1, decoder="ann"))
+    over = spread(make_fit(model, TRAIN, 12, mesh), mesh, method)
+    trial, data = over.place(arrays(8)), over.replicate(problem())
+    state = over.init(trial)
+    state = over.run(state, trial, data, jnp.int32(0), jnp.int32(4), jnp.int32(5))
+    soc, rmse = over.predict(state, data)
+    if devices > 1:
+        assert len(state.history.sharding.device_set) == devices, state.history.sharding
+    assert np.isfinite(soc).all() and np.isfinite(rmse).all()
+    return np.asarray(state.history)
+
+assert len(jax.devices()) == 8
+one = history("jit", 1, 1)
+for method, batch_devices in (("jit", 1), ("pmap", 1), ("jit", 2)):
+    worst = np.max(np.abs(history(method, batch_devices, 8) / one - 1))
+    print(method, batch_devices, f"{worst:.1e}")
+    assert worst < 1e-4, (method, batch_devices, worst)
+"""
+
+
+def test_eight_devices_train_as_one_by_jit_and_by_pmap(run_with_devices) -> None:
+    printed = run_with_devices(COMPARE, n=8)
+    assert len(printed.strip().splitlines()) == 3
+
+
+def test_devices_that_do_not_divide_are_refused() -> None:
+    with pytest.raises(UsageError, match="batch-devices"):
+        make_mesh(DeviceConfig(batch_devices=3))
+
+
+def test_pmap_has_no_batch_axis(run_with_devices) -> None:
+    code = (
+        "from jaxsoil.training.devices import make_mesh\n"
+        "from jaxsoil.training.config import DeviceConfig\n"
+        "try:\n    make_mesh(DeviceConfig(method='pmap', batch_devices=2))\n"
+        "except ValueError as error:\n    print(error)\n"
+    )
+    assert "use --devices.method jit" in run_with_devices(code, n=2)
+
+
+@pytest.mark.parametrize(("trials", "gigabytes", "expected"), [(17, 1.0, (2, 9)), (17, 10.0, (1, 17)), (3, 0.01, (3, 1))])
+def test_chunks_share_the_trials_evenly_within_the_memory(trials, gigabytes, expected) -> None:
+    config = DeviceConfig(memory_gb=gigabytes)
+    assert chunk_sizes(trials, 100_000_000, config, make_mesh(config)) == expected
+
+
+def test_memory_of_a_trial_counts_its_copies() -> None:
+    # 7 float32 copies of the parameters while training, 6 without the best ones.
+    assert bytes_per_trial(1000, 0, 0, 0, 1, True) == 4 * 7 * 1000
+    assert bytes_per_trial(1000, 0, 0, 0, 1, False) == 4 * 6 * 1000
