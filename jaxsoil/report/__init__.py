@@ -1,0 +1,1 @@
+"""Reports: tables beside the published ones and figures, made from a run folder alone."""

@@ -1,0 +1,348 @@
+"""Figures of the reports, as matplotlib objects made without pyplot: nothing is global, nothing needs a display.
+
+Every axis carries its quantity and unit; a model keeps its colour and marker through all figures of a report.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxsoil.report.style import GREY, WIDTH, Look, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+AXIS_LABELS = {"nm": "Wavelength (nm)", "cm-1": "Wavenumber (cm$^{-1}$)"}
+
+
+@dataclass(frozen=True, eq=False)
+class ScatterPanel:
+    """Observed and predicted SOC of one region, (n,), in % by mass, and what is written into the panel."""
+
+    title: str
+    observed: ArrayLike
+    predicted: ArrayLike
+    text: str = ""
+
+
+@styled
+def predicted_vs_observed(panels: Sequence[ScatterPanel], *, title: str, color: str, floor: float) -> Figure:
+    """Small multiples of predicted against observed SOC on common logarithmic axes, with the 1:1 line.
+
+    Args:
+      panels: one for each region, in order.
+      title: heading of the figure.
+      color: colour of the points.
+      floor: SOC in % by mass under which points are drawn at the edge (the floor of the log10 metrics).
+    """
+    columns = 4 if len(panels) <= 8 else 5 if len(panels) <= 10 else 6
+    rows = math.ceil(len(panels) / columns)
+    low, high = _log_limits(panels, floor)
+    figure, axes = _square_panels(rows, columns)
+    for axis, panel in zip(axes, panels, strict=False):
+        observed, predicted = _drawn(panel.observed, floor), _drawn(panel.predicted, floor)
+        axis.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=1)
+        # Many points need less ink each.
+        size = float(np.clip(500.0 / max(observed.size, 1), 1.5, 9.0))
+        axis.scatter(observed, predicted, s=size, color=color, alpha=0.55, linewidths=0, zorder=2, rasterized=True)
+        axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+        axis.set_title(_shortened(panel.title, 22), loc="left", pad=3)
+        axis.text(0.05, 0.95, panel.text, transform=axis.transAxes, va="top", fontsize=6.8, linespacing=1.25)
+        _plain_log_ticks(axis, low, high)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    for column in range(columns):
+        # The lowest panel of a column that is not full carries the tick labels itself.
+        used = [axes[row * columns + column] for row in range(rows) if row * columns + column < len(panels)]
+        if used:
+            used[-1].tick_params(labelbottom=True)
+    height = float(figure.get_figheight())
+    figure.suptitle(title, x=0.08 / WIDTH, y=1.0 - 0.08 / height, ha="left", va="top", fontsize=9.5)
+    figure.supxlabel("Observed SOC (% by mass)", y=0.05 / height, va="bottom", fontsize=8.5)
+    figure.supylabel("Predicted SOC (% by mass)", x=0.05 / WIDTH, ha="left", fontsize=8.5)
+    return figure
+
+
+def _square_panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
+    """A grid of square panels with fixed margins in inches; solving the layout of many panels takes seconds."""
+    left, right, top, bottom, gap, between = 0.50, 0.08, 0.55, 0.48, 0.14, 0.30
+    side = (WIDTH - left - right - (columns - 1) * gap) / columns
+    height = top + bottom + rows * side + (rows - 1) * between
+    figure = new_figure(WIDTH, height, solve_layout=False)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    figure.subplots_adjust(
+        left=left / WIDTH,
+        right=1.0 - right / WIDTH,
+        top=1.0 - top / height,
+        bottom=bottom / height,
+        wspace=gap / side,
+        hspace=between / side,
+    )
+    return figure, axes.ravel()
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One model in one region.
+
+    Attributes:
+      model, region: what is shown.
+      values: the metric for each seed; NaN where undefined.
+      trusted: False draws an open marker (a network that did not converge).
+    """
+
+    model: str
+    region: str
+    values: tuple[float, ...]
+    trusted: bool = True
+
+
+@styled
+def metric_by_region(
+    dots: Sequence[Dot], styles: Mapping[str, Look], *, label: str, lower: float | None = None, best: float | None = 1.0
+) -> Figure:
+    """Dot plot of a metric: a line for each region, sorted by the mean of its dots, and their mean at the bottom.
+
+    Args:
+      dots: one for each model and region; seeds are averaged, their range is drawn as a bar.
+      styles: look of each model, in the order of the legend.
+      label: name and unit of the metric.
+      lower: values below are drawn at this value as left-pointing triangles.
+      best: value of a perfect model, to which the axis reaches; None leaves it to the data.
+    """
+    means = {(dot.model, dot.region): _mean(dot.values) for dot in dots}
+    regions = sorted({dot.region for dot in dots}, key=lambda region: _sort_value(means, region))
+    figure = new_figure(WIDTH, 1.25 + 0.22 * (len(regions) + 1))
+    axis = figure.subplots()
+    places = {region: index for index, region in enumerate(regions)}
+    # Models stand a little above each other, in the order of the legend, so that equal values stay visible.
+    shifts = np.linspace(0.16, -0.16, len(styles)) if len(styles) > 1 else np.zeros(1)
+    for (model, look), shift in zip(styles.items(), shifts.tolist(), strict=True):
+        mine = [dot for dot in dots if dot.model == model]
+        for dot in mine:
+            _draw_dot(axis, places[dot.region] + shift, dot.values, look, dot.trusted, lower)
+        defined = [m for dot in mine if math.isfinite(m := means[dot.model, dot.region])]
+        if defined:
+            trusted = all(dot.trusted for dot in mine)
+            _draw_dot(axis, -1.4 + shift, (float(np.mean(defined)),), look, trusted, lower)
+    axis.axhline(-0.7, color=GREY, linewidth=0.6)
+    _region_axis(axis, regions, means)
+    _metric_limits(axis, lower, best)
+    axis.set_xlabel(label)
+    _model_legend(figure, styles, open_marker=not all(dot.trusted for dot in dots))
+    return figure
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """One spectrum and what each model made of it.
+
+    Attributes:
+      title: region and sample.
+      observed: (m,) reflectance as a fraction.
+      reconstructed: model -> (m,) reflectance as a fraction; NaN where the model diverged.
+    """
+
+    title: str
+    observed: np.ndarray
+    reconstructed: Mapping[str, np.ndarray]
+
+
+@styled
+def reconstructions(
+    axis_values: np.ndarray, examples: Sequence[Reconstruction], styles: Mapping[str, Look], *, unit: str = "nm"
+) -> Figure:
+    """Observed spectra (solid), their reconstructions (dashed) and, below each, the residual.
+
+    Args:
+      axis_values: (m,) wavelengths or wavenumbers.
+      examples: the spectra, in order.
+      styles: look of each model.
+      unit: "nm" or "cm-1".
+    """
+    columns = min(3, len(examples))
+    rows = math.ceil(len(examples) / columns)
+    figure = new_figure(WIDTH, 0.75 + 2.25 * rows)
+    grid = figure.add_gridspec(2 * rows, columns, height_ratios=[2.6, 1.0] * rows)
+    residual_limit = _residual_limit(examples)
+    shared: Any = None
+    for index, example in enumerate(examples):
+        row, column = divmod(index, columns)
+        upper = figure.add_subplot(grid[2 * row, column], sharex=shared, sharey=shared)
+        shared = shared or upper
+        below = figure.add_subplot(grid[2 * row + 1, column], sharex=upper)
+        _draw_reconstruction(upper, below, axis_values, example, styles)
+        below.set_ylim(-residual_limit, residual_limit)
+        upper.tick_params(labelbottom=False)
+        # The last panel of a column carries the axis, also where the row below is not full.
+        below.tick_params(labelbottom=index + columns >= len(examples))
+        if column == 0:
+            upper.set_ylabel("Reflectance (fraction)")
+            below.set_ylabel("Residual\n(% refl.)")
+        else:
+            upper.tick_params(labelleft=False)
+            below.tick_params(labelleft=False)
+        if index + columns >= len(examples):
+            below.set_xlabel(AXIS_LABELS.get(unit, unit))
+    figure.align_ylabels()
+    _reconstruction_legend(figure, styles)
+    return figure
+
+
+def _drawn(values: ArrayLike, floor: float) -> np.ndarray:
+    """Values on a logarithmic axis: what lies under the floor is drawn on it, NaN is left out by matplotlib."""
+    return np.maximum(np.asarray(values, dtype=np.float64), floor)
+
+
+def _log_limits(panels: Sequence[ScatterPanel], floor: float) -> tuple[float, float]:
+    drawn = [_drawn(values, floor) for panel in panels for values in (panel.observed, panel.predicted)]
+    values = np.concatenate([*drawn, [1.0]])
+    values = values[np.isfinite(values)]
+    # A few wild predictions must not squeeze the rest into a corner: 1 in 1,000 may fall outside the axes.
+    high = float(np.quantile(values, 0.999))
+    return 0.8 * float(np.quantile(values, 0.001)), 1.3 * max(high, 1.0)
+
+
+def _plain_log_ticks(axis: Axes, low: float, high: float) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    decades = [10.0**power for power in range(-4, 7) if low <= 10.0**power <= high]
+    if len(decades) < 2:
+        decades = sorted({*decades, *(3.0 * 10.0**p for p in range(-4, 7) if low <= 3.0 * 10.0**p <= high)})
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_major_locator(FixedLocator(decades))
+        side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        side.set_minor_locator(NullLocator())
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else math.nan
+
+
+def _sort_value(means: Mapping[tuple[str, str], float], region: str) -> tuple[float, str]:
+    mean = _mean([value for (_, where), value in means.items() if where == region])
+    return (mean if math.isfinite(mean) else -math.inf, region)
+
+
+def _draw_dot(
+    axis: Axes, place: float, values: Sequence[float], look: Look, trusted: bool, lower: float | None
+) -> None:
+    mean = _mean(values)
+    if not math.isfinite(mean):
+        return
+    outside = lower is not None and mean < lower
+    where = lower if outside and lower is not None else mean
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) > 1:
+        ends = np.clip([min(finite), max(finite)], lower, None)
+        axis.plot(ends, [place, place], color=look.color, linewidth=0.9, alpha=0.7, zorder=2)
+    axis.plot(
+        [where],
+        [place],
+        linestyle="none",
+        marker="<" if outside else look.marker,
+        markersize=5.0,
+        markerfacecolor=look.color if trusted else "white",
+        markeredgecolor=look.color,
+        markeredgewidth=0.9,
+        alpha=0.9,
+        zorder=3,
+        clip_on=False,
+    )
+
+
+def _region_axis(axis: Axes, regions: Sequence[str], means: Mapping[tuple[str, str], float]) -> None:
+    axis.set_yticks([-1.4, *range(len(regions))], ["mean", *(_shortened(region, 28) for region in regions)])
+    axis.set_ylim(-2.0, len(regions) - 0.4)
+    axis.tick_params(axis="y", length=0, labelsize=8.0)
+    axis.spines["left"].set_visible(False)
+    axis.grid(axis="y", color="#e6e6e6", linewidth=0.6, zorder=0)
+    axis.set_axisbelow(True)
+    for place, region in enumerate(regions):
+        if not math.isfinite(_sort_value(means, region)[0]):
+            axis.annotate(
+                "undefined", (0.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=7, color=GREY
+            )
+
+
+def _metric_limits(axis: Axes, lower: float | None, best: float | None) -> None:
+    low, high = axis.get_xlim()
+    low = min(low, 0.0) if lower is None else max(min(low, 0.0), lower - 0.03)
+    axis.set_xlim(low, high if best is None else max(best, min(high, best)))
+    if low < 0.0:
+        axis.axvline(0.0, color=GREY, linewidth=0.6, zorder=1)
+
+
+def _model_legend(figure: Figure, styles: Mapping[str, Look], *, open_marker: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], linestyle="none", marker=look.marker, color=look.color, markersize=5.0, label=look.label)
+        for look in styles.values()
+    ]
+    if open_marker:
+        handles.append(
+            Line2D([], [], linestyle="none", marker="o", mfc="white", mec=GREY, markersize=5.0, label="not converged")
+        )
+    columns = len(handles) if len(handles) <= 5 else 3
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.4)
+
+
+def _draw_reconstruction(
+    upper: Axes, below: Axes, axis_values: np.ndarray, example: Reconstruction, styles: Mapping[str, Look]
+) -> None:
+    upper.plot(axis_values, example.observed, color="black", linewidth=1.0, zorder=2)
+    below.axhline(0.0, color=GREY, linewidth=0.6, zorder=1)
+    lines: list[tuple[str, str]] = []
+    for model, look in styles.items():
+        spectrum = example.reconstructed.get(model)
+        if spectrum is None:
+            continue
+        if not np.isfinite(spectrum).all():
+            lines.append(("diverged", look.color))
+            continue
+        residual = 100.0 * (spectrum - example.observed)
+        upper.plot(axis_values, spectrum, color=look.color, linewidth=1.1, linestyle=(0, (4, 2)), zorder=3)
+        below.plot(axis_values, residual, color=look.color, linewidth=0.9, zorder=2)
+        lines.append((f"RMSE {np.sqrt(np.mean(residual**2)):.2f} %", look.color))
+    upper.set_title(_shortened(example.title, 34), loc="left", pad=3)
+    # Soil reflectance rises with wavelength, so the lower right corner is free.
+    for place, (text, color) in enumerate(reversed(lines)):
+        height = 0.04 + 0.09 * place
+        upper.text(0.98, height, text, color=color, transform=upper.transAxes, ha="right", va="bottom", fontsize=7.0)
+
+
+def _residual_limit(examples: Sequence[Reconstruction]) -> float:
+    """Half range of the residual axes in % reflectance, common to all panels."""
+    largest = [
+        100.0 * float(np.abs(spectrum - example.observed).max())
+        for example in examples
+        for spectrum in example.reconstructed.values()
+        if np.isfinite(spectrum).all()
+    ]
+    return 1.1 * max([*largest, 0.5])
+
+
+def _reconstruction_legend(figure: Figure, styles: Mapping[str, Look]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color="black", linewidth=1.0, label="Observed")]
+    handles += [
+        Line2D([], [], color=look.color, linewidth=1.1, linestyle=(0, (4, 2)), label=look.label)
+        for look in styles.values()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+
+
+def _shortened(text: str, limit: int) -> str:
+    # A dollar sign in a name would start mathematics.
+    text = text if len(text) <= limit else text[: limit - 1] + "…"
+    return text.replace("$", r"\$")

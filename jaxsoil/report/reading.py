@@ -1,0 +1,222 @@
+"""A finished run as the reports see it: the files of its folder, checked, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxsoil.errors import DataError
+from jaxsoil.evaluation.results import read_results
+from jaxsoil.report.tables import natural_sorted
+
+CONVERGED, FITTED, NOT_CONVERGED, DIVERGED = "converged", "fitted", "not converged", "diverged"
+"""What trials.csv says of a trial; ``fitted`` is a model without iterations (PLSR, forest)."""
+
+MODEL_LABELS = {
+    "plsr": "PLSR",
+    "random_forest": "Random forest",
+    "none": "Encoder",
+    "ann": "Encoder + ANN decoder",
+    "physics": "Encoder + physics decoder",
+}
+"""Models in the order of the tables, with their names there; others follow under the name they have."""
+
+_TRIAL_COLUMNS = ("trial", "model", "region", "seed", "status", "epochs", "parameters", "exposure")
+_PREDICTION_COLUMNS = ("model", "region", "seed", "split", "id", "observed", "predicted")
+_RECONSTRUCTION_ARRAYS = ("axis", "region", "seed", "model", "id", "observed", "reconstructed")
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """One line of trials.csv."""
+
+    trial: str
+    model: str
+    region: str
+    seed: int
+    status: str
+    epochs: int
+    parameters: int
+    exposure: str
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the numbers of this trial stand without a mark."""
+        return self.status in (CONVERGED, FITTED)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Contents of a run folder.
+
+    Attributes:
+      path: the folder.
+      config, env: config.json and env.json.
+      data: data.json, what is known of the data; empty if absent.
+      timing: timing.json, seconds by name; empty if absent.
+      results: results.csv.
+      trials: trials.csv.
+      predictions: predictions.parquet, SOC in % by mass.
+      reconstructions: arrays of reconstructions.npz; empty if no model reconstructs.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    env: dict[str, Any]
+    data: dict[str, Any]
+    timing: dict[str, float]
+    results: pd.DataFrame
+    trials: tuple[TrialRow, ...]
+    predictions: pd.DataFrame
+    reconstructions: dict[str, np.ndarray]
+
+    @property
+    def models(self) -> list[str]:
+        """Models of the results in the order of the tables."""
+        present = set(self.results["model"].tolist())
+        return [name for name in MODEL_LABELS if name in present] + natural_sorted(present - set(MODEL_LABELS))
+
+    @property
+    def regions(self) -> list[str]:
+        """Held-out regions in natural order."""
+        return natural_sorted(set(self.results["region"].tolist()))
+
+    def untrusted(self, model: str, region: str | None = None) -> list[TrialRow]:
+        """Trials of a model (and region) that did not converge or diverged."""
+        return [
+            trial
+            for trial in self.trials
+            if trial.model == model and region in (None, trial.region) and not trial.trusted
+        ]
+
+
+def model_label(model: str) -> str:
+    """Name of a model in tables and figures."""
+    return MODEL_LABELS.get(model, model)
+
+
+def where(frame: pd.DataFrame, **values: str) -> pd.DataFrame:
+    """Rows of a table whose columns have the given values."""
+    chosen = np.ones(len(frame), dtype=bool)
+    for column, value in values.items():
+        chosen &= (frame[column] == value).to_numpy(dtype=bool)
+    return pd.DataFrame(frame.loc[chosen])
+
+
+def predictions_by_trial(run: Run) -> dict[tuple[str, str, int], tuple[np.ndarray, np.ndarray]]:
+    """Observed and predicted SOC, (n,) in % by mass, by model, region and seed."""
+    rows = run.predictions
+    keys = list(zip(rows["model"].tolist(), rows["region"].tolist(), rows["seed"].tolist(), strict=True))
+    places: dict[tuple[str, str, int], list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        places[key].append(place)
+    observed, predicted = (np.asarray(rows[name], dtype=np.float64) for name in ("observed", "predicted"))
+    return {key: (observed[found], predicted[found]) for key, found in places.items()}
+
+
+def read_run(folder: str | os.PathLike[str]) -> Run:
+    """Reads a finished run.
+
+    Raises:
+      DataError: if a file is missing or not what it should be; the message names it.
+    """
+    path = Path(folder)
+    return Run(
+        path=path,
+        config=_json(path / "config.json"),
+        env=_json(path / "env.json"),
+        data=_json(path / "data.json", optional=True),
+        timing=_json(path / "timing.json", optional=True),
+        results=read_results(path / "results.csv"),
+        trials=_trials(path / "trials.csv"),
+        predictions=_predictions(path / "predictions.parquet"),
+        reconstructions=_reconstructions(path / "reconstructions.npz"),
+    )
+
+
+def _require(path: Path) -> Path:
+    if not path.is_file():
+        raise DataError(
+            "this file of the run is missing",
+            source=path,
+            remedy="Finish the run first (the same command with --resume), then report on it.",
+        )
+    return path
+
+
+def _damaged(path: Path, problem: str, value: object = None) -> DataError:
+    return DataError(problem, source=path, value=value, remedy="Run the study again with --overwrite.")
+
+
+def _json(path: Path, optional: bool = False) -> dict[str, Any]:
+    if optional and not path.exists():
+        return {}
+    try:
+        content = json.loads(_require(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(path, "this is not JSON", str(error)) from error
+    if not isinstance(content, dict):
+        raise _damaged(path, "this is not a JSON object")
+    return content
+
+
+def _trials(path: Path) -> tuple[TrialRow, ...]:
+    # Text first: a region may be called "NA" or "007".
+    frame = pd.read_csv(_require(path), dtype=str, keep_default_na=False)
+    _require_columns(path, frame, _TRIAL_COLUMNS)
+    known = (CONVERGED, FITTED, NOT_CONVERGED, DIVERGED)
+    rows = []
+    for record in frame.to_dict("records"):
+        row = {str(name): str(value) for name, value in record.items()}
+        if row["status"] not in known:
+            raise _damaged(path, f"column status: unknown status, not one of {', '.join(known)}", row["status"])
+        try:
+            counts = [int(row[name]) for name in ("seed", "epochs", "parameters")]
+        except ValueError as error:
+            raise _damaged(path, "seed, epochs or parameters is not a whole number", row["trial"]) from error
+        rows.append(
+            TrialRow(
+                trial=row["trial"],
+                model=row["model"],
+                region=row["region"],
+                seed=counts[0],
+                status=row["status"],
+                epochs=counts[1],
+                parameters=counts[2],
+                exposure=row["exposure"],
+            )
+        )
+    return tuple(rows)
+
+
+def _predictions(path: Path) -> pd.DataFrame:
+    frame = pd.read_parquet(_require(path))
+    _require_columns(path, frame, _PREDICTION_COLUMNS)
+    return frame.assign(model=frame["model"].astype(str), region=frame["region"].astype(str))
+
+
+def _reconstructions(path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    missing = [name for name in _RECONSTRUCTION_ARRAYS if name not in arrays]
+    if missing:
+        raise _damaged(path, f"arrays are missing: {', '.join(missing)}")
+    shape = (arrays["model"].size, arrays["axis"].size)
+    if arrays["observed"].shape != shape or arrays["reconstructed"].shape != shape:
+        raise _damaged(path, f"spectra are not {shape[0]} x {shape[1]}", arrays["observed"].shape)
+    return arrays
+
+
+def _require_columns(path: Path, frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise _damaged(path, f"columns are missing: {', '.join(missing)}")

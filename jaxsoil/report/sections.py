@@ -1,0 +1,218 @@
+"""Parts that every report has: what was run, on which data, what converged, what was seen, how to run it again."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+from jaxsoil.evaluation import metrics, results
+from jaxsoil.report.html import Document
+from jaxsoil.report.reading import (
+    CONVERGED,
+    DIVERGED,
+    FITTED,
+    NOT_CONVERGED,
+    Run,
+    TrialRow,
+    model_label,
+    predictions_by_trial,
+    where,
+)
+from jaxsoil.report.tables import DAGGER, Table, natural_sorted, number
+
+INDUCTIVE = "inductive"
+_INDUCTIVE_MEANS = (
+    "inductive: nothing of the held-out region was used, no label, no spectrum, no normaliser and no BatchNorm "
+    "statistic"
+)
+
+
+def marked(text: str, run: Run, model: str, region: str | None = None) -> str:
+    """``text`` with a dagger if a network behind it did not converge."""
+    return f"{text} {DAGGER}" if run.untrusted(model, region) else text
+
+
+def dagger_notes(run: Run, models: Iterable[str]) -> tuple[str, ...]:
+    """The footnote behind the daggers, with the criterion and the numbers; nothing if there are none."""
+    doubtful = [model for model in models if run.untrusted(model)]
+    if not doubtful:
+        return ()
+    counts = [
+        f"{model_label(model)} {len(run.untrusted(model))} of {sum(t.model == model for t in run.trials)} trainings"
+        for model in doubtful
+    ]
+    criterion = str(run.config.get("convergence", "The run states no criterion of convergence."))
+    return (f"{DAGGER} includes networks that did not converge ({'; '.join(counts)}). {criterion}",)
+
+
+def status_section(document: Document, run: Run) -> None:
+    """What became of each trained network."""
+    models = [model for model in run.models if any(t.model == model and t.status != FITTED for t in run.trials)]
+    if not models:
+        return
+    document.heading("Convergence of the networks")
+    document.text(str(run.config.get("convergence", "The run states no criterion of convergence.")))
+    rows = []
+    for model in models:
+        trials = [trial for trial in run.trials if trial.model == model]
+        count = Counter(trial.status for trial in trials)
+        epochs = sorted({trial.epochs for trial in trials})
+        span = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
+        parameters = sorted({trial.parameters for trial in trials})
+        rows.append(
+            (
+                marked(model_label(model), run, model),
+                *(str(count[status]) for status in (CONVERGED, NOT_CONVERGED, DIVERGED)),
+                span,
+                ", ".join(f"{value:,}" for value in parameters),
+            )
+        )
+    header = ("Model", "Converged", "Not converged", "Diverged", "Epochs", "Trainable parameters")
+    notes = dagger_notes(run, models)
+    document.table(Table("Trainings by outcome.", header, tuple(rows), notes))
+    doubtful = [t for model in models for t in run.untrusted(model)]
+    document.bullets(_by_status(doubtful, NOT_CONVERGED) + _by_status(doubtful, DIVERGED))
+
+
+def _by_status(trials: Sequence[TrialRow], status: str) -> list[str]:
+    regions: dict[str, set[str]] = defaultdict(set)
+    for trial in trials:
+        if trial.status == status:
+            regions[trial.model].add(trial.region)
+    end = "; its predictions are left out of every number" if status == DIVERGED else ""
+    return [
+        f"{model_label(model)}, {status} with the held-out region {', '.join(natural_sorted(found))}{end}."
+        for model, found in regions.items()
+    ]
+
+
+def exposure_section(document: Document, run: Run) -> None:
+    """What of the held-out part each number used."""
+    document.heading("What was seen of the held-out region")
+    by_exposure: dict[str, set[str]] = defaultdict(set)
+    for trial in run.trials:
+        by_exposure[trial.exposure].add(trial.model)
+    if set(by_exposure) == {INDUCTIVE}:
+        document.text(f"All trials of all models are {_INDUCTIVE_MEANS}.")
+        return
+    document.bullets(
+        [
+            f"{', '.join(model_label(model) for model in run.models if model in models)}: "
+            f"{_INDUCTIVE_MEANS if exposure == INDUCTIVE else exposure}."
+            for exposure, models in sorted(by_exposure.items())
+        ]
+    )
+
+
+def differences_section(document: Document, run: Run) -> None:
+    """Settings that differ from the publication, from ``differs_from_paper`` of config.json."""
+    document.heading("Settings that differ from the paper")
+    differences = run.config.get("differs_from_paper")
+    if differences is None:
+        document.text("The run does not say how its settings compare with the paper's.")
+    elif not differences:
+        document.text("None.")
+    else:
+        rows = tuple((str(field), _setting(ours), _setting(paper)) for field, ours, paper in differences)
+        caption = "Settings that were compared with the paper's and differ from them."
+        document.table(Table(caption, ("Setting", "Here", "Paper"), rows, left=(0, 1, 2)))
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_setting(item) for item in value)
+    return "not stated" if value is None else str(value)
+
+
+def data_section(document: Document, run: Run) -> None:
+    """The data of the run, with exclusions and conversions."""
+    document.heading("Data")
+    data = run.data
+    if not data:
+        document.text("The run folder has no data.json.")
+        return
+    facts = []
+    if "rows" in data and "bands" in data:
+        facts.append(f"{data.get('name', 'data')}: {data['rows']} spectra of {data['bands']} bands{_axis(data)}.")
+    if data.get("licence"):
+        facts.append(f"Licence: {data['licence']}.")
+    facts += [f"Preprocessing: {', '.join(map(str, data['steps']))}."] if data.get("steps") else []
+    facts += [str(note) for note in data.get("notes", ())]
+    if data.get("sha256"):
+        facts.append(f"SHA-256 of the content: {data['sha256']}")
+    document.bullets(facts)
+
+
+def _axis(data: dict) -> str:
+    axis = data.get("axis") or ()
+    return f", {axis[0]:g} to {axis[-1]:g} {data.get('unit', '')}" if len(axis) > 1 else ""
+
+
+def undefined_notes(run: Run) -> list[str]:
+    """Why a number of the tables is undefined: one sentence for each reason, from the predictions themselves."""
+    found: dict[str, set[str]] = defaultdict(set)
+    diverged = {(trial.model, trial.region, trial.seed) for trial in run.trials if trial.status == DIVERGED}
+    for key, (observed, predicted) in predictions_by_trial(run).items():
+        if key in diverged:
+            continue
+        reasons: dict[str, str] = {}
+        metrics.summary(observed, predicted, reasons=reasons)
+        metrics.summary(results.log10_percent(observed), results.log10_percent(predicted), reasons=reasons)
+        for reason in set(reasons.values()):
+            found[reason].add(f"{key[1]} ({model_label(key[0])})")
+    return [f"{reason}: {', '.join(natural_sorted(places))}." for reason, places in sorted(found.items())]
+
+
+def clipped_note(run: Run, split: str = "test") -> tuple[str, ...]:
+    """How many values the log10 scale raised to its floor, if any."""
+    chosen = where(run.results, split=split, metric="n_clipped")
+    totals: dict[str, int] = defaultdict(int)
+    for model, value in zip(chosen["model"].tolist(), chosen["value"].tolist(), strict=True):
+        totals[model] += int(value) if math.isfinite(value) else 0
+    counted = [f"{model_label(model)} {totals[model]:,}" for model in run.models if totals[model]]
+    if not counted:
+        return ()
+    return (f"Predictions under {results.SOC_FLOOR:g} % were raised to it before the logarithm: {', '.join(counted)}.",)
+
+
+def timing_section(document: Document, run: Run) -> None:
+    """Seconds by step, compilation apart; nothing where the run has no timing.json."""
+    if not run.timing:
+        return
+    document.heading("Time")
+    order = sorted(run.timing, key=lambda name: (name == "total_s", not name.startswith("compile"), name))
+    rows = tuple((_step(name), number(float(run.timing[name]), 1)) for name in order)
+    note = "Compilation happens once for each group of equal networks and is not part of their training time."
+    document.table(Table("Wall-clock time of the run.", ("Step", "Seconds"), rows, (note,)))
+    environment = [_setting(run.env[key]) for key in ("processor", "devices") if run.env.get(key)]
+    if environment:
+        document.text(f"On {', '.join(environment)}.")
+
+
+def _step(name: str) -> str:
+    base = name.removesuffix("_s")
+    names = {"compile": "Compilation", "total": "Whole run"}
+    if base.endswith("_train"):
+        return f"Training: {model_label(base.removesuffix('_train'))}"
+    return names.get(base, model_label(base).replace("_", " "))
+
+
+def command_section(document: Document, run: Run) -> None:
+    """How to repeat the run."""
+    document.heading("To repeat this run")
+    command = run.env.get("command")
+    if command:
+        document.command(str(command))
+    else:
+        document.text("The run did not record its command.")
+    versions = run.env.get("versions")
+    if isinstance(versions, dict):
+        listed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+        document.text(f"With Python {run.env.get('python', '(unknown)')}, {listed}.")
+    git = run.env.get("git")
+    if isinstance(git, dict) and git.get("commit"):
+        changed = ", with uncommitted changes" if git.get("modified") else ""
+        document.text(f"Code at commit {git['commit']}{changed}.")
