@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,7 @@ def main() -> None:
     print(f"{rms.size} minerals, residual rms {shares}; above 0.01: {np.sum(rms > 0.01)}", file=sys.stderr)
 
 
-def _entry(minerals: EndmemberLibrary, row: int) -> dict[str, object]:
+def _entry(minerals: EndmemberLibrary, row: int) -> dict[str, Any]:
     name = minerals.names[row]
     axis, measured = minerals.spectra.axis, minerals.spectra.values[row].astype(np.float64)
     continuum, bands = fit(axis[::STEP], measured[::STEP])
@@ -141,7 +142,7 @@ def _refine(continuum, bands, axis, measured) -> tuple[NDArray, NDArray]:
     start = np.clip(np.concatenate([continuum, bands.ravel()]), lower + 1e-6, upper - 1e-6)
     scale = np.concatenate([np.full(DEGREE + 1, 0.3), np.tile([30.0, 20.0, 0.2], count)])
     found = least_squares(
-        residual, start, jacobian, bounds=(lower, upper), x_scale=scale, max_nfev=60 if count < MOST_BANDS else 200
+        residual, start, jac=jacobian, bounds=(lower, upper), x_scale=scale, max_nfev=60 if count < MOST_BANDS else 200
     )
     return split(found.x)
 

@@ -3,8 +3,8 @@
     ln R(x) = sum_i c_i P_i(u) - sum_j d_j exp(-(x - mu_j)^2 / (2 w_j^2)),     u = (x - 1425 nm) / 1075 nm,
 
 a modified Gaussian model (after Sunshine, Pieters and Pratt 1990, J. Geophys. Res. 95, 6955-6966; here in
-wavelength) with Legendre polynomials P_i as continuum. Broad Gaussians centred outside the window stand for the edges of iron oxides in
-the ultraviolet and for the water fundamental near 3000 nm. The numbers are those of
+wavelength) with Legendre polynomials P_i as continuum. Broad Gaussians centred outside the window stand for the
+edges of iron oxides in the ultraviolet and for the water fundamental near 3000 nm. The numbers are those of
 ``tables/parametric_minerals.json``, which ``tools/fit_parametric_minerals.py`` writes.
 """
 

@@ -61,6 +61,9 @@ class TwinTruth:
     outlying_regions: tuple[str, ...]
     config: TwinConfig
 
+    def __repr__(self) -> str:
+        return f"TwinTruth({len(self.mass)} rows, {len(self.names)} endmembers, {self.axis.size} bands)"
+
     @property
     def f_soc(self) -> NDArray[np.float64]:
         """(m,) the true reflectance of SOC."""
@@ -73,9 +76,7 @@ class TwinTruth:
 
     def select(self, rows: Any) -> TwinTruth:
         """Returns the truth of the chosen rows (a mask, indices or a slice)."""
-        return dataclasses.replace(
-            self, mass=self.mass[rows], area=self.area[rows], moisture=self.moisture[rows]
-        )
+        return dataclasses.replace(self, mass=self.mass[rows], area=self.area[rows], moisture=self.moisture[rows])
 
 
 def make_twin(config: TwinConfig | None = None, *, axis: ArrayLike | None = None, name: str = "twin") -> Library:
@@ -100,9 +101,7 @@ def make_twin(config: TwinConfig | None = None, *, axis: ArrayLike | None = None
     minerals = twin_endmembers.as_soil_grains(powders, config)
     soils = twin_soils.compose(config, minerals.names, soil_seed)
     rho_r = np.append(minerals.rho_r, config.soc_rho_r)
-    endmembers = np.vstack(
-        [minerals.spectra.values.astype(np.float64), twin_endmembers.soc_reflectance(config, bands)]
-    )
+    endmembers = np.vstack([minerals.spectra.values.astype(np.float64), twin_endmembers.soc_reflectance(config, bands)])
     values, area = _scan(config, soils, rho_r, endmembers, bands, scan_seed, noise_seed)
     regions = np.array([f"R{region + 1:02d}" for region in range(config.n_regions)])
     truth = TwinTruth(
@@ -183,9 +182,7 @@ def _scan(
         mass = jnp.asarray(soils.mass[rows], jnp.float32)
         dry = np.array(_mix(mass, rho, spectra))
         area[rows] = np.asarray(mixing.area_fractions(mass, rho))
-        values[rows] = twin_measurement.measure(
-            dry, soils.moisture[rows], scans.rows(rows), axis, config, noise
-        )
+        values[rows] = twin_measurement.measure(dry, soils.moisture[rows], scans.rows(rows), axis, config, noise)
     return values, area
 
 
@@ -196,7 +193,7 @@ def _library(
     name: str,
     config: TwinConfig,
     soils: twin_soils.Soils,
-    regions: NDArray[np.str_],
+    regions: NDArray,
     spectra: Spectra,
     truth: TwinTruth,
     label_rng: np.random.Generator,

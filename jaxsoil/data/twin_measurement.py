@@ -19,11 +19,11 @@ from jaxsoil.data.twin_config import TwinConfig
 WATER_BANDS = (
     (970.0, 25.0, 0.3),
     (1190.0, 35.0, 0.5),
-    (1415.0, 22.0, 1.5),
-    (1455.0, 45.0, 2.5),
-    (1915.0, 25.0, 4.0),
-    (1950.0, 55.0, 4.5),
-    (2950.0, 300.0, 30.0),
+    (1415.0, 20.0, 1.5),
+    (1455.0, 40.0, 1.5),
+    (1915.0, 22.0, 4.0),
+    (1950.0, 45.0, 3.0),
+    (2950.0, 280.0, 25.0),
 )
 # A film of water lowers the index contrast of the grains and darkens all bands alike, in the same unit.
 WATER_DARKENING = 3.0

@@ -32,16 +32,16 @@ CLAY_MINERALS = (
 # USGS Data Series 801); clays and oxides are raised by the quarter that diffraction leaves unassigned. They are
 # normalised over the main minerals in use.
 MEAN_SOIL = {
-    "Quartz": 0.42,
-    "Microcline": 0.16,
-    "Kaolinite": 0.09,
+    "Quartz": 0.36,
+    "Microcline": 0.14,
+    "Kaolinite": 0.13,
     "Montmorillonite": 0.08,
     "Vermiculite": 0.08,
-    "Illite": 0.10,
-    "Muscovite": 0.06,
+    "Illite": 0.12,
+    "Muscovite": 0.07,
     "Calcite": 0.04,
-    "Goethite": 0.025,
-    "Hematite": 0.010,
+    "Goethite": 0.04,
+    "Hematite": 0.015,
     "Gibbsite": 0.015,
 }
 
@@ -110,10 +110,9 @@ def compose(config: TwinConfig, names: tuple[str, ...], seed: np.random.SeedSequ
 
 
 def outlying_regions(config: TwinConfig) -> tuple[int, ...]:
-    """Returns the indices of the outlying regions, spread evenly over all."""
-    if config.n_outlying == 0:
-        return ()
-    return tuple(int(i) for i in (np.arange(config.n_outlying) + 1) * config.n_regions // (config.n_outlying + 1))
+    """Returns the indices of the outlying regions, spread evenly over all, at most a third of them."""
+    count = min(config.n_outlying, config.n_regions // 3)
+    return tuple((turn + 1) * config.n_regions // (count + 1) for turn in range(count))
 
 
 def _layout(config: TwinConfig, rng: np.random.Generator) -> tuple[NDArray, ...]:
@@ -142,7 +141,7 @@ def _region_means(
     """Returns the (regions, k) mean shares of the main minerals and of the trace minerals, each summing to one."""
     is_main = np.isin(names, config.main_minerals)
     shape = (config.n_regions, len(names))
-    mean_soil = np.array([MEAN_SOIL.get(name, 0.05) if main else 0.0 for name, main in zip(names, is_main, strict=True)])
+    mean_soil = np.array([MEAN_SOIL.get(name, 0.05) if name in config.main_minerals else 0.0 for name in names])
     means = mean_soil * np.exp(rng.normal(0.0, config.region_log_sd, shape))
     means /= means.sum(axis=1, keepdims=True)
     for turn, region in enumerate(outlying):
@@ -195,7 +194,8 @@ def _soc(
     """Returns the SOC mass fraction and its ratio to the median of its region."""
     level = rng.normal(0.0, config.soc_region_log_sd, config.n_regions)
     n_pedons = int(pedon_of_row[-1]) + 1
-    by_pedon, slope = rng.standard_normal(n_pedons), np.exp(rng.normal(0.0, 0.25, n_pedons))
+    # The slopes' mean square is one: exp(2 mean + 2 variance) = 1 for a log-normal with mean = -variance.
+    by_pedon, slope = rng.standard_normal(n_pedons), np.exp(rng.normal(-(0.25**2), 0.25, n_pedons))
     own = rng.standard_normal(region.size)
     # ln SOC falls steeply near the surface and levels off below.
     fall = np.sqrt(depth)
@@ -211,9 +211,7 @@ def _soc(
     return percent / 100.0, percent / median
 
 
-def _moisture(
-    config: TwinConfig, region: NDArray, clay: NDArray, soc: NDArray, rng: np.random.Generator
-) -> NDArray:
+def _moisture(config: TwinConfig, region: NDArray, clay: NDArray, soc: NDArray, rng: np.random.Generator) -> NDArray:
     air = np.exp(rng.normal(0.0, config.moisture_region_log_sd, config.n_regions))[region]
     sample = np.exp(rng.normal(0.0, config.moisture_sample_log_sd, region.size))
     held = config.moisture_base + config.moisture_clay * clay + config.moisture_soc * soc

@@ -1,0 +1,301 @@
+"""Minerals: unit cells against lattice determinants, exclusions with reasons, the fitted curves against the data."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jaxsoil.data import parametric_minerals, unit_cell
+from jaxsoil.data.endmembers import EndmemberLibrary, load_usgs, read_endmembers, twin_minerals
+from jaxsoil.errors import DataError
+from jaxsoil.spectra.container import Spectra
+
+AXIS = np.arange(400.0, 421.0, 2.0)
+
+
+# Unit cells
+
+
+def lattice_volume(a, b, c, alpha, beta, gamma):
+    """The determinant of the lattice vectors: independent of the formula under test."""
+    al, be, ga = (math.radians(angle) for angle in (alpha, beta, gamma))
+    x = math.cos(be)
+    y = (math.cos(al) - math.cos(be) * math.cos(ga)) / math.sin(ga)
+    vectors = [
+        [a, 0, 0],
+        [b * math.cos(ga), b * math.sin(ga), 0],
+        [c * x, c * y, c * math.sqrt(1 - x * x - y * y)],
+    ]
+    return float(np.linalg.det(vectors))
+
+
+@pytest.mark.parametrize(
+    ("edges", "system", "cell"),
+    [
+        ("0.564", "cubic", (0.564, 0.564, 0.564, 90, 90, 90)),
+        ("1.1526", "Isometric", (1.1526, 1.1526, 1.1526, 90, 90, 90)),
+        ("0.499*1.706", "Hex/rhomo", (0.499, 0.499, 1.706, 90, 90, 120)),
+        ("0.49133*0.54053", "Trigonal", (0.49133, 0.49133, 0.54053, 90, 90, 120)),
+        ("0.695 * 0.634", "Ditrigonal scalenhedral", (0.695, 0.695, 0.634, 90, 90, 120)),
+        ("0.45937 * 0.29581", "Tetragonal ", (0.45937, 0.45937, 0.29581, 90, 90, 90)),
+        ("0.4608 * 0.9956 * 0.30215", "Orthorhombic", (0.4608, 0.9956, 0.30215, 90, 90, 90)),
+        ("0.517*0.894*0.995", "Monoclinic, β = 99.54°", (0.517, 0.894, 0.995, 90, 99.54, 90)),
+        (
+            "0.567 * 1.515 * 0.628",
+            "Monoclinic, β = 1.987 rad",
+            (0.567, 1.515, 0.628, 90, math.degrees(1.987), 90),
+        ),
+        ("1.77 * 1.79 * 0.74, beta = 116 degrees", "Monoclinic", (1.77, 1.79, 0.74, 90, 116, 90)),
+        (
+            "0.794*0.732*0.707",
+            "Triclinic, α = 90.03°, β = 95.37°, γ = 103.43°",
+            (0.794, 0.732, 0.707, 90.03, 95.37, 103.43),
+        ),
+        ("0.66-0.67 * 0.59-0.61", "Tetragonal", (0.665, 0.665, 0.6, 90, 90, 90)),
+    ],
+)
+def test_cell_volume_equals_the_determinant_of_the_lattice(edges, system, cell):
+    np.testing.assert_allclose(unit_cell.cell_volume(edges, system), lattice_volume(*cell), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("edges", "system", "message"),
+    [
+        ("0.5*0.6", "Orthorhombic", "needs 3 edges"),
+        ("0.5*0.6*0.7", "Monoclinic", "needs the angle β"),
+        ("0.5*0.6*0.7", "amorphous", "unknown crystal system"),
+        ("0.5*?*0.7", "Orthorhombic", "cannot read the cell edge"),
+        ("", "cubic", "cannot read the cell edge"),
+        ("0.5*0.6*0.7", "Triclinic, α = 10°, β = 20°, γ = 170°", "do not form a cell"),
+    ],
+)
+def test_unreadable_cells_say_why(edges, system, message):
+    with pytest.raises(ValueError, match=message):
+        unit_cell.cell_volume(edges, system)
+
+
+# Reading tables
+
+
+def row(component, **changes):
+    return {
+        "component": component,
+        "density_best": "2.5",
+        "unit_cell_nm": "0.5",
+        "crystal_system": "Cubic",
+        "unit_cell_volume_nm3_sheet": "",
+        **changes,
+    }
+
+
+def tables(*rows, **spectra):
+    """Two sound minerals, and the given rows with flat spectra (or those given by name)."""
+    sheet = pd.DataFrame([row("one"), row("two"), *rows])
+    names = [entry["component"] for entry in sheet.to_dict("records")]
+    values = np.array([spectra.get(name, np.full(AXIS.size, 0.3 + 0.01 * i)) for i, name in enumerate(names)])
+    table = pd.DataFrame(values, columns=[f"{band:g}" for band in AXIS])
+    table.insert(0, "mineral", names)
+    return table, sheet
+
+
+def test_r_and_rho_r_come_from_density_and_cell():
+    library = read_endmembers(*tables(row("three", density_best="4", unit_cell_nm="0.8")))
+    assert library.names == ("One", "Two", "Three")
+    np.testing.assert_allclose(library.r, [0.5, 0.5, 0.8])
+    np.testing.assert_allclose(library.rho_r, [1.25, 1.25, 3.2])
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"density_best": ""}, "no density"),
+        ({"density_best": "2-Mar"}, "holds a date"),
+        ({"density_best": "2023-03-02 00:00:00"}, "holds a date"),
+        ({"density_best": "?"}, "not a number"),
+        ({"density_best": "265"}, "impossible"),
+        ({"unit_cell_nm": "", "crystal_system": "Cubic"}, "no cell volume"),
+        ({"crystal_system": ""}, "no cell volume: unknown crystal system"),
+    ],
+)
+def test_a_mineral_without_density_or_volume_is_a_named_exclusion(changes, reason):
+    library = read_endmembers(*tables(row("three", **changes)))
+    assert library.names == ("One", "Two")
+    assert reason in library.exclusions["Three"]
+    with pytest.raises(DataError, match="was excluded"):
+        library.index("Three")
+
+
+def test_broken_repeated_and_unlisted_spectra_are_excluded():
+    broken, same = np.full(AXIS.size, 0.001), np.full(AXIS.size, 0.3)
+    table, sheet = tables(row("three"), row("four"), row("five"), three=broken, four=same)
+    library = read_endmembers(table, sheet[sheet["component"] != "five"])
+    assert "uncertainty column" in library.exclusions["Three"]
+    assert "duplicate of One" in library.exclusions["Four"]
+    assert "no row in the sheet" in library.exclusions["Five"]
+
+
+def test_a_missing_density_can_be_given_with_its_source():
+    library = read_endmembers(*tables(row("three", density_best="")), densities={"Three": (2.5, "handbook")})
+    assert library.density[2] == 2.5
+    assert "handbook" in library.provenance["Three"]["density"]
+
+
+def test_the_sheets_volume_has_precedence_and_disagreements_are_recorded():
+    library = read_endmembers(
+        *tables(
+            row("agrees", unit_cell_volume_nm3_sheet="0.125"),
+            row("decimal", unit_cell_volume_nm3_sheet="1.25"),
+            row("unchecked", unit_cell_nm="?", unit_cell_volume_nm3_sheet="0.3"),
+        )
+    )
+    np.testing.assert_allclose(library.cell_volume[2:], [0.125, 1.25, 0.3])
+    assert [note.split(":")[0] for note in library.notes] == ["Decimal", "Unchecked"]
+
+
+def test_one_mineral_is_refused_with_the_reasons_of_the_others():
+    table, sheet = tables()
+    sheet.loc[1, "density_best"] = ""
+    with pytest.raises(DataError, match=r"at least two minerals.*no density"):
+        read_endmembers(table, sheet)
+
+
+# The library
+
+
+def library_of(values, axis=AXIS, names=None):
+    values = np.asarray(values)
+    count = len(values)
+    return EndmemberLibrary(
+        names=tuple(f"M{i}" for i in range(count)) if names is None else names,
+        spectra=Spectra(values, axis, "nm", "reflectance"),
+        density=np.full(count, 2.5),
+        cell_volume=np.full(count, 0.1),
+        provenance={},
+    )
+
+
+def test_repeated_names_and_impossible_values_are_refused():
+    flat = np.full((2, AXIS.size), 0.5)
+    with pytest.raises(DataError, match="unique"):
+        library_of(flat, names=("A", "A"))
+    with pytest.raises(DataError, match="density"):
+        EndmemberLibrary(("A", "B"), Spectra(flat, AXIS, "nm", "reflectance"), np.array([1.0, 0.0]), np.ones(2), {})
+    with pytest.raises(DataError, match="differ in number"):
+        EndmemberLibrary(("A", "B", "C"), Spectra(flat, AXIS, "nm", "reflectance"), np.ones(3), np.ones(3), {})
+
+
+def test_select_keeps_the_order_asked_for_and_records_what_is_left_out():
+    library = library_of(np.linspace(0.1, 0.9, 3)[:, None] * np.ones(AXIS.size))
+    chosen = library.select(["M2", "M0"], reason="too dark")
+    np.testing.assert_allclose(chosen.spectra.values[:, 0], [0.9, 0.1], rtol=1e-6)
+    assert chosen.exclusions["M1"] == "too dark"
+    with pytest.raises(DataError, match="no such mineral"):
+        library.select(["M2", "Quarz"])
+
+
+def test_resample_averages_bands_and_keeps_straight_lines():
+    ramp = np.linspace(0.2, 0.6, AXIS.size)
+    library = library_of(np.array([ramp, ramp[::-1]])).resample(np.array([405.0, 410.0, 415.0]))
+    np.testing.assert_allclose(library.spectra.values[0], [0.3, 0.4, 0.5], rtol=1e-5)
+
+
+def test_an_axis_that_the_minerals_do_not_cover_is_refused():
+    library = library_of(np.full((2, AXIS.size), 0.5))
+    with pytest.raises(DataError, match=r"do not cover.*Trim"):
+        library.resample(np.array([390.0, 400.0]))
+
+
+def test_libraries_travel_to_other_processes():
+    library = read_endmembers(*tables(row("three", density_best="")))
+    again = pickle.loads(pickle.dumps(library))
+    assert again.names == library.names and dict(again.exclusions) == dict(library.exclusions)
+
+
+# Measured minerals
+
+
+def test_usgs_library(data_root):
+    library = load_usgs(data_root)
+    assert len(library) == 84
+    assert set(library.exclusions) == {
+        "Saponite",
+        "Bassanite",
+        "Hydromagnesite",
+        "Montmorillonite",
+        "Beidellite",
+    }
+    # Muscovite's c lost a decimal and brookite's a a digit; the sheet's volumes are the published ones.
+    assert [note.split(":")[0] for note in library.notes] == ["Muscovite", "Brookite"]
+    assert library.cell_volume[library.index("Muscovite")] == pytest.approx(0.45989)
+    # Quartz: 2.65 g cm-3 and 0.113 nm3; gypsum's volume from its cell, 0.567 * 1.515 * 0.628 * sin(1.987).
+    assert library.rho_r[library.index("Quartz")] == pytest.approx(2.65 * 0.113 ** (1 / 3))
+    assert library.cell_volume[library.index("Gypsum")] == pytest.approx(0.53945514 * math.sin(1.987))
+    assert all(set(library.provenance[name]) == {"spectrum", "density", "cell_volume"} for name in library.names)
+    with_smectite = load_usgs(data_root, densities={"Montmorillonite": (2.5, "handbook")})
+    assert "Montmorillonite" in with_smectite.names
+
+
+def test_absent_minerals_say_what_to_do(tmp_path):
+    with pytest.raises(DataError, match=r"JAXSOIL_DATA.*twin's minerals"):
+        load_usgs(tmp_path)
+
+
+# Fitted minerals
+
+
+def test_the_fitted_minerals_reproduce_the_measured_ones(data_root):
+    measured = load_usgs(data_root)
+    fitted = twin_minerals(measured.spectra.axis).select(measured.names)
+    rms = np.sqrt(np.mean((fitted.spectra.values - measured.spectra.values) ** 2, axis=1))
+    stated = {mineral.name: mineral.rms for mineral in parametric_minerals.load_table()}
+    np.testing.assert_allclose(rms, [stated[name] for name in measured.names], atol=2e-5)
+    assert rms.max() < 0.01 and np.median(rms) < 0.002
+    np.testing.assert_allclose(fitted.rho_r, measured.rho_r, rtol=1e-5)
+
+
+def test_the_table_is_what_its_tool_makes(data_root):
+    path = Path(__file__).parents[2] / "tools" / "fit_parametric_minerals.py"
+    spec = importlib.util.spec_from_file_location("fit_parametric_minerals", path)
+    assert spec is not None and spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    measured = load_usgs(data_root)
+    for name in ("Quartz", "Hematite"):
+        entry = tool._entry(measured, measured.index(name))
+        (mineral,) = (one for one in parametric_minerals.load_table() if one.name == name)
+        refitted = parametric_minerals.reflectance(
+            np.array(entry["continuum"]), np.array(entry["bands"]), measured.spectra.axis
+        )
+        # The optimiser's last digits depend on the linear algebra library.
+        np.testing.assert_allclose(refitted, mineral.reflectance(measured.spectra.axis), atol=2e-3)
+
+
+def test_one_gaussian_by_hand():
+    # ln R = -0.5 flat, one absorption of depth 1 at 1000 nm: R = exp(-1.5) there, exp(-0.5 - exp(-2)) two widths on.
+    bands = np.array([[1000.0, 50.0, 1.0]])
+    found = parametric_minerals.reflectance(np.array([-0.5]), bands, np.array([1000.0, 1100.0]))
+    np.testing.assert_allclose(found, [math.exp(-1.5), math.exp(-0.5 - math.exp(-2.0))])
+
+
+def test_fitted_minerals_are_plausible_reflectances():
+    library = twin_minerals(np.linspace(350, 2500, 400))
+    assert len(library) == 86
+    assert library.spectra.values.min() > 0 and library.spectra.values.max() < 1
+
+
+def test_a_band_is_the_mean_over_its_width():
+    minerals = parametric_minerals.load_table()[:3]
+    fine = np.array([mineral.reflectance(np.arange(1395.25, 1405.0, 0.5)) for mineral in minerals])
+    coarse = parametric_minerals.band_reflectance(minerals, np.array([1390.0, 1400.0, 1410.0]))
+    np.testing.assert_allclose(coarse[:, 1], fine.mean(axis=1), rtol=1e-3)
+
+
+def test_fitted_minerals_refuse_to_extrapolate():
+    with pytest.raises(DataError, match="350-2500"):
+        twin_minerals(np.array([340.0, 400.0]))
