@@ -134,7 +134,7 @@ def test_a_mineral_without_density_or_volume_is_a_named_exclusion(changes, reaso
 def test_broken_repeated_and_unlisted_spectra_are_excluded():
     broken, same = np.full(AXIS.size, 0.001), np.full(AXIS.size, 0.3)
     table, sheet = tables(row("three"), row("four"), row("five"), three=broken, four=same)
-    library = read_endmembers(table, sheet[sheet["component"] != "five"])
+    library = read_endmembers(table, sheet.query("component != 'five'"))
     assert "uncertainty column" in library.exclusions["Three"]
     assert "duplicate of One" in library.exclusions["Four"]
     assert "no row in the sheet" in library.exclusions["Five"]
