@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_BACKDROP = {"facecolor": "white", "alpha": 0.75, "linewidth": 0.0, "pad": 1.0}
+
+CEILING = 100.0
+"""Largest SOC that is drawn, % by mass: no soil holds more, but a linear model of log10 SOC may predict it."""
+
 AXIS_LABELS = {"nm": "Wavelength (nm)", "cm-1": "Wavenumber (cm$^{-1}$)"}
 
 
@@ -40,9 +45,10 @@ def predicted_vs_observed(panels: Sequence[ScatterPanel], *, title: str, color: 
       panels: one for each region, in order.
       title: heading of the figure.
       color: colour of the points.
-      floor: SOC in % by mass under which points are drawn at the edge (the floor of the log10 metrics).
+      floor: SOC in % by mass under which points are drawn at the edge (the floor of the log10 metrics), as are
+        those over 100 %.
     """
-    columns = 4 if len(panels) <= 8 else 5 if len(panels) <= 10 else 6
+    columns = min(4, len(panels)) if len(panels) <= 8 else 5 if len(panels) <= 10 else 6
     rows = math.ceil(len(panels) / columns)
     low, high = _log_limits(panels, floor)
     figure, axes = _square_panels(rows, columns)
@@ -54,7 +60,9 @@ def predicted_vs_observed(panels: Sequence[ScatterPanel], *, title: str, color: 
         axis.scatter(observed, predicted, s=size, color=color, alpha=0.55, linewidths=0, zorder=2, rasterized=True)
         axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
         axis.set_title(_shortened(panel.title, 22), loc="left", pad=3)
-        axis.text(0.05, 0.95, panel.text, transform=axis.transAxes, va="top", fontsize=6.8, linespacing=1.25)
+        axis.text(
+            0.05, 0.95, panel.text, transform=axis.transAxes, va="top", fontsize=6.8, linespacing=1.25, bbox=_BACKDROP
+        )
         _plain_log_ticks(axis, low, high)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
@@ -63,23 +71,26 @@ def predicted_vs_observed(panels: Sequence[ScatterPanel], *, title: str, color: 
         used = [axes[row * columns + column] for row in range(rows) if row * columns + column < len(panels)]
         if used:
             used[-1].tick_params(labelbottom=True)
-    height = float(figure.get_figheight())
-    figure.suptitle(title, x=0.08 / WIDTH, y=1.0 - 0.08 / height, ha="left", va="top", fontsize=9.5)
+    width, height = (float(inches) for inches in figure.get_size_inches())
+    figure.suptitle(title, x=0.08 / width, y=1.0 - 0.08 / height, ha="left", va="top", fontsize=9.5)
     figure.supxlabel("Observed SOC (% by mass)", y=0.05 / height, va="bottom", fontsize=8.5)
-    figure.supylabel("Predicted SOC (% by mass)", x=0.05 / WIDTH, ha="left", fontsize=8.5)
+    figure.supylabel("Predicted SOC (% by mass)", x=0.05 / width, ha="left", fontsize=8.5)
     return figure
 
 
 def _square_panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
     """A grid of square panels with fixed margins in inches; solving the layout of many panels takes seconds."""
     left, right, top, bottom, gap, between = 0.50, 0.08, 0.55, 0.48, 0.14, 0.30
-    side = (WIDTH - left - right - (columns - 1) * gap) / columns
+    # Panels of a page with few regions are as large as those of four in a row, and the page is narrower.
+    across = max(columns, 4)
+    side = (WIDTH - left - right - (across - 1) * gap) / across
+    width = left + right + columns * side + (columns - 1) * gap
     height = top + bottom + rows * side + (rows - 1) * between
-    figure = new_figure(WIDTH, height, solve_layout=False)
+    figure = new_figure(width, height, solve_layout=False)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     figure.subplots_adjust(
-        left=left / WIDTH,
-        right=1.0 - right / WIDTH,
+        left=left / width,
+        right=1.0 - right / width,
         top=1.0 - top / height,
         bottom=bottom / height,
         wspace=gap / side,
@@ -197,17 +208,15 @@ def reconstructions(
 
 
 def _drawn(values: ArrayLike, floor: float) -> np.ndarray:
-    """Values on a logarithmic axis: what lies under the floor is drawn on it, NaN is left out by matplotlib."""
-    return np.maximum(np.asarray(values, dtype=np.float64), floor)
+    """Values on a logarithmic axis: what lies outside is drawn at the edge, NaN is left out by matplotlib."""
+    return np.clip(np.asarray(values, dtype=np.float64), floor, CEILING)
 
 
 def _log_limits(panels: Sequence[ScatterPanel], floor: float) -> tuple[float, float]:
     drawn = [_drawn(values, floor) for panel in panels for values in (panel.observed, panel.predicted)]
     values = np.concatenate([*drawn, [1.0]])
     values = values[np.isfinite(values)]
-    # A few wild predictions must not squeeze the rest into a corner: 1 in 1,000 may fall outside the axes.
-    high = float(np.quantile(values, 0.999))
-    return 0.8 * float(np.quantile(values, 0.001)), 1.3 * max(high, 1.0)
+    return 0.8 * float(values.min()), 1.25 * float(values.max())
 
 
 def _plain_log_ticks(axis: Axes, low: float, high: float) -> None:

@@ -254,7 +254,7 @@ def _figures(document: Document, run: Run) -> None:
         figure = figures.predicted_vs_observed(panels, title=name, color=styles[model].color, floor=SOC_FLOOR)
         caption = (
             f"Predicted against observed SOC by held-out region, {name}; grey: 1:1. CCC on the log10 scale. "
-            f"Values under {SOC_FLOOR:g} % are drawn at {SOC_FLOOR:g} %."
+            f"Values outside {SOC_FLOOR:g} to {figures.CEILING:g} % are drawn at the edge."
         )
         path = save(figure, folder, f"predicted_vs_observed_{_file_name(model)}")
         document.figure(path, caption, run.path)

@@ -151,19 +151,37 @@ def _axis(data: dict) -> str:
     return f", {axis[0]:g} to {axis[-1]:g} {data.get('unit', '')}" if len(axis) > 1 else ""
 
 
-def undefined_notes(run: Run) -> list[str]:
-    """Why a number of the tables is undefined: one sentence for each reason, from the predictions themselves."""
-    found: dict[str, set[str]] = defaultdict(set)
+def undefined_notes(run: Run, shown: Sequence[str] = ("ccc", "r2", "rpiq")) -> list[str]:
+    """Why a number of the tables is undefined, from the predictions themselves; diverged trials are left to others.
+
+    Args:
+      run: the run.
+      shown: metrics that the tables show.
+    """
     diverged = {(trial.model, trial.region, trial.seed) for trial in run.trials if trial.status == DIVERGED}
+    names: dict[str, set[str]] = defaultdict(set)
+    places: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for key, (observed, predicted) in predictions_by_trial(run).items():
-        if key in diverged:
-            continue
         reasons: dict[str, str] = {}
-        metrics.summary(observed, predicted, reasons=reasons)
-        metrics.summary(results.log10_percent(observed), results.log10_percent(predicted), reasons=reasons)
-        for reason in set(reasons.values()):
-            found[reason].add(f"{key[1]} ({model_label(key[0])})")
-    return [f"{reason}: {', '.join(natural_sorted(places))}." for reason, places in sorted(found.items())]
+        if key not in diverged:
+            metrics.summary(observed, predicted, reasons=reasons)
+            metrics.summary(results.log10_percent(observed), results.log10_percent(predicted), reasons=reasons)
+        for name, reason in reasons.items():
+            if name in shown:
+                cause = reason.split(": ")[-1]
+                names[cause].add(name.upper())
+                places[cause][key[1]].add(key[0])
+    return [
+        f"{', '.join(sorted(names[cause]))} undefined because {cause}: "
+        + ", ".join(_where(run, region, regions[region]) for region in natural_sorted(set(regions)))
+        + "."
+        for cause, regions in sorted(places.items())
+    ]
+
+
+def _where(run: Run, region: str, models: set[str]) -> str:
+    listed = ", ".join(model_label(model) for model in run.models if model in models)
+    return f"{region} ({'all models' if models == set(run.models) else listed})"
 
 
 def clipped_note(run: Run, split: str = "test") -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -92,7 +93,9 @@ def write_run(
     pd.concat(predictions, ignore_index=True)[columns].to_parquet(folder / "predictions.parquet", index=False)
     if examples:
         names = ("region", "seed", "model", "id", "observed", "reconstructed")
-        arrays = {name: np.array([example[place] for example in examples]) for place, name in enumerate(names)}
+        arrays: dict[str, Any] = {
+            name: np.array([example[place] for example in examples]) for place, name in enumerate(names)
+        }
         np.savez(folder / "reconstructions.npz", axis=axis, **arrays)
     _write_json(folder, config or {}, data or {})
     return folder
@@ -137,8 +140,8 @@ def _write_json(folder: Path, config: dict, data: dict) -> None:
 def make_run(tmp_path: Path) -> Callable[..., Path]:
     """``make_run(regions=..., ...)`` writes a run folder and returns its path."""
 
-    def make(name: str = "run", **options: object) -> Path:
+    def make(**options: Any) -> Path:
         options.setdefault("regions", ("Alpha", "Beta", "Gamma"))
-        return write_run(tmp_path / name, **options)
+        return write_run(tmp_path / "run", **options)
 
     return make
