@@ -176,7 +176,7 @@ def _check_ids(ids: Strings, source: str) -> None:
             "ids must be unique",
             source=source,
             column="ids",
-            value=f"{names[counts > 1][0]!r}; {int((counts > 1).sum())} ids repeat",
+            value=f"{str(names[counts > 1][0])!r}; {int((counts > 1).sum())} ids repeat",
             remedy="Use a column that differs for every row; what repeats (a sample) is a group.",
         )
 
@@ -212,6 +212,6 @@ def _check_soc(soc: Property, ids: Strings, source: str) -> None:
             "SOC must lie between 0 and 100 %",
             source=source,
             column="soc",
-            value=f"{soc.values[row]:g} at {ids[row]!r}; {impossible.size} rows",
+            value=f"{soc.values[row]:g} at {str(ids[row])!r}; {impossible.size} rows",
             remedy="Check the unit (g/kg needs factor = 0.1); leave the cells of missing values empty.",
         )

@@ -120,7 +120,7 @@ def _ids(table: pd.DataFrame, manifest: Manifest, file: Path) -> Strings:
             what,
             source=file,
             column=" and ".join(columns),
-            value=f"{ids[row]!r} in row {row}",
+            value=f"{str(ids[row])!r} in row {row}",
             remedy="Name a column that differs for every row, or several (id = [...]); what repeats is a group.",
         )
     return ids
@@ -174,7 +174,7 @@ def _group(table: pd.DataFrame, group: Group, file: Path) -> Strings:
             f"a name is too short to take characters {first} to {last} of it",
             source=file,
             column=group.column,
-            value=f"{values[short[0]]!r} in row {int(short[0])}",
+            value=f"{str(values[short[0]])!r} in row {int(short[0])}",
             remedy="Correct the name, or exclude the row with a reason.",
         )
     return np.array([value[first - 1 : last] for value in values.tolist()])

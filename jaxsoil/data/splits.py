@@ -129,7 +129,7 @@ def region_out(
             f"leaving one {by} out needs at least two",
             source=library.name,
             column=by,
-            value=f"only {names[0]!r}" if names.size else "none",
+            value=f"only {str(names[0])!r}" if names.size else "none",
             remedy="Use k-fold or a random share, or join data sets from several regions.",
         )
     labelled = _labelled(library, target)

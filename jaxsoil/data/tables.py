@@ -185,11 +185,11 @@ def _require_unique(names: Sequence[str], path: Path) -> None:
 
 def _require_memory(path: Path, needed: int) -> None:
     try:
-        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return
-    if needed > free:
-        raise _too_large(path, f"about {needed / 2**30:.1f} GiB of {free / 2**30:.1f} GiB")
+    if needed > memory:
+        raise _too_large(path, f"about {needed / 2**30:.1f} GiB of {memory / 2**30:.1f} GiB")
 
 
 def _too_large(path: Path, what: str) -> DataError:
