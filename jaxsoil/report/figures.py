@@ -60,9 +60,7 @@ def predicted_vs_observed(panels: Sequence[ScatterPanel], *, title: str, color: 
         axis.scatter(observed, predicted, s=size, color=color, alpha=0.55, linewidths=0, zorder=2, rasterized=True)
         axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
         axis.set_title(_shortened(panel.title, 22), loc="left", pad=3)
-        axis.text(
-            0.05, 0.95, panel.text, transform=axis.transAxes, va="top", fontsize=6.8, linespacing=1.25, bbox=_BACKDROP
-        )
+        _write_in_free_corner(axis, panel.text, observed, predicted)
         _plain_log_ticks(axis, low, high)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
@@ -217,6 +215,18 @@ def _log_limits(panels: Sequence[ScatterPanel], floor: float) -> tuple[float, fl
     values = np.concatenate([*drawn, [1.0]])
     values = values[np.isfinite(values)]
     return 0.8 * float(values.min()), 1.25 * float(values.max())
+
+
+def _write_in_free_corner(axis: Axes, text: str, observed: np.ndarray, predicted: np.ndarray) -> None:
+    """Writes above the 1:1 line on the left, or below it on the right where fewer points are."""
+    places = axis.transAxes.inverted().transform(axis.transData.transform(np.column_stack([observed, predicted])))
+    x, y = places[:, 0], places[:, 1]
+    upper_left, lower_right = int(((x < 0.55) & (y > 0.68)).sum()), int(((x > 0.45) & (y < 0.32)).sum())
+    look = {"transform": axis.transAxes, "fontsize": 6.8, "linespacing": 1.25, "bbox": _BACKDROP}
+    if upper_left <= lower_right:
+        axis.text(0.05, 0.95, text, ha="left", va="top", **look)
+    else:
+        axis.text(0.95, 0.05, text, ha="right", va="bottom", **look)
 
 
 def _plain_log_ticks(axis: Axes, low: float, high: float) -> None:

@@ -29,6 +29,7 @@ from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, numb
 _DIGITS = {"ccc": 2, "r2": 2, "rpiq": 2, "rmse": 3, "bias": 3, "mrmse": 2}
 _NAMES = {"ccc": "CCC", "rmse": "RMSE", "bias": "Bias", "r2": "R2", "rpiq": "RPIQ", "mrmse": "MRMSE"}
 _EXAMPLES = 6
+_LOWEST_CCC = -0.2
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
@@ -93,12 +94,23 @@ def _headline(document: Document, run: Run) -> None:
         ("percent", "%", ("ccc", "rmse", "bias", "r2", "rpiq", "mrmse"), ()),
     ):
         rows = tuple(
-            (sections.marked(model_label(model), run, model), *(_overall_text(run, model, scale, c) for c in columns))
+            (
+                sections.marked(model_label(model), run, model),
+                *(_overall_text(run, model, scale, c) for c in columns),
+                number(_median_r2(run, model, scale), 2),
+            )
             for model in run.models
         )
         title = "SOC on the log10 scale. " if scale == "log10" else "SOC in % by mass; MRMSE in % reflectance. "
-        header = ("Model", *(_column(name, unit) for name in columns))
+        header = ("Model", *(_column(name, unit) for name in columns), "R2, median")
         document.table(Table(title + common, header, rows, (conventions, *notes, *extra, *reasons)))
+
+
+def _median_r2(run: Run, model: str, scale: str) -> float:
+    """Median of R2 over regions and seeds: one region whose SOC hardly varies can decide the mean."""
+    rows = where(run.results, model=model, split="test", scale=scale, metric="r2").to_dict("records")
+    values = [float(row["value"]) for row in rows if math.isfinite(row["value"])]
+    return float(np.median(values)) if values else math.nan
 
 
 def _left_out(run: Run, model: str) -> list[str]:
@@ -242,10 +254,11 @@ def _figures(document: Document, run: Run) -> None:
     styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
     dots = _dots(run)
     label = "CCC of log10 SOC in the held-out region (dimensionless)"
-    figure = figures.metric_by_region(dots, styles, label=label, lower=-0.2)
+    figure = figures.metric_by_region(dots, styles, label=label, lower=_LOWEST_CCC)
     caption = (
         "Concordance (CCC) of log10 SOC by held-out region and model, regions sorted by their mean; the last line is "
-        "the mean over regions. Open markers: networks that did not converge."
+        "the mean over regions. Open markers: networks that did not converge. Triangles that point left at the edge: "
+        f"below {number(_LOWEST_CCC, 1)}."
     )
     document.figure(save(figure, folder, "ccc_by_region"), caption, run.path)
     for model in run.models:
