@@ -1,0 +1,191 @@
+"""Training speed of the engine against PyTorch loops: ``python benchmarks/training.py``.
+
+Same model (encoder and ANN decoder), loss, data and batch; each contender in a process of its own, one epoch at a
+time in turns, so that a machine that speeds up or slows down does so for all. Prints samples per second, the
+ratio to PyTorch (median and range over the rounds, each ratio within one round) and the share of the largest
+matrix-product speed that any contender reached in the same run. PyTorch is optional: ``pip install torch``, or name
+an interpreter that has it with ``--torch-python``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tyro
+from problem import Problem
+
+HERE = Path(__file__).resolve().parent
+PAUSE_SECONDS = 0.3
+"""Between turns: threads of the last contender may still spin for a moment."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is measured."""
+
+    batches: tuple[int, ...] = (75, 1024)
+    """Batch sizes (paper: 75)."""
+    rounds: int = 7
+    """Epochs of each contender that are timed, after one that is not."""
+    problem: Problem = dataclasses.field(default_factory=Problem)
+    """Model and data; its batch is replaced by each of --batches."""
+    torch_python: str = sys.executable
+    """Interpreter that has PyTorch."""
+    torch_compile: bool = False
+    """Adds a PyTorch loop with torch.compile (needs a C++ compiler; takes minutes)."""
+    json: Path | None = None
+    """File for all timings."""
+
+
+class Worker:
+    """A contender: its process, what it said of itself, and the seconds of its epochs."""
+
+    def __init__(self, name: str, command: Sequence[str], setting: dict[str, Any], **environment: str) -> None:
+        self.name, self.seconds, self.losses = name, [], []
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | environment
+        )
+        self.description: dict[str, Any] = self.ask(json.dumps(setting))
+
+    def ask(self, line: str) -> Any:
+        """Sends a line and waits for the answer."""
+        assert self.process.stdin is not None and self.process.stdout is not None
+        print(line, file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.name} ended with exit status {self.process.wait()}; see its message above")
+        return json.loads(answer)
+
+    def epoch(self, *, timed: bool) -> None:
+        """Trains one epoch."""
+        time.sleep(PAUSE_SECONDS)
+        answer = self.ask("epoch")
+        self.losses.append(answer["loss"])
+        if timed:
+            self.seconds.append(answer["seconds"])
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def main(config: Config) -> None:
+    """Measures and prints."""
+    with tempfile.TemporaryDirectory() as scratch:
+        preload = _intel_preload(Path(scratch)) if _has_torch(config.torch_python) else None
+        vendor = _cpu_field("vendor_id")
+        print(f"machine: {_cpu_field('model name')} ({vendor}), {os.cpu_count()} cores, {platform.system()}")
+        tables = [_measure(dataclasses.replace(config.problem, batch=b), config, preload) for b in config.batches]
+    if config.json:
+        config.json.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
+
+
+def _measure(problem: Problem, config: Config, preload: str | None) -> dict[str, Any]:
+    workers = _workers(problem, config, preload)
+    try:
+        parameters = {worker.description["parameters"] for worker in workers}
+        if len(parameters) > 1:
+            raise RuntimeError(f"the models differ: {parameters} parameters")
+        for number in range(config.rounds + 1):
+            turn = number % len(workers)
+            for worker in workers[turn:] + workers[:turn]:
+                worker.epoch(timed=number > 0)
+        peaks = {worker.name: max(worker.ask("peak") for _ in range(5)) for worker in workers}
+    finally:
+        for worker in workers:
+            worker.close()
+    _print(problem, workers, peaks)
+    return {
+        "problem": dataclasses.asdict(problem),
+        "peaks": peaks,
+        "workers": {w.name: {**w.description, "seconds": w.seconds, "losses": w.losses} for w in workers},
+    }
+
+
+def _workers(problem: Problem, config: Config, preload: str | None) -> list[Worker]:
+    setting = {"problem": dataclasses.asdict(problem)}
+    workers = [Worker("engine", [sys.executable, str(HERE / "engine_worker.py")], setting)]
+    if not _has_torch(config.torch_python):
+        return workers
+    command = [config.torch_python, str(HERE / "torch_worker.py")]
+    loops = {"loader": "torch DataLoader", "memory": "torch in memory, fused Adam"}
+    if config.torch_compile:
+        loops["compile"] = "torch.compile, fused Adam"
+    workers += [Worker(name, command, {**setting, "loop": loop}) for loop, name in loops.items()]
+    if preload and workers[-1].description["device"] == "cpu":
+        name = f"{loops['memory']}, MKL as on Intel"
+        workers.append(Worker(name, command, {**setting, "loop": "memory"}, LD_PRELOAD=preload))
+    return workers
+
+
+def _print(problem: Problem, workers: list[Worker], peaks: dict[str, float]) -> None:
+    samples = problem.steps * problem.batch
+    peak = max(peaks.values())
+    print(
+        f"\nM = {problem.bands}, K = {problem.components}, width {problem.width}, batch {problem.batch}: "
+        f"{workers[0].description['parameters']:,} parameters, float32, {samples:,} samples an epoch, "
+        f"{problem.flops_per_row / 1e6:.1f} MFLOP a sample"
+    )
+    for worker in workers:
+        d = worker.description
+        notes = [d["library"], d["device"], d.get("kernels", "")]
+        notes += [f"compiled in {d['compile_seconds']:.1f} s"] if "compile_seconds" in d else []
+        product = f"product of {problem.product} x {problem.product}: {peaks[worker.name] / 1e9:.0f} GFLOP/s"
+        print(f"  {worker.name}: {', '.join(n for n in [*notes, product] if n)}")
+    print(f"\n  {'contender':38} {'samples/s':>10} {'of peak':>8}  engine is faster by (median, range of rounds)")
+    for worker in workers:
+        rate = samples / statistics.median(worker.seconds)
+        share = rate * problem.flops_per_row / peak
+        ratios = [own / engine for own, engine in zip(worker.seconds, workers[0].seconds, strict=True)]
+        ratio = f"{statistics.median(ratios):.2f}  ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"  {worker.name:38} {rate:10,.0f} {share:8.0%}  {ratio if worker is not workers[0] else ''}")
+    print(f"  peak: {peak / 1e9:.0f} GFLOP/s, the fastest product above")
+    if len(workers) == 1:
+        print("  no PyTorch here: no ratio (pip install torch, or --torch-python)")
+    elif len({worker.description["device"].replace("gpu", "cuda") for worker in workers}) > 1:
+        print("  the contenders ran on different devices: these ratios compare devices, not code")
+
+
+def _has_torch(interpreter: str) -> bool:
+    code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
+    return subprocess.run([interpreter, "-c", code], check=False).returncode == 0
+
+
+def _intel_preload(folder: Path) -> str | None:
+    """Compiles a library that answers MKL's question for an Intel processor with yes, on others than Intel.
+
+    MKL picks slower kernels on AMD; a ratio against it says little unless the faster ones stand beside it.
+    """
+    compiler = shutil.which("cc")
+    if compiler is None or platform.system() != "Linux" or _cpu_field("vendor_id") == "GenuineIntel":
+        return None
+    source, library = folder / "intel.c", folder / "intel.so"
+    source.write_text("int mkl_serv_intel_cpu_true(void) { return 1; }\n")
+    done = subprocess.run([compiler, "-shared", "-fPIC", "-o", str(library), str(source)], check=False)
+    return str(library) if done.returncode == 0 else None
+
+
+def _cpu_field(name: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "unknown")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

@@ -1,0 +1,122 @@
+"""The training benchmark compares like with like.
+
+The PyTorch side is checked against the engine's own network: same parameters, same loss, same gradients.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsoil.models.networks import Autoencoder, ModelConfig
+from jaxsoil.training.objectives import soc_term, spectrum_term
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+SMALL = {"bands": 24, "components": 6, "width": 16, "hidden": 3, "rows": 64, "batch": 16, "product": 64}
+
+
+@pytest.fixture
+def benchmark_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+
+
+@pytest.fixture
+def small(benchmark_path: None) -> Any:
+    from problem import Problem
+
+    return Problem(**SMALL)
+
+
+def network(problem: Any) -> tuple[Autoencoder, dict[str, Any]]:
+    config = ModelConfig(width=problem.width, hidden=problem.hidden, decoder="ann")
+    model = Autoencoder(problem.components, problem.bands, config)
+    return model, dict(model.init(jax.random.key(0), jnp.zeros((2, problem.bands)), train=False))
+
+
+def test_flops_are_six_per_weight(small: Any) -> None:
+    _, variables = network(small)
+    weights = sum(leaf.size for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 2)
+    assert small.flops_per_row == 6 * weights
+
+
+@pytest.mark.slow
+def test_runs_without_pytorch_and_says_so(tmp_path: Path) -> None:
+    report = tmp_path / "timings.json"
+    options = [f"--problem.{name}={value}" for name, value in SMALL.items() if name != "batch"]
+    options += ["--batches", "16", "--rounds", "2", "--json", str(report)]
+    options += ["--torch-python", str(_interpreter_without_torch(tmp_path))]
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "training.py"), *options],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no PyTorch here: no ratio" in done.stdout
+    (table,) = json.loads(report.read_text())
+    assert list(table["workers"]) == ["engine"]
+    assert len(table["workers"]["engine"]["seconds"]) == 2
+    losses = table["workers"]["engine"]["losses"]
+    assert losses[-1] < losses[0]
+
+
+def _interpreter_without_torch(folder: Path) -> Path:
+    fake = folder / "python"
+    fake.write_text("#!/bin/sh\nexit 1\n")
+    fake.chmod(0o755)
+    return fake
+
+
+def _copy_weights(module: Any, params: dict[str, Any]) -> None:
+    """Copies a Flax trunk into a PyTorch one; both list their layers in order of use."""
+    import torch  # pyright: ignore[reportMissingImports]
+
+    def put(target: Any, source: Any) -> None:
+        target.data = torch.from_numpy(np.array(source))
+
+    for kind, name in ((torch.nn.BatchNorm1d, "BatchNorm"), (torch.nn.Linear, "Dense")):
+        for number, layer in enumerate(x for x in module if isinstance(x, kind)):
+            own = params[f"{name}_{number}"]
+            put(layer.weight, own["scale"] if name == "BatchNorm" else np.asarray(own["kernel"]).T)
+            # A bias that a normalisation takes out again is not the layer's own in Flax; it starts at zero.
+            put(layer.bias, own.get("bias", np.zeros(layer.bias.shape, np.float32)))
+
+
+@pytest.mark.compare
+def test_pytorch_computes_the_same_loss_and_gradients(small: Any) -> None:
+    torch: Any = pytest.importorskip("torch")
+    import torch_model
+
+    model, variables = network(small)
+    x, y = (values[: small.batch] for values in small.data())
+    reflectance, soc = jnp.asarray(x), jnp.asarray(y)
+
+    def objective(params: Any) -> jax.Array:
+        variables_now = {**variables, "params": params}
+        (mass, rebuilt), _ = model.apply(variables_now, reflectance, train=True, mutable=["batch_stats"])
+        return soc_term(soc, mass[:, -1], 0.0041) + spectrum_term(reflectance, rebuilt, 0.01)
+
+    loss, gradients = jax.value_and_grad(objective)(variables["params"])
+    twin: Any = torch_model.Autoencoder(small.components, small.bands, small.width, small.hidden)
+    _copy_weights(twin.encoder[0], variables["params"]["encoder"]["Trunk_0"])
+    _copy_weights(twin.decoder[0], variables["params"]["decoder"]["Trunk_0"])
+    theirs = torch_model.loss(twin, torch.from_numpy(x), torch.from_numpy(y), 0.0041, 0.01)
+    theirs.backward()
+
+    assert sum(p.numel() for p in twin.parameters()) == sum(p.size for p in jax.tree.leaves(gradients))
+    np.testing.assert_allclose(theirs.item(), loss, rtol=1e-5)
+    ours = gradients["encoder"]["Trunk_0"]["Dense_0"]["kernel"]
+    scale = float(jnp.abs(ours).max())
+    np.testing.assert_allclose(twin.encoder[0][1].weight.grad.numpy().T, ours, atol=1e-4 * scale)
+    ours = gradients["decoder"]["Trunk_0"]["Dense_4"]["kernel"]
+    scale = float(jnp.abs(ours).max())
+    np.testing.assert_allclose(twin.decoder[0][-1].weight.grad.numpy().T, ours, atol=1e-4 * scale)
