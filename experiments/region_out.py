@@ -8,28 +8,17 @@
 import dataclasses
 from pathlib import Path
 
-from jaxsoil.data.library import Library
-from jaxsoil.data.twin import TwinConfig
-from jaxsoil.experiment import Experiment, RunFolder
-from jaxsoil.study import StudyConfig, load_library, plan_study, run_study
+from jaxsoil.data.twin_config import TwinConfig
+from jaxsoil.experiment import Experiment
+from jaxsoil.study import Prepared, StudyConfig, plan_study, prepare, run_study
 from jaxsoil.training.config import TrainConfig
 
 
-def splits(library: Library):
-    """One inductive split for each region."""
+def load(config: StudyConfig) -> Prepared:
+    """The data with one inductive split for each region."""
     from jaxsoil.data.splits import region_out
 
-    return region_out(library)
-
-
-def run(config: StudyConfig, folder: RunFolder, library: Library) -> None:
-    """Trains everything and fills the run folder."""
-    run_study(config, folder, library, splits(library))
-
-
-def plan(config: StudyConfig, library: Library) -> str:
-    """Trials and cost."""
-    return plan_study(config, library, splits(library))
+    return prepare(config, region_out)
 
 
 def report(folder: Path) -> Path:
@@ -40,17 +29,23 @@ def report(folder: Path) -> Path:
 
 
 DEFAULT = StudyConfig(
-    train=TrainConfig(epochs=60, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=30),
+    train=TrainConfig(epochs=30, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=10),
 )
 
 EXPERIMENT = Experiment(
     summary="SOC of a region that no model has seen: networks with and without a decoder beside PLSR and forest",
     table="Coleman et al. 2024, Table 2",
     config=DEFAULT,
-    smoke=dataclasses.replace(DEFAULT, twin=TwinConfig(), width=32, components=12),
-    paper=StudyConfig(seeds=4, networks=("none", "ann"), twin=TwinConfig()),
-    load=load_library,
-    run=run,
+    smoke=dataclasses.replace(
+        DEFAULT,
+        twin=TwinConfig(n_samples=240, n_regions=4, n_outlying=1, n_bands=40),
+        width=32,
+        components=12,
+        train=dataclasses.replace(DEFAULT.train, epochs=12, batch=25, checkpoint_every=4),
+    ),
+    paper=StudyConfig(seeds=4, twin=TwinConfig(n_samples=23291, n_bands=2136)),
+    load=load,
+    run=run_study,
     report=report,
-    plan=plan,
+    plan=plan_study,
 )

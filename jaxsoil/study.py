@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from jaxsoil.collect import Tables
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
-from jaxsoil.data.twin import TwinConfig
+from jaxsoil.data.twin_config import TwinConfig
 from jaxsoil.errors import DataError
 from jaxsoil.experiment import RunFolder
 from jaxsoil.training.config import DeviceConfig, TrainConfig
@@ -104,6 +104,22 @@ def differences(config: StudyConfig, library: Library, paper: dict[str, Any] = P
     return rows
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A study that was checked and can run: its data, splits and trials."""
+
+    library: Library
+    splits: tuple[Split, ...]
+    trials: tuple[Any, ...]
+
+
+def prepare(config: StudyConfig, split: Callable[[Library], Sequence[Split]]) -> Prepared:
+    """Loads the data, splits them and lays out the trials; whatever is wrong with them is raised here."""
+    library = load_library(config)
+    splits = tuple(split(library))
+    return Prepared(library, splits, tuple(make_trials(config, library, splits)))
+
+
 def make_trials(config: StudyConfig, library: Library, splits: Sequence[Split]) -> list[Any]:
     """The grid of networks x splits x seeds as trials."""
     from jaxsoil.models.networks import ModelConfig
@@ -141,11 +157,12 @@ def _require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
             )
 
 
-def run_study(config: StudyConfig, run: RunFolder, library: Library, splits: Sequence[Split]) -> None:
+def run_study(config: StudyConfig, run: RunFolder, prepared: Prepared) -> None:
     """Trains all trials and baselines and writes the run folder's files; what is already there is not run again."""
     from jaxsoil import tracking
 
     started = time.perf_counter()
+    library, splits = prepared.library, prepared.splits
     content = run.read_json("config.json")
     content["differs_from_paper"] = differences(config, library)
     content["convergence"] = convergence_sentence(config.train)
@@ -154,7 +171,6 @@ def run_study(config: StudyConfig, run: RunFolder, library: Library, splits: Seq
     print(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {len(splits)} splits")
     for field, ours, paper in content["differs_from_paper"]:
         print(f"  differs from the paper: {field} = {ours} (paper: {paper})")
-    trials = make_trials(config, library, splits)
     timing = {"compile_s": 0.0}
     with tracking.start(run.path, run.wandb, content["config"]) as tracker:
         tables = Tables(run, library, splits, config.train.seed)
@@ -162,7 +178,7 @@ def run_study(config: StudyConfig, run: RunFolder, library: Library, splits: Seq
             began = time.perf_counter()
             tables.add_baseline(name)
             timing[f"{name}_s"] = time.perf_counter() - began
-        tables.add_networks(trials, config, tracker, timing)
+        tables.add_networks(prepared.trials, config, tracker, timing)
         tables.write()
         timing["total_s"] = time.perf_counter() - started
         run.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
@@ -170,11 +186,11 @@ def run_study(config: StudyConfig, run: RunFolder, library: Library, splits: Seq
     print("  " + ", ".join(f"{name[:-2]} {value:.1f} s" for name, value in timing.items()))
 
 
-def plan_study(config: StudyConfig, library: Library, splits: Sequence[Split]) -> str:
+def plan_study(config: StudyConfig, prepared: Prepared) -> str:
     """Describes the trials and their cost: operations counted from shapes, memory of a chunk."""
     from jaxsoil.training.trials import make_groups, steps_per_epoch
 
-    trials = make_trials(config, library, splits)
+    library, splits, trials = prepared.library, prepared.splits, prepared.trials
     bands = library.spectra.n_bands
     lines = [
         f"{library.name}: {len(library)} spectra x {bands} bands, {len(splits)} splits, {config.seeds} seed(s)",
@@ -206,8 +222,8 @@ def convergence_sentence(train: TrainConfig) -> str:
         else "training loss of Eq. 1"
     )
     return (
-        f"A network counts as converged when the last fifth of its {train.epochs} epochs lowered the watched loss "
-        f"({watched}) by less than {train.tolerance:.0%}."
+        f"A network counts as converged when the mean of the watched loss ({watched}) over the last fifth of its "
+        f"{train.epochs} epochs is less than {train.tolerance:.0%} under that over the fifth before."
     )
 
 

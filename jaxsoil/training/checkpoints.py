@@ -22,6 +22,8 @@ class Checkpoints:
         self.folder = folder.absolute()
         self._manager = ocp.CheckpointManager(
             self.folder,
+            # Named here, so that a new process can read the metadata of what an earlier one saved.
+            item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False),
         )
 

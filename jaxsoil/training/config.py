@@ -30,10 +30,11 @@ class TrainConfig:
     """Share of the training groups set aside to watch convergence (paper: 0; then the training loss is watched)."""
     keep: Literal["last", "best"] = "last"
     """Parameters that predict: the last, or those of the lowest watched loss (paper: last)."""
-    tolerance: float = 0.02
-    """Converged: the last fifth of the epochs lowered the watched loss by less than this relative amount."""
+    tolerance: float = 0.05
+    """Converged: the mean watched loss of the last fifth of the epochs is less than this (relative) under that of
+    the fifth before."""
     checkpoint_every: int = 50
-    """Epochs between checkpoints; also the length of one compiled run."""
+    """Epochs between checkpoints."""
     precision: Literal["highest", "default"] = "highest"
     """Precision of float32 matrix products: 'highest' for published tables, 'default' is faster on accelerators."""
     seed: int = 0

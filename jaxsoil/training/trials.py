@@ -104,17 +104,20 @@ def validation_rows(split: Split, groups: np.ndarray, share: float, seed: int) -
 
 
 def converged(history: np.ndarray, tolerance: float) -> bool:
-    """Whether the last fifth of the epochs lowered the watched loss by less than ``tolerance`` (relative).
+    """Whether the watched loss has stopped falling.
+
+    It has when its mean over the last fifth of the epochs is less than ``tolerance`` (relative) under its mean
+    over the fifth before; means, because the loss of single epochs is noisy.
 
     Args:
-      history: (epochs, 2) training and watched loss.
-      tolerance: relative amount, such as 0.02.
+      history: (epochs, 2) training and watched loss; fewer than 10 epochs never count as converged.
+      tolerance: relative amount, such as 0.05.
     """
     watched = np.asarray(history, dtype=np.float64)[:, 1]
-    before = max(1, int(0.8 * watched.size))
-    if watched.size < 5 or not np.isfinite(watched).all():
+    fifth = watched.size // 5
+    if watched.size < 10 or not np.isfinite(watched).all():
         return False
-    return bool(watched.min() >= (1.0 - tolerance) * watched[:before].min())
+    return bool(watched[-fifth:].mean() >= (1.0 - tolerance) * watched[-2 * fifth : -fifth].mean())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -219,10 +222,12 @@ class GroupRun:
             if done:
                 state = checkpoints.restore(state)
             while done < self.train.epochs:
-                until = min(done + self.train.checkpoint_every, self.train.epochs)
+                # Calls of any length run the same program, so progress can be shown between checkpoints.
+                stride, every = -(-self.train.epochs // 20), self.train.checkpoint_every
+                until = min(done + stride, (done // every + 1) * every, self.train.epochs)
                 bounds = (jnp.int32(done), jnp.int32(until), steps)
                 state = jax.block_until_ready(self._timed(self.spread.run, state, arrays, self.data, *bounds))
-                if until < self.train.epochs:
+                if until < self.train.epochs and until % every == 0:
                     checkpoints.save(until, state)
                 history = np.asarray(state.history)
                 for i, trial in enumerate(trials):

@@ -1,0 +1,159 @@
+"""The command line of experiments: refusals with a remedy, resuming after kill -9, what a run leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXPERIMENTS = ROOT / "experiments"
+SMOKE = ["--exp=region_out", "--smoke", "--wandb", "disabled"]
+
+
+def command(*arguments: str, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:
+    # A user's JAX is neither strict nor type-checked, so the real command runs without the tests' settings.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY")}
+    return subprocess.run(
+        [sys.executable, str(EXPERIMENTS / "run.py"), *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def run(*arguments: str) -> int:
+    from jaxsoil.experiment import main
+
+    return main(EXPERIMENTS, list(arguments))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smoke run with more epochs, undisturbed; the kill test compares with it."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    done = command(*SMOKE, "--workdir", str(folder), "--train.epochs", "60")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_run_leaves_tables_figures_and_what_it_depends_on(finished: Path) -> None:
+    for name in ("results.csv", "trials.csv", "history.csv", "predictions.parquet", "reconstructions.npz"):
+        assert (finished / name).stat().st_size > 0, name
+    assert (finished / "report.html").exists() and len(list((finished / "figures").glob("*.png"))) >= 3
+    environment = json.loads((finished / "env.json").read_text())
+    assert environment["versions"]["jax"] and environment["devices"] and "--smoke" in environment["command"]
+    config = json.loads((finished / "config.json").read_text())
+    assert config["config"]["train"]["epochs"] == 60
+    assert ["train.epochs", 60, 1000] in config["differs_from_paper"]
+    assert "compile_s" in json.loads((finished / "timing.json").read_text())
+
+
+def test_results_name_every_model_region_and_exposure(finished: Path) -> None:
+    from jaxsoil.evaluation.results import read_results
+
+    frame = read_results(finished / "results.csv")
+    assert set(frame.model) == {"none", "ann", "plsr", "random_forest"}
+    assert set(frame.region) == {"R01", "R02", "R03", "R04"}
+    assert set(frame[frame.metric == "mrmse"].model) == {"ann"}
+    trials = (finished / "trials.csv").read_text()
+    assert trials.count("inductive") == 16
+
+
+def test_kill_and_resume_end_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    arguments = [*SMOKE, "--workdir", str(folder), "--train.epochs", "60"]
+    process = subprocess.Popen(
+        [sys.executable, str(EXPERIMENTS / "run.py"), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY")},
+    )
+    # Killed as soon as the first checkpoint stands, in the middle of the training.
+    for _ in range(2400):
+        if any((folder / "checkpoints").glob("*/[0-9]*")) or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert process.poll() is None, "the run ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / "results.csv").exists()
+    resumed = command(*arguments, "--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    for name in ("results.csv", "history.csv", "trials.csv"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def test_an_existing_run_is_refused_and_left_alone(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (finished / "results.csv").stat().st_mtime_ns
+    assert run(*SMOKE, "--workdir", str(finished)) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert (finished / "results.csv").stat().st_mtime_ns == before
+
+
+def test_resuming_with_another_configuration_names_the_field(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*SMOKE, "--workdir", str(finished), "--train.epochs", "61", "--resume") == 2
+    assert "train.epochs was 60, is 61" in capsys.readouterr().err
+
+
+def test_overwrite_deletes_only_what_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    assert run(*SMOKE, "--workdir", str(tmp_path), "--overwrite") == 2
+    assert "holds no run" in capsys.readouterr().err
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["--exp=regoin_out"], "Did you mean 'region_out'"),
+        (["--exp=region_out", "--data", "feilds"], "Did you mean 'fields'"),
+        (["--exp=region_out", "--data", "nowhere/mine.toml"], "mine.toml"),
+        ([], "--exp"),
+        ([*SMOKE, "--resume", "--overwrite"], "exclude each other"),
+        ([*SMOKE, "--train.batch", "5000"], "--train.batch"),
+        ([*SMOKE, "--twin.n-regions", "1"], "region"),
+    ],
+)
+def test_refusals_say_what_to_do(arguments: list[str], hint: str, tmp_path: Path, capsys) -> None:
+    assert run(*arguments, *(["--workdir", str(tmp_path / "run")] if arguments else [])) == 2
+    assert hint in capsys.readouterr().err
+    assert not (tmp_path / "run" / "results.csv").exists()
+
+
+def test_an_unknown_field_is_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(*SMOKE, "--train.epoch", "3")
+    assert stopped.value.code == 2
+    assert "--train.epochs" in capsys.readouterr().err
+
+
+def test_plan_prints_the_trials_and_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--exp=region_out", "--plan", "--workdir", str(tmp_path / "run")) == 0
+    printed = capsys.readouterr().out
+    assert "TFLOP" in printed and "17 splits" in printed
+    assert not (tmp_path / "run").exists()
+
+
+def test_list_and_help_name_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--list") == 0
+    assert "region_out" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        run("--exp=region_out", "--help")
+    printed = capsys.readouterr().out
+    for option in ("--plan", "--resume", "--train.lr", "--twin.noise", "--devices.method"):
+        assert option in printed
+
+
+def test_a_run_folder_that_cannot_be_written_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert run(*SMOKE, "--workdir", str(tmp_path / "file" / "run")) == 1
+    assert "--workdir" in capsys.readouterr().err
