@@ -1,0 +1,195 @@
+"""Is a spectrum like those a model was trained on? Distances and limits that need no label.
+
+Two measures, both judged against the training rows alone: the Mahalanobis distance in the latent space, and the
+error with which a decoder reproduces the spectrum. Everything is float64 on the host.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxsoil.errors import DataError
+
+MASS_FLOOR = 1e-12
+"""Smallest mass fraction that the logarithm tells apart: a softmax in float32 may return an exact zero."""
+
+ALPHA = 0.05
+"""Share of training rows beyond a critical limit, if they follow the chi-square law."""
+
+
+@dataclass(frozen=True, eq=False)
+class LatentSpace:
+    """The training rows' region in a latent space of K features.
+
+    Attributes:
+      centre: (K,) median of the training rows.
+      scale: (K,) interquartile range; a feature without one takes its standard deviation, a constant one 1.
+      whitening: (K, K) matrix W with W' W = S^-1, S the shrunk covariance of the scaled features.
+    """
+
+    centre: np.ndarray
+    scale: np.ndarray
+    whitening: np.ndarray
+
+    @classmethod
+    def fit(cls, latents: ArrayLike) -> LatentSpace:
+        """Fits median, interquartile range and covariance (with Ledoit and Wolf's shrinkage) of (n, K) latents.
+
+        The shrinkage keeps the covariance invertible where features are collinear or more than rows; it vanishes
+        as rows become many. Rows with a value that is not finite are left out.
+
+        Raises:
+          DataError: if the latents are not a table or fewer than two rows are finite.
+        """
+        from sklearn.covariance import ledoit_wolf
+
+        rows = _table(latents, "training latents")
+        rows = rows[np.isfinite(rows).all(axis=1)]
+        if rows.shape[0] < 2:
+            raise DataError(
+                "a latent space takes at least two finite training rows",
+                value=f"{rows.shape[0]} rows",
+                remedy="Mark the trial as diverged, or train on more rows.",
+            )
+        centre = np.median(rows, axis=0)
+        lower, upper = np.percentile(rows, [25.0, 75.0], axis=0)
+        scale = upper - lower
+        # Rounding errors of a constant feature must not be blown up to unit spread.
+        tiny = 1e-9 * np.maximum(np.abs(centre), 1.0)
+        scale = np.where(scale > tiny, scale, rows.std(axis=0))
+        scale = np.where(scale > tiny, scale, 1.0)
+        covariance, _ = ledoit_wolf((rows - centre) / scale)
+        values, vectors = np.linalg.eigh(covariance)
+        # All rows equal: no spread to measure against, so the scaled features count as they are.
+        values = values if values[-1] > 0.0 else np.ones_like(values)
+        values = np.maximum(values, 1e-12 * values[-1])
+        return cls(centre, scale, vectors.T / np.sqrt(values)[:, None])
+
+    def distance(self, latents: ArrayLike) -> np.ndarray:
+        """Mahalanobis distance sqrt(z' S^-1 z) of each row from the training median, (n,); NaN where not finite.
+
+        Multi-fidelity paper, Eq. 15, with z scaled by median and interquartile range.
+        """
+        rows = _table(latents, "latents")
+        if rows.shape[1] != self.centre.size:
+            raise DataError(
+                "the latents have another number of features than the training rows",
+                value=f"{rows.shape[1]} against {self.centre.size}",
+                remedy="Pass latents of the same encoder.",
+            )
+        return np.linalg.norm((rows - self.centre) / self.scale @ self.whitening.T, axis=1)
+
+
+def latent_distance(train_latents: ArrayLike, latents: ArrayLike) -> np.ndarray:
+    """Mahalanobis distance of mass fractions from those of the training rows, on their logarithms.
+
+    Args:
+      train_latents: (n, K) mass fractions of the rows that were trained on.
+      latents: (t, K) mass fractions of any rows.
+
+    Returns:
+      (t,) distances, float64; NaN for rows that are not finite (a diverged network).
+
+    Raises:
+      DataError: if a mass fraction is negative, shapes differ, or fewer than two training rows are finite.
+    """
+    return LatentSpace.fit(_log_mass(train_latents)).distance(_log_mass(latents))
+
+
+@dataclass(frozen=True)
+class CriticalLimit:
+    """Where a distance counts as extreme, from the distances of the training rows.
+
+    Multi-fidelity paper, Eqs. 16 to 19 (Pomerantsev 2008): with mean d0 and F = int(2 d0^2 / var d) degrees of
+    freedom, F d / d0 follows a chi-square law with F degrees of freedom.
+
+    Attributes:
+      mean: d0, in the unit of the distance.
+      dof: F, at least 1.
+      alpha: share of the training population beyond the limit.
+      value: the limit in the unit of the distance.
+    """
+
+    mean: float
+    dof: int
+    alpha: float
+    value: float
+
+    def exceeded(self, distances: ArrayLike) -> np.ndarray:
+        """Which distances, (n,), lie beyond the limit; one that is not finite counts as beyond."""
+        d = np.asarray(distances, dtype=np.float64)
+        return ~(d <= self.value)
+
+
+def critical_limit(train_distances: ArrayLike, alpha: float = ALPHA) -> CriticalLimit:
+    """The data-driven chi-square limit of a distance.
+
+    Args:
+      train_distances: (n,) non-negative distances, or errors, of the training rows.
+      alpha: share of the training population beyond the limit, between 0 and 1.
+
+    Raises:
+      DataError: if fewer than two distances are given, one is negative or not finite, or all are equal.
+    """
+    from scipy.stats import chi2
+
+    d = np.asarray(train_distances, dtype=np.float64)
+    if d.ndim != 1 or d.size < 2 or not np.isfinite(d).all() or (d < 0.0).any():
+        raise DataError(
+            "a critical limit takes two or more finite distances, none negative",
+            value=f"shape {d.shape}",
+            remedy="Pass the distances of the training rows of a network that did not diverge.",
+        )
+    if not 0.0 < alpha < 1.0:
+        raise DataError("alpha lies between 0 and 1", value=alpha, remedy="Write 5 % as 0.05.")
+    mean, variance = float(d.mean()), float(d.var())
+    if np.ptp(d) == 0.0 or variance == 0.0:
+        raise DataError(
+            "the distances of the training rows do not vary",
+            value=f"{d.size} x {mean:g}",
+            remedy="Check that the latents differ between rows.",
+        )
+    dof = max(1, int(2.0 * mean**2 / variance))
+    return CriticalLimit(mean, dof, alpha, float(chi2.ppf(1.0 - alpha, dof)) * mean / dof)
+
+
+def reconstruction_limit(train_errors: ArrayLike, alpha: float = ALPHA) -> CriticalLimit:
+    """The reconstruction alarm: beyond which RMSE over bands a spectrum is unlike those trained on.
+
+    The same chi-square law holds for the squared error, a sum over bands (Pomerantsev and Rodionova 2013), so the
+    limit is found there and given as an RMSE.
+
+    Args:
+      train_errors: (n,) RMSE over bands of each training spectrum, as a fraction of reflectance.
+      alpha: share of the training population beyond the limit.
+
+    Returns:
+      A limit in the unit of ``train_errors``; its ``mean`` is the root mean square error.
+
+    Raises:
+      DataError: as :func:`critical_limit`.
+    """
+    limit = critical_limit(np.square(np.asarray(train_errors, dtype=np.float64)), alpha)
+    return CriticalLimit(math.sqrt(limit.mean), limit.dof, alpha, math.sqrt(limit.value))
+
+
+def _log_mass(mass: ArrayLike) -> np.ndarray:
+    fractions = _table(mass, "mass fractions")
+    if (fractions < 0.0).any():
+        raise DataError(
+            "a mass fraction is negative",
+            value=float(np.nanmin(fractions)),
+            remedy="Pass the encoder's output after its softmax; use LatentSpace for latents of other kinds.",
+        )
+    return np.log(np.maximum(fractions, MASS_FLOOR))
+
+
+def _table(values: ArrayLike, what: str) -> np.ndarray:
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] == 0:
+        raise DataError(f"{what} are rows of features", value=f"shape {table.shape}", remedy="Pass (n, K) arrays.")
+    return table
