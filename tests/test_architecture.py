@@ -38,7 +38,7 @@ RANK = {
     "experiments": 10,
 }
 MIXING = "jaxsoil.models.mixing"  # plain functions, shared with the twin
-CORE = {"jax", "flax", "optax", "orbax", "numpy", "scipy", "pandas", "jaxtyping", "tyro"}
+CORE = {"jax", "flax", "optax", "orbax", "numpy", "scipy", "pandas", "jaxtyping", "tyro", "tqdm"}
 LATE = ("tensorflow_datasets", "tensorflow", "wandb", "matplotlib", "sklearn", "ikpls", "torch")
 
 
