@@ -1,10 +1,11 @@
 """Training speed of the engine against PyTorch loops: ``python benchmarks/training.py``.
 
 Same model (encoder and ANN decoder), loss, data and batch; each contender in a process of its own, one epoch at a
-time in turns, so that a machine that speeds up or slows down does so for all. Prints samples per second, the
-ratio to PyTorch (median and range over the rounds, each ratio within one round) and the share of the largest
-matrix-product speed that any contender reached in the same run. PyTorch is optional: ``pip install torch``, or name
-an interpreter that has it with ``--torch-python``.
+time in turns, so that a machine that speeds up or slows down does so for all. The engine runs one trial, and
+several in one program as a study does; times are per trial. Prints samples per second, the ratio to PyTorch
+(median and range over the rounds, each ratio within one round) and the share of the largest matrix-product speed
+that any contender reached in the same run. PyTorch is optional: ``pip install torch``, or name an interpreter that
+has it with ``--torch-python``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ HERE = Path(__file__).resolve().parent
 PAUSE_SECONDS = 0.3
 """Between turns: threads of the last contender may still spin for a moment."""
 
+BUSY_LOAD = 0.5
+"""Load average of the last minute from which the machine counts as busy."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
@@ -39,6 +43,8 @@ class Config:
     """Batch sizes (paper: 75)."""
     rounds: int = 7
     """Epochs of each contender that are timed, after one that is not."""
+    trials: tuple[int, ...] = (1, 8)
+    """Trials that the engine runs in one program; the ratios are to the first."""
     problem: Problem = dataclasses.field(default_factory=Problem)
     """Model and data; its batch is replaced by each of --batches."""
     torch_python: str = sys.executable
@@ -89,6 +95,9 @@ def main(config: Config) -> None:
         preload = _intel_preload(Path(scratch)) if _has_torch(config.torch_python) else None
         vendor = _cpu_field("vendor_id")
         print(f"machine: {_cpu_field('model name')} ({vendor}), {os.cpu_count()} cores, {platform.system()}")
+        if os.getloadavg()[0] > BUSY_LOAD:
+            print(f"others are at work here (load {os.getloadavg()[0]:.1f}): the threads of PyTorch suffer most from")
+            print("that, and neither ratios nor shares of the peak are worth quoting. Run this again alone.")
         tables = [_measure(dataclasses.replace(config.problem, batch=b), config, preload) for b in config.batches]
     if config.json:
         config.json.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
@@ -118,7 +127,10 @@ def _measure(problem: Problem, config: Config, preload: str | None) -> dict[str,
 
 def _workers(problem: Problem, config: Config, preload: str | None) -> list[Worker]:
     setting = {"problem": dataclasses.asdict(problem)}
-    workers = [Worker("engine", [sys.executable, str(HERE / "engine_worker.py")], setting)]
+    command = [sys.executable, str(HERE / "engine_worker.py")]
+    workers = [
+        Worker(f"engine, {n} trial{'s' if n > 1 else ''}", command, {**setting, "trials": n}) for n in config.trials
+    ]
     if not _has_torch(config.torch_python):
         return workers
     command = [config.torch_python, str(HERE / "torch_worker.py")]
@@ -146,15 +158,15 @@ def _print(problem: Problem, workers: list[Worker], peaks: dict[str, float]) -> 
         notes += [f"compiled in {d['compile_seconds']:.1f} s"] if "compile_seconds" in d else []
         product = f"product of {problem.product} x {problem.product}: {peaks[worker.name] / 1e9:.0f} GFLOP/s"
         print(f"  {worker.name}: {', '.join(n for n in [*notes, product] if n)}")
-    print(f"\n  {'contender':38} {'samples/s':>10} {'of peak':>8}  engine is faster by (median, range of rounds)")
+    print(f"\n  {'contender':45} {'samples/s':>10} {'of peak':>8}  engine's first is faster by (median, range)")
     for worker in workers:
         rate = samples / statistics.median(worker.seconds)
         share = rate * problem.flops_per_row / peak
         ratios = [own / engine for own, engine in zip(worker.seconds, workers[0].seconds, strict=True)]
         ratio = f"{statistics.median(ratios):.2f}  ({min(ratios):.2f} to {max(ratios):.2f})"
-        print(f"  {worker.name:38} {rate:10,.0f} {share:8.0%}  {ratio if worker is not workers[0] else ''}")
+        print(f"  {worker.name:45} {rate:10,.0f} {share:8.0%}  {ratio if worker is not workers[0] else ''}")
     print(f"  peak: {peak / 1e9:.0f} GFLOP/s, the fastest product above")
-    if len(workers) == 1:
+    if not any("torch" in worker.name for worker in workers):
         print("  no PyTorch here: no ratio (pip install torch, or --torch-python)")
     elif len({worker.description["device"].replace("gpu", "cuda") for worker in workers}) > 1:
         print("  the contenders ran on different devices: these ratios compare devices, not code")

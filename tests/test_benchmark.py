@@ -51,7 +51,7 @@ def test_flops_are_six_per_weight(small: Any) -> None:
 def test_runs_without_pytorch_and_says_so(tmp_path: Path) -> None:
     report = tmp_path / "timings.json"
     options = [f"--problem.{name}={value}" for name, value in SMALL.items() if name != "batch"]
-    options += ["--batches", "16", "--rounds", "2", "--json", str(report)]
+    options += ["--batches", "16", "--rounds", "2", "--trials", "1", "2", "--json", str(report)]
     options += ["--torch-python", str(_interpreter_without_torch(tmp_path))]
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / "training.py"), *options],
@@ -63,10 +63,10 @@ def test_runs_without_pytorch_and_says_so(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "no PyTorch here: no ratio" in done.stdout
     (table,) = json.loads(report.read_text())
-    assert list(table["workers"]) == ["engine"]
-    assert len(table["workers"]["engine"]["seconds"]) == 2
-    losses = table["workers"]["engine"]["losses"]
-    assert losses[-1] < losses[0]
+    assert list(table["workers"]) == ["engine, 1 trial", "engine, 2 trials"]
+    for worker in table["workers"].values():
+        assert len(worker["seconds"]) == 2
+        assert worker["losses"][-1] < worker["losses"][0]
 
 
 def _interpreter_without_torch(folder: Path) -> Path:
