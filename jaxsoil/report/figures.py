@@ -218,12 +218,14 @@ def _log_limits(panels: Sequence[ScatterPanel], floor: float) -> tuple[float, fl
 
 
 def _write_in_free_corner(axis: Axes, text: str, observed: np.ndarray, predicted: np.ndarray) -> None:
-    """Writes above the 1:1 line on the left, or below it on the right where fewer points are."""
+    """Writes above the 1:1 line on the left or below it on the right, where fewer points are or they keep away."""
     places = axis.transAxes.inverted().transform(axis.transData.transform(np.column_stack([observed, predicted])))
-    x, y = places[:, 0], places[:, 1]
-    upper_left, lower_right = int(((x < 0.55) & (y > 0.68)).sum()), int(((x > 0.45) & (y < 0.32)).sum())
+    # How far each point stays outside the text's box in either corner; negative: it would be covered.
+    upper_left = np.maximum(places[:, 0] - 0.50, 0.70 - places[:, 1])
+    lower_right = np.maximum(0.50 - places[:, 0], places[:, 1] - 0.30)
+    crowding = [(int((gap < 0.0).sum()), -float(np.min(gap, initial=1.0))) for gap in (upper_left, lower_right)]
     look = {"transform": axis.transAxes, "fontsize": 6.8, "linespacing": 1.25, "bbox": _BACKDROP}
-    if upper_left <= lower_right:
+    if crowding[0] <= crowding[1]:
         axis.text(0.05, 0.95, text, ha="left", va="top", **look)
     else:
         axis.text(0.95, 0.05, text, ha="right", va="bottom", **look)
