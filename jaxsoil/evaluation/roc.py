@@ -1,0 +1,143 @@
+"""How well a score ranks failures: the area under the ROC curve, with intervals that respect regions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxsoil.errors import DataError
+from jaxsoil.evaluation.metrics import UndefinedMetric
+
+REPLICATES = 2000
+MIN_REGIONS = 3
+"""Regions with a failure, and regions without or with a success, that an interval needs: resampling one or two
+regions only repeats them, and the interval would look far too narrow."""
+
+
+@dataclass(frozen=True)
+class Auroc:
+    """Area under the ROC curve and its bootstrap interval over regions.
+
+    Attributes:
+      value: probability that a failure scores higher than a success, ties counted half; NaN where undefined.
+      low, high: 95 % percentile interval; NaN where there are too few regions to resample.
+      failures, units: number of failures and of all units.
+      reason: why value or interval are undefined; empty if they are not.
+    """
+
+    value: float
+    low: float
+    high: float
+    failures: int
+    units: int
+    reason: str = ""
+
+
+def auroc(failed: ArrayLike, scores: ArrayLike) -> float:
+    """Probability that a failure has a higher score than a success, ties counted half (Mann and Whitney's U).
+
+    Args:
+      failed: (n,) True where the unit failed.
+      scores: (n,) alarm scores, high for suspicious.
+
+    Raises:
+      UndefinedMetric: if there are only failures, only successes or nothing.
+      DataError: if shapes differ or a score is not finite.
+    """
+    from scipy.stats import rankdata
+
+    positive, values = _checked(failed, scores)
+    count = int(positive.sum())
+    _require_both(count, positive.size)
+    ranks = rankdata(values)
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (positive.size - count)))
+
+
+def auroc_over_regions(
+    failed: ArrayLike, scores: ArrayLike, regions: ArrayLike, *, replicates: int = REPLICATES, seed: int = 0
+) -> Auroc:
+    """AUROC with a bootstrap interval that draws whole regions, since units of one region fail together.
+
+    Args:
+      failed: (n,) True where the unit failed.
+      scores: (n,) alarm scores, high for suspicious.
+      regions: (n,) region of each unit; its seeds and samples are drawn together.
+      replicates: bootstrap samples.
+      seed: seed of the draw.
+
+    Returns:
+      NaN with the reason where the area, or its interval, is undefined.
+    """
+    positive, values = _checked(failed, scores)
+    names, codes = np.unique(np.asarray(regions), return_inverse=True)
+    count, units = int(positive.sum()), int(positive.size)
+    try:
+        value = auroc(positive, values)
+    except UndefinedMetric as undefined:
+        return Auroc(math.nan, math.nan, math.nan, count, units, undefined.problem)
+    wins = _wins(positive, values, codes, names.size)
+    failures = np.bincount(codes[positive], minlength=names.size)
+    successes = np.bincount(codes[~positive], minlength=names.size)
+    fewest = min(int((failures > 0).sum()), int((successes > 0).sum()))
+    if fewest < MIN_REGIONS:
+        reason = f"no interval: only {fewest} region{'s' if fewest != 1 else ''} with a unit of one kind"
+        return Auroc(value, math.nan, math.nan, count, units, reason)
+    drawn = np.random.default_rng(seed).multinomial(names.size, np.full(names.size, 1.0 / names.size), replicates)
+    pairs = (drawn @ failures) * (drawn @ successes).astype(np.float64)
+    # A draw without failures or without successes has no area; it is rare with three regions of each.
+    areas = np.einsum("br,rs,bs->b", drawn, wins, drawn, optimize=True)[pairs > 0] / pairs[pairs > 0]
+    low, high = np.percentile(areas, [2.5, 97.5])
+    return Auroc(value, float(low), float(high), count, units)
+
+
+def roc_curve(failed: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """False-alarm rate and share of failures caught, from (0, 0) to (1, 1), a corner for each distinct score.
+
+    Raises:
+      UndefinedMetric, DataError: as :func:`auroc`.
+    """
+    positive, values = _checked(failed, scores)
+    _require_both(int(positive.sum()), positive.size)
+    order = np.argsort(-values, kind="stable")
+    last = np.append(np.nonzero(np.diff(values[order]))[0], values.size - 1)
+    caught, alarms = np.cumsum(positive[order])[last], np.cumsum(~positive[order])[last]
+    return np.append(0.0, alarms / alarms[-1]), np.append(0.0, caught / caught[-1])
+
+
+def _wins(positive: np.ndarray, values: np.ndarray, codes: np.ndarray, regions: int) -> np.ndarray:
+    """(regions, regions) number of pairs in which a failure of one region beats a success of another, ties half.
+
+    With it the area of a bootstrap sample is a quadratic form in how often each region was drawn.
+    """
+    wins = np.zeros((regions, regions))
+    for region in range(regions):
+        beaten = np.sort(values[~positive & (codes == region)])
+        won = np.searchsorted(beaten, values[positive], "left") + np.searchsorted(beaten, values[positive], "right")
+        wins[:, region] = np.bincount(codes[positive], weights=won / 2.0, minlength=regions)
+    return wins
+
+
+def _checked(failed: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    positive, values = np.asarray(failed), np.asarray(scores, dtype=np.float64)
+    if positive.dtype != np.bool_ or positive.ndim != 1 or positive.shape != values.shape:
+        raise DataError(
+            "failures and scores do not belong together",
+            value=f"{positive.dtype} {positive.shape} against {values.shape}",
+            remedy="Pass a boolean and a score for each unit.",
+        )
+    if not np.isfinite(values).all():
+        raise DataError(
+            "a score is not finite",
+            value=f"{int((~np.isfinite(values)).sum())} of {values.size}",
+            remedy="Leave out diverged trials, by name.",
+        )
+    return positive, values
+
+
+def _require_both(count: int, units: int) -> None:
+    if count == 0 or count == units:
+        what = "there is nothing to rank" if units == 0 else "nothing failed" if count == 0 else "everything failed"
+        raise UndefinedMetric(what, value=f"{count} of {units}", remedy="An AUROC needs failures and successes.")

@@ -1,0 +1,92 @@
+"""AUROC against scikit-learn, its bootstrap against resampling by hand, and the cases without an answer."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_curve as sklearn_curve
+
+from jaxsoil.errors import DataError
+from jaxsoil.evaluation import roc
+from jaxsoil.evaluation.metrics import UndefinedMetric
+
+
+def units(n=200, regions=9, seed=0, digits=1):
+    rng = np.random.default_rng(seed)
+    where = rng.integers(regions, size=n)
+    scores = np.round(rng.normal(size=n) + 0.3 * where, digits)
+    failed = rng.random(n) < 1 / (1 + np.exp(-scores + 1))
+    return failed, scores, where
+
+
+@pytest.mark.parametrize("digits", [0, 1, 12])
+@pytest.mark.parametrize("seed", range(5))
+def test_area_is_scikit_learns(seed, digits):
+    failed, scores, _ = units(seed=seed, digits=digits)
+    assert roc.auroc(failed, scores) == pytest.approx(roc_auc_score(failed, scores), abs=1e-12)
+
+
+def test_area_by_hand():
+    failed = np.array([True, True, False, False])
+    assert roc.auroc(failed, [4.0, 2.0, 3.0, 1.0]) == 0.75
+    assert roc.auroc(failed, [1.0, 1.0, 1.0, 1.0]) == 0.5
+    assert roc.auroc(failed, [0.0, 1.0, 2.0, 3.0]) == 0.0
+
+
+def test_curve_is_scikit_learns():
+    failed, scores, _ = units()
+    alarms, caught = roc.roc_curve(failed, scores)
+    expected = sklearn_curve(failed, scores, drop_intermediate=False)
+    np.testing.assert_allclose(alarms, expected[0])
+    np.testing.assert_allclose(caught, expected[1])
+    assert np.trapezoid(caught, alarms) == pytest.approx(roc.auroc(failed, scores))
+
+
+def test_bootstrap_draws_whole_regions():
+    failed, scores, where = units()
+    found = roc.auroc_over_regions(failed, scores, where, replicates=400, seed=7)
+    assert found.value == roc.auroc(failed, scores)
+    assert (found.failures, found.units, found.reason) == (failed.sum(), 200, "")
+    drawn = np.random.default_rng(7).multinomial(9, np.full(9, 1 / 9), 400)
+    areas = []
+    for weights in drawn:
+        rows = np.concatenate([np.tile(np.nonzero(where == region)[0], k) for region, k in enumerate(weights)])
+        areas.append(roc_auc_score(failed[rows], scores[rows]))
+    np.testing.assert_allclose([found.low, found.high], np.percentile(areas, [2.5, 97.5]), atol=1e-12)
+
+
+def test_one_unit_for_each_region():
+    rng = np.random.default_rng(2)
+    failed = np.arange(17) < 6
+    found = roc.auroc_over_regions(failed, rng.normal(size=17) + failed, [f"R{i}" for i in range(17)])
+    assert 0.0 <= found.low <= found.value <= found.high <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("failed", "reason"), [([False] * 4, "nothing failed"), ([True] * 4, "everything failed"), ([], "nothing to rank")]
+)
+def test_one_class_is_undefined_and_says_so(failed, reason):
+    failed = np.array(failed, dtype=bool)
+    found = roc.auroc_over_regions(failed, np.arange(failed.size), np.arange(failed.size))
+    assert np.isnan([found.value, found.low, found.high]).all()
+    assert reason in found.reason
+    with pytest.raises(UndefinedMetric, match=reason):
+        roc.auroc(failed, np.arange(failed.size))
+    with pytest.raises(UndefinedMetric, match=reason):
+        roc.roc_curve(failed, np.arange(failed.size))
+
+
+def test_too_few_failing_regions_have_no_interval():
+    failed = np.array([True, True, True, True, False, False, False, False])
+    regions = list("aabbcdef")
+    found = roc.auroc_over_regions(failed, np.arange(8.0), regions)
+    assert found.value == 0.0 and np.isnan(found.low)
+    assert found.reason == "no interval: only 2 regions with a unit of one kind"
+
+
+def test_wrong_input_is_refused():
+    with pytest.raises(DataError, match="not finite"):
+        roc.auroc(np.array([True, False]), [np.nan, 1.0])
+    with pytest.raises(DataError, match="belong together"):
+        roc.auroc(np.array([1, 0]), [0.0, 1.0])
+    with pytest.raises(DataError, match="belong together"):
+        roc.auroc(np.array([True, False]), [0.0])
