@@ -1,0 +1,300 @@
+"""Does the reconstruction error, which needs no label, flag that a model fails?
+
+Three alarms are compared: the reconstruction error of the spectrum, the distance in the latent space and the
+predicted SOC itself. Failure is stated by region (R2 below zero; RMSE above most training regions') and by sample
+(error above a multiple of the training error). Scores are relative to the mean of the trial's training rows and
+thresholds come from its training rows, so that nothing of the held-out region but its spectra raises an alarm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxsoil.errors import DataError
+from jaxsoil.evaluation import metrics
+from jaxsoil.evaluation.applicability import critical_limit, reconstruction_limit
+from jaxsoil.evaluation.results import log10_percent
+from jaxsoil.evaluation.roc import Auroc, auroc_over_regions
+
+ALARMS = ("spectrum_rmse", "latent_distance", "predicted")
+"""Alarms by their column of samples.parquet."""
+
+REGION_FAILURES = ("fail_r2", "fail_rmse")
+SAMPLE_FAILURES = ("fail_percent", "fail_log10")
+
+SAMPLE_MULTIPLE = 2.0
+"""A sample fails where its error exceeds this multiple of the RMSE of the training rows."""
+
+REGION_PERCENTILE = 90.0
+"""A region fails where its RMSE exceeds this percentile of the training regions' RMSE."""
+
+THRESHOLD_PERCENTILE = 95.0
+"""The threshold of an alarm is this percentile of the scores of the training rows, or of the training regions."""
+
+SAMPLE_COLUMNS = ("model", "region", "seed", "split", "id", "row_region", "observed", "predicted")
+"""Columns that the alarms need beside :data:`ALARMS`."""
+
+_TRIAL = ["model", "region", "seed"]
+_RULES = ("percentile", "chi_square", "other_regions")
+
+
+@dataclass(frozen=True, eq=False)
+class AlarmTables:
+    """Scores, thresholds and failures of a study.
+
+    Attributes:
+      regions: a row for each trial: model, region, seed, n, r2, rmse, rmse_limit (SOC in %), and for each alarm
+        ``score_`` (mean over the held-out rows) and ``limit_`` (from the training regions' means), both over the
+        mean of the training rows; ``fail_r2`` and ``fail_rmse`` as 1, 0 or NaN where undefined.
+      samples: a row for each held-out sample: model, region, seed, id, error (predicted - observed, %),
+        ``score_``, ``percentile_``, ``chi_square_`` and ``other_regions_`` (thresholds) of each alarm, ``fail_percent``
+        and ``fail_log10``.
+      left_out: what could not be used, and why.
+    """
+
+    regions: pd.DataFrame
+    samples: pd.DataFrame
+    left_out: tuple[str, ...]
+
+    @property
+    def models(self) -> list[str]:
+        """Models in the order of their first trial."""
+        return list(dict.fromkeys(self.regions["model"].tolist()))
+
+
+def alarm_tables(samples: pd.DataFrame, *, multiple: float = SAMPLE_MULTIPLE) -> AlarmTables:
+    """Scores the held-out rows of each trial and says which of them, and which regions, failed.
+
+    Args:
+      samples: rows of samples.parquet, training and test.
+      multiple: a sample fails where its error exceeds this multiple of the training RMSE.
+
+    Raises:
+      DataError: if a column is missing, or a trial has no training or no test rows.
+    """
+    missing = [name for name in (*SAMPLE_COLUMNS, *ALARMS) if name not in samples.columns]
+    if missing:
+        raise DataError(f"columns are missing: {', '.join(missing)}", source="samples", remedy="Run the study again.")
+    regions, rows, left_out = [], [], []
+    for key, train, test in _trials(samples):
+        if not np.isfinite(np.concatenate([train.predicted, test.predicted])).all():
+            left_out.append(f"{key[0]}, region {key[1]}, seed {key[2]}: diverged")
+            continue
+        named = dict(zip(_TRIAL, key, strict=True))
+        regions.append(named | _region_row(train, test))
+        rows.append(_sample_rows(train, test, multiple).assign(**named))
+    region_frame = pd.DataFrame(regions, columns=pd.Index(_region_columns()))
+    sample_frame = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=pd.Index(_sample_columns()))
+    _limits_of_other_regions(sample_frame)
+    return AlarmTables(region_frame, pd.DataFrame(sample_frame[_sample_columns()]), tuple(left_out))
+
+
+def alarm_areas(tables: AlarmTables) -> dict[tuple[str, str, str], Auroc]:
+    """AUROC by model, failure and alarm; an alarm that the model does not have (no decoder) is left out."""
+    areas = {}
+    for frame, failures in ((tables.regions, REGION_FAILURES), (tables.samples, SAMPLE_FAILURES)):
+        for model in tables.models:
+            mine = _of_model(frame, model)
+            for failure in failures:
+                for alarm in ALARMS:
+                    score = _numbers(mine, f"score_{alarm}")
+                    if not np.isfinite(score).any():
+                        continue
+                    failed = _numbers(mine, failure)
+                    known = np.isfinite(failed) & np.isfinite(score)
+                    where = np.asarray(mine["region"]).astype(str)[known]
+                    areas[model, failure, alarm] = auroc_over_regions(failed[known] > 0, score[known], where)
+    return areas
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a threshold costs and saves; shares between 0 and 1, NaN where there is nothing to count.
+
+    Attributes:
+      flagged: share of the units over the threshold.
+      caught: share of the failures among them.
+      false: share of the successes that are flagged.
+      rmse, rmse_accepted: RMSE of SOC of all units and of those not flagged, in % by mass (NaN by region).
+      units, failures: their numbers.
+    """
+
+    flagged: float
+    caught: float
+    false: float
+    rmse: float
+    rmse_accepted: float
+    units: int
+    failures: int
+
+
+def sample_outcomes(tables: AlarmTables, failure: str = "fail_percent") -> dict[tuple[str, str, str], Outcome]:
+    """What flagging samples costs and saves, by model, alarm and rule of the threshold.
+
+    Rules: "percentile" and "chi_square" from the training rows of the trial, "other_regions" from the rows of the
+    other regions when those were held out.
+    """
+    found = {}
+    for model in tables.models:
+        mine = _of_model(tables.samples, model)
+        failed = _numbers(mine, failure) > 0
+        error = _numbers(mine, "error")
+        for alarm in ALARMS:
+            score = _numbers(mine, f"score_{alarm}")
+            for rule in _RULES:
+                limit = _numbers(mine, f"{rule}_{alarm}")
+                known = np.isfinite(score) & np.isfinite(limit)
+                if known.any():
+                    found[model, alarm, rule] = _outcome((score > limit)[known], failed[known], error[known])
+    return found
+
+
+def region_outcomes(tables: AlarmTables, failure: str = "fail_r2") -> dict[tuple[str, str], Outcome]:
+    """What flagging whole regions costs and saves, by model and alarm; units are trials (region and seed)."""
+    found = {}
+    for model in tables.models:
+        mine = _of_model(tables.regions, model)
+        failed = _numbers(mine, failure)
+        for alarm in ALARMS:
+            score, limit = (_numbers(mine, f"{what}_{alarm}") for what in ("score", "limit"))
+            known = np.isfinite(score) & np.isfinite(limit) & np.isfinite(failed)
+            if known.any():
+                found[model, alarm] = _outcome((score > limit)[known], failed[known] > 0, None)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """One part of a trial: SOC in %, the scores of the alarms, and where the rows come from."""
+
+    id: np.ndarray
+    where: np.ndarray
+    observed: np.ndarray
+    predicted: np.ndarray
+    scores: dict[str, np.ndarray]
+
+    @property
+    def rmse(self) -> float:
+        return metrics.rmse(self.observed, self.predicted)
+
+    def by_region(self, values: np.ndarray) -> list[np.ndarray]:
+        return [values[self.where == name] for name in np.unique(self.where)]
+
+
+def _trials(samples: pd.DataFrame) -> Iterator[tuple[tuple[str, str, int], _Rows, _Rows]]:
+    names = [np.asarray(samples[name]).astype(str) for name in ("model", "region", "split", "row_region")]
+    seeds, ids = np.asarray(samples["seed"], dtype=np.int64), np.asarray(samples["id"])
+    numbers = {name: _numbers(samples, name) for name in ("observed", "predicted", *ALARMS)}
+    model, region, split, where = names
+
+    def part(chosen: np.ndarray) -> _Rows:
+        scores = {alarm: numbers[alarm][chosen] for alarm in ALARMS}
+        return _Rows(ids[chosen], where[chosen], numbers["observed"][chosen], numbers["predicted"][chosen], scores)
+
+    for places in samples.groupby(_TRIAL, sort=False).indices.values():
+        first = places[0]
+        train, test = (part(places[split[places] == name]) for name in ("train", "test"))
+        if not train.id.size or not test.id.size:
+            raise DataError(
+                "a trial has no training rows or no test rows",
+                source="samples",
+                value=f"{model[first]}, {region[first]}, seed {seeds[first]}: {train.id.size} and {test.id.size}",
+                remedy="Write both parts of every trial, or leave the trial out.",
+            )
+        yield (str(model[first]), str(region[first]), int(seeds[first])), train, test
+
+
+def _region_row(train: _Rows, test: _Rows) -> dict[str, float]:
+    squared = train.by_region((train.predicted - train.observed) ** 2)
+    limit = float(np.percentile([math.sqrt(values.mean()) for values in squared], REGION_PERCENTILE))
+    row = {"n": float(test.id.size), "rmse": test.rmse, "rmse_limit": limit}
+    row["r2"] = metrics.summary(test.observed, test.predicted)["r2"]
+    row["fail_r2"] = float(row["r2"] < 0.0) if math.isfinite(row["r2"]) else math.nan
+    row["fail_rmse"] = float(row["rmse"] > limit)
+    for alarm in ALARMS:
+        unit = _unit(train.scores[alarm])
+        means = [values.mean() for values in train.by_region(train.scores[alarm])]
+        row[f"score_{alarm}"] = float(test.scores[alarm].mean()) / unit
+        row[f"limit_{alarm}"] = float(np.percentile(means, THRESHOLD_PERCENTILE)) / unit
+    return row
+
+
+def _sample_rows(train: _Rows, test: _Rows, multiple: float) -> pd.DataFrame:
+    error = test.predicted - test.observed
+    logs = [log10_percent(v) for v in (train.observed, train.predicted, test.observed, test.predicted)]
+    columns: dict[str, Any] = {"id": test.id, "error": error}
+    columns["fail_percent"] = (np.abs(error) > multiple * train.rmse).astype(float)
+    columns["fail_log10"] = (np.abs(logs[3] - logs[2]) > multiple * metrics.rmse(logs[0], logs[1])).astype(float)
+    for alarm in ALARMS:
+        values = train.scores[alarm]
+        unit = _unit(values)
+        columns[f"score_{alarm}"] = test.scores[alarm] / unit
+        columns[f"percentile_{alarm}"] = float(np.percentile(values, THRESHOLD_PERCENTILE)) / unit
+        columns[f"chi_square_{alarm}"] = _chi_square_limit(alarm, values) / unit
+    return pd.DataFrame(columns)
+
+
+def _chi_square_limit(alarm: str, values: np.ndarray) -> float:
+    if alarm == "predicted":
+        return math.nan
+    try:
+        return (reconstruction_limit if alarm == "spectrum_rmse" else critical_limit)(values).value
+    except DataError:
+        return math.nan
+
+
+def _limits_of_other_regions(samples: pd.DataFrame) -> None:
+    """Adds thresholds from the scores of the other regions when they were held out, NaN for a single region."""
+    regions = np.asarray(samples["region"]).astype(str)
+    for alarm in ALARMS:
+        limits = np.full(len(samples), np.nan)
+        for places in samples.groupby(["model", "seed"]).indices.values():
+            region = regions[places]
+            score = _numbers(samples, f"score_{alarm}")[places]
+            for name in np.unique(region):
+                others = score[region != name]
+                if others.size:
+                    limits[places[region == name]] = np.percentile(others, THRESHOLD_PERCENTILE)
+        samples[f"other_regions_{alarm}"] = limits
+
+
+def _outcome(flagged: np.ndarray, failed: np.ndarray, error: np.ndarray | None) -> Outcome:
+    def share(chosen: np.ndarray) -> float:
+        return float(chosen.mean()) if chosen.size else math.nan
+
+    def root(errors: np.ndarray) -> float:
+        return float(np.sqrt(np.mean(errors**2))) if errors.size else math.nan
+
+    all_rows, accepted = (math.nan, math.nan) if error is None else (root(error), root(error[~flagged]))
+    counts = (int(failed.size), int(failed.sum()))
+    return Outcome(share(flagged), share(flagged[failed]), share(flagged[~failed]), all_rows, accepted, *counts)
+
+
+def _of_model(frame: pd.DataFrame, model: str) -> pd.DataFrame:
+    return pd.DataFrame(frame[frame["model"] == model])
+
+
+def _numbers(frame: pd.DataFrame, column: str) -> np.ndarray:
+    return np.asarray(frame[column], dtype=np.float64)
+
+
+def _unit(train_scores: np.ndarray) -> float:
+    """Mean of the training rows, by which scores are divided; NaN where that says nothing."""
+    mean = float(train_scores.mean())
+    return mean if mean > 0.0 else math.nan
+
+
+def _region_columns() -> list[str]:
+    scores = [f"{what}_{alarm}" for alarm in ALARMS for what in ("score", "limit")]
+    return [*_TRIAL, "n", "r2", "rmse", "rmse_limit", *REGION_FAILURES, *scores]
+
+
+def _sample_columns() -> list[str]:
+    scores = [f"{what}_{alarm}" for alarm in ALARMS for what in ("score", *_RULES)]
+    return [*_TRIAL, "id", "error", *SAMPLE_FAILURES, *scores]

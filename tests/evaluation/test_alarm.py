@@ -1,0 +1,150 @@
+"""Alarms on rows whose failures are known: seen, unseen, one kind only, diverged, without decoder."""
+
+import numpy as np
+import pytest
+from alarm_samples import make_samples
+from sklearn.metrics import roc_auc_score
+
+from jaxsoil.errors import DataError
+from jaxsoil.evaluation import alarm
+from jaxsoil.evaluation.applicability import critical_limit
+
+REGIONS = ("A", "B", "C", "D", "E", "F", "G", "H")
+FAILING = ("B", "D", "G")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return make_samples(REGIONS, failing=FAILING, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def tables(rows):
+    return alarm.alarm_tables(rows)
+
+
+def test_failing_regions_are_found(tables):
+    frame = tables.regions
+    assert len(frame) == 2 * 8 * 2 and not tables.left_out
+    assert set(frame.loc[frame["fail_r2"] > 0, "region"]) == set(FAILING)
+    assert set(FAILING) <= set(frame.loc[frame["fail_rmse"] > 0, "region"])
+    assert tables.models == ["none", "ann"]
+
+
+def test_a_row_by_hand(rows, tables):
+    mine = rows[(rows["model"] == "ann") & (rows["region"] == "B") & (rows["seed"] == 1)]
+    train, test = mine[mine["split"] == "train"], mine[mine["split"] == "test"]
+    row = tables.regions.query("model == 'ann' and region == 'B' and seed == 1").iloc[0]
+    squared = (train["predicted"] - train["observed"]) ** 2
+    assert row["rmse_limit"] == pytest.approx(np.percentile(np.sqrt(squared.groupby(train["row_region"]).mean()), 90))
+    unit = train["spectrum_rmse"].mean()
+    assert row["score_spectrum_rmse"] == pytest.approx(test["spectrum_rmse"].mean() / unit)
+    means = train.groupby("row_region")["spectrum_rmse"].mean()
+    assert row["limit_spectrum_rmse"] == pytest.approx(np.percentile(means, 95) / unit)
+    samples = tables.samples.query("model == 'ann' and region == 'B' and seed == 1")
+    expected = np.abs(test["predicted"] - test["observed"]).to_numpy() > 2 * np.sqrt(squared.mean())
+    assert (samples["fail_percent"].to_numpy() > 0).tolist() == expected.tolist()
+    assert samples["percentile_latent_distance"].iloc[0] == pytest.approx(
+        np.percentile(train["latent_distance"], 95) / train["latent_distance"].mean()
+    )
+    assert samples["chi_square_latent_distance"].iloc[0] == pytest.approx(
+        critical_limit(train["latent_distance"]).value / train["latent_distance"].mean()
+    )
+
+
+def test_thresholds_of_other_regions_leave_out_the_own_region(tables):
+    mine = tables.samples.query("model == 'ann' and seed == 0")
+    own, others = mine[mine["region"] == "C"], mine[mine["region"] != "C"]
+    limit = np.percentile(others["score_spectrum_rmse"], 95)
+    assert own["other_regions_spectrum_rmse"].unique() == pytest.approx([limit])
+
+
+def test_scores_do_not_depend_on_labels_of_the_held_out_region(rows, tables):
+    changed = rows.copy()
+    test = changed["split"] == "test"
+    changed.loc[test, "observed"] = changed.loc[test, "observed"].to_numpy()[::-1] * 1.7
+    again = alarm.alarm_tables(changed)
+    for name in again.samples.columns:
+        if name.split("_")[0] in ("score", "percentile", "chi", "other"):
+            np.testing.assert_array_equal(again.samples[name], tables.samples[name])
+
+
+def test_a_visible_failure_is_ranked_first(tables):
+    areas = alarm.alarm_areas(tables)
+    for score in ("spectrum_rmse", "latent_distance"):
+        found = areas["ann", "fail_r2", score]
+        assert found.value == 1.0 and (found.failures, found.units) == (6, 16)
+    assert ("none", "fail_r2", "spectrum_rmse") not in areas
+    mine = tables.samples[tables.samples["model"] == "ann"]
+    expected = roc_auc_score(mine["fail_percent"], mine["score_spectrum_rmse"])
+    found = areas["ann", "fail_percent", "spectrum_rmse"]
+    assert found.value == pytest.approx(expected, abs=1e-12)
+    assert found.low < found.value < found.high
+
+
+def test_an_invisible_failure_is_not_ranked():
+    hidden = alarm.alarm_tables(make_samples(REGIONS, failing=FAILING, visible=False, n=200))
+    area = alarm.alarm_areas(hidden)["ann", "fail_percent", "spectrum_rmse"]
+    assert abs(area.value - 0.5) < 0.1
+    assert area.low < 0.5 < area.high
+
+
+def test_nothing_failed_is_said():
+    tables = alarm.alarm_tables(make_samples(REGIONS, models=("ann",)))
+    area = alarm.alarm_areas(tables)["ann", "fail_r2", "spectrum_rmse"]
+    assert np.isnan(area.value) and area.reason == "nothing failed"
+    outcome = alarm.region_outcomes(tables)["ann", "spectrum_rmse"]
+    assert np.isnan(outcome.caught) and outcome.failures == 0
+
+
+def test_what_a_threshold_costs_and_saves(tables):
+    outcome = alarm.sample_outcomes(tables)["ann", "spectrum_rmse", "percentile"]
+    mine = tables.samples[tables.samples["model"] == "ann"]
+    flagged = (mine["score_spectrum_rmse"] > mine["percentile_spectrum_rmse"]).to_numpy()
+    failed = mine["fail_percent"].to_numpy() > 0
+    assert outcome.flagged == pytest.approx(flagged.mean())
+    assert outcome.caught == pytest.approx((flagged & failed).sum() / failed.sum())
+    assert outcome.false == pytest.approx((flagged & ~failed).sum() / (~failed).sum())
+    assert outcome.rmse_accepted == pytest.approx(np.sqrt(np.mean(mine["error"][~flagged] ** 2)))
+    assert outcome.rmse_accepted < outcome.rmse
+    region = alarm.region_outcomes(tables)["ann", "spectrum_rmse"]
+    assert region.caught == 1.0 and region.units == 16
+
+
+def test_no_rule_where_there_is_no_decoder(tables):
+    found = alarm.sample_outcomes(tables)
+    assert not any(key[:2] == ("none", "spectrum_rmse") for key in found)
+    assert ("ann", "predicted", "chi_square") not in found and ("ann", "predicted", "percentile") in found
+
+
+def test_a_diverged_trial_is_left_out_by_name(rows):
+    broken = rows.copy()
+    chosen = (broken["model"] == "ann") & (broken["region"] == "B") & (broken["seed"] == 0)
+    broken.loc[chosen, ["predicted", "spectrum_rmse", "latent_distance"]] = np.nan
+    tables = alarm.alarm_tables(broken)
+    assert tables.left_out == ("ann, region B, seed 0: diverged",)
+    assert alarm.alarm_areas(tables)["ann", "fail_r2", "spectrum_rmse"].units == 15
+
+
+def test_everything_diverged(rows):
+    tables = alarm.alarm_tables(rows.assign(predicted=np.nan))
+    assert len(tables.left_out) == 32 and not len(tables.regions)
+    assert alarm.alarm_areas(tables) == {} and alarm.sample_outcomes(tables) == {}
+    assert alarm.region_outcomes(tables) == {}
+
+
+def test_two_regions_and_a_constant_one():
+    rows = make_samples(("A", "B"), models=("ann",))
+    rows.loc[rows["row_region"] == "A", "observed"] = 1.0
+    tables = alarm.alarm_tables(rows)
+    by_region = tables.regions.set_index("region")
+    assert np.isnan(by_region.loc["A", "fail_r2"]) and np.isfinite(by_region.loc["A", "fail_rmse"])
+    area = alarm.alarm_areas(tables)["ann", "fail_r2", "predicted"]
+    assert area.units == 1 and np.isnan(area.value)
+
+
+def test_wrong_tables_are_refused(rows):
+    with pytest.raises(DataError, match="columns are missing: latent_distance"):
+        alarm.alarm_tables(rows.drop(columns="latent_distance"))
+    with pytest.raises(DataError, match=r"no training rows or no test rows \(found: none, A, seed 0: 0 and 40\)"):
+        alarm.alarm_tables(rows[rows["split"] == "test"])
