@@ -1,8 +1,8 @@
 """Experiment 1 of the reconstruction study: one region left out at a time.
 
-    python experiments/run.py --exp=region_out                  the twin: 17 regions, no download
-    python experiments/run.py --exp=region_out --data fields    measured spectra of eight regions
-    python experiments/run.py --exp=region_out --paper          the publication's size (days on a CPU)
+python experiments/run.py --exp=region_out                  the twin: 17 regions, no download
+python experiments/run.py --exp=region_out --data fields    measured spectra of eight regions
+python experiments/run.py --exp=region_out --paper          the publication's size (days on a CPU)
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ def report(folder: Path) -> Path:
 
 
 DEFAULT = StudyConfig(
-    train=TrainConfig(epochs=30, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=10),
+    train=TrainConfig(epochs=30, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
 )
 
 EXPERIMENT = Experiment(

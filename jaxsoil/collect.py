@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
@@ -31,16 +32,21 @@ class Tables:
       library: the data; reflectance and SOC in %.
       splits: what is trained and tested.
       seed: seed of the baselines.
+      minerals: :class:`jaxsoil.data.endmembers.EndmemberLibrary` of the mixing decoder on the data's axis, or None.
     """
 
-    def __init__(self, run: RunFolder, library: Library, splits: Sequence[Split], seed: int = 0) -> None:
-        self.run, self.library, self.splits, self.seed = run, library, splits, seed
+    def __init__(
+        self, run: RunFolder, library: Library, splits: Sequence[Split], seed: int = 0, minerals: Any = None
+    ) -> None:
+        self.run, self.library, self.splits, self.seed, self.minerals = run, library, splits, seed, minerals
         self.soc = library.property("soc").values
         self._results: list[dict[str, Any]] = []
         self._trials: list[dict[str, Any]] = []
         self._predictions: list[pd.DataFrame] = []
+        self._samples: list[pd.DataFrame] = []
         self._history: list[pd.DataFrame] = []
         self._examples: list[dict[str, Any]] = []
+        self._learned: list[dict[str, Any]] = []
 
     def add_baseline(self, name: str) -> None:
         """Fits a baseline on every split; each fit leaves a file, so a resumed run does not repeat it."""
@@ -58,58 +64,118 @@ class Tables:
             self._add_predictions(name, split, self.seed, full, ("test",))
             self._add_trial(f"{name}/{split.name}/{self.seed}", name, split, self.seed, FITTED, 0, 0)
 
-    def add_networks(self, trials: Sequence[Any], config: Any, tracker: Any, timing: dict[str, float]) -> None:
+    def add_networks(
+        self,
+        trials: Sequence[Any],
+        train: Any,
+        devices: Any,
+        components: int,
+        tracker: Any,
+        timing: dict[str, float],
+        *,
+        stage: str = "",
+        previous: str | None = None,
+        keep_states: bool = False,
+    ) -> None:
         """Trains the trials, group by group.
 
         Args:
           trials: :class:`jaxsoil.training.trials.Trial` objects.
-          config: a configuration with ``train``, ``devices`` and ``components``.
+          train, devices: :class:`jaxsoil.training.config.TrainConfig` and ``DeviceConfig``.
+          components: endmembers K of the networks without mixing decoder.
           tracker: takes one record for each trial and progress step.
           timing: seconds of compilation and of each group are added here.
+          stage, previous, keep_states: as in :class:`jaxsoil.training.runner.GroupRun`; results of a named stage have
+            "experiment/stage" as their study.
         """
         import jax
 
-        from jaxsoil.training.fit import Data
-        from jaxsoil.training.trials import GroupRun, make_groups
+        from jaxsoil.training.runner import GroupRun
+        from jaxsoil.training.trials import make_groups
 
         logging.getLogger("jax").setLevel(logging.ERROR)
-        data = Data(self.library.spectra.values, (self.soc / PERCENT).astype(np.float32))
+        data, count = self._data()
         bands = self.library.spectra.n_bands
-        with jax.default_matmul_precision("float32" if config.train.precision == "highest" else "default"):
-            for group in make_groups(trials, config.train, config.devices, config.components, bands):
-                runner = GroupRun(group, data, config.components, config.train, config.devices, self.run.path)
-                with _Progress(group, config.train.epochs, tracker) as progress:
+        with jax.default_matmul_precision("float32" if train.precision == "highest" else "default"):
+            for group in make_groups(trials, train, devices, components, bands, count):
+                runner = GroupRun(
+                    group,
+                    data,
+                    train,
+                    devices,
+                    self.run.path,
+                    stage=stage,
+                    previous=previous,
+                    keep_states=keep_states,
+                    measure=_latent_distance,
+                )
+                label = f"{stage} {group.label}".strip()
+                with _Progress(label, train.epochs * len(group.trials), tracker) as progress:
                     for trial, outcome in runner.outcomes(progress):
-                        self._add_network(trial, outcome, group.parameters, config.train)
+                        self._add_network(trial, outcome, group.parameters, train, stage)
                 timing["compile_s"] = timing.get("compile_s", 0.0) + runner.compile_seconds
-                timing[f"{group.label}_train_s"] = progress.seconds - runner.compile_seconds
+                timing[f"{label.replace(' ', '_')}_train_s"] = progress.seconds - runner.compile_seconds
 
-    def _add_network(self, trial: Any, outcome: Any, parameters: int, train: Any) -> None:
+    def _data(self) -> tuple[Any, int]:
+        """What the trials share: spectra, SOC as a mass fraction, minerals; and the number of minerals."""
+        from jaxsoil.models.networks import Minerals
+        from jaxsoil.training.fit import Data
+
+        constants, count = None, 0
+        if self.minerals is not None:
+            count = len(self.minerals)
+            constants = Minerals(self.minerals.spectra.values, self.minerals.rho_r.astype(np.float32))
+        return Data(self.library.spectra.values, (self.soc / PERCENT).astype(np.float32), constants), count
+
+    def _add_network(self, trial: Any, outcome: Any, parameters: int, train: Any, stage: str) -> None:
         from jaxsoil.training.trials import converged
 
         split, epochs = trial.split, int(np.isfinite(outcome.history[:, 0]).sum())
         status = DIVERGED
         if outcome.alive:
             status = CONVERGED if converged(outcome.history, train.tolerance) else NOT_CONVERGED
-        soc = PERCENT * np.asarray(outcome.soc, dtype=np.float64) if outcome.alive else np.full(self.soc.size, np.nan)
-        rmse = outcome.rmse if outcome.alive else np.full(self.soc.size, np.nan)
-        self._add_predictions(trial.name, split, trial.seed, soc, ("train", "test"))
-        self._add_trial(trial.id, trial.name, split, trial.seed, status, epochs, parameters)
+        lost = np.full(self.soc.size, np.nan)
+        soc = PERCENT * np.asarray(outcome.soc, dtype=np.float64) if outcome.alive else lost
+        rmse = outcome.rmse if outcome.alive else lost
+        self._add_predictions(trial.name, split, trial.seed, soc, ("train", "test"), stage)
+        self._add_samples(trial, soc, rmse, outcome.latent, stage)
+        name = f"{stage}/{trial.id}".lstrip("/")
+        self._add_trial(name, trial.name, split, trial.seed, status, epochs, parameters)
         if trial.model.decoder != "none":
-            for part, rows in (("train", split.train), ("test", split.test)):
-                key = self._key(trial.name, split, trial.seed, part)
+            # The spectrum term trains on labelled and unlabelled rows alike.
+            for part, rows in (("train", split.train | split.unlabelled), ("test", split.test)):
+                key = self._key(trial.name, split, trial.seed, part, stage)
                 self._results.append(results.mrmse_row(rmse[rows], **key))
-            self._examples.append({"model": trial.name, "split": split, "seed": trial.seed, "row": trial.example,
-                                   "reconstructed": outcome.example})
+            example = {"row": trial.example, "reconstructed": outcome.example}
+            self._examples.append(self._key(trial.name, split, trial.seed, "test", stage) | example)
+        if trial.model.physical:
+            learned = {"f_soc": outcome.f_soc, "soc_rho_r": float(outcome.soc_rho_r)}
+            self._learned.append(self._key(trial.name, split, trial.seed, "train", stage) | learned)
         self._history.append(
             pd.DataFrame(outcome.history, columns=["train_loss", "monitored_loss"]).assign(
-                trial=trial.id, epoch=np.arange(1, len(outcome.history) + 1)
+                trial=name, epoch=np.arange(1, len(outcome.history) + 1)
             )
         )
 
-    def _key(self, model: str, split: Split, seed: int, part: str) -> dict[str, Any]:
+    def _add_samples(self, trial: Any, soc: np.ndarray, rmse: np.ndarray, latent: np.ndarray, stage: str) -> None:
+        region = self.library.group("region") if "region" in self.library.groups else self.library.ids
+        for part, mask in (("train", trial.split.train), ("test", trial.split.test)):
+            rows = np.nonzero(mask)[0]
+            frame = pd.DataFrame(
+                {
+                    "id": self.library.ids[rows],
+                    "row_region": region[rows],
+                    "observed": self.soc[rows].astype(np.float32),
+                    "predicted": soc[rows].astype(np.float32),
+                    "spectrum_rmse": rmse[rows].astype(np.float32),
+                    "latent_distance": latent[rows].astype(np.float32),
+                }
+            )
+            self._samples.append(frame.assign(**self._key(trial.name, trial.split, trial.seed, part, stage)))
+
+    def _key(self, model: str, split: Split, seed: int, part: str, stage: str = "") -> dict[str, Any]:
         return {
-            "study": self.run.experiment,
+            "study": f"{self.run.experiment}/{stage}".rstrip("/"),
             "data": self.library.name,
             "model": model,
             "region": split.held_out,
@@ -117,16 +183,16 @@ class Tables:
             "split": part,
         }
 
-    def _add_predictions(self, model: str, split: Split, seed: int, soc: np.ndarray, parts: Sequence[str]) -> None:
+    def _add_predictions(
+        self, model: str, split: Split, seed: int, soc: np.ndarray, parts: Sequence[str], stage: str = ""
+    ) -> None:
         for part in parts:
             rows = np.nonzero(split.train if part == "train" else split.test)[0]
-            key = self._key(model, split, seed, part)
+            key = self._key(model, split, seed, part, stage)
             self._results += results.metric_rows(self.soc[rows], soc[rows], **key)
             if part == "test":
-                frame = pd.DataFrame(
-                    {"id": self.library.ids[rows], "observed": self.soc[rows], "predicted": soc[rows]}
-                )
-                self._predictions.append(frame.assign(model=model, region=split.held_out, seed=seed, split=part))
+                frame = pd.DataFrame({"id": self.library.ids[rows], "observed": self.soc[rows], "predicted": soc[rows]})
+                self._predictions.append(frame.assign(**key))
 
     def _add_trial(self, name: str, model: str, split: Split, seed: int, status: str, epochs: int, count: int) -> None:
         self._trials.append(
@@ -143,33 +209,54 @@ class Tables:
         )
 
     def write(self) -> None:
-        """Writes results.csv, trials.csv, predictions.parquet, history.csv and reconstructions.npz."""
+        """Writes trials.csv, predictions.parquet, results.csv and, where there are networks, what they learned."""
         folder = self.run.path
         write_text_atomic(folder / "trials.csv", pd.DataFrame(self._trials).to_csv(index=False))
-        columns = ["model", "region", "seed", "split", "id", "observed", "predicted"]
-        with atomic_path(folder / "predictions.parquet") as temporary:
-            pd.concat(self._predictions, ignore_index=True)[columns].to_parquet(temporary, index=False)
+        keys = ["study", "model", "region", "seed", "split", "id"]
+        self._write_parquet("predictions.parquet", self._predictions, [*keys, "observed", "predicted"])
+        if self._samples:
+            measured = ["row_region", "observed", "predicted", "spectrum_rmse", "latent_distance"]
+            self._write_parquet("samples.parquet", self._samples, [*keys, *measured])
         if self._history:
             history = pd.concat(self._history, ignore_index=True)
             columns = ["trial", "epoch", "train_loss", "monitored_loss"]
             write_text_atomic(folder / "history.csv", history[columns].to_csv(index=False, float_format="%.9g"))
         if self._examples:
-            self._write_examples()
-        results.write_results(folder / "results.csv", results.as_frame(self._results))
-
-    def _write_examples(self) -> None:
-        rows = [example["row"] for example in self._examples]
-        with atomic_path(self.run.path / "reconstructions.npz") as temporary, open(temporary, "wb") as file:
-            np.savez(
-                file,
-                axis=self.library.spectra.axis,
-                model=np.array([e["model"] for e in self._examples]),
-                region=np.array([e["split"].held_out for e in self._examples]),
-                seed=np.array([e["seed"] for e in self._examples]),
+            rows = [example["row"] for example in self._examples]
+            self._write_arrays(
+                "reconstructions.npz",
+                self._examples,
                 id=self.library.ids[rows],
                 observed=self.library.spectra.values[rows],
                 reconstructed=np.stack([e["reconstructed"] for e in self._examples]),
             )
+        if self._learned:
+            self._write_learned()
+        results.write_results(folder / "results.csv", results.as_frame(self._results))
+
+    def _write_parquet(self, name: str, frames: list[pd.DataFrame], columns: list[str]) -> None:
+        with atomic_path(self.run.path / name) as temporary:
+            pd.concat(frames, ignore_index=True)[columns].to_parquet(temporary, index=False)
+
+    def _write_learned(self) -> None:
+        """Writes soc_spectra.npz: what each mixing decoder learned, beside the truth where it is known."""
+        truth, extra = self.library.truth, {}
+        if truth is not None:
+            extra = {"truth_f_soc": truth.f_soc, "truth_soc_rho_r": np.float64(truth.soc_rho_r)}
+        self._write_arrays(
+            "soc_spectra.npz",
+            self._learned,
+            f_soc=np.stack([e["f_soc"] for e in self._learned]),
+            soc_rho_r=np.array([e["soc_rho_r"] for e in self._learned]),
+            start_rho_r=np.float64(self.minerals.rho_r.mean()),
+            **extra,
+        )
+
+    def _write_arrays(self, name: str, records: list[dict[str, Any]], **arrays: Any) -> None:
+        keys = {field: np.array([r[field] for r in records]) for field in ("study", "model", "region", "seed")}
+        spectra = self.library.spectra
+        with atomic_path(self.run.path / name) as temporary, open(temporary, "wb") as file:
+            np.savez(file, axis=spectra.axis, unit=np.array(spectra.unit), **keys, **arrays)
 
     def headline(self) -> dict[str, float]:
         """Mean CCC of log10 SOC over regions for each model, for the tracker."""
@@ -181,12 +268,10 @@ class Tables:
 class _Progress:
     """A progress bar over the epochs of a group's trials; each step is also tracked."""
 
-    def __init__(self, group: Any, epochs: int, tracker: Any) -> None:
-        import time
-
+    def __init__(self, label: str, epochs: int, tracker: Any) -> None:
         self._clock, self._tracker = time.perf_counter, tracker
         self._started = self._clock()
-        self._bar = tqdm(total=epochs * len(group.trials), desc=f"{group.label:14}", unit="epoch", leave=False)
+        self._bar = tqdm(total=epochs, desc=f"{label:14}", unit="epoch", leave=False)
 
     def __enter__(self) -> _Progress:
         return self
@@ -204,6 +289,12 @@ class _Progress:
         self._tracker.log(
             {"trial": trial.id, "epoch": stop, "train_loss": float(losses[0]), "monitored_loss": float(losses[1])}
         )
+
+
+def _latent_distance(trial: Any, mass: np.ndarray) -> np.ndarray:
+    from jaxsoil.evaluation.applicability import latent_distance
+
+    return latent_distance(mass[trial.split.train | trial.split.unlabelled], mass)
 
 
 def _snv_absorbance(library: Library) -> np.ndarray:

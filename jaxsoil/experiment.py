@@ -19,9 +19,7 @@ from typing import Any
 from jaxsoil.errors import DataError, UsageError, did_you_mean
 from jaxsoil.files import write_text_atomic
 
-RECORDED = (
-    "jaxsoil jax jaxlib flax optax orbax-checkpoint numpy scipy pandas scikit-learn ikpls matplotlib"
-).split()
+RECORDED = ("jaxsoil jax jaxlib flax optax orbax-checkpoint numpy scipy pandas scikit-learn ikpls matplotlib").split()
 """Packages whose versions every run records."""
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxsoil.collect import Tables
+from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
 from jaxsoil.data.twin_config import TwinConfig
@@ -21,7 +22,8 @@ from jaxsoil.errors import DataError
 from jaxsoil.experiment import RunFolder
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 
-Network = Literal["none", "ann"]
+EncoderKind = Literal["mlp", "cnn", "attention"]
+Network = Literal["none", "ann", "physics", "physics_no_rho"]
 Baseline = Literal["plsr", "random_forest"]
 
 
@@ -33,12 +35,19 @@ class StudyConfig:
     """Name of a data set (python -m jaxsoil.data lists them) or the path of a manifest (.toml)."""
     seeds: int = 1
     """Replicates of each network with other random numbers (paper: 4)."""
-    networks: tuple[Network, ...] = ("none", "ann")
-    """Networks by their decoder: 'none' (encoder alone), 'ann'."""
+    networks: tuple[Network, ...] = ("none", "ann", "physics")
+    """Networks by their decoder: 'none' (encoder alone), 'ann', 'physics' (mixing with learned SOC spectrum),
+    'physics_no_rho' (mixing by mass fractions)."""
+    encoder: EncoderKind = "mlp"
+    """Encoder of all networks: 'mlp' (paper), 'cnn' or 'attention'."""
     baselines: tuple[Baseline, ...] = ("plsr", "random_forest")
     """Reference models on SNV absorbance, trained on log10 SOC."""
     components: int = 94
-    """Endmembers K in the latent space, soil organic carbon included (paper: 94)."""
+    """Endmembers K in the latent space, soil organic carbon included (paper: 94). With a mixing decoder K follows
+    from the mineral library."""
+    start: Literal["paper", "direct"] = "paper"
+    """Where the mixing decoder starts: f_SOC 0.5 and the minerals' mean rho r (paper), or the direct estimate from
+    each trial's training rows."""
     width: int = 512
     """Units of each hidden layer (paper: 512)."""
     twin: TwinConfig = TwinConfig()
@@ -76,12 +85,14 @@ def load_library(config: StudyConfig) -> Library:
         from jaxsoil.data import registry
 
         library = registry.load(config.data)
+    if library.spectra.quantity == "absorbance":
+        library = library.with_spectra(library.spectra.to_reflectance())
     if library.spectra.quantity != "reflectance":
         raise DataError(
             "the networks reconstruct reflectance",
             source=library.name,
             value=library.spectra.quantity,
-            remedy="Give a library of reflectance (a manifest with quantity = 'absorbance' is converted on request).",
+            remedy="Give reflectance or absorbance as measured; studies do their own preprocessing.",
         )
     labelled = library.property("soc").values > 0
     return library if labelled.all() else library.select(labelled)
@@ -111,13 +122,39 @@ class Prepared:
     library: Library
     splits: tuple[Split, ...]
     trials: tuple[Any, ...]
+    minerals: EndmemberLibrary | None = None
 
 
 def prepare(config: StudyConfig, split: Callable[[Library], Sequence[Split]]) -> Prepared:
     """Loads the data, splits them and lays out the trials; whatever is wrong with them is raised here."""
     library = load_library(config)
     splits = tuple(split(library))
-    return Prepared(library, splits, tuple(make_trials(config, library, splits)))
+    minerals = None
+    if any(network.startswith("physics") for network in config.networks):
+        minerals = decoder_minerals(library)
+    trials = make_trials(config, library, splits)
+    require_batch(trials, config.train)
+    return Prepared(library, splits, tuple(trials), minerals)
+
+
+def decoder_minerals(library: Library) -> EndmemberLibrary:
+    """Minerals of the mixing decoder on the library's axis.
+
+    The twin hands out its own (perhaps wrong) library; measured data take the USGS minerals where JAXSOIL_DATA has
+    them and the twin's fitted ones otherwise.
+    """
+    from jaxsoil.data import endmembers
+
+    axis = library.spectra.to_unit("nm").axis
+    if library.truth is not None:
+        minerals = library.truth.decoder_minerals
+    else:
+        try:
+            minerals = endmembers.load_usgs()
+        except DataError:
+            minerals = endmembers.twin_minerals(axis)
+    same = minerals.spectra.axis.shape == axis.shape and np.allclose(minerals.spectra.axis, axis)
+    return minerals if same else minerals.resample(axis)
 
 
 def make_trials(config: StudyConfig, library: Library, splits: Sequence[Split]) -> list[Any]:
@@ -129,13 +166,23 @@ def make_trials(config: StudyConfig, library: Library, splits: Sequence[Split]) 
     soc = library.property("soc").values
     trials = []
     for network in config.networks:
-        model = ModelConfig(width=config.width, decoder=network)
+        model = ModelConfig(encoder=config.encoder, width=config.width, decoder=network)
         for split in splits:
             for seed in range(config.seeds):
                 watch = validation_rows(split, groups, config.train.validation_share, seed)
-                trials.append(Trial(network, model, split, seed, watch, _median_row(soc, split.test)))
-    _require_batch(trials, config.train)
+                start = None
+                if config.start == "direct" and model.physical:
+                    start = direct_start(library, split)
+                trials.append(Trial(network, model, split, seed, watch, _median_row(soc, split.test), start))
     return trials
+
+
+def direct_start(library: Library, split: Split) -> tuple[np.ndarray, float]:
+    """The direct estimate of (f_SOC, (rho r)_SOC) from the training rows of ``split``, for a warm start."""
+    from jaxsoil.evaluation.soc_spectrum import direct_estimate
+
+    estimate = direct_estimate(library.select(split.train))
+    return np.clip(estimate.f_soc, 0.0, 1.0), float(estimate.soc_rho_r)
 
 
 def _median_row(soc: np.ndarray, test: np.ndarray) -> int:
@@ -143,7 +190,7 @@ def _median_row(soc: np.ndarray, test: np.ndarray) -> int:
     return int(rows[np.argsort(soc[rows], kind="stable")[rows.size // 2]])
 
 
-def _require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
+def require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
     from jaxsoil.training.trials import steps_per_epoch
 
     for trial in trials:
@@ -167,18 +214,18 @@ def run_study(config: StudyConfig, run: RunFolder, prepared: Prepared) -> None:
     content["differs_from_paper"] = differences(config, library)
     content["convergence"] = convergence_sentence(config.train)
     run.write_json("config.json", content)
-    run.write_json("data.json", describe(library))
+    run.write_json("data.json", describe(library, prepared.minerals))
     print(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {len(splits)} splits")
     for field, ours, paper in content["differs_from_paper"]:
         print(f"  differs from the paper: {field} = {ours} (paper: {paper})")
     timing = {"compile_s": 0.0}
     with tracking.start(run.path, run.wandb, content["config"]) as tracker:
-        tables = Tables(run, library, splits, config.train.seed)
+        tables = Tables(run, library, splits, config.train.seed, prepared.minerals)
         for name in config.baselines:
             began = time.perf_counter()
             tables.add_baseline(name)
             timing[f"{name}_s"] = time.perf_counter() - began
-        tables.add_networks(prepared.trials, config, tracker, timing)
+        tables.add_networks(prepared.trials, config.train, config.devices, config.components, tracker, timing)
         tables.write()
         timing["total_s"] = time.perf_counter() - started
         run.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
@@ -200,7 +247,8 @@ def plan_study(config: StudyConfig, prepared: Prepared) -> str:
     total = 0.0
     for name in config.baselines:
         lines.append(f"{name:14} {len(splits):7d}")
-    for group in make_groups(trials, config.train, config.devices, config.components, bands):
+    count = 0 if prepared.minerals is None else len(prepared.minerals)
+    for group in make_groups(trials, config.train, config.devices, config.components, bands, count):
         steps = [steps_per_epoch(trial, config.train) for trial in group.trials]
         # A training step costs about 6 operations for each parameter and row: 2 forward, 4 backward.
         rows = sum(steps) * config.train.epochs * (config.train.batch + config.train.unlabelled_batch)
@@ -227,8 +275,12 @@ def convergence_sentence(train: TrainConfig) -> str:
     )
 
 
-def describe(library: Library) -> dict[str, Any]:
+def describe(library: Library, minerals: EndmemberLibrary | None = None) -> dict[str, Any]:
     """What the reports say of the data."""
+    notes = list(library.notes)
+    if minerals is not None:
+        notes.append(f"Mixing decoder: {len(minerals)} minerals, mean rho r {minerals.rho_r.mean():.3f} g cm-3 nm.")
+        notes += [f"Mineral left out: {name}: {reason}." for name, reason in minerals.exclusions.items()]
     return {
         "name": library.name,
         "rows": len(library),
@@ -237,6 +289,6 @@ def describe(library: Library) -> dict[str, Any]:
         "unit": library.spectra.unit,
         "steps": list(library.spectra.steps),
         "licence": library.licence,
-        "notes": list(library.notes),
+        "notes": notes,
         "sha256": library.fingerprint(),
     }

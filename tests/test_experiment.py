@@ -99,7 +99,9 @@ def test_an_existing_run_is_refused_and_left_alone(finished: Path, capsys: pytes
     assert (finished / "results.csv").stat().st_mtime_ns == before
 
 
-def test_resuming_with_another_configuration_names_the_field(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resuming_with_another_configuration_names_the_field(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(*SMOKE, "--workdir", str(finished), "--train.epochs", "61", "--resume") == 2
     assert "train.epochs was 60, is 61" in capsys.readouterr().err
 

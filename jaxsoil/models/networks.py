@@ -1,4 +1,4 @@
-"""Encoder and decoders of the structured spectral reconstruction study (Coleman et al. 2024, section 2).
+"""Encoders and decoders of the structured spectral reconstruction study (Coleman et al. 2024, section 2).
 
 The layer order follows the study's published code as PROTOCOLS records it; the parameter counts are tested
 against the closed form ``514 M + 513 K + 792,576`` (M bands, K endmembers, width 512).
@@ -8,25 +8,46 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+
+from jaxsoil.models import mixing
+
+EncoderKind = Literal["mlp", "cnn", "attention"]
+DecoderKind = Literal["none", "ann", "physics", "physics_no_rho"]
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """Shape of a network; everything here is static and belongs to the compiled program."""
 
+    encoder: EncoderKind = "mlp"
+    """'mlp' is the paper's; 'cnn' and 'attention' are for ablations."""
+    decoder: DecoderKind = "none"
+    """What reconstructs the spectrum from the mass fractions."""
     width: int = 512
     """Units of each hidden layer (paper: 512)."""
     hidden: int = 3
     """Hidden blocks after the first one (paper: 3)."""
     momentum: float = 0.9
     """Share of the old running statistics that BatchNorm keeps at each step."""
-    decoder: Literal["none", "ann"] = "none"
-    """What reconstructs the spectrum from the mass fractions."""
+
+    @property
+    def physical(self) -> bool:
+        """Whether the decoder is the mixing model, with or without rho r."""
+        return self.decoder.startswith("physics")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Minerals:
+    """Constants of the mixing decoder: ``spectra`` (K - 1, M) reflectance and ``rho_r`` (K - 1,) g cm-3 nm."""
+
+    spectra: Any
+    rho_r: Any
 
 
 class _RemovedBias(nn.Module):
@@ -63,6 +84,46 @@ class Trunk(nn.Module):
         return nn.Dense(self.outputs)(x)
 
 
+class ConvTrunk(nn.Module):
+    """Three strided convolutions along the bands, then one dense layer: neighbouring bands share their weights."""
+
+    outputs: int
+    width: int
+    momentum: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = _batch_norm(self.momentum, train)(x)[..., None]
+        for features in (16, 32, 32):
+            x = nn.Conv(features, (7,), strides=(2,), use_bias=False)(x)
+            x = nn.relu(_batch_norm(self.momentum, train)(x))
+        x = nn.relu(nn.Dense(self.width)(x.reshape(x.shape[0], -1)))
+        return nn.Dense(self.outputs)(x)
+
+
+class AttentionTrunk(nn.Module):
+    """A transformer block over patches of 8 bands (Dosovitskiy et al. 2021 in one dimension), mean pooled."""
+
+    outputs: int
+    width: int
+    momentum: float
+    patch: int = 8
+    features: int = 64
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = _batch_norm(self.momentum, train)(x)
+        count = -(-x.shape[1] // self.patch)
+        x = jnp.pad(x, ((0, 0), (0, count * self.patch - x.shape[1]))).reshape(x.shape[0], count, self.patch)
+        place = self.param("place", nn.initializers.normal(0.02), (count, self.features))
+        x = nn.Dense(self.features)(x) + place[None]
+        for _ in range(2):
+            x = x + nn.MultiHeadDotProductAttention(num_heads=4)(nn.LayerNorm()(x))
+            x = x + nn.Dense(self.features)(nn.gelu(nn.Dense(2 * self.features)(nn.LayerNorm()(x))))
+        x = jnp.mean(nn.LayerNorm()(x), axis=1)
+        return nn.Dense(self.outputs)(nn.relu(nn.Dense(self.width)(x)))
+
+
 class Encoder(nn.Module):
     """Mass fractions from a spectrum; the last component is soil organic carbon.
 
@@ -76,8 +137,13 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, reflectance: jax.Array, train: bool) -> jax.Array:
         c = self.config
-        x = Trunk(self.components, c.width, c.hidden, c.momentum)(reflectance, train)
-        return nn.softmax(nn.leaky_relu(x, 0.01))
+        if c.encoder == "cnn":
+            trunk: nn.Module = ConvTrunk(self.components, c.width, c.momentum)
+        elif c.encoder == "attention":
+            trunk = AttentionTrunk(self.components, c.width, c.momentum)
+        else:
+            trunk = Trunk(self.components, c.width, c.hidden, c.momentum)
+        return nn.softmax(nn.leaky_relu(trunk(reflectance, train), 0.01))
 
 
 class AnnDecoder(nn.Module):
@@ -92,10 +158,32 @@ class AnnDecoder(nn.Module):
         return nn.sigmoid(Trunk(self.bands, c.width, c.hidden, c.momentum)(mass, train))
 
 
+class MixingDecoder(nn.Module):
+    """The mixing model with a learned SOC spectrum (Coleman et al. 2024, Eq. 2).
+
+    Learns ``f_soc`` (M,), which starts at 0.5, and ``soc_rho_r`` (), (rho r)_SOC in g cm-3 nm, which starts at the
+    mean over the minerals: M + 1 parameters. Without rho r all area fractions equal the mass fractions (the paper's
+    Appendix B) and only ``f_soc`` is learned. Mineral spectra and their rho r are constants.
+    """
+
+    bands: int
+    with_rho_r: bool
+
+    @nn.compact
+    def __call__(self, mass: jax.Array, minerals: Minerals) -> jax.Array:
+        f_soc = self.param("f_soc", nn.initializers.constant(0.5), (self.bands,))
+        endmembers = jnp.concatenate([minerals.spectra, f_soc[None, :]])
+        if not self.with_rho_r:
+            return jnp.matmul(mass, endmembers)
+        rho_r = self.param("soc_rho_r", lambda _: jnp.mean(minerals.rho_r))
+        return mixing.mix(mass, jnp.concatenate([minerals.rho_r, rho_r[None]]), endmembers)
+
+
 class Autoencoder(nn.Module):
     """An encoder and, unless ``config.decoder`` is "none", a decoder.
 
     Returns the mass fractions ``(n, K)`` and the reconstructed reflectance ``(n, M)``, or None without a decoder.
+    The mixing decoder needs K - 1 ``minerals``; the others take none.
     """
 
     components: int
@@ -103,10 +191,15 @@ class Autoencoder(nn.Module):
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, reflectance: jax.Array, train: bool) -> tuple[jax.Array, jax.Array | None]:
+    def __call__(
+        self, reflectance: jax.Array, minerals: Minerals | None = None, *, train: bool
+    ) -> tuple[jax.Array, jax.Array | None]:
         mass = Encoder(self.components, self.config, name="encoder")(reflectance, train)
         if self.config.decoder == "none":
             return mass, None
+        if self.config.physical:
+            with_rho_r = self.config.decoder == "physics"
+            return mass, MixingDecoder(self.bands, with_rho_r, name="decoder")(mass, minerals)
         return mass, AnnDecoder(self.bands, self.config, name="decoder")(mass, train)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import shutil
 from pathlib import Path
@@ -20,7 +21,11 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         logging.getLogger("absl").setLevel(logging.ERROR)
         self.folder = folder.absolute()
-        self._manager = ocp.CheckpointManager(
+
+    @functools.cached_property
+    def _manager(self) -> ocp.CheckpointManager:
+        # Made when first needed: many short trials end before their first checkpoint.
+        return ocp.CheckpointManager(
             self.folder,
             # Named here, so that a new process can read the metadata of what an earlier one saved.
             item_handlers=ocp.StandardCheckpointHandler(),
@@ -30,13 +35,20 @@ class Checkpoints:
     def __enter__(self) -> Checkpoints:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
-        self._manager.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if "_manager" in self.__dict__:
+            self._manager.close()
+            del self.__dict__["_manager"]
 
     @property
     def latest(self) -> int | None:
         """Epochs done in the latest complete checkpoint, None without one."""
-        return self._manager.latest_step()
+        return self._manager.latest_step() if self.folder.exists() else None
 
     def save(self, epochs: int, state: Any) -> None:
         """Saves ``state`` after ``epochs`` epochs; an error if Orbax did not save (it returns False silently)."""
@@ -74,7 +86,7 @@ class Checkpoints:
 
     def remove(self) -> None:
         """Deletes the checkpoints once the chunk's results are safe."""
-        self._manager.close()
+        self._close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

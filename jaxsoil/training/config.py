@@ -14,6 +14,8 @@ class TrainConfig:
     """Passes over the training rows (paper: 1,000)."""
     batch: int = 75
     """Labelled rows in a step; an incomplete last batch is dropped (paper: 75)."""
+    wrap: bool = False
+    """Fill a batch by repeating rows where there are fewer labelled rows than one batch (fine-tuning on few)."""
     unlabelled_batch: int = 0
     """Rows without a label added to each step where the study has such rows and the model a decoder; 0: none."""
     lr: float = 5e-5
@@ -22,6 +24,10 @@ class TrainConfig:
     """Adam's first decay (paper: 0.99)."""
     b2: float = 0.999
     """Adam's second decay (paper: 0.999)."""
+    decoder_lr: float = 1.0
+    """Learning rate of the mixing decoder over the encoder's (paper: 1)."""
+    batch_norm: Literal["batch", "stored"] = "batch"
+    """Statistics BatchNorm trains on: those of each batch, or the stored ones (default when fine-tuning)."""
     sigma_soc: float = 0.0041
     """Standard error of SOC as a mass fraction in Eq. 1 (paper: 0.0041)."""
     sigma_reflectance: float = 0.01
@@ -50,6 +56,6 @@ class DeviceConfig:
     batch_devices: int = 1
     """Devices that share one trial's batch; the rest of the devices share the trials. jit only."""
     chunk: int = 0
-    """Trials that run as one program; 0 takes what fits memory_gb (one at a time per CPU device)."""
+    """Trials that run as one program; 0 takes what fits the memory (CPU: one a device)."""
     memory_gb: float = 0.0
-    """Memory for one chunk on one device in GB; 0 asks the device (CPU: 2 GB)."""
+    """Memory for one chunk on one device in GB; 0 asks the device."""

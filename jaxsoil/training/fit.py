@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsoil.models.networks import Autoencoder
 from jaxsoil.training.config import TrainConfig
-from jaxsoil.training.objectives import soc_term, spectrum_term
+from jaxsoil.training.objectives import outside_unit_interval, soc_term, spectrum_term
 
 Leaf = Any
 """An array, or whatever a transformation of JAX puts in its place while it takes a tree apart."""
@@ -32,11 +32,13 @@ PREDICT_ROWS = 512
 class Data:
     """What all trials share, once on each device.
 
-    ``spectra`` (n, M) float32 reflectance; ``soc`` (n,) float32 mass fraction, 0 where there is no label.
+    ``spectra`` (n, M) float32 reflectance; ``soc`` (n,) float32 mass fraction, 0 where there is no label;
+    ``minerals``: constants of the mixing decoder, None where no network has one.
     """
 
     spectra: Leaf
     soc: Leaf
+    minerals: Leaf = None
 
 
 @jax.tree_util.register_dataclass
@@ -45,7 +47,8 @@ class TrialArrays:
     """What one trial owns: disjoint row masks ``(n,)``, the number of steps in its epoch, its learning rate, its key.
 
     ``labelled`` rows train both terms of the loss, ``unlabelled`` rows the spectrum term, ``validation`` rows
-    only watch convergence. Rows in none of them are not seen.
+    only watch convergence. Rows in none of them are not seen. ``start`` holds "f_soc" (M,) and "soc_rho_r" ()
+    where the mixing decoder does not start as published, else None.
     """
 
     labelled: Leaf
@@ -54,6 +57,7 @@ class TrialArrays:
     steps: Leaf
     lr: Leaf
     key: Leaf
+    start: Leaf = None
 
 
 @jax.tree_util.register_dataclass
@@ -78,12 +82,14 @@ class TrialState:
 class Fit:
     """The pure functions of one group of trials, each for a single trial (to be mapped over trials).
 
-    ``init(trial) -> state``; ``run(state, trial, data, start, stop, steps) -> state`` trains epochs
-    ``start..stop`` with at most ``steps`` steps each; ``predict(state, data) -> (soc (n,), rmse (n,))``;
-    ``reconstruct(state, spectra) -> (rows, M)``, or None without a decoder.
+    ``init(trial, data) -> state``; ``restart(params, stats) -> state`` goes on from trained parameters with a new
+    optimiser; ``run(state, trial, data, start, stop, steps) -> state`` trains epochs
+    ``start..stop`` with at most ``steps`` steps each; ``predict(state, data) -> (mass (n, K), rmse (n,))``;
+    ``reconstruct(state, spectra, data) -> (rows, M)``, or None without a decoder.
     """
 
     init: Callable[..., TrialState]
+    restart: Callable[..., TrialState]
     run: Callable[..., TrialState]
     predict: Callable[..., tuple[jax.Array, jax.Array]]
     reconstruct: Callable[..., jax.Array] | None
@@ -99,13 +105,18 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
       mesh: devices with the axes "trial" and "batch"; given, each batch is spread over "batch".
     """
     adam = optax.scale_by_adam(b1=config.b1, b2=config.b2)
-    reconstructs = model.config.decoder != "none"
     keep_best = config.keep == "best"
+    stored = config.batch_norm == "stored"
 
-    def init(trial: TrialArrays) -> TrialState:
+    def init(trial: TrialArrays, data: Data) -> TrialState:
         key = jax.random.fold_in(trial.key, 0)
-        variables = model.init(key, jnp.zeros((2, model.bands), jnp.float32), train=False)
-        params, stats = variables["params"], variables["batch_stats"]
+        variables = model.init(key, jnp.zeros((2, model.bands), jnp.float32), data.minerals, train=False)
+        params = dict(variables["params"])
+        if model.config.physical and trial.start is not None:
+            params["decoder"] = {name: trial.start[name] for name in params["decoder"]}
+        return restart(params, variables["batch_stats"])
+
+    def restart(params: Any, stats: Any) -> TrialState:
         return TrialState(
             params=params,
             stats=stats,
@@ -121,22 +132,25 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
             return x
         return jax.lax.with_sharding_constraint(x, NamedSharding(mesh, PartitionSpec("batch")))
 
-    def objective(params: Any, stats: Any, x: jax.Array, soc: jax.Array) -> tuple[jax.Array, Any]:
+    def objective(params: Any, stats: Any, x: jax.Array, soc: jax.Array, data: Data) -> tuple[jax.Array, Any]:
+        variables = {"params": params, "batch_stats": stats}
         (mass, rebuilt), updated = model.apply(
-            {"params": params, "batch_stats": stats}, x, train=True, mutable=["batch_stats"]
+            variables, x, data.minerals, train=not stored, mutable=[] if stored else ["batch_stats"]
         )
         # The labelled rows come first in the batch; the spectrum term averages over all of them (Eq. 1, N' != N).
         loss = soc_term(soc, mass[: soc.shape[0], -1], config.sigma_soc)
         if rebuilt is not None:
             loss = loss + spectrum_term(x, rebuilt, config.sigma_reflectance)
-        return loss, updated["batch_stats"]
+        if model.config.physical:
+            loss = loss * (1.0 + outside_unit_interval(params["decoder"]["f_soc"]))
+        return loss, stats if stored else updated["batch_stats"]
 
     def watch(params: Any, stats: Any, trial: TrialArrays, data: Data) -> jax.Array:
         rows = jnp.argsort(~trial.validation, stable=True)[:validation_rows]
         weight = trial.validation[rows].astype(jnp.float32)
         mean = lambda values: jnp.sum(weight * values) / jnp.sum(weight)  # noqa: E731
         x, soc = data.spectra[rows], data.soc[rows]
-        mass, rebuilt = model.apply({"params": params, "batch_stats": stats}, x, train=False)
+        mass, rebuilt = model.apply({"params": params, "batch_stats": stats}, x, data.minerals, train=False)
         loss = mean(jnp.square(mass[:, -1] - soc)) / config.sigma_soc**2
         if rebuilt is not None:
             loss = loss + mean(jnp.mean(jnp.square(rebuilt - x), axis=1)) / config.sigma_reflectance**2
@@ -146,21 +160,22 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
         labelled, unlabelled = rows
         taken = labelled if unlabelled is None else jnp.concatenate([labelled, unlabelled])
         x, soc = spread(data.spectra[taken]), data.soc[labelled]
-        (loss, stats), grads = jax.value_and_grad(objective, has_aux=True)(state.params, state.stats, x, soc)
+        (loss, stats), grads = jax.value_and_grad(objective, has_aux=True)(state.params, state.stats, x, soc, data)
         finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(grads))
-        # Optax raises a float to an integer power, which strict promotion (our tests) would refuse.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, moments = adam.update(grads, state.moments)
-        params = jax.tree.map(lambda p, u: p - trial.lr * u, state.params, updates)
-        accept = live & state.alive & finite
-        pick = lambda new, old: jax.tree.map(lambda n, o: jnp.where(accept, n, o), new, old)  # noqa: E731
-        state = dataclasses.replace(
-            state,
-            params=pick(params, state.params),
-            stats=pick(stats, state.stats),
-            moments=pick(moments, state.moments),
-            alive=state.alive & (finite | ~live),
+
+        def move(_: None) -> tuple[Any, Any, Any]:
+            # Optax raises a float to an integer power, which strict promotion (our tests) would refuse.
+            with jax.numpy_dtype_promotion("standard"):
+                updates, moments = adam.update(grads, state.moments)
+            rate = config.decoder_lr if model.config.physical else 1.0
+            return _moved(state.params, updates, trial.lr, rate), stats, moments
+
+        # A branch, not a choice between two results: a trial that runs alone then writes its arrays in place.
+        params, stats, moments = jax.lax.cond(
+            live & state.alive & finite, move, lambda _: (state.params, state.stats, state.moments), None
         )
+        alive = state.alive & (finite | ~live)
+        state = dataclasses.replace(state, params=params, stats=stats, moments=moments, alive=alive)
         return state, jnp.where(live, loss, 0.0)
 
     def epoch(number, state: TrialState, trial: TrialArrays, data: Data, steps) -> TrialState:
@@ -193,16 +208,24 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
 
     def predict(state: TrialState, data: Data) -> tuple[jax.Array, jax.Array]:
         def row(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            mass, rebuilt = model.apply(variables(state), x[None], train=False)
+            mass, rebuilt = model.apply(variables(state), x[None], data.minerals, train=False)
             error = jnp.float32(jnp.nan) if rebuilt is None else jnp.sqrt(jnp.mean(jnp.square(rebuilt[0] - x)))
-            return mass[0, -1], error
+            return mass[0], error
 
         return jax.lax.map(row, data.spectra, batch_size=min(PREDICT_ROWS, data.spectra.shape[0]))
 
-    def reconstruct(state: TrialState, spectra: jax.Array) -> jax.Array:
-        return model.apply(variables(state), spectra, train=False)[1]
+    def reconstruct(state: TrialState, spectra: jax.Array, data: Data) -> jax.Array:
+        return model.apply(variables(state), spectra, data.minerals, train=False)[1]
 
-    return Fit(init, run, predict, reconstruct if reconstructs else None)
+    return Fit(init, restart, run, predict, None if model.config.decoder == "none" else reconstruct)
+
+
+def _moved(params: Any, updates: Any, lr: jax.Array, decoder: float) -> Any:
+    """Parameters after a step of Adam; the decoder's learning rate is ``decoder`` times the encoder's."""
+    rates = {name: lr * (decoder if name == "decoder" else 1.0) for name in params}
+    return {
+        name: jax.tree.map(lambda p, u, rate=rates[name]: p - rate * u, params[name], updates[name]) for name in params
+    }
 
 
 def _mixed(config: TrainConfig, model: Autoencoder) -> bool:

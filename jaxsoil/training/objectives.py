@@ -26,6 +26,15 @@ def spectrum_term(observed: jax.Array, reconstructed: jax.Array, sigma: float) -
     return jnp.mean(jnp.square(observed - reconstructed)) / sigma**2
 
 
+def outside_unit_interval(f_soc: jax.Array) -> jax.Array:
+    """Sum of squares by which a learned spectrum ``(M,)`` leaves [0, 1], times 1000.
+
+    The published code multiplies the loss of the physics decoder by one plus this (PROTOCOLS, section 1).
+    """
+    below, above = jnp.minimum(f_soc, 0.0), jnp.maximum(f_soc - 1.0, 0.0)
+    return 1000.0 * (jnp.sum(jnp.square(below)) + jnp.sum(jnp.square(above)))
+
+
 def _same_shape(a: jax.Array, b: jax.Array) -> None:
     if a.shape != b.shape:
         raise ValueError(f"Shapes {a.shape} and {b.shape} differ; pass two arrays of one shape, none is broadcast.")

@@ -22,14 +22,14 @@ def fit(decoder: str = "ann", train: TrainConfig = TRAIN) -> Fit:
     # Compiled once for all tests of this file.
     return dataclasses.replace(
         functions,
-        init=jax.jit(jax.vmap(functions.init)),
+        init=jax.jit(jax.vmap(functions.init, in_axes=(0, None))),
         run=jax.jit(jax.vmap(functions.run, in_axes=(0, 0, None, None, None, None))),
         predict=jax.jit(jax.vmap(functions.predict, in_axes=(0, None))),
     )
 
 
 def mapped(functions: Fit, trial: TrialArrays, data: Data, stop: int, state: TrialState | None = None, start: int = 0):
-    state = functions.init(trial) if state is None else state
+    state = functions.init(trial, data) if state is None else state
     return functions.run(state, trial, data, jnp.int32(start), jnp.int32(stop), jnp.max(trial.steps))
 
 
@@ -42,7 +42,7 @@ def same(a: object, b: object) -> bool:
 
 
 def predict(functions: Fit, state: TrialState, data: Data) -> np.ndarray:
-    return np.asarray(functions.predict(state, data)[0])
+    return np.asarray(functions.predict(state, data)[0][..., -1])
 
 
 def test_training_lowers_the_loss_and_finds_the_relation() -> None:
@@ -120,9 +120,7 @@ def test_unlabelled_rows_train_the_decoder_only() -> None:
     with_decoder = fit("ann", train)
     assert same(mapped(with_decoder, more, data, 4), mapped(with_decoder, more, wrong_label, 4))
     encoder_only = fit("none", train)
-    assert same(
-        mapped(encoder_only, more, data, 4).params, mapped(fit("none"), trial, data, 4).params
-    )
+    assert same(mapped(encoder_only, more, data, 4).params, mapped(fit("none"), trial, data, 4).params)
 
 
 @pytest.mark.parametrize("keep", ["last", "best"])

@@ -14,8 +14,8 @@ from jaxsoil.data.splits import Split
 from jaxsoil.errors import DataError
 from jaxsoil.models.networks import ModelConfig
 from jaxsoil.training.config import DeviceConfig
+from jaxsoil.training.runner import GroupRun
 from jaxsoil.training.trials import (
-    GroupRun,
     Trial,
     converged,
     make_groups,
@@ -43,25 +43,28 @@ def run(trials: list[Trial], folder: Path, train=TRAIN, devices: DeviceConfig = 
     data = jax.tree.map(np.asarray, problem())
     (group,) = make_groups(trials, train, devices, COMPONENTS, BANDS)
     seen = []
-    runner = GroupRun(group, data, COMPONENTS, train, devices, folder)
+    runner = GroupRun(group, data, train, devices, folder)
     return dict(
-        (t.id, outcome) for t, outcome in runner.outcomes(lambda t, start, stop, history: seen.append((t.id, start, stop)))
+        (t.id, outcome)
+        for t, outcome in runner.outcomes(lambda t, start, stop, history: seen.append((t.id, start, stop)))
     ), seen
 
 
 def test_keys_depend_on_the_id_alone_and_on_every_machine_alike() -> None:
     # The first four bytes of SHA-256 of "abc" (FIPS 180-2, example B.1): ba7816bf.
     assert stable_hash("abc") == 0xBA7816BF
-    assert jax.random.key_data(trial_key(0, "ann/r/0")).tolist() == jax.random.key_data(trial_key(0, "ann/r/0")).tolist()
-    assert jax.random.key_data(trial_key(0, "ann/r/0")).tolist() != jax.random.key_data(trial_key(0, "ann/r/1")).tolist()
+    assert (
+        jax.random.key_data(trial_key(0, "ann/r/0")).tolist() == jax.random.key_data(trial_key(0, "ann/r/0")).tolist()
+    )
+    assert (
+        jax.random.key_data(trial_key(0, "ann/r/0")).tolist() != jax.random.key_data(trial_key(0, "ann/r/1")).tolist()
+    )
 
 
 def test_adding_trials_leaves_old_ones_as_they_were(tmp_path: Path) -> None:
     few, _ = run([trial()], tmp_path / "few")
     more, _ = run([trial(), trial(seed=1), trial("region_out/b")], tmp_path / "more")
-    np.testing.assert_allclose(
-        few["ann/region_out/a/0"].soc, more["ann/region_out/a/0"].soc, rtol=1e-4, atol=1e-6
-    )
+    np.testing.assert_allclose(few["ann/region_out/a/0"].soc, more["ann/region_out/a/0"].soc, rtol=1e-4, atol=1e-6)
     assert not np.allclose(more["ann/region_out/a/0"].soc, more["ann/region_out/a/1"].soc, rtol=1e-2)
 
 
@@ -96,7 +99,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
             raise Stop
 
     with pytest.raises(Stop):
-        list(GroupRun(group, data, COMPONENTS, train, DeviceConfig(), tmp_path / "cut").outcomes(stop_in_epoch_four))
+        list(GroupRun(group, data, train, DeviceConfig(), tmp_path / "cut").outcomes(stop_in_epoch_four))
     resumed, seen = run([trial(), trial(seed=1)], tmp_path / "cut", train)
     assert min(start for _, start, _ in seen) == 4
     for name, outcome in whole.items():

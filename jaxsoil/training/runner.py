@@ -1,0 +1,229 @@
+"""Runs a group of trials chunk by chunk: checkpointed while it runs, one file of outcomes when it is done.
+
+An interrupted study goes on where it was and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsoil.errors import DataError
+from jaxsoil.files import atomic_path
+from jaxsoil.models.networks import Autoencoder
+from jaxsoil.training.checkpoints import Checkpoints
+from jaxsoil.training.config import DeviceConfig, TrainConfig
+from jaxsoil.training.devices import Spread, make_mesh, spread
+from jaxsoil.training.fit import Data, TrialArrays, TrialState, make_fit
+from jaxsoil.training.trials import Group, Trial, steps_per_epoch, trial_key
+
+OnEpochs = Callable[[Trial, int, int, np.ndarray], None]
+Measure = Callable[[Trial, np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a finished trial leaves: predictions for all n rows, its history, whether it stayed finite.
+
+    ``soc`` (n,) mass fraction; ``rmse`` (n,) reconstruction error of each spectrum as a fraction (NaN without a
+    decoder); ``latent`` (n,) what the runner's ``measure`` made of the mass fractions; ``example`` (M,)
+    reconstruction of the trial's example row; ``f_soc`` (M,) and ``soc_rho_r`` (g cm-3 nm) of a mixing decoder, else
+    NaN; ``history`` (epochs, 2).
+    """
+
+    soc: np.ndarray
+    rmse: np.ndarray
+    latent: np.ndarray
+    example: np.ndarray
+    f_soc: np.ndarray
+    soc_rho_r: float
+    history: np.ndarray
+    alive: bool
+
+
+class GroupRun:
+    """Runs the chunks of one group and keeps their outcomes in ``folder``.
+
+    Args:
+      group: the trials.
+      data: spectra ``(n, M)`` as reflectance, SOC ``(n,)`` as a mass fraction, minerals; host arrays.
+      train, devices: settings.
+      folder: run folder; checkpoints, states and outcomes go below it.
+      stage: name of this stage, part of its files' names.
+      previous: stage whose trained parameters these trials start from (fine-tuning); None starts anew.
+      keep_states: keep the trained parameters for a later stage.
+      measure: makes one number per row of a trial's mass fractions ``(n, K)``, such as a latent distance.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        data: Data,
+        train: TrainConfig,
+        devices: DeviceConfig,
+        folder: Path,
+        *,
+        stage: str = "",
+        previous: str | None = None,
+        keep_states: bool = False,
+        measure: Measure | None = None,
+    ) -> None:
+        self.group, self.train, self.folder = group, train, folder
+        self.stage, self.previous, self.keep_states, self.measure = stage, previous, keep_states, measure
+        mesh = make_mesh(devices)
+        # The validation capacity depends on the library only, never on the other trials of the group.
+        most = max(int(trial.validation.sum()) for trial in group.trials)
+        capacity = 0 if most == 0 else int(train.validation_share * data.spectra.shape[0])
+        network = Autoencoder(group.components, data.spectra.shape[1], group.model)
+        if not group.model.physical:
+            data = dataclasses.replace(data, minerals=None)
+        self.spread: Spread = spread(make_fit(network, train, capacity, mesh), mesh, devices.method)
+        self.data = self.spread.replicate(jax.tree.map(jnp.asarray, data))
+        self._compiled: dict[Any, Any] = {}
+        self.compile_seconds = 0.0
+
+    def outcomes(self, on_epochs: OnEpochs) -> Iterator[tuple[Trial, Outcome]]:
+        """Yields each trial with its outcome, running what is not yet done.
+
+        Args:
+          on_epochs: called after each segment for each trial with (trial, first epoch, epoch after, history).
+        """
+        for number in range(self.group.chunks):
+            trials = self.group.chunk(number)
+            path = self.folder / "trials" / f"{self._name(self.stage, number)}.npz"
+            if not path.exists():
+                self._run_chunk(number, trials, path, on_epochs)
+            yield from zip(trials, _read_outcomes(path, trials), strict=True)
+
+    def _name(self, stage: str, number: int) -> str:
+        return f"{stage}-{self.group.label}-{number}".lstrip("-")
+
+    def _run_chunk(self, number: int, trials: tuple[Trial, ...], path: Path, on_epochs: OnEpochs) -> None:
+        arrays = self.spread.place(self._arrays(trials))
+        steps = jnp.int32(max(steps_per_epoch(trial, self.train) for trial in trials))
+        state = self._initial(number, arrays)
+        checkpoints = Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number))
+        with checkpoints:
+            done = checkpoints.latest or 0
+            if done:
+                state = checkpoints.restore(state)
+            while done < self.train.epochs:
+                # Calls of any length run the same program, so progress can be shown between checkpoints.
+                stride, every = -(-self.train.epochs // 20), self.train.checkpoint_every
+                until = min(done + stride, (done // every + 1) * every, self.train.epochs)
+                bounds = (jnp.int32(done), jnp.int32(until), steps)
+                state = jax.block_until_ready(self._timed(self.spread.run, state, arrays, self.data, *bounds))
+                if until < self.train.epochs and until % every == 0:
+                    checkpoints.save(until, state)
+                history = np.asarray(state.history)
+                for i, trial in enumerate(trials):
+                    on_epochs(trial, done, until, history[i])
+                done = until
+            if self.keep_states:
+                self._save_state(number, state)
+            self._write_outcomes(path, trials, state)
+        checkpoints.remove()
+
+    def _initial(self, number: int, arrays: TrialArrays) -> TrialState:
+        state = self._timed(self.spread.init, arrays, self.data)
+        if self.previous is None:
+            return state
+        with Checkpoints(self.folder / "states" / self._name(self.previous, number)) as states:
+            params, stats = states.restore((state.params, state.stats))
+        return self._timed(self.spread.restart, params, stats)
+
+    def _save_state(self, number: int, state: TrialState) -> None:
+        kept = state.best if self.train.keep == "best" else (state.params, state.stats)
+        with Checkpoints(self.folder / "states" / self._name(self.stage, number)) as states:
+            if states.latest is None:
+                states.save(self.train.epochs, kept)
+
+    def _timed(self, function: Any, *arguments: Any) -> Any:
+        """Calls a function, compiling it at its first call and counting that time apart."""
+        if not hasattr(function, "lower"):
+            return function(*arguments)
+        if function not in self._compiled:
+            started = time.perf_counter()
+            self._compiled[function] = function.lower(*arguments).compile()
+            self.compile_seconds += time.perf_counter() - started
+        return self._compiled[function](*arguments)
+
+    def _arrays(self, trials: tuple[Trial, ...]) -> TrialArrays:
+        # A short last chunk is filled up with its last trial, so that it runs the same program as the others.
+        padded = list(trials) + [trials[-1]] * (self.group.size - len(trials))
+        stack = lambda values: jnp.asarray(np.stack(values))  # noqa: E731
+        start = None
+        if padded[0].start is not None:
+            starts = [t.start for t in padded if t.start is not None]
+            start = {
+                "f_soc": stack([np.asarray(f, np.float32) for f, _ in starts]),
+                "soc_rho_r": jnp.asarray([c for _, c in starts], jnp.float32),
+            }
+        return TrialArrays(
+            labelled=stack([t.split.train & ~t.validation for t in padded]),
+            unlabelled=stack([t.split.unlabelled for t in padded]),
+            validation=stack([t.validation for t in padded]),
+            steps=jnp.asarray([steps_per_epoch(t, self.train) for t in padded], jnp.int32),
+            lr=jnp.full(len(padded), self.train.lr, jnp.float32),
+            key=jnp.stack([trial_key(self.train.seed, t.id) for t in padded]),
+            start=start,
+        )
+
+    def _write_outcomes(self, path: Path, trials: tuple[Trial, ...], state: TrialState) -> None:
+        mass, rmse = (np.asarray(x) for x in self._timed(self.spread.predict, state, self.data))
+        count = len(trials)
+        latent = np.full(mass.shape[:2], np.nan)
+        alive = np.asarray(state.alive)[:count]
+        if self.measure is not None:
+            for i, trial in enumerate(trials):
+                if alive[i]:
+                    latent[i] = self.measure(trial, mass[i])
+        f_soc, soc_rho_r = self._decoder(state)
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez(
+                file,
+                ids=np.array([t.id for t in trials]),
+                soc=mass[:count, :, -1],
+                rmse=rmse[:count],
+                latent=latent[:count],
+                example=self._examples(trials, state)[:count],
+                f_soc=f_soc[:count],
+                soc_rho_r=soc_rho_r[:count],
+                history=np.asarray(state.history)[:count],
+                alive=alive,
+            )
+
+    def _decoder(self, state: TrialState) -> tuple[np.ndarray, np.ndarray]:
+        params = (state.best[0] if self.train.keep == "best" else state.params).get("decoder", {})
+        bands = self.data.spectra.shape[1]
+        f_soc = params.get("f_soc", np.full((self.group.size, bands), np.nan, np.float32))
+        soc_rho_r = params.get("soc_rho_r", np.full(self.group.size, np.nan, np.float32))
+        return np.asarray(f_soc), np.asarray(soc_rho_r)
+
+    def _examples(self, trials: tuple[Trial, ...], state: TrialState) -> np.ndarray:
+        if self.spread.reconstruct is None:
+            return np.full((self.group.size, self.data.spectra.shape[1]), np.nan, np.float32)
+        rows = [t.example for t in trials] + [trials[-1].example] * (self.group.size - len(trials))
+        chosen = self.spread.place(self.data.spectra[jnp.asarray(rows)][:, None, :])
+        return np.asarray(self._timed(self.spread.reconstruct, state, chosen, self.data))[:, 0]
+
+
+def _read_outcomes(path: Path, trials: Sequence[Trial]) -> list[Outcome]:
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    if list(arrays.pop("ids")) != [trial.id for trial in trials]:
+        raise DataError(
+            "the outcomes belong to other trials",
+            source=path,
+            remedy="Resume with the configuration the folder was made with, or start again with --overwrite.",
+        )
+    scalars = {"soc_rho_r": arrays.pop("soc_rho_r").tolist(), "alive": arrays.pop("alive").tolist()}
+    rows = {name: list(values) for name, values in (arrays | scalars).items()}
+    return [Outcome(**{name: values[i] for name, values in rows.items()}) for i in range(len(trials))]
