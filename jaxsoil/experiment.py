@@ -19,7 +19,10 @@ from typing import Any
 from jaxsoil.errors import DataError, UsageError, did_you_mean
 from jaxsoil.files import write_text_atomic
 
-RECORDED = ("jaxsoil jax jaxlib flax optax orbax-checkpoint numpy scipy pandas scikit-learn ikpls matplotlib").split()
+RECORDED = (
+    "jaxsoil", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "pandas",
+    "scikit-learn", "ikpls", "matplotlib",
+)  # fmt: skip
 """Packages whose versions every run records."""
 
 

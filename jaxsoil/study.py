@@ -50,11 +50,11 @@ class StudyConfig:
     each trial's training rows."""
     width: int = 512
     """Units of each hidden layer (paper: 512)."""
-    twin: TwinConfig = TwinConfig()
+    twin: TwinConfig = dataclasses.field(default_factory=TwinConfig)
     """The synthetic library, used with --data twin."""
-    train: TrainConfig = TrainConfig()
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
     """How the networks are trained."""
-    devices: DeviceConfig = DeviceConfig()
+    devices: DeviceConfig = dataclasses.field(default_factory=DeviceConfig)
     """Where they are trained."""
 
 
@@ -191,6 +191,7 @@ def _median_row(soc: np.ndarray, test: np.ndarray) -> int:
 
 
 def require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
+    """Raises DataError where a trial has too few rows for one step."""
     from jaxsoil.training.trials import steps_per_epoch
 
     for trial in trials:

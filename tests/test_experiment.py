@@ -61,11 +61,11 @@ def test_results_name_every_model_region_and_exposure(finished: Path) -> None:
     from jaxsoil.evaluation.results import read_results
 
     frame = read_results(finished / "results.csv")
-    assert set(frame.model) == {"none", "ann", "plsr", "random_forest"}
+    assert set(frame.model) == {"none", "ann", "physics", "plsr", "random_forest"}
     assert set(frame.region) == {"R01", "R02", "R03", "R04"}
-    assert set(frame[frame.metric == "mrmse"].model) == {"ann"}
+    assert set(frame[frame.metric == "mrmse"].model) == {"ann", "physics"}
     trials = (finished / "trials.csv").read_text()
-    assert trials.count("inductive") == 16
+    assert trials.count("inductive") == 20
 
 
 def test_kill_and_resume_end_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from jaxsoil.training.trials import (
     validation_rows,
 )
 
+DEVICES = DeviceConfig()
 MODEL = ModelConfig(width=16, hidden=1, decoder="ann")
 
 
@@ -39,7 +40,7 @@ def trial(name: str = "region_out/a", seed: int = 0, model: ModelConfig = MODEL)
     return Trial("ann", model, part, seed, validation_rows(part, groups, 0.1, seed), ROWS - 1)
 
 
-def run(trials: list[Trial], folder: Path, train=TRAIN, devices: DeviceConfig = DeviceConfig()):
+def run(trials: list[Trial], folder: Path, train=TRAIN, devices=DEVICES):
     data = jax.tree.map(np.asarray, problem())
     (group,) = make_groups(trials, train, devices, COMPONENTS, BANDS)
     seen = []
@@ -85,22 +86,22 @@ def test_finished_chunks_are_not_run_again_and_give_the_same_outcome(tmp_path: P
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    train = dataclasses.replace(TRAIN, epochs=6, checkpoint_every=2)
-    whole, _ = run([trial(), trial(seed=1)], tmp_path / "whole", train)
+    train, devices = dataclasses.replace(TRAIN, epochs=6, checkpoint_every=2), DeviceConfig(chunk=2)
+    whole, _ = run([trial(), trial(seed=1)], tmp_path / "whole", train, devices)
 
     class Stop(Exception):
         pass
 
     data = jax.tree.map(np.asarray, problem())
-    (group,) = make_groups([trial(), trial(seed=1)], train, DeviceConfig(), COMPONENTS, BANDS)
+    (group,) = make_groups([trial(), trial(seed=1)], train, devices, COMPONENTS, BANDS)
 
     def stop_in_epoch_four(t: Trial, start: int, stop: int, history: np.ndarray) -> None:
         if stop == 4:
             raise Stop
 
     with pytest.raises(Stop):
-        list(GroupRun(group, data, train, DeviceConfig(), tmp_path / "cut").outcomes(stop_in_epoch_four))
-    resumed, seen = run([trial(), trial(seed=1)], tmp_path / "cut", train)
+        list(GroupRun(group, data, train, devices, tmp_path / "cut").outcomes(stop_in_epoch_four))
+    resumed, seen = run([trial(), trial(seed=1)], tmp_path / "cut", train, devices)
     assert min(start for _, start, _ in seen) == 4
     for name, outcome in whole.items():
         for field in ("soc", "rmse", "history", "example"):
