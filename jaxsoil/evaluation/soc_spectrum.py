@@ -55,7 +55,7 @@ PUBLISHED_SOIL = {
 }
 """A mean soil in % by mass, from the medians for the conterminous United States (Smith et al. 2013, USGS Data Series
 801): quartz 48.5, feldspars 14.7, clays 9.1, 2.2 of others, here calcite. The 25.5 % that diffraction leaves
-unassigned are counted as clays, in three equal parts. Without them c_bar would be 8 % lower."""
+unassigned are counted as clays, in three equal parts. Without them c_bar would be 6 % lower."""
 
 # Where the controls leave less than this share of the variance of x, its slope is rounding error.
 _LEAST_SHARE = 1e-10
