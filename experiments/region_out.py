@@ -29,7 +29,7 @@ def report(folder: Path) -> Path:
 
 
 DEFAULT = StudyConfig(
-    train=TrainConfig(epochs=30, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
+    train=TrainConfig(epochs=60, patience=8, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
 )
 
 EXPERIMENT = Experiment(
@@ -41,7 +41,7 @@ EXPERIMENT = Experiment(
         twin=TwinConfig(n_samples=240, n_regions=4, n_outlying=1, n_bands=40),
         width=32,
         components=12,
-        train=dataclasses.replace(DEFAULT.train, epochs=12, batch=25, checkpoint_every=4),
+        train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0, batch=25, checkpoint_every=4),
     ),
     paper=StudyConfig(seeds=4, twin=TwinConfig(n_samples=23291, n_bands=2136)),
     load=load,

@@ -133,7 +133,7 @@ class Tables:
         split, epochs = trial.split, int(np.isfinite(outcome.history[:, 0]).sum())
         status = DIVERGED
         if outcome.alive:
-            status = CONVERGED if converged(outcome.history, train.tolerance) else NOT_CONVERGED
+            status = CONVERGED if converged(outcome.history, train.tolerance, train.patience) else NOT_CONVERGED
         lost = np.full(self.soc.size, np.nan)
         soc = PERCENT * np.asarray(outcome.soc, dtype=np.float64) if outcome.alive else lost
         rmse = outcome.rmse if outcome.alive else lost

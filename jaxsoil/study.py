@@ -71,6 +71,7 @@ PAPER = {
     "train.sigma_reflectance": 0.01,
     "train.validation_share": 0.0,
     "train.keep": "last",
+    "train.patience": 0,
 }
 """Settings of the publication (Coleman et al. 2024; PROTOCOLS section 1) by field of :class:`StudyConfig`."""
 
@@ -270,6 +271,11 @@ def convergence_sentence(train: TrainConfig) -> str:
         if train.validation_share
         else "training loss of Eq. 1"
     )
+    if train.patience:
+        return (
+            f"A network counts as converged when the watched loss ({watched}) has not fallen below its lowest for "
+            f"{train.patience} epochs, within at most {train.epochs}; training then stops."
+        )
     return (
         f"A network counts as converged when the mean of the watched loss ({watched}) over the last fifth of its "
         f"{train.epochs} epochs is less than {train.tolerance:.0%} under that over the fifth before."

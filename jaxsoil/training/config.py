@@ -36,9 +36,11 @@ class TrainConfig:
     """Share of the training groups set aside to watch convergence (paper: 0; then the training loss is watched)."""
     keep: Literal["last", "best"] = "last"
     """Parameters that predict: the last, or those of the lowest watched loss (paper: last)."""
+    patience: int = 0
+    """Stop, as converged, once the watched loss has not fallen below its lowest for so many epochs; 0 runs them all."""
     tolerance: float = 0.05
-    """Converged: the mean watched loss of the last fifth of the epochs is less than this (relative) under that of
-    the fifth before."""
+    """Converged without patience: the mean watched loss of the last fifth of the epochs is less than this (relative)
+    under that of the fifth before."""
     checkpoint_every: int = 50
     """Epochs between checkpoints."""
     precision: Literal["highest", "default"] = "highest"

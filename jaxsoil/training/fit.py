@@ -66,6 +66,7 @@ class TrialState:
     """Everything that changes while a trial runs, and so everything that a checkpoint holds.
 
     ``history`` is (epochs, 2): mean training loss and watched loss of each epoch, NaN where not reached.
+    ``waited`` counts the epochs since the lowest watched loss; with ``patience`` a trial that waited so long rests.
     ``alive`` turns False at the first loss or gradient that is not finite; the state then stays as it was.
     """
 
@@ -74,6 +75,7 @@ class TrialState:
     moments: Leaf
     best: Leaf
     best_loss: Leaf
+    waited: Leaf
     alive: Leaf
     history: Leaf
 
@@ -123,6 +125,7 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
             moments=adam.init(params),
             best=(params, stats) if keep_best else None,
             best_loss=jnp.float32(jnp.inf),
+            waited=jnp.int32(0),
             alive=jnp.bool_(True),
             history=jnp.full((config.epochs, 2), jnp.nan, jnp.float32),
         )
@@ -183,21 +186,29 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
         draw = _drawer(keys[0], trial.labelled, config.batch)
         extra = _drawer(keys[1], trial.unlabelled, config.unlabelled_batch) if _mixed(config, model) else None
 
+        resting = (state.waited >= config.patience) & (config.patience > 0)
+
         def body(i, carry):
             state, total = carry
             rows = (draw(i), None if extra is None else extra(i))
-            state, loss = step(state, rows, trial, data, i < trial.steps)
+            state, loss = step(state, rows, trial, data, (i < trial.steps) & ~resting)
             return state, total + loss
 
         state, total = jax.lax.fori_loop(0, steps, body, (state, jnp.float32(0)))
         trained = total / trial.steps.astype(jnp.float32)
         watched = watch(state.params, state.stats, trial, data) if validation_rows else trained
-        state = dataclasses.replace(state, history=state.history.at[number].set(jnp.stack([trained, watched])))
+        losses = jnp.where(resting, state.history[number], jnp.stack([trained, watched]))
+        better = state.alive & ~resting & (watched < state.best_loss)
+        state = dataclasses.replace(
+            state,
+            history=state.history.at[number].set(losses),
+            best_loss=jnp.where(better, watched, state.best_loss),
+            waited=jnp.where(resting, state.waited, jnp.where(better, 0, state.waited + 1)),
+        )
         if not keep_best:
             return state
-        better = state.alive & (watched < state.best_loss)
         best = jax.tree.map(lambda n, o: jnp.where(better, n, o), (state.params, state.stats), state.best)
-        return dataclasses.replace(state, best=best, best_loss=jnp.where(better, watched, state.best_loss))
+        return dataclasses.replace(state, best=best)
 
     def run(state: TrialState, trial: TrialArrays, data: Data, start, stop, steps) -> TrialState:
         return jax.lax.fori_loop(start, stop, lambda e, s: epoch(e, s, trial, data, steps), state)

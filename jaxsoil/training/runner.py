@@ -114,7 +114,7 @@ class GroupRun:
             done = checkpoints.latest or 0
             if done:
                 state = checkpoints.restore(state)
-            while done < self.train.epochs:
+            while done < self.train.epochs and not self._at_rest(state):
                 # Calls of any length run the same program, so progress can be shown between checkpoints.
                 stride, every = -(-self.train.epochs // 20), self.train.checkpoint_every
                 until = min(done + stride, (done // every + 1) * every, self.train.epochs)
@@ -130,6 +130,12 @@ class GroupRun:
                 self._save_state(number, state)
             self._write_outcomes(path, trials, state)
         checkpoints.remove()
+
+    def _at_rest(self, state: TrialState) -> bool:
+        """Whether every trial of the chunk has converged by patience or diverged."""
+        if not self.train.patience:
+            return False
+        return bool(np.all((np.asarray(state.waited) >= self.train.patience) | ~np.asarray(state.alive)))
 
     def _initial(self, number: int, arrays: TrialArrays) -> TrialState:
         state = self._timed(self.spread.init, arrays, self.data)

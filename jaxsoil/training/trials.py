@@ -83,19 +83,25 @@ def validation_rows(split: Split, groups: np.ndarray, share: float, seed: int) -
     return mask
 
 
-def converged(history: np.ndarray, tolerance: float) -> bool:
+def converged(history: np.ndarray, tolerance: float, patience: int = 0) -> bool:
     """Whether the watched loss has stopped falling.
 
-    It has when its mean over the last fifth of the epochs is less than ``tolerance`` (relative) under its mean
-    over the fifth before; means, because the loss of single epochs is noisy.
+    With ``patience`` it has when the training stopped by it, before its last epoch. Without, it has when its mean
+    over the last fifth of the epochs is less than ``tolerance`` (relative) under its mean over the fifth before;
+    means, because the loss of single epochs is noisy.
 
     Args:
-      history: (epochs, 2) training and watched loss; fewer than 10 epochs never count as converged.
+      history: (epochs, 2) training and watched loss, NaN after a stop; fewer than 10 epochs never count as converged.
       tolerance: relative amount, such as 0.05.
+      patience: epochs without a new lowest watched loss after which training stops; 0 for none.
     """
     watched = np.asarray(history, dtype=np.float64)[:, 1]
+    done = np.isfinite(watched)
+    if patience:
+        last = watched[done][-patience:]
+        return bool(done.sum() > patience and last.min() >= watched[done][:-patience].min())
     fifth = watched.size // 5
-    if watched.size < 10 or not np.isfinite(watched).all():
+    if watched.size < 10 or not done.all():
         return False
     return bool(watched[-fifth:].mean() >= (1.0 - tolerance) * watched[-2 * fifth : -fifth].mean())
 

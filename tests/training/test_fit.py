@@ -135,3 +135,14 @@ def test_predictions_come_from_the_kept_parameters(keep: str) -> None:
     else:
         assert state.best is None
     assert np.isfinite(predict(functions, state, data)).all()
+
+
+def test_patience_rests_a_trial_without_touching_its_state() -> None:
+    train = dataclasses.replace(TRAIN, patience=2, epochs=40, lr=3e-2)
+    functions, data, trial = fit("ann", train), problem(), arrays(1)
+    state = mapped(functions, trial, data, 40)
+    watched = np.asarray(state.history)[0, :, 1]
+    stop = int(np.isfinite(watched).sum())
+    assert stop < 40, "the problem must converge for this test"
+    assert np.nanargmin(watched) == stop - 1 - 2
+    assert same(state, mapped(functions, trial, data, stop))

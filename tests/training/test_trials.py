@@ -149,6 +149,10 @@ def test_convergence_is_a_flat_watched_loss() -> None:
     assert converged(flat, 0.05)
     assert not converged(flat[:9], 0.05)
     assert not converged(np.where(epochs[:, None] > 40, np.nan, flat), 0.05)
+    # Lowest at epoch 30, then stopped ten epochs later; one epoch earlier it would not have waited long enough.
+    bowl = np.stack([epochs, (epochs - 30.0) ** 2], axis=1)
+    assert converged(np.where(epochs[:, None] > 40, np.nan, bowl), 0.05, patience=10)
+    assert not converged(np.where(epochs[:, None] > 39, np.nan, bowl), 0.05, patience=10)
 
 
 def test_steps_drop_the_incomplete_last_batch() -> None:
