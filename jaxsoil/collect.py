@@ -48,21 +48,33 @@ class Tables:
         self._examples: list[dict[str, Any]] = []
         self._learned: list[dict[str, Any]] = []
 
-    def add_baseline(self, name: str) -> None:
-        """Fits a baseline on every split; each fit leaves a file, so a resumed run does not repeat it."""
+    def add_baseline(
+        self, name: str, splits: Sequence[Split] | None = None, *, seed: int | None = None, stage: str = ""
+    ) -> None:
+        """Fits a baseline on every split; each fit leaves a file, so a resumed run does not repeat it.
+
+        Args:
+          name: "plsr" or "random_forest".
+          splits: what is fitted and tested; None: the splits of these tables.
+          seed: replicate that the fits belong to; None: the seed of these tables.
+          stage: results of a named stage have "experiment/stage" as their study.
+        """
         spectra = _snv_absorbance(self.library)
-        for split in tqdm(self.splits, desc=f"{name:14}", unit="fit", leave=False):
-            path = self.run.path / "trials" / f"{name}-{_safe(split.name)}-{self.seed}.npz"
+        seed = self.seed if seed is None else seed
+        for split in tqdm(self.splits if splits is None else splits, desc=f"{name:14}", unit="fit", leave=False):
+            file_name = f"{stage}-{name}-{_safe(split.name)}-{seed}".lstrip("-")
+            path = self.run.path / "trials" / f"{file_name}.npz"
             if not path.exists():
-                predicted = _fit_baseline(name, spectra, self.soc, split, self.seed)
+                predicted = _fit_baseline(name, spectra, self.soc, split, seed)
                 with atomic_path(path) as temporary, open(temporary, "wb") as file:
                     np.savez(file, soc=predicted)
             with np.load(path, allow_pickle=False) as stored:
                 predicted = stored["soc"]
             full = np.full(len(self.library), np.nan)
             full[split.test] = predicted
-            self._add_predictions(name, split, self.seed, full, ("test",))
-            self._add_trial(f"{name}/{split.name}/{self.seed}", name, split, self.seed, FITTED, 0, 0)
+            self._add_predictions(name, split, seed, full, ("test",), stage)
+            label = f"{stage}/{name}/{split.name}/{seed}".lstrip("/")
+            self._add_trial(label, name, split, seed, FITTED, 0, 0)
 
     def add_networks(
         self,

@@ -158,8 +158,17 @@ def decoder_minerals(library: Library) -> EndmemberLibrary:
     return minerals if same else minerals.resample(axis)
 
 
-def make_trials(config: StudyConfig, library: Library, splits: Sequence[Split]) -> list[Any]:
-    """The grid of networks x splits x seeds as trials."""
+def make_trials(
+    config: StudyConfig, library: Library, splits: Sequence[Split], *, seeds: Sequence[int] | None = None
+) -> list[Any]:
+    """The grid of networks x splits x seeds as trials.
+
+    Args:
+      config: the study.
+      library: the data.
+      splits: what is trained and tested.
+      seeds: replicates, where the splits belong to some of them only; None: all of the study.
+    """
     from jaxsoil.models.networks import ModelConfig
     from jaxsoil.training.trials import Trial, validation_rows
 
@@ -169,7 +178,7 @@ def make_trials(config: StudyConfig, library: Library, splits: Sequence[Split]) 
     for network in config.networks:
         model = ModelConfig(encoder=config.encoder, width=config.width, decoder=network)
         for split in splits:
-            for seed in range(config.seeds):
+            for seed in range(config.seeds) if seeds is None else seeds:
                 watch = validation_rows(split, groups, config.train.validation_share, seed)
                 start = None
                 if config.start == "direct" and model.physical:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -241,10 +242,12 @@ def few_label(
     by: str = "region",
     unit: str = "pedon",
     target: str | None = "soc",
+    fewer: Literal["refuse", "take all"] = "refuse",
 ) -> Split:
     """Returns an inductive split in which few pedons of each training region carry labels.
 
-    The other rows of those regions are unlabelled; the held-out region is tested on and not seen at all.
+    The other rows of those regions are unlabelled; the held-out region is tested on and not seen at all. A region's
+    labelled pedons are the same whichever other region is held out.
 
     Args:
       library: the rows to split.
@@ -254,15 +257,19 @@ def few_label(
       by: the group that is held out.
       unit: the group in which labels come.
       target: property that a row must have to carry a label; None takes every row.
+      fewer: what becomes of a training region with fewer labelled pedons: an error, or all of them are taken.
     """
     regions, units = library.group(by), library.group(unit)
     _require_region(library, regions, by, held_out)
     labelled = _labelled(library, target)
-    rng = np.random.default_rng(seed)
     train = np.zeros(len(library), bool)
-    for region in np.unique(regions).tolist():
+    for place, region in enumerate(np.unique(regions).tolist()):
         if region != held_out:
-            train |= _draw(library, labelled & (regions == region), units, pedons_per_region, rng, region)
+            rows = labelled & (regions == region)
+            count = pedons_per_region
+            if fewer == "take all" and rows.any():
+                count = min(count, np.unique(units[rows]).size)
+            train |= _draw(library, rows, units, count, np.random.default_rng([seed, place]), region)
     out = regions == held_out
     name = f"few_label/{held_out}/{pedons_per_region}"
     split = Split(name, held_out, train, ~out & ~train, labelled & out, INDUCTIVE, seed)

@@ -166,10 +166,13 @@ def network_parameters(model: ModelConfig, components: int, bands: int) -> int:
 
 
 def steps_per_epoch(trial: Trial, train: TrainConfig) -> int:
-    """Steps of one epoch: the labelled rows once, or the unlabelled ones where they are more; last batch dropped."""
+    """Steps of one epoch: the labelled rows once, or the unlabelled ones where they are more; last batch dropped.
+
+    A network without a decoder takes no unlabelled rows, but as many steps as the others, so that they compare.
+    """
     rows = int((trial.split.train & ~trial.validation).sum())
     labelled = max(rows // train.batch, 1 if train.wrap else 0)
     unlabelled = 0
-    if train.unlabelled_batch and trial.model.decoder != "none":
+    if train.unlabelled_batch:
         unlabelled = int(trial.split.unlabelled.sum()) // train.unlabelled_batch
     return max(labelled, unlabelled)

@@ -174,6 +174,21 @@ def test_few_labels():
     assert split.exposure == "inductive"
 
 
+def test_labelled_pedons_do_not_depend_on_the_region_held_out():
+    made = layered()
+    here, there = few_label(made, 2, 0, "r1"), few_label(made, 2, 0, "r0")
+    common = made.group("region") == "r2"
+    np.testing.assert_array_equal(here.train[common], there.train[common])
+
+
+def test_a_small_training_region_gives_all_its_pedons_where_asked():
+    made = layered()
+    with pytest.raises(DataError, match="7 asked for, 6 there"):
+        few_label(made, 7, 0, "r1")
+    split = few_label(made, 7, 0, "r1", fewer="take all")
+    np.testing.assert_array_equal(split.train, made.group("region") != "r1")
+
+
 def test_few_label_adaptation_declares_its_exposure():
     made = layered()
     split = few_label_adaptation(made, 4, 0, "r1")
