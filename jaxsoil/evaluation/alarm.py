@@ -25,7 +25,7 @@ from jaxsoil.evaluation.roc import Auroc, auroc_over_regions
 ALARMS = ("spectrum_rmse", "latent_distance", "predicted")
 """Alarms by their column of samples.parquet."""
 
-REGION_FAILURES = ("fail_r2", "fail_rmse")
+REGION_FAILURES = ("fail_r2", "fail_rmse", "fail_rmse_log10")
 SAMPLE_FAILURES = ("fail_percent", "fail_log10")
 
 SAMPLE_MULTIPLE = 2.0
@@ -51,7 +51,7 @@ class AlarmTables:
     Attributes:
       regions: a row for each trial: model, region, seed, n, r2, rmse, rmse_limit (SOC in %), and for each alarm
         ``score_`` (mean over the held-out rows) and ``limit_`` (from the training regions' means), both over the
-        mean of the training rows; ``fail_r2`` and ``fail_rmse`` as 1, 0 or NaN where undefined.
+        mean of the training rows; ``fail_r2``, ``fail_rmse`` and ``fail_rmse_log10`` as 1, 0 or NaN where undefined.
       samples: a row for each held-out sample: model, region, seed, id, error (predicted - observed, %),
         ``score_``, ``percentile_``, ``chi_square_`` and ``other_regions_`` (thresholds) of each alarm, ``fail_percent``
         and ``fail_log10``.
@@ -180,8 +180,12 @@ class _Rows:
     scores: dict[str, np.ndarray]
 
     @property
-    def rmse(self) -> float:
-        return metrics.rmse(self.observed, self.predicted)
+    def errors(self) -> np.ndarray:
+        return self.predicted - self.observed
+
+    @property
+    def log_errors(self) -> np.ndarray:
+        return log10_percent(self.predicted) - log10_percent(self.observed)
 
     def by_region(self, values: np.ndarray) -> list[np.ndarray]:
         return [values[self.where == name] for name in np.unique(self.where)]
@@ -211,12 +215,12 @@ def _trials(samples: pd.DataFrame) -> Iterator[tuple[tuple[str, str, int], _Rows
 
 
 def _region_row(train: _Rows, test: _Rows) -> dict[str, float]:
-    squared = train.by_region((train.predicted - train.observed) ** 2)
-    limit = float(np.percentile([math.sqrt(values.mean()) for values in squared], REGION_PERCENTILE))
-    row = {"n": float(test.id.size), "rmse": test.rmse, "rmse_limit": limit}
+    limit, limit_log = _rmse_limit(train, train.errors), _rmse_limit(train, train.log_errors)
+    row = {"n": float(test.id.size), "rmse": _root_mean(test.errors), "rmse_limit": limit}
     row["r2"] = metrics.summary(test.observed, test.predicted)["r2"]
     row["fail_r2"] = float(row["r2"] < 0.0) if math.isfinite(row["r2"]) else math.nan
     row["fail_rmse"] = float(row["rmse"] > limit)
+    row["fail_rmse_log10"] = float(_root_mean(test.log_errors) > limit_log)
     for alarm in ALARMS:
         unit = _unit(train.scores[alarm])
         means = [values.mean() for values in train.by_region(train.scores[alarm])]
@@ -226,11 +230,9 @@ def _region_row(train: _Rows, test: _Rows) -> dict[str, float]:
 
 
 def _sample_rows(train: _Rows, test: _Rows, multiple: float) -> pd.DataFrame:
-    error = test.predicted - test.observed
-    logs = [log10_percent(v) for v in (train.observed, train.predicted, test.observed, test.predicted)]
-    columns: dict[str, Any] = {"id": test.id, "error": error}
-    columns["fail_percent"] = (np.abs(error) > multiple * train.rmse).astype(float)
-    columns["fail_log10"] = (np.abs(logs[3] - logs[2]) > multiple * metrics.rmse(logs[0], logs[1])).astype(float)
+    columns: dict[str, Any] = {"id": test.id, "error": test.errors}
+    columns["fail_percent"] = (np.abs(test.errors) > multiple * _root_mean(train.errors)).astype(float)
+    columns["fail_log10"] = (np.abs(test.log_errors) > multiple * _root_mean(train.log_errors)).astype(float)
     for alarm in ALARMS:
         values = train.scores[alarm]
         unit = _unit(values)
@@ -238,6 +240,14 @@ def _sample_rows(train: _Rows, test: _Rows, multiple: float) -> pd.DataFrame:
         columns[f"percentile_{alarm}"] = float(np.percentile(values, THRESHOLD_PERCENTILE)) / unit
         columns[f"chi_square_{alarm}"] = _chi_square_limit(alarm, values) / unit
     return pd.DataFrame(columns)
+
+
+def _rmse_limit(train: _Rows, errors: np.ndarray) -> float:
+    return float(np.percentile([_root_mean(values) for values in train.by_region(errors)], REGION_PERCENTILE))
+
+
+def _root_mean(errors: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(errors**2)))
 
 
 def _chi_square_limit(alarm: str, values: np.ndarray) -> float:
@@ -268,10 +278,8 @@ def _outcome(flagged: np.ndarray, failed: np.ndarray, error: np.ndarray | None) 
     def share(chosen: np.ndarray) -> float:
         return float(chosen.mean()) if chosen.size else math.nan
 
-    def root(errors: np.ndarray) -> float:
-        return float(np.sqrt(np.mean(errors**2))) if errors.size else math.nan
-
-    all_rows, accepted = (math.nan, math.nan) if error is None else (root(error), root(error[~flagged]))
+    all_rows = math.nan if error is None else _root_mean(error)
+    accepted = math.nan if error is None or flagged.all() else _root_mean(error[~flagged])
     counts = (int(failed.size), int(failed.sum()))
     return Outcome(share(flagged), share(flagged[failed]), share(flagged[~failed]), all_rows, accepted, *counts)
 

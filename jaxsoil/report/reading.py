@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.errors import DataError
+from jaxsoil.evaluation.alarm import ALARMS, SAMPLE_COLUMNS
 from jaxsoil.evaluation.results import read_results
 from jaxsoil.report.tables import natural_sorted
 
@@ -25,6 +26,7 @@ MODEL_LABELS = {
     "none": "Encoder",
     "ann": "Encoder + ANN decoder",
     "physics": "Encoder + physics decoder",
+    "physics_no_rho": "Encoder + physics decoder without rho r",
 }
 """Models in the order of the tables, with their names there; others follow under the name they have."""
 
@@ -65,6 +67,8 @@ class Run:
       trials: trials.csv.
       predictions: predictions.parquet, SOC in % by mass.
       reconstructions: arrays of reconstructions.npz; empty if no model reconstructs.
+      history: history.csv, losses by epoch; None without networks.
+      samples: samples.parquet, what the networks made of every row; None without networks.
     """
 
     path: Path
@@ -76,6 +80,8 @@ class Run:
     trials: tuple[TrialRow, ...]
     predictions: pd.DataFrame
     reconstructions: dict[str, np.ndarray]
+    history: pd.DataFrame | None = None
+    samples: pd.DataFrame | None = None
 
     @property
     def models(self) -> list[str]:
@@ -138,6 +144,8 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
         trials=_trials(path / "trials.csv"),
         predictions=_predictions(path / "predictions.parquet"),
         reconstructions=_reconstructions(path / "reconstructions.npz"),
+        history=_history(path / "history.csv"),
+        samples=_samples(path / "samples.parquet"),
     )
 
 
@@ -214,6 +222,24 @@ def _reconstructions(path: Path) -> dict[str, np.ndarray]:
     if arrays["observed"].shape != shape or arrays["reconstructed"].shape != shape:
         raise _damaged(path, f"spectra are not {shape[0]} x {shape[1]}", arrays["observed"].shape)
     return arrays
+
+
+def _history(path: Path) -> pd.DataFrame | None:
+    if not path.exists():
+        return None
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    _require_columns(path, frame, ("trial", "epoch", "train_loss", "monitored_loss"))
+    # Epochs that a diverged trial did not reach are empty.
+    numbers = {name: pd.to_numeric(frame[name], errors="coerce") for name in ("epoch", "train_loss", "monitored_loss")}
+    return frame.assign(**numbers)
+
+
+def _samples(path: Path) -> pd.DataFrame | None:
+    if not path.exists():
+        return None
+    frame = pd.read_parquet(path)
+    _require_columns(path, frame, (*SAMPLE_COLUMNS, *ALARMS))
+    return frame
 
 
 def _require_columns(path: Path, frame: pd.DataFrame, columns: tuple[str, ...]) -> None:

@@ -11,8 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.results import SOC_FLOOR, over_regions
-from jaxsoil.report import figures, published, sections
+from jaxsoil.evaluation.results import SOC_FLOOR
+from jaxsoil.report import figures, published, scores, sections
+from jaxsoil.report.alarm import alarm_section
+from jaxsoil.report.curves import curves_figure
+from jaxsoil.report.examples import reconstruction_figure
 from jaxsoil.report.html import Document
 from jaxsoil.report.reading import (
     DIVERGED,
@@ -24,11 +27,9 @@ from jaxsoil.report.reading import (
     where,
 )
 from jaxsoil.report.style import Look, looks, save
-from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, number, plus_minus
+from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, number
+from jaxsoil.report.ttests import ttest_section
 
-_DIGITS = {"ccc": 2, "r2": 2, "rpiq": 2, "rmse": 3, "bias": 3, "mrmse": 2}
-_NAMES = {"ccc": "CCC", "rmse": "RMSE", "bias": "Bias", "r2": "R2", "rpiq": "RPIQ", "mrmse": "MRMSE"}
-_EXAMPLES = 6
 _LOWEST_CCC = -0.2
 
 
@@ -49,11 +50,16 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document = Document(f"Leave one region out: soil organic carbon, data '{name}'")
     _opening(document, run)
     _headline(document, run)
-    _published(document, run)
-    _figures(document, run)
+    blocks = region_blocks(run)
+    folder = run.path / "figures"
+    styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
+    _published(document, run, blocks)
+    ttest_section(document, run, blocks)
+    alarm_section(document, run, styles, folder)
+    _figures(document, run, styles, folder)
     _by_region(document, run)
     sections.status_section(document, run)
-    sections.exposure_section(document, run)
+    sections.exposure_section(document, run, _uses(run))
     sections.differences_section(document, run)
     sections.data_section(document, run)
     sections.timing_section(document, run)
@@ -68,8 +74,9 @@ def _opening(document: Document, run: Run) -> None:
         f"Models: {', '.join(model_label(model) for model in run.models)}; seeds of the networks: {seeds}."
     )
     # A mean that leaves out a region, perhaps a difficult one, is not ranked with those of all regions.
-    complete = [model for model in run.models if not _left_out(run, model)]
-    means = [(mean, model) for model in complete if math.isfinite(mean := _overall(run, model, "log10", "ccc")[0])]
+    complete = [model for model in run.models if not scores.undefined_regions(run.results, model)]
+    found = [(scores.average(run.results, model, "log10", "ccc")[0], model) for model in complete]
+    means = [(mean, model) for mean, model in found if math.isfinite(mean)]
     if means:
         mean, model = max(means)
         document.text(
@@ -82,65 +89,9 @@ def _opening(document: Document, run: Run) -> None:
 
 def _headline(document: Document, run: Run) -> None:
     document.heading("Mean over regions")
-    notes = sections.dagger_notes(run, run.models)
-    left_out = [f"{model_label(model)} {', '.join(names)}" for model in run.models if (names := _left_out(run, model))]
-    reasons = tuple(sections.undefined_notes(run))
-    if left_out:
-        reasons = (f"Regions whose CCC of a seed is undefined and not in the mean: {'; '.join(left_out)}.", *reasons)
-    common = "Mean over regions ± standard error (SD/√n over regions and seeds), held-out regions. "
-    conventions = "Bias is predicted minus observed; R2 is 1 − SSE/SST; CCC is Lin's; RPIQ is IQR(observed)/RMSE."
-    for scale, unit, columns, extra in (
-        ("log10", "log10 %", ("ccc", "rmse", "bias", "r2", "rpiq"), sections.clipped_note(run)),
-        ("percent", "%", ("ccc", "rmse", "bias", "r2", "rpiq", "mrmse"), ()),
-    ):
-        rows = tuple(
-            (
-                sections.marked(model_label(model), run, model),
-                *(_overall_text(run, model, scale, c) for c in columns),
-                number(_median_r2(run, model, scale), 2),
-            )
-            for model in run.models
-        )
-        title = "SOC on the log10 scale. " if scale == "log10" else "SOC in % by mass; MRMSE in % reflectance. "
-        header = ("Model", *(_column(name, unit) for name in columns), "R2, median")
-        document.table(Table(title + common, header, rows, (conventions, *notes, *extra, *reasons)))
-
-
-def _median_r2(run: Run, model: str, scale: str) -> float:
-    """Median of R2 over regions and seeds: one region whose SOC hardly varies can decide the mean."""
-    rows = where(run.results, model=model, split="test", scale=scale, metric="r2").to_dict("records")
-    values = [float(row["value"]) for row in rows if math.isfinite(row["value"])]
-    return float(np.median(values)) if values else math.nan
-
-
-def _left_out(run: Run, model: str) -> list[str]:
-    """Regions where the CCC of log10 SOC of at least one seed is undefined."""
-    rows = where(run.results, model=model, split="test", scale="log10", metric="ccc").to_dict("records")
-    return natural_sorted({str(row["region"]) for row in rows if not math.isfinite(row["value"])})
-
-
-def _overall(run: Run, model: str, scale: str, metric: str, split: str = "test") -> tuple[float, float]:
-    """Mean and standard error over regions and seeds, NaN where there is nothing."""
-    return _average(run.results, model, scale, metric, split)
-
-
-def _average(frame: pd.DataFrame, model: str, scale: str, metric: str, split: str) -> tuple[float, float]:
-    scale = "reflectance" if metric == "mrmse" else scale
-    chosen = where(frame, model=model, scale=scale, metric=metric, split=split)
-    for row in over_regions(chosen).to_dict("records"):
-        if row["seed"] == "all":
-            return float(row["mean"]), float(row["se"])
-    return math.nan, math.nan
-
-
-def _overall_text(run: Run, model: str, scale: str, metric: str) -> str:
-    return plus_minus(*_overall(run, model, scale, metric), _DIGITS[metric])
-
-
-def _column(metric: str, unit: str) -> str:
-    if metric == "mrmse":
-        return "MRMSE (%)"
-    return f"{_NAMES[metric]} ({unit})" if metric in ("rmse", "bias") else _NAMES[metric]
+    common = "Mean over regions ± standard error (SD/√n over regions and seeds), held-out regions."
+    for table in scores.mean_tables(run, common):
+        document.table(table)
 
 
 def region_blocks(run: Run) -> dict[str, list[str]]:
@@ -162,24 +113,21 @@ def region_blocks(run: Run) -> dict[str, list[str]]:
     }
 
 
-def _published(document: Document, run: Run) -> None:
+def _published(document: Document, run: Run, blocks: dict[str, list[str]]) -> None:
     document.heading("Beside the published Table 2")
-    blocks = region_blocks(run)
     rows = []
     for block, regions in blocks.items():
         frame = pd.DataFrame(run.results[run.results["region"].isin(regions)])
         for line in published.rows(2, block):
-            printed = [*_printed(line.train), *_printed(line.test)]
-            rows.append((block, published.MODELS[line.model], "paper", *printed))
+            rows.append((block, published.MODELS[line.model], "paper", *scores.printed(line)))
             if line.model in run.models and regions:
                 name = sections.marked(published.MODELS[line.model], run, line.model)
-                rows.append((block, name, "here", *_ours(frame, line.model)))
+                rows.append((block, name, "here", *scores.ours(frame, line.model)))
         if block == "all":
             for model in (model for model in run.models if model not in published.MODELS):
                 name = sections.marked(model_label(model), run, model)
-                rows.append((block, name, "here", *_ours(frame, model)))
-    split = ("train", "held out")
-    header = [f"{_column(m, '%')}, {part}" for part in split for m in published.METRICS]
+                rows.append((block, name, "here", *scores.ours(frame, model)))
+    header = scores.published_header("held out")
     caption = "SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds."
     notes = (*sections.dagger_notes(run, run.models), *_block_notes(run, blocks), *published.TABLE_2_FOOTNOTES)
     notes = (*notes, f"Source: {published.RECONSTRUCTION_SOURCE}.")
@@ -198,18 +146,28 @@ def _block_notes(run: Run, blocks: dict[str, list[str]]) -> tuple[str, ...]:
     )
 
 
-def _printed(values: dict[str, published.PublishedValue]) -> list[str]:
-    return [
-        plus_minus(values[name].mean, values[name].se, 3) if name in values else UNDEFINED for name in published.METRICS
-    ]
-
-
-def _ours(frame: pd.DataFrame, model: str) -> list[str]:
-    return [
-        plus_minus(*_average(frame, model, "percent", metric, split), 3)
-        for split in ("train", "test")
-        for metric in published.METRICS
-    ]
+def _uses(run: Run) -> list[tuple[str, str, str]]:
+    """What each kind of number took of the held-out region, beyond what trials.csv says of the training."""
+    rows = [("SOC scores (CCC, RMSE, bias, R2, RPIQ)", "through the finished model", "to score")]
+    networks = [model for model in run.models if model in published.MODELS]
+    if networks:
+        rows += [
+            ("Choice of epoch, convergence", "none: rows of training regions only", "none"),
+            ("Problematic and generalising regions", "through the finished model", "to part the regions afterwards"),
+        ]
+    if run.reconstructions:
+        rows += [
+            ("MRMSE, reconstructed spectra", "through the finished model, to score", "none"),
+            ("t-tests on MRMSE", "through the finished model, to score", "to part the regions afterwards"),
+        ]
+    if run.samples is not None:
+        rows += [
+            ("Alarm scores", "through the finished model, to score", "none"),
+            ("Thresholds from training rows", "none", "none"),
+            ("Thresholds from the other regions", "trained on by the other networks", "trained on by them"),
+            ("AUROC, failures caught, RMSE of the accepted", "as the alarm scores", "to say what failed"),
+        ]
+    return rows
 
 
 def _by_region(document: Document, run: Run) -> None:
@@ -240,18 +198,16 @@ def _region_row(
     return (
         sections.marked(region, run, model, region),
         cell("percent", "n", 0),
-        *(cell("log10", metric, _DIGITS[metric]) for metric in ("ccc", "rmse", "bias", "r2", "rpiq")),
-        *(cell("percent", metric, _DIGITS[metric]) for metric in ("ccc", "rmse", "bias", "r2", "rpiq")),
-        cell("reflectance", "mrmse", _DIGITS["mrmse"]),
+        *(cell("log10", metric, scores.DIGITS[metric]) for metric in ("ccc", "rmse", "bias", "r2", "rpiq")),
+        *(cell("percent", metric, scores.DIGITS[metric]) for metric in ("ccc", "rmse", "bias", "r2", "rpiq")),
+        cell("reflectance", "mrmse", scores.DIGITS["mrmse"]),
         ", ".join(sorted({trial.status for trial in trials})) or UNDEFINED,
         ", ".join(sorted({trial.exposure for trial in trials})) or UNDEFINED,
     )
 
 
-def _figures(document: Document, run: Run) -> None:
+def _figures(document: Document, run: Run, styles: dict[str, Look], folder: Path) -> None:
     document.heading("Figures")
-    folder = run.path / "figures"
-    styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
     dots = _dots(run)
     label = "CCC of log10 SOC in the held-out region (dimensionless)"
     figure = figures.metric_by_region(dots, styles, label=label, lower=_LOWEST_CCC)
@@ -271,7 +227,8 @@ def _figures(document: Document, run: Run) -> None:
         )
         path = save(figure, folder, f"predicted_vs_observed_{_file_name(model)}")
         document.figure(path, caption, run.path)
-    _reconstruction_figure(document, run, styles, folder)
+    reconstruction_figure(document, run, styles, folder, "held-out regions")
+    curves_figure(document, run, styles, folder)
 
 
 def _dots(run: Run) -> list[figures.Dot]:
@@ -303,51 +260,6 @@ def _scatter_panels(run: Run, dots: Sequence[figures.Dot], model: str) -> list[f
             )
         )
     return panels
-
-
-def _reconstruction_figure(document: Document, run: Run, styles: dict[str, Look], folder: Path) -> None:
-    arrays = run.reconstructions
-    if not arrays or not arrays["model"].size:
-        document.text("No model of this run reconstructs spectra.")
-        return
-    examples, models = choose_examples(arrays, _EXAMPLES)
-    shown = {model: look for model, look in styles.items() if model in models}
-    unit = str(run.data.get("unit", "nm"))
-    figure = figures.reconstructions(arrays["axis"], examples, shown, unit=unit)
-    doubtful = [sections.marked(model_label(model), run, model) for model in shown if run.untrusted(model)]
-    caption = (
-        "One spectrum (of median SOC) of held-out regions: observed (solid), reconstructed (dashed) and the residual, "
-        "reconstructed minus observed. Regions are spaced evenly from the smallest to the largest error of their "
-        "example." + (f" With networks that did not converge: {', '.join(doubtful)}." if doubtful else "")
-    )
-    document.figure(save(figure, folder, "reconstructions"), caption, run.path)
-
-
-def choose_examples(arrays: dict[str, np.ndarray], count: int) -> tuple[list[figures.Reconstruction], set[str]]:
-    """Spectra to show: the lowest seed, evenly spaced over regions sorted by error, not picked by eye.
-
-    Args:
-      arrays: contents of reconstructions.npz.
-      count: number of spectra.
-
-    Returns:
-      The examples and the models that reconstruct.
-    """
-    first = arrays["seed"] == arrays["seed"].min()
-    by_spectrum: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
-    for row in np.nonzero(first)[0]:
-        by_spectrum[str(arrays["region"][row]), str(arrays["id"][row])][str(arrays["model"][row])] = int(row)
-    residual = arrays["reconstructed"] - arrays["observed"]
-    error = np.sqrt(np.mean(np.where(np.isfinite(residual), residual, np.inf) ** 2, axis=1))
-    order = sorted(by_spectrum, key=lambda key: (float(np.mean([error[r] for r in by_spectrum[key].values()])), key))
-    chosen = sorted({round(place) for place in np.linspace(0, len(order) - 1, min(count, len(order)))})
-    examples = []
-    for key in (order[place] for place in chosen):
-        rows = by_spectrum[key]
-        observed = arrays["observed"][next(iter(rows.values()))]
-        spectra = {model: arrays["reconstructed"][row] for model, row in rows.items()}
-        examples.append(figures.Reconstruction(f"{key[0]}: {key[1]}", observed, spectra))
-    return examples, {str(model) for model in arrays["model"]}
 
 
 def _file_name(model: str) -> str:

@@ -87,22 +87,31 @@ def _by_status(trials: Sequence[TrialRow], status: str) -> list[str]:
     ]
 
 
-def exposure_section(document: Document, run: Run) -> None:
-    """What of the held-out part each number used."""
-    document.heading("What was seen of the held-out region")
+def exposure_section(document: Document, run: Run, uses: Sequence[tuple[str, str, str]] = ()) -> None:
+    """What of the held-out part each number used.
+
+    Args:
+      document: receives the section.
+      run: the run.
+      uses: for each kind of number its name, what it took of the spectra of the held-out part and what of its labels.
+    """
+    document.heading("What was seen of the held-out part")
     by_exposure: dict[str, set[str]] = defaultdict(set)
     for trial in run.trials:
         by_exposure[trial.exposure].add(trial.model)
     if set(by_exposure) == {INDUCTIVE}:
         document.text(f"All trials of all models are {_INDUCTIVE_MEANS}.")
-        return
-    document.bullets(
-        [
-            f"{', '.join(model_label(model) for model in run.models if model in models)}: "
-            f"{_INDUCTIVE_MEANS if exposure == INDUCTIVE else exposure}."
-            for exposure, models in sorted(by_exposure.items())
-        ]
-    )
+    else:
+        document.bullets(
+            [
+                f"{', '.join(model_label(model) for model in run.models if model in models)}: "
+                f"{_INDUCTIVE_MEANS if exposure == INDUCTIVE else exposure}."
+                for exposure, models in sorted(by_exposure.items())
+            ]
+        )
+    if uses:
+        header = ("Number", "Spectra of the held-out part", "Labels of the held-out part")
+        document.table(Table("What each number of this report used.", header, tuple(uses), left=(0, 1, 2)))
 
 
 def differences_section(document: Document, run: Run) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from alarm_samples import make_samples
 
 from jaxsoil.evaluation import results
 
+NETWORKS = ("none", "ann", "physics")
 DECODERS = {"ann", "physics"}
 SKILL = {"plsr": 0.25, "random_forest": 0.35, "none": 0.3, "ann": 0.28, "physics": 0.32}
 
@@ -44,10 +46,10 @@ def write_run(
         spectrum = 0.15 + 0.35 * (1 - np.exp(-(axis - 350) / 600)) - 0.08 * np.exp(-(((axis - 1915) / 40) ** 2))
         for model in models:
             shift = rng.normal(0.0, 0.2)
-            for seed in range(seeds if model in ("none", "ann", "physics") else 1):
+            for seed in range(seeds if model in NETWORKS else 1):
                 noise = rng.normal(0.0, SKILL.get(model, 0.3), size)
                 predicted = 10.0 ** (0.6 * (log_soc - level) + level + shift + noise)
-                status = "fitted" if model not in ("none", "ann", "physics") else "converged"
+                status = "fitted" if model not in NETWORKS else "converged"
                 if (model, region) == diverged:
                     status, predicted = "diverged", np.full(size, np.nan)
                 if (model, region) == not_converged:
@@ -97,8 +99,20 @@ def write_run(
             name: np.array([example[place] for example in examples]) for place, name in enumerate(names)
         }
         np.savez(folder / "reconstructions.npz", axis=axis, **arrays)
+    _write_samples(folder, regions, [model for model in models if model in NETWORKS], seeds, diverged)
     _write_json(folder, config or {}, data or {})
     return folder
+
+
+def _write_samples(folder: Path, regions: tuple[str, ...], models: list[str], seeds: int, diverged: Any) -> None:
+    if not models:
+        return
+    samples = make_samples(regions, models=models, seeds=seeds, failing=regions[:1], n=12)
+    samples.loc[samples["model"] == "none", "spectrum_rmse"] = np.nan
+    if diverged is not None:
+        lost = (samples["model"] == diverged[0]) & (samples["region"] == diverged[1])
+        samples.loc[lost, ["predicted", "spectrum_rmse", "latent_distance"]] = np.nan
+    samples.to_parquet(folder / "samples.parquet", index=False)
 
 
 def _write_json(folder: Path, config: dict, data: dict) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from jaxsoil.errors import DataError
 from jaxsoil.evaluation.results import over_regions, read_results
+from jaxsoil.report.examples import choose_examples
 from jaxsoil.report.reading import read_run
-from jaxsoil.report.region_out import choose_examples, region_blocks, write_report
+from jaxsoil.report.region_out import region_blocks, write_report
 from jaxsoil.report.tables import plus_minus
 
 
@@ -42,8 +43,8 @@ def test_a_clean_run(make_run):
     # The paper's physics decoder stands there although it was not trained here.
     assert "| all | Physics-informed | paper |" in markdown and "Physics-informed | here" not in markdown
     links = re.findall(r"\]\((figures/[^)]+)\)", markdown)
-    assert len(links) == 6 and all((folder / link).is_file() for link in links)
-    assert html.count("data:image/png;base64,") == 6
+    assert len(links) == 9 and all((folder / link).is_file() for link in links)
+    assert html.count("data:image/png;base64,") == 9
     assert not re.search(r"(src|href)=\"(?!data:)", html)
 
 

@@ -1,0 +1,214 @@
+"""Section of a report: does the reconstruction error flag failure without labels?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from jaxsoil.evaluation import alarm as measured
+from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES, AlarmTables, Outcome
+from jaxsoil.evaluation.roc import Auroc
+from jaxsoil.report import alarm_figures, sections
+from jaxsoil.report.alarm_figures import ALARM_LABELS, FAILURE_LABELS
+from jaxsoil.report.html import Document
+from jaxsoil.report.reading import Run, model_label
+from jaxsoil.report.style import Look, save
+from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number
+
+_RULES = {
+    "percentile": f"{measured.THRESHOLD_PERCENTILE:g}th percentile of the training rows",
+    "chi_square": "chi-square limit of the training rows",
+    "other_regions": f"{measured.THRESHOLD_PERCENTILE:g}th percentile of the other regions, each held out",
+}
+
+
+def alarm_section(document: Document, run: Run, styles: Mapping[str, Look], folder: Path) -> None:
+    """Adds definitions, areas under the ROC curve, what thresholds cost and save, and two figures.
+
+    Args:
+      document: receives the section.
+      run: the run; without samples.parquet a sentence says so.
+      styles: look of each model.
+      folder: where figures are saved.
+    """
+    document.heading("Does the reconstruction error flag failure without labels?")
+    if run.samples is None or not len(run.samples):
+        document.text("The run holds no scores of single samples (samples.parquet), so no alarm was measured.")
+        return
+    tables = measured.alarm_tables(run.samples)
+    _definitions(document)
+    if tables.left_out:
+        document.text(f"Left out: {'; '.join(tables.left_out)}.")
+    if not len(tables.regions):
+        document.text("No trial is left to measure an alarm on.")
+        return
+    areas = measured.alarm_areas(tables)
+    document.text(_verdict(areas))
+    document.table(_area_table(run, tables, areas))
+    document.table(_sample_table(run, tables))
+    document.table(_region_table(run, tables))
+    _figures(document, run, tables, areas, {m: styles[m] for m in tables.models if m in styles}, folder)
+
+
+def _definitions(document: Document) -> None:
+    document.text(
+        "An alarm is a score that needs no label of the held-out region: the reconstruction error (RMSE over bands), "
+        "the Mahalanobis distance of the mass fractions from those trained on, and the predicted SOC itself. Each is "
+        "divided by its mean over the training rows of the same network. A network fails"
+    )
+    document.bullets(
+        [
+            "in a region where R2 of SOC in % is negative (the paper's criterion);",
+            f"in a region whose RMSE exceeds the {measured.REGION_PERCENTILE:g}th percentile of the RMSE of its "
+            "training regions (predictions of rows it was trained on), in % and on the log10 scale;",
+            f"on a sample whose error exceeds {measured.SAMPLE_MULTIPLE:g} times the RMSE of the training rows, in % "
+            "and on the log10 scale.",
+        ]
+    )
+    document.text(
+        "In % large errors come with large SOC, so predicted SOC has a head start there; on the log10 scale it has not."
+    )
+
+
+def _verdict(areas: Mapping[tuple[str, str, str], Auroc]) -> str:
+    """States, for each decoder, the area by region and whether its interval leaves out a coin's 0.5."""
+    said = []
+    for (model, failure, alarm), area in areas.items():
+        if failure == "fail_r2" and alarm == "spectrum_rmse":
+            what = f"{model_label(model)}: {_area(area)}"
+            if math.isfinite(area.low):
+                what += ", above chance" if area.low > 0.5 else ", not told apart from chance"
+            said.append(what)
+    if not said:
+        return "No model of this run reconstructs spectra, so only the other two alarms are measured."
+    return f"AUROC of the reconstruction error for regions with R2 < 0. {'; '.join(said)}. {_ranking(areas)}"
+
+
+def _ranking(areas: Mapping[tuple[str, str, str], Auroc]) -> str:
+    """Counts how often each alarm has the highest area, over models that have all of them."""
+    wins: dict[str, int] = dict.fromkeys(ALARMS, 0)
+    pairs = 0
+    for model, failure in dict.fromkeys(key[:2] for key in areas):
+        values = {alarm: areas[model, failure, alarm].value for alarm in ALARMS if (model, failure, alarm) in areas}
+        if len(values) == len(ALARMS) and all(map(math.isfinite, values.values())):
+            pairs += 1
+            for alarm, value in values.items():
+                wins[alarm] += value == max(values.values())
+    counted = ", ".join(f"{ALARM_LABELS[alarm].lower().replace('soc', 'SOC')} {wins[alarm]}" for alarm in ALARMS)
+    return f"Highest of the three alarms, over {pairs} pairs of model and failure (ties count for each): {counted}."
+
+
+def _area(area: Auroc) -> str:
+    if not math.isfinite(area.value):
+        return f"undefined ({area.reason})"
+    if not math.isfinite(area.low):
+        return f"{number(area.value, 2)} (no interval)"
+    return f"{number(area.value, 2)} ({number(area.low, 2)} to {number(area.high, 2)})"
+
+
+def _area_table(run: Run, tables: AlarmTables, areas: Mapping[tuple[str, str, str], Auroc]) -> Table:
+    rows = []
+    for model in tables.models:
+        for failure, label in FAILURE_LABELS.items():
+            mine = [areas.get((model, failure, alarm)) for alarm in ALARMS]
+            found = next((area for area in mine if area is not None), None)
+            counted = f"{found.failures:,} of {found.units:,}" if found else UNDEFINED
+            cells = ("no decoder" if area is None else _area(area) for area in mine)
+            rows.append((sections.marked(model_label(model), run, model), label, counted, *cells))
+    notes = (
+        "AUROC: probability that a failure has a higher score than a success; 0.5 is a coin. In parentheses the 95 % "
+        "interval of a bootstrap that draws whole regions with all their samples and seeds; none with fewer than "
+        "three regions of either kind.",
+        *_failing_regions(tables),
+        *sections.dagger_notes(run, tables.models),
+    )
+    header = ("Model", "Failure", "Failures", *ALARM_LABELS.values())
+    return Table("How well each alarm ranks failures (AUROC).", header, tuple(rows), notes, left=(0, 1))
+
+
+def _failing_regions(tables: AlarmTables) -> tuple[str, ...]:
+    said = []
+    for failure in REGION_FAILURES:
+        by_model = []
+        for model in tables.models:
+            mine = tables.regions[(tables.regions["model"] == model) & (tables.regions[failure] > 0)]
+            names = natural_sorted({str(name) for name in mine["region"].tolist()})
+            by_model.append(f"{model_label(model)}: {', '.join(names) or 'none'}")
+        said.append(f"{FAILURE_LABELS[failure]}, in at least one seed: {'; '.join(by_model)}.")
+    return tuple(said)
+
+
+def _sample_table(run: Run, tables: AlarmTables) -> Table:
+    rows = []
+    for (model, alarm, rule), outcome in measured.sample_outcomes(tables).items():
+        name = sections.marked(model_label(model), run, model)
+        rows.append((name, ALARM_LABELS[alarm], _RULES[rule], *_costs(outcome), *_errors(outcome)))
+    notes = (
+        f"Failure: error in % above {measured.SAMPLE_MULTIPLE:g} times the training RMSE. Rows pooled over regions "
+        "and seeds.",
+        "The first two rules use the training rows of the same network, which it fits better than new ones, so that "
+        "they flag more than the stated 5 %. The third takes the scores of the other regions when each was held out: "
+        "no label and no score of the region itself enter, but the networks behind them were trained with it.",
+        *sections.dagger_notes(run, tables.models),
+    )
+    header = (
+        "Model", "Alarm", "Threshold", "Flagged (%)", "Failures caught (%)", "False alarms (% of good)",
+        "RMSE, all (%)", "RMSE, accepted (%)",
+    )  # fmt: skip
+    caption = "What flagging single samples costs and saves, with thresholds from training regions only."
+    return Table(caption, header, tuple(rows), notes, left=(0, 1, 2))
+
+
+def _region_table(run: Run, tables: AlarmTables) -> Table:
+    rows = []
+    for failure in REGION_FAILURES:
+        for (model, alarm), outcome in measured.region_outcomes(tables, failure).items():
+            name = sections.marked(model_label(model), run, model)
+            counted = f"{outcome.failures} of {outcome.units}"
+            rows.append((name, FAILURE_LABELS[failure], counted, ALARM_LABELS[alarm], *_costs(outcome)))
+    header = (
+        "Model", "Failure", "Failures", "Alarm", "Flagged (%)", "Failures caught (%)", "False alarms (% of good)",
+    )  # fmt: skip
+    caption = (
+        "What flagging whole regions costs and saves: a region is flagged where its mean score exceeds the "
+        f"{measured.THRESHOLD_PERCENTILE:g}th percentile of the training regions' means."
+    )
+    return Table(caption, header, tuple(rows), sections.dagger_notes(run, tables.models), left=(0, 1, 3))
+
+
+def _costs(outcome: Outcome) -> tuple[str, str, str]:
+    shares = (outcome.flagged, outcome.caught, outcome.false)
+    return tuple(number(100.0 * share, 1) for share in shares)  # type: ignore[return-value]
+
+
+def _errors(outcome: Outcome) -> tuple[str, str]:
+    return number(outcome.rmse, 3), number(outcome.rmse_accepted, 3)
+
+
+def _figures(
+    document: Document,
+    run: Run,
+    tables: AlarmTables,
+    areas: Mapping[tuple[str, str, str], Auroc],
+    styles: dict[str, Look],
+    folder: Path,
+) -> None:
+    marked = [sections.marked(model_label(model), run, model) for model in tables.models if run.untrusted(model)]
+    doubtful = f" With networks that did not converge: {', '.join(marked)}." if marked else ""
+    caption = (
+        "Alarm scores of the held-out regions (mean over rows and seeds) against R2 (above; triangles: lower) and "
+        "RMSE over the training regions' limit (below). Shaded: failure. Vertical line: mean of the training rows. "
+        "Regions with R2 < 0 are named." + doubtful
+    )
+    figure = alarm_figures.score_by_region(tables, styles)
+    document.figure(save(figure, folder, "alarm_by_region"), caption, run.path)
+    curves = alarm_figures.roc_curves(tables, areas, styles)
+    if curves is None:
+        document.text("No ROC curve: no failure is present beside a success.")
+        return
+    caption = (
+        "ROC curves: share of failures caught against share of successes flagged, as the threshold falls; in each "
+        "panel the AUROC in the colour of its alarm." + doubtful
+    )
+    document.figure(save(curves, folder, "alarm_roc"), caption, run.path)

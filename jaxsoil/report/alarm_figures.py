@@ -1,0 +1,216 @@
+"""Figures of the alarms: score against failure by region, and ROC curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES, AlarmTables
+from jaxsoil.evaluation.metrics import UndefinedMetric
+from jaxsoil.evaluation.roc import Auroc, roc_curve
+from jaxsoil.report.style import GREY, OKABE_ITO, WIDTH, Look, new_figure, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+ALARM_LABELS = {
+    "spectrum_rmse": "Reconstruction error",
+    "latent_distance": "Latent distance",
+    "predicted": "Predicted SOC",
+}
+FAILURE_LABELS = {
+    "fail_r2": "Region: R2 < 0",
+    "fail_rmse": "Region: RMSE in %",
+    "fail_rmse_log10": "Region: RMSE of log10",
+    "fail_percent": "Sample: error in %",
+    "fail_log10": "Sample: error of log10",
+}
+"""Failures by their column; against what RMSE and error are held is said where they are defined."""
+_ALARM_COLORS: dict[str, str] = dict(zip(ALARMS, (OKABE_ITO[3], OKABE_ITO[2], OKABE_ITO[4]), strict=True))
+_ALARM_LINES: dict[str, Any] = dict(zip(ALARMS, ("-", (0, (5, 1.5)), (0, (1.5, 1.2))), strict=True))
+_LOWEST_R2 = -1.0
+_CURVE_POINTS = 400
+_FAILURE = "#f3e3dc"
+_BACKDROP = {"facecolor": "white", "alpha": 0.8, "linewidth": 0.0, "pad": 0.6}
+
+
+@styled
+def score_by_region(tables: AlarmTables, styles: Mapping[str, Look]) -> Figure:
+    """Held-out regions: R2 and RMSE against each alarm's score; failure is the shaded side.
+
+    Args:
+      tables: scores and failures.
+      styles: look of each model.
+    """
+    figure = new_figure(WIDTH, 4.9)
+    panels = figure.subplots(2, len(ALARMS), sharex="col", sharey="row")
+    for column, alarm in enumerate(ALARMS):
+        points = [(look, *point) for model, look in styles.items() for point in _region_means(tables, model, alarm)]
+        _draw_scores(panels[0, column], [(look, name, x, max(r2, _LOWEST_R2)) for look, name, x, r2, _ in points])
+        _draw_scores(panels[1, column], [(look, name, x, ratio) for look, name, x, _, ratio in points])
+        _name_failures(panels[:, column], points)
+        panels[1, column].set_xlabel(f"{ALARM_LABELS[alarm]}\n(held out / training mean)")
+    panels[0, 0].set_ylabel("R2 of SOC in % (dimensionless)")
+    panels[1, 0].set_ylabel("RMSE / limit of training regions")
+    _shade(panels)
+    _model_legend(figure, styles)
+    return figure
+
+
+@styled
+def roc_curves(
+    tables: AlarmTables, areas: Mapping[tuple[str, str, str], Auroc], styles: Mapping[str, Look]
+) -> Figure | None:
+    """ROC curves: a row for each model, a column for each failure of which there are examples; None without any."""
+    failures = [f for f in FAILURE_LABELS if any(key[1] == f and math.isfinite(a.value) for key, a in areas.items())]
+    models = [model for model in styles if any(key[0] == model for key in areas)]
+    if not failures or not models:
+        return None
+    side = min((WIDTH - 0.45) / len(failures), 2.3)
+    figure = new_figure(side * len(failures) + 0.45, (side + 0.1) * len(models) + 0.7)
+    panels = figure.subplots(len(models), len(failures), sharex=True, sharey=True, squeeze=False)
+    for row, model in enumerate(models):
+        for column, failure in enumerate(failures):
+            _roc_panel(panels[row, column], tables, areas, model, failure)
+            if row == 0:
+                panels[row, column].set_title(FAILURE_LABELS[failure].replace(": ", "\n"), loc="left", pad=3)
+        label = styles[model].label.replace(" + ", "\n+ ")
+        panels[row, 0].set_ylabel(f"{label}\nfailures caught", fontsize=7.5)
+    for panel in panels[-1]:
+        panel.set_xlabel("False alarms", fontsize=7.5)
+    _alarm_legend(figure)
+    return figure
+
+
+def _roc_panel(
+    panel: Axes, tables: AlarmTables, areas: Mapping[tuple[str, str, str], Auroc], model: str, failure: str
+) -> None:
+    panel.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
+    panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    frame = tables.regions if failure in REGION_FAILURES else tables.samples
+    mine = frame[frame["model"] == model]
+    lines = []
+    for alarm in ALARMS:
+        area = areas.get((model, failure, alarm))
+        if area is None:
+            continue
+        score, failed = (np.asarray(mine[name], dtype=np.float64) for name in (f"score_{alarm}", failure))
+        known = np.isfinite(score) & np.isfinite(failed)
+        try:
+            alarms, caught = _thinned(*roc_curve(failed[known] > 0, score[known]))
+        except UndefinedMetric as undefined:
+            lines = [(undefined.problem, "black")]
+            continue
+        panel.plot(alarms, caught, color=_ALARM_COLORS[alarm], linestyle=_ALARM_LINES[alarm], linewidth=1.3)
+        lines.append((f"{area.value:.2f}", _ALARM_COLORS[alarm]))
+    for place, (text, color) in enumerate(reversed(lines)):
+        panel.text(
+            0.97,
+            0.04 + 0.11 * place,
+            text,
+            color=color,
+            ha="right",
+            va="bottom",
+            fontsize=7.0,
+            bbox=_BACKDROP,
+            zorder=5,
+        )
+
+
+def _thinned(alarms: np.ndarray, caught: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Corners of a curve, at most as many as can be told apart in print."""
+    if alarms.size <= _CURVE_POINTS:
+        return alarms, caught
+    places = np.unique(np.linspace(0, alarms.size - 1, _CURVE_POINTS).round().astype(int))
+    return alarms[places], caught[places]
+
+
+def _region_means(tables: AlarmTables, model: str, alarm: str) -> list[tuple[str, float, float, float]]:
+    """Region, score, R2 and RMSE over its limit, averaged over seeds; regions without a score are left out."""
+    mine = tables.regions[tables.regions["model"] == model]
+    found = []
+    for region, rows in mine.groupby("region", sort=True):
+        score, r2, rmse, limit = (
+            np.asarray(rows[name], dtype=np.float64) for name in (f"score_{alarm}", "r2", "rmse", "rmse_limit")
+        )
+        if np.isfinite(score).all():
+            found.append((str(region), float(score.mean()), float(r2.mean()), float((rmse / limit).mean())))
+    return found
+
+
+def _draw_scores(panel: Axes, points: Sequence[tuple[Look, str, float, float]]) -> None:
+    for look, _, score, height in points:
+        panel.plot([score], [height], look.marker, color=look.color, markersize=4.5, alpha=0.8, mew=0.0, clip_on=False)
+
+
+def _name_failures(panels: np.ndarray, points: Sequence[tuple[Look, str, float, float, float]]) -> None:
+    """Names the regions with R2 below zero, once in each panel, at their highest score."""
+    highest: dict[str, tuple[float, float, float]] = {}
+    for _, name, score, r2, ratio in points:
+        if r2 < 0.0 and (name not in highest or score > highest[name][0]):
+            highest[name] = (score, r2, ratio)
+    for name, (score, r2, ratio) in highest.items():
+        label = _short(name) + (" ↓" if r2 < _LOWEST_R2 else "")
+        look = {"xytext": (-4, 6), "textcoords": "offset points", "fontsize": 6.5, "ha": "right"}
+        panels[0].annotate(label, (score, max(r2, _LOWEST_R2)), **look)
+        panels[1].annotate(_short(name), (score, ratio), **look)
+
+
+def _shade(panels: np.ndarray) -> None:
+    """Scales, limits from the points alone, and the failing side of each panel."""
+    for row, side in enumerate(panels):
+        heights = [h for panel in side for line in panel.lines for h in np.asarray(line.get_ydata(), dtype=float)]
+        if row == 0:
+            limits, failing = (min([_LOWEST_R2, *heights]) - 0.12, 1.05), (-10.0, 0.0)
+        else:
+            limits, failing = (min([0.5, *heights]) / 1.3, max([2.0, *heights]) * 1.3), (1.0, 1e9)
+        for panel in side:
+            panel.set(xscale="log", yscale="log" if row == 1 else "linear", ylim=limits)
+            panel.axhspan(*failing, color=_FAILURE, linewidth=0.0, zorder=0)
+            panel.axvline(1.0, color=GREY, linewidth=0.6, zorder=1)
+            _plain_ticks(panel.xaxis)
+    _plain_ticks(panels[1, 0].yaxis)
+
+
+def _plain_ticks(side: Axis) -> None:
+    """Few round numbers on a logarithmic axis, written out."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = side.get_view_interval()
+    # Within a factor of four, ticks at 1, 2 and 5 alone would leave one number or none.
+    steps = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high < 4.0 * low else (1.0, 2.0, 5.0) if high < 50.0 * low else (1.0,)
+    side.set_major_locator(LogLocator(subs=steps))
+    side.set_minor_locator(NullLocator())
+    side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _model_legend(figure: Figure, styles: Mapping[str, Look]) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], linestyle="none", marker=look.marker, color=look.color, markersize=4.5, label=look.label)
+        for look in styles.values()
+    ]
+    handles.append(Patch(color=_FAILURE, label="failure"))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
+
+
+def _alarm_legend(figure: Figure) -> None:
+    from matplotlib.lines import Line2D
+
+    handles: Sequence[Line2D] = [
+        Line2D([], [], color=_ALARM_COLORS[alarm], linestyle=_ALARM_LINES[alarm], label=label)
+        for alarm, label in ALARM_LABELS.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.2)
+
+
+def _short(text: str, limit: int = 14) -> str:
+    # A dollar sign in a name would start mathematics.
+    return (text if len(text) <= limit else text[: limit - 1] + "…").replace("$", r"\$")
