@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -99,7 +99,7 @@ def load_library(config: StudyConfig) -> Library:
     return library if labelled.all() else library.select(labelled)
 
 
-def differences(config: StudyConfig, library: Library, paper: dict[str, Any] = PAPER) -> list[list[Any]]:
+def differences(config: StudyConfig, library: Library, paper: Mapping[str, Any] = PAPER) -> list[list[Any]]:
     """Settings that differ from the publication: rows of [field, ours, paper]."""
     rows: list[list[Any]] = []
     for name, published in paper.items():
@@ -112,7 +112,8 @@ def differences(config: StudyConfig, library: Library, paper: dict[str, Any] = P
     rows.append(["data", library.name, "RaCA (USDA), 23,291 spectra"])
     rows.append(["spectra", len(library), 23291])
     rows.append(["bands", f"{axis.size} ({axis[0]:g}-{axis[-1]:g} {library.spectra.unit})", "2136 (365-2500 nm)"])
-    rows.append(["regions", int(np.unique(library.group("region")).size), 17])
+    regions = int(np.unique(library.groups["region"]).size) if "region" in library.groups else "not stated"
+    rows.append(["regions", regions, 17])
     return rows
 
 
@@ -215,14 +216,21 @@ def require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
             )
 
 
-def run_study(config: StudyConfig, run: RunFolder, prepared: Prepared) -> None:
-    """Trains all trials and baselines and writes the run folder's files; what is already there is not run again."""
+def run_study(config: StudyConfig, run: RunFolder, prepared: Prepared, paper: Mapping[str, Any] = PAPER) -> None:
+    """Trains all trials and baselines and writes the run folder's files; what is already there is not run again.
+
+    Args:
+      config: the study's configuration.
+      run: its run folder.
+      prepared: data, splits and trials.
+      paper: the publication's settings by field, to state what differs.
+    """
     from jaxsoil import tracking
 
     started = time.perf_counter()
     library, splits = prepared.library, prepared.splits
     content = run.read_json("config.json")
-    content["differs_from_paper"] = differences(config, library)
+    content["differs_from_paper"] = differences(config, library, paper)
     content["convergence"] = convergence_sentence(config.train)
     run.write_json("config.json", content)
     run.write_json("data.json", describe(library, prepared.minerals))
