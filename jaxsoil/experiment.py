@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jaxsoil.errors import DataError, UsageError, did_you_mean
 from jaxsoil.files import write_text_atomic
@@ -59,7 +59,7 @@ class RunFolder:
 
     path: Path
     experiment: str
-    wandb: str = "auto"
+    wandb: Literal["auto", "offline", "online", "disabled"] = "auto"
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes ``content`` as JSON, whole or not at all."""

@@ -198,9 +198,19 @@ class Autoencoder(nn.Module):
         if self.config.decoder == "none":
             return mass, None
         if self.config.physical:
+            if minerals is None:
+                raise ValueError("The mixing decoder needs its minerals: pass Minerals(spectra, rho_r).")
             with_rho_r = self.config.decoder == "physics"
             return mass, MixingDecoder(self.bands, with_rho_r, name="decoder")(mass, minerals)
         return mass, AnnDecoder(self.bands, self.config, name="decoder")(mass, train)
+
+
+def evaluate(
+    model: Autoencoder, variables: Any, reflectance: jax.Array, minerals: Minerals | None = None
+) -> tuple[jax.Array, jax.Array | None]:
+    """Applies a network with its stored BatchNorm statistics; see :class:`Autoencoder` for the result."""
+    result: Any = model.apply(variables, reflectance, minerals, train=False)
+    return result
 
 
 def parameter_count(tree: object) -> int:

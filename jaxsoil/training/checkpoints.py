@@ -63,6 +63,8 @@ class Checkpoints:
         """Restores the latest checkpoint into the structure, shapes, dtypes and placement of ``like``."""
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         step = self.latest
+        if step is None:
+            raise DataError("there is no checkpoint", source=self.folder, remedy="Start again with --overwrite.")
         self._check(abstract, self._manager.item_metadata(step))
         return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
 

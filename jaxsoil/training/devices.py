@@ -19,7 +19,7 @@ from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.fit import Data, Fit, TrialArrays, TrialState
 
 
-def make_mesh(config: DeviceConfig, devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(config: DeviceConfig, devices: Sequence[Any] | None = None) -> Mesh:
     """Mesh with the axes "trial" and "batch" over all ``devices`` (default: all local ones)."""
     devices = list(devices if devices is not None else jax.devices())
     if config.batch_devices < 1 or len(devices) % config.batch_devices:
@@ -125,7 +125,7 @@ def chunk_sizes(trials: int, bytes_per_trial: int, config: DeviceConfig, mesh: M
     return chunks, -(-size // across) * across
 
 
-def _device_memory_gb(device: jax.Device) -> float:
+def _device_memory_gb(device: Any) -> float:
     limit = (device.memory_stats() or {}).get("bytes_limit")
     if limit is None:
         raise UsageError(f"{device.device_kind} does not tell its memory: set --devices.memory-gb.")

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxsoil.models.networks import Autoencoder
+from jaxsoil.models.networks import Autoencoder, evaluate
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.objectives import outside_unit_interval, soc_term, spectrum_term
 
@@ -94,7 +94,7 @@ class Fit:
     restart: Callable[..., TrialState]
     run: Callable[..., TrialState]
     predict: Callable[..., tuple[jax.Array, jax.Array]]
-    reconstruct: Callable[..., jax.Array] | None
+    reconstruct: Callable[..., Any] | None
 
 
 def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh: Mesh | None = None) -> Fit:
@@ -153,7 +153,7 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
         weight = trial.validation[rows].astype(jnp.float32)
         mean = lambda values: jnp.sum(weight * values) / jnp.sum(weight)  # noqa: E731
         x, soc = data.spectra[rows], data.soc[rows]
-        mass, rebuilt = model.apply({"params": params, "batch_stats": stats}, x, data.minerals, train=False)
+        mass, rebuilt = evaluate(model, {"params": params, "batch_stats": stats}, x, data.minerals)
         loss = mean(jnp.square(mass[:, -1] - soc)) / config.sigma_soc**2
         if rebuilt is not None:
             loss = loss + mean(jnp.mean(jnp.square(rebuilt - x), axis=1)) / config.sigma_reflectance**2
@@ -219,14 +219,14 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
 
     def predict(state: TrialState, data: Data) -> tuple[jax.Array, jax.Array]:
         def row(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            mass, rebuilt = model.apply(variables(state), x[None], data.minerals, train=False)
+            mass, rebuilt = evaluate(model, variables(state), x[None], data.minerals)
             error = jnp.float32(jnp.nan) if rebuilt is None else jnp.sqrt(jnp.mean(jnp.square(rebuilt[0] - x)))
             return mass[0], error
 
         return jax.lax.map(row, data.spectra, batch_size=min(PREDICT_ROWS, data.spectra.shape[0]))
 
-    def reconstruct(state: TrialState, spectra: jax.Array, data: Data) -> jax.Array:
-        return model.apply(variables(state), spectra, data.minerals, train=False)[1]
+    def reconstruct(state: TrialState, spectra: jax.Array, data: Data) -> jax.Array | None:
+        return evaluate(model, variables(state), spectra, data.minerals)[1]
 
     return Fit(init, restart, run, predict, None if model.config.decoder == "none" else reconstruct)
 

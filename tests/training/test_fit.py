@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from engine_problem import BANDS, COMPONENTS, ROWS, TRAIN, arrays, problem
 
-from jaxsoil.models.networks import Autoencoder, ModelConfig
+from jaxsoil.models.networks import Autoencoder, DecoderKind, ModelConfig
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.fit import Data, Fit, TrialArrays, TrialState, make_fit
 
 
 @functools.cache
-def fit(decoder: str = "ann", train: TrainConfig = TRAIN) -> Fit:
+def fit(decoder: DecoderKind = "ann", train: TrainConfig = TRAIN) -> Fit:
     functions = make_fit(Autoencoder(COMPONENTS, BANDS, ModelConfig(width=16, hidden=1, decoder=decoder)), train, 12)
     # Compiled once for all tests of this file.
     return dataclasses.replace(

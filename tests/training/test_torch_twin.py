@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsoil.models.networks import Autoencoder, Minerals, ModelConfig
+from jaxsoil.models.networks import Autoencoder, DecoderKind, Minerals, ModelConfig
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.fit import Data, TrialArrays, make_fit
 
@@ -73,7 +73,7 @@ def step_in_torch(params, data: Data, decoder: str, minerals: Minerals, config: 
 
 
 @pytest.mark.parametrize("decoder", ["ann", "physics"])
-def test_one_step_equals_pytorch(decoder: str) -> None:
+def test_one_step_equals_pytorch(decoder: DecoderKind) -> None:
     """Loss before and after the first step, the encoder's last layer and the learned physics, to 1e-5 relative."""
     draw = np.random.default_rng(0)
     minerals = Minerals(
