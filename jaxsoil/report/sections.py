@@ -23,7 +23,7 @@ from jaxsoil.report.tables import DAGGER, Table, natural_sorted, number
 
 INDUCTIVE = "inductive"
 _INDUCTIVE_MEANS = (
-    "inductive: nothing of the held-out region was used, no label, no spectrum, no normaliser and no BatchNorm "
+    "inductive: nothing of the held-out part was used, no label, no spectrum, no normaliser and no BatchNorm "
     "statistic"
 )
 
@@ -46,12 +46,12 @@ def dagger_notes(run: Run, models: Iterable[str]) -> tuple[str, ...]:
     return (f"{DAGGER} includes networks that did not converge ({'; '.join(counts)}). {criterion}",)
 
 
-def status_section(document: Document, run: Run) -> None:
+def status_section(document: Document, run: Run, heading: str = "Convergence of the networks") -> None:
     """What became of each trained network."""
     models = [model for model in run.models if any(t.model == model and t.status != FITTED for t in run.trials)]
     if not models:
         return
-    document.heading("Convergence of the networks")
+    document.heading(heading)
     document.text(str(run.config.get("convergence", "The run states no criterion of convergence.")))
     rows = []
     for model in models:
@@ -82,7 +82,7 @@ def _by_status(trials: Sequence[TrialRow], status: str) -> list[str]:
             regions[trial.model].add(trial.region)
     end = "; its predictions are left out of every number" if status == DIVERGED else ""
     return [
-        f"{model_label(model)}, {status} with the held-out region {', '.join(natural_sorted(found))}{end}."
+        f"{model_label(model)}, {status} with {', '.join(natural_sorted(found))} held out{end}."
         for model, found in regions.items()
     ]
 
