@@ -1,0 +1,66 @@
+"""Experiment 3 of the reconstruction study: few labels, then fine-tuning on the region held out.
+
+python experiments/run.py --exp=few_labels                       the twin: 9 regions, no download
+python experiments/run.py --exp=few_labels --data fields_vnir    measured spectra of seven regions
+python experiments/run.py --exp=few_labels --paper               the publication's size (days on a CPU)
+"""
+
+import dataclasses
+from pathlib import Path
+
+from jaxsoil.data.twin_config import TwinConfig
+from jaxsoil.experiment import Experiment
+from jaxsoil.few_labels import FewLabelsConfig, plan, prepare, run
+from jaxsoil.training.config import TrainConfig
+
+
+def report(folder: Path) -> Path:
+    """Writes report.md, report.html and the figures."""
+    from jaxsoil.report.few_labels import write_report
+
+    return write_report(folder)
+
+
+FINETUNE = TrainConfig(
+    epochs=25, batch=20, unlabelled_batch=20, wrap=True, batch_norm="stored", lr=2e-4, b1=0.9, checkpoint_every=25
+)
+
+DEFAULT = FewLabelsConfig(
+    seeds=2,
+    baselines=("plsr",),
+    twin=TwinConfig(n_samples=1800, n_regions=9, n_outlying=2),
+    train=TrainConfig(
+        epochs=80, batch=40, unlabelled_batch=100, wrap=True, patience=10, lr=1e-3, b1=0.9, validation_share=0.1,
+        keep="best", checkpoint_every=20,
+    ),
+    finetune=FINETUNE,
+)  # fmt: skip
+
+EXPERIMENT = Experiment(
+    summary="SOC from few labels and many spectra, before and after fine-tuning on the region held out",
+    table="Coleman et al. 2024, Table 3",
+    config=DEFAULT,
+    smoke=dataclasses.replace(
+        DEFAULT,
+        seeds=1,
+        twin=TwinConfig(n_samples=240, n_regions=3, n_outlying=1, n_bands=40),
+        width=32,
+        components=12,
+        pedons_per_region=6,
+        adaptation_pedons=3,
+        train=dataclasses.replace(
+            DEFAULT.train, epochs=12, patience=0, batch=20, unlabelled_batch=40, checkpoint_every=4
+        ),
+        finetune=dataclasses.replace(FINETUNE, epochs=10, batch=10, checkpoint_every=4),
+    ),
+    paper=FewLabelsConfig(
+        seeds=4,
+        twin=TwinConfig(n_samples=23291, n_bands=2136),
+        train=TrainConfig(epochs=500, unlabelled_batch=75, wrap=True),
+        finetune=TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, batch_norm="stored"),
+    ),
+    load=prepare,
+    run=run,
+    report=report,
+    plan=plan,
+)

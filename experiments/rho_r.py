@@ -1,0 +1,60 @@
+"""The reconstruction study's Appendix B: does it matter that mass is converted to area by rho r?
+
+python experiments/run.py --exp=rho_r                       the twin: 17 regions, no download
+python experiments/run.py --exp=rho_r --data fields_vnir    measured spectra of seven regions
+python experiments/run.py --exp=rho_r --paper               the publication's size (days on a CPU)
+"""
+
+import dataclasses
+from pathlib import Path
+
+from jaxsoil.data.twin_config import TwinConfig
+from jaxsoil.errors import UsageError
+from jaxsoil.experiment import Experiment
+from jaxsoil.study import Prepared, StudyConfig, plan_study, prepare, run_study
+from jaxsoil.training.config import TrainConfig
+
+DECODERS = ("physics", "physics_no_rho")
+
+
+def load(config: StudyConfig) -> Prepared:
+    """The data with one inductive split for each region."""
+    from jaxsoil.data.splits import region_out
+
+    missing = [name for name in DECODERS if name not in config.networks]
+    if missing:
+        raise UsageError(f"rho_r compares {' and '.join(DECODERS)}: add {missing[0]} to --networks.")
+    return prepare(config, region_out)
+
+
+def report(folder: Path) -> Path:
+    """Writes report.md, report.html and the figures."""
+    from jaxsoil.report.rho_r import write_report
+
+    return write_report(folder)
+
+
+DEFAULT = StudyConfig(
+    seeds=2,
+    networks=DECODERS,
+    baselines=(),
+    train=TrainConfig(epochs=80, patience=10, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=20),
+)
+
+EXPERIMENT = Experiment(
+    summary="The mixing decoder with and without rho r: scores, and what becomes of the learned f_SOC",
+    table="Coleman et al. 2024, Appendix B",
+    config=DEFAULT,
+    smoke=dataclasses.replace(
+        DEFAULT,
+        seeds=1,
+        twin=TwinConfig(n_samples=240, n_regions=4, n_outlying=1, n_bands=40),
+        width=32,
+        train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0, batch=25, checkpoint_every=4),
+    ),
+    paper=StudyConfig(seeds=4, networks=DECODERS, baselines=(), twin=TwinConfig(n_samples=23291, n_bands=2136)),
+    load=load,
+    run=run_study,
+    report=report,
+    plan=plan_study,
+)

@@ -1,0 +1,296 @@
+"""Few labels, many spectra (Experiment 3 of the reconstruction paper): a study in two stages.
+
+Before: networks are trained on the labels of few pedons of each region but one, and on all spectra of those regions.
+After: they are fine-tuned on all spectra of the region held out and on the labels of few of its pedons. Both stages
+are judged on the same rows, those of the region's other pedons.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxsoil import study
+from jaxsoil.collect import Tables
+from jaxsoil.data.library import Library
+from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adaptation
+from jaxsoil.errors import DataError, did_you_mean
+from jaxsoil.experiment import RunFolder
+from jaxsoil.study import Prepared, StudyConfig
+from jaxsoil.training.config import TrainConfig
+
+BEFORE, AFTER = "before", "after"
+STAGE_TRAIN = {BEFORE: "train", AFTER: "finetune"}
+"""The two stages, and the field of the configuration that says how each is trained."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FewLabelsConfig(StudyConfig):
+    """Configuration of the study with few labels; ``train`` is the first stage."""
+
+    baselines: tuple[study.Baseline, ...] = ()
+    """Reference models on the same labels; after fine-tuning they are fitted again on the labels of both stages."""
+    pedons_per_region: int = 10
+    """Pedons of each training region that carry labels (paper: 10)."""
+    adaptation_pedons: int = 5
+    """Pedons of the held-out region whose labels fine-tune (paper: 5)."""
+    held_out: tuple[str, ...] = ()
+    """Regions that are held out in turn; none given: all of them."""
+    finetune: TrainConfig = dataclasses.field(
+        default_factory=lambda: TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, batch_norm="stored")
+    )
+    """How the networks are fine-tuned."""
+    keep_states: bool = False
+    """Keep the parameters of the pre-trained networks in the run folder."""
+
+
+PAPER: dict[str, Any] = {
+    **{name: value for name, value in study.PAPER.items() if name != "train.epochs"},
+    "train.epochs": 500,
+    "pedons_per_region": 10,
+    "adaptation_pedons": 5,
+    "finetune.epochs": 25,
+    **{f"finetune.{name}": study.PAPER[f"train.{name}"] for name in ("batch", "lr", "b1", "b2", "keep")},
+    "finetune.batch_norm": "not stated",
+    "train.unlabelled_batch": "not stated",
+    "finetune.unlabelled_batch": "not stated",
+}
+"""Settings of the publication by field of :class:`FewLabelsConfig`."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TwoStages(Prepared):
+    """The first stage, with that of each trial's second stage and what was left out.
+
+    ``after`` has the trials of ``trials`` in the same order, on the splits of the adaptation; ``notes`` names what
+    the small regions could not give.
+    """
+
+    after: tuple[Any, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def prepare(config: FewLabelsConfig) -> TwoStages:
+    """Loads the data, draws the pedons and lays out the trials of both stages.
+
+    Raises:
+      DataError: unknown regions to hold out; no region with enough pedons; a stage with fewer rows than a batch.
+    """
+    library = study.load_library(config)
+    held_out, notes = choose_regions(config, library)
+    minerals = None
+    if any(network.startswith("physics") for network in config.networks):
+        minerals = study.decoder_minerals(library)
+    stages: dict[str, list[Any]] = {BEFORE: [], AFTER: []}
+    splits = []
+    # Trials are in the order network, seed, region in both stages: chunks then hold the same networks.
+    for network in config.networks:
+        one = dataclasses.replace(config, networks=(network,))
+        for seed in range(config.seeds):
+            pairs = [split_pair(config, library, region, seed) for region in held_out]
+            splits += [before for before, _ in pairs]
+            stages[BEFORE] += study.make_trials(one, library, [before for before, _ in pairs], seeds=(seed,))
+            second = dataclasses.replace(one, train=config.finetune, start="paper")
+            stages[AFTER] += study.make_trials(second, library, [after for _, after in pairs], seeds=(seed,))
+    for stage, trials in stages.items():
+        _require_rows(trials, getattr(config, STAGE_TRAIN[stage]), STAGE_TRAIN[stage])
+    return TwoStages(library, tuple(splits), tuple(stages[BEFORE]), minerals, tuple(stages[AFTER]), tuple(notes))
+
+
+def choose_regions(config: FewLabelsConfig, library: Library) -> tuple[list[str], list[str]]:
+    """Regions that can be held out, and a note for each that cannot or that has fewer pedons than asked for."""
+    regions, pedons = library.group("region"), library.group("pedon")
+    counts = {name: np.unique(pedons[regions == name]).size for name in np.unique(regions).tolist()}
+    if len(counts) < 2:
+        raise DataError(
+            "holding a region out needs at least two",
+            source=library.name,
+            column="region",
+            value=", ".join(counts),
+            remedy="Join data sets from several regions.",
+        )
+    for name in config.held_out:
+        if name not in counts:
+            raise DataError(
+                "no such region",
+                source=library.name,
+                column="region",
+                value=name,
+                remedy=did_you_mean(name, counts),
+            )
+    wanted = config.held_out or tuple(counts)
+    least = config.adaptation_pedons + 1
+    chosen = [name for name in wanted if counts[name] >= least]
+    notes = [
+        f"Region {name} is not held out: {counts[name]} pedons, where {config.adaptation_pedons} fine-tune and at "
+        "least one more tests; it stays among the training regions."
+        for name in wanted
+        if counts[name] < least
+    ]
+    notes += [
+        f"Region {name} has only {count} pedons: all of them carry labels where {config.pedons_per_region} were asked "
+        "for."
+        for name, count in counts.items()
+        if count < config.pedons_per_region
+    ]
+    if not chosen:
+        raise DataError(
+            "no region has enough pedons to be held out",
+            source=library.name,
+            column="pedon",
+            value=f"{least} needed, at most {max(counts[name] for name in wanted)} there",
+            remedy=f"Give --adaptation-pedons {max(1, max(counts.values()) - 1)} or fewer.",
+        )
+    return chosen, notes
+
+
+def split_pair(config: FewLabelsConfig, library: Library, region: str, seed: int) -> tuple[Split, Split]:
+    """The splits of both stages, with the same test rows: the region without the pedons that fine-tune."""
+    before = few_label(library, config.pedons_per_region, seed, region, fewer="take all")
+    after = few_label_adaptation(library, config.adaptation_pedons, seed, region)
+    return dataclasses.replace(before, test=after.test), after
+
+
+def both_labels(before: Split, after: Split, library: Library) -> Split:
+    """The split of a baseline after adaptation: the labels of both stages, and no spectrum without a label."""
+    count = np.unique(library.group("pedon")[after.train]).size
+    pooled = Split(
+        name=after.name,
+        held_out=after.held_out,
+        train=before.train | after.train,
+        unlabelled=np.zeros_like(before.train),
+        test=after.test,
+        exposure=f"spectra and labels of {count} pedons of {after.held_out}",
+        seed=after.seed,
+    )
+    check_no_leak(pooled, {"pedon": library.group("pedon")})
+    return pooled
+
+
+def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None:
+    study.require_batch(trials, train)
+    for trial in trials:
+        if train.unlabelled_batch and not trial.split.unlabelled.any():
+            raise DataError(
+                "no row is left without a label",
+                source=trial.split.name,
+                value=f"{int(trial.split.train.sum())} labelled rows",
+                remedy=f"Ask for fewer --pedons-per-region, or give --{field}.unlabelled-batch 0.",
+            )
+        if train.validation_share and not trial.validation.any():
+            raise DataError(
+                "too few labelled pedons to set some aside",
+                source=trial.split.name,
+                value=f"{int(trial.split.train.sum())} labelled rows, share {train.validation_share:g}",
+                remedy=f"Give --{field}.validation-share 0 or more than that.",
+            )
+
+
+def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None:
+    """Trains both stages and writes the run folder's files; what is already there is not run again."""
+    from jaxsoil import tracking
+
+    started = time.perf_counter()
+    content = folder.read_json("config.json")
+    content["differs_from_paper"] = study.differences(config, prepared.library, PAPER)
+    content["convergence_by_stage"] = {
+        stage: study.convergence_sentence(getattr(config, name)) for stage, name in STAGE_TRAIN.items()
+    }
+    folder.write_json("config.json", content)
+    folder.write_json("data.json", _describe(prepared))
+    _announce(prepared, content["differs_from_paper"])
+    timing = {"compile_s": 0.0}
+    with tracking.start(folder.path, folder.wandb, content["config"]) as tracker:
+        tables = Tables(folder, prepared.library, prepared.splits, config.train.seed, prepared.minerals)
+        for name in config.baselines:
+            began = time.perf_counter()
+            _add_baseline(tables, name, prepared)
+            timing[f"{name}_s"] = time.perf_counter() - began
+        _add_stages(tables, config, prepared, tracker, timing)
+        tables.write()
+        timing["total_s"] = time.perf_counter() - started
+        folder.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
+        tracker.summary(tables.headline())
+    if not config.keep_states:
+        shutil.rmtree(folder.path / "states", ignore_errors=True)
+    print("  " + ", ".join(f"{name[:-2]} {value:.1f} s" for name, value in timing.items()))
+
+
+def _add_stages(
+    tables: Tables, config: FewLabelsConfig, prepared: TwoStages, tracker: Any, timing: dict[str, float]
+) -> None:
+    for network in config.networks:
+        both = [[t for t in trials if t.name == network] for trials in (prepared.trials, prepared.after)]
+        # A chunk of the second stage loads the parameters of that chunk of the first: both need one size.
+        devices = dataclasses.replace(config.devices, chunk=_common_chunk(config, prepared, both))
+        first, second = ((trials, train, devices, config.components, tracker, timing)
+                         for trials, train in zip(both, (config.train, config.finetune), strict=True))  # fmt: skip
+        tables.add_networks(*first, stage=BEFORE, keep_states=True)
+        tables.add_networks(*second, stage=AFTER, previous=BEFORE)
+
+
+def _common_chunk(config: FewLabelsConfig, prepared: TwoStages, both: Sequence[Sequence[Any]]) -> int:
+    from jaxsoil.training.trials import make_groups
+
+    count = 0 if prepared.minerals is None else len(prepared.minerals)
+    shape = (config.devices, config.components, prepared.library.spectra.n_bands, count)
+    trains = (config.train, config.finetune)
+    return min(make_groups(trials, train, *shape)[0].size for trials, train in zip(both, trains, strict=True))
+
+
+def _add_baseline(tables: Tables, name: str, prepared: TwoStages) -> None:
+    pairs = {}
+    for first, second in zip(prepared.trials, prepared.after, strict=True):
+        pairs[first.seed, first.split.held_out] = (first.split, second.split)
+    for (seed, _), (before, after) in pairs.items():
+        tables.add_baseline(name, [before], seed=seed, stage=BEFORE)
+        tables.add_baseline(name, [both_labels(before, after, prepared.library)], seed=seed, stage=AFTER)
+
+
+def _describe(prepared: TwoStages) -> dict[str, Any]:
+    content = study.describe(prepared.library, prepared.minerals)
+    labelled = [int(trial.split.train.sum()) for trial in prepared.trials]
+    unlabelled = [int(trial.split.unlabelled.sum()) for trial in prepared.trials]
+    tuned = [int(trial.split.train.sum()) for trial in prepared.after]
+    tested = [int(trial.split.test.sum()) for trial in prepared.after]
+    if labelled:
+        content["notes"].append(
+            f"Rows of a trial: {_span(labelled)} labelled and {_span(unlabelled)} unlabelled before, {_span(tuned)} "
+            f"labelled in fine-tuning, {_span(tested)} tested."
+        )
+    content["notes"] += prepared.notes
+    return content
+
+
+def _span(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _announce(prepared: TwoStages, differences: Sequence[Sequence[Any]]) -> None:
+    library = prepared.library
+    regions = len({split.held_out for split in prepared.splits})
+    print(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {regions} regions held out")
+    for note in prepared.notes:
+        print(f"  {note}")
+    for field, ours, paper in differences:
+        print(f"  differs from the paper: {field} = {ours} (paper: {paper})")
+
+
+def plan(config: FewLabelsConfig, prepared: TwoStages) -> str:
+    """Describes the trials of both stages and their cost; nothing is run."""
+    second = dataclasses.replace(config, train=config.finetune, baselines=())
+    stages = (
+        ("Before (pre-training)", config, prepared.trials),
+        ("After (fine-tuning)", second, prepared.after),
+    )
+    texts = [
+        f"{title}\n{study.plan_study(settings, dataclasses.replace(prepared, trials=trials))}"
+        for title, settings, trials in stages
+    ]
+    return "\n\n".join([*texts, *prepared.notes])
