@@ -106,7 +106,7 @@ class Tables:
         from jaxsoil.training.trials import make_groups
 
         logging.getLogger("jax").setLevel(logging.ERROR)
-        data, count = self._data()
+        data, count = shared_data(self.library, self.minerals)
         bands = self.library.spectra.n_bands
         with jax.default_matmul_precision("float32" if train.precision == "highest" else "default"):
             for group in make_groups(trials, train, devices, components, bands, count):
@@ -127,17 +127,6 @@ class Tables:
                         self._add_network(trial, outcome, group.parameters, train, stage)
                 timing["compile_s"] = timing.get("compile_s", 0.0) + runner.compile_seconds
                 timing[f"{label.replace(' ', '_')}_train_s"] = progress.seconds - runner.compile_seconds
-
-    def _data(self) -> tuple[Any, int]:
-        """What the trials share: spectra, SOC as a mass fraction, minerals; and the number of minerals."""
-        from jaxsoil.models.networks import Minerals
-        from jaxsoil.training.fit import Data
-
-        constants, count = None, 0
-        if self.minerals is not None:
-            count = len(self.minerals)
-            constants = Minerals(self.minerals.spectra.values, self.minerals.rho_r.astype(np.float32))
-        return Data(self.library.spectra.values, (self.soc / PERCENT).astype(np.float32), constants), count
 
     def _add_network(self, trial: Any, outcome: Any, parameters: int, train: Any, stage: str) -> None:
         from jaxsoil.training.trials import converged
@@ -275,6 +264,19 @@ class Tables:
         frame = results.as_frame(self._results)
         chosen = frame[(frame.split == "test") & (frame.scale == "log10") & (frame.metric == "ccc")]
         return {f"{model}/ccc_log10": float(part.value.mean()) for model, part in chosen.groupby("model")}
+
+
+def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
+    """What all trials share (:class:`jaxsoil.training.fit.Data`, host arrays), and the number of minerals."""
+    from jaxsoil.models.networks import Minerals
+    from jaxsoil.training.fit import Data
+
+    constants, count = None, 0
+    if minerals is not None:
+        count = len(minerals)
+        constants = Minerals(minerals.spectra.values, minerals.rho_r.astype(np.float32))
+    soc = (library.property("soc").values / PERCENT).astype(np.float32)
+    return Data(library.spectra.values, soc, constants), count
 
 
 class _Progress:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxsoil.collect import Tables
+from jaxsoil.collect import Tables, shared_data
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
@@ -253,32 +253,50 @@ def run_study(config: StudyConfig, run: RunFolder, prepared: Prepared, paper: Ma
 
 
 def plan_study(config: StudyConfig, prepared: Prepared) -> str:
-    """Describes the trials and their cost: operations counted from shapes, memory of a chunk."""
+    """Describes the trials and their cost.
+
+    Operations and bytes are counted from shapes; the time is that of a few steps, timed here, times their number.
+    """
+    from jaxsoil.training.calibrate import estimate
     from jaxsoil.training.trials import make_groups, steps_per_epoch
 
-    library, splits, trials = prepared.library, prepared.splits, prepared.trials
+    library, train = prepared.library, config.train
+    data, minerals = shared_data(library, prepared.minerals)
     bands = library.spectra.n_bands
     lines = [
-        f"{library.name}: {len(library)} spectra x {bands} bands, {len(splits)} splits, {config.seeds} seed(s)",
+        f"{library.name}: {len(library)} spectra x {bands} bands, {len(prepared.splits)} splits, {config.seeds} seeds",
         "",
-        f"{'model':14} {'trials':>7} {'parameters':>11} {'epochs':>7} {'steps/epoch':>11} {'TFLOP':>9} {'chunks':>9}",
+        "model           trials  parameters  epochs steps/epoch     TFLOP  MB/step   chunks GB/chunk  ms/step     time",
     ]
-    total = 0.0
-    for name in config.baselines:
-        lines.append(f"{name:14} {len(splits):7d}")
-    count = 0 if prepared.minerals is None else len(prepared.minerals)
-    for group in make_groups(trials, config.train, config.devices, config.components, bands, count):
-        steps = [steps_per_epoch(trial, config.train) for trial in group.trials]
-        # A training step costs about 6 operations for each parameter and row: 2 forward, 4 backward.
-        rows = sum(steps) * config.train.epochs * (config.train.batch + config.train.unlabelled_batch)
-        operations = 6.0 * group.parameters * rows / 1e12
-        total += operations
+    lines += [f"{name:14} {len(prepared.splits):7d}" for name in config.baselines]
+    operations = seconds = 0.0
+    for group in make_groups(prepared.trials, train, config.devices, config.components, bands, minerals):
+        steps = [steps_per_epoch(trial, train) for trial in group.trials]
+        cost = estimate(group, data, train, config.devices)
+        operations, seconds = operations + cost.operations, seconds + cost.seconds
         lines.append(
-            f"{group.label:14} {len(group.trials):7d} {group.parameters:11,d} {config.train.epochs:7d} "
-            f"{min(steps)}-{max(steps):<9d} {operations:9.1f} {group.chunks:>4d} x {group.size}"
+            f"{group.label:14} {len(group.trials):7d} {group.parameters:11,d} {train.epochs:7d} "
+            f"{f'{min(steps)}-{max(steps)}':>11} {cost.operations / 1e12:9.4g} {cost.step_bytes / 1e6:8.1f} "
+            f"{f'{group.chunks} x {group.size}':>8} {cost.chunk_bytes / 1e9:8.2f} {1e3 * cost.step_seconds:8.2f} "
+            f"{duration(cost.seconds):>8}"
         )
-    lines += ["", f"{total:.1f} TFLOP in all (float32). Nothing was run."]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Networks: {operations / 1e12:.4g} TFLOP (float32), {duration(seconds)} on this device if all epochs are run",
+            "(timed on a few steps; early stops shorten it; baselines, evaluation and checkpoints come on top).",
+            "Nothing was run.",
+        ]
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: '42 s', '3.5 min', '2.1 h', '4.0 d'."""
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.{0 if unit == 's' else 1}f} {unit}"
+    return f"{seconds / 86400:.1f} d"
 
 
 def convergence_sentence(train: TrainConfig) -> str:

@@ -106,7 +106,7 @@ class GroupRun:
         return f"{stage}-{self.group.label}-{number}".lstrip("-")
 
     def _run_chunk(self, number: int, trials: tuple[Trial, ...], path: Path, on_epochs: OnEpochs) -> None:
-        arrays = self.spread.place(self._arrays(trials))
+        arrays = self.spread.place(self.arrays(trials))
         steps = jnp.int32(max(steps_per_epoch(trial, self.train) for trial in trials))
         state = self._initial(number, arrays)
         checkpoints = Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number))
@@ -119,7 +119,7 @@ class GroupRun:
                 stride, every = -(-self.train.epochs // 20), self.train.checkpoint_every
                 until = min(done + stride, (done // every + 1) * every, self.train.epochs)
                 bounds = (jnp.int32(done), jnp.int32(until), steps)
-                state = jax.block_until_ready(self._timed(self.spread.run, state, arrays, self.data, *bounds))
+                state = jax.block_until_ready(self.timed(self.spread.run, state, arrays, self.data, *bounds))
                 if until < self.train.epochs and until % every == 0:
                     checkpoints.save(until, state)
                 history = np.asarray(state.history)
@@ -138,12 +138,12 @@ class GroupRun:
         return bool(np.all((np.asarray(state.waited) >= self.train.patience) | ~np.asarray(state.alive)))
 
     def _initial(self, number: int, arrays: TrialArrays) -> TrialState:
-        state = self._timed(self.spread.init, arrays, self.data)
+        state = self.timed(self.spread.init, arrays, self.data)
         if self.previous is None:
             return state
         with Checkpoints(self.folder / "states" / self._name(self.previous, number)) as states:
             params, stats = states.restore((state.params, state.stats))
-        return self._timed(self.spread.restart, params, stats)
+        return self.timed(self.spread.restart, params, stats)
 
     def _save_state(self, number: int, state: TrialState) -> None:
         kept = state.best if self.train.keep == "best" else (state.params, state.stats)
@@ -151,7 +151,7 @@ class GroupRun:
             if states.latest is None:
                 states.save(self.train.epochs, kept)
 
-    def _timed(self, function: Any, *arguments: Any) -> Any:
+    def timed(self, function: Any, *arguments: Any) -> Any:
         """Calls a function, compiling it at its first call and counting that time apart."""
         if not hasattr(function, "lower"):
             return function(*arguments)
@@ -161,7 +161,8 @@ class GroupRun:
             self.compile_seconds += time.perf_counter() - started
         return self._compiled[function](*arguments)
 
-    def _arrays(self, trials: tuple[Trial, ...]) -> TrialArrays:
+    def arrays(self, trials: tuple[Trial, ...]) -> TrialArrays:
+        """What the trials of a chunk own, stacked; a short chunk is filled up to the group's size."""
         # A short last chunk is filled up with its last trial, so that it runs the same program as the others.
         padded = list(trials) + [trials[-1]] * (self.group.size - len(trials))
         stack = lambda values: jnp.asarray(np.stack(values))  # noqa: E731
@@ -183,7 +184,7 @@ class GroupRun:
         )
 
     def _write_outcomes(self, path: Path, trials: tuple[Trial, ...], state: TrialState) -> None:
-        mass, rmse = (np.asarray(x) for x in self._timed(self.spread.predict, state, self.data))
+        mass, rmse = (np.asarray(x) for x in self.timed(self.spread.predict, state, self.data))
         count = len(trials)
         latent = np.full(mass.shape[:2], np.nan)
         alive = np.asarray(state.alive)[:count]
@@ -218,7 +219,7 @@ class GroupRun:
             return np.full((self.group.size, self.data.spectra.shape[1]), np.nan, np.float32)
         rows = [t.example for t in trials] + [trials[-1].example] * (self.group.size - len(trials))
         chosen = self.spread.place(self.data.spectra[jnp.asarray(rows)][:, None, :])
-        return np.asarray(self._timed(self.spread.reconstruct, state, chosen, self.data))[:, 0]
+        return np.asarray(self.timed(self.spread.reconstruct, state, chosen, self.data))[:, 0]
 
 
 def _read_outcomes(path: Path, trials: Sequence[Trial]) -> list[Outcome]:
