@@ -19,7 +19,7 @@ over 365-2500 nm is 0.03. All of this follows PROTOCOLS, section 1.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -245,7 +245,8 @@ def gauge_ratio(
             value=f"gauge {gauge:g}, percentile at t = 0: {excess(0.0) + gauge:.3f}",
             remedy="Check that SOC darkens these soils (more SOC, less reflectance) and that SOC is in % by mass.",
         )
-    return float(brentq(excess, steps[falls[0]], steps[falls[0] + 1], xtol=1e-14, rtol=1e-13))
+    root: Any = brentq(excess, steps[falls[0]], steps[falls[0] + 1], xtol=1e-14)
+    return float(root)
 
 
 @dataclasses.dataclass(frozen=True)

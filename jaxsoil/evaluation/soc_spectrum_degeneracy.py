@@ -92,10 +92,10 @@ def _apply(truth: TwinTruth, shifts: Sequence[NDArray[np.float64]], examples: in
     rows = order[(np.linspace(0.05, 0.95, examples) * (order.size - 1)).astype(int)]
     parts = []
     with jax.enable_x64(True):
-        arrays = [jnp.asarray(part, jnp.float64) for part in (truth.mass, truth.rho_r, truth.endmembers)]
-        original = np.asarray(mixing.mix(*arrays))
+        m, g, f = (jnp.asarray(part, jnp.float64) for part in (truth.mass, truth.rho_r, truth.endmembers))
+        original = np.asarray(mixing.mix(m, g, f))
         for shift in shifts:
-            mass, rho_r, spectra = mixing.equivalent_solution(*arrays, jnp.asarray(shift))
+            mass, rho_r, spectra = mixing.equivalent_solution(m, g, f, jnp.asarray(shift))
             parts.append(
                 [np.asarray(part) for part in (rho_r[-1], spectra[-1], mixing.mix(mass, rho_r, spectra), mass)]
             )

@@ -20,6 +20,8 @@ COLUMNS = ("factor", "level", "seed", "method", "rmse", "cosine", "ratio_error",
 """Columns of the frames: ``rmse`` of f_SOC (reflectance), ``cosine``, relative errors of c / c_bar and of c,
 ``deepest`` trough (reflectance), and the ``problem`` where there is no estimate ("" otherwise)."""
 
+_MEASURES = COLUMNS[4:9]
+
 METHODS = ("regions", "log_soc", "log_soc_minerals")
 """Methods that are swept, keys of ``soc_spectrum_methods.METHODS``."""
 
@@ -148,22 +150,23 @@ def _twins(factors: Sequence[str], n_samples: int, seeds: Sequence[int]) -> Iter
 
 
 def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Means over seeds by factor, level and method, in the order of the rows, with the largest |error of c / c_bar|.
+    """Means over seeds by factor, level and method, in the order of the rows.
 
-    Estimates that failed are left out and counted in ``failed``.
+    The worst RMSE, deepest trough and size of the error of c / c_bar stand beside them; estimates that failed are
+    left out and counted in ``failed``.
     """
+    groups: dict[tuple[str, str, str], list[dict[Any, Any]]] = {}
+    for row in frame.to_dict("records"):
+        groups.setdefault((row["factor"], row["level"], row["method"]), []).append(row)
     records = []
-    for keys, part in frame.groupby(["factor", "level", "method"], sort=False):
-        defined = part[np.isfinite(part["rmse"].to_numpy(dtype=np.float64))]
-        means = {name: float(defined[name].mean()) for name in ("rmse", "cosine", "ratio_error", "c_error", "deepest")}
-        records.append(
-            {
-                **dict(zip(("factor", "level", "method"), keys, strict=True)),
-                **means,
-                "worst_rmse": float(defined["rmse"].max()),
-                "worst_ratio_error": float(defined["ratio_error"].abs().max()),
-                "seeds": len(part),
-                "failed": len(part) - len(defined),
-            }
-        )
+    for (factor, level, method), rows in groups.items():
+        defined = [row for row in rows if np.isfinite(row["rmse"])]
+        measures = {name: np.array([row[name] for row in defined]) for name in _MEASURES}
+        means = {name: float(values.mean()) if defined else np.nan for name, values in measures.items()}
+        worst = {
+            f"worst_{name}": float(np.abs(measures[name]).max()) if defined else np.nan
+            for name in ("rmse", "ratio_error", "deepest")
+        }
+        counts = {"seeds": len(rows), "failed": len(rows) - len(defined)}
+        records.append({"factor": factor, "level": level, "method": method, **means, **worst, **counts})
     return pd.DataFrame(records)

@@ -134,8 +134,9 @@ def _estimate_row(
         c = drawn.ratio * found.c_bar
         low, high = np.nanpercentile(c, (5.0, 95.0))
         values |= {"sd": float(np.nanstd(c, ddof=1)), "low": float(low), "high": float(high), "failed": drawn.failed}
-        same_rows = reference is not None and found.method != "clay"
-        if same_rows and reference is not drawn and drawn.ratio.size - drawn.failed >= 20:
+        # Methods that use other rows draw other resamples, which pair with nothing.
+        paired = reference is not None and reference is not drawn and found.method != "clay"
+        if paired and reference is not None and drawn.ratio.size - drawn.failed >= 20:
             values["disagreement"] = disagreement(reference, drawn)
     if library.truth is not None:
         close = recovery(found.f_soc, found.ratio, library.truth)

@@ -83,7 +83,7 @@ def find_troughs(
             remedy=f"Give at least {3 * window} bands of this spacing; leave a diverged trial out.",
         )
     even = np.arange(axis[0], axis[-1] + 0.5 * step, step)
-    smooth = savgol_filter(np.interp(even, axis, reflectance), window, min(2, window - 1))
+    smooth = np.asarray(savgol_filter(np.interp(even, axis, reflectance), window, min(2, window - 1)))
     # The mirror image beyond the last band turns a fall towards it into a trough.
     mirrored = np.concatenate([smooth, smooth[-2::-1]])
     places, found = find_peaks(-mirrored, prominence=prominence, width=LEAST_WIDTH / step)
