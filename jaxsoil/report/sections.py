@@ -23,8 +23,7 @@ from jaxsoil.report.tables import DAGGER, Table, natural_sorted, number
 
 INDUCTIVE = "inductive"
 _INDUCTIVE_MEANS = (
-    "inductive: nothing of the held-out part was used, no label, no spectrum, no normaliser and no BatchNorm "
-    "statistic"
+    "inductive: nothing of the held-out part was used, no label, no spectrum, no normaliser and no BatchNorm statistic"
 )
 
 

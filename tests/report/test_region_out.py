@@ -30,7 +30,7 @@ def test_a_clean_run(make_run):
         overall = rows[rows["seed"] == "all"].iloc[0]
         assert f"| {label} | {plus_minus(overall['mean'], overall['se'], 2)} |" in markdown
     for expected in (
-        "nothing of the held-out region was used",
+        "nothing of the held-out part was used",
         "| train.lr | 0.001 | 5e-05 |",
         "| all | ANN decoder | paper | 0.854 ± 0.008 |",
         "equals (8 x problematic + 9 x generalising)/17",
@@ -62,7 +62,7 @@ def test_every_number_of_an_unconverged_network_is_marked(make_run):
     note = r"includes networks that did not converge \(Encoder 1 of 3 trainings; Encoder \+ ANN decoder 1 of 3"
     assert re.search(note, markdown)
     assert "last fifth of its 60 epochs" in markdown
-    assert "Encoder, diverged with the held-out region Gamma" in markdown
+    assert "Encoder, diverged with Gamma held out" in markdown
     assert "not in the mean: Encoder Gamma" in markdown
     assert "†" in html
 
@@ -112,7 +112,7 @@ def test_exposure_is_stated_per_trial(make_run):
     sentence = "all spectra of the region and the labels of 5 of its pedons"
     markdown, _ = written(make_run(exposure=sentence))
     assert f"Encoder + ANN decoder: {sentence}." in markdown
-    assert "nothing of the held-out region was used" not in markdown
+    assert "nothing of the held-out part was used" not in markdown
 
 
 def test_names_from_data_stay_text(make_run):
