@@ -13,7 +13,7 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.twin import reference_twin
 from jaxsoil.errors import DataError
 from jaxsoil.evaluation.soc_spectrum import recovery
-from jaxsoil.evaluation.soc_spectrum_methods import estimate
+from jaxsoil.evaluation.soc_spectrum_methods import METHODS, estimate
 from jaxsoil.evaluation.troughs import find_troughs
 
 COLUMNS = ("factor", "level", "seed", "method", "rmse", "cosine", "ratio_error", "c_error", "deepest", "problem")
@@ -22,8 +22,12 @@ COLUMNS = ("factor", "level", "seed", "method", "rmse", "cosine", "ratio_error",
 
 _MEASURES = COLUMNS[4:9]
 
-METHODS = ("regions", "log_soc", "log_soc_minerals")
+SWEPT = ("regions", "log_soc", "log_soc_minerals")
 """Methods that are swept, keys of ``soc_spectrum_methods.METHODS``."""
+
+
+PEDONS = {"horizons_fewest": 5, "horizons_most": 6, "soc_depth_share": 0.45}
+"""Settings that give the reference twin pedons, along whose depth SOC falls."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +98,7 @@ def score(library: Library, method: str) -> dict[str, Any]:
 def accuracy(
     sizes: Sequence[int],
     seeds: Sequence[int],
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = SWEPT,
     **changes: Any,
 ) -> pd.DataFrame:
     """Scores reference twins of several sizes, with the columns :data:`COLUMNS` (factor "size").
@@ -120,7 +124,7 @@ def sweep(
     factors: Sequence[str] = tuple(FACTORS),
     n_samples: int = 2000,
     seeds: Sequence[int] = (0, 1, 2),
-    methods: Sequence[str] = METHODS,
+    methods: Sequence[str] = SWEPT,
 ) -> pd.DataFrame:
     """Varies one factor at a time around the reference twin; by default in about a minute on two cores.
 
@@ -139,6 +143,19 @@ def sweep(
         for method in methods
     ]
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
+
+
+def robustness(
+    n_samples: int = 2000, seeds: Sequence[int] = (0, 1, 2), exponents: Sequence[float] = (0.0, 0.3, 0.6, 1.0)
+) -> pd.DataFrame:
+    """Scores every method on twins with pedons whose clay minerals are proportional to SOC^e, one level for each e."""
+    parts = [
+        accuracy((n_samples,), seeds, tuple(METHODS), **PEDONS, clay_follows_soc=exponent).assign(
+            factor="pedons", level=f"{exponent:g}"
+        )
+        for exponent in exponents
+    ]
+    return pd.concat(parts, ignore_index=True)
 
 
 def _twins(factors: Sequence[str], n_samples: int, seeds: Sequence[int]) -> Iterator[tuple[str, str, int, Library]]:

@@ -63,8 +63,11 @@ NETWORKS = (
     "deepest",
     "r2",
     "mrmse",
+    "status",
+    "exposure",
 )
-"""Columns of networks.csv: one row per trial; r2 of SOC in % and mrmse (%) in the held-out region."""
+"""Columns of networks.csv: one row per trial; r2 of SOC in % and mrmse (%) in the held-out region; status and exposure
+as in trials.csv."""
 
 ABUNDANCES = ("source", "estimator", "mineral", "mean", "error")
 """Columns of abundances.csv: true mean and mean absolute error of each mass fraction."""
@@ -170,13 +173,13 @@ def network_rows(
       library: the data, for the truth.
       source, start: of the rows.
       learned: ``axis``, ``region``, ``seed``, ``f_soc`` (t, m), ``soc_rho_r`` (t,).
-      scores: metric ("r2", "mrmse") -> (region, seed) -> value in the held-out region.
+      scores: "r2", "mrmse", "status", "exposure" -> (region, seed) -> value.
     """
     rows = []
     for trial, f_soc in enumerate(np.asarray(learned["f_soc"], dtype=np.float64)):
         key = (str(learned["region"][trial]), int(learned["seed"][trial]))
         c = float(learned["soc_rho_r"][trial])
-        values: dict[str, Any] = {name: scores[name].get(key, np.nan) for name in ("r2", "mrmse")}
+        values: dict[str, Any] = {name: scores.get(name, {}).get(key, np.nan) for name in NETWORKS[10:]}
         if np.isfinite(f_soc).all():
             values["munsell"] = value_of(learned["axis"], f_soc)
             depths = [trough.depth for trough in find_troughs(learned["axis"], f_soc)]
