@@ -21,6 +21,10 @@ from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, number
 STAGES = {"before": "pre-trained", "after": "fine-tuned"}
 """Stages as the results name them, and as the published table does."""
 
+_BASELINES = ("plsr", "random_forest")
+_LOWEST_CHANGE = -0.4
+_MOST_SOC = 100.0
+
 IN_SAMPLE = (
     "MRMSE after fine-tuning is in-sample: all spectra of the held-out region were trained on. It says how well they "
     "can be fitted, not how well unseen spectra are reconstructed."
@@ -37,6 +41,8 @@ TABLE_3_FOOTNOTES = (
     "larger set. The encoder alone takes as many steps as the others.",
     "Fine-tuning continues from the pre-trained parameters with a new optimiser; BatchNorm runs on its stored "
     "statistics unless the settings say 'batch'. The published code ran it in training mode.",
+    "Fine-tuning ends after a set number of epochs, as in the paper. A dagger there says that the training loss was "
+    "still falling; with so few labels it does so long after they are fitted.",
 )
 
 
@@ -155,6 +161,7 @@ def _published(document: Document, run: Run, views: Mapping[str, Run]) -> None:
         IN_SAMPLE,
         *TABLE_3_FOOTNOTES,
         *_baseline_note(run),
+        *_unbounded_note(run),
         scores.CONVENTIONS,
         "Data, number of spectra, bands and training length differ from the paper's as listed under 'Settings that "
         "differ from the paper'.",
@@ -173,7 +180,20 @@ def _baseline_note(run: Run) -> tuple[str, ...]:
     )
 
 
-_BASELINES = ("plsr", "random_forest")
+def _unbounded_note(run: Run) -> tuple[str, ...]:
+    """Predictions above 100 %: a linear model of log10 SOC has no bound, and a few of them decide its scores in %."""
+    frame = run.predictions
+    counts = {
+        model: int((where(frame, model=model)["predicted"].to_numpy(dtype=np.float64) > _MOST_SOC).sum())
+        for model in run.models
+    }
+    listed = [f"{model_label(model)} {count}" for model, count in counts.items() if count]
+    if not listed:
+        return ()
+    return (
+        f"Predictions above {_MOST_SOC:g} % SOC, of a model of log10 SOC: {', '.join(listed)}. They decide its scores "
+        "in %; the log10 scale is the one to read there.",
+    )
 
 
 def _change(views: Mapping[str, Run], model: str, scale: str, metric: str) -> dict[str, tuple[float, ...]]:
@@ -207,18 +227,19 @@ def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dic
     label = "Change of RMSE of log10 SOC on fine-tuning, after − before (log10 %)"
     dots = _dots(run, views, "log10", "rmse")
     if dots:
-        figure = figures.metric_by_region(dots, styles, label=label, best=None)
+        figure = figures.metric_by_region(dots, styles, label=label, lower=_LOWEST_CHANGE, best=None)
         caption = (
             "Change of the RMSE of log10 SOC by held-out region, sorted by its mean; left of zero fine-tuning helps. "
             "Bars: range over seeds; the last line is the mean over regions. Open markers: networks that did not "
-            "converge in one of the stages."
+            f"converge in one of the stages. Triangles that point left at the edge: below {number(_LOWEST_CHANGE, 1)}."
         )
         document.figure(save(figure, folder, "change_by_region"), caption, run.path)
     dots = _dots(run, views, "reflectance", "mrmse")
     if dots:
         shown = {model: styles[model] for model in styles if any(dot.model == model for dot in dots)}
         label = "Change of MRMSE on fine-tuning, after − before (% reflectance)"
-        figure = figures.metric_by_region(dots, shown, label=label, best=None)
+        highest = max(value for dot in dots for value in dot.values)
+        figure = figures.metric_by_region(dots, shown, label=label, best=0.0 if highest < 0.0 else None)
         caption = f"Change of the reconstruction error by held-out region. {IN_SAMPLE}"
         document.figure(save(figure, folder, "mrmse_change_by_region"), caption, run.path)
     for stage, view in views.items():
