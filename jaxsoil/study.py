@@ -284,7 +284,7 @@ def plan_study(config: StudyConfig, prepared: Prepared) -> str:
         [
             *lines,
             "",
-            f"Networks: {operations / 1e12:.4g} TFLOP (float32), {duration(seconds)} on this device if all epochs are run",
+            f"Networks: {operations / 1e12:.4g} TFLOP (float32), {duration(seconds)} here if all epochs are run",
             "(timed on a few steps; early stops shorten it; baselines, evaluation and checkpoints come on top).",
             "Nothing was run.",
         ]

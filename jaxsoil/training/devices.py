@@ -43,6 +43,8 @@ class Spread:
     init: Callable[[TrialArrays, Data], TrialState]
     restart: Callable[[Any, Any], TrialState]
     run: Callable[..., TrialState]
+    step: Callable[..., tuple[TrialState, jax.Array]]
+    close: Callable[..., TrialState]
     predict: Callable[[TrialState, Data], tuple[jax.Array, jax.Array]]
     reconstruct: Callable[[TrialState, Any, Data], jax.Array] | None
     place: Callable[[Any], Any]
@@ -60,6 +62,8 @@ def spread(fit: Fit, mesh: Mesh, method: str) -> Spread:
         init=make(fit.init, (0, None)),
         restart=make(fit.restart, (0, 0)),
         run=make(fit.run, (0, 0, None, None, None, None), (0,)),
+        step=make(fit.step, (0, 0, 0, None, None, None), (0, 1)),
+        close=make(fit.close, (0, 0, 0, None, None), (0,)),
         predict=make(fit.predict, (0, None)),
         reconstruct=None if fit.reconstruct is None else make(fit.reconstruct, (0, 0, None)),
         place=lambda tree: jax.device_put(tree, trial),

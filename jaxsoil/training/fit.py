@@ -85,14 +85,18 @@ class Fit:
     """The pure functions of one group of trials, each for a single trial (to be mapped over trials).
 
     ``init(trial, data) -> state``; ``restart(params, stats) -> state`` goes on from trained parameters with a new
-    optimiser; ``run(state, trial, data, start, stop, steps) -> state`` trains epochs
-    ``start..stop`` with at most ``steps`` steps each; ``predict(state, data) -> (mass (n, K), rmse (n,))``;
-    ``reconstruct(state, spectra, data) -> (rows, M)``, or None without a decoder.
+    optimiser; ``run(state, trial, data, start, stop, steps) -> state`` trains epochs ``start..stop`` with at most
+    ``steps`` steps each; ``step(state, total, trial, data, epoch, i) -> (state, total)`` and
+    ``close(state, total, trial, data, epoch) -> state`` do the same one step at a time;
+    ``predict(state, data) -> (mass (n, K), rmse (n,))``; ``reconstruct(state, spectra, data) -> (rows, M)``, or None
+    without a decoder.
     """
 
     init: Callable[..., TrialState]
     restart: Callable[..., TrialState]
     run: Callable[..., TrialState]
+    step: Callable[..., tuple[TrialState, jax.Array]]
+    close: Callable[..., TrialState]
     predict: Callable[..., tuple[jax.Array, jax.Array]]
     reconstruct: Callable[..., Any] | None
 
@@ -181,20 +185,19 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
         state = dataclasses.replace(state, params=params, stats=stats, moments=moments, alive=alive)
         return state, jnp.where(live, loss, 0.0)
 
-    def epoch(number, state: TrialState, trial: TrialArrays, data: Data, steps) -> TrialState:
+    def batches(trial: TrialArrays, number) -> Callable[[Any], tuple[jax.Array, jax.Array | None]]:
         keys = jax.random.split(jax.random.fold_in(trial.key, number + 1))
         draw = _drawer(keys[0], trial.labelled, config.batch)
-        extra = _drawer(keys[1], trial.unlabelled, config.unlabelled_batch) if _mixed(config, model) else None
+        if not _mixed(config, model):
+            return lambda i: (draw(i), None)
+        extra = _drawer(keys[1], trial.unlabelled, config.unlabelled_batch)
+        return lambda i: (draw(i), extra(i))
 
-        resting = (state.waited >= config.patience) & (config.patience > 0)
+    def rests(state: TrialState) -> jax.Array:
+        return (state.waited >= config.patience) & (config.patience > 0)
 
-        def body(i, carry):
-            state, total = carry
-            rows = (draw(i), None if extra is None else extra(i))
-            state, loss = step(state, rows, trial, data, (i < trial.steps) & ~resting)
-            return state, total + loss
-
-        state, total = jax.lax.fori_loop(0, steps, body, (state, jnp.float32(0)))
+    def close(state: TrialState, total: jax.Array, trial: TrialArrays, data: Data, number) -> TrialState:
+        resting = rests(state)
         trained = total / trial.steps.astype(jnp.float32)
         watched = watch(state.params, state.stats, trial, data) if validation_rows else trained
         losses = jnp.where(resting, state.history[number], jnp.stack([trained, watched]))
@@ -209,6 +212,22 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
             return state
         best = jax.tree.map(lambda n, o: jnp.where(better, n, o), (state.params, state.stats), state.best)
         return dataclasses.replace(state, best=best)
+
+    def epoch(number, state: TrialState, trial: TrialArrays, data: Data, steps) -> TrialState:
+        draw, active = batches(trial, number), ~rests(state)
+
+        def body(i, carry):
+            state, total = carry
+            state, loss = step(state, draw(i), trial, data, (i < trial.steps) & active)
+            return state, total + loss
+
+        state, total = jax.lax.fori_loop(0, steps, body, (state, jnp.float32(0)))
+        return close(state, total, trial, data, number)
+
+    def one_step(state: TrialState, total: jax.Array, trial: TrialArrays, data: Data, number, i):
+        live = (i < trial.steps) & ~rests(state)
+        state, loss = step(state, batches(trial, number)(i), trial, data, live)
+        return state, total + loss
 
     def run(state: TrialState, trial: TrialArrays, data: Data, start, stop, steps) -> TrialState:
         return jax.lax.fori_loop(start, stop, lambda e, s: epoch(e, s, trial, data, steps), state)
@@ -228,7 +247,7 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
     def reconstruct(state: TrialState, spectra: jax.Array, data: Data) -> jax.Array | None:
         return evaluate(model, variables(state), spectra, data.minerals)[1]
 
-    return Fit(init, restart, run, predict, None if model.config.decoder == "none" else reconstruct)
+    return Fit(init, restart, run, one_step, close, predict, None if model.config.decoder == "none" else reconstruct)
 
 
 def _moved(params: Any, updates: Any, lr: jax.Array, decoder: float) -> Any:

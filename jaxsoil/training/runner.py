@@ -85,6 +85,8 @@ class GroupRun:
         if not group.model.physical:
             data = dataclasses.replace(data, minerals=None)
         self.spread: Spread = spread(make_fit(network, train, capacity, mesh), mesh, devices.method)
+        # XLA's CPU backend runs convolutions inside a loop many times slower than in a program of their own.
+        self.stepped = group.model.encoder == "cnn" and mesh.devices.flat[0].platform == "cpu"
         self.data = self.spread.replicate(jax.tree.map(jnp.asarray, data))
         self._compiled: dict[Any, Any] = {}
         self.compile_seconds = 0.0
@@ -107,7 +109,7 @@ class GroupRun:
 
     def _run_chunk(self, number: int, trials: tuple[Trial, ...], path: Path, on_epochs: OnEpochs) -> None:
         arrays = self.spread.place(self.arrays(trials))
-        steps = jnp.int32(max(steps_per_epoch(trial, self.train) for trial in trials))
+        steps = max(steps_per_epoch(trial, self.train) for trial in trials)
         state = self._initial(number, arrays)
         checkpoints = Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number))
         with checkpoints:
@@ -118,8 +120,7 @@ class GroupRun:
                 # Calls of any length run the same program, so progress can be shown between checkpoints.
                 stride, every = -(-self.train.epochs // 20), self.train.checkpoint_every
                 until = min(done + stride, (done // every + 1) * every, self.train.epochs)
-                bounds = (jnp.int32(done), jnp.int32(until), steps)
-                state = jax.block_until_ready(self.timed(self.spread.run, state, arrays, self.data, *bounds))
+                state = jax.block_until_ready(self.train_epochs(state, arrays, done, until, steps))
                 if until < self.train.epochs and until % every == 0:
                     checkpoints.save(until, state)
                 history = np.asarray(state.history)
@@ -130,6 +131,20 @@ class GroupRun:
                 self._save_state(number, state)
             self._write_outcomes(path, trials, state)
         checkpoints.remove()
+
+    def train_epochs(self, state: TrialState, arrays: TrialArrays, start: int, stop: int, steps: int) -> TrialState:
+        """Trains the epochs ``start..stop`` of a chunk, ``steps`` steps each: in one program or step by step."""
+        if not self.stepped:
+            bounds = (jnp.int32(start), jnp.int32(stop), jnp.int32(steps))
+            return self.timed(self.spread.run, state, arrays, self.data, *bounds)
+        for epoch in range(start, stop):
+            total = self.spread.place(jnp.zeros(self.group.size, jnp.float32))
+            for i in range(steps):
+                state, total = self.timed(
+                    self.spread.step, state, total, arrays, self.data, jnp.int32(epoch), jnp.int32(i)
+                )
+            state = self.timed(self.spread.close, state, total, arrays, self.data, jnp.int32(epoch))
+        return state
 
     def _at_rest(self, state: TrialState) -> bool:
         """Whether every trial of the chunk has converged by patience or diverged."""

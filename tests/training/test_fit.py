@@ -146,3 +146,17 @@ def test_patience_rests_a_trial_without_touching_its_state() -> None:
     assert stop < 40, "the problem must converge for this test"
     assert np.nanargmin(watched) == stop - 1 - 2
     assert same(state, mapped(functions, trial, data, stop))
+
+
+def test_step_by_step_is_the_epoch_in_one_program() -> None:
+    plain = make_fit(Autoencoder(COMPONENTS, BANDS, ModelConfig(width=16, hidden=1, decoder="ann")), TRAIN, 12)
+    data, trial = problem(), jax.tree.map(lambda x: x[0], arrays(1))
+    whole = jax.jit(plain.run)(plain.init(trial, data), trial, data, jnp.int32(0), jnp.int32(2), jnp.int32(5))
+    state, step = plain.init(trial, data), jax.jit(plain.step)
+    for epoch in range(2):
+        total = jnp.float32(0)
+        for i in range(5):
+            state, total = step(state, total, trial, data, jnp.int32(epoch), jnp.int32(i))
+        state = plain.close(state, total, trial, data, jnp.int32(epoch))
+    # Two programs round differently, and ten steps of Adam add to that.
+    np.testing.assert_allclose(state.history, whole.history, rtol=1e-3)
