@@ -27,12 +27,19 @@ def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], fold
         return
     shown = {model: styles[model] for model in curves}
     doubtful = [sections.marked(model_label(model), run, model) for model in curves if run.untrusted(model)]
+    patience = run.config.get("config", {}).get("train", {}).get("patience", 0)
+    band = (
+        ""
+        if patience
+        else " The grey band is the last fifth of the epochs, whose watched loss decides about convergence."
+    )
     caption = (
-        "Loss of Eq. 1 by epoch. Thin: watched loss of each training; thick: its median; dashed: median of the "
-        "training loss. The grey band is the last fifth of the epochs, whose watched loss decides about convergence."
+        "Loss of Eq. 1 by epoch. Thin: watched loss of each training; thick: its median, as far as half of the "
+        f"trainings went; dashed: median of the training loss.{band}"
         + (f" With networks that did not converge: {', '.join(doubtful)}." if doubtful else "")
     )
-    document.figure(save(loss_curves(curves, shown), folder, "loss_curves"), caption, run.path)
+    figure = loss_curves(curves, shown, band=not patience)
+    document.figure(save(figure, folder, "loss_curves"), caption, run.path)
 
 
 def losses_by_model(run: Run) -> dict[str, np.ndarray]:
@@ -52,19 +59,20 @@ def losses_by_model(run: Run) -> dict[str, np.ndarray]:
 
 
 @styled
-def loss_curves(curves: Mapping[str, np.ndarray], styles: Mapping[str, Look]) -> Figure:
+def loss_curves(curves: Mapping[str, np.ndarray], styles: Mapping[str, Look], *, band: bool = True) -> Figure:
     """A panel for each model on common axes.
 
     Args:
       curves: (trials, epochs, 2) training and watched loss by model.
       styles: look of each model.
+      band: shade the last fifth of the epochs.
     """
     columns = min(3, len(curves))
     rows = math.ceil(len(curves) / columns)
     figure = new_figure(WIDTH * (0.55 if columns == 1 else 1.0), 0.35 + 2.3 * rows)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, (model, losses) in zip(panels, curves.items(), strict=False):
-        _draw(panel, losses, styles[model])
+        _draw(panel, losses, styles[model], band)
     for panel in panels[len(curves) :]:
         panel.set_visible(False)
     # The lowest panel of each column carries the epochs.
@@ -76,16 +84,17 @@ def loss_curves(curves: Mapping[str, np.ndarray], styles: Mapping[str, Look]) ->
     return figure
 
 
-def _draw(panel: Axes, losses: np.ndarray, look: Look) -> None:
+def _draw(panel: Axes, losses: np.ndarray, look: Look, band: bool) -> None:
     epochs = np.arange(1, losses.shape[1] + 1)
-    panel.axvspan(0.8 * epochs[-1], epochs[-1], color="#ececec", linewidth=0.0, zorder=0)
+    if band:
+        panel.axvspan(0.8 * epochs[-1], epochs[-1], color="#ececec", linewidth=0.0, zorder=0)
     for watched in losses[:, :, 1]:
         panel.plot(epochs, watched, color=look.color, alpha=max(0.12, 0.5 / math.sqrt(len(losses))), linewidth=0.6)
-    with np.errstate(all="ignore"):
-        reached = np.isfinite(losses).any(axis=0)
-        median = np.full(losses.shape[1:], np.nan)
-        for part in (0, 1):
-            median[reached[:, part], part] = np.nanmedian(losses[:, reached[:, part], part], axis=0)
+    # A median of the last few survivors would jump.
+    enough = np.isfinite(losses).sum(axis=0) >= max(1.0, 0.5 * len(losses))
+    median = np.full(losses.shape[1:], np.nan)
+    for part in (0, 1):
+        median[enough[:, part], part] = np.nanmedian(losses[:, enough[:, part], part], axis=0)
     panel.plot(epochs, median[:, 1], color=look.color, linewidth=1.6, label="watched")
     panel.plot(epochs, median[:, 0], color=GREY, linewidth=1.2, linestyle=(0, (4, 2)), label="training")
     if (np.nan_to_num(losses) > 0.0).any():

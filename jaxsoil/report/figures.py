@@ -237,8 +237,11 @@ def _plain_log_ticks(axis: Axes, low: float, high: float) -> None:
     decades = [10.0**power for power in range(-4, 7) if low <= 10.0**power <= high]
     if len(decades) < 2:
         decades = sorted({*decades, *(3.0 * 10.0**p for p in range(-4, 7) if low <= 3.0 * 10.0**p <= high)})
+    # A number at the edge of a panel would run into that of its neighbour.
+    edge = 0.1 * math.log10(high / low)
+    inner = [decade for decade in decades if edge < math.log10(decade / low) < math.log10(high / low) - edge]
     for side in (axis.xaxis, axis.yaxis):
-        side.set_major_locator(FixedLocator(decades))
+        side.set_major_locator(FixedLocator(inner if len(inner) > 1 else decades))
         side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         side.set_minor_locator(NullLocator())
 
