@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
+import re
 import shutil
 from pathlib import Path
 from types import TracebackType
@@ -52,7 +54,15 @@ class Checkpoints:
 
     def save(self, epochs: int, state: Any) -> None:
         """Saves ``state`` after ``epochs`` epochs; an error if Orbax did not save (it returns False silently)."""
-        if not self._manager.save(epochs, args=ocp.args.StandardSave(state)):
+        try:
+            saved = self._manager.save(epochs, args=ocp.args.StandardSave(state))
+        except ValueError as error:
+            # TensorStore reports a full or read-only disk as a ValueError that quotes the system's code.
+            code = re.search(r"os_error_code='(\d+)'", str(error))
+            if code is None:
+                raise
+            raise OSError(int(code[1]), os.strerror(int(code[1])), str(self.folder)) from error
+        if not saved:
             raise DataError(
                 f"the checkpoint of epoch {epochs} was not saved",
                 source=self.folder,

@@ -130,6 +130,19 @@ def test_a_checkpoint_of_another_width_is_refused(tmp_path: Path) -> None:
             checkpoints.save(3, state)
 
 
+def test_a_full_disk_is_reported_as_the_system_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jaxsoil.training.checkpoints import Checkpoints
+
+    def full(*_: object, **__: object) -> bool:
+        raise ValueError("RESOURCE_EXHAUSTED: Error writing: No space left on device [os_error_code='28']")
+
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        monkeypatch.setattr(checkpoints._manager, "save", full)
+        with pytest.raises(OSError, match="No space left") as raised:
+            checkpoints.save(1, {"w": jax.numpy.ones(2)})
+    assert raised.value.filename == str(checkpoints.folder)
+
+
 def test_validation_rows_are_whole_groups_of_training_rows() -> None:
     part = split()
     groups = np.array([f"pedon {row // 3}" for row in range(ROWS)])
