@@ -30,7 +30,7 @@ DEFAULT = FewLabelsConfig(
     baselines=("plsr", "random_forest"),
     twin=TwinConfig(n_samples=1800, n_regions=9, n_outlying=2),
     train=TrainConfig(
-        epochs=80, batch=40, unlabelled_batch=100, wrap=True, patience=10, lr=1e-3, b1=0.9, validation_share=0.1,
+        epochs=120, batch=40, unlabelled_batch=100, wrap=True, patience=25, lr=1e-3, b1=0.9, validation_share=0.1,
         keep="best", checkpoint_every=20,
     ),
     finetune=FINETUNE,

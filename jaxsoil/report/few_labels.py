@@ -22,7 +22,7 @@ STAGES = {"before": "pre-trained", "after": "fine-tuned"}
 """Stages as the results name them, and as the published table does."""
 
 _BASELINES = ("plsr", "random_forest")
-_LOWEST_CHANGE = -0.4
+_LOWEST_CHANGE = -0.5
 _MOST_SOC = 100.0
 
 IN_SAMPLE = (
@@ -95,10 +95,13 @@ def stage_view(run: Run, stage: str) -> Run:
     if arrays:
         rows = np.char.endswith(arrays["study"].astype(str), f"/{stage}")
         arrays = {name: values if name in ("axis", "unit") else values[rows] for name, values in arrays.items()}
+    settings = run.config.get("config", {})
+    # Sections that ask how the networks were trained then find the settings of this stage.
+    trained = settings.get("finetune" if stage == "after" else "train", {})
     criterion = run.config.get("convergence_by_stage", {}).get(stage, "The run states no criterion of convergence.")
     return dataclasses.replace(
         run,
-        config={**run.config, "convergence": criterion},
+        config={**run.config, "config": {**settings, "train": trained}, "convergence": criterion},
         results=results,
         trials=tuple(trial for trial in run.trials if trial.trial.startswith(f"{stage}/")),
         predictions=predictions,

@@ -138,7 +138,7 @@ def test_the_command_leaves_a_report(tmp_path: Path) -> None:
     assert "overall multiplicative factor" in text and "near their start" in text
     assert "95 % interval" in text and "All trials of all models are inductive" in text
     trials = pd.read_csv(folder / "trials.csv")
-    parameters = trials.groupby("model")["parameters"].unique()
-    assert parameters[WITH][0] - parameters[WITHOUT][0] == 1
+    parameters = dict(zip(trials["model"].tolist(), trials["parameters"].tolist(), strict=True))
+    assert parameters[WITH] - parameters[WITHOUT] == 1
     for name in ("f_soc_ratio", "difference_by_region", "loss_curves"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000, name
