@@ -108,7 +108,9 @@ def report(folder: Path) -> Path:
 
 
 DEFAULT = BaselineSplitConfig(
-    train=TrainConfig(epochs=80, patience=10, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=20),
+    train=TrainConfig(
+        epochs=200, patience=40, batch=32, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=50
+    ),
 )
 
 EXPERIMENT = Experiment(

@@ -72,7 +72,7 @@ def alarm_tables(samples: pd.DataFrame, *, multiple: float = SAMPLE_MULTIPLE) ->
     """Scores the held-out rows of each trial and says which of them, and which regions, failed.
 
     Args:
-      samples: rows of samples.parquet, training and test.
+      samples: rows of samples.parquet, training and test, of one study.
       multiple: a sample fails where its error exceeds this multiple of the training RMSE.
 
     Raises:
@@ -171,7 +171,7 @@ def region_outcomes(tables: AlarmTables, failure: str = "fail_r2") -> dict[tuple
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """One part of a trial: SOC in %, the scores of the alarms, and where the rows come from."""
+    """One part of a trial: SOC in %, the scores of the alarms, and ``where``, the rows' regions as codes."""
 
     id: np.ndarray
     where: np.ndarray
@@ -192,26 +192,27 @@ class _Rows:
 
 
 def _trials(samples: pd.DataFrame) -> Iterator[tuple[tuple[str, str, int], _Rows, _Rows]]:
-    names = [np.asarray(samples[name]).astype(str) for name in ("model", "region", "split", "row_region")]
-    seeds, ids = np.asarray(samples["seed"], dtype=np.int64), np.asarray(samples["id"])
+    # Codes, not text: at the paper's size there are millions of rows.
+    where = pd.factorize(samples["row_region"])[0]
+    part_of = {name: np.asarray(samples["split"] == name) for name in ("train", "test")}
+    ids = np.asarray(samples["id"])
     numbers = {name: _numbers(samples, name) for name in ("observed", "predicted", *ALARMS)}
-    model, region, split, where = names
 
     def part(chosen: np.ndarray) -> _Rows:
         scores = {alarm: numbers[alarm][chosen] for alarm in ALARMS}
         return _Rows(ids[chosen], where[chosen], numbers["observed"][chosen], numbers["predicted"][chosen], scores)
 
-    for places in samples.groupby(_TRIAL, sort=False).indices.values():
-        first = places[0]
-        train, test = (part(places[split[places] == name]) for name in ("train", "test"))
+    for key, places in samples.groupby(_TRIAL, sort=False).indices.items():
+        model, region, seed = key  # type: ignore[misc]
+        train, test = (part(places[part_of[name][places]]) for name in ("train", "test"))
         if not train.id.size or not test.id.size:
             raise DataError(
                 "a trial has no training rows or no test rows",
                 source="samples",
-                value=f"{model[first]}, {region[first]}, seed {seeds[first]}: {train.id.size} and {test.id.size}",
+                value=f"{model}, {region}, seed {seed}: {train.id.size} and {test.id.size}",
                 remedy="Write both parts of every trial, or leave the trial out.",
             )
-        yield (str(model[first]), str(region[first]), int(seeds[first])), train, test
+        yield (str(model), str(region), int(seed)), train, test
 
 
 def _region_row(train: _Rows, test: _Rows) -> dict[str, float]:
