@@ -87,19 +87,28 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
     if any(network.startswith("physics") for network in config.networks):
         minerals = study.decoder_minerals(library)
     stages: dict[str, list[Any]] = {BEFORE: [], AFTER: []}
-    splits = []
+    if not config.networks:
+        raise DataError(
+            "there is nothing to fine-tune",
+            column="networks",
+            value="none given",
+            remedy="Name one or more with --networks; baselines alone are compared by region_out.",
+        )
+    splits: dict[tuple[str, int], Split] = {}
     # Trials are in the order network, seed, region in both stages: chunks then hold the same networks.
     for network in config.networks:
         one = dataclasses.replace(config, networks=(network,))
         for seed in range(config.seeds):
             pairs = [split_pair(config, library, region, seed) for region in held_out]
-            splits += [before for before, _ in pairs]
+            splits |= {(before.held_out, seed): before for before, _ in pairs}
             stages[BEFORE] += study.make_trials(one, library, [before for before, _ in pairs], seeds=(seed,))
             second = dataclasses.replace(one, train=config.finetune, start="paper")
             stages[AFTER] += study.make_trials(second, library, [after for _, after in pairs], seeds=(seed,))
     for stage, trials in stages.items():
         _require_rows(trials, getattr(config, STAGE_TRAIN[stage]), STAGE_TRAIN[stage])
-    return TwoStages(library, tuple(splits), tuple(stages[BEFORE]), minerals, tuple(stages[AFTER]), tuple(notes))
+    return TwoStages(
+        library, tuple(splits.values()), tuple(stages[BEFORE]), minerals, tuple(stages[AFTER]), tuple(notes)
+    )
 
 
 def choose_regions(config: FewLabelsConfig, library: Library) -> tuple[list[str], list[str]]:

@@ -64,6 +64,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_both_stages_have_the_same_trials_and_the_same_test_rows() -> None:
     prepared = prepare(CONFIG)
     assert len(prepared.trials) == len(prepared.after) == 2 * 2 * 3
+    assert len(prepared.splits) == 2 * 3
     for before, after in zip(prepared.trials, prepared.after, strict=True):
         assert (before.name, before.seed, before.split.held_out) == (after.name, after.seed, after.split.held_out)
         np.testing.assert_array_equal(before.split.test, after.split.test)
@@ -162,6 +163,8 @@ def test_what_cannot_be_is_refused_with_a_remedy(unequal: str) -> None:
         prepare(dataclasses.replace(config, held_out=("smal",)))
     with pytest.raises(DataError, match=r"no row is left without a label.*--pedons-per-region"):
         prepare(dataclasses.replace(config, pedons_per_region=20))
+    with pytest.raises(DataError, match="nothing to fine-tune"):
+        prepare(dataclasses.replace(config, networks=()))
     share = dataclasses.replace(config.train, validation_share=0.01)
     with pytest.raises(DataError, match=r"too few labelled pedons.*--train.validation-share 0"):
         prepare(dataclasses.replace(config, train=share))

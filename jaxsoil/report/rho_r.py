@@ -243,8 +243,8 @@ def _rescaled(document: Document, run: Run, learned: Learned, found: Rescaling |
         "the decoders that is no larger than that between seeds of one decoder says nothing about rho r.",
         "In the mixing model a change of rho r acts on the contrast of f_SOC to the minerals: f' = B + b (f − B) with "
         "B near the mean mineral spectrum. That is a line, and a plain factor only where f_SOC is dark beside B and b "
-        f"is large. A fixed point at the start ({START_F:g}) has another reading: both moved in the same direction, one "
-        "further than the other.",
+        f"is large. A fixed point at the start ({START_F:g}) has another reading: both moved in the same direction, "
+        "one further than the other.",
         f"Ratios leave out bands where f_SOC with rho r is under {DARKEST:g} ({left_out:.1f} % of all).",
         *_start_note(found),
         *sections.dagger_notes(run, run.models),
