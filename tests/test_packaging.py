@@ -30,8 +30,7 @@ def test_lock_follows_pyproject() -> None:
     lock = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
     (ours,) = [package for package in lock["package"] if package["name"] == "jaxsoil"]
     locked = {
-        (item["name"], item.get("specifier", ""), item.get("marker", ""))
-        for item in ours["metadata"]["requires-dist"]
+        (item["name"], item.get("specifier", ""), item.get("marker", "")) for item in ours["metadata"]["requires-dist"]
     }
     declared = {(*split(requirement), "") for requirement in PROJECT["dependencies"]}
     extras = PROJECT["optional-dependencies"]

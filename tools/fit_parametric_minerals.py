@@ -142,7 +142,12 @@ def _refine(continuum, bands, axis, measured) -> tuple[NDArray, NDArray]:
     start = np.clip(np.concatenate([continuum, bands.ravel()]), lower + 1e-6, upper - 1e-6)
     scale = np.concatenate([np.full(DEGREE + 1, 0.3), np.tile([30.0, 20.0, 0.2], count)])
     found = least_squares(
-        residual, start, jac=jacobian, bounds=(lower, upper), x_scale=scale, max_nfev=60 if count < MOST_BANDS else 200
+        residual,
+        start,
+        jac=jacobian,
+        bounds=(lower, upper),
+        x_scale=scale,
+        max_nfev=60 if count < MOST_BANDS else 200,  # pyright: ignore[reportArgumentType]
     )
     return split(found.x)
 
