@@ -291,7 +291,7 @@ DEFAULT = SocSpectrumConfig(
     networks=("physics",),
     baselines=(),
     twin=reference_config(),
-    train=TrainConfig(epochs=100, patience=0, lr=3e-4, b1=0.99, validation_share=0.1, keep="best"),
+    train=TrainConfig(epochs=200, patience=20, lr=3e-4, b1=0.99, validation_share=0.1, keep="best"),
 )
 
 EXPERIMENT = Experiment(
@@ -308,7 +308,7 @@ EXPERIMENT = Experiment(
         direct_seeds=1,
         sweep_samples=300,
         sweep_factors=("clay",),
-        train=dataclasses.replace(DEFAULT.train, epochs=10, batch=25, checkpoint_every=5),
+        train=dataclasses.replace(DEFAULT.train, epochs=10, patience=0, batch=25, checkpoint_every=5),
     ),
     paper=SocSpectrumConfig(
         seeds=4,

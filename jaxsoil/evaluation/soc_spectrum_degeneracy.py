@@ -39,7 +39,9 @@ class Degeneracy:
     feasible: NDArray[np.float64]
 
 
-def degenerate_solutions(truth: TwinTruth, spared: Sequence[float] = (0.0, 0.01), *, examples: int = 3) -> Degeneracy:
+def degenerate_solutions(
+    truth: TwinTruth, spared: Sequence[float] = (0.0, 0.01), *, examples: Sequence[float] = (0.2, 0.9, 0.99)
+) -> Degeneracy:
     """Finds the solutions with the lowest and the highest c that leave every spectrum and every SOC as they are.
 
     A shift d of the minerals (``mixing.equivalent_solution``) changes m_k by m_SOC d_k, and 1 / c and f / c by
@@ -50,7 +52,7 @@ def degenerate_solutions(truth: TwinTruth, spared: Sequence[float] = (0.0, 0.01)
       truth: of a twin.
       spared: for each pair of solutions, the share of the soils that each mineral alone may drive below zero; 0 keeps
         all soils physical.
-      examples: soils whose spectra are kept, spread over SOC.
+      examples: ranks in SOC (0 lowest, 1 highest) of the soils whose spectra are kept.
 
     Returns:
       The truth, then two solutions (lowest c, highest c) for each value of ``spared``.
@@ -82,14 +84,14 @@ def _extreme_shift(truth: TwinTruth, spared: float, sign: float) -> NDArray[np.f
     return found.x
 
 
-def _apply(truth: TwinTruth, shifts: Sequence[NDArray[np.float64]], examples: int) -> Degeneracy:
+def _apply(truth: TwinTruth, shifts: Sequence[NDArray[np.float64]], examples: Sequence[float]) -> Degeneracy:
     import jax
     import jax.numpy as jnp
 
     from jaxsoil.models import mixing
 
     order = np.argsort(truth.mass[:, -1], kind="stable")
-    rows = order[(np.linspace(0.05, 0.95, examples) * (order.size - 1)).astype(int)]
+    rows = order[(np.array(examples) * (order.size - 1)).astype(int)]
     parts = []
     with jax.enable_x64(True):
         m, g, f = (jnp.asarray(part, jnp.float64) for part in (truth.mass, truth.rho_r, truth.endmembers))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jaxsoil.data.library import Library
-from jaxsoil.data.twin import reference_twin
+from jaxsoil.data.twin import make_twin, reference_config, reference_twin
 from jaxsoil.errors import DataError
 from jaxsoil.evaluation.soc_spectrum import recovery
 from jaxsoil.evaluation.soc_spectrum_methods import METHODS, estimate
@@ -50,9 +50,9 @@ def _scatter(size: float) -> dict[str, Any]:
 
 FACTORS: dict[str, Factor] = {
     "samples": _one_field("Samples", "n_samples", (500, 1000, 2000, 4000, 8000)),
-    "noise": _one_field("Noise (SD per band, reflectance)", "noise", (0.0, 0.005, 0.01, 0.02, 0.04)),
+    "noise": _one_field("Noise (SD, reflectance)", "noise", (0.0, 0.005, 0.01, 0.02, 0.04)),
     "scatter": Factor(
-        "Scatter (log-SD of the gain)", ("0", "0.03", "0.1", "0.2"), tuple(map(_scatter, (0.0, 0.03, 0.1, 0.2)))
+        "Scatter (log-SD of gain)", ("0", "0.03", "0.1", "0.2"), tuple(map(_scatter, (0.0, 0.03, 0.1, 0.2)))
     ),
     "label_noise": _one_field("Label noise (log-SD of SOC)", "label_noise", (0.0, 0.1, 0.2, 0.4)),
     "library": Factor(
@@ -66,10 +66,8 @@ FACTORS: dict[str, Factor] = {
             {"decoder_missing": ("Kaolinite", "Illite", "Vermiculite")},
         ),
     ),
-    "darkness": _one_field(
-        "True darkness of f (1st percentile)", "soc_darkness", (0.01, 0.02, 0.037, 0.05, 0.08, 0.12)
-    ),
-    "clay": _one_field("Clay proportional to SOC^e: e", "clay_follows_soc", (0.0, 0.1, 0.3, 0.6, 1.0)),
+    "darkness": _one_field("True 1st percentile of f", "soc_darkness", (0.01, 0.02, 0.037, 0.05, 0.08, 0.12)),
+    "clay": _one_field("Clay as SOC^e: e", "clay_follows_soc", (0.0, 0.1, 0.3, 0.6, 1.0)),
 }
 """What the sweeps vary, one at a time, around the reference twin."""
 
@@ -137,11 +135,17 @@ def sweep(
     Returns:
       One row for each level, seed and method, with :data:`COLUMNS`.
     """
-    rows = [
-        {"factor": factor, "level": level, "seed": seed, **score(library, method)}
-        for factor, level, seed, library in _twins(factors, n_samples, seeds)
-        for method in methods
-    ]
+    rows, scores = [], {}
+    for name in factors:
+        factor = FACTORS[name]
+        for level, settings in zip(factor.levels, factor.settings, strict=True):
+            for seed in seeds:
+                config = reference_config(**{"n_samples": n_samples, "seed": seed, **settings})
+                # The reference level of each factor is the same twin.
+                if config not in scores:
+                    library = make_twin(config)
+                    scores[config] = [score(library, method) for method in methods]
+                rows += [{"factor": name, "level": level, "seed": seed, **found} for found in scores[config]]
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
@@ -156,14 +160,6 @@ def robustness(
         for exponent in exponents
     ]
     return pd.concat(parts, ignore_index=True)
-
-
-def _twins(factors: Sequence[str], n_samples: int, seeds: Sequence[int]) -> Iterator[tuple[str, str, int, Library]]:
-    for name in factors:
-        factor = FACTORS[name]
-        for level, settings in zip(factor.levels, factor.settings, strict=True):
-            for seed in seeds:
-                yield name, level, seed, reference_twin(**{"n_samples": n_samples, "seed": seed, **settings})
 
 
 def over_seeds(frame: pd.DataFrame) -> pd.DataFrame:

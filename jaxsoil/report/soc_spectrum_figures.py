@@ -28,8 +28,20 @@ if TYPE_CHECKING:
 DRAWN = (PAPER_START, DIRECT_START, "regions")
 """Estimators of the main figure, from top to bottom."""
 
+_BACKDROP = {"facecolor": "white", "alpha": 0.8, "linewidth": 0.0, "pad": 1.0}
+
 _COLORS = {TRUTH: "#000000", PAPER_START: OKABE_ITO[3], DIRECT_START: OKABE_ITO[2], "regions": OKABE_ITO[4]}
-_METHOD_COLORS = dict(zip(METHODS, OKABE_ITO[4:5] + OKABE_ITO[1:4] + OKABE_ITO[5:8] + OKABE_ITO[:1], strict=True))
+_METHOD_COLORS = {
+    "regions": OKABE_ITO[4],
+    "log_soc": OKABE_ITO[1],
+    "log_soc_by_region": OKABE_ITO[2],
+    "minerals": OKABE_ITO[3],
+    "log_soc_minerals": OKABE_ITO[5],
+    "clay": OKABE_ITO[0],
+    # Dashed in the figures: the colours of their counterparts by region.
+    "pedons": OKABE_ITO[4],
+    "pedons_log_soc": OKABE_ITO[1],
+}
 
 
 @styled
@@ -37,14 +49,14 @@ def spectra_figure(run: SpectrumRun) -> Figure:
     """f_SOC by estimator (rows) and source (columns), with folds or bootstraps, the truth and literature positions."""
     sources = run.sources
     rows = [name for name in DRAWN if any(run.curve(source, name) is not None for source in sources)]
-    figure = new_figure(WIDTH, 0.7 + 1.9 * max(len(rows), 1))
+    figure = new_figure(WIDTH, 0.8 + 2.0 * max(len(rows), 1))
     axes = figure.subplots(max(len(rows), 1), len(sources), sharex=True, sharey="row", squeeze=False)
     for row, estimator in enumerate(rows):
         for column, source in enumerate(sources):
             axis = axes[row, column]
             _draw_estimator(axis, run, source, estimator)
             if row == 0:
-                axis.set_title(source_label(source), loc="left", fontsize=9.5, pad=14)
+                axis.set_title(source_label(source), loc="left", fontsize=9.5, pad=20)
             if column == 0:
                 axis.set_ylabel("Reflectance (fraction)")
             if row == len(rows) - 1:
@@ -66,21 +78,22 @@ def _draw_estimator(axis: Axes, run: SpectrumRun, source: str, estimator: str) -
             axis.plot(bands, spectrum, color=color, linewidth=0.5, alpha=0.6, zorder=2)
     elif curve is not None and np.isfinite(curve["low"]).all():
         axis.fill_between(bands, curve["low"], curve["high"], color=color, alpha=0.25, linewidth=0, zorder=1)
+    note = ""
     if estimator == PAPER_START:
         axis.axhline(0.5, color=GREY, linewidth=0.8, linestyle="--", zorder=1)
-        axis.annotate(
-            "start 0.5", (0.99, 0.5), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=6.5
-        )
+        note = ", grey: its start"
     if curve is not None:
         axis.plot(bands, curve["f_soc"], color=color, linewidth=1.2, zorder=3)
         _mark_troughs(axis, run, source, estimator, curve["f_soc"])
     truth = run.curve(source, TRUTH)
     if truth is not None:
         axis.plot(bands, truth["f_soc"], color="black", linewidth=1.0, linestyle=(0, (4, 2)), zorder=4)
-    axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
-    axis.text(0.01, 0.97, ESTIMATOR_LABELS[estimator], transform=axis.transAxes, va="top", fontsize=7.5, color=color)
-    if truth is not None:
-        axis.text(0.01, 0.86, "dashed: truth", transform=axis.transAxes, va="top", fontsize=6.5)
+        note += ", dashed: truth"
+    low, high = axis.get_ylim()
+    # Room for the name of the estimator above the curves.
+    axis.set_ylim(min(0.0, low), high + 0.14 * (high - min(0.0, low)))
+    text = f"{ESTIMATOR_LABELS[estimator]}{note}"
+    axis.text(0.015, 0.97, text, transform=axis.transAxes, va="top", fontsize=7.0, color=color, bbox=_BACKDROP)
 
 
 def _mark_troughs(axis: Axes, run: SpectrumRun, source: str, estimator: str, f_soc: np.ndarray) -> None:
@@ -93,13 +106,13 @@ def _mark_troughs(axis: Axes, run: SpectrumRun, source: str, estimator: str, f_s
 
 
 def _name_lines(axis: Axes) -> None:
-    """Writes the literature positions above the panel; neighbours that would touch share a height each."""
+    """Writes the literature positions above the panel; neighbours stand at different heights."""
     for place, line in enumerate(LITERATURE):
         axis.annotate(
             f"{line.position:g}",
             (line.position, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(0, 2 + 6 * (place % 2)),
+            xytext=(0, 2 + 6 * (place % 3)),
             textcoords="offset points",
             ha="center",
             fontsize=5.8,
@@ -152,8 +165,14 @@ def _draw_factor(axis: Axes, frame: Any, name: str, measure: str, methods: Seque
     if max(map(len, levels)) > 6:
         for text in axis.get_xticklabels():
             text.set_horizontalalignment("right")
-    axis.set_title(FACTORS[name].label if name in FACTORS else name, fontsize=7.0, loc="left")
-    axis.axhline(0.0, color=GREY, linewidth=0.6, zorder=0)
+    axis.set_title(FACTORS[name].label if name in FACTORS else name, fontsize=6.8, loc="left")
+    if measure == "rmse":
+        axis.set_yscale("log")
+        axis.set_yticks([0.01, 0.03, 0.1, 0.3], ["0.01", "0.03", "0.1", "0.3"])
+        axis.minorticks_off()
+        axis.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+    else:
+        axis.axhline(0.0, color=GREY, linewidth=0.6, zorder=0)
 
 
 @styled
@@ -172,6 +191,7 @@ def robustness_figure(frame: pd.DataFrame) -> Figure:
             marker=MARKERS[place % len(MARKERS)],
             markersize=4.0,
             linewidth=1.0,
+            linestyle="--" if METHODS[method].group == "pedon" else "-",
             label=METHODS[method].label,
         )
     axis.set_xticks(range(len(levels)), levels)
@@ -185,7 +205,7 @@ def robustness_figure(frame: pd.DataFrame) -> Figure:
 @styled
 def degeneracy_figure(arrays: dict[str, np.ndarray]) -> Figure:
     """Left: several f_SOC with their (rho r)_SOC; right: the soil spectra that all of them give."""
-    figure = new_figure(WIDTH, 3.0)
+    figure = new_figure(WIDTH, 3.6)
     left, right = figure.subplots(1, 2)
     bands, order = arrays["axis"], np.argsort(arrays["soc_rho_r"])
     colors = (OKABE_ITO[2], OKABE_ITO[6], "#000000", OKABE_ITO[1], OKABE_ITO[3], *OKABE_ITO[4:6])
@@ -193,21 +213,29 @@ def degeneracy_figure(arrays: dict[str, np.ndarray]) -> Figure:
     for rank, place in enumerate(order):
         look = {"color": colors[rank % len(colors)], "linestyle": dashes[rank % len(dashes)]}
         note = " (truth)" if place == 0 else ""
-        share = float(arrays["feasible"][place])
-        label = f"c = {arrays['soc_rho_r'][place]:.2f}{note}, {100 * share:.0f} % of soils m ≥ 0"
+        share = 100 * float(arrays["feasible"][place])
+        label = f"{arrays['soc_rho_r'][place]:.2f}{note}; all masses ≥ 0 in {share:.0f} % of soils"
         left.plot(bands, arrays["f_soc"][place], linewidth=1.3, label=label, **look)
-        for example, spectrum in enumerate(arrays["reflectance"][place]):
+        for spectrum in arrays["reflectance"][place]:
             right.plot(bands, spectrum, linewidth=3.4 - 0.6 * rank, **look)
-            if rank == 0:
-                text = f"SOC {arrays['soc'][example]:.1f} %"
-                right.annotate(text, (bands[-1], spectrum[-1]), fontsize=7, ha="right", va="bottom", xytext=(0, 5),
-                               textcoords="offset points")  # fmt: skip
+    for example, spectrum in enumerate(arrays["reflectance"][0]):
+        at = float(np.quantile(bands, 0.35 + 0.17 * example))
+        right.annotate(
+            f"SOC {arrays['soc'][example]:.1f} %",
+            (at, float(np.interp(at, bands, spectrum))),
+            xytext=(0, -40 - 12 * example),
+            textcoords="offset points",
+            fontsize=7,
+            ha="center",
+            arrowprops={"arrowstyle": "-", "linewidth": 0.6, "color": GREY},
+        )
     left.set(xlabel="Wavelength (nm)", ylabel="f$_{SOC}$, reflectance (fraction)")
     left.set_title("Different spectra of SOC ...", loc="left")
     right.set(xlabel="Wavelength (nm)", ylabel="Reflectance of the soil (fraction)")
     largest = float(arrays["difference"].max())
     right.set_title(f"... the same soils: largest difference {largest:.0e}", loc="left")
-    left.set_ylim(0.0, 1.05 * float(arrays["f_soc"].max()) + 0.25)
+    left.set_ylim(0.0, 1.05 * float(arrays["f_soc"].max()))
     right.set_ylim(bottom=0.0)
-    left.legend(fontsize=6.5, loc="upper left", title="(ρr)$_{SOC}$ in g cm$^{-3}$ nm", title_fontsize=6.5)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=7.0,
+                  title="c = (ρr)$_{SOC}$ in g cm$^{-3}$ nm", title_fontsize=7.0)  # fmt: skip
     return figure

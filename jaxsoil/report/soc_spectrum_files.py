@@ -140,7 +140,9 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _frame(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """Reads a table; text stays text, empty numbers become NaN."""
-    text = {name: str for name in ("source", "estimator", "start", "region", "factor", "level", "method", "problem")}
+    text: dict[Any, Any] = {
+        name: str for name in ("source", "estimator", "start", "region", "factor", "level", "method", "problem")
+    }
     text |= {name: str for name in ("mineral", "status", "exposure")}
     try:
         frame = pd.read_csv(_require(path), dtype=text, keep_default_na=False, na_values={c: [""] for c in columns})

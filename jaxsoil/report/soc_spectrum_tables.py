@@ -11,7 +11,7 @@ import pandas as pd
 from jaxsoil.evaluation.soc_spectrum_methods import METHODS
 from jaxsoil.evaluation.soc_spectrum_sweep import FACTORS, over_seeds
 from jaxsoil.evaluation.troughs import LITERATURE
-from jaxsoil.report.reading import CONVERGED
+from jaxsoil.report.reading import CONVERGED, where
 from jaxsoil.report.soc_spectrum_files import (
     DIRECT_START,
     ESTIMATOR_LABELS,
@@ -100,7 +100,7 @@ def _network_cells(trials: list[dict[str, Any]], start: str) -> tuple[str, ...]:
         number(mean("munsell"), 1),
         number(mean("rmse"), 4),
         number(mean("cosine"), 4),
-        number(100 * mean("c_error"), 1),
+        UNDEFINED,
         number(100 * mean("c_error"), 1),
         UNDEFINED,
     )
@@ -161,12 +161,15 @@ def networks_table(run: SpectrumRun, source: str) -> Table:
 
 def lines_table(run: SpectrumRun) -> Table:
     """Depth of the trough nearest to each literature position, by source and estimator."""
-    columns = [(source, estimator) for source in run.sources for estimator in _MAIN if _lines(run, source, estimator)]
+    columns = [(source, estimator) for estimator in _MAIN for source in run.sources if _lines(run, source, estimator)]
+    # The null twin's truth has no trough anywhere.
+    columns = [column for column in columns if column != ("null", TRUTH)]
     rows = []
     for place, line in enumerate(LITERATURE):
         cells = [_line_cell(_lines(run, *column)[place]) for column in columns]
         rows.append((f"{line.position:g} ± {line.within:g}", line.what, *cells, line.source))
-    header = tuple(f"{source_label(source)}: {ESTIMATOR_LABELS[estimator]}" for source, estimator in columns)
+    short = {"troughs": "twin", "null": "null"}
+    header = tuple(f"{ESTIMATOR_LABELS[estimator]}, {short.get(source, source)}" for source, estimator in columns)
     notes = (
         "Each cell: position in nm and depth in reflectance of the nearest trough; in brackets the share of bootstrap "
         "resamples (direct regression) or folds (decoder) that have one there.",
@@ -209,14 +212,14 @@ def troughs_table(run: SpectrumRun) -> Table:
 def accuracy_table(frame: pd.DataFrame) -> Table:
     """Direct regression on reference twins with and without troughs, each seed and the mean, beside the aims."""
     rows = []
-    regions = frame[frame["method"] == "regions"]
+    regions = where(frame, method="regions")
     for record in regions.to_dict("records"):
         rows.append(
             (
                 source_label(str(record["factor"])), str(record["level"]), str(record["seed"]), *_accuracy_cells(record)
             )
         )  # fmt: skip
-    for record in over_seeds(pd.DataFrame(regions)).to_dict("records"):
+    for record in over_seeds(regions).to_dict("records"):
         rows.append((source_label(record["factor"]), record["level"], "mean", *_accuracy_cells(record)))
     header = ("Data", "Samples", "Seed", "RMSE", "Cosine", "Error of c/c̄ (%)", "Error of c (%)", "Deepest trough")
     aims = [
@@ -260,8 +263,7 @@ def _three(row: dict[Any, Any]) -> str:
 
 def _failures(frame: pd.DataFrame) -> tuple[str, ...]:
     """Says how many estimates of each method met no gauge, if any."""
-    failed = frame[frame["problem"] != ""]
-    counts = Counter(failed["method"].tolist())
+    counts = Counter(row["method"] for row in frame.to_dict("records") if row["problem"])
     return tuple(f"{METHODS[name].label}: {count} estimates failed and are left out." for name, count in counts.items())
 
 

@@ -92,7 +92,7 @@ def test_whole_weights_are_repeated_rows():
 def test_regions_matter_where_their_means_differ():
     reflectance, x, region = exact_soils()
     # Brighter regions that hold more SOC: without their constants the slope is wrong.
-    x = x * (1.0 + 2.0 * region)
+    x = np.asarray(x * (1.0 + 2.0 * region), dtype=np.float64)
     slope, product = soc_spectrum.slopes(reflectance, x, np.zeros_like(region))
     with_regions = soc_spectrum.slopes(reflectance, x, region)
     assert np.abs(slope - with_regions[0]).max() > 0.5 and product.shape == (1, AXIS.size)

@@ -13,6 +13,10 @@ from jaxsoil.errors import DataError
 from jaxsoil.evaluation import soc_spectrum_sweep as sweeps
 
 
+def column(frame, name):
+    return np.array(frame[name].tolist())
+
+
 def test_every_factor_names_fields_of_the_twin():
     fields = set(TwinConfig.__dataclass_fields__)
     for factor in sweeps.FACTORS.values():
@@ -24,10 +28,9 @@ def test_a_sweep_is_a_tidy_frame():
     frame = sweeps.sweep(factors=("darkness", "samples"), n_samples=200, seeds=(0,), methods=("regions",))
     assert tuple(frame.columns) == sweeps.COLUMNS
     assert frame["level"].tolist() == [*sweeps.FACTORS["darkness"].levels, *sweeps.FACTORS["samples"].levels]
-    assert (frame["problem"] == "").all() and np.isfinite(frame["rmse"]).all()
+    assert set(frame["problem"].tolist()) == {""} and np.isfinite(column(frame, "rmse")).all()
     # A true f that is brighter than the gauge is taken for a larger c.
-    errors = frame[frame["factor"] == "darkness"]["ratio_error"].to_numpy()
-    assert (np.diff(errors) > 0.0).all()
+    assert (np.diff(column(frame, "ratio_error")[:6]) > 0.0).all()
 
 
 def test_means_over_seeds_leave_failures_out():
@@ -54,9 +57,9 @@ def test_measured_data_have_no_truth():
 @pytest.mark.slow
 def test_the_aims_of_the_direct_regression():
     small = sweeps.accuracy((2000,), range(3), ("regions",))
-    assert (small["rmse"] <= 0.045).all() and (small["cosine"] >= 0.98).all()
-    assert (small["ratio_error"].abs() <= 0.10).all()
-    large = sweeps.over_seeds(sweeps.accuracy((8000,), range(3), ("regions",))).iloc[0]
+    assert column(small, "rmse").max() <= 0.045 and column(small, "cosine").min() >= 0.98
+    assert np.abs(column(small, "ratio_error")).max() <= 0.10
+    large = sweeps.over_seeds(sweeps.accuracy((8000,), range(3), ("regions",))).to_dict("records")[0]
     assert large["rmse"] <= 0.015 and large["cosine"] >= 0.998 and abs(large["ratio_error"]) <= 0.08
     null = sweeps.accuracy((8000,), range(3), ("regions",), soc_troughs=False)
-    assert (null["deepest"] <= 0.008).all()
+    assert column(null, "deepest").max() <= 0.008
