@@ -78,7 +78,8 @@ def _verdict(areas: Mapping[tuple[str, str, str], Auroc]) -> str:
         if failure == "fail_r2" and alarm == "spectrum_rmse":
             what = f"{model_label(model)}: {_area(area)}"
             if math.isfinite(area.low):
-                what += ", above chance" if area.low > 0.5 else ", not told apart from chance"
+                clear = "above chance" if area.low > 0.5 else "below chance: it falls where the model fails"
+                what += f", {clear if area.low > 0.5 or area.high < 0.5 else 'not told apart from chance'}"
             said.append(what)
     if not said:
         return "No model of this run reconstructs spectra, so only the other two alarms are measured."
@@ -197,8 +198,8 @@ def _figures(
     marked = [sections.marked(model_label(model), run, model) for model in tables.models if run.untrusted(model)]
     doubtful = f" With networks that did not converge: {', '.join(marked)}." if marked else ""
     caption = (
-        "Alarm scores of the held-out regions (mean over rows and seeds) against R2 (above; triangles: lower) and "
-        "RMSE over the training regions' limit (below). Shaded: failure. Vertical line: mean of the training rows. "
+        "Alarm scores of the held-out regions (mean over rows and seeds) against 1 − R2 (above) and RMSE over the "
+        "training regions' limit (below). Shaded: failure. Vertical line: mean of the training rows. "
         "Regions with R2 < 0 are named." + doubtful
     )
     figure = alarm_figures.score_by_region(tables, styles)

@@ -33,7 +33,6 @@ FAILURE_LABELS = {
 """Failures by their column; against what RMSE and error are held is said where they are defined."""
 _ALARM_COLORS: dict[str, str] = dict(zip(ALARMS, (OKABE_ITO[3], OKABE_ITO[2], OKABE_ITO[4]), strict=True))
 _ALARM_LINES: dict[str, Any] = dict(zip(ALARMS, ("-", (0, (5, 1.5)), (0, (1.5, 1.2))), strict=True))
-_LOWEST_R2 = -1.0
 _CURVE_POINTS = 400
 _FAILURE = "#f3e3dc"
 _BACKDROP = {"facecolor": "white", "alpha": 0.8, "linewidth": 0.0, "pad": 0.6}
@@ -41,7 +40,7 @@ _BACKDROP = {"facecolor": "white", "alpha": 0.8, "linewidth": 0.0, "pad": 0.6}
 
 @styled
 def score_by_region(tables: AlarmTables, styles: Mapping[str, Look]) -> Figure:
-    """Held-out regions: R2 and RMSE against each alarm's score; failure is the shaded side.
+    """Held-out regions: 1 - R2 and RMSE against each alarm's score; failure is the shaded side.
 
     Args:
       tables: scores and failures.
@@ -51,11 +50,11 @@ def score_by_region(tables: AlarmTables, styles: Mapping[str, Look]) -> Figure:
     panels = figure.subplots(2, len(ALARMS), sharex="col", sharey="row")
     for column, alarm in enumerate(ALARMS):
         points = [(look, *point) for model, look in styles.items() for point in _region_means(tables, model, alarm)]
-        _draw_scores(panels[0, column], [(look, name, x, max(r2, _LOWEST_R2)) for look, name, x, r2, _ in points])
+        _draw_scores(panels[0, column], [(look, name, x, unexplained) for look, name, x, unexplained, _ in points])
         _draw_scores(panels[1, column], [(look, name, x, ratio) for look, name, x, _, ratio in points])
-        _name_failures(panels[:, column], points)
+        _name_failures(panels[0, column], points)
         panels[1, column].set_xlabel(f"{ALARM_LABELS[alarm]}\n(held out / training mean)")
-    panels[0, 0].set_ylabel("R2 of SOC in % (dimensionless)")
+    panels[0, 0].set_ylabel("1 − R2 of SOC in % (SSE/SST)")
     panels[1, 0].set_ylabel("RMSE / limit of training regions")
     _shade(panels)
     _model_legend(figure, styles)
@@ -108,18 +107,13 @@ def _roc_panel(
             continue
         panel.plot(alarms, caught, color=_ALARM_COLORS[alarm], linestyle=_ALARM_LINES[alarm], linewidth=1.3)
         lines.append((f"{area.value:.2f}", _ALARM_COLORS[alarm]))
-    for place, (text, color) in enumerate(reversed(lines)):
-        panel.text(
-            0.97,
-            0.04 + 0.11 * place,
-            text,
-            color=color,
-            ha="right",
-            va="bottom",
-            fontsize=7.0,
-            bbox=_BACKDROP,
-            zorder=5,
-        )
+    # The corner that most of the curves leave free.
+    found = [area.value for alarm in ALARMS if (area := areas.get((model, failure, alarm)))]
+    low = not found or not np.mean(found) < 0.5
+    for place, (text, color) in enumerate(reversed(lines) if low else lines):
+        look: Any = {"ha": "right" if low else "left", "va": "bottom" if low else "top", "fontsize": 7.0}
+        where = (0.97, 0.04 + 0.11 * place) if low else (0.04, 0.97 - 0.11 * place)
+        panel.text(*where, text, color=color, bbox=_BACKDROP, zorder=5, **look)
 
 
 def _thinned(alarms: np.ndarray, caught: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -131,7 +125,7 @@ def _thinned(alarms: np.ndarray, caught: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _region_means(tables: AlarmTables, model: str, alarm: str) -> list[tuple[str, float, float, float]]:
-    """Region, score, R2 and RMSE over its limit, averaged over seeds; regions without a score are left out."""
+    """Region, score, 1 - R2 and RMSE over its limit, averaged over seeds; regions without a score are left out."""
     mine = tables.regions[tables.regions["model"] == model]
     found = []
     for region, rows in mine.groupby("region", sort=True):
@@ -139,7 +133,7 @@ def _region_means(tables: AlarmTables, model: str, alarm: str) -> list[tuple[str
             np.asarray(rows[name], dtype=np.float64) for name in (f"score_{alarm}", "r2", "rmse", "rmse_limit")
         )
         if np.isfinite(score).all():
-            found.append((str(region), float(score.mean()), float(r2.mean()), float((rmse / limit).mean())))
+            found.append((str(region), float(score.mean()), 1.0 - float(r2.mean()), float((rmse / limit).mean())))
     return found
 
 
@@ -148,33 +142,32 @@ def _draw_scores(panel: Axes, points: Sequence[tuple[Look, str, float, float]]) 
         panel.plot([score], [height], look.marker, color=look.color, markersize=4.5, alpha=0.8, mew=0.0, clip_on=False)
 
 
-def _name_failures(panels: np.ndarray, points: Sequence[tuple[Look, str, float, float, float]]) -> None:
-    """Names the regions with R2 below zero, once in each panel, at their highest score."""
-    highest: dict[str, tuple[float, float, float]] = {}
-    for _, name, score, r2, ratio in points:
-        if r2 < 0.0 and (name not in highest or score > highest[name][0]):
-            highest[name] = (score, r2, ratio)
-    for name, (score, r2, ratio) in highest.items():
-        label = _short(name) + (" ↓" if r2 < _LOWEST_R2 else "")
-        look = {"xytext": (-4, 6), "textcoords": "offset points", "fontsize": 6.5, "ha": "right"}
-        panels[0].annotate(label, (score, max(r2, _LOWEST_R2)), **look)
-        panels[1].annotate(_short(name), (score, ratio), **look)
+def _name_failures(panel: Axes, points: Sequence[tuple[Look, str, float, float, float]]) -> None:
+    """Names the regions with R2 below zero, each at its worst model."""
+    worst: dict[str, tuple[float, float]] = {}
+    for _, name, score, unexplained, _ in points:
+        if unexplained > worst.get(name, (0.0, 1.0))[1]:
+            worst[name] = (score, unexplained)
+    low, high = (limit(score for _, _, score, _, _ in points) for limit in (min, max)) if points else (1.0, 1.0)
+    for name, (score, unexplained) in worst.items():
+        # Beside the point, on the side with more room.
+        right = score < math.sqrt(low * high)
+        look: Any = {"xytext": (4 if right else -4, 2), "textcoords": "offset points", "fontsize": 6.5}
+        panel.annotate(_short(name), (score, unexplained), ha="left" if right else "right", **look)
 
 
 def _shade(panels: np.ndarray) -> None:
     """Scales, limits from the points alone, and the failing side of each panel."""
-    for row, side in enumerate(panels):
+    for side in panels:
         heights = [h for panel in side for line in panel.lines for h in np.asarray(line.get_ydata(), dtype=float)]
-        if row == 0:
-            limits, failing = (min([_LOWEST_R2, *heights]) - 0.12, 1.05), (-10.0, 0.0)
-        else:
-            limits, failing = (min([0.5, *heights]) / 1.3, max([2.0, *heights]) * 1.3), (1.0, 1e9)
+        heights = [height for height in heights if math.isfinite(height) and height > 0.0]
+        limits = (min([0.5, *heights]) / 1.3, max([2.0, *heights]) * 1.6)
         for panel in side:
-            panel.set(xscale="log", yscale="log" if row == 1 else "linear", ylim=limits)
-            panel.axhspan(*failing, color=_FAILURE, linewidth=0.0, zorder=0)
+            panel.set(xscale="log", yscale="log", ylim=limits)
+            panel.axhspan(1.0, 1e9, color=_FAILURE, linewidth=0.0, zorder=0)
             panel.axvline(1.0, color=GREY, linewidth=0.6, zorder=1)
             _plain_ticks(panel.xaxis)
-    _plain_ticks(panels[1, 0].yaxis)
+        _plain_ticks(side[0].yaxis)
 
 
 def _plain_ticks(side: Axis) -> None:
