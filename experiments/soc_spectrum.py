@@ -94,7 +94,7 @@ def load(config: SocSpectrumConfig) -> Loaded:
             except DataError as problem:
                 if start == "paper":
                     raise
-                left_out[f"{source}-{start}"] = str(problem)
+                left_out[f"{Path(source).stem}-{start}"] = str(problem)
                 continue
             name = f"{start}-{Path(source).stem}"
             parts.append(Part(name, Path(source).stem, start, study, prepared))
@@ -260,7 +260,8 @@ def _for_unmixing(folder: RunFolder, parts: Sequence[Part]) -> dict[str, tuple[n
         learned, _ = _learned(folder.path / part.name)
         alive = np.isfinite(learned["f_soc"]).all(axis=1)
         if alive.any():
-            found[part.start] = (learned["f_soc"][alive].mean(axis=0), float(learned["soc_rho_r"][alive].mean()))
+            f_soc = np.asarray(learned["f_soc"][alive], dtype=np.float64).mean(axis=0)
+            found[part.start] = (f_soc, float(learned["soc_rho_r"][alive].mean()))
     return found
 
 

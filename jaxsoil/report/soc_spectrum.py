@@ -68,7 +68,7 @@ def _findings(run: SpectrumRun, source: str) -> list[str]:
     label, found = source_label(source), run.estimate(source, "regions")
     sentences = []
     if found and found["problem"]:
-        sentences.append(f"{label}: no direct estimate. {found['problem']}")
+        sentences.append(f"{label}: no direct estimate. {_sentence(found['problem'])}")
     elif found:
         error = "" if np.isnan(found["rmse"]) else f"RMSE {number(found['rmse'])}, "
         sentences.append(
@@ -87,8 +87,12 @@ def _findings(run: SpectrumRun, source: str) -> list[str]:
                 f"{number(_mean(trials, 'r2'), 2)}."
             )
         elif reason:
-            sentences.append(f"{label}, {title}: left out. {reason}")
+            sentences.append(f"{label}, {title}: left out. {_sentence(reason)}")
     return sentences
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _mean(rows: list[dict], name: str) -> float:

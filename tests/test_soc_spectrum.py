@@ -1,0 +1,152 @@
+"""The study of f_SOC from data to report, at its smallest size."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jaxsoil.data.twin import reference_twin
+from jaxsoil.errors import DataError, UsageError
+from jaxsoil.evaluation.soc_spectrum import NotAvailable
+from jaxsoil.experiment import load, main
+from jaxsoil.report.soc_spectrum import write_report
+
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+SMOKE = ["--exp=soc_spectrum", "--smoke", "--wandb", "disabled"]
+
+
+@pytest.fixture(scope="module")
+def module() -> Any:
+    import sys
+
+    load("soc_spectrum", EXPERIMENTS)
+    return sys.modules["experiments.soc_spectrum"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "smoke"
+    assert main(EXPERIMENTS, [*SMOKE, "--workdir", str(folder)]) == 0
+    return folder
+
+
+def test_the_folder_holds_tables_and_trainings(run):
+    for name in ("estimates", "lines", "troughs", "networks", "accuracy", "robust", "sweep", "abundances"):
+        assert (run / f"{name}.csv").stat().st_size > 0
+    for name in ("paper-troughs", "direct-troughs", "paper-null", "direct-null"):
+        assert (run / name / "soc_spectra.npz").is_file()
+    learned = np.load(run / "learned.npz")
+    assert set(learned["start"].tolist()) == {"paper", "direct"} and set(learned["source"].tolist()) == {
+        "troughs",
+        "null",
+    }
+    assert learned["f_soc"].shape == (8, 80)
+
+
+def test_the_report_says_what_is_known(run):
+    markdown = (run / "report.md").read_text("utf-8")
+    for expected in (
+        "## Troughs beside the literature",
+        "| Paper, RaCA | 2.471 ± 0.132 | black |",
+        "Aim with 8,000 samples, mean of the seeds: RMSE ≤ 0.015",
+        "Cosine misleads: a flat spectrum of no shape at all scores 0.9",
+        "| 2205 ± 20 | Al-OH: kaolinite that leaks in |",
+        "inductive; a start is estimated on the training rows of its fold alone",
+        "K = 85 endmembers" if "84 minerals" in markdown else "endmembers, SOC included",
+        "| train.lr | 0.0003 | 5e-05 |",
+    ):
+        assert expected in markdown, expected
+    links = re.findall(r"\]\((figures/[^)]+)\)", markdown)
+    assert len(links) == 5 and all((run / link).is_file() for link in links)
+    assert not re.search(r"(src|href)=\"(?!data:)", (run / "report.html").read_text("utf-8"))
+
+
+def test_networks_that_did_not_converge_are_marked(run):
+    rows = (run / "networks.csv").read_text()
+    markdown = (run / "report.md").read_text("utf-8")
+    assert ("not converged" in rows) == ("†" in markdown)
+
+
+def test_the_report_repeats_to_the_byte(run):
+    first = (run / "report.html").read_bytes()
+    assert write_report(run).read_bytes() == first
+
+
+def test_resume_trains_nothing_and_ends_the_same(run, module):
+    before = {path.name: path.read_bytes() for path in run.glob("*.csv")}
+    assert main(EXPERIMENTS, [*SMOKE, "--workdir", str(run), "--resume"]) == 0
+    assert {path.name: path.read_bytes() for path in run.glob("*.csv")} == before
+
+
+def test_a_missing_or_damaged_file_is_named(run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "curves.npz").unlink()
+    with pytest.raises(DataError, match=r"curves\.npz.*missing"):
+        write_report(copy)
+    shutil.copy(run / "curves.npz", copy)
+    (copy / "lines.csv").write_text("source,estimator\ntroughs,truth\n")
+    with pytest.raises(DataError, match=r"lines\.csv.*columns are missing"):
+        write_report(copy)
+    (copy / "config.json").write_text("[]")
+    with pytest.raises(DataError, match=r"config\.json.*not a JSON object"):
+        write_report(copy)
+
+
+def test_on_a_short_axis_the_report_says_that_it_is_not_available(tmp_path):
+    twin = reference_twin(90, n_regions=3, n_bands=60, wavelength_low=1100.0)
+    table = pd.DataFrame(twin.spectra.values, columns=pd.Index([f"{band:.1f}" for band in twin.spectra.axis]))
+    table.assign(soc=twin.property("soc").values, region=twin.group("region")).to_csv(tmp_path / "short.csv")
+    manifest = """
+    name = "short"
+    title = "Without the visible"
+    data = "short.csv"
+    axis.unit = "nm"
+    values.quantity = "reflectance"
+    labels.soc = { column = "soc", unit = "%" }
+    groups.region = "region"
+    """
+    (tmp_path / "short.toml").write_text(manifest)
+    options = ["--data", str(tmp_path / "short.toml"), "--held-out", "1", "--train.epochs", "2"]
+    assert main(EXPERIMENTS, [*SMOKE, *options, "--workdir", str(tmp_path / "run")]) == 0
+    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.is_dir()) == ["figures", "paper-short"]
+    markdown = (tmp_path / "run" / "report.md").read_text("utf-8").replace("\\", "")
+    assert "short: no direct estimate. The direct estimate of f_SOC is not available on this axis" in markdown
+    assert "short, decoder from the direct estimate: left out. The direct estimate of f_SOC is not" in markdown
+    assert "## Direct regression against its aims" not in markdown
+
+
+def test_plan_lists_the_studies(module):
+    text = module.plan(module.EXPERIMENT.smoke, module.load(module.EXPERIMENT.smoke))
+    assert all(name in text for name in ("paper-troughs", "direct-null", "Nothing was run"))
+
+
+def test_folds_are_spaced_evenly(module):
+    library = reference_twin(80, n_bands=40)
+    assert [split.held_out for split in module._splits(library, 3)] == ["R01", "R04", "R08"]
+    assert len(module._splits(library, 0)) == len(module._splits(library, 99)) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"networks": ("ann",)}, "--networks must be physics"),
+        ({"direct_sizes": ()}, "--direct-sizes"),
+        ({"sweep_factors": ("clayey",)}, "Did you mean 'clay'"),
+    ],
+)
+def test_wrong_options_are_refused(module, change, message):
+    with pytest.raises(UsageError, match=message):
+        module.load(dataclasses.replace(module.EXPERIMENT.smoke, **change))
+
+
+def test_not_available_is_a_data_error():
+    assert issubclass(NotAvailable, DataError)
