@@ -34,6 +34,7 @@ RANK = {
     "experiment": 6,
     "collect": 7,
     "study": 8,
+    "few_labels": 9,
     "cli": 9,
     "experiments": 10,
 }
