@@ -225,7 +225,7 @@ def _write_twin_tables(config: SocSpectrumConfig, folder: RunFolder, loaded: Loa
     """Writes what only a known truth allows: accuracy, sweeps, clay that follows SOC, abundances, degeneracy."""
     seeds = range(config.direct_seeds)
     scored = [
-        sweeps.accuracy(config.direct_sizes, seeds, soc_troughs=troughs).assign(factor=source)
+        sweeps.accuracy(config.direct_sizes, seeds, ("regions", "minerals"), soc_troughs=troughs).assign(factor=source)
         for source, troughs in TWINS.items()
     ]
     _write(folder.path / "accuracy.csv", pd.concat(scored, ignore_index=True))
@@ -292,7 +292,7 @@ DEFAULT = SocSpectrumConfig(
     networks=("physics",),
     baselines=(),
     twin=reference_config(),
-    train=TrainConfig(epochs=200, patience=20, lr=3e-4, b1=0.99, validation_share=0.1, keep="best"),
+    train=TrainConfig(epochs=300, patience=40, lr=3e-4, b1=0.99, validation_share=0.1, keep="best"),
 )
 
 EXPERIMENT = Experiment(

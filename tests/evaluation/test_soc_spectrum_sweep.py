@@ -61,5 +61,5 @@ def test_the_aims_of_the_direct_regression():
     assert np.abs(column(small, "ratio_error")).max() <= 0.10
     large = sweeps.over_seeds(sweeps.accuracy((8000,), range(3), ("regions",))).to_dict("records")[0]
     assert large["rmse"] <= 0.015 and large["cosine"] >= 0.998 and abs(large["ratio_error"]) <= 0.08
-    null = sweeps.accuracy((8000,), range(3), ("regions",), soc_troughs=False)
+    null = sweeps.accuracy((8000,), range(3), ("regions", "minerals"), soc_troughs=False)
     assert column(null, "deepest").max() <= 0.008
