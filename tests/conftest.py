@@ -35,9 +35,7 @@ if "JAXSOIL_DATA" not in os.environ and (ROOT.parent / "shared" / "data").is_dir
 jaxtyping.install_import_hook("jaxsoil", "runtime_types.check")
 
 # The same examples in every run, and no deadline: the first example pays for compilation.
-hypothesis.settings.register_profile(
-    "steady", derandomize=True, deadline=None, max_examples=50, database=None
-)
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, max_examples=50, database=None)
 hypothesis.settings.load_profile("steady")
 
 
