@@ -141,7 +141,8 @@ def bootstrap(
 def disagreement(first: Bootstrap, second: Bootstrap) -> float:
     """Returns the share of bands in which two methods differ beyond their paired 95 % bootstrap interval.
 
-    About 0.05 is expected where both estimate the same spectrum; much more says that minerals follow SOC.
+    Bands move together, so that the share varies: twins whose minerals do not follow SOC gave 0.02 to 0.27 between
+    "regions" and "log_soc", twins with clay as SOC^0.3 0.66 to 0.94.
     """
     difference = first.f_soc - second.f_soc
     difference = difference[np.isfinite(difference).all(axis=1)]

@@ -23,7 +23,7 @@ from jaxsoil.report.soc_spectrum_files import (
     source_label,
 )
 from jaxsoil.report.style import save
-from jaxsoil.report.tables import number
+from jaxsoil.report.tables import number, plus_minus
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
@@ -71,8 +71,11 @@ def _findings(run: SpectrumRun, source: str) -> list[str]:
         sentences.append(f"{label}: no direct estimate. {_sentence(found['problem'])}")
     elif found:
         error = "" if np.isnan(found["rmse"]) else f"RMSE {number(found['rmse'])}, "
+        published = tables.PUBLISHED_RHO_R[0]
+        beside = "" if error else f" (the paper's {published:g} is {published / found['soc_rho_r']:.0f} times as much)"
         sentences.append(
-            f"{label}, direct regression on {int(found['rows']):,} rows: {error}c = {number(found['soc_rho_r'], 3)}, "
+            f"{label}, direct regression on {int(found['rows']):,} rows: {error}"
+            f"c = {plus_minus(found['soc_rho_r'], found['sd'], 3)}{beside}, "
             f"Munsell value {number(found['munsell'], 1)}."
         )
     for start, title in ((PAPER_START, "decoder as in the paper"), (DIRECT_START, "decoder from the direct estimate")):
