@@ -144,10 +144,10 @@ def _refine(continuum, bands, axis, measured) -> tuple[NDArray, NDArray]:
     found = least_squares(
         residual,
         start,
-        jac=jacobian,
+        jac=jacobian,  # pyright: ignore[reportArgumentType]
         bounds=(lower, upper),
         x_scale=scale,
-        max_nfev=60 if count < MOST_BANDS else 200,  # pyright: ignore[reportArgumentType]
+        max_nfev=60 if count < MOST_BANDS else 200,
     )
     return split(found.x)
 
