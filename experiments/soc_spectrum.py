@@ -229,16 +229,9 @@ def _write_twin_tables(config: SocSpectrumConfig, folder: RunFolder, loaded: Loa
         for source, troughs in TWINS.items()
     ]
     _write(folder.path / "accuracy.csv", pd.concat(scored, ignore_index=True))
-    if config.sweep_samples:
-        swept = sweeps.sweep(n_samples=config.sweep_samples, seeds=seeds)
-        _write(folder.path / "sweep.csv", swept)
-        pedons = [
-            sweeps.accuracy(
-                (config.sweep_samples,), seeds, tuple(METHODS), **sweeps.PEDONS, clay_follows_soc=exponent
-            ).assign(factor="clay, pedons", level=f"{exponent:g}")
-            for exponent in (0.0, 0.3, 0.6, 1.0)
-        ]
-        _write(folder.path / "robust.csv", pd.concat(pedons, ignore_index=True))
+    swept = sweeps.sweep(factors=config.sweep_factors, n_samples=config.sweep_samples, seeds=seeds)
+    _write(folder.path / "sweep.csv", swept)
+    _write(folder.path / "robust.csv", sweeps.robustness(config.sweep_samples, seeds))
     abundances = []
     for source in TWINS:
         mine = [part for part in loaded.parts if part.source == source]

@@ -231,13 +231,13 @@ def gauge_ratio(
     """
     inside = (axis >= WINDOW[0]) & (axis <= WINDOW[1])
 
-    def excess(t: float) -> float:
-        curve = t * slope[inside] + slope_of_product[inside]
-        return float(np.percentile(curve, GAUGE_PERCENTILE)) - gauge
+    def excess(t: Any) -> Any:
+        curves = np.multiply.outer(t, slope[inside]) + slope_of_product[inside]
+        return np.percentile(curves, GAUGE_PERCENTILE, axis=-1) - gauge
 
     # Measured soils lie near t = 0.07, the reference twin near 0.8.
     steps = np.concatenate([[0.0], np.geomspace(1e-4, 1e3, 141)])
-    signs = np.array([excess(t) for t in steps]) > 0.0
+    signs = excess(steps) > 0.0
     falls = np.flatnonzero(signs[:-1] & ~signs[1:])
     if not signs[0] or not falls.size:
         raise DataError(
