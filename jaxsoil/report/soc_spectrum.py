@@ -84,8 +84,9 @@ def _findings(run: SpectrumRun, source: str) -> list[str]:
         if trials:
             rmse = _mean(trials, "rmse")
             error = "" if np.isnan(rmse) else f"RMSE {number(rmse)}, "
+            count = "one training" if len(trials) == 1 else f"mean of {len(trials)} trainings"
             sentences.append(
-                f"{label}, {title}, mean of {len(trials)} trainings: {error}"
+                f"{label}, {title}, {count}: {error}"
                 f"c = {number(_mean(trials, 'soc_rho_r'), 3)}, R2 of SOC in the held-out region "
                 f"{number(_mean(trials, 'r2'), 2)}."
             )
