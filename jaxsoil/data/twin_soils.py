@@ -27,10 +27,8 @@ CLAY_MINERALS = (
     "Chlorite",
 )
 
-# Mass shares of the main minerals in the mean soil. Quartz and feldspar follow the medians of the soils of the
-# conterminous United States (quartz 48.5 %, feldspars 14.7 %, clays 9.1 % in a sum of 74.5 %; Smith et al. 2013,
-# USGS Data Series 801); clays and oxides are raised by the quarter that diffraction leaves unassigned. They are
-# normalised over the main minerals in use.
+# Mass shares of the main minerals in the mean soil, a choice of this project: a temperate mineral soil, mostly quartz,
+# feldspar and clays, with enough oxides to colour it. They are normalised over the main minerals in use.
 MEAN_SOIL = {
     "Quartz": 0.36,
     "Microcline": 0.14,

@@ -53,9 +53,9 @@ PUBLISHED_SOIL = {
     "Vermiculite": 34.6 / 3,
     "Calcite": 2.2,
 }
-"""A mean soil in % by mass, from the medians for the conterminous United States (Smith et al. 2013, USGS Data Series
-801): quartz 48.5, feldspars 14.7, clays 9.1, 2.2 of others, here calcite. The 25.5 % that diffraction leaves
-unassigned are counted as clays, in three equal parts. Without them c_bar would be 6 % lower."""
+"""A mean soil in % by mass, a choice of this project: quartz and feldspar in the order of what diffraction finds in
+surveys of whole countries, 2.2 calcite, and the rest clays in three equal parts, with the quarter that diffraction
+leaves unassigned among them. Without that quarter c_bar would be 6 % lower."""
 
 # Where the controls leave less than this share of the variance of x, its slope is rounding error.
 _LEAST_SHARE = 1e-10

@@ -102,7 +102,7 @@ class ConvTrunk(nn.Module):
 
 
 class AttentionTrunk(nn.Module):
-    """A transformer block over patches of 8 bands (Dosovitskiy et al. 2021 in one dimension), mean pooled."""
+    """A transformer block over patches of 8 bands, mean pooled."""
 
     outputs: int
     width: int
