@@ -1,0 +1,243 @@
+"""Prediction intervals with a stated coverage: split and cross-fitted conformal prediction.
+
+Nothing is assumed of the errors but that rows are exchangeable, given their scale. Scores are absolute residuals
+over a scale (1, or the spread of an ensemble). The construction is that of the CV+ method as the documentation of
+MAPIE states it (theoretical description of its regression methods); the finite-sample correction is the
+ceil((n + 1) coverage)-th smallest of n scores. Everything is float64 on the host.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxsoil.errors import DataError
+
+_CELLS = 20_000_000
+"""Numbers that :func:`cross_interval` holds at a time (160 MB)."""
+
+
+def scores(observed: ArrayLike, predicted: ArrayLike, scale: ArrayLike | None = None) -> np.ndarray:
+    """Conformity scores |observed - predicted| / scale, (n,).
+
+    Args:
+      observed: (n,) measured values of rows that the model did not see.
+      predicted: (n,) predictions in the same unit.
+      scale: (n,) positive scales in the same unit, such as :func:`ensemble_scale`; None is 1.
+
+    Raises:
+      DataError: lengths that differ, a value that is not finite, a scale that is not positive.
+    """
+    obs, pred = _vector(observed, "observed"), _vector(predicted, "predicted")
+    wide = _scale(scale, pred.size)
+    if obs.shape != pred.shape:
+        raise DataError(
+            "observed and predicted values differ in length",
+            value=f"{obs.size} against {pred.size}",
+            remedy="Pass one prediction for each observation.",
+        )
+    return np.abs(obs - pred) / wide
+
+
+def conformal_quantile(values: ArrayLike, coverage: float) -> float:
+    """The ceil((n + 1) coverage)-th smallest of n scores; infinite where n is too small for the coverage.
+
+    Args:
+      values: (n,) scores of rows that the model did not see.
+      coverage: nominal coverage, between 0 and 1.
+
+    Raises:
+      DataError: no score, one that is not finite, or a coverage outside (0, 1).
+    """
+    ordered = np.sort(_vector(values, "scores"))
+    place = _place(ordered.size, coverage)
+    return float(ordered[place - 1]) if place <= ordered.size else math.inf
+
+
+@dataclass(frozen=True)
+class SplitConformal:
+    """Intervals ``predicted +- quantile * scale``, from one set of rows that the model did not see.
+
+    Attributes:
+      coverage: nominal coverage.
+      quantile: of the scores, in units of the scale.
+      n: rows it rests on.
+    """
+
+    coverage: float
+    quantile: float
+    n: int
+
+    @classmethod
+    def fit(
+        cls, observed: ArrayLike, predicted: ArrayLike, coverage: float, scale: ArrayLike | None = None
+    ) -> SplitConformal:
+        """Calibrates on (n,) held-out rows; arguments and errors as in :func:`scores`."""
+        found = scores(observed, predicted, scale)
+        return cls(coverage, conformal_quantile(found, coverage), found.size)
+
+    def interval(self, predicted: ArrayLike, scale: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends, (t,) each, for (t,) predictions with (t,) scales."""
+        centre = _vector(predicted, "predicted")
+        half = self.quantile * _scale(scale, centre.size)
+        return centre - half, centre + half
+
+
+def cross_interval(
+    values: ArrayLike, fold: ArrayLike, predicted: ArrayLike, coverage: float, scale: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cross-fitted intervals (CV+): every fold's model predicts, every row's score is used with its own fold's model.
+
+    With R_i the score of row i and k(i) the fold that held it out, the ends are the conformal quantiles of
+    predicted[k(i)] -+ R_i scale[k(i)] over i. The coverage is at least 2 * coverage - 1 whatever the model, and close
+    to ``coverage`` for one that a fold's rows do not overturn.
+
+    Args:
+      values: (n,) scores of the rows, each from the model that did not see it.
+      fold: (n,) which of the K models that was, 0 ... K - 1.
+      predicted: (K, t) predictions of new rows by each fold's model.
+      coverage: nominal coverage, between 0 and 1.
+      scale: (K, t) positive scales of those predictions; None is 1.
+
+    Returns:
+      Lower and upper ends, (t,); infinite where there are too few rows for the coverage.
+
+    Raises:
+      DataError: shapes that do not fit, values that are not finite, a scale that is not positive.
+    """
+    found, centre = _vector(values, "scores"), _matrix(predicted, "predicted")
+    models = np.asarray(fold)
+    wide = np.ones_like(centre) if scale is None else _matrix(scale, "scale")
+    if wide.shape != centre.shape or (wide <= 0.0).any():
+        raise DataError(
+            "there must be one positive scale for each prediction",
+            value=f"{wide.shape} against {centre.shape}",
+            remedy="Add a floor to the spread of the ensemble (ensemble_scale).",
+        )
+    outside = models.shape != found.shape or models.dtype.kind not in "iu"
+    if outside or (models < 0).any() or (models >= centre.shape[0]).any():
+        raise DataError(
+            "every score needs the number of the fold's model",
+            value=f"{models.dtype} {models.shape}, {centre.shape[0]} models",
+            remedy="Number the folds 0 ... K - 1, in the order of the predictions.",
+        )
+    n, t = found.size, centre.shape[1]
+    place = _place(n, coverage)
+    if place > n:
+        return np.full(t, -math.inf), np.full(t, math.inf)
+    low, high = np.empty(t), np.empty(t)
+    step = max(1, _CELLS // n)
+    for start in range(0, t, step):
+        here = slice(start, start + step)
+        middle, half = centre[models, here], found[:, None] * wide[models, here]
+        low[here] = np.partition(middle - half, n - place, axis=0)[n - place]
+        high[here] = np.partition(middle + half, place - 1, axis=0)[place - 1]
+    return low, high
+
+
+def fold_intervals(
+    observed: ArrayLike, predicted: ArrayLike, fold: ArrayLike, coverage: float, scale: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intervals of out-of-fold predictions, each fold calibrated on the scores of the other folds alone.
+
+    This is what shows whether intervals cover: no interval has seen the observation it is held against.
+
+    Args:
+      observed, predicted, scale: (n,) as in :func:`scores`, every row predicted by a model that did not see it.
+      fold: (n,) the fold of each row.
+      coverage: nominal coverage.
+
+    Returns:
+      Lower and upper ends, (n,).
+    """
+    found, centre = scores(observed, predicted, scale), _vector(predicted, "predicted")
+    wide, folds = _scale(scale, centre.size), np.asarray(fold)
+    if folds.shape != centre.shape or np.unique(folds).size < 2:
+        raise DataError(
+            "intervals out of fold take two or more folds, one for each row",
+            value=f"{folds.shape}, {np.unique(folds).size} folds",
+            remedy="Pass the fold of every row.",
+        )
+    half = np.empty(centre.size)
+    for name in np.unique(folds).tolist():
+        inside = folds == name
+        half[inside] = conformal_quantile(found[~inside], coverage) * wide[inside]
+    return centre - half, centre + half
+
+
+def ensemble_scale(members: ArrayLike, floor: float) -> np.ndarray:
+    """sqrt(variance over members + floor^2), (n,): where the members agree by chance, the floor is left.
+
+    Args:
+      members: (S, n) predictions of S members (n - 1 in the variance; one member has none).
+      floor: positive, in the unit of the predictions; such as the median absolute error out of fold.
+    """
+    table = _matrix(members, "members")
+    if not (math.isfinite(floor) and floor > 0.0):
+        raise DataError("the floor of a scale is positive", value=floor, remedy="Use a typical error out of fold.")
+    spread = table.var(axis=0, ddof=1) if table.shape[0] > 1 else np.zeros(table.shape[1])
+    return np.sqrt(spread + floor**2)
+
+
+def covered(observed: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray:
+    """Which observations, (n,), lie within their interval, ends included."""
+    obs, lower, upper = (np.asarray(part, dtype=np.float64) for part in (observed, low, high))
+    if not obs.shape == lower.shape == upper.shape:
+        raise DataError(
+            "observations and ends differ in length",
+            value=f"{obs.shape}, {lower.shape}, {upper.shape}",
+            remedy="Pass one interval for each observation.",
+        )
+    return (lower <= obs) & (obs <= upper)
+
+
+def coverage_range(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of a share of ``hits`` in ``n``: how well so many rows can tell a coverage."""
+    from scipy.stats import binomtest
+
+    if n < 1:
+        raise DataError("a coverage takes at least one row", value=n, remedy="Leave out what has no observation.")
+    found = binomtest(hits, n).proportion_ci(confidence_level=confidence, method="wilson")
+    return float(found.low), float(found.high)
+
+
+def _place(n: int, coverage: float) -> int:
+    if not 0.0 < coverage < 1.0:
+        raise DataError("a coverage lies between 0 and 1", value=coverage, remedy="Write 90 % as 0.9.")
+    # A product such as 100 * 0.07 exceeds its exact value by rounding, and the ceiling would jump.
+    return math.ceil((n + 1) * coverage - 1e-9)
+
+
+def _vector(values: ArrayLike, what: str) -> np.ndarray:
+    return _finite(np.asarray(values, dtype=np.float64), what, 1)
+
+
+def _matrix(values: ArrayLike, what: str) -> np.ndarray:
+    return _finite(np.asarray(values, dtype=np.float64), what, 2)
+
+
+def _finite(array: np.ndarray, what: str, ndim: int) -> np.ndarray:
+    if array.ndim != ndim or array.shape[0] == 0 or not np.isfinite(array).all():
+        raise DataError(
+            f"conformal prediction takes finite numbers of {ndim} dimension{'s' if ndim > 1 else ''}",
+            column=what,
+            value=f"{array.shape}, {int((~np.isfinite(array)).sum())} not finite",
+            remedy="Leave out rows without a measurement and models that diverged.",
+        )
+    return array
+
+
+def _scale(scale: ArrayLike | None, n: int) -> np.ndarray:
+    if scale is None:
+        return np.ones(n)
+    wide = _vector(scale, "scale")
+    if wide.shape != (n,) or (wide <= 0.0).any():
+        raise DataError(
+            "there must be one positive scale for each prediction",
+            value=f"{wide.size} scales, {n} predictions",
+            remedy="Add a floor to the spread of the ensemble (ensemble_scale).",
+        )
+    return wide
