@@ -21,7 +21,7 @@ from jaxsoil.files import write_text_atomic
 
 RECORDED = (
     "jaxsoil", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "pandas",
-    "scikit-learn", "ikpls", "matplotlib",
+    "scikit-learn", "ikpls", "matplotlib", "verde", "rasterio",
 )  # fmt: skip
 """Packages whose versions every run records."""
 

@@ -34,13 +34,14 @@ RANK = {
     "experiment": 6,
     "collect": 7,
     "study": 8,
+    "layers": 8,
     "few_labels": 9,
     "cli": 9,
     "experiments": 10,
 }
 MIXING = "jaxsoil.models.mixing"  # plain functions, shared with the twin
 CORE = {"jax", "flax", "optax", "orbax", "numpy", "scipy", "pandas", "jaxtyping", "tyro", "tqdm"}
-LATE = ("tensorflow_datasets", "tensorflow", "wandb", "matplotlib", "sklearn", "ikpls", "torch")
+LATE = ("tensorflow_datasets", "tensorflow", "wandb", "matplotlib", "sklearn", "ikpls", "verde", "rasterio", "torch")
 
 
 class Import(NamedTuple):
