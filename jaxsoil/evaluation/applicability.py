@@ -119,6 +119,11 @@ class CriticalLimit:
     alpha: float
     value: float
 
+    @property
+    def quantile(self) -> float:
+        """f_c of Eq. 19, chi2.ppf(1 - alpha, F), in the unit of ``dof * d / mean``."""
+        return self.value * self.dof / self.mean
+
     def exceeded(self, distances: ArrayLike) -> np.ndarray:
         """Which distances, (n,), lie beyond the limit; one that is not finite counts as beyond."""
         d = np.asarray(distances, dtype=np.float64)
@@ -153,7 +158,8 @@ def critical_limit(train_distances: ArrayLike, alpha: float = ALPHA) -> Critical
             value=f"{d.size} x {mean:g}",
             remedy="Check that the latents differ between rows.",
         )
-    dof = max(1, int(2.0 * mean**2 / variance))
+    # Eq. 17 cuts to an integer; a quotient that is whole but for rounding must not lose one.
+    dof = max(1, int(2.0 * mean**2 / variance * (1.0 + 1e-12)))
     return CriticalLimit(mean, dof, alpha, float(chi2.ppf(1.0 - alpha, dof)) * mean / dof)
 
 

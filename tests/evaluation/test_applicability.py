@@ -121,6 +121,53 @@ def test_limit_by_hand():
     assert limit.exceeded([0.0, 100.0, np.nan]).tolist() == [False, True, True]
 
 
+def test_a_whole_number_of_degrees_of_freedom_is_not_cut():
+    # d0 = 1.1 and var = 1.1^2 / 5 give exactly 10, which floating point may see as 9.999...
+    for scale in np.linspace(0.1, 3.0, 200):
+        spread = scale / np.sqrt(5.0)
+        assert critical_limit([scale - spread, scale + spread]).dof == 10, scale
+
+
+def test_equations_15_to_19_by_hand(monkeypatch):
+    """Two latents on a cross around (2, -1): medians 2 and -1; interquartile ranges by hand; S without shrinkage."""
+    rows = np.array(
+        [
+            [0.0, -1.0],
+            [1.0, -1.0],
+            [2.0, -1.0],
+            [3.0, -1.0],
+            [4.0, -1.0],
+            [2.0, -5.0],
+            [2.0, -3.0],
+            [2.0, 1.0],
+            [2.0, 3.0],
+        ]
+    )
+    import sklearn.covariance
+
+    monkeypatch.setattr(sklearn.covariance, "ledoit_wolf", lambda z: (np.cov(z.T, bias=True), 0.0))
+    space = LatentSpace.fit(rows)
+    # Sorted: 0 1 2 2 2 2 2 3 4 and -5 -3 -1 -1 -1 -1 -1 1 3: quartiles 2, 2 and -1, -1, so the scale falls back on
+    # the standard deviations sqrt(10 / 9) and sqrt(40 / 9), which leave S = identity.
+    np.testing.assert_allclose(space.centre, [2.0, -1.0])
+    np.testing.assert_allclose(space.scale, np.sqrt([10.0 / 9.0, 40.0 / 9.0]))
+    d = space.distance(rows)
+    expected = np.array([2.0, 1.0, 0.0, 1.0, 2.0, 2.0, 1.0, 1.0, 2.0]) / np.sqrt(10.0 / 9.0)
+    np.testing.assert_allclose(d, expected, atol=1e-12)
+    # d0 = 12 / 9 and variance 20 / 9 - 16 / 9 = 4 / 9 in units of 1 / s: F = int(2 * (16 / 9) / (4 / 9)) = 8.
+    limit = critical_limit(d)
+    assert limit.dof == 8 and limit.alpha == 0.05
+    assert limit.mean == pytest.approx(12.0 / 9.0 / np.sqrt(10.0 / 9.0))
+    # The 95 % quantile of chi-square with 8 degrees of freedom, from printed tables.
+    assert limit.quantile == pytest.approx(15.507, abs=5e-4)
+    assert limit.value == pytest.approx(15.5073 * limit.mean / 8.0, rel=1e-5)
+    assert limit.exceeded(space.distance(np.array([[2.0, -1.0], [4.8, -1.0], [4.0, -5.0]]))).tolist() == [
+        False,
+        True,
+        True,
+    ]
+
+
 def test_limit_of_a_heavy_tail_has_one_degree_of_freedom():
     assert critical_limit([0.0] * 99 + [1e6]).dof == 1
 

@@ -1,0 +1,126 @@
+"""Chatterjee's Xi: how far one quantity is a function of another, straight, curved or bent back.
+
+Chatterjee (2020), "A new coefficient of correlation": 0 in the limit where the two are independent, 1 where the
+second is a function of the first. It is not symmetric. SciPy has it for one pair; here all latent features meet
+all bands, and what belongs to a band alone is ranked once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxsoil.errors import DataError
+
+BIN_WIDTH = 25.0
+"""Width of the bins in which bands are averaged, cm-1 (multi-fidelity paper, section 2.5)."""
+
+
+@dataclass(frozen=True, eq=False)
+class LatentXi:
+    """Xi of latent features with binned bands.
+
+    Attributes:
+      wavenumber: (B,) centres of the bins, cm-1, in the order of the spectra's axis.
+      xi: (K, B), how far the mean of a bin is a function of the latent feature; NaN where either does not vary.
+    """
+
+    wavenumber: np.ndarray
+    xi: np.ndarray
+
+
+def latent_xi(latents: ArrayLike, spectra: ArrayLike, wavenumber: ArrayLike, width: float = BIN_WIDTH) -> LatentXi:
+    """Xi of each latent feature with the spectra, averaged in bins (multi-fidelity paper, section 2.5, figure 3).
+
+    Args:
+      latents: (n, K) latent features.
+      spectra: (n, M) spectra of the same rows.
+      wavenumber: (M,) axis, cm-1.
+      width: width of the bins, cm-1.
+
+    Raises:
+      DataError: if shapes do not fit or a value is not finite.
+    """
+    centres, binned = bin_spectra(spectra, wavenumber, width)
+    return LatentXi(centres, xi_matrix(latents, binned))
+
+
+def bin_spectra(spectra: ArrayLike, wavenumber: ArrayLike, width: float = BIN_WIDTH) -> tuple[np.ndarray, np.ndarray]:
+    """Averages bands in bins that start at multiples of ``width``.
+
+    Args:
+      spectra: (n, M) spectra.
+      wavenumber: (M,) axis, cm-1, ascending or descending.
+      width: width of the bins, cm-1.
+
+    Returns:
+      (B,) centres of the bins that hold a band, in the order of the axis, and (n, B) means.
+
+    Raises:
+      DataError: if shapes do not fit, the width is not positive or the axis is not monotonic.
+    """
+    rows, axis = _table(spectra, "spectra"), np.asarray(wavenumber, dtype=np.float64)
+    steps = np.diff(axis)
+    if axis.shape != rows.shape[1:] or not (bool((steps > 0.0).all()) or bool((steps < 0.0).all())):
+        raise DataError(
+            "spectra and axis do not belong together",
+            value=f"spectra {rows.shape}, axis {axis.shape}",
+            remedy="Pass (n, M) spectra and their (M,) axis, ascending or descending.",
+        )
+    if not width > 0.0:
+        raise DataError("the width of a bin is positive", value=width, remedy="Pass a width in cm-1, such as 25.")
+    # A band at the edge belongs to the bin above it, whatever the rounding of the axis.
+    place = np.floor(np.round(axis / width, 9))
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(place) != 0.0]))
+    counts = np.diff(np.append(starts, axis.size))
+    return (place[starts] + 0.5) * width, np.add.reduceat(rows, starts, axis=1) / counts
+
+
+def xi_matrix(x: ArrayLike, y: ArrayLike) -> np.ndarray:
+    """Xi(x_k, y_b), how far each column of ``y`` is a function of each column of ``x``.
+
+    Chatterjee (2020), the form for ties: ``1 - n sum |r_(i+1) - r_i| / (2 sum l_i (n - l_i))`` with rows sorted
+    by x, r_i = #{y_j <= y_i} and l_i = #{y_j >= y_i}. Rows with equal x keep their order.
+
+    Args:
+      x: (n, K) or (n,) values.
+      y: (n, B) or (n,) values of the same rows.
+
+    Returns:
+      (K, B); NaN where a column does not vary.
+
+    Raises:
+      DataError: if the rows differ in number, are fewer than two, or a value is not finite.
+    """
+    from scipy.stats import rankdata
+
+    first, second = (_table(np.asarray(v)[:, None] if np.ndim(v) == 1 else v, "values") for v in (x, y))
+    n = first.shape[0]
+    if second.shape[0] != n or n < 2:
+        raise DataError(
+            "Xi takes two or more rows, the same for both",
+            value=f"{first.shape} against {second.shape}",
+            remedy="Pass latents and spectra of the same samples.",
+        )
+    rank = rankdata(second, method="max", axis=0).astype(np.int32)
+    at_least = rankdata(-second, method="max", axis=0).astype(np.int64)
+    spread = 2.0 * np.sum(at_least * (n - at_least), axis=0, dtype=np.float64)
+    moved = np.empty((first.shape[1], second.shape[1]))
+    for column, order in enumerate(np.argsort(first, axis=0, kind="stable").T):
+        moved[column] = np.abs(np.diff(rank[order], axis=0)).sum(axis=0, dtype=np.int64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        xi = 1.0 - n * moved / spread
+    xi[:, spread == 0.0] = np.nan
+    xi[np.ptp(first, axis=0) == 0.0] = np.nan
+    return xi
+
+
+def _table(values: ArrayLike, what: str) -> np.ndarray:
+    table = np.asarray(values, dtype=np.float64)
+    if table.ndim != 2 or 0 in table.shape or not np.isfinite(table).all():
+        raise DataError(
+            f"{what} are rows of finite numbers", value=f"shape {table.shape}", remedy="Leave out rows with NaN."
+        )
+    return table

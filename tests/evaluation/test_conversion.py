@@ -1,0 +1,67 @@
+"""Differences, coverage and calibration of converted spectra against closed forms and simulated errors."""
+
+import numpy as np
+import pytest
+
+from jaxsoil.errors import DataError
+from jaxsoil.evaluation.conversion import COLUMNS, band_table, calibration, coverage, difference, widening
+
+
+def test_difference_is_converted_minus_observed():
+    observed = np.array([[1.0, 2.0], [3.0, 4.0]])
+    mean, sd = difference(observed, observed + np.array([[0.1, -0.2], [0.3, -0.2]]))
+    np.testing.assert_allclose(mean, [0.2, -0.2])
+    np.testing.assert_allclose(sd, [0.2 / np.sqrt(2.0), 0.0], atol=1e-12)
+    assert np.isnan(difference(observed[:1], observed[:1])[1]).all()
+
+
+def test_coverage_by_hand():
+    """The central 90 % of a Gaussian reaches 1.6449 standard deviations to either side."""
+    errors = np.array([[0.0], [1.64], [-1.64], [1.65]])
+    assert coverage(np.zeros((4, 1)), errors, np.ones((4, 1))).tolist() == [0.75]
+    assert coverage(np.zeros((2, 1)), np.array([[0.0], [1e-9]]), np.zeros((2, 1))).tolist() == [0.5]
+
+
+def test_honest_spreads_are_calibrated_and_halved_ones_are_not():
+    rng = np.random.default_rng(1)
+    sd = rng.uniform(0.05, 0.5, (20_000, 4))
+    observed = rng.normal(size=sd.shape)
+    converted = observed + sd * rng.normal(size=sd.shape)
+    nominal, reached = calibration(observed, converted, sd)
+    assert reached.shape == (nominal.size, 4)
+    np.testing.assert_allclose(reached, np.broadcast_to(nominal[:, None], reached.shape), atol=0.012)
+    assert widening(observed, converted, sd) == pytest.approx(1.0, abs=0.01)
+    assert widening(observed, converted, 0.5 * sd) == pytest.approx(2.0, abs=0.02)
+    # 2 * Phi(1.6449 / 2) - 1.
+    np.testing.assert_allclose(coverage(observed, converted, 0.5 * sd), 0.589, atol=0.012)
+
+
+def test_band_table():
+    rng = np.random.default_rng(3)
+    observed, sd = rng.normal(size=(50, 3)), np.full((50, 3), 0.3)
+    table = band_table([3.0, 2.0, 1.0], observed, observed + 0.1, sd)
+    assert tuple(table.columns) == COLUMNS
+    np.testing.assert_allclose(table["sd_predicted"], 0.3)
+    assert table["coverage_90"].tolist() == [1.0, 1.0, 1.0]
+    assert band_table([3.0, 2.0, 1.0], observed, observed)["coverage_90"].tolist() == pytest.approx(
+        [np.nan] * 3, nan_ok=True
+    )
+    assert widening(observed, observed + 0.1, 0.0 * sd) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("converted", "sd", "message"),
+    [
+        (np.zeros((2, 2)), np.ones((2, 3)), "do not belong together"),
+        (np.zeros((2, 3)), np.ones((3, 2)), "do not belong together"),
+        (np.full((2, 3), np.nan), np.ones((2, 3)), "not all values are finite"),
+        (np.zeros((2, 3)), -np.ones((2, 3)), "negative"),
+    ],
+)
+def test_wrong_input_is_refused(converted, sd, message):
+    with pytest.raises(DataError, match=message):
+        coverage(np.zeros((2, 3)), converted, sd)
+    with pytest.raises(DataError, match="between 0 and 1"):
+        coverage(np.zeros((2, 3)), np.zeros((2, 3)), np.ones((2, 3)), 90.0)
+    with pytest.raises(DataError, match="number of bands"):
+        band_table([1.0], np.zeros((2, 3)), np.zeros((2, 3)))
