@@ -135,6 +135,7 @@ def run(config: SocSpectrumConfig, folder: RunFolder, loaded: Loaded) -> None:
         run_study(part.config, sub, part.prepared)
         content |= {key: sub.read_json("config.json")[key] for key in ("differs_from_paper", "convergence")}
         timing[f"{part.name}_s"] = time.perf_counter() - began
+    content["differs_from_paper"].append(["regions held out", len(first.splits), 17])
     folder.write_json("config.json", content)
     began = time.perf_counter()
     _write_direct(config, folder, loaded)
@@ -235,7 +236,11 @@ def _write_twin_tables(config: SocSpectrumConfig, folder: RunFolder, loaded: Loa
     abundances = []
     for source in TWINS:
         mine = [part for part in loaded.parts if part.source == source]
-        abundances += tables.abundance_rows(mine[0].prepared.library, source, _for_unmixing(folder, mine))
+        library = mine[0].prepared.library
+        abundances += tables.abundance_rows(library, source, _for_unmixing(folder, mine))
+        for part in mine:
+            errors = _learned(folder.path / part.name)[0]["abundance_error"]
+            abundances += tables.latent_rows(library, source, f"{part.start}-latents", errors)
     _write(folder.path / "abundances.csv", pd.DataFrame(abundances, columns=pd.Index(tables.ABUNDANCES)))
     other = degenerate_solutions(loaded.parts[0].prepared.library.truth)
     _write_arrays(folder.path / "degeneracy.npz", **dataclasses.asdict(other))

@@ -120,6 +120,7 @@ class Tables:
                     previous=previous,
                     keep_states=keep_states,
                     measure=_latent_distance,
+                    score=self._abundance_error if self._knows_abundances(group.model) else None,
                 )
                 label = f"{stage} {group.label}".strip()
                 with _Progress(label, train.epochs * len(group.trials), tracker) as progress:
@@ -150,13 +151,24 @@ class Tables:
             example = {"row": trial.example, "reconstructed": outcome.example}
             self._examples.append(self._key(trial.name, split, trial.seed, "test", stage) | example)
         if trial.model.physical:
-            learned = {"f_soc": outcome.f_soc, "soc_rho_r": float(outcome.soc_rho_r)}
+            learned = {"f_soc": outcome.f_soc, "soc_rho_r": float(outcome.soc_rho_r), "abundance": outcome.abundance}
             self._learned.append(self._key(trial.name, split, trial.seed, "train", stage) | learned)
         self._history.append(
             pd.DataFrame(outcome.history, columns=["train_loss", "monitored_loss"]).assign(
                 trial=name, epoch=np.arange(1, len(outcome.history) + 1)
             )
         )
+
+    def _knows_abundances(self, model: Any) -> bool:
+        """Whether the true abundances are known and the network's endmembers are the true ones, in order."""
+        truth = self.library.truth
+        return truth is not None and model.physical and (*self.minerals.names, truth.names[-1]) == truth.names
+
+    def _abundance_error(self, trial: Any, mass: np.ndarray) -> np.ndarray:
+        from jaxsoil.evaluation.unmixing import abundance_error
+
+        rows = trial.split.test
+        return abundance_error(self.library.truth.mass[rows], mass[rows].astype(np.float64))
 
     def _add_samples(self, trial: Any, soc: np.ndarray, rmse: np.ndarray, latent: np.ndarray, stage: str) -> None:
         region = self.library.group("region") if "region" in self.library.groups else self.library.ids
@@ -240,7 +252,11 @@ class Tables:
             pd.concat(frames, ignore_index=True)[columns].to_parquet(temporary, index=False)
 
     def _write_learned(self) -> None:
-        """Writes soc_spectra.npz: what each mixing decoder learned, beside the truth where it is known."""
+        """Writes soc_spectra.npz: what each mixing decoder learned, beside the truth where it is known.
+
+        ``abundance_error`` (trials, K) is the mean absolute error of each endmember's mass fraction in the held-out
+        rows, NaN where the truth is not known.
+        """
         truth, extra = self.library.truth, {}
         if truth is not None:
             extra = {"truth_f_soc": truth.f_soc, "truth_soc_rho_r": np.float64(truth.soc_rho_r)}
@@ -249,6 +265,7 @@ class Tables:
             self._learned,
             f_soc=np.stack([e["f_soc"] for e in self._learned]),
             soc_rho_r=np.array([e["soc_rho_r"] for e in self._learned]),
+            abundance_error=np.stack([e["abundance"] for e in self._learned]),
             start_rho_r=np.float64(self.minerals.rho_r.mean()),
             **extra,
         )

@@ -235,6 +235,22 @@ def abundance_rows(
     return rows
 
 
+def latent_rows(library: Library, source: str, estimator: str, errors: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Errors (trials, K) of the encoders' own mass fractions in held-out rows, as means over the trials that ended.
+
+    No row where the networks' endmembers are not the true ones (all errors NaN).
+    """
+    errors = errors[np.isfinite(errors).all(axis=1)]
+    if not len(errors):
+        return []
+    truth = library.truth
+    found = zip(truth.names, truth.mass.mean(axis=0), errors.mean(axis=0), strict=True)
+    return [
+        {"source": source, "estimator": estimator, "mineral": name, "mean": float(mean), "error": float(error)}
+        for name, mean, error in found
+    ]
+
+
 def value_of(axis: NDArray[np.float64], f_soc: NDArray[np.float64]) -> float:
     """Returns the Munsell value, NaN where the axis lacks part of the visible."""
     inside = axis[0] <= munsell.VISIBLE[0] and axis[-1] >= munsell.VISIBLE[1]

@@ -25,6 +25,8 @@ ESTIMATOR_LABELS = {
     "regions": "Direct regression",
     PAPER_START: "Decoder, paper's start",
     DIRECT_START: "Decoder from direct estimate",
+    f"{PAPER_START}-latents": "Encoder's own, paper's start",
+    f"{DIRECT_START}-latents": "Encoder's own, direct start",
     **{name: f"Direct, {method.label}" for name, method in METHODS.items() if name != "regions"},
 }
 

@@ -316,10 +316,11 @@ def abundance_table(run: SpectrumRun, source: str) -> Table:
     rows.append(
         (f"mean of {len(minerals)} minerals", number(100 * mean, 2), *(number(100 * float(v), 2) for v in overall))
     )
-    header = ("Mineral", "True mean (%)", *(f"with {ESTIMATOR_LABELS[e]} (%)" for e in estimators))
+    header = ("Mineral", "True mean (%)", *(f"{ESTIMATOR_LABELS[e]} (%)" for e in estimators))
     notes = (
         "Spectra of at most 200 soils are unmixed by non-negative least squares with the true minerals and each "
         "estimator's f and c, without using the labels. The column of the truth is what noise alone does.",
+        "The encoders' own are their outputs for the soils of the regions held out, means over the trials.",
         "Abundances hardly tell a right f from a wrong one: minerals of similar spectra (quartz, feldspar) are "
         "exchanged for each other under any of them.",
     )

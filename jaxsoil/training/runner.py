@@ -33,14 +33,15 @@ class Outcome:
     """What a finished trial leaves: predictions for all n rows, its history, whether it stayed finite.
 
     ``soc`` (n,) mass fraction; ``rmse`` (n,) reconstruction error of each spectrum as a fraction (NaN without a
-    decoder); ``latent`` (n,) what the runner's ``measure`` made of the mass fractions; ``example`` (M,)
-    reconstruction of the trial's example row; ``f_soc`` (M,) and ``soc_rho_r`` (g cm-3 nm) of a mixing decoder, else
-    NaN; ``history`` (epochs, 2).
+    decoder); ``latent`` (n,) what the runner's ``measure`` made of the mass fractions, ``abundance`` (K,) what its
+    ``score`` did; ``example`` (M,) reconstruction of the trial's example row; ``f_soc`` (M,) and ``soc_rho_r``
+    (g cm-3 nm) of a mixing decoder, else NaN; ``history`` (epochs, 2).
     """
 
     soc: np.ndarray
     rmse: np.ndarray
     latent: np.ndarray
+    abundance: np.ndarray
     example: np.ndarray
     f_soc: np.ndarray
     soc_rho_r: float
@@ -60,6 +61,7 @@ class GroupRun:
       previous: stage whose trained parameters these trials start from (fine-tuning); None starts anew.
       keep_states: keep the trained parameters for a later stage.
       measure: makes one number per row of a trial's mass fractions ``(n, K)``, such as a latent distance.
+      score: makes one number per endmember of them, such as the error of its abundance.
     """
 
     def __init__(
@@ -74,9 +76,11 @@ class GroupRun:
         previous: str | None = None,
         keep_states: bool = False,
         measure: Measure | None = None,
+        score: Measure | None = None,
     ) -> None:
         self.group, self.train, self.folder = group, train, folder
-        self.stage, self.previous, self.keep_states, self.measure = stage, previous, keep_states, measure
+        self.stage, self.previous, self.keep_states = stage, previous, keep_states
+        self.measure, self.score = measure, score
         mesh = make_mesh(devices)
         # The validation capacity depends on the library only, never on the other trials of the group.
         most = max(int(trial.validation.sum()) for trial in group.trials)
@@ -201,12 +205,12 @@ class GroupRun:
     def _write_outcomes(self, path: Path, trials: tuple[Trial, ...], state: TrialState) -> None:
         mass, rmse = (np.asarray(x) for x in self.timed(self.spread.predict, state, self.data))
         count = len(trials)
-        latent = np.full(mass.shape[:2], np.nan)
+        latent, abundance = np.full(mass.shape[:2], np.nan), np.full(mass.shape[::2], np.nan)
         alive = np.asarray(state.alive)[:count]
-        if self.measure is not None:
+        for made, function in ((latent, self.measure), (abundance, self.score)):
             for i, trial in enumerate(trials):
-                if alive[i]:
-                    latent[i] = self.measure(trial, mass[i])
+                if alive[i] and function is not None:
+                    made[i] = function(trial, mass[i])
         f_soc, soc_rho_r = self._decoder(state)
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez(
@@ -215,6 +219,7 @@ class GroupRun:
                 soc=mass[:count, :, -1],
                 rmse=rmse[:count],
                 latent=latent[:count],
+                abundance=abundance[:count],
                 example=self._examples(trials, state)[:count],
                 f_soc=f_soc[:count],
                 soc_rho_r=soc_rho_r[:count],
