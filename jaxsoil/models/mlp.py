@@ -1,0 +1,46 @@
+"""The multilayer perceptron that maps spectra or latent features to soil properties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import flax.linen as nn
+import jax
+
+Activation = Literal["relu", "gelu", "silu", "tanh"]
+
+
+def activation(name: Activation) -> Callable[[jax.Array], jax.Array]:
+    """The function of a name."""
+    return {"relu": nn.relu, "gelu": nn.gelu, "silu": nn.silu, "tanh": nn.tanh}[name]
+
+
+class Mlp(nn.Module):
+    """Widths x [Dense -> (LayerNorm) -> activation -> (dropout)] -> Dense.
+
+    Maps ``(n, p)`` to ``(n, outputs)``. A ``key`` draws the dropout; without one nothing is dropped.
+    """
+
+    outputs: int
+    widths: tuple[int, ...] = (256, 128)
+    activation: Activation = "gelu"
+    dropout: float = 0.0
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
+        for number, width in enumerate(self.widths):
+            x = nn.Dense(width)(x)
+            if self.layer_norm:
+                x = nn.LayerNorm()(x)
+            x = dropped(activation(self.activation)(x), self.dropout, key, number)
+        return nn.Dense(self.outputs)(x)
+
+
+def dropped(x: jax.Array, rate: float, key: jax.Array | None, layer: int) -> jax.Array:
+    """Drops a share ``rate`` of the units of layer number ``layer`` by ``key``; nothing without a key."""
+    if key is None or rate == 0.0:
+        return x
+    keep = jax.random.bernoulli(jax.random.fold_in(key, layer), 1.0 - rate, x.shape)
+    return x * keep.astype(x.dtype) / (1.0 - rate)

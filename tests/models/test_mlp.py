@@ -1,0 +1,42 @@
+"""The perceptron against scikit-learn's forward pass, and its dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsoil.models.mlp import Mlp, dropped
+
+
+def test_it_computes_what_scikit_learn_computes() -> None:
+    from sklearn.neural_network import MLPRegressor
+
+    draw = np.random.default_rng(0)
+    x, y = draw.normal(size=(20, 5)), draw.normal(size=(20, 2))
+    theirs: Any = MLPRegressor(hidden_layer_sizes=(8, 6), activation="tanh", max_iter=1, random_state=0)
+    with pytest.warns(Warning, match="Maximum iterations"):
+        theirs.fit(x, y)
+    layers = zip(theirs.coefs_, theirs.intercepts_, strict=True)
+    params = {
+        f"Dense_{i}": {"kernel": jnp.asarray(w, jnp.float32), "bias": jnp.asarray(b, jnp.float32)}
+        for i, (w, b) in enumerate(layers)
+    }
+    ours = Mlp(2, (8, 6), "tanh").apply({"params": params}, jnp.asarray(x, jnp.float32))
+    np.testing.assert_allclose(np.asarray(ours), theirs.predict(x), rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_needs_a_key_and_keeps_the_mean() -> None:
+    x = jnp.ones((200, 200))
+    assert dropped(x, 0.3, None, 0) is x
+    kept = np.asarray(dropped(x, 0.3, jax.random.key(0), 0))
+    assert set(np.unique(kept.round(4))) == {0.0, np.float32(1 / 0.7).round(4)}
+    assert kept.mean() == pytest.approx(1.0, abs=0.01)
+    model = Mlp(1, (8,), dropout=0.5, layer_norm=True)
+    variables: Any = model.init(jax.random.key(0), x[:3])
+    a, b = (np.asarray(model.apply(variables, x[:3], jax.random.key(k))) for k in (0, 1))
+    assert not np.array_equal(a, b)
+    assert np.array_equal(model.apply(variables, x[:3]), model.apply(variables, x[:3]))

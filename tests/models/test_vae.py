@@ -1,0 +1,75 @@
+"""The autoencoder: shapes, the closed form of its divergence, parameters counted by hand."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+
+from jaxsoil.models.networks import parameter_count
+from jaxsoil.models.vae import Decoder, Encoder, Vae, VaeConfig, draw, kl_to_prior
+
+SMALL = VaeConfig(latents=4, widths=(16, 8), features=(4, 6), kernel=5)
+
+
+def build(kind: Any, bands: int) -> tuple[Vae, Any]:
+    config = VaeConfig(kind, SMALL.latents, SMALL.widths, SMALL.features, SMALL.kernel)
+    model = Vae(bands, config)
+    return model, model.init(jax.random.key(0), jnp.zeros((2, bands)))
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+@pytest.mark.parametrize("bands", [24, 37])
+def test_shapes_and_the_mean_as_embedding(kind: str, bands: int) -> None:
+    model, variables = build(kind, bands)
+    x = jax.random.normal(jax.random.key(1), (3, bands))
+    result: Any = model.apply(variables, x)
+    rebuilt, mean, logvar = result
+    assert rebuilt.shape == (3, bands) and mean.shape == logvar.shape == (3, 4)
+    decoded: Any = model.apply(variables, mean, method="decode")
+    np.testing.assert_allclose(rebuilt, decoded, rtol=1e-5, atol=1e-6)
+    noisy: Any = model.apply(variables, x, jax.random.key(2))
+    assert np.array_equal(noisy[1], mean) and not np.allclose(noisy[0], rebuilt)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_the_parts_are_modules_of_their_own(kind: str) -> None:
+    model, variables = build(kind, 24)
+    x = jax.random.normal(jax.random.key(1), (3, 24))
+    whole: Any = model.apply(variables, x)
+    params = variables["params"]
+    encoded: Any = Encoder(model.config).apply({"params": params["encoder"]}, x)
+    decoded: Any = Decoder(24, model.config).apply({"params": params["decoder"]}, encoded[0])
+    np.testing.assert_allclose(decoded, whole[0], rtol=1e-5, atol=1e-6)
+
+
+def test_parameters_of_the_dense_variant_by_hand() -> None:
+    _, variables = build("mlp", 24)
+    encoder = (24 * 16 + 16) + (16 * 8 + 8) + 2 * (8 * 4 + 4)
+    decoder = (4 * 8 + 8) + (8 * 16 + 16) + (16 * 24 + 24)
+    assert parameter_count(variables["params"]) == encoder + decoder
+
+
+def test_divergence_is_the_integral_that_it_stands_for() -> None:
+    mean, logvar = jnp.array([[0.7, -1.2, 0.0]]), jnp.array([[-1.0, 0.5, 0.0]])
+    for i, value in enumerate(np.asarray(kl_to_prior(mean, logvar))[0]):
+        log_q = functools.partial(
+            scipy.stats.norm.logpdf, loc=float(mean[0, i]), scale=float(np.exp(0.5 * logvar[0, i]))
+        )
+
+        def integrand(z: float, log_q: Any = log_q) -> float:
+            return np.exp(log_q(z)) * (log_q(z) - scipy.stats.norm.logpdf(z))
+
+        assert value == pytest.approx(scipy.integrate.quad(integrand, -12, 12)[0], abs=1e-6)
+
+
+def test_samples_have_the_stated_moments() -> None:
+    mean, logvar = jnp.full((20_000, 1), 2.0), jnp.full((20_000, 1), float(np.log(0.25)))
+    z = np.asarray(draw(mean, logvar, jax.random.key(0)))
+    assert z.mean() == pytest.approx(2.0, abs=0.02) and z.std() == pytest.approx(0.5, abs=0.02)
