@@ -17,7 +17,7 @@ from jaxsoil.spectra.container import Spectra
 # (n,) text. NDArray[np.str_] would say so, but its run-time check admits empty strings alone.
 Strings = NDArray[Any]
 
-GROUPS = ("sample", "pedon", "profile", "region", "source", "country")
+GROUPS = ("sample", "pedon", "profile", "region", "laboratory", "source", "country")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False)
