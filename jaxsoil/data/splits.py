@@ -134,14 +134,26 @@ def region_out(
             remedy="Use k-fold or a random share, or join data sets from several regions.",
         )
     labelled = _labelled(library, target)
-    nothing = np.zeros(len(library), bool)
     splits = []
     for name in names.tolist():
-        out = regions == name
-        split = Split(f"{by}_out/{name}", name, labelled & ~out, nothing, labelled & out, INDUCTIVE, 0)
-        _check(split, library, protect)
-        splits.append(split)
+        splits.append(_held_out(library, labelled, regions == name, f"{by}_out/{name}", name, 0, protect))
     return splits
+
+
+def _held_out(
+    library: Library,
+    labelled: Mask,
+    out: Mask,
+    name: str,
+    held_out: str,
+    seed: int,
+    protect: Sequence[str],
+) -> Split:
+    """The inductive split that tests on the labelled rows of ``out`` and trains on all other labelled rows."""
+    nothing = np.zeros(len(library), bool)
+    split = Split(name, held_out, labelled & ~out, nothing, labelled & out, INDUCTIVE, seed)
+    _check(split, library, protect)
+    return split
 
 
 def kfold(
@@ -178,14 +190,11 @@ def kfold(
             remedy=f"Ask for 2 to {max(kinds.size, 2)} folds.",
         )
     fold_of = _balanced(kinds, sizes, n_folds, np.random.default_rng(seed))
-    nothing = np.zeros(len(library), bool)
     splits = []
     for fold in range(n_folds):
         out = np.isin(blocks, kinds[fold_of == fold])
-        name = f"{fold + 1} of {n_folds}"
-        split = Split(f"kfold/{fold + 1}", name, labelled & ~out, nothing, labelled & out, INDUCTIVE, seed)
-        _check(split, library, protect)
-        splits.append(split)
+        held_out = f"{fold + 1} of {n_folds}"
+        splits.append(_held_out(library, labelled, out, f"kfold/{fold + 1}", held_out, seed, protect))
     return splits
 
 
@@ -226,11 +235,7 @@ def random_share(
     # The cut that comes nearest to the share, with at least one group on either side.
     n_train = int(np.argmin(np.abs(reached[:-1] - share * reached[-1]))) + 1
     inside = np.isin(blocks, kinds[order[:n_train]])
-    nothing = np.zeros(len(library), bool)
-    held_out = f"{100 * (1 - share):g} %"
-    split = Split(f"random_share/{seed}", held_out, labelled & inside, nothing, labelled & ~inside, INDUCTIVE, seed)
-    _check(split, library, protect)
-    return split
+    return _held_out(library, labelled, ~inside, f"random_share/{seed}", f"{100 * (1 - share):g} %", seed, protect)
 
 
 def few_label(

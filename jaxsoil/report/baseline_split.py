@@ -48,8 +48,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """
     run = read_run(run_folder)
     parts = by_parting(run)
-    name = str(run.data.get("name") or run.results["data"].iloc[0])
-    document = Document(f"Random split of everything: soil organic carbon, data '{name}'")
+    document = Document(f"Random split of everything: soil organic carbon, data '{run.name}'")
     _opening(document, run, parts)
     _table_1(document, run, parts)
     _leak(document, parts)
@@ -61,10 +60,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     _figures(document, run, parts)
     sections.status_section(document, run)
     sections.exposure_section(document, run, _uses(run))
-    sections.differences_section(document, run)
-    sections.data_section(document, run)
-    sections.timing_section(document, run)
-    sections.command_section(document, run)
+    sections.closing_sections(document, run)
     return document.write(run.path)
 
 

@@ -60,8 +60,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """
     run = read_run(run_folder)
     views = {stage: stage_view(run, stage) for stage in STAGES}
-    name = str(run.data.get("name") or run.results["data"].iloc[0])
-    document = Document(f"Few labels, then fine-tuning on the held-out region, data '{name}'")
+    document = Document(f"Few labels, then fine-tuning on the held-out region, data '{run.name}'")
     _opening(document, run, views)
     _published(document, run, views)
     _changes(document, run, views)
@@ -72,10 +71,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     for stage, view in views.items():
         sections.status_section(document, view, f"Convergence, {STAGES[stage]}")
     _exposure(document, run, views)
-    sections.differences_section(document, run)
-    sections.data_section(document, run)
-    sections.timing_section(document, run)
-    sections.command_section(document, run)
+    sections.closing_sections(document, run)
     return document.write(run.path)
 
 

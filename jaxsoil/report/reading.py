@@ -84,6 +84,11 @@ class Run:
     samples: pd.DataFrame | None = None
 
     @property
+    def name(self) -> str:
+        """Name of the data set."""
+        return str(self.data.get("name") or self.results["data"].iloc[0])
+
+    @property
     def models(self) -> list[str]:
         """Models of the results in the order of the tables."""
         present = set(self.results["model"].tolist())

@@ -46,8 +46,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
       DataError: if a file of the run is missing or damaged.
     """
     run = read_run(run_folder)
-    name = str(run.data.get("name") or run.results["data"].iloc[0])
-    document = Document(f"Leave one region out: soil organic carbon, data '{name}'")
+    document = Document(f"Leave one region out: soil organic carbon, data '{run.name}'")
     _opening(document, run)
     _headline(document, run)
     blocks = region_blocks(run)
@@ -60,10 +59,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     _by_region(document, run)
     sections.status_section(document, run)
     sections.exposure_section(document, run, _uses(run))
-    sections.differences_section(document, run)
-    sections.data_section(document, run)
-    sections.timing_section(document, run)
-    sections.command_section(document, run)
+    sections.closing_sections(document, run)
     return document.write(run.path)
 
 

@@ -83,8 +83,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
             source=run.path / "soc_spectra.npz",
             remedy="Finish the run first (the same command with --resume), then report on it.",
         )
-    name = str(run.data.get("name") or run.results["data"].iloc[0])
-    document = Document(f"The mixing decoder with and without rho r, data '{name}'")
+    document = Document(f"The mixing decoder with and without rho r, data '{run.name}'")
     found = rescaling(learned)
     styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
     _opening(document, run, found)
@@ -98,10 +97,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
         ("f_SOC and (rho r)_SOC", "none", "none"),
     ]
     sections.exposure_section(document, run, uses)
-    sections.differences_section(document, run)
-    sections.data_section(document, run)
-    sections.timing_section(document, run)
-    sections.command_section(document, run)
+    sections.closing_sections(document, run)
     return document.write(run.path)
 
 

@@ -242,3 +242,16 @@ def command_section(document: Document, run: Run) -> None:
     if isinstance(git, dict) and git.get("commit"):
         changed = ", with uncommitted changes" if git.get("modified") else ""
         document.text(f"Code at commit {git['commit']}{changed}.")
+
+
+def run_sections(document: Document, run: Run) -> None:
+    """Writes what was run on, how long it took and the command."""
+    data_section(document, run)
+    timing_section(document, run)
+    command_section(document, run)
+
+
+def closing_sections(document: Document, run: Run) -> None:
+    """Writes how the settings differ from the paper's, then the run."""
+    differences_section(document, run)
+    run_sections(document, run)

@@ -228,6 +228,4 @@ def _closing(document: Document, run: SpectrumRun) -> None:
         "(illuminant C, CIE 1931 2° observer) and turned into values by ASTM D1535; an instrument's own chart reading "
         "of a soil also contains its minerals."
     )
-    sections.data_section(document, run.run)
-    sections.timing_section(document, run.run)
-    sections.command_section(document, run.run)
+    sections.run_sections(document, run.run)
