@@ -12,55 +12,39 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from tqdm import tqdm
 
 from jaxsoil.errors import DataError, UsageError
 from jaxsoil.training.checkpoints import Checkpoints
+from jaxsoil.training.steps import (
+    WATCH_ROWS,
+    LoopConfig,
+    Loss,
+    Member,
+    State,
+    Task,
+    begin,
+    close,
+    initial,
+    one_begin,
+    one_close,
+    one_step,
+    one_watch,
+    rests,
+    step,
+    watch_loss,
+)
 from jaxsoil.training.trials import converged
 
-Loss = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
-"""``loss(params, batch, key, progress) -> (loss, {name: scalar})``.
-
-``batch`` holds the rows taken from every leaf of ``arrays``; ``key`` draws dropout and samples and is None where the
-loss is watched, which must be deterministic; ``progress`` runs from 0 in the first epoch to 1 in the last and is 1
-where the loss is watched, so that epochs compare. Keywords ``shared`` and ``own`` are passed where they are given.
-"""
-
-WATCH_ROWS = 1024
-"""Rows per forward pass of the watched loss; bounds its memory over a large library."""
+__all__ = ["Fitted", "LoopConfig", "Loss", "fit", "fit_many"]
 
 SEGMENTS = 20
 """Calls in which a training is run, so that progress can be shown and the state kept between them."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LoopConfig:
-    """How parameters are trained. All of it is ours: the publications state none of these numbers."""
-
-    epochs: int = 100
-    """Passes over the training rows."""
-    batch: int = 64
-    """Rows in a step; fewer where a training has fewer rows. An incomplete last batch is dropped."""
-    lr: float = 1e-3
-    """Learning rate of AdamW at the start."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay of AdamW."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """Learning rate over the steps: constant, or falling to zero along half a cosine."""
-    patience: int = 0
-    """Epochs without a new lowest watched loss before it stops, as converged; 0 runs all."""
-    stepped: bool = False
-    """One compiled program per step: convolutions on a CPU are 17 times slower inside a loop of XLA's."""
-    tolerance: float = 0.05
-    """Converged without patience: the mean watched loss of the last fifth of the epochs is less than this (relative)
-    under that of the fifth before."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,45 +60,6 @@ class Fitted:
     converged: Any
     epochs_run: Any
     alive: Any = True
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class State:
-    """Everything that changes while a training runs, and so everything that a checkpoint holds."""
-
-    params: Any
-    moments: Any
-    best: Any
-    lowest: Any
-    waited: Any
-    alive: Any
-    history: Any
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Member:
-    """What one training owns: its row numbers (padded to a common length), their count, key and constants."""
-
-    rows: Any
-    count: Any
-    watch: Any
-    key: Any
-    own: Any
-
-
-@dataclasses.dataclass(frozen=True)
-class _Task:
-    """The static part of a training; equal tasks share compiled programs."""
-
-    loss: Loss
-    config: LoopConfig
-    batch: int
-
-    def evaluate(self, params: Any, batch: Any, key: Any, progress: Any, own: Any, shared: Any) -> Any:
-        keywords = {name: value for name, value in (("shared", shared), ("own", own)) if value is not None}
-        return self.loss(params, batch, key, progress, **keywords)
 
 
 def fit(
@@ -149,7 +94,7 @@ def fit(
     arrays, n = _arrays(arrays)
     rows, watched = _rows(train, n, "training"), _rows(watch, n, "watched")
     _disjoint(rows, watched)
-    task = _Task(loss, config, min(config.batch, rows.size))
+    task = Task(loss, config, min(config.batch, rows.size))
     member = Member(_padded(rows, n), jnp.int32(rows.size), jnp.asarray(watched), key, None)
     state = _run(_Program(task, member, arrays, shared, None), params, label, checkpoints)
     history = _history(state.history)
@@ -212,7 +157,7 @@ def fit_many(
         keys,
         own,
     )
-    task = _Task(loss, config, min(config.batch, *counts))
+    task = Task(loss, config, min(config.batch, *counts))
     vectorised = jax.default_backend() != "cpu" if vectorised is None else vectorised
     state = _run(_Program(task, member, arrays, shared, vectorised), params, label, checkpoints)
     history = _history(state.history)
@@ -231,7 +176,7 @@ def fit_many(
 class _Program:
     """A training ready to run: ``vectorised`` is None for a single member."""
 
-    task: _Task
+    task: Task
     member: Member
     arrays: Any
     shared: Any
@@ -242,8 +187,8 @@ class _Program:
         # Copied: the state's buffers are given back to XLA at each call, the caller's are not.
         params = jax.tree.map(lambda x: jnp.array(x, copy=True), params)
         if self.vectorised is None:
-            return _init(self.task.config.epochs, names, params)
-        return jax.vmap(lambda p: _init(self.task.config.epochs, names, p))(params)
+            return initial(self.task.config.epochs, names, params)
+        return jax.vmap(lambda p: initial(self.task.config.epochs, names, p))(params)
 
     def _names(self, params: Any) -> tuple[str, ...]:
         member = self.member
@@ -267,17 +212,18 @@ class _Program:
 
     def _stepped(self, state: State, epoch: jax.Array) -> State:
         task, member = self.task, self.member
-        order, total = _first(task, state, member, epoch)
+        order, total = one_begin(task, state, member, epoch)
         for i in range(int(member.count) // task.batch):
-            state, total = _one_step(task, state, total, member, self.arrays, self.shared, order, epoch, jnp.int32(i))
+            rows = jax.lax.dynamic_slice_in_dim(order, i * task.batch, task.batch)
+            state, total = one_step(task, state, total, member, self.arrays, self.shared, rows, epoch, jnp.int32(i))
         parts = [member.watch[i : i + WATCH_ROWS] for i in range(0, member.watch.shape[0], WATCH_ROWS)]
-        values = [_one_watch(task, state.params, member, self.arrays, self.shared, part) for part in parts]
+        values = [one_watch(task, state.params, member, self.arrays, self.shared, part) for part in parts]
         watched = sum(v * (p.shape[0] / member.watch.shape[0]) for v, p in zip(values, parts, strict=True))
-        return _one_close(task, state, total, member, watched if parts else None, epoch)
+        return one_close(task, state, total, member, watched if parts else None, epoch)
 
     def resting(self, state: State) -> bool:
         """Whether nothing moves any more: every member has converged by patience or is not finite."""
-        return bool(np.all(np.asarray(_rests(self.task.config, state)) | ~np.asarray(state.alive)))
+        return bool(np.all(np.asarray(rests(self.task.config, state)) | ~np.asarray(state.alive)))
 
 
 def _run(program: _Program, params: Any, label: str, checkpoints: Checkpoints | None) -> State:
@@ -300,23 +246,11 @@ def _run(program: _Program, params: Any, label: str, checkpoints: Checkpoints | 
     return state
 
 
-def _init(epochs: int, names: tuple[str, ...], params: Any) -> State:
-    return State(
-        params=params,
-        moments=optax.scale_by_adam().init(params),
-        best=jax.tree.map(jnp.copy, params),
-        lowest=jnp.float32(jnp.inf),
-        waited=jnp.int32(0),
-        alive=jnp.bool_(True),
-        history={name: jnp.full(epochs, jnp.nan, jnp.float32) for name in names},
-    )
-
-
 @functools.partial(jax.jit, static_argnames=("task", "vectorised"), donate_argnames="state")
-def _epochs(task: _Task, vectorised: bool | None, state: State, member: Member, arrays, shared, start, stop) -> State:
+def _epochs(task: Task, vectorised: bool | None, state: State, member: Member, arrays, shared, start, stop) -> State:
     def run(state: State, member: Member) -> State:
         def body(epoch, state: State) -> State:
-            go = state.alive & ~_rests(task.config, state)
+            go = state.alive & ~rests(task.config, state)
             return jax.lax.cond(go, lambda s: _epoch(task, s, member, arrays, shared, epoch), lambda s: s, state)
 
         return jax.lax.fori_loop(start, stop, body, state)
@@ -328,106 +262,17 @@ def _epochs(task: _Task, vectorised: bool | None, state: State, member: Member, 
     return jax.lax.map(lambda pair: run(*pair), (state, member))
 
 
-def _epoch(task: _Task, state: State, member: Member, arrays, shared, epoch) -> State:
-    order, total = _start(task, state, member, epoch)
+def _epoch(task: Task, state: State, member: Member, arrays, shared, epoch) -> State:
+    order, total = begin(task, state, member, epoch)
 
     def body(i, carry):
         state, total = carry
-        return _step(task, state, total, member, arrays, shared, order, epoch, i)
+        rows = jax.lax.dynamic_slice_in_dim(order, i * task.batch, task.batch)
+        return step(task, state, total, member, arrays, shared, rows, epoch, i)
 
     state, total = jax.lax.fori_loop(0, member.count // task.batch, body, (state, total))
-    watched = _watch(task, state.params, member, arrays, shared) if member.watch.shape[0] else None
-    return _close(task, state, total, member, watched, epoch)
-
-
-def _start(task: _Task, state: State, member: Member, epoch) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Row numbers of this epoch, shuffled (those that count come first), and sums to fill."""
-    n = member.rows.shape[0]
-    draw = jax.random.uniform(jax.random.fold_in(member.key, 2 * epoch), (n,))
-    order = jnp.argsort(jnp.where(jnp.arange(n, dtype=jnp.int32) < member.count, draw, jnp.inf))
-    return member.rows[order], {name: jnp.float32(0) for name in state.history if name != "watched"}
-
-
-def _step(task: _Task, state: State, total, member: Member, arrays, shared, order, epoch, i):
-    config = task.config
-    rows = jax.lax.dynamic_slice_in_dim(order, i * task.batch, task.batch)
-    batch = jax.tree.map(lambda x: x[rows], arrays)
-    key = jax.random.fold_in(jax.random.fold_in(member.key, 2 * epoch + 1), i)
-    progress = epoch.astype(jnp.float32) / max(config.epochs - 1, 1)
-    (value, terms), grads = jax.value_and_grad(task.evaluate, has_aux=True)(
-        state.params, batch, key, progress, member.own, shared
-    )
-    finite = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(grads))
-    steps = (member.count // task.batch).astype(jnp.float32)
-    lr = learning_rate(config, (epoch.astype(jnp.float32) + i.astype(jnp.float32) / steps) / config.epochs)
-    # A branch, not a choice between two results: a training that runs alone then writes its arrays in place.
-    params, moments = jax.lax.cond(
-        state.alive & finite,
-        lambda: adamw(state.params, state.moments, grads, lr, config.weight_decay),
-        lambda: (state.params, state.moments),
-    )
-    total = {name: total[name] + {"loss": value, **terms}[name] for name in total}
-    return dataclasses.replace(state, params=params, moments=moments, alive=state.alive & finite), total
-
-
-def learning_rate(config: LoopConfig, done: jax.Array) -> jax.Array:
-    """Learning rate after a share ``done`` (0 to 1) of the steps."""
-    if config.schedule == "constant":
-        return jnp.full_like(done, config.lr)
-    return config.lr * 0.5 * (1.0 + jnp.cos(jnp.pi * done))
-
-
-def adamw(params: Any, moments: Any, grads: Any, lr: jax.Array, decay: float) -> tuple[Any, Any]:
-    """One step of AdamW (Loshchilov and Hutter 2019): Adam, and weight decay that its moments do not see."""
-    # Optax raises a float to an integer power, which strict promotion (our tests) would refuse.
-    with jax.numpy_dtype_promotion("standard"):
-        updates, moments = optax.scale_by_adam().update(grads, moments)
-    return jax.tree.map(lambda p, u: p - lr * (u + decay * p), params, updates), moments
-
-
-def _watch(task: _Task, params: Any, member: Member, arrays, shared) -> jax.Array:
-    n = member.watch.shape[0]
-    whole = n // WATCH_ROWS
-    value = lambda rows: _watch_rows(task, params, member, arrays, shared, rows)  # noqa: E731
-    total = jnp.float32(0)
-    if whole:
-        parts = member.watch[: whole * WATCH_ROWS].reshape(whole, WATCH_ROWS)
-        total = jnp.sum(jax.lax.map(value, parts)) * WATCH_ROWS
-    if n % WATCH_ROWS:
-        total = total + value(member.watch[whole * WATCH_ROWS :]) * (n % WATCH_ROWS)
-    return total / n
-
-
-def _watch_rows(task: _Task, params: Any, member: Member, arrays, shared, rows) -> jax.Array:
-    batch = jax.tree.map(lambda x: x[rows], arrays)
-    return task.evaluate(params, batch, None, jnp.float32(1), member.own, shared)[0]
-
-
-def _close(task: _Task, state: State, total, member: Member, watched: jax.Array | None, epoch) -> State:
-    steps = (member.count // task.batch).astype(jnp.float32)
-    means = {name: value / steps for name, value in total.items()}
-    means["watched"] = means["loss"] if watched is None else watched
-    alive = state.alive & jnp.isfinite(means["watched"])
-    better = alive & (means["watched"] < state.lowest)
-    return dataclasses.replace(
-        state,
-        best=jax.tree.map(lambda new, old: jnp.where(better, new, old), state.params, state.best),
-        lowest=jnp.where(better, means["watched"], state.lowest),
-        waited=jnp.where(better, 0, state.waited + 1),
-        alive=alive,
-        # A training that died in this epoch leaves it unreached.
-        history={k: v.at[epoch].set(jnp.where(alive, means[k], jnp.nan)) for k, v in state.history.items()},
-    )
-
-
-def _rests(config: LoopConfig, state: State) -> jax.Array:
-    return (state.waited >= config.patience) & (config.patience > 0)
-
-
-_first = jax.jit(_start, static_argnums=0)
-_one_step = jax.jit(_step, static_argnums=0, donate_argnums=(1, 2))
-_one_watch = jax.jit(_watch_rows, static_argnums=0)
-_one_close = jax.jit(_close, static_argnums=0, donate_argnums=1)
+    watched = watch_loss(task, state.params, member, arrays, shared) if member.watch.shape[0] else None
+    return close(task, state, total, member, watched, epoch)
 
 
 def _arrays(arrays: Any) -> tuple[Any, int]:

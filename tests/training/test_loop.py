@@ -89,7 +89,7 @@ def test_patience_stops_as_converged() -> None:
 
 @pytest.mark.parametrize("stepped", [False, True])
 def test_a_resumed_run_has_the_same_bits(tmp_path: Path, stepped: bool) -> None:
-    config = LoopConfig(epochs=20, batch=16, lr=0.1, stepped=stepped)
+    config = LoopConfig(epochs=4, batch=16, lr=0.1, stepped=stepped)
     whole = fit(squares, start(), problem(), TRAIN, WATCH, config, KEY)
 
     class Killed(Exception):
@@ -98,13 +98,13 @@ def test_a_resumed_run_has_the_same_bits(tmp_path: Path, stepped: bool) -> None:
     class Dies(Checkpoints):
         def save(self, epochs: int, state: Any) -> None:
             super().save(epochs, state)
-            if epochs == 8:
+            if epochs == 2:
                 raise Killed
 
     with Dies(tmp_path) as folder, pytest.raises(Killed):
         fit(squares, start(), problem(), TRAIN, WATCH, config, KEY, checkpoints=folder)
     with Checkpoints(tmp_path) as folder:
-        assert folder.latest == 8
+        assert folder.latest == 2
         resumed = fit(squares, start(), problem(), TRAIN, WATCH, config, KEY, checkpoints=folder)
         again = fit(squares, start(), problem(), TRAIN, WATCH, config, KEY, checkpoints=folder)
     for other in (resumed, again):
