@@ -110,6 +110,10 @@ def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
     for name in _NESTED:
         if any(name in part.groups for part in parts):
             groups[name] = np.concatenate([_prefixed(part, _nested(part, name)) for part in parts])
+    if any("laboratory" in part.groups for part in parts):
+        # A laboratory may hold several members: its name is its own. A member that names none is one.
+        labs = [part.groups.get("laboratory", np.full(len(part), part.name)) for part in parts]
+        groups["laboratory"] = np.concatenate(labs)
     if all("country" in part.groups for part in parts):
         groups["country"] = np.concatenate([part.groups["country"] for part in parts])
     return groups

@@ -360,7 +360,7 @@ def _labels(
     }
     # Organic matter is determined by few, mostly on soils with some of it, seldom on peat.
     carbon = rng.permutation(config.samples)[: config.carbon]
-    eagerness = expit(-2.0 * (np.log(soils.properties["eoc"]) - 1.0)) * (0.2 + (home % 2))
+    eagerness = (0.04 + expit(-2.0 * (np.log(soils.properties["eoc"]) - 1.0))) * (0.2 + (home % 2))
     clock = rng.standard_exponential(config.samples) / np.maximum(eagerness, 1e-9)
     matter = np.argsort(clock)[: config.organic_matter]
     transferred_home = rows.laboratory == home[rows.soil]

@@ -18,6 +18,8 @@ TEXTURE = ("clay", "silt", "sand")
 # Three fractions that are each rounded to 0.1 % sum to 100 within 0.15; laboratories allow more.
 _TEXTURE_TOLERANCE = 1.0
 TWIN = "infrared_twin"
+FIELDS_OUT = "limesoda_mir"
+SPLIT = "H.138_split"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,7 +70,7 @@ class Scans:
                         remedy="Give one truth value for each scan.",
                     )
                 chosen = np.nonzero(chosen)[0]
-        chosen = chosen.astype(np.int64)
+        chosen = chosen.astype(np.int64)  # an empty list is float64
         outside = chosen[(chosen < 0) | (chosen >= len(self))]
         if outside.size:
             raise DataError(
@@ -107,6 +109,11 @@ class MultifidelityData:
     notes: tuple[str, ...] = ()
     truth: Any = None
 
+    @property
+    def has_pairs(self) -> bool:
+        """Whether there is any near-infrared; without, ``paired_*`` and ``test_nir`` have no rows."""
+        return max(len(self.paired_mir), len(self.paired_nir), len(self.test_nir)) > 0
+
     def check(self) -> None:
         """Raises DataError, naming what is wrong, unless the parts fit together.
 
@@ -114,8 +121,9 @@ class MultifidelityData:
         for all rows, texture that does not sum to 100 %, and pre-training, labelled or paired samples that occur in
         the test set too.
         """
-        _check_pairs("paired", self.paired_mir, self.paired_nir, self.name)
-        _check_pairs("test", self.test_mir, self.test_nir, self.name)
+        if self.has_pairs:
+            _check_pairs("paired", self.paired_mir, self.paired_nir, self.name)
+            _check_pairs("test", self.test_mir, self.test_nir, self.name)
         for part in self._libraries().values():
             part.spectra.require_quantity("absorbance")
         self._check_axes()
@@ -192,7 +200,7 @@ def _check_axis(axis: NDArray[np.float64], unit: str, library: Library, where: s
 
 def _check_properties(library: Library, where: str) -> None:
     for name, prop in library.properties.items():
-        if np.isnan(prop.values).all():
+        if len(library) and np.isnan(prop.values).all():
             raise DataError(
                 "a property is missing for all rows",
                 source=where,
@@ -215,21 +223,47 @@ def _check_properties(library: Library, where: str) -> None:
 
 
 def names() -> tuple[str, ...]:
-    """Returns the names that ``load`` knows, the twin first."""
-    return (TWIN,)
+    """Returns the names that ``load`` knows, the twin first; ``limesoda_mir/FIELD`` chooses the held-out field."""
+    return (TWIN, FIELDS_OUT, SPLIT)
+
+
+def held_out_fields() -> tuple[str, ...]:
+    """Returns the fields that ``load("limesoda_mir/FIELD")`` can hold out, one at a time."""
+    from jaxsoil.data.multifidelity_measured import FIELDS
+
+    return FIELDS
 
 
 def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> MultifidelityData:
-    """Returns checked data by name; ``config`` shapes the twin.
+    """Returns checked data by name.
+
+    Args:
+      name: "infrared_twin"; "limesoda_mir" (six measured mid-infrared sets, H.138 held out) or
+        "limesoda_mir/FIELD" for another of ``held_out_fields()``; "H.138_split" (one set in two ranges).
+      config: shapes the twin, and belongs to it alone.
 
     Raises:
       DataError: an unknown name, absent data, or parts that do not fit together.
     """
+    if config is not None and name != TWIN:
+        raise DataError(
+            "a configuration of the twin was given for other data", value=name, remedy=f"Leave it out, or load {TWIN}."
+        )
+    data = _load(name, config)
+    data.check()
+    return data
+
+
+def _load(name: str, config: InfraredTwinConfig | None) -> MultifidelityData:
     if name == TWIN:
         from jaxsoil.data.twin_infrared import make_infrared_twin
 
-        data = make_infrared_twin(config)
-    else:
-        raise DataError("no such multi-fidelity data", value=name, remedy=did_you_mean(name, names()))
-    data.check()
-    return data
+        return make_infrared_twin(config)
+    from jaxsoil.data import multifidelity_measured
+
+    base, _, field = name.partition("/")
+    if base == FIELDS_OUT:
+        return multifidelity_measured.load_field_out(field) if field else multifidelity_measured.load_field_out()
+    if name == SPLIT:
+        return multifidelity_measured.load_split()
+    raise DataError("no such multi-fidelity data", value=name, remedy=did_you_mean(name, names()))

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("data_root")
 ROWS = {
     "CV.98": 98, "H.138": 138, "MG.44": 44, "NRW.115": 115, "NRW.42": 42, "NRW.62": 62, "O.32": 32,
     "RP.62": 62, "SA.112": 112, "SC.93": 93, "SL.125": 125, "SP.231": 231, "SSP.460": 460, "SSP.58": 58,
-    "UL.120": 120, "csiro100": 100, "fields": 2120, "fields_vnir": 1388, "geeves": 391,
+    "UL.120": 120, "csiro100": 100, "fields": 2120, "fields_mir": 673, "fields_vnir": 1388, "geeves": 391,
     "geeves_moisture": 300, "nirsoil": 825, "raca99": 99, "soils_vnir": 590, "yamsys": 284,
 }  # fmt: skip
 
