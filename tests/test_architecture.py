@@ -35,6 +35,7 @@ RANK = {
     "collect": 7,
     "study": 8,
     "layers": 8,
+    "hybrid": 8,
     "few_labels": 9,
     "cli": 9,
     "experiments": 10,

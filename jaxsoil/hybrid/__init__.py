@@ -1,0 +1,1 @@
+"""The hybrid data set: measured values of several laboratories, and predictions where nothing was measured."""
