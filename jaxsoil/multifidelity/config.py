@@ -1,0 +1,108 @@
+"""Configuration of the multi-fidelity study and what of it the publication states."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+from jaxsoil.data.twin_infrared_config import InfraredTwinConfig
+from jaxsoil.training.convert import ConvertConfig
+from jaxsoil.training.loop import LoopConfig
+from jaxsoil.training.pretrain import PretrainConfig
+
+MIR_STRATEGIES = ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "MIR-ILR-MLP")
+"""Strategies that need no pairs."""
+
+STRATEGIES = (
+    "MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "NIR-PLSR", "NIR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-SSL-MLP",
+)  # fmt: skip
+"""The seven strategies of the paper's Appendix B."""
+
+Strategy = Literal[
+    "MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "NIR-PLSR", "NIR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-SSL-MLP",
+    "NIRtoMIR-SSL-MLP-samples", "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP",
+]  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class PropertyConfig:
+    """Stage 3: models from spectra or latents to properties. The paper states none of these numbers."""
+
+    tasks: tuple[Literal["multi", "single"], ...] = ("multi", "single")
+    """One network for all properties, or one for each (the paper's text has both)."""
+    widths: tuple[int, ...] = (128, 64)
+    """Hidden units of the networks on spectra."""
+    latent_widths: tuple[int, ...] = (128, 128)
+    """Hidden units of the networks on latents."""
+    dropout: float = 0.1
+    """Share of hidden units dropped while training."""
+    watch: float = 0.1
+    """Share of the training rows, whole groups, that stops the networks; PLSR trains on them."""
+    loop: LoopConfig = dataclasses.field(
+        default_factory=lambda: LoopConfig(epochs=150, batch=128, lr=2e-3, weight_decay=1e-2, patience=20)
+    )
+    """How the networks are trained."""
+    components: int = 40
+    """PLSR: components tried at most."""
+    folds: int = 5
+    """PLSR: folds, by group, of the cross-validation inside the training rows that chooses the components."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CurveConfig:
+    """Data efficiency: the MIR strategies with few labels. The paper claims it and shows no curve."""
+
+    labels: tuple[int, ...] = (10, 30, 100, 300, 1000)
+    """Labelled samples; sizes beyond the training rows are left out."""
+    draws: int = 1
+    """Draws of each size in each seed; smaller draws are parts of larger ones."""
+    watch: float = 0.2
+    """Share of the drawn labels that stops the networks."""
+    steps: int = 1500
+    """Steps of a network at least, by more epochs and patience: few labels make few steps an epoch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MultifidelityConfig:
+    """The study: pre-training, conversion and property models, on the twin or on measured spectra."""
+
+    data: str = "infrared_twin"
+    """Name of the data: 'infrared_twin', or a measured set that jaxsoil/data/multifidelity.py names."""
+    seeds: int = 5
+    """Replicates with other splits, weights and batches; each trains all three stages."""
+    strategies: tuple[Strategy, ...] = (*STRATEGIES, "NIRtoMIR-SSL-MLP-samples")
+    """What is trained and judged in stage 3."""
+    validation: float = 0.2
+    """Share of the pairs that judges the conversion; kept out of all three stages (paper: 0.2)."""
+    complete: bool = True
+    """Only rows with all properties (paper); otherwise each property uses the rows that have it."""
+    samples: int = 20
+    """Draws from the posterior of a converted spectrum, for its spread and for NIRtoMIR-SSL-MLP-samples."""
+    twin: InfraredTwinConfig = dataclasses.field(default_factory=InfraredTwinConfig)
+    """The synthetic library, used with --data infrared_twin."""
+    pretrain: PretrainConfig = dataclasses.field(default_factory=PretrainConfig)
+    """Stage 1: the variational autoencoder of MIR scans."""
+    convert: ConvertConfig = dataclasses.field(default_factory=ConvertConfig)
+    """Stage 2: the NIR encoder against the frozen MIR decoder."""
+    properties: PropertyConfig = dataclasses.field(default_factory=PropertyConfig)
+    """Stage 3: property models."""
+    curves: CurveConfig = dataclasses.field(default_factory=CurveConfig)
+    """Data efficiency."""
+    internal: int = 10
+    """Repetitions of the 10-fold cross-validation inside pairs and test set (paper: 10); 0 leaves it out."""
+
+
+PAPER: dict[str, Any] = {
+    "data": "KSSL MIR library, ProxiScout NIR pairs, NAPT test set",
+    "validation": 0.2,
+    "pretrain.held_out": 0.2,
+    "pretrain.vae.latents": 32,
+    "complete": True,
+    "internal": 10,
+}
+"""Settings that the publication states, by field of :class:`MultifidelityConfig`."""
+
+OURS = (
+    "pretrain", "convert", "properties", "curves", "samples",
+)  # fmt: skip
+"""Fields that the publication does not state; chosen on training rows only."""
