@@ -1,4 +1,4 @@
-"""Two-sample t-tests from values or from published summaries.
+"""Summaries of samples, and two-sample t-tests from values or from published summaries.
 
 Student's test pools the two variances; Welch's does not, and corrects the degrees of freedom. They part
 where the smaller sample varies more, as the errors of difficult regions do beside those of easy ones.
@@ -88,6 +88,30 @@ def welch_t_from_summary(first: Summary, second: Summary) -> TTest:
     v1, v2 = first.se**2, second.se**2
     dof = (v1 + v2) ** 2 / (v1**2 / (first.n - 1) + v2**2 / (second.n - 1))
     return TTest("Welch", float(result.statistic), dof, float(result.pvalue))
+
+
+def describe(values: ArrayLike) -> dict[str, float]:
+    """n, min, mean, sd (n - 1), max, skewness and kurtosis (3 for a Gaussian) of (n,) values; NaN are left out.
+
+    The columns of Appendix A of the multi-fidelity paper. What is undefined (one value, no spread) is NaN.
+
+    Raises:
+      DataError: if the values are not one-dimensional.
+    """
+    from scipy.stats import kurtosis, skew
+
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.ndim != 1:
+        raise DataError("a summary takes one dimension", value=sample.shape, remedy="Pass one property at a time.")
+    sample = sample[np.isfinite(sample)]
+    found = dict.fromkeys(("min", "mean", "sd", "max", "skewness", "kurtosis"), math.nan)
+    if sample.size:
+        found |= {"min": float(sample.min()), "mean": float(sample.mean()), "max": float(sample.max())}
+    if sample.size > 1:
+        found["sd"] = float(sample.std(ddof=1))
+    if sample.size > 1 and np.ptp(sample) > 0.0:
+        found |= {"skewness": float(skew(sample)), "kurtosis": float(kurtosis(sample, fisher=False))}
+    return {"n": float(sample.size), **found}
 
 
 def _scipy_t(first: Summary, second: Summary, *, equal_var: bool) -> Any:

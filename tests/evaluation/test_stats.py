@@ -9,6 +9,7 @@ import scipy.stats
 from jaxsoil.errors import DataError
 from jaxsoil.evaluation.stats import (
     Summary,
+    describe,
     student_t,
     student_t_from_summary,
     welch_t,
@@ -54,3 +55,21 @@ def test_summaries_that_cannot_be_tested_are_refused():
         Summary(5, 1.0, -0.1)
     with pytest.raises(DataError, match="neither sample varies"):
         student_t([1.0, 1.0], [2.0, 2.0])
+
+
+def test_description_by_hand():
+    # 0, 0, 0, 4: mean 1, squared deviations 1 1 1 9, third moment (-3 + 27) / 4 = 6, fourth (3 + 81) / 4 = 21.
+    found = describe([0.0, 0.0, 0.0, 4.0, float("nan")])
+    assert found["n"] == 4 and (found["min"], found["mean"], found["max"]) == (0.0, 1.0, 4.0)
+    assert found["sd"] == pytest.approx(2.0)
+    assert found["skewness"] == pytest.approx(6.0 / 3.0**1.5)
+    assert found["kurtosis"] == pytest.approx(21.0 / 9.0)
+
+
+def test_description_of_little():
+    assert describe([])["n"] == 0 and np.isnan(describe([])["mean"])
+    one = describe([2.0])
+    assert one["mean"] == 2.0 and np.isnan(one["sd"])
+    assert np.isnan(describe([2.0, 2.0])["skewness"])
+    with pytest.raises(DataError, match="one dimension"):
+        describe([[1.0]])

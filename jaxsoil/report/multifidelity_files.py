@@ -1,0 +1,265 @@
+"""The run folder of the multi-fidelity study and its ablations as their reports see it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxsoil.errors import DataError
+from jaxsoil.evaluation import metrics
+from jaxsoil.evaluation.results import RESULT_COLUMNS
+from jaxsoil.report.published_multifidelity import PROPERTIES, STRATEGIES
+from jaxsoil.report.reading import Run
+
+TEST, VALIDATION = "test", "validation"
+MULTI, SINGLE, NO_TASK = "multi", "single", "-"
+
+SAMPLES = "NIRtoMIR-SSL-MLP-samples"
+MIR_ILR, NIR_ILR, FNO = "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP"
+EXTRA = (SAMPLES, MIR_ILR, NIR_ILR, FNO)
+"""Strategies that Appendix B does not have."""
+
+_KEY = ["seed", "strategy", "task", "set", "property"]
+_SCORES = (*_KEY, "n", "rmse", "me", "r2", "ccc", "rpiq")
+_TABLES = {
+    "history": ("stage", "seed", "epoch", "loss", "watched"),
+    "latents": ("seed", "latent", "kl", "active"),
+    "distances": ("seed", "space", "set", "id", "distance", "limit", "extreme"),
+    "limits": ("seed", "space", "d0", "dof", "alpha", "limit"),
+    "conversion": ("seed", "set", "wavenumber", "mean_difference", "sd_difference", "sd_predicted", "coverage_90"),
+    "internal": ("set", "range", "repetition", "property", "ccc", "rpiq"),
+    "curves": ("labels", "seed", "strategy", "property", "ccc", "rpiq"),
+    "components": ("seed", "strategy", "property", "components"),
+    "convergence": ("seed", "stage", "label", "epochs", "converged"),
+}
+_ARRAYS = {
+    "latent": ("train",),
+    "xi": ("wavenumber", "xi"),
+    "converted": ("wavenumber", "observed", "converted"),
+}
+_TERMS = ("reconstruction", "kl", "nir", "alpha", "loss", "watched")
+_TEXT = ("strategy", "task", "set", "property", "stage", "label", "id", "space", "range")
+
+
+@dataclass(frozen=True, eq=False)
+class MultifidelityRun:
+    """Contents of the run folder.
+
+    Attributes:
+      run: config, environment, data and timing, for the sections that all reports share.
+      scores: scores.csv, with ``r2_corr`` (squared correlation) where the predictions are there.
+      predictions: predictions.parquet; None if absent.
+      tables: the optional tables that are there, by name.
+      arrays: the optional .npz files that are there, by name.
+    """
+
+    run: Run
+    scores: pd.DataFrame
+    predictions: pd.DataFrame | None = None
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    arrays: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.run.path
+
+    @property
+    def strategies(self) -> list[str]:
+        """Strategies with scores: Appendix B's in its order, then ours."""
+        return in_order(self.scores["strategy"].tolist(), (*STRATEGIES, *EXTRA))
+
+    @property
+    def properties(self) -> list[str]:
+        """Properties with scores, in Appendix B's order."""
+        return in_order(self.scores["property"].tolist(), tuple(PROPERTIES))
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds in order."""
+        return sorted(int(seed) for seed in set(self.scores["seed"].tolist()))
+
+    @property
+    def task(self) -> str:
+        """The task that stands in the tables: multi-task where there is any, as in the paper."""
+        found = set(self.scores["task"].tolist())
+        return MULTI if MULTI in found or SINGLE not in found else SINGLE
+
+    def table(self, name: str) -> pd.DataFrame | None:
+        """An optional table, None if it is absent or empty."""
+        found = self.tables.get(name)
+        return None if found is None or found.empty else found
+
+    def chosen(self, which: str = TEST, task: str | None = None) -> pd.DataFrame:
+        """Scores on a set, of one task (by default that of the tables) and of the models that have none."""
+        tasks = (task or self.task, NO_TASK)
+        scores = self.scores
+        mask = (scores["set"] == which).to_numpy(bool) & scores["task"].isin(tasks).to_numpy(bool)
+        return pd.DataFrame(scores.loc[mask])
+
+    def doubtful(self, strategy: str) -> list[str]:
+        """Trainings behind a strategy that did not converge, named; those of stages 1 and 2 where it needs them."""
+        table = self.table("convergence")
+        if table is None or strategy.endswith("-PLSR"):
+            return []
+        converted = strategy.startswith("NIRtoMIR")
+        found = []
+        for row in table.to_dict("records"):
+            stage, label = str(row["stage"]), str(row["label"])
+            concerned = (
+                ("1" in stage and (converted or "SSL" in strategy) and strategy != FNO)
+                or ("2" in stage and converted and ("FNO" in stage + label) == (strategy == FNO))
+                or label.replace("/", " ").split(" ")[0] == strategy
+            )
+            if concerned and not row["converged"]:
+                found.append(f"{stage} {label} seed {row['seed']}".replace("  ", " "))
+        return found
+
+
+def in_order(names: Sequence[str], order: Sequence[str]) -> list[str]:
+    """Distinct names, those of ``order`` first."""
+    present = dict.fromkeys(str(name) for name in names)
+    return [name for name in order if name in present] + [name for name in present if name not in order]
+
+
+def pick(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """Rows of a table whose columns have the given values."""
+    chosen = np.ones(len(frame), dtype=bool)
+    for name, value in values.items():
+        chosen &= np.asarray(frame[name] == value, dtype=bool)
+    return pd.DataFrame(frame.loc[chosen])
+
+
+def numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """A column as float64, (n,)."""
+    return np.asarray(frame[name], dtype=np.float64)
+
+
+def seed_means(frame: pd.DataFrame, name: str) -> np.ndarray:
+    """Mean of a column in each seed, in the order of the seeds; NaN are left out."""
+    return np.array(
+        [np.nanmean(numbers(part, name)) for _, part in sorted(split_by(frame, "seed"), key=lambda pair: pair[0])]
+    )
+
+
+def split_by(frame: pd.DataFrame, name: str) -> list[tuple[Any, pd.DataFrame]]:
+    """Values of a column in the order of their first row, each with its rows."""
+    return [(value, pick(frame, **{name: value})) for value in dict.fromkeys(frame[name].tolist())]
+
+
+def read_multifidelity_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
+    """Reads a finished run of multifidelity, ilr or fno.
+
+    Raises:
+      DataError: if config.json, env.json or scores.csv is missing, or any file is not what it should be.
+    """
+    path = Path(folder)
+    empty = pd.DataFrame(columns=pd.Index(RESULT_COLUMNS))
+    header = {name: _json(path / f"{name}.json", name in ("data", "timing")) for name in _HEADERS}
+    predictions = _predictions(path / "predictions.parquet")
+    arrays = {name: _arrays(path / f"{name}.npz", keys) for name, keys in _ARRAYS.items()}
+    tables = {
+        name: _frame(path / f"{name}.csv", keys) for name, keys in _TABLES.items() if (path / f"{name}.csv").is_file()
+    }
+    if "convergence" in tables:
+        truth = tables["convergence"]["converged"].astype(str).str.lower().isin(("true", "1", "1.0"))
+        tables["convergence"] = tables["convergence"].assign(converged=truth)
+    return MultifidelityRun(
+        run=Run(path, header["config"], header["env"], header["data"], header["timing"], empty, (), empty, {}),
+        scores=_with_correlation(_scores(path / "scores.csv"), predictions),
+        predictions=predictions,
+        tables=tables,
+        arrays={name: found for name, found in arrays.items() if found},
+    )
+
+
+_HEADERS = ("config", "env", "data", "timing")
+
+
+def _scores(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise DataError(
+            "this file of the run is missing",
+            source=path,
+            remedy="Finish the run first (the same command with --resume), then report on it.",
+        )
+    frame = _frame(path, _SCORES)
+    if frame.empty:
+        raise _damaged(path, "there are no scores")
+    if frame.duplicated(_KEY).any():
+        raise _damaged(path, "a seed, strategy, task, set and property occurs twice")
+    return frame
+
+
+def _with_correlation(scores: pd.DataFrame, predictions: pd.DataFrame | None) -> pd.DataFrame:
+    """Adds the squared correlation, which the printed R2 seems to be."""
+    if predictions is None:
+        return scores.assign(r2_corr=np.nan)
+    rows = [
+        (*(key if isinstance(key, tuple) else (key,)), metrics.summary(rows["observed"], rows["predicted"])["r2_corr"])
+        for key, rows in predictions.dropna(subset=["observed"]).groupby(_KEY, sort=False)
+    ]
+    return scores.merge(pd.DataFrame(rows, columns=pd.Index([*_KEY, "r2_corr"])), on=_KEY, how="left")
+
+
+def _predictions(path: Path) -> pd.DataFrame | None:
+    if not path.is_file():
+        return None
+    frame = pd.read_parquet(path)
+    _require_columns(path, frame, (*_KEY, "id", "observed", "predicted"))
+    return frame.assign(**{name: frame[name].astype(str) for name in ("strategy", "task", "set", "property", "id")})
+
+
+def _frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    text: dict[Any, Any] = dict.fromkeys(_TEXT, str)
+    try:
+        frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={c: ["", "nan"] for c in columns})
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
+        raise _damaged(path, f"this is not a table: {error}") from error
+    _require_columns(path, frame, columns)
+    words = {name: frame[name].fillna("").astype(str) for name in _TEXT if name in frame.columns}
+    # A term that one stage has and another has not is empty in the other's rows.
+    terms = {name: pd.to_numeric(frame[name], errors="coerce") for name in _TERMS if name in frame.columns}
+    return frame.assign(**words, **terms)
+
+
+def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise _damaged(path, f"arrays are missing: {', '.join(missing)}")
+    return arrays
+
+
+def _json(path: Path, optional: bool) -> dict[str, Any]:
+    if not path.is_file():
+        if optional:
+            return {}
+        raise DataError("this file of the run is missing", source=path, remedy="Run the study again with --overwrite.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _damaged(path, f"this is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise _damaged(path, "this is not a JSON object")
+    return content
+
+
+def _require_columns(path: Path, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    missing = [name for name in columns if name not in frame.columns]
+    if missing:
+        raise _damaged(path, f"columns are missing: {', '.join(missing)}")
+
+
+def _damaged(path: Path, problem: str) -> DataError:
+    return DataError(problem, source=path, remedy="Run the study again with --overwrite.")
