@@ -102,7 +102,7 @@ def _choose(config: InfraredTwinConfig, soils: composition.InfraredSoils) -> tup
     labelled = np.sort(rng.permutation(config.samples)[: config.labelled])
     # Organic horizons are rarely paired, topsoils more often than the subsoils that fill a library by horizons.
     carbon = soils.properties["eoc"][labelled]
-    weight = np.where(carbon > 12.0, 0.2, (0.1 + carbon) ** 0.5)
+    weight = np.where(carbon > 12.0, 0.2, (0.1 + carbon) ** 0.35)
     # Exponential clocks: those that ring first are a sample with these weights, without replacement.
     clock = rng.standard_exponential(config.labelled) / weight
     return labelled, np.sort(labelled[np.argsort(clock)[: config.pairs]])

@@ -24,6 +24,7 @@ from jaxsoil.data.twin_infrared_bands import CONSTITUENTS, NAMES, ORGANICS
 _LATTICE = 5.0  # bands of at least this strength below 1600 cm-1 disperse
 _KAPPA = 0.06  # extinction index per unit of absorption at such a band
 _INDEX = 1.5  # of refraction, far from the bands
+_WIDTH = 64  # standard normal numbers drawn for a row, of which a caller takes the first
 ROWS = 512  # scans that are computed at a time: a fixed shape is compiled once
 
 
@@ -94,16 +95,14 @@ class Scanning:
 
 
 def normal(seed: int, stream: int, rows: NDArray[np.integer], width: int) -> NDArray[np.float64]:
-    """Returns (n, width) standard normal numbers; those of a row depend on seed, stream and row alone."""
+    """Returns (n, width <= 64) standard normal numbers; those of a row depend on seed, stream and row alone."""
     rows = np.asarray(rows, np.uint32)
     out = np.empty((rows.size, width))
-    for start in range(0, rows.size, 8192):
-        part = rows[start : start + 8192]
-        # Short parts are filled up to few shapes, so that few programs are compiled.
-        size = 8192 if part.size > ROWS else ROWS
-        padded = np.zeros(size, np.uint32)
-        padded[: part.size] = part
-        out[start : start + part.size] = np.asarray(_normal(_key(seed, stream), padded, width))[: part.size]
+    for start in range(0, rows.size, ROWS):
+        part = rows[start : start + ROWS]
+        # One shape and one width: a single program is compiled.
+        drawn = np.asarray(_normal(_key(seed, stream), np.resize(part, ROWS)))
+        out[start : start + part.size] = drawn[: part.size, :width]
     return out
 
 
@@ -231,9 +230,9 @@ def _key(seed: int, stream: int) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), stream)
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _normal(key: jax.Array, rows: jax.Array, width: int) -> jax.Array:
-    return jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(key, row), (width,), jnp.float32))(rows)
+@jax.jit
+def _normal(key: jax.Array, rows: jax.Array) -> jax.Array:
+    return jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(key, row), (_WIDTH,), jnp.float32))(rows)
 
 
 @jax.jit

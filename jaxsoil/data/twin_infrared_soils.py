@@ -30,7 +30,7 @@ SOM_PER_CARBON = 1.9  # mass of soil organic matter per mass of organic carbon, 
 EXCHANGE = {"kaolinite": 8.0, "smectite": 95.0, "illite": 28.0, "gibbsite": 4.0, "iron oxides": 4.0, "allophane": 60.0}
 EXCHANGE_ORGANIC = 2.2  # cmol(+)/kg per % of organic carbon near neutral
 
-DRAWS = 52  # standard normal numbers per sample
+DRAWS = 50  # standard normal numbers per sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,12 +138,14 @@ def compose(population: Population, normal: NDArray[np.float64], matrix: float =
     silt = 1.0 - sand - clay
     eoc = _carbon(population, carbon, organic, texture, depth_draw)
     ph = _ph(population, leaching, eoc, z[:, 8])
-    ic = _carbonate(population, ph, lime, z[:, 9], eoc)
-    mass, minerals = _mass(population, leaching, sand, silt, clay, eoc, ic, ph, z)
+    matter, charcoal = _matter(eoc, z[:, 48:50])
+    rest = 1.0 - matter - charcoal
+    ic = _carbonate(population, ph, lime, z[:, 9], rest)
+    mass = _minerals(population, leaching, sand, silt, clay, rest, ic / 100.0, z)
+    cec = _exchange(mass, eoc, ph, z[:, 10], silt)
     ratio = population.ratio * np.exp(0.25 * nitrogen) * (1.0 + 0.45 * np.log1p(eoc / 10.0))
     tn = eoc / ratio
-    _organic(mass, eoc, tn, ph, np.concatenate([z[:, 24:30], z[:, 48:50]], axis=1))
-    cec = _exchange(minerals, eoc, ph, z[:, 10], silt)
+    _organic(mass, matter, charcoal, tn, ph, z[:, 24:30])
     water = 0.004 + 0.0007 * cec + 0.02 * SOM_PER_CARBON * eoc / 100.0
     mass[:, NAMES.index("water")] = water * np.exp(0.2 * z[:, 11])
     properties = {
@@ -204,27 +206,35 @@ def _ph(population: Population, leaching: NDArray, eoc: NDArray, own: NDArray) -
     return population.ph + population.ph_half_range * np.tanh(driver) + population.ph_sd * own
 
 
-def _carbonate(population: Population, ph: NDArray, any_lime: NDArray, amount: NDArray, eoc: NDArray) -> NDArray:
+def _carbonate(population: Population, ph: NDArray, any_lime: NDArray, amount: NDArray, rest: NDArray) -> NDArray:
     calcareous = ndtr(any_lime) < expit((ph - population.carbonate_ph) / 0.25)
     lime = population.carbonate * np.exp(population.carbonate_log_sd * amount)
     # Organic matter dilutes it, and no soil is all carbonate.
-    most = np.minimum(population.carbonate_most, 98.0 - SOM_PER_CARBON * np.minimum(eoc, 50.0))
+    most = np.minimum(population.carbonate_most, 98.0 * rest)
     lime = most * (1.0 - np.exp(-lime / most))
     return np.where(calcareous, np.maximum(lime, population.carbonate_floor), population.carbonate_floor)
 
 
-def _mass(
+def _matter(eoc: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
+    """Returns the mass fractions of organic matter without charcoal and of charcoal, which is 80 % carbon."""
+    burnt = expit(-2.6 + 0.8 * z[:, 0])  # share of the carbon
+    charcoal = burnt * eoc / 100.0 / 0.8
+    matter = (1.0 - burnt) * SOM_PER_CARBON * np.exp(0.1 * z[:, 1]) * eoc / 100.0
+    # Some ash is left of everything.
+    return np.minimum(matter, 0.97 - charcoal), charcoal
+
+
+def _minerals(
     population: Population,
     leaching: NDArray,
     sand: NDArray,
     silt: NDArray,
     clay: NDArray,
-    eoc: NDArray,
-    ic: NDArray,
-    ph: NDArray,
+    rest: NDArray,
+    lime: NDArray,
     z: NDArray,
-) -> tuple[NDArray, NDArray]:
-    """Returns (n, K) mass fractions without water and organic groups, and (n, K) of the minerals alone."""
+) -> NDArray:
+    """Returns (n, K) mass fractions that sum to ``rest``, ``lime`` of it carbonate."""
     n = len(leaching)
     mass = np.zeros((n, len(NAMES)))
     # Clay fraction: logits of its minerals, each with a spread of its own.
@@ -249,20 +259,16 @@ def _mass(
     mass[:, NAMES.index("quartz")] = quartz
     mass[:, NAMES.index("illite")] += np.minimum(mica, sand + silt - quartz)
     mass[:, NAMES.index("feldspar")] = np.maximum(sand + silt - quartz - mica, 0.0)
-    mineral = np.clip(1.0 - SOM_PER_CARBON * eoc / 100.0, 0.01, None)
-    lime = np.minimum(ic / 100.0, 0.98 * mineral)
-    mass *= ((mineral - lime) / mass.sum(axis=1))[:, None]
+    mass *= ((rest - lime) / mass.sum(axis=1))[:, None]
     dolomite = expit(-2.0 + 1.5 * z[:, 20])
     mass[:, NAMES.index("calcite")] = lime * (1.0 - dolomite)
     # As CaCO3 equivalent: 1 g of dolomite holds the carbonate of 1.085 g of calcite.
     mass[:, NAMES.index("dolomite")] = lime * dolomite / 1.085
-    return mass, mass.copy()
+    return mass
 
 
-def _organic(mass: NDArray, eoc: NDArray, tn: NDArray, ph: NDArray, z: NDArray) -> None:
+def _organic(mass: NDArray, som: NDArray, charcoal: NDArray, tn: NDArray, ph: NDArray, z: NDArray) -> None:
     """Fills in the organic groups: protein by nitrogen, carboxyls charged by pH, the rest by decay."""
-    charcoal = expit(-2.6 + 0.8 * z[:, 6])  # share of the carbon
-    som = np.minimum((1.0 - charcoal) * SOM_PER_CARBON * np.exp(0.1 * z[:, 7]) * eoc / 100.0, 0.95)
     # 40 % of the nitrogen is in amides of 16 % nitrogen.
     protein = np.minimum(0.4 * tn / 100.0 / 0.16, 0.4 * som)
     groups = np.stack(
@@ -280,7 +286,7 @@ def _organic(mass: NDArray, eoc: NDArray, tn: NDArray, ph: NDArray, z: NDArray) 
         ("aliphatic", groups[:, 0]),
         ("polysaccharide", groups[:, 1]),
         ("lignin", groups[:, 2]),
-        ("charcoal", charcoal * eoc / 100.0 / 0.8),  # 80 % carbon
+        ("charcoal", charcoal),
         ("protein", protein),
         ("carboxylic acid", groups[:, 3] * (1.0 - charged)),
         ("carboxylate", groups[:, 3] * charged),
