@@ -1,11 +1,12 @@
 """The data of the multi-fidelity study: relations of its parts, refusals, measured variants."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 
-from jaxsoil.data import multifidelity, registry
+from jaxsoil.data import multifidelity, multifidelity_measured, registry
 from jaxsoil.data.library import Library, Property
 from jaxsoil.data.multifidelity import PROPERTIES, MultifidelityData, Scans
 from jaxsoil.data.twin_infrared_config import InfraredTwinConfig
@@ -137,9 +138,16 @@ def test_unknown_names_and_misplaced_settings_are_refused():
 # Measured
 
 
-def test_repeats_are_averaged_by_sample():
-    from jaxsoil.data.multifidelity_measured import average_repeats
+@pytest.fixture(scope="module")
+def measured(data_root):
+    """Reads each measured set once for all tests of this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multifidelity_measured, "_load", functools.cache(multifidelity_measured._load))
+        yield
 
+
+def test_repeats_are_averaged_by_sample():
+    average_repeats = multifidelity_measured.average_repeats
     library = Library(
         "x",
         Spectra([[1.0, 2.0], [5.0, 6.0], [3.0, 6.0]], [1000.0, 2000.0], "cm-1", "absorbance"),
@@ -157,7 +165,7 @@ def test_repeats_are_averaged_by_sample():
         average_repeats(apart)
 
 
-@pytest.mark.usefixtures("data_root")
+@pytest.mark.usefixtures("measured")
 @pytest.mark.parametrize("field", ["NRW.42", "yamsys"])
 def test_a_field_left_out_is_nowhere_in_training(field):
     made = multifidelity.load(f"limesoda_mir/{field}")
@@ -172,7 +180,7 @@ def test_a_field_left_out_is_nowhere_in_training(field):
     assert len(made.pretrain) == {"NRW.42": 631, "yamsys": 389}[field]
 
 
-@pytest.mark.usefixtures("data_root")
+@pytest.mark.usefixtures("measured")
 def test_one_set_in_two_ranges():
     made = multifidelity.load("H.138_split")
     assert len(made.paired_nir) + len(made.test_nir) == 138 and 28 <= len(made.test_nir) <= 45

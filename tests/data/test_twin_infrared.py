@@ -12,9 +12,15 @@ from jaxsoil.data import twin_infrared_soils as composition
 from jaxsoil.data.twin_infrared_bands import CONSTITUENTS, NAMES
 from jaxsoil.data.twin_infrared_config import InfraredTwinConfig
 from jaxsoil.errors import DataError
+from jaxsoil.report import published_multifidelity
 
 SMALL = InfraredTwinConfig(samples=120, labelled=90, pairs=40, test=30, mir_step=20.0, nir_bands=56)
 ROUNDING = 10.0  # cm-1: assignments given as one number are rounded
+
+
+def rank_correlation(first, second):
+    """Spearman's, as SciPy ranks."""
+    return float(np.corrcoef(stats.rankdata(first), stats.rankdata(second))[0, 1])
 
 
 @pytest.fixture(scope="module")
@@ -116,39 +122,25 @@ def test_total_carbon_is_organic_and_inorganic_carbon_and_texture_is_whole(small
         assert all(np.all(values >= 0) and np.all(np.isfinite(values)) for values in value.values())
 
 
-# Mean, SD and skewness of Appendix A of the paper.
-KSSL = {
-    "tc": (2.36, 4.48, 6.40), "tn": (0.16, 0.35, None), "ic": (3.34, 9.47, 4.49), "eoc": (1.95, 4.41, 6.88),
-    "ph": (6.53, 1.31, 0.03), "cec": (17.22, 16.18, None), "clay": (22.64, 16.07, 0.81), "silt": (38.10, 20.38, 0.01),
-    "sand": (39.26, 29.20, 0.47),
-}  # fmt: skip
-NAPT = {
-    "tc": (1.88, 1.25, 1.53), "tn": (0.16, 0.09, 1.58), "ic": (1.79, 3.27, 3.48), "eoc": (1.73, 1.12, 1.69),
-    "ph": (6.77, 0.88, 0.00), "cec": (16.40, 7.99, 0.71), "clay": (18.37, 10.23, 1.18), "silt": (44.07, 21.10, 0.00),
-    "sand": (37.56, 26.16, 0.62),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("population", "published"), [(composition.LIBRARY, KSSL), (composition.CROPLAND, NAPT)], ids=["KSSL", "NAPT"]
-)
-def test_properties_are_near_those_of_appendix_a(population, published):
+@pytest.mark.parametrize(("population", "dataset"), [(composition.LIBRARY, "KSSL"), (composition.CROPLAND, "NAPT")])
+def test_properties_are_near_those_of_appendix_a(population, dataset):
     normal = np.random.default_rng(1).standard_normal((40_000, composition.DRAWS))
     soils = composition.compose(population, normal)
-    for name, (mean, sd, skewness) in published.items():
-        values = soils.properties[name]
-        assert abs(values.mean() - mean) < 0.2 * mean, name
-        assert abs(np.log(values.std() / sd)) < np.log(1.45), name
-        if skewness is not None:
-            # Skewness of long tails varies by a half between draws of a few hundred rows.
-            assert abs(stats.skew(values) - skewness) < 0.35 + 0.35 * skewness, name
+    for name, values in soils.properties.items():
+        published = published_multifidelity.summary(name, dataset)
+        assert published is not None
+        assert abs(values.mean() - published.mean) < 0.2 * published.mean, name
+        assert abs(np.log(values.std() / published.sd)) < np.log(1.45), name
+        # The longest tails (TN up to 41.9 %, CEC up to 585) are single rows, which the twin has not.
+        if not (dataset == "KSSL" and name in ("tn", "cec")):
+            assert abs(stats.skew(values) - published.skewness) < 0.35 + 0.35 * published.skewness, name
 
 
 def test_properties_hang_together_as_in_soils(library_soils):
     value = library_soils.properties
 
     def rank(a, b):
-        return stats.spearmanr(value[a], value[b])[0]
+        return rank_correlation(value[a], value[b])
 
     assert rank("eoc", "tn") > 0.85
     assert rank("ph", "ic") > 0.5
@@ -168,9 +160,9 @@ def test_constituents_follow_the_properties(library_soils):
     np.testing.assert_allclose(
         column["calcite"] + 1.085 * column["dolomite"], value["ic"] / 100.0, rtol=1e-9, atol=1e-9
     )
-    assert stats.spearmanr(column["smectite"], value["cec"])[0] > 0.5
+    assert rank_correlation(column["smectite"], value["cec"]) > 0.5
     acids = column["carboxylic acid"] / (column["carboxylic acid"] + column["carboxylate"])
-    assert stats.spearmanr(acids, value["ph"])[0] < -0.8
+    assert rank_correlation(acids, value["ph"]) < -0.8
 
 
 # Optics
