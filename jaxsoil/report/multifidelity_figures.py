@@ -177,7 +177,9 @@ def distances(values: Mapping[str, Mapping[str, np.ndarray]], limits: Mapping[st
         panel.set_title(f"{space.upper()} spectra, limit for {100 * share:g} % (dashed)", loc="left", pad=4)
         panel.set_xlabel("Mahalanobis distance (dimensionless)")
         panel.set_xlim(0.0, far)
-        panel.legend(loc="upper right", fontsize=7.0, handlelength=1.2)
+        panel.legend(
+            loc="upper right", fontsize=7.0, handlelength=1.2, frameon=True, framealpha=0.85, edgecolor="white"
+        )
         panel.tick_params(labelleft=True)
     top = max(panel.get_ylim()[1] for panel in panels)
     # Room for the legends.

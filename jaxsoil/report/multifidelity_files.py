@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,7 @@ MIR_ILR, NIR_ILR, FNO = "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP"
 EXTRA = (SAMPLES, MIR_ILR, NIR_ILR, FNO)
 """Strategies that Appendix B does not have."""
 
+_CELL = ("set", "task", "strategy", "property")
 _KEY = ["seed", "strategy", "task", "set", "property"]
 _SCORES = (*_KEY, "n", "rmse", "me", "r2", "ccc", "rpiq")
 _TABLES = {
@@ -96,6 +99,20 @@ class MultifidelityRun:
         """An optional table, None if it is absent or empty."""
         found = self.tables.get(name)
         return None if found is None or found.empty else found
+
+    @functools.cached_property
+    def _places(self) -> dict[tuple[str, ...], list[int]]:
+        """Rows of the scores by set, task, strategy and property."""
+        found: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for place, key in enumerate(zip(*(self.scores[name] for name in _CELL), strict=True)):
+            found[key].append(place)
+        return found
+
+    def values(self, strategy: str, name: str, metric: str, which: str = TEST) -> np.ndarray:
+        """A metric of a strategy and a property over seeds, of the task of the tables or of a model without one."""
+        keys = ((which, task, strategy, name) for task in (self.task, NO_TASK))
+        places = [place for key in keys for place in self._places.get(key, ())]
+        return numbers(self.scores, metric)[places]
 
     def chosen(self, which: str = TEST, task: str | None = None) -> pd.DataFrame:
         """Scores on a set, of one task (by default that of the tables) and of the models that have none."""

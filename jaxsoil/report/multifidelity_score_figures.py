@@ -184,7 +184,6 @@ def internal_clouds(rows: Mapping[str, Sequence[Cloud]], properties: Sequence[st
 
 def _cloud(panel: Axes, cloud: Cloud, properties: Sequence[str], looks: Mapping[str, tuple[str, str]]) -> None:
     shift = np.random.default_rng(0).uniform(-0.28, 0.28, 200)
-    drawn = [np.asarray(values)[np.isfinite(values)] for values in cloud.internal.values()]
     for place, name in enumerate(properties):
         values = np.asarray(cloud.internal.get(name, ()), dtype=np.float64)
         panel.scatter(
@@ -202,13 +201,12 @@ def _cloud(panel: Axes, cloud: Cloud, properties: Sequence[str], looks: Mapping[
         found = np.array([points.get(name, math.nan) for name in properties])
         places = np.arange(len(properties)) + width * (rank - 0.5 * (len(looks) - 1))
         panel.plot(places, found, marker, color=color, mec="white", mew=0.5, markersize=5.5, zorder=3, label=strategy)
-        drawn.append(found[np.isfinite(found)])
-    panel.axhline(0.0, color=GREY, linewidth=0.6, zorder=1)
     panel.set_xticks(range(len(properties)), properties)
     panel.set_xlim(-0.6, len(properties) - 0.4)
-    values = np.concatenate([*drawn, [0.0]])
-    low, high = panel.get_ylim()
-    panel.set_ylim(max(min(low, float(values.min()) - 0.05), -1.0), max(high, 1.06 * float(values.max())))
+    panel.grid(axis="y", color="#e6e6e6", linewidth=0.6, zorder=0)
+    # A model that fails on one property would squeeze all others.
+    if panel.get_ylim()[0] < -1.0:
+        panel.set_ylim(bottom=-1.0)
 
 
 @dataclass(frozen=True)

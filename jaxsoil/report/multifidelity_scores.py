@@ -11,7 +11,7 @@ import pandas as pd
 
 from jaxsoil.evaluation.compare import MEAN, Agreement, paired_differences, rank_agreement
 from jaxsoil.report import published_multifidelity as published
-from jaxsoil.report.multifidelity_files import MULTI, NO_TASK, SAMPLES, SINGLE, TEST, MultifidelityRun, numbers, pick
+from jaxsoil.report.multifidelity_files import MULTI, NO_TASK, SAMPLES, SINGLE, TEST, MultifidelityRun, pick
 from jaxsoil.report.multifidelity_score_figures import Bar, Difference
 from jaxsoil.report.published_multifidelity import PROPERTIES
 from jaxsoil.report.tables import DAGGER, Table, number, plus_minus
@@ -53,8 +53,7 @@ def spread(values: object) -> Spread:
 
 def cell(run: MultifidelityRun, strategy: str, name: str, metric: str, which: str = TEST) -> Spread:
     """A metric of a strategy and a property over seeds."""
-    rows = run.chosen(which)
-    return spread(numbers(pick(rows, strategy=strategy, property=name), metric))
+    return spread(run.values(strategy, name, metric, which))
 
 
 def average(run: MultifidelityRun, strategy: str, metric: str, task: str | None = None) -> Spread:
@@ -125,6 +124,20 @@ def appendix_b(run: MultifidelityRun) -> Table:
     )
     caption = f"Independent test set: Appendix B, and ours as mean ± SD over {len(run.seeds)} seed(s){_task_text(run)}."
     return Table(caption, ("Property", "Strategy", *header, "RPIQ, here"), tuple(rows), notes, left=(0, 1))
+
+
+def strategy_table(run: MultifidelityRun, strategies: Sequence[str]) -> Table:
+    """All metrics of some strategies on the test set."""
+    rows = []
+    for name in run.properties:
+        for strategy in strategies:
+            cells = [_ours(run, strategy, name, metric) for metric in ("rmse", "me", "r2", "ccc", "rpiq")]
+            title = f"{label(name)} ({unit(run, name)})" if unit(run, name) else label(name)
+            rows.append((title, marked(run, strategy), *cells))
+    header = ("Property", "Strategy", "RMSE", "ME", "R2", "CCC", "RPIQ")
+    notes = ("R2 is 1 - SSE/SST; RMSE and ME in the unit of the property.", *dagger_notes(run, strategies))
+    caption = "Test set, mean ± SD over seeds; metrics after the way back from ILR and logarithm."
+    return Table(caption, header, tuple(rows), notes, left=(0, 1))
 
 
 def in_both(properties: Sequence[str]) -> list[str]:
