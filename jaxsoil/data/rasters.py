@@ -384,3 +384,23 @@ def write_rasters(rasters: Rasters, folder: Path) -> dict[str, Path]:
         with new_geotiff(paths[name], rasters.grid, [Band(name, "")], rasters.nodata, {}) as writer:
             writer.write(everything, values[place : place + 1])
     return paths
+
+
+def read_geotiff(path: Path) -> tuple[Grid, dict[str, np.ndarray], dict[str, str]]:
+    """Grid, (height, width) bands by their descriptions (NaN for nodata) and tags of a GeoTIFF.
+
+    Raises:
+      DataError: a file that is absent or no raster.
+    """
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    try:
+        with rasterio.open(path) as file:
+            grid = Grid(file.height, file.width, tuple(file.transform)[:6], _crs_text(file.crs))
+            values = np.ma.filled(file.read(masked=True).astype(np.float64), np.nan)
+            return grid, dict(zip(file.descriptions, values, strict=True)), file.tags()
+    except RasterioIOError as error:
+        raise DataError(
+            f"this raster cannot be read: {error}", source=path, remedy="Run again with --resume to write it."
+        ) from None

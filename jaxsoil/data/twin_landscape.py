@@ -41,17 +41,17 @@ class LandscapeConfig:
     """Columns of pixels."""
     pixel: float = 90.0
     """Side of a pixel, m."""
-    sites: int = 600
+    sites: int = 500
     """Sites, drawn at random from the pixels with values."""
     gaps: tuple[float, ...] = (0.0, 0.0, 0.0, 0.02, 0.15, 0.4)
     """Share of the sites at which each layer, from the surface down, was not measured."""
     medians: tuple[float, ...] = (4.5, 3.5, 2.4, 1.4, 0.8, 0.45)
     """Median SOC of each layer, %."""
-    explained: float = 0.55
+    explained: float = 0.42
     """Standard deviation of log SOC that follows the covariates, at the surface."""
-    shared: float = 0.28
+    shared: float = 0.22
     """Standard deviation of log SOC that follows no covariate and is common to all layers."""
-    separate: float = 0.14
+    separate: float = 0.12
     """Standard deviation of log SOC that follows no covariate and is each layer's own."""
     measurement: float = 0.06
     """Standard deviation of the logarithm of a measurement around the truth."""
