@@ -1,9 +1,9 @@
 """A Fourier neural operator in one dimension (Li et al. 2020, arXiv:2010.08895), from one spectral axis to another.
 
-The input is a function sampled at equal steps; its position on [0, 1] is a second channel. Each layer adds a spectral
-convolution, which multiplies the lowest frequencies by learned complex matrices, to a pointwise linear path. The
-result is then taken to the output grid: from near-infrared to mid-infrared bands the two axes share no position, so
-the operator maps the relative position on one axis to that on the other.
+The input is a function sampled at equal steps; it is taken to the output grid, and the position on [0, 1] becomes a
+second channel. Near- and mid-infrared axes share no position: the operator maps the relative position on one axis to
+that on the other, and only its spectral convolutions, which see the whole axis, can move a feature. Each layer adds
+such a convolution, which multiplies the lowest frequencies by learned complex matrices, to a pointwise linear path.
 """
 
 from __future__ import annotations
@@ -65,22 +65,23 @@ class FourierLayer(nn.Module):
 
 
 class Fno(nn.Module):
-    """Spectra (n, outputs) from spectra (n, B) at equal steps: lift, ``layers`` Fourier layers, resample, project."""
+    """Spectra (n, outputs) from spectra (n, B) at equal steps: resample, lift, ``layers`` Fourier layers, project.
+
+    The layers work on the output grid, since mid-infrared bands are narrower than any of the near-infrared.
+    """
 
     outputs: int
-    width: int = 32
+    width: int = 24
     layers: int = 4
-    modes: int = 16
+    modes: int = 64
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        modes = min(self.modes, x.shape[1] // 2 + 1)
-        place = jnp.broadcast_to(jnp.linspace(0.0, 1.0, x.shape[1])[None, :, None], (*x.shape, 1))
-        x = nn.Dense(self.width)(jnp.concatenate([x[..., None], place], axis=-1))
+        modes = min(self.modes, self.outputs // 2 + 1)
+        x = resample(x[..., None], self.outputs)
+        place = jnp.broadcast_to(jnp.linspace(0.0, 1.0, self.outputs)[None, :, None], x.shape)
+        x = nn.Dense(self.width)(jnp.concatenate([x, place], axis=-1))
         for number in range(self.layers):
             x = FourierLayer(self.width, modes, last=number == self.layers - 1)(x)
-        x = resample(x, self.outputs)
-        # Where on the output axis: bands of the two axes do not correspond, so the projection must know its place.
-        place = jnp.broadcast_to(jnp.linspace(0.0, 1.0, self.outputs)[None, :, None], (*x.shape[:2], 1))
-        x = nn.gelu(nn.Dense(4 * self.width)(jnp.concatenate([x, place], axis=-1)))
+        x = nn.gelu(nn.Dense(4 * self.width)(x))
         return nn.Dense(1)(x)[..., 0]

@@ -266,12 +266,12 @@ def _calibrated(made: Conversion, nir: np.ndarray, mir: np.ndarray, key: jax.Arr
 class FnoConfig:
     """The Fourier neural operator of Appendix C; its numbers are ours."""
 
-    width: int = 32
+    width: int = 24
     """Channels."""
     layers: int = 4
     """Fourier layers."""
-    modes: int = 16
-    """Frequencies that a layer mixes."""
+    modes: int = 64
+    """Frequencies that a layer mixes; 64 resolve features of about 27 cm-1 on 3400 cm-1."""
     loop: LoopConfig = dataclasses.field(default_factory=lambda: LoopConfig(epochs=100, batch=32, weight_decay=1e-4))
     """Training."""
 
