@@ -36,6 +36,7 @@ RANK = {
     "study": 8,
     "layers": 8,
     "hybrid": 8,
+    "multifidelity": 8,
     "few_labels": 9,
     "cli": 9,
     "experiments": 10,

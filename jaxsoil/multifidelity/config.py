@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any, Literal
 
 from jaxsoil.data.twin_infrared_config import InfraredTwinConfig
-from jaxsoil.training.convert import ConvertConfig
+from jaxsoil.models.vae import VaeConfig
+from jaxsoil.training.convert import ConversionConfig, FnoConfig
 from jaxsoil.training.loop import LoopConfig
 from jaxsoil.training.pretrain import PretrainConfig
 
@@ -74,16 +75,23 @@ class MultifidelityConfig:
     """What is trained and judged in stage 3."""
     validation: float = 0.2
     """Share of the pairs that judges the conversion; kept out of all three stages (paper: 0.2)."""
-    complete: bool = True
-    """Only rows with all properties (paper); otherwise each property uses the rows that have it."""
+    complete: bool | None = None
+    """Only rows with all properties (paper); otherwise each property uses the rows that have it. None: complete rows
+    of the twin, all rows of measured data, where whole fields lack a property."""
     samples: int = 20
     """Draws from the posterior of a converted spectrum, for its spread and for NIRtoMIR-SSL-MLP-samples."""
     twin: InfraredTwinConfig = dataclasses.field(default_factory=InfraredTwinConfig)
     """The synthetic library, used with --data infrared_twin."""
-    pretrain: PretrainConfig = dataclasses.field(default_factory=PretrainConfig)
+    pretrain: PretrainConfig = dataclasses.field(
+        default_factory=lambda: PretrainConfig(
+            vae=VaeConfig(widths=(256, 128)), loop=LoopConfig(epochs=60, batch=256, lr=2e-3)
+        )
+    )
     """Stage 1: the variational autoencoder of MIR scans."""
-    convert: ConvertConfig = dataclasses.field(default_factory=ConvertConfig)
+    convert: ConversionConfig = dataclasses.field(default_factory=ConversionConfig)
     """Stage 2: the NIR encoder against the frozen MIR decoder."""
+    fno: FnoConfig = dataclasses.field(default_factory=FnoConfig)
+    """The Fourier neural operator, trained where NIRtoMIR-FNO-MLP is among the strategies."""
     properties: PropertyConfig = dataclasses.field(default_factory=PropertyConfig)
     """Stage 3: property models."""
     curves: CurveConfig = dataclasses.field(default_factory=CurveConfig)
@@ -97,12 +105,9 @@ PAPER: dict[str, Any] = {
     "validation": 0.2,
     "pretrain.held_out": 0.2,
     "pretrain.vae.latents": 32,
-    "complete": True,
     "internal": 10,
 }
 """Settings that the publication states, by field of :class:`MultifidelityConfig`."""
 
-OURS = (
-    "pretrain", "convert", "properties", "curves", "samples",
-)  # fmt: skip
+OURS = ("pretrain", "convert", "fno", "properties", "curves", "samples")
 """Fields that the publication does not state; chosen on training rows only."""

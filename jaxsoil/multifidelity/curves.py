@@ -15,7 +15,8 @@ from jaxsoil.multifidelity.inputs import Inputs
 from jaxsoil.multifidelity.parts import Part
 from jaxsoil.multifidelity.property_models import fit_properties
 from jaxsoil.multifidelity.rows import SeedRows, blocks, share_out
-from jaxsoil.multifidelity.strategies import convergence_row, fit_plsr
+from jaxsoil.multifidelity.strategies import fit_plsr
+from jaxsoil.multifidelity.tables import convergence_row
 from jaxsoil.training.loop import LoopConfig
 from jaxsoil.training.trials import trial_key
 
@@ -103,7 +104,7 @@ def _mlp(
         constant=True,
         label=f"seed {seed} {label}",
     )
-    return model.predict(x["test"]), convergence_row(fitted, 3, seed, label)
+    return model.predict(x["test"]), convergence_row(fitted, "curves", seed, f"curve {label}")
 
 
 def enough_steps(loop: LoopConfig, rows: int, steps: int) -> LoopConfig:

@@ -7,14 +7,13 @@ NIRtoMIR strategies apply a MIR model to the converted spectra or to the latents
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.internal import group_folds
 from jaxsoil.multifidelity import plsr
 from jaxsoil.multifidelity.config import MIR_STRATEGIES, PropertyConfig
@@ -22,14 +21,10 @@ from jaxsoil.multifidelity.inputs import Inputs
 from jaxsoil.multifidelity.parts import Part
 from jaxsoil.multifidelity.property_models import PropertyModel, Task, fit_properties
 from jaxsoil.multifidelity.rows import SeedRows, blocks
+from jaxsoil.multifidelity.tables import convergence_row, history_rows, members, prediction_rows
 from jaxsoil.multifidelity.targets import LOGGED
 from jaxsoil.training.loop import Fitted
 from jaxsoil.training.trials import stable_hash, trial_key
-
-SETS = ("validation", "test")
-
-SCORES = ("rmse", "me", "r2", "r2_corr", "ccc", "rpiq")
-
 
 Views = Mapping[str, Mapping[str, NDArray]]
 """What models read: view -> set -> array. "mir" and "nir" (n, m) are SNV spectra; "latents" and "nir_latents" (n, K)
@@ -74,12 +69,12 @@ class Tables:
         """Adds predictions (n, p) for the rows of :meth:`judged`."""
         self.predictions.append(prediction_rows(self.inputs, self.rows, self.seed, strategy, task, predicted))
 
-    def train(self, label: str, fitted: Fitted, columns: Sequence[str] = (), stage: int = 3) -> None:
+    def train(self, label: str, fitted: Fitted, columns: Sequence[str] = ()) -> None:
         """Adds how a training went; ``columns`` name the members of several trainings."""
         for member, one in enumerate(members(fitted)):
             name = f"{label}/{columns[member]}" if columns else label
-            self.history.append(history_rows(one, stage, self.seed, name))
-            self.convergence.append(convergence_row(one, stage, self.seed, name))
+            self.history.append(history_rows(one, "stage3", self.seed, name))
+            self.convergence.append(convergence_row(one, "stage3", self.seed, name))
 
     def part(self) -> Part:
         """The piece of the run."""
@@ -94,81 +89,6 @@ class Tables:
 
 
 COMPONENTS = ("seed", "strategy", "property", "components")
-
-
-def members(fitted: Fitted) -> Iterator[Fitted]:
-    """The members of a training one by one; a single training as it is."""
-    if np.ndim(fitted.converged) == 0:
-        yield fitted
-        return
-    for i in range(len(fitted.converged)):
-        history = {name: values[i] for name, values in fitted.history.items()}
-        yield Fitted(None, history, fitted.converged[i], fitted.epochs_run[i], np.asarray(fitted.alive)[i])
-
-
-def history_rows(fitted: Fitted, stage: int, seed: int, label: str) -> pd.DataFrame:
-    """Rows ``stage, seed, label, epoch, loss, watched, ...`` of the epochs that were run."""
-    done = int(fitted.epochs_run)
-    frame = pd.DataFrame({name: values[:done] for name, values in fitted.history.items()})
-    for place, (name, value) in enumerate((("stage", stage), ("seed", seed), ("label", label))):
-        frame.insert(place, name, value)
-    frame.insert(3, "epoch", np.arange(1, done + 1))
-    return frame
-
-
-def convergence_row(fitted: Fitted, stage: int, seed: int, label: str) -> dict[str, Any]:
-    """Whether a training converged, and after how many epochs."""
-    return {
-        "seed": seed,
-        "stage": stage,
-        "label": label,
-        "epochs": int(fitted.epochs_run),
-        "converged": bool(fitted.converged),
-        "alive": bool(fitted.alive),
-    }
-
-
-def prediction_rows(
-    inputs: Inputs, rows: SeedRows, seed: int, strategy: str, task: str, predicted: NDArray
-) -> pd.DataFrame:
-    """Tidy predictions (validation pairs first, then the test set) with what was observed; unmeasured rows left out."""
-    frames, start = [], 0
-    for part, chosen in (("pairs", rows.pairs_valid), ("test", None)):
-        if part not in inputs.values:
-            continue
-        observed, ids = inputs.values[part], inputs.ids(part)
-        if chosen is not None:
-            observed, ids = observed[chosen], ids[chosen]
-        mine = predicted[start : start + len(ids)]
-        start += len(ids)
-        for column, name in enumerate(inputs.properties):
-            known = np.isfinite(observed[:, column])
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "seed": seed,
-                        "strategy": strategy,
-                        "task": task,
-                        "set": "test" if chosen is None else "validation",
-                        "id": ids[known].astype(object),
-                        "property": name,
-                        "observed": observed[known, column],
-                        "predicted": mine[known, column],
-                    }
-                )
-            )
-    return pd.concat(frames, ignore_index=True)
-
-
-def score_rows(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Scores of each seed, strategy, task, set and property; ``me`` is mean(predicted - observed)."""
-    keys = ["seed", "strategy", "task", "set", "property"]
-    found = []
-    for key, rows in predictions.groupby(keys, sort=False):
-        scores = metrics.summary(rows["observed"].to_numpy(), rows["predicted"].to_numpy())
-        scores["me"] = scores.pop("bias")
-        found.append({**dict(zip(keys, key, strict=True)), "n": len(rows), **{name: scores[name] for name in SCORES}})
-    return pd.DataFrame(found, columns=pd.Index([*keys, "n", *SCORES]))
 
 
 def run_strategies(config: PropertyConfig, strategies: Sequence[str], tables: Tables, views: Views) -> Part:

@@ -1,0 +1,34 @@
+"""Self-supervised multi-fidelity learning: from pre-training on MIR scans to nine properties from NIR.
+
+python experiments/run.py --exp=multifidelity                         the twin: MIR, NIR and a second laboratory
+python experiments/run.py --exp=multifidelity --data limesoda_mir     six measured MIR fields, each held out once
+python experiments/run.py --exp=multifidelity --data H.138_split      one measured field in two ranges (optimistic)
+python experiments/run.py --exp=multifidelity --paper                 the publication's size (for an accelerator)
+"""
+
+from pathlib import Path
+
+from jaxsoil.experiment import Experiment
+from jaxsoil.multifidelity import presets
+from jaxsoil.multifidelity.plan import plan
+from jaxsoil.multifidelity.run import prepare, run
+
+
+def report(folder: Path) -> Path:
+    """Writes report.md, report.html and the figures."""
+    from jaxsoil.report.multifidelity import write_report
+
+    return write_report(folder)
+
+
+EXPERIMENT = Experiment(
+    summary="MIR autoencoder, NIR to MIR conversion and nine soil properties by seven strategies",
+    table="Sun et al., Appendices A and B, figures 3 to 7",
+    config=presets.DEFAULT,
+    smoke=presets.smoke(presets.DEFAULT),
+    paper=presets.PAPER,
+    load=prepare,
+    run=run,
+    report=report,
+    plan=plan,
+)
