@@ -83,6 +83,6 @@ class HybridConfig:
     network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
     """The network."""
     train: LoopConfig = dataclasses.field(
-        default_factory=lambda: LoopConfig(epochs=40, batch=64, lr=2e-3, weight_decay=1e-4)
+        default_factory=lambda: LoopConfig(epochs=60, batch=64, lr=2e-3, weight_decay=1e-4)
     )
     """How it is trained; one program per step on a CPU, whatever `stepped` says."""

@@ -23,6 +23,9 @@ from jaxsoil.evaluation.conformal import (
 from jaxsoil.hybrid.cross import LABORATORY, RANDOM, Crossing, Part, exposure
 from jaxsoil.hybrid.fitting import CNN, Predicted
 
+CNN_ONE = "cnn-one"
+"""The first network of the ensemble by itself."""
+
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Nominal coverages at which intervals are held against what they cover."""
 
@@ -89,7 +92,11 @@ def predictions(crossing: Crossing, predicted: Predicted, calibrated: dict[str, 
     frames = []
     for (target, part, method, model), members in predicted.values.items():
         rows = np.flatnonzero(crossing.tested(part, target))
-        frames.append(_lines(crossing, target, part.scheme, part.name, method, model, rows, members.mean(axis=0)[rows]))
+        place = (crossing, target, part.scheme, part.name, method)
+        frames.append(_lines(*place, model, rows, members.mean(axis=0)[rows]))
+        if model == CNN and len(members) > 1 and part.scheme == RANDOM:
+            # What the clipped network, which is alone, is to be compared with.
+            frames.append(_lines(*place, CNN_ONE, rows, members[0][rows]))
     if crossing.config.test_share > 0.0:
         keys = {(t, m, model) for t, p, m, model in predicted.values if p.scheme == RANDOM}
         for target, method, model in sorted(keys):
@@ -251,8 +258,8 @@ def _covered(
         "nominal": level,
         "n": inside.size,
         "coverage": float(inside.mean()),
-        "from": bounds[0],
-        "to": bounds[1],
+        "lowest": bounds[0],
+        "highest": bounds[1],
         "median_width": float(np.median(width)),
     }
 

@@ -216,7 +216,7 @@ def plan(config: HybridConfig, crossing: Crossing) -> str:
         config.train.epochs * int(np.isfinite(data.observed(job.target)).sum()) for job in todo if job.model != PLSR
     )
     lines.append(
-        f"about {passes / 1e6:.1f} million spectra pass through networks (a laptop of 2 cores takes in the order of "
-        "30,000 a second at 213 bands)"
+        f"about {passes / 1e6:.1f} million spectra pass through networks (two cores take in the order of "
+        "10,000 a second at 213 bands)"
     )
     return "\n".join(lines)
