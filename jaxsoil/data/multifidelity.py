@@ -55,6 +55,8 @@ class Scans:
     def read(self, rows: Any) -> NDArray[np.float32]:
         """Returns (r, M) absorbances of the chosen scans (indices, a mask or a slice), in their order.
 
+        A twin makes them in blocks of 512, so that many rows at a time cost less than few.
+
         Raises:
           DataError: a scan that does not exist.
         """

@@ -68,6 +68,7 @@ class Instruments:
       gain, offset, tilt, shift, blur: as in ``Scanning``.
       drift: amplitude of the slow wave, absorbance.
       phase: of that wave, radians.
+      mirrored: factor on the mirrored share: the library's samples are ground in one place, the test set's elsewhere.
     """
 
     gain: NDArray[np.float64]
@@ -77,6 +78,7 @@ class Instruments:
     blur: NDArray[np.float64]
     drift: NDArray[np.float64]
     phase: NDArray[np.float64]
+    mirrored: NDArray[np.float64]
 
 
 def make_infrared_twin(config: InfraredTwinConfig | None = None) -> MultifidelityData:
@@ -142,6 +144,9 @@ def draw_instruments(config: InfraredTwinConfig, near: bool) -> Instruments:
         blur=np.minimum(blur, 0.25),
         drift=config.drift * np.exp(0.3 * rng.standard_normal(n)),
         phase=2.0 * np.pi * rng.random(n),
+        mirrored=np.exp(
+            config.laboratory_grinding_log_sd * np.where(np.arange(n) < n - 1, 0.0, far) * rng.normal(size=n)
+        ),
     )
 
 
@@ -248,7 +253,7 @@ class _Campaign:
             mass=optical.both_forms(mass, logits),
             sand=self.soils.sand[sample],
             packing=(0.10 if near else 0.06) * z[:, 0],
-            mirrored=(0.02 if near else config.specular) * np.exp(0.3 * z[:, 1]),
+            mirrored=(0.02 if near else config.specular) * instrument.mirrored[which] * np.exp(0.3 * z[:, 1]),
             gain=instrument.gain[which] * np.exp((config.nir_gain_log_sd if near else config.gain_log_sd) * z[:, 2]),
             offset=instrument.offset[which]
             + instrument.drift[which] * np.sin(wave)

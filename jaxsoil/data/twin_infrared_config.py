@@ -63,6 +63,7 @@ class InfraredTwinConfig:
     laboratory_gain_log_sd: float = 0.03
     laboratory_offset_sd: float = 0.02  # absorbance
     laboratory_tilt_sd: float = 0.02
+    laboratory_grinding_log_sd: float = 0.2  # of the mirrored share in the test set's laboratory
     laboratory_axis_sd: float = 0.0005  # relative error of the instrument's scale
     laboratory_blur: float = 0.08  # mean weight of each neighbouring band at 8 cm-1 or 10 nm
     drift: float = 0.01  # absorbance, amplitude of a slow wave over an instrument's life

@@ -79,14 +79,14 @@ LIBRARY = Population(
     carbon=0.88, carbon_log_sd=1.15, carbon_low=0.02, organic_share=0.014,
     ph=6.5, ph_half_range=2.1, ph_steepness=0.85, ph_sd=0.45,
     carbonate=7.5, carbonate_log_sd=1.3, carbonate_most=95.0, carbonate_ph=7.55, carbonate_floor=0.0,
-    ratio=11.0, activity=0.5,
+    ratio=11.0, activity=1.2,
 )  # fmt: skip
 CROPLAND = Population(
     sand_logit=-0.7, sand_logit_sd=1.55, clay_logit=-0.95, clay_logit_sd=0.65,
     carbon=1.45, carbon_log_sd=0.58, carbon_low=0.25, organic_share=0.0,
     ph=6.75, ph_half_range=1.35, ph_steepness=0.85, ph_sd=0.3,
     carbonate=4.5, carbonate_log_sd=0.9, carbonate_most=25.0, carbonate_ph=7.3, carbonate_floor=0.2,
-    ratio=10.8, activity=0.9,
+    ratio=10.8, activity=1.5,
 )  # fmt: skip
 
 
@@ -142,10 +142,10 @@ def compose(population: Population, normal: NDArray[np.float64], matrix: float =
     rest = 1.0 - matter - charcoal
     ic = _carbonate(population, ph, lime, z[:, 9], rest)
     mass = _minerals(population, leaching, sand, silt, clay, rest, ic / 100.0, z)
-    cec = _exchange(mass, eoc, ph, z[:, 10], silt)
+    cec = _exchange(mass, eoc, ph, z[:, [10, 22]], silt)
     ratio = population.ratio * np.exp(0.25 * nitrogen) * (1.0 + 0.45 * np.log1p(eoc / 10.0))
     tn = eoc / ratio
-    _organic(mass, matter, charcoal, tn, ph, z[:, 24:30])
+    _organic(mass, matter, charcoal, tn, ph, z[:, 23:30])
     water = 0.004 + 0.0007 * cec + 0.02 * SOM_PER_CARBON * eoc / 100.0
     mass[:, NAMES.index("water")] = water * np.exp(0.2 * z[:, 11])
     properties = {
@@ -251,14 +251,16 @@ def _minerals(
     )
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
+    # Particles of clay size are not all clay minerals.
+    ground = clay * expit(-1.4 + 0.6 * z[:, 21])
     for column, name in enumerate(("kaolinite", "smectite", "illite", "iron oxides", "gibbsite", "allophane")):
-        mass[:, NAMES.index(name)] = clay * shares[:, column]
+        mass[:, NAMES.index(name)] = (clay - ground) * shares[:, column]
     # Sand is mostly quartz, silt holds more feldspar and mica; the parent material moves both.
     quartz = sand * expit(1.3 + 0.4 * leaching + 0.8 * z[:, 18]) + silt * expit(0.3 + 0.3 * leaching + 0.6 * z[:, 18])
     mica = silt * 0.18 * np.exp(0.4 * z[:, 19]) * (1.0 - expit(z[:, 18]) * 0.5)
-    mass[:, NAMES.index("quartz")] = quartz
+    mass[:, NAMES.index("quartz")] = quartz + 0.6 * ground
     mass[:, NAMES.index("illite")] += np.minimum(mica, sand + silt - quartz)
-    mass[:, NAMES.index("feldspar")] = np.maximum(sand + silt - quartz - mica, 0.0)
+    mass[:, NAMES.index("feldspar")] = np.maximum(sand + silt - quartz - mica, 0.0) + 0.4 * ground
     mass *= ((rest - lime) / mass.sum(axis=1))[:, None]
     dolomite = expit(-2.0 + 1.5 * z[:, 20])
     mass[:, NAMES.index("calcite")] = lime * (1.0 - dolomite)
@@ -269,19 +271,19 @@ def _minerals(
 
 def _organic(mass: NDArray, som: NDArray, charcoal: NDArray, tn: NDArray, ph: NDArray, z: NDArray) -> None:
     """Fills in the organic groups: protein by nitrogen, carboxyls charged by pH, the rest by decay."""
-    # 40 % of the nitrogen is in amides of 16 % nitrogen.
-    protein = np.minimum(0.4 * tn / 100.0 / 0.16, 0.4 * som)
+    # Some 40 % of the nitrogen is in amides of 16 % nitrogen.
+    protein = np.minimum(0.4 * np.exp(0.2 * z[:, 0]) * tn / 100.0 / 0.16, 0.4 * som)
     groups = np.stack(
         [
-            0.16 * np.exp(0.4 * z[:, 0]),
-            0.34 * np.exp(0.25 * z[:, 1] - 0.15 * z[:, 3]),
-            0.26 * np.exp(0.25 * z[:, 2]),
-            0.20 * np.exp(0.25 * z[:, 3]),
+            0.16 * np.exp(0.4 * z[:, 1]),
+            0.34 * np.exp(0.25 * z[:, 2] - 0.15 * z[:, 4]),
+            0.26 * np.exp(0.25 * z[:, 3]),
+            0.20 * np.exp(0.25 * z[:, 4]),
         ],
         axis=1,
     )
     groups *= ((som - protein) / groups.sum(axis=1))[:, None]
-    charged = expit((ph - 5.2) / 0.8 + 0.4 * z[:, 4])
+    charged = expit((ph - 5.2) / 0.8 + 0.4 * z[:, 5])
     for name, part in (
         ("aliphatic", groups[:, 0]),
         ("polysaccharide", groups[:, 1]),
@@ -294,10 +296,12 @@ def _organic(mass: NDArray, som: NDArray, charcoal: NDArray, tn: NDArray, ph: ND
         mass[:, NAMES.index(name)] = part
 
 
-def _exchange(minerals: NDArray, eoc: NDArray, ph: NDArray, own: NDArray, silt: NDArray) -> NDArray:
-    by_clay = sum(EXCHANGE[name] * minerals[:, NAMES.index(name)] for name in EXCHANGE)
+def _exchange(minerals: NDArray, eoc: NDArray, ph: NDArray, z: NDArray, silt: NDArray) -> NDArray:
+    # The charge of a clay mineral varies from place to place, by a fifth.
+    charge = np.exp(0.2 * z[:, 1])
+    by_clay = charge * sum(EXCHANGE[name] * minerals[:, NAMES.index(name)] for name in EXCHANGE)
     by_carbon = EXCHANGE_ORGANIC * eoc * expit(0.9 * (ph - 4.5))
-    return (0.4 + 2.0 * silt + by_clay + by_carbon) * np.exp(0.08 * own)
+    return (0.4 + 2.0 * silt + by_clay + by_carbon) * np.exp(0.08 * z[:, 0])
 
 
 def _forms(mass: NDArray, clay: NDArray, matrix: float, own: NDArray) -> NDArray:
