@@ -87,7 +87,7 @@ class Targets:
             from jaxsoil.spectra import compositions
 
             coordinates = np.stack([columns["ilr1"], columns["ilr2"]], axis=1)
-            parts = 100.0 * np.asarray(compositions.ilr_inverse(coordinates))
+            parts = np.asarray(compositions.ilr_inverse(coordinates, 100.0))
             found |= dict(zip(TEXTURE, parts.T, strict=True))
         return np.stack([found[name] for name in self.properties], axis=1)
 
