@@ -257,7 +257,7 @@ def plan_study(config: StudyConfig, prepared: Prepared) -> str:
 
     Operations and bytes are counted from shapes; the time is that of a few steps, timed here, times their number.
     """
-    from jaxsoil.training.calibrate import estimate
+    from jaxsoil.training.calibrate import duration, estimate
     from jaxsoil.training.trials import make_groups, steps_per_epoch
 
     library, train = prepared.library, config.train
@@ -289,14 +289,6 @@ def plan_study(config: StudyConfig, prepared: Prepared) -> str:
             "Nothing was run.",
         ]
     )
-
-
-def duration(seconds: float) -> str:
-    """A time in the unit that suits it: '42 s', '3.5 min', '2.1 h', '4.0 d'."""
-    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
-        if seconds < limit:
-            return f"{seconds / size:.{0 if unit == 's' else 1}f} {unit}"
-    return f"{seconds / 86400:.1f} d"
 
 
 def convergence_sentence(train: TrainConfig) -> str:

@@ -17,7 +17,7 @@ from jaxsoil.multifidelity.config import MIR_STRATEGIES, MultifidelityConfig
 from jaxsoil.multifidelity.run import Prepared
 from jaxsoil.multifidelity.stages import scans_of
 from jaxsoil.multifidelity.strategies import APPLIED, TRAINED
-from jaxsoil.study import duration
+from jaxsoil.training.calibrate import duration
 from jaxsoil.training.convert import Networks
 from jaxsoil.training.loop import LoopConfig, fit
 from jaxsoil.training.pretrain import PretrainConfig, pretrain

@@ -71,3 +71,11 @@ def _seconds_per_step(group: Group, data: Data, train: TrainConfig, devices: Dev
             state = jax.block_until_ready(runner.train_epochs(state, trials, epoch, epoch + 1, STEPS))
             seconds.append(time.perf_counter() - before - (runner.compile_seconds - compiled))
     return float(np.min(seconds)) / STEPS / group.size, runner.compile_seconds
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: '42 s', '3.5 min', '2.1 h', '4.0 d'."""
+    for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.{0 if unit == 's' else 1}f} {unit}"
+    return f"{seconds / 86400:.1f} d"
