@@ -20,6 +20,7 @@ from jaxsoil.report.multifidelity_files import (
     NO_TASK,
     TEST,
     MultifidelityRun,
+    in_order,
     numbers,
     pick,
     read_multifidelity_run,
@@ -116,7 +117,8 @@ def texture_sums(run: MultifidelityRun, which: str = TEST) -> dict[str, np.ndarr
         whole = numbers(pd.DataFrame(grouped), "sum")[numbers(pd.DataFrame(grouped), "count") == len(TEXTURE)]
         if whole.size:
             found[str(strategy)] = whole
-    return {name: found[name] for name in run.strategies if name in found}
+    order = [name for pair in PAIRS for name in reversed(pair)]
+    return {name: found[name] for name in in_order(run.strategies, order) if name in found}
 
 
 def _sums(document: Document, run: MultifidelityRun) -> None:

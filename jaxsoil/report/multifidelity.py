@@ -56,7 +56,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 def _opening(document: Document, run: MultifidelityRun, found: pd.DataFrame) -> None:
     document.text(
         f"{len(run.strategies)} strategies predict {len(run.properties)} soil properties of an independent test set; "
-        f"{len(run.seeds)} seed(s) of the trainings. A variational autoencoder is trained on MIR scans without labels, "
+        f"{run.replicates}. A variational autoencoder is trained on MIR scans without labels, "
         "a NIR encoder is fitted to its frozen decoder, and property models take spectra, converted spectra or latent "
         "features. The paper's numbers stand beside ours; its data are other soils from other instruments."
     )

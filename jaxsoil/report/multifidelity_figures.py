@@ -30,6 +30,8 @@ def latent_space(latents: np.ndarray, wavenumber: np.ndarray, xi: np.ndarray, de
       xi: (K, B).
       dead: (K,) which latents collapsed to the prior; they are drawn grey.
     """
+    from matplotlib import colormaps
+
     count = latents.shape[1]
     figure = new_figure(WIDTH, 1.1 + 0.205 * count)
     heat = wavenumber.size > 0
@@ -38,12 +40,12 @@ def latent_space(latents: np.ndarray, wavenumber: np.ndarray, xi: np.ndarray, de
     )
     _ridges(axes[0], latents, dead)
     if heat:
+        colors = colormaps["viridis"].with_extremes(bad="#d9d9d9")
         order = np.argsort(wavenumber)
         step = float(np.median(np.diff(wavenumber[order])))
         edges = np.append(wavenumber[order] - 0.5 * step, wavenumber[order][-1] + 0.5 * step)
         shown = np.ma.masked_invalid(np.clip(xi[:, order], 0.0, 1.0))
-        mesh = axes[1].pcolormesh(edges, np.arange(count + 1) + 0.5, shown, cmap="viridis", vmin=0.0, rasterized=True)
-        mesh.cmap.set_bad("#d9d9d9")
+        mesh = axes[1].pcolormesh(edges, np.arange(count + 1) + 0.5, shown, cmap=colors, vmin=0.0, rasterized=True)
         axes[1].set(xlabel=WAVENUMBER, xlim=(edges[-1], edges[0]))
         axes[1].tick_params(axis="y", length=0)
         figure.colorbar(mesh, ax=axes[1], label="Xi correlation (dimensionless)", pad=0.02, aspect=40)
@@ -148,7 +150,8 @@ def _calibration(axis: Axes, nominal: np.ndarray, reached: np.ndarray) -> None:
     axis.plot(x, middle, color=BLUE, linewidth=1.2, marker="o", markersize=3.0, label="all bands")
     axis.set(xlim=(0.0, 100.0), ylim=(0.0, 102.0), xlabel="Stated coverage (%)", ylabel="Reached coverage (%)")
     axis.set_box_aspect(1.0)
-    axis.legend(loc="upper left", fontsize=7.0)
+    # Curves may lie on either side of the diagonal, so the names stand above.
+    axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize=7.0)
 
 
 @styled
@@ -173,13 +176,11 @@ def distances(values: Mapping[str, Mapping[str, np.ndarray]], limits: Mapping[st
             beyond = 100.0 * float(np.mean(~(d <= limits[space])))
             text = f"{title}: {beyond:.1f} % beyond (n = {d.size:,})"
             panel.stairs(100.0 * heights / max(d.size, 1), bins, color=color, linewidth=1.2, label=text)
-        panel.axvline(limits[space], color=VERMILION, linewidth=1.0, linestyle=(0, (4, 2)))
+        panel.axvline(limits[space], ymax=0.72, color=VERMILION, linewidth=1.0, linestyle=(0, (4, 2)))
         panel.set_title(f"{space.upper()} spectra, limit for {100 * share:g} % (dashed)", loc="left", pad=4)
         panel.set_xlabel("Mahalanobis distance (dimensionless)")
         panel.set_xlim(0.0, far)
-        panel.legend(
-            loc="upper right", fontsize=7.0, handlelength=1.2, frameon=True, framealpha=0.85, edgecolor="white"
-        )
+        panel.legend(loc="upper right", fontsize=7.0, handlelength=1.2)
         panel.tick_params(labelleft=True)
     top = max(panel.get_ylim()[1] for panel in panels)
     # Room for the legends.

@@ -47,7 +47,7 @@ _ARRAYS = {
     "xi": ("wavenumber", "xi"),
     "converted": ("wavenumber", "observed", "converted"),
 }
-_TERMS = ("reconstruction", "kl", "nir", "alpha", "loss", "watched")
+_TERMS = ("reconstruction", "kl", "mir", "nir", "alpha", "loss", "watched")
 _TEXT = ("strategy", "task", "set", "property", "stage", "label", "id", "space", "range")
 
 
@@ -121,23 +121,50 @@ class MultifidelityRun:
         mask = (scores["set"] == which).to_numpy(bool) & scores["task"].isin(tasks).to_numpy(bool)
         return pd.DataFrame(scores.loc[mask])
 
+    @property
+    def replicates(self) -> str:
+        """How many trainings a number is taken over, in words: seeds, or held-out parts of the data."""
+        roles = self.run.data.get("roles")
+        names = {str(role.get("data")) for role in roles} if isinstance(roles, list) else set()
+        if len(names) > 1:
+            return f"{len(self.seeds)} held-out parts of the data"
+        return f"{len(self.seeds)} seed" + ("s" if len(self.seeds) != 1 else "")
+
     def doubtful(self, strategy: str) -> list[str]:
         """Trainings behind a strategy that did not converge, named; those of stages 1 and 2 where it needs them."""
+        if strategy not in self._doubtful:
+            self._doubtful[strategy] = self._not_converged(strategy)
+        return self._doubtful[strategy]
+
+    @functools.cached_property
+    def _doubtful(self) -> dict[str, list[str]]:
+        return {}
+
+    def _not_converged(self, strategy: str) -> list[str]:
         table = self.table("convergence")
         if table is None or strategy.endswith("-PLSR"):
             return []
-        converted = strategy.startswith("NIRtoMIR")
+        converted, models = strategy.startswith("NIRtoMIR"), property_models(strategy)
         found = []
         for row in table.to_dict("records"):
-            stage, label = str(row["stage"]), str(row["label"])
+            stage, name = str(row["stage"]), str(row["label"])
+            words = name.replace("/", " ").split()
             concerned = (
                 ("1" in stage and (converted or "SSL" in strategy) and strategy != FNO)
-                or ("2" in stage and converted and ("FNO" in stage + label) == (strategy == FNO))
-                or label.replace("/", " ").split(" ")[0] == strategy
+                or ("2" in stage and converted and ("FNO" in stage + name) == (strategy == FNO))
+                or (words[:1] and words[0] in models and words[1:2] in ([], [self.task]))
             )
             if concerned and not row["converged"]:
-                found.append(f"{stage} {label} seed {row['seed']}".replace("  ", " "))
+                found.append(f"{stage} {name}, seed {row['seed']}")
         return found
+
+
+def property_models(strategy: str) -> tuple[str, ...]:
+    """Names under which the property model of a strategy may have been trained: converted spectra meet MIR's."""
+    if not strategy.startswith("NIRtoMIR"):
+        return (strategy,)
+    measured = strategy.removeprefix("NIRto").removesuffix("-samples").replace("-FNO", "")
+    return (strategy, measured)
 
 
 def in_order(names: Sequence[str], order: Sequence[str]) -> list[str]:
@@ -217,6 +244,8 @@ def _scores(path: Path) -> pd.DataFrame:
 
 def _with_correlation(scores: pd.DataFrame, predictions: pd.DataFrame | None) -> pd.DataFrame:
     """Adds the squared correlation, which the printed R2 seems to be."""
+    if "r2_corr" in scores.columns:
+        return scores
     if predictions is None:
         return scores.assign(r2_corr=np.nan)
     rows = [

@@ -31,7 +31,14 @@ _COUNTS = {
 _SUMMARY_SETS = {"KSSL": "labelled", "Paired": "pairs", "NAPT": "test"}
 _MOMENTS = ("n", "min", "mean", "sd", "max", "skewness", "kurtosis")
 _CLOUD_STRATEGIES = ("NIR-PLSR", "NIRtoMIR-SSL-MLP")
-_TERMS = {"loss": "training", "watched": "watched", "reconstruction": "reconstruction", "kl": "KL", "nir": "NIR"}
+_TERMS = {
+    "loss": "training",
+    "watched": "watched",
+    "reconstruction": "reconstruction",
+    "kl": "KL",
+    "mir": "MIR",
+    "nir": "NIR",
+}
 
 
 def counts_line(document: Document, run: MultifidelityRun) -> None:
@@ -39,7 +46,7 @@ def counts_line(document: Document, run: MultifidelityRun) -> None:
     counts = run.run.data.get("counts")
     if isinstance(counts, dict) and counts:
         rows = tuple(
-            (text.capitalize(), f"{int(counts[name]):,}", f"{paper:,}")
+            (text[:1].upper() + text[1:], f"{int(counts[name]):,}", f"{paper:,}")
             for name, (text, paper) in _COUNTS.items()
             if isinstance(counts.get(name), int | float)
         )
@@ -144,11 +151,15 @@ def curves_section(document: Document, run: MultifidelityRun) -> None:
         return
     order = in_order(table["property"].tolist(), tuple(published.PROPERTIES))
     panels = {label(name): _curve(pick(table, property=name), "ccc") for name in order}
-    means = pd.DataFrame(table.groupby(["labels", "seed", "strategy"], as_index=False)[["ccc", "rpiq"]].mean())
+    # Several draws of the same number of labels stand beside the seeds.
+    keys = [name for name in ("labels", "seed", "draw", "strategy") if name in table.columns]
+    means = pd.DataFrame(table.groupby(keys, as_index=False)[["ccc", "rpiq"]].mean())
     both = {"Mean over properties: CCC": _curve(means, "ccc"), "Mean over properties: RPIQ": _curve(means, "rpiq")}
     folder = run.path / "figures"
     drawn = figures.label_curves(both, y_label=["CCC (dimensionless)", "RPIQ (dimensionless)"])
-    caption = "Test set, mean over properties ± SD over seeds, against the number of labelled samples trained on."
+    caption = (
+        "Test set, mean over properties ± SD over seeds and draws, against the number of labelled samples trained on."
+    )
     document.figure(save(drawn, folder, "label_curves"), caption, run.path)
     drawn = figures.label_curves(panels, y_label="CCC (dimensionless)")
     document.figure(save(drawn, folder, "label_curves_by_property"), "The same by property: CCC.", run.path)
@@ -157,7 +168,8 @@ def curves_section(document: Document, run: MultifidelityRun) -> None:
 
 def _curve(table: pd.DataFrame, metric: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     curves = {}
-    for strategy, part in split_by(table, "strategy"):
+    for strategy in in_order(table["strategy"].tolist(), published.STRATEGIES):
+        part = pick(table, strategy=strategy)
         found = {float(count): spread(numbers(rows, metric)) for count, rows in split_by(part, "labels")}
         labels = np.array(sorted(found))
         mean, sd = (np.array([getattr(found[count], name) for count in labels]) for name in ("mean", "sd"))
@@ -166,13 +178,13 @@ def _curve(table: pd.DataFrame, metric: str) -> dict[str, tuple[np.ndarray, np.n
 
 
 def _curve_table(means: pd.DataFrame, properties: int) -> Table:
-    strategies = list(dict.fromkeys(means["strategy"].astype(str)))
+    strategies = in_order(means["strategy"].tolist(), published.STRATEGIES)
     rows = []
     for count, part in sorted(split_by(means, "labels"), key=lambda pair: pair[0]):
         found = [spread(numbers(pick(part, strategy=name), "ccc")) for name in strategies]
         rows.append((f"{int(float(str(count))):,}", *(plus_minus(value.mean, value.sd, 3) for value in found)))
     note = "Undefined scores are left out of the mean over properties, so that a curve may rest on fewer of them."
-    caption = f"CCC on the test set, mean over {properties} properties ± SD over seeds."
+    caption = f"CCC on the test set, mean over {properties} properties ± SD over seeds and draws of labels."
     return Table(caption, ("Labelled samples", *strategies), tuple(rows), (note,))
 
 
@@ -201,8 +213,9 @@ def training_section(document: Document, run: MultifidelityRun) -> None:
 
 def _convergence_table(table: pd.DataFrame) -> Table:
     rows = []
-    for stage, name in dict.fromkeys(zip(table["stage"], table["label"], strict=True)):
-        part = pick(table, stage=stage, label=name)
+    table = table.assign(group=[_group(str(name)) for name in table["label"].tolist()])
+    for stage, name in dict.fromkeys(zip(table["stage"], table["group"], strict=True)):
+        part = pick(table, stage=stage, group=name)
         epochs = sorted({int(value) for value in numbers(part, "epochs")})
         span = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
         converged = int(numbers(part, "converged").sum())
@@ -213,7 +226,14 @@ def _convergence_table(table: pd.DataFrame) -> Table:
 
 def _labels(history: pd.DataFrame) -> list[str]:
     names = history["label"].tolist() if "label" in history.columns else [""] * len(history)
-    return [f"{stage} {name}".strip() for stage, name in zip(history["stage"].tolist(), names, strict=True)]
+    pairs = zip(history["stage"].tolist(), names, strict=True)
+    return [f"{stage} {_group(str(name))}".strip() for stage, name in pairs]
+
+
+def _group(name: str) -> str:
+    """Trainings that are shown together: the networks of single properties, the draws of a curve."""
+    words = name.split("/")
+    return " ".join(words[:1] if words[0].startswith("curve") else words[:2])
 
 
 def _histories(history: pd.DataFrame, most: int = 12) -> dict[str, list[tuple[np.ndarray, Mapping[str, np.ndarray]]]]:
@@ -222,7 +242,9 @@ def _histories(history: pd.DataFrame, most: int = 12) -> dict[str, list[tuple[np
         if len(panels) == most:
             break
         panels[str(title)] = []
-        for _, rows in split_by(part, "seed"):
+        names = part["label"].tolist() if "label" in part.columns else [""] * len(part)
+        one = part.assign(_one=[f"{seed} {name}" for seed, name in zip(part["seed"].tolist(), names, strict=True)])
+        for _, rows in split_by(one, "_one"):
             terms = {
                 text: numbers(rows, name)
                 for name, text in _TERMS.items()

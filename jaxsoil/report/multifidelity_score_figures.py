@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, SKY, ORANGE, GREEN = OKABE_ITO[2], OKABE_ITO[6], OKABE_ITO[1], OKABE_ITO[4]
+BLUE, SKY, ORANGE, GREEN, PURPLE = (OKABE_ITO[place] for place in (2, 6, 1, 4, 5))
 KINDS = {BLUE: "from MIR spectra, measured or converted", SKY: "from latent features", ORANGE: "from NIR spectra"}
 """The paper's three colours of figures 5 and 6, as colours that colour-blind readers tell apart."""
 
-ILR_KIND = {GREEN: "with ILR of clay, silt and sand"}
+EXTRA_KINDS = {GREEN: "with ILR of clay, silt and sand", PURPLE: "from MIR converted by the Fourier operator"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ def color_of(strategy: str) -> str:
     """Colour of a strategy by what its property model takes."""
     if "ILR" in strategy:
         return GREEN
+    if "FNO" in strategy:
+        return PURPLE
     if "SSL" in strategy:
         return SKY
     return ORANGE if strategy.startswith("NIR-") else BLUE
@@ -86,10 +88,10 @@ def by_property(bars: Sequence[Bar], *, axis_label: str, threshold: float, best:
 
 
 def _range(bars: Sequence[Bar], best: float | None) -> tuple[float, float]:
-    ends = [(bar.mean - _finite(bar.sd), bar.mean + _finite(bar.sd)) for bar in bars if math.isfinite(bar.mean)]
+    ends = [bar.mean + _finite(bar.sd) for bar in bars if math.isfinite(bar.mean)]
     published = [bar.paper for bar in bars if math.isfinite(bar.paper)]
-    low = min([0.0, *(end for end, _ in ends), *published])
-    high = max([0.0, *(end for _, end in ends), *published])
+    low = min([0.0, *(bar.mean for bar in bars if math.isfinite(bar.mean)), *published])
+    high = max([0.0, *ends, *published])
     # A model that fails badly would squeeze all others into a line.
     low = max(low, -0.5 * max(high, 1.0))
     return (1.05 * low, best if best is not None else 1.05 * high)
@@ -133,7 +135,9 @@ def _bar_legend(figure: Figure, bars: Sequence[Bar]) -> None:
     from matplotlib.patches import Patch
 
     used = {color_of(bar.strategy) for bar in bars}
-    handles: list = [Patch(color=color, label=text) for color, text in {**KINDS, **ILR_KIND}.items() if color in used]
+    handles: list = [
+        Patch(color=color, label=text) for color, text in {**KINDS, **EXTRA_KINDS}.items() if color in used
+    ]
     if any(math.isfinite(bar.paper) for bar in bars):
         handles.append(
             Line2D([], [], linestyle="none", marker="D", mfc="white", mec="black", markersize=4.0, label="published")
@@ -321,7 +325,7 @@ def histories(panels: Mapping[str, Sequence[tuple[np.ndarray, Mapping[str, np.nd
     terms = list(dict.fromkeys(name for seeds in panels.values() for _, found in seeds for name in found))
     styles = ("-", (0, (4, 2)), (0, (1, 1)), (0, (6, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1)))
     for panel, (title, seeds) in zip(axes, panels.items(), strict=False):
-        positive = True
+        drawn = []
         for epochs, found in seeds:
             for name, values in found.items():
                 rank = terms.index(name)
@@ -333,9 +337,12 @@ def histories(panels: Mapping[str, Sequence[tuple[np.ndarray, Mapping[str, np.nd
                     linewidth=0.9,
                     alpha=0.8,
                 )
-                positive &= bool((values[np.isfinite(values)] > 0.0).all())
-        if positive:
+                drawn.append(values[np.isfinite(values)])
+        # Ticks of a logarithmic axis need a decade or so.
+        every = np.concatenate(drawn) if drawn else np.zeros(1)
+        if every.size and every.min() > 0.0 and every.max() > 20.0 * every.min():
             panel.set_yscale("log")
+        panel.locator_params(axis="x", integer=True)
         panel.set_title(title, loc="left", pad=3)
     for panel in axes[len(panels) :]:
         panel.set_visible(False)
@@ -354,7 +361,7 @@ def _term_legend(figure: Figure, terms: Sequence[str], styles: Sequence) -> None
         Line2D([], [], color=OKABE_ITO[(rank + 2) % 6], linestyle=styles[rank % 5], label=name)
         for rank, name in enumerate(terms)
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(6, len(handles)))
 
 
 @styled

@@ -122,7 +122,7 @@ def appendix_b(run: MultifidelityRun) -> Table:
         f"Paper: {published.SOURCE}, 206 NAPT samples. Other soils and instruments than here: what each found, not a "
         "like-for-like comparison.",
     )
-    caption = f"Independent test set: Appendix B, and ours as mean ± SD over {len(run.seeds)} seed(s){_task_text(run)}."
+    caption = f"Independent test set: Appendix B, and ours as mean ± SD over {run.replicates}{_task_text(run)}."
     return Table(caption, ("Property", "Strategy", *header, "RPIQ, here"), tuple(rows), notes, left=(0, 1))
 
 
@@ -160,7 +160,7 @@ def averages(run: MultifidelityRun) -> Table:
         rows.append((marked(run, strategy), *cells))
     header = ("Strategy", "CCC", "CCC, here", "RPIQ", "RPIQ, here", "R2", "R2, here", "r2, here")
     which = "nine properties" if len(common) == len(PROPERTIES) else ", ".join(label(name) for name in common)
-    caption = f"Mean over {which}; ours ± SD over {len(run.seeds)} seed(s){_task_text(run)}."
+    caption = f"Mean over {which}; ours ± SD over {run.replicates}{_task_text(run)}."
     return Table(caption, header, tuple(rows), dagger_notes(run, run.strategies))
 
 
@@ -188,8 +188,8 @@ def difference_table(run: MultifidelityRun, found: pd.DataFrame) -> Table:
         name = f"{marked(run, str(row['first']))} minus {marked(run, str(row['second']))}"
         rows.append((name, str(row["n"]), ours, number(row["paper"], 3), verdict(row)))
     notes = (
-        "Student's interval over seeds of the trainings: it says how far the training decides, not how far another "
-        "test set would. PLSR has no seed where its rows do not change between seeds.",
+        f"Student's interval over {run.replicates}. Over seeds it says how far the training decides, not how far "
+        "another test set would. PLSR is the same in every seed where its rows are.",
         *dagger_notes(run, run.strategies),
     )
     header = ("Difference in CCC", "Seeds", "Here, mean [95 % interval]", "Appendix B", "Direction")
