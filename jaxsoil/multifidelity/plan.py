@@ -151,7 +151,8 @@ def _training(name: str, count: int, parameters: int, rows: int, loop: LoopConfi
     arrays = {"x": np.zeros((TIMED_STEPS * batch, width), np.float32)}
 
     def loss(params: Any, batch: Any, key: Any, progress: Any) -> Any:
-        return jnp.mean(jnp.square(network.apply({"params": params}, batch["x"]))), {}
+        predicted: Any = network.apply({"params": params}, batch["x"])
+        return jnp.mean(jnp.square(predicted)), {}
 
     def run(epochs: int) -> Any:
         few = dataclasses.replace(loop, epochs=epochs, patience=0, batch=batch)

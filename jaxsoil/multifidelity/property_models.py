@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.multifidelity.targets import Targets
-from jaxsoil.training.loop import Fitted, LoopConfig, Loss, fit, fit_many
+from jaxsoil.training.loop import Fitted, LoopConfig, fit, fit_many
 
 Task = Literal["multi", "single"]
 
@@ -49,28 +49,30 @@ class PropertyModel:
 
 @functools.partial(jax.jit, static_argnames=("network", "task"))
 def _apply(network: Mlp, task: Task, params: Any, x: jax.Array) -> jax.Array:
-    if task == "multi":
+    def one(params: Any) -> Any:
         return network.apply({"params": params}, x)
-    return jax.vmap(lambda p: network.apply({"params": p}, x)[:, 0], out_axes=1)(params)
+
+    return one(params) if task == "multi" else jax.vmap(lambda p: one(p)[:, 0], out_axes=1)(params)
 
 
-@functools.cache
-def property_loss(network: Mlp, task: Task) -> Loss:
-    """Mean squared error in training units over the values that were measured; the same object each time.
+@dataclasses.dataclass(frozen=True)
+class PropertyLoss:
+    """Mean squared error in training units over the values that were measured; equal ones share a compiled program.
 
     The batch holds ``x`` (b, m), ``t`` (b, q) and ``known`` (b, q), 1 where measured. For the task "single", ``own``
     is the (q,) indicator of the member's target.
     """
 
-    def loss(params: Any, batch: Any, key: Any, progress: Any, own: Any = None) -> tuple[jax.Array, dict]:
-        predicted = network.apply({"params": params}, batch["x"], key)
+    network: Mlp
+    task: Task
+
+    def __call__(self, params: Any, batch: Any, key: Any, progress: Any, own: Any = None) -> tuple[jax.Array, dict]:
+        predicted: Any = self.network.apply({"params": params}, batch["x"], key)
         t, known = batch["t"], batch["known"]
-        if task == "single":
+        if self.task == "single":
             t, known = (t @ own)[:, None], (known @ own)[:, None]
         squares = known * (predicted - t) ** 2
         return jnp.sum(squares) / jnp.maximum(jnp.sum(known), 1.0), {}
-
-    return loss
 
 
 def fit_properties(
@@ -124,7 +126,7 @@ def fit_properties(
     network = Mlp(t.shape[1] if task == "multi" else 1, tuple(widths), dropout=dropout)
     start, run = jax.random.split(key)
     example = jnp.zeros((1, x.shape[1]), jnp.float32)
-    loss = property_loss(network, task)
+    loss = PropertyLoss(network, task)
     if task == "multi":
         params = network.init(start, example)["params"]
         fitted = fit(loss, params, arrays, train, watch, loop, run, label=label)

@@ -86,6 +86,7 @@ def score_rows(predictions: pd.DataFrame) -> pd.DataFrame:
     keys = ["seed", "strategy", "task", "set", "property"]
     found = []
     for key, rows in predictions.groupby(keys, sort=False):
+        assert isinstance(key, tuple)
         scores = metrics.summary(rows["observed"].to_numpy(), rows["predicted"].to_numpy())
         scores["me"] = scores.pop("bias")
         found.append({**dict(zip(keys, key, strict=True)), "n": len(rows), **{name: scores[name] for name in SCORES}})

@@ -21,7 +21,7 @@ def test_errors_of_every_number_of_components_are_those_of_scikit_learn() -> Non
     x, y, folds = problem()
     chosen, error = choose_components(x, y, folds, 12)
     expected = [
-        np.mean((cross_val_predict(PLSRegression(a), x, y, cv=PredefinedSplit(folds)).ravel() - y) ** 2)
+        np.mean((np.ravel(cross_val_predict(PLSRegression(a), x, y, cv=PredefinedSplit(folds))) - y) ** 2)
         for a in range(1, 13)
     ]
     np.testing.assert_allclose(error, expected, rtol=1e-6)
