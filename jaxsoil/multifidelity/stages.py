@@ -128,18 +128,28 @@ def views_of(
     """What the property models of one seed read; see ``strategies.Views``."""
     inputs = seed.inputs
     views: dict[str, dict[str, Any]] = {"mir": dict(inputs.mir), "nir": dict(inputs.nir)}
-    if pretrained is not None:
-        views["latents"] = {name: pretrained.embed(spectra)[0] for name, spectra in inputs.mir.items()}
+    if pretrained is None:
+        return views | ({} if fno is None else {"fno": _operator(fno)})
+    # The decoder does not see a collapsed feature, so a NIR encoder may put anything there; no property model reads it.
+    active = pretrained.active.astype(np.float32)
+    views["latents"] = {name: pretrained.embed(spectra)[0] * active for name, spectra in inputs.mir.items()}
     if conversion is not None:
         key = seed.key("samples")
-        views["nir_latents"] = {name: conversion.embed(spectra)[0] for name, spectra in inputs.nir.items()}
-        views["converted"] = {name: conversion.decode(z) for name, z in views["nir_latents"].items()}
+        embedded = {name: conversion.embed(spectra)[0] for name, spectra in inputs.nir.items()}
+        views["nir_latents"] = {name: z * active for name, z in embedded.items()}
+        views["converted"] = {name: conversion.decode(z) for name, z in embedded.items()}
+        views["reencoded"] = {name: pretrained.embed(x)[0] * active for name, x in views["converted"].items()}
         views["nir_samples"] = {
-            name: conversion.latent_samples(spectra, key, config.samples) for name, spectra in inputs.nir.items()
+            name: conversion.latent_samples(spectra, key, config.samples) * active
+            for name, spectra in inputs.nir.items()
         }
     if fno is not None:
-        views["fno"] = {name: np.asarray(fno.arrays[name]) for name in ("pairs", "test")}
+        views["fno"] = _operator(fno)
     return views
+
+
+def _operator(fno: Part) -> dict[str, NDArray]:
+    return {name: np.asarray(fno.arrays[name]) for name in ("pairs", "test")}
 
 
 def _tables(fitted: Fitted, stage: str, seed: int, label: str) -> dict[str, pd.DataFrame]:
