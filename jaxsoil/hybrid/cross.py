@@ -166,6 +166,11 @@ class Crossing:
             )
         return no_harmonisation()
 
+    def possible(self, part: Part, target: str) -> bool:
+        """Whether enough measured rows of a property are left to learn from when a part is held out."""
+        left = np.isfinite(self.data.observed(target)) & self.outside(part)
+        return part.scheme == RANDOM or int(left.sum()) >= MIN_TRAIN // 2
+
     def trainable(self, part: Part | None, target: str, values: Floats) -> Trainable:
         """What trains for a property when a part is held out (None: nothing is)."""
         rows = np.isfinite(self.data.observed(target))

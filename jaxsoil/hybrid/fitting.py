@@ -71,6 +71,8 @@ def jobs(crossing: Crossing) -> list[Job]:
         for method in crossing.methods:
             chosen = method == crossing.method
             for target in crossing.data.targets:
+                if not crossing.possible(part, target):
+                    continue
                 found.append(Job(target, part, method, PLSR, 0))
                 count = config.members if chosen else 0
                 if part.scheme != RANDOM:

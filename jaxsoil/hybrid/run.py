@@ -13,7 +13,7 @@ from jaxsoil.evaluation.outliers import Judged
 from jaxsoil.experiment import RunFolder
 from jaxsoil.files import atomic_path
 from jaxsoil.hybrid.config import PAPER, HybridConfig
-from jaxsoil.hybrid.cross import LABORATORY, RANDOM, Crossing
+from jaxsoil.hybrid.cross import LABORATORY, RANDOM, Crossing, Part
 from jaxsoil.hybrid.fitting import CLIPPED, CNN, PLSR, Predicted, fit_all, jobs
 from jaxsoil.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare
 from jaxsoil.hybrid.product import check_product, model_id, product_table, write_product
@@ -131,6 +131,10 @@ def _exclusions(crossing: Crossing, predicted: Predicted) -> pd.DataFrame:
         for row, count in zip(numbers.tolist(), counts.tolist(), strict=True):
             reason = f"spectrum beyond the outlier limits in {count} of {len(gone)} folds"
             rows.append((str(data.library.ids[row]), str(data.laboratory[row]), target, "training", reason))
+        for name in crossing.held:
+            if not crossing.possible(Part(LABORATORY, name), target):
+                reason = "too few measured values in the other laboratories to learn from"
+                rows.append(("all rows", name, target, "laboratory-out", reason))
     names, sizes = np.unique(data.laboratory, return_counts=True)
     for name, size in zip(names.tolist(), sizes.tolist(), strict=True):
         if size < MIN_ROWS:

@@ -103,8 +103,8 @@ def _accuracy(document: Document, run: HybridRun, drawn: dict[str, Path]) -> Non
     document.table(tables.splits(run))
     document.figure(
         drawn["observed_predicted"],
-        "Predicted against measured values of the network; contents on square-root axes, the line is 1:1. Above: "
-        "random folds by sample; below: the laboratory was held out.",
+        "Predicted against measured values of the network; SOC, carbon and organic matter on square-root axes, the "
+        "line is 1:1. Left: random folds by sample; right: the laboratory was held out.",
         run.path,
     )
     if run.data["held_laboratories"]:
@@ -192,8 +192,8 @@ def _spoiled(run: HybridRun) -> list[str]:
     if wrong:
         hit = wrong & set(column(run.suspects, "id").tolist())
         lines.append(
-            f"Of {len(wrong)} measured rows whose values the twin divided by ten (a spectrum cannot show that) {len(hit)} are "
-            "among the suspect values of the data card."
+            f"Of {len(wrong)} measured rows whose values the twin divided by ten (a spectrum cannot show that) "
+            f"{len(hit)} {'is' if len(hit) == 1 else 'are'} among the suspect values of the data card."
         )
     return lines
 

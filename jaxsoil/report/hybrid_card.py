@@ -151,6 +151,13 @@ def _limits(run: HybridRun) -> list[str]:
         "error_sd and the interval belong to one value; errors of rows of one laboratory are not independent.",
     ]
     for target in run.properties:
+        there = set(column(where(run.table, property=target, kind="measured"), "laboratory").tolist())
+        without = [name for name in run.laboratories if name not in there]
+        if without:
+            lines.append(
+                f"{LABELS.get(target, target)} was never measured in {', '.join(without)}: values imputed there are "
+                "extrapolations from other laboratories, whatever their intervals say."
+            )
         flags = column(where(run.table, property=target, kind="predicted"), "applicability")
         if flags.size:
             share = 100.0 * float(np.mean(flags != "inside"))

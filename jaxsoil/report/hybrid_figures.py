@@ -42,17 +42,19 @@ def laboratory_looks(run: HybridRun) -> dict[str, Look]:
 
 @styled
 def observed_predicted(run: HybridRun) -> Figure:
-    """Predicted against measured values: a row for each scheme, a column for each property."""
+    """Predicted against measured values: a row for each property, random folds left, laboratory out right."""
     ours = where(run.predictions, model="cnn", harmonisation=run.method)
     schemes = [s for s in ("random", "laboratory") if (column(ours, "scheme") == s).any()]
-    targets = list(run.properties)
-    side = (WIDTH - 0.6) / max(len(targets), 2)
-    figure = new_figure(0.6 + side * len(targets), 0.5 + (side + 0.1) * len(schemes))
-    axes = figure.subplots(len(schemes), len(targets), squeeze=False)
-    styles = laboratory_looks(run)
-    for line, scheme in zip(axes, schemes, strict=True):
-        for axis, target in zip(line, targets, strict=True):
-            _scatter(axis, run, where(ours, scheme=scheme, property=target), target, styles)
+    targets, styles, side = list(run.properties), laboratory_looks(run), (WIDTH - 0.6) / 2
+    figure = new_figure(0.6 + side * len(schemes), 0.5 + (side + 0.1) * len(targets))
+    axes = figure.subplots(len(targets), len(schemes), squeeze=False)
+    for line, target in zip(axes, targets, strict=True):
+        for axis, scheme in zip(line, schemes, strict=True):
+            rows = where(ours, scheme=scheme, property=target)
+            if not len(rows):
+                axis.set_visible(False)
+                continue
+            _scatter(axis, run, rows, target, styles)
             axis.set_title(f"{LABELS.get(target, target)}: {SCHEMES[scheme]}", loc="left")
     _legend(figure, styles, "Laboratory")
     return figure
@@ -81,9 +83,14 @@ def _scatter(axis: Axes, run: HybridRun, rows: pd.DataFrame, target: str, styles
         axis.set_yticks(ticks, [f"{t:g}" for t in ticks])
     axis.set_xlabel(run.axis(target, "Measured"))
     axis.set_ylabel(run.axis(target, "Predicted"))
-    axis.text(
-        0.97, 0.04, _metrics(run, rows, target), transform=axis.transAxes, ha="right", va="bottom", bbox=_BACKDROP
-    )
+    # Above the line or below it, wherever fewer points are.
+    scale = _root if root else np.asarray
+    x, y = ((scale(v) - scale(low)) / (scale(top) - scale(low)) for v in (observed, predicted))
+    above = np.sum((x < 0.5) & (y > 0.6)) < np.sum((x > 0.5) & (y < 0.4))
+    place: dict[str, Any] = {"x": 0.03, "y": 0.97, "ha": "left", "va": "top"}
+    if not above:
+        place = {"x": 0.97, "y": 0.04, "ha": "right", "va": "bottom"}
+    axis.text(s=_metrics(run, rows, target), transform=axis.transAxes, bbox=_BACKDROP, fontsize=7.5, **place)
 
 
 def _metrics(run: HybridRun, rows: pd.DataFrame, target: str) -> str:
@@ -108,6 +115,7 @@ def coverage(run: HybridRun) -> Figure:
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     found = where(run.coverage, laboratory="all")
     present = [kind for kind in COVERAGE_LOOKS if (column(found, "kind") == kind).any()]
+    low = min(0.4, float(np.floor(10.0 * column(found, "coverage").min()) / 10.0))
     for axis, target in zip(axes, targets, strict=False):
         axis.plot([0.45, 1.0], [0.45, 1.0], color=GREY, linewidth=0.8)
         axis.fill_between([0.45, 1.0], [0.43, 0.98], [0.47, 1.02], color=GREY, alpha=0.2, linewidth=0)
@@ -120,7 +128,7 @@ def coverage(run: HybridRun) -> Figure:
                 x, y, yerr=ends, color=look.color, marker=look.marker, markersize=3.5, linewidth=0.8, elinewidth=0.8
             )
         axis.set_title(LABELS.get(target, target), loc="left")
-        axis.set(xlim=(0.47, 0.98), ylim=(0.4, 1.02), xlabel="Nominal coverage")
+        axis.set(xlim=(0.47, 0.98), ylim=(low, 1.02), xlabel="Nominal coverage")
         axis.tick_params(labelbottom=True)
     for axis in axes[len(targets) :]:
         axis.set_visible(False)
@@ -134,7 +142,7 @@ def coverage(run: HybridRun) -> Figure:
 def harmonisation(run: HybridRun) -> Figure:
     """RMSE of each laboratory that is held out, by harmonisation: the network filled, PLSR open."""
     rows = where(run.scores, scheme="laboratory")
-    targets = list(run.properties)
+    targets = [name for name in run.properties if (column(rows, "property") == name).any()]
     names = [name for name in [*run.laboratories, "all"] if (column(rows, "laboratory") == name).any()]
     height = 0.9 + len(targets) * (0.5 + 0.26 * len(names))
     figure = new_figure(0.8 * WIDTH, height)
@@ -203,7 +211,7 @@ def outliers(run: HybridRun) -> Figure:
 
 @styled
 def distributions(run: HybridRun) -> Figure:
-    """Measured against imputed values: density on the learning scale, where both are drawn to one area."""
+    """Measured against imputed values, as shares of rows in bins of equal width on the learning scale."""
     targets = list(run.properties)
     columns = min(len(targets), 3)
     lines = -(-len(targets) // columns)
@@ -214,21 +222,28 @@ def distributions(run: HybridRun) -> Figure:
         value, kind = column(rows, "value"), column(rows, "kind")
         root = run.properties[target]["scale"] == "sqrt"
         scale, back = (np.sqrt, np.square) if root else (np.asarray, np.asarray)
-        edges = np.linspace(scale(value.min()), scale(value.max()) + 1e-9, 36)
+        sizes = {name: int((kind == name).sum()) for name in ("measured", "predicted")}
+        fewest = min(size for size in sizes.values() if size)
+        bins = int(np.clip(2.0 * np.sqrt(fewest), 6, 36))
+        edges = np.linspace(scale(value.min()), scale(value.max()) + 1e-9, bins + 1)
         for name, color, style in (("measured", MEASURED, "-"), ("predicted", PREDICTED, "--")):
             here = value[kind == name]
             if here.size:
                 share = np.histogram(scale(here), edges)[0] / here.size
-                label = f"{'measured' if name == 'measured' else 'imputed'}, n = {here.size:,}"
-                axis.stairs(100 * share, back(edges), color=color, linestyle=style, linewidth=1.3, label=label)
+                axis.stairs(100 * share, back(edges), color=color, linestyle=style, linewidth=1.3)
+        axis.set_title(f"{sizes['measured']:,} measured, {sizes['predicted']:,} imputed", loc="left")
         if root:
             axis.set_xscale("function", functions=(_root, np.square))
             ticks = _root_ticks(float(value.max()))
             axis.set_xticks(ticks, [f"{t:g}" for t in ticks])
         axis.set(xlabel=run.axis(target), ylabel="Share of rows per bin (%)", ylim=(0, None))
-        axis.legend(loc="upper right")
     for axis in axes[len(targets) :]:
         axis.set_visible(False)
+    from matplotlib.lines import Line2D
+
+    kinds: Any = (("measured", MEASURED, "-"), ("imputed", PREDICTED, "--"))
+    handles = [Line2D([], [], color=color, label=label, ls=style) for label, color, style in kinds]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 

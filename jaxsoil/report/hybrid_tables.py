@@ -79,8 +79,8 @@ def skew(run: HybridRun) -> Table:
     )
     notes = (
         f"A normal law has IQR / SD = {NORMAL_RATIO:.2f}. Published SD = RMSE / sqrt(1 − R2) and IQR = RPIQ x RMSE.",
-        "Last column: spread of natural logarithms of the log-normal law with this IQR / SD; undefined where the ratio is "
-        "that of a normal law or above.",
+        "Last column: spread of natural logarithms of the log-normal law with this IQR / SD; undefined "
+        "where the ratio is that of a normal law or above.",
     )
     return Table("R2 compares the error with the SD, RPIQ with the interquartile range.", header, tuple(rows), notes)
 

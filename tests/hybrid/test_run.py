@@ -1,0 +1,197 @@
+"""The study at its smallest: networks within bounds, the product, an interrupted run, the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hybrid_data import library
+
+from jaxsoil.errors import DataError
+from jaxsoil.experiment import RunFolder
+from jaxsoil.hybrid import fitting
+from jaxsoil.hybrid.config import HybridConfig, NetworkConfig
+from jaxsoil.hybrid.cross import Crossing
+from jaxsoil.hybrid.network import Kind, Network
+from jaxsoil.hybrid.prepare import prepare
+from jaxsoil.hybrid.product import COLUMNS, check_product
+from jaxsoil.hybrid.ranges import range_of
+from jaxsoil.hybrid.run import plan, run_study
+from jaxsoil.training.loop import LoopConfig
+
+CONFIG = HybridConfig(
+    folds=2,
+    members=2,
+    test_share=0.1,
+    compare=("none", "direct"),
+    clipped=False,
+    pca_components=4,
+    plsr_components=4,
+    coverage=0.8,
+    network=NetworkConfig(features=(4,), width=8),
+    train=LoopConfig(epochs=3, batch=16, lr=5e-3),
+)
+
+
+@pytest.fixture(scope="module")
+def crossing() -> Crossing:
+    return Crossing.lay_out(prepare(library()), CONFIG)
+
+
+@pytest.fixture(scope="module")
+def finished(crossing: Crossing, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hybrid")
+    run_study(CONFIG, RunFolder(folder, "hybrid_dataset"), crossing)
+    (folder / "config.json").write_text(json.dumps({"config": dataclasses.asdict(CONFIG)}))
+    (folder / "env.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize(("name", "unit"), [("carbon", "g/kg"), ("ph", "1"), ("clay", "%")])
+def test_a_bounded_network_cannot_leave_the_range_and_is_linear_within(name: str, unit: str) -> None:
+    """One band, no hidden layer to speak of: the output is read from the link itself."""
+    import jax.numpy as jnp
+
+    from jaxsoil.hybrid import network
+
+    limits = range_of(name, unit)
+    low, high = limits.bounds
+    centre, unit_size = low + 0.4 * (high - low), 0.05 * (high - low)
+    raw = np.linspace(-400.0, 400.0, 201, dtype=np.float32)
+
+    class Straight:
+        def apply(self, params, scaled, key):
+            return scaled
+
+    constants = {"mean": jnp.zeros(1), "spread": jnp.ones(1)}
+    constants |= {"centre": jnp.float32(centre), "unit": jnp.float32(unit_size)}
+
+    @dataclasses.dataclass(frozen=True)
+    class StraightKind(Kind):
+        @property
+        def module(self):
+            return Straight()
+
+    kind = StraightKind(NetworkConfig(), "bounded", low, high)
+    found = np.asarray(network._forward(kind, {}, constants, jnp.asarray(raw)[:, None], None), np.float64)
+    assert found.min() >= low and found.max() <= high and (np.diff(found) >= 0).all()
+    inner = np.abs(raw) < 5.0
+    np.testing.assert_allclose(found[inner], centre + unit_size * raw[inner], atol=0.02 * (high - low))
+
+
+def test_a_network_learns_and_predicts_the_same_in_any_batch(crossing: Crossing) -> None:
+    from jaxsoil.hybrid.network import train
+
+    data = crossing.data
+    limits = data.ranges["carbon"]
+    target = limits.to_scale(data.observed("carbon"))
+    rows = np.flatnonzero(np.isfinite(target))
+    longer = dataclasses.replace(CONFIG.train, epochs=60, lr=2e-2)
+    settings = (limits, "bounded", CONFIG.network, longer, (0, 1), "test")
+    found: Network = train(data.values, target, rows[8:], rows[:8], *settings)
+    predicted = found.predict(data.values)
+    assert np.corrcoef(predicted[rows], target[rows])[0, 1] > 0.8
+    np.testing.assert_allclose(found.predict(data.values[5:9]), predicted[5:9], atol=1e-5)
+    assert not limits.outside(predicted).any()
+    with pytest.raises(DataError, match="do not vary"):
+        train(data.values, np.full(len(data), 2.0), rows[8:], rows[:8], *settings)
+
+
+def test_the_table_holds_every_value_once_and_measured_ones_to_the_bit(finished: Path, crossing: Crossing) -> None:
+    table = pd.read_parquet(finished / "hybrid.parquet")
+    assert list(table.columns) == list(COLUMNS) and not table.duplicated(["id", "property"]).any()
+    measured = crossing.data.observed("carbon")
+    there = np.isfinite(measured)
+    value = table["value"].to_numpy()
+    np.testing.assert_array_equal(value[there].view(np.uint64), measured[there].view(np.uint64))
+    cells = {name: np.asarray(table[name].to_numpy()) for name in COLUMNS}
+    assert cells["kind"].tolist() == np.where(there, "measured", "predicted").tolist()
+    low, high, error = (cells[name] for name in ("low", "high", "error_sd"))
+    assert np.all(low[~there] <= value[~there]) and np.all(value[~there] <= high[~there])
+    assert low[~there].min() >= 0 and high[~there].max() <= 1000 and np.all(error[~there] > 0)
+    assert np.isnan(np.stack([low, high, error])[:, there]).all() and set(cells["unit"].tolist()) == {"g/kg"}
+    assert set(cells["model"][there].tolist()) == {""}
+    assert all(name.startswith("cnn-carbon-") for name in cells["model"][~there].tolist())
+
+
+def test_an_altered_or_impossible_value_is_noticed(finished: Path, crossing: Crossing) -> None:
+    table = pd.read_parquet(finished / "hybrid.parquet")
+    check_product(table, crossing)
+    for column, row, value, message in (
+        ("value", 1, np.nextafter(table["value"][1], np.inf), "altered"),
+        ("value", 0, 1001.0, "outside its range"),
+        ("low", 0, table["value"][0] + 1.0, "outside its range or interval"),
+    ):
+        wrong = table.copy()
+        wrong.loc[row, column] = value
+        with pytest.raises(DataError, match=message):
+            check_product(wrong, crossing)
+
+
+def test_held_out_rows_were_not_seen_and_every_scheme_is_scored(finished: Path, crossing: Crossing) -> None:
+    held = pd.read_parquet(finished / "predictions.parquet")
+    assert set(held["scheme"]) == {"random", "laboratory", "held-out rows"}
+    ours = held[(held["scheme"] == "held-out rows") & (held["model"] == "cnn")]
+    assert set(ours["id"]) == set(
+        crossing.data.library.ids[(crossing.fold < 0) & np.isfinite(crossing.data.observed("carbon"))]
+    )
+    scores = pd.read_csv(finished / "scores.csv")
+    lines = scores[(scores["scheme"] == "laboratory") & (scores["harmonisation"] == "direct")]
+    assert all("transfer samples" in text for text in lines["exposure"].tolist())
+    assert {"A", "B", "all"} == set(lines["laboratory"].tolist())
+    one = held[(held["scheme"] == "random") & (held["model"] == "plsr") & (held["harmonisation"] == "none")]
+    rmse = np.sqrt(np.mean((one["observed"] - one["predicted"]) ** 2))
+    same = scores[(scores["scheme"] == "random") & (scores["model"] == "plsr") & (scores["harmonisation"] == "none")]
+    assert same.loc[same["laboratory"] == "all", "rmse"].item() == pytest.approx(rmse)
+
+
+def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
+    finished: Path, crossing: Crossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(tmp_path / "again", "hybrid_dataset")
+    trained, real = [], fitting.train
+
+    def counted(*arguments):
+        trained.append(arguments[-1])
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(fitting, "train", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(CONFIG, run, crossing)
+    assert not (run.path / "hybrid.parquet").exists() and len(list((run.path / "models").glob("*cnn*.npz"))) == 2
+    next((run.path / "models").glob("*cnn*.npz")).write_bytes(b"half a file")
+    run_study(CONFIG, run, crossing)
+    everything = sum(job.model == "cnn" for job in fitting.jobs(crossing))
+    assert len(trained) == 3 + everything - 1
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(run.path / "hybrid.parquet"), pd.read_parquet(finished / "hybrid.parquet"), check_exact=True
+    )
+
+
+def test_the_report_and_the_card_say_what_was_done(finished: Path) -> None:
+    from jaxsoil.report.hybrid import write_report
+
+    page = write_report(finished)
+    text, card = (finished / "report.md").read_text(), (finished / "data_card.md").read_text()
+    assert page.exists() and 'src="data:image/png' in page.read_text()
+    for words in ("no contradiction but skew", "laboratory out", "Coverage of the 80 % intervals", "15.41", "1.38"):
+        assert words in text, words
+    for words in ("Columns of hybrid.parquet", "## Exclusions", "## Measured values that look wrong", "fingerprint"):
+        assert words in card, words
+    assert {"observed_predicted.png", "coverage.png", "harmonisation.png", "outliers.png", "distributions.png"} == {
+        path.name for path in (finished / "figures").glob("*.png")
+    }
+    (finished / "scores.csv").unlink()
+    with pytest.raises(DataError, match=r"scores\.csv.*--resume"):
+        write_report(finished)
+
+
+def test_the_plan_counts_models(crossing: Crossing) -> None:
+    text = plan(CONFIG, crossing)
+    assert "4 in random folds, 4 with a laboratory held out" in text and "carbon: 76 measured, 20 to predict" in text
