@@ -30,6 +30,9 @@ _COUNTS = {
 
 _SUMMARY_SETS = {"KSSL": "labelled", "Paired": "pairs", "NAPT": "test"}
 _MOMENTS = ("n", "min", "mean", "sd", "max", "skewness", "kurtosis")
+_INTERNAL_SETS = (("pairs", VALIDATION, "Pairs: held-out validation rows"), ("test", TEST, "Independent test set"))
+"""Set of internal.csv, set of scores.csv whose scores lie over it, title."""
+
 _CLOUD_STRATEGIES = ("NIR-PLSR", "NIRtoMIR-SSL-MLP")
 _TERMS = {
     "loss": "training",
@@ -98,14 +101,15 @@ def internal_section(document: Document, run: MultifidelityRun) -> None:
     span = "nir" if "nir" in spans else next(iter(sorted(spans)))
     mine = pick(table, range=span)
     strategies = [name for name in _CLOUD_STRATEGIES if name in run.strategies] or run.strategies[:2]
+    shown = [row for row in _INTERNAL_SETS if row[0] in set(mine["set"])]
+    if not shown:
+        document.text("internal.csv has neither the pairs nor the test set: figure 7 is left out.")
+        return
     panels = {}
     for metric in ("ccc", "rpiq"):
         panels[f"{metric.upper()} (dimensionless)"] = [
             figures.Cloud(title, _cloud(mine, which, metric), _points(run, strategies, metric, scored))
-            for which, scored, title in (
-                ("pairs", VALIDATION, "Pairs: held-out validation rows"),
-                ("test", TEST, "Independent test set"),
-            )
+            for which, scored, title in shown
         ]
     drawn = figures.internal_clouds(panels, [label(name) for name in run.properties])
     caption = (
@@ -202,8 +206,9 @@ def training_section(document: Document, run: MultifidelityRun) -> None:
         document.text("The run folder has no history.csv: no losses.")
     else:
         panels = _histories(history)
-        caption = "Loss of each training by epoch, a line for each seed, and its terms where they were kept." + (
-            f" The first {len(panels)} trainings." if len(panels) < len(set(_labels(history))) else ""
+        caption = (
+            "Loss by epoch, a line for each training (seeds; single properties together), with its terms where kept."
+            + (f" The first {len(panels)} trainings." if len(panels) < len(set(_labels(history))) else "")
         )
         document.figure(save(figures.histories(panels), run.path / "figures", "histories"), caption, run.path)
     components = run.table("components")

@@ -124,7 +124,9 @@ def _bars(panel: Axes, bars: Sequence[Bar | None], low: float) -> None:
             panel.plot(
                 bar.paper, place, "D", mfc="white", mec="black", markersize=3.4, mew=0.8, zorder=6, clip_on=False
             )
-    panel.axvline(0.0, color="black", linewidth=0.6, zorder=3)
+    panel.axvline(0.0, color="black", linewidth=0.8, zorder=3)
+    # The line at 0 is the axis, also where a bar points to the left.
+    panel.spines["left"].set_visible(False)
     panel.tick_params(axis="y", length=0)
     panel.grid(axis="x", color="#e6e6e6", linewidth=0.6, zorder=0)
     panel.set_axisbelow(True)
@@ -293,6 +295,9 @@ def label_curves(
                 label=strategy,
             )
         panel.set_xscale("log")
+        counts = sorted({float(count) for labels, _, _ in curves.values() for count in labels})
+        panel.set_xticks(counts, [f"{count:g}" for count in counts])
+        panel.minorticks_off()
         panel.set_title(title, loc="left", pad=3)
         if not shared:
             panel.set_ylabel(y_label[place])

@@ -12,8 +12,9 @@ from scipy.stats import ttest_rel
 
 from jaxsoil.errors import DataError
 from jaxsoil.evaluation.compare import MEAN
-from jaxsoil.report import fno, ilr, multifidelity, multifidelity_scores
+from jaxsoil.report import fno, ilr, multifidelity, multifidelity_parts, multifidelity_scores
 from jaxsoil.report import published_multifidelity as published
+from jaxsoil.report.html import Document
 from jaxsoil.report.multifidelity_files import numbers, pick, property_models, read_multifidelity_run
 from jaxsoil.report.published_multifidelity import PROPERTIES, STRATEGIES
 from jaxsoil.report.tables import number, plus_minus
@@ -188,6 +189,29 @@ def test_a_smoke_run_with_measured_data(tmp_path):
     # The paper's rows stand although the run has none of these; a property of ours has no paper's row.
     assert cells(markdown, "pH", "NIR-MLP")[2:4] == ["0.90", "–"]
     assert cells(markdown, "soc", "MIR-PLSR")[2] == "–" and len(re.findall(r"\]\(figures/", markdown)) == 3
+
+
+def test_a_measured_run_without_nir(tmp_path):
+    """Optional files are there, but no pairs: empty latents, one space, no conversion."""
+    names = ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP")
+    folder = write_multifidelity_run(tmp_path, strategies=names, properties=("clay", "ph"), tasks=("multi",), **SHORT)
+    latent = dict(np.load(folder / "latent.npz"))
+    latent |= {name: np.empty((0, 6)) for name in ("pairs_mir", "pairs_nir", "test_nir")}
+    np.savez(folder / "latent.npz", allow_pickle=False, **latent)
+    for name in ("converted.npz", "conversion.csv", "components.csv"):
+        (folder / name).unlink()
+    distances = pick(pd.read_csv(folder / "distances.csv"), space="mir")
+    distances[distances["set"] != "pairs"].to_csv(folder / "distances.csv", index=False)
+    internal = pick(pd.read_csv(folder / "internal.csv"), set="test", range="mir")
+    internal.to_csv(folder / "internal.csv", index=False)
+    markdown, _ = written(multifidelity, folder)
+    assert "no converted.npz" in markdown and "cross-validation of MIR PLSR" in markdown
+    assert "| MIR | test set |" in markdown and "| MIR | pairs |" not in markdown
+    assert "| Test set, MIR | 30 |" in markdown and "Pairs, MIR" not in markdown
+    internal.assign(set="other").to_csv(folder / "internal.csv", index=False)
+    document = Document("Internal")
+    multifidelity_parts.internal_section(document, read_multifidelity_run(folder))
+    assert "neither the pairs nor the test set" in document.markdown()
 
 
 def test_folds_are_not_called_seeds(tmp_path):
