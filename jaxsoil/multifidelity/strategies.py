@@ -29,7 +29,8 @@ from jaxsoil.training.trials import stable_hash, trial_key
 Views = Mapping[str, Mapping[str, NDArray]]
 """What models read: view -> set -> array. "mir" and "nir" (n, m) are SNV spectra; "latents" and "nir_latents" (n, K)
 posterior means of MIR and of NIR spectra; "nir_samples" (s, n, K) draws from the latter; "converted" and "fno" (n, M)
-MIR spectra from NIR ones, by the shared latent space and by the Fourier neural operator."""
+MIR spectra from NIR ones, by the shared latent space and by the Fourier neural operator; "reencoded" (n, K) the MIR
+encoder's view of the converted spectra."""
 
 APPLIED = {
     "MIR-MLP": ("MIR-MLP", "mir"),
@@ -40,6 +41,7 @@ APPLIED = {
     "MIR-SSL-MLP": ("MIR-SSL-MLP", "latents"),
     "NIRtoMIR-SSL-MLP": ("MIR-SSL-MLP", "nir_latents"),
     "NIRtoMIR-SSL-MLP-samples": ("MIR-SSL-MLP", "nir_samples"),
+    "NIRtoMIR-SSL-MLP-reencoded": ("MIR-SSL-MLP", "reencoded"),
     "NIR-MLP": ("NIR-MLP", "nir"),
 }
 """Strategy -> the model it uses and the view it is applied to when judged."""
