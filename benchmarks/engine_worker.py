@@ -52,7 +52,7 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
         "parameters": parameters,
         "compile_seconds": compiled,
     }
-    return description, {"epoch": epoch, "peak": lambda: _peak(problem.product)}
+    return description, {"epoch": epoch, "peak": lambda: peak(problem.product)}
 
 
 def _arrays(problem: Problem, trials: int) -> TrialArrays:
@@ -67,7 +67,7 @@ def _arrays(problem: Problem, trials: int) -> TrialArrays:
     )
 
 
-def _peak(size: int) -> float:
+def peak(size: int) -> float:
     """Operations per second of one large float32 matrix product."""
     a = jnp.ones((size, size), jnp.float32)
     product = jax.jit(jnp.matmul).lower(a, a).compile()

@@ -45,9 +45,9 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
         mean = float(total) / problem.steps  # waits for the device
         return {"seconds": time.perf_counter() - began, "loss": mean}
 
-    return {**_library(), "device": DEVICE, "parameters": parameters}, {
+    return {**library(), "device": DEVICE, "parameters": parameters}, {
         "epoch": epoch,
-        "peak": lambda: _peak(problem.product),
+        "peak": lambda: peak(problem.product),
     }
 
 
@@ -66,7 +66,7 @@ def _memory(x: torch.Tensor, y: torch.Tensor, problem: Problem) -> Callable[[], 
     return batches
 
 
-def _library() -> dict[str, str]:
+def library() -> dict[str, str]:
     """PyTorch's version and the kernel libraries that it says it was built with."""
     built = torch.__config__.show()
     patterns = {
@@ -80,7 +80,7 @@ def _library() -> dict[str, str]:
     return {"library": f"PyTorch {torch.__version__}", "kernels": f"{kernels}, {torch.get_num_threads()} threads"}
 
 
-def _peak(size: int) -> float:
+def peak(size: int) -> float:
     """Operations per second of one large float32 matrix product."""
     a = torch.ones((size, size), device=DEVICE)
     float((a @ a)[0, 0])

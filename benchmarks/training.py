@@ -92,32 +92,51 @@ class Worker:
 def main(config: Config) -> None:
     """Measures and prints."""
     with tempfile.TemporaryDirectory() as scratch:
-        preload = _intel_preload(Path(scratch)) if _has_torch(config.torch_python) else None
-        vendor = _cpu_field("vendor_id")
-        print(f"machine: {_cpu_field('model name')} ({vendor}), {os.cpu_count()} cores, {platform.system()}")
-        if os.getloadavg()[0] > BUSY_LOAD:
-            print(f"others are at work here (load {os.getloadavg()[0]:.1f}): the threads of PyTorch suffer most from")
-            print("that, and neither ratios nor shares of the peak are worth quoting. Run this again alone.")
+        preload = intel_preload(Path(scratch)) if has_torch(config.torch_python) else None
+        print_machine()
         tables = [_measure(dataclasses.replace(config.problem, batch=b), config, preload) for b in config.batches]
     if config.json:
         config.json.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
 
 
+def print_machine() -> None:
+    """Says what is measured on, and whether others are at work there."""
+    print(f"machine: {cpu_field('model name')} ({cpu_field('vendor_id')}), {os.cpu_count()} cores, {platform.system()}")
+    if os.getloadavg()[0] > BUSY_LOAD:
+        print(f"others are at work here (load {os.getloadavg()[0]:.1f}): the threads of PyTorch suffer most from")
+        print("that, and neither ratios nor shares of the peak are worth quoting. Run this again alone.")
+
+
 def _measure(problem: Problem, config: Config, preload: str | None) -> dict[str, Any]:
     workers = _workers(problem, config, preload)
+    peaks = take_turns(workers, config.rounds)
+    print(
+        f"\nM = {problem.bands}, K = {problem.components}, width {problem.width}, batch {problem.batch}: "
+        f"{workers[0].description['parameters']:,} parameters, float32, {problem.steps * problem.batch:,} samples an "
+        f"epoch, {problem.flops_per_row / 1e6:.1f} MFLOP a sample"
+    )
+    print_rates(workers, peaks, problem.steps * problem.batch, problem.flops_per_row, problem.product)
+    return record(problem, workers, peaks)
+
+
+def take_turns(workers: list[Worker], rounds: int) -> dict[str, float]:
+    """Runs the contenders epoch by epoch in turns, ends them and returns their largest matrix-product speeds."""
     try:
         parameters = {worker.description["parameters"] for worker in workers}
         if len(parameters) > 1:
             raise RuntimeError(f"the models differ: {parameters} parameters")
-        for number in range(config.rounds + 1):
+        for number in range(rounds + 1):
             turn = number % len(workers)
             for worker in workers[turn:] + workers[:turn]:
                 worker.epoch(timed=number > 0)
-        peaks = {worker.name: max(worker.ask("peak") for _ in range(5)) for worker in workers}
+        return {worker.name: max(worker.ask("peak") for _ in range(5)) for worker in workers}
     finally:
         for worker in workers:
             worker.close()
-    _print(problem, workers, peaks)
+
+
+def record(problem: Any, workers: list[Worker], peaks: dict[str, float]) -> dict[str, Any]:
+    """All timings of one problem, for the file."""
     return {
         "problem": dataclasses.asdict(problem),
         "peaks": peaks,
@@ -131,7 +150,7 @@ def _workers(problem: Problem, config: Config, preload: str | None) -> list[Work
     workers = [
         Worker(f"engine, {n} trial{'s' if n > 1 else ''}", command, {**setting, "trials": n}) for n in config.trials
     ]
-    if not _has_torch(config.torch_python):
+    if not has_torch(config.torch_python):
         return workers
     command = [config.torch_python, str(HERE / "torch_worker.py")]
     loops = {"loader": "torch DataLoader", "memory": "torch in memory, fused Adam"}
@@ -144,24 +163,22 @@ def _workers(problem: Problem, config: Config, preload: str | None) -> list[Work
     return workers
 
 
-def _print(problem: Problem, workers: list[Worker], peaks: dict[str, float]) -> None:
-    samples = problem.steps * problem.batch
+def print_rates(workers: list[Worker], peaks: dict[str, float], samples: int, flops: int, product: int) -> None:
+    """Prints samples per second, share of the peak and ratio to the first contender, the engine.
+
+    ``samples`` of an epoch, ``flops`` of a sample, ``product``: side of the matrices whose product is the peak.
+    """
     peak = max(peaks.values())
-    print(
-        f"\nM = {problem.bands}, K = {problem.components}, width {problem.width}, batch {problem.batch}: "
-        f"{workers[0].description['parameters']:,} parameters, float32, {samples:,} samples an epoch, "
-        f"{problem.flops_per_row / 1e6:.1f} MFLOP a sample"
-    )
     for worker in workers:
         d = worker.description
         notes = [d["library"], d["device"], d.get("kernels", "")]
         notes += [f"compiled in {d['compile_seconds']:.1f} s"] if "compile_seconds" in d else []
-        product = f"product of {problem.product} x {problem.product}: {peaks[worker.name] / 1e9:.0f} GFLOP/s"
-        print(f"  {worker.name}: {', '.join(n for n in [*notes, product] if n)}")
+        largest = f"product of {product} x {product}: {peaks[worker.name] / 1e9:.0f} GFLOP/s"
+        print(f"  {worker.name}: {', '.join(n for n in [*notes, largest] if n)}")
     print(f"\n  {'contender':45} {'samples/s':>10} {'of peak':>8}  engine's first is faster by (median, range)")
     for worker in workers:
         rate = samples / statistics.median(worker.seconds)
-        share = rate * problem.flops_per_row / peak
+        share = rate * flops / peak
         ratios = [own / engine for own, engine in zip(worker.seconds, workers[0].seconds, strict=True)]
         ratio = f"{statistics.median(ratios):.2f}  ({min(ratios):.2f} to {max(ratios):.2f})"
         print(f"  {worker.name:45} {rate:10,.0f} {share:8.0%}  {ratio if worker is not workers[0] else ''}")
@@ -172,18 +189,19 @@ def _print(problem: Problem, workers: list[Worker], peaks: dict[str, float]) -> 
         print("  the contenders ran on different devices: these ratios compare devices, not code")
 
 
-def _has_torch(interpreter: str) -> bool:
+def has_torch(interpreter: str) -> bool:
+    """Whether an interpreter has PyTorch."""
     code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is None)"
     return subprocess.run([interpreter, "-c", code], check=False).returncode == 0
 
 
-def _intel_preload(folder: Path) -> str | None:
+def intel_preload(folder: Path) -> str | None:
     """Compiles a library that answers MKL's question for an Intel processor with yes, on others than Intel.
 
     MKL picks slower kernels on AMD; a ratio against it says little unless the faster ones stand beside it.
     """
     compiler = shutil.which("cc")
-    if compiler is None or platform.system() != "Linux" or _cpu_field("vendor_id") == "GenuineIntel":
+    if compiler is None or platform.system() != "Linux" or cpu_field("vendor_id") == "GenuineIntel":
         return None
     source, library = folder / "intel.c", folder / "intel.so"
     source.write_text("int mkl_serv_intel_cpu_true(void) { return 1; }\n")
@@ -191,7 +209,8 @@ def _intel_preload(folder: Path) -> str | None:
     return str(library) if done.returncode == 0 else None
 
 
-def _cpu_field(name: str) -> str:
+def cpu_field(name: str) -> str:
+    """What Linux says of the processor, or its name elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
