@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -66,12 +67,16 @@ class LayerForests:
             forest = RandomForestRegressor(
                 n_estimators=trees, max_features=1 / 3, min_samples_leaf=3, random_state=seed, n_jobs=2
             )
-            self._forests.append(forest.fit(features[rows], target[rows, place]))
+            forest.fit(features[rows], target[rows, place])
+            # Threads of one forest would add its trees up in the order in which they come: other bits in every run.
+            self._forests.append(forest.set_params(n_jobs=1))
 
     def predict(self, windows: Float32[np.ndarray, "t w v c"]) -> Float64[np.ndarray, "t l"]:
         """Predictions on the scale of learning."""
         features = point_features(windows, context=self._context)
-        return np.stack([forest.predict(features) for forest in self._forests], axis=1)
+        with ThreadPoolExecutor(2) as pool:
+            layers = list(pool.map(lambda forest: forest.predict(features), self._forests))
+        return np.stack(layers, axis=1)
 
 
 def references(model: str, split: str, seed: int, prepared: Prepared, config: LayersConfig) -> list[Any]:

@@ -89,8 +89,8 @@ def _sentence(split: str, first: str, second: str, by_layer: dict[str, Gain]) ->
             verdicts[kind].append(layer)
     clear = "; ".join(f"clear {kind}: {', '.join(names)}" for kind, names in verdicts.items() if names)
     return (
-        f"{LABELS[first]} over {LABELS[second]}, {split}: RMSE of all layers {number(gain.mean, 1)} % lower (95 % over "
-        f"folds {number(gain.over_folds[0], 1)} to {number(gain.over_folds[1], 1)}); "
+        f"{LABELS[first]} over {LABELS[second]}, {split}: gain of {number(gain.mean, 1)} % of RMSE, all layers (95 % "
+        f"over folds {number(gain.over_folds[0], 1)} to {number(gain.over_folds[1], 1)}); "
         f"{clear or 'no layer on which both intervals exclude zero'}."
     )
 

@@ -41,7 +41,8 @@ def maps_figure(run: LayersRun) -> Figure:
     figure = new_figure(WIDTH, len(read) * (panel * (north - south) / (east - west) + 0.32) + 0.5)
     axes: Any = figure.subplots(len(read), columns, sharex=True, sharey=True, squeeze=False)
     for row, (layer, (_, bands, _)) in enumerate(read.items()):
-        panels = [] if truth is None else [(truth[layer], "true")]
+        known = np.isfinite(bands["predicted"])
+        panels = [] if truth is None else [(np.where(known, truth[layer], np.nan), "true")]
         panels += [(bands["predicted"], "predicted")]
         every = np.concatenate([values[np.isfinite(values)] for values, _ in panels])
         limits = np.percentile(every, [1.0, 99.0])
@@ -51,7 +52,7 @@ def maps_figure(run: LayersRun) -> Figure:
         figure.colorbar(image, ax=axes[row, : columns - 1].tolist(), label=run.unit, aspect=12, pad=0.01, extend="both")
         width = bands["high"] - bands["low"]
         image = _image(axes[row, -1], width, grid, "magma", np.percentile(width[np.isfinite(width)], [1.0, 99.0]))
-        axes[row, -1].set_title(f"{layer}, width of the interval")
+        axes[row, -1].set_title(f"{layer}, interval width")
         figure.colorbar(image, ax=axes[row, -1], label=run.unit, aspect=12, pad=0.02, extend="both")
     _outer_labels(axes)
     return figure
@@ -172,7 +173,7 @@ def profiles_figure(run: LayersRun, split: str) -> Figure:
             depth = np.linspace(depths[0][0], depths[-1][1], 200)
             deep, rise, length = np.exp(curves[name])
             ax.plot(deep + rise * np.exp(-depth / length), depth, color=styles["profile"].color, linewidth=1.2)
-        ax.set(title=f"Site {name}", xlim=(0.0, None))
+        ax.set(title=name, xlim=(0.0, None))
     for ax in axes[-1]:
         ax.set_xlabel(f"{str(run.data['quantity']).capitalize()} ({run.unit})", fontsize=7.5)
     for ax in axes[:, 0]:
@@ -188,7 +189,7 @@ def sites_figure(run: LayersRun) -> Figure:
     grid, bands, _ = read_geotiff(run.path / next(iter(run.maps["files"].values())))
     west, east, south, north = grid.extent
     panel = WIDTH / 2.0 * 0.85
-    figure = new_figure(WIDTH, panel * (north - south) / (east - west) + 1.0)
+    figure = new_figure(WIDTH, panel * (north - south) / (east - west) + 1.25)
     axes: Any = figure.subplots(1, len(run.splits), sharex=True, sharey=True, squeeze=False)
     for ax, split in zip(axes[0], run.splits, strict=True):
         _image(ax, np.where(np.isfinite(bands["predicted"]), 1.0, np.nan), grid, None, None)
