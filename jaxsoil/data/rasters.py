@@ -228,10 +228,12 @@ def _padded(box: Box, grid: Grid, inside: Callable[[tuple[slice, slice]], np.nda
     return values
 
 
-def fill_from_centre(
+def fill_gaps(
     windows: Float32[np.ndarray, "n w v c"],
 ) -> tuple[Float32[np.ndarray, "n w v c"], Shaped[np.ndarray, " n"]]:
-    """Fills what is missing in windows with the value of their central pixel, as if the land went on unchanged.
+    """Fills what is missing in a window with the mean of what was measured in it, covariate by covariate.
+
+    The central pixel is never made up: a window whose centre has no value stays without one.
 
     Args:
       windows: (n, w, w, c), NaN where there is no value.
@@ -239,9 +241,13 @@ def fill_from_centre(
     Returns:
       The windows, NaN only where a centre is, and (n,) the share of each window that was measured.
     """
-    centre = windows[:, windows.shape[1] // 2, windows.shape[2] // 2, :][:, None, None, :]
     missing = np.isnan(windows)
-    return np.where(missing, centre, windows), 1.0 - missing.mean(axis=(1, 2, 3))
+    known = windows.shape[1] * windows.shape[2] - missing.sum(axis=(1, 2))
+    mean = np.where(missing, 0.0, windows).sum(axis=(1, 2)) / np.maximum(known, 1)
+    filled = np.where(missing, mean[:, None, None, :].astype(np.float32), windows)
+    row, col = windows.shape[1] // 2, windows.shape[2] // 2
+    filled[:, row, col, :] = windows[:, row, col, :]
+    return filled, 1.0 - missing.mean(axis=(1, 2, 3))
 
 
 def windows_around(

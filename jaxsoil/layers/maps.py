@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxsoil.data.rasters import Band, Box, fill_from_centre, new_geotiff, tile_boxes, tile_windows
+from jaxsoil.data.rasters import Band, Box, fill_gaps, new_geotiff, tile_boxes, tile_windows
 from jaxsoil.experiment import RunFolder
 from jaxsoil.layers.config import LayersConfig
 from jaxsoil.layers.forest import point_features
@@ -72,7 +72,7 @@ def tile_map(
     box: Box,
 ) -> np.ndarray:
     """One tile of all maps: (layers, bands, box.height, box.width), NaN where a covariate is missing."""
-    windows, _ = fill_from_centre(tile_windows(prepared.land.rasters, box, config.window))
+    windows, _ = fill_gaps(tile_windows(prepared.land.rasters, box, config.window))
     centre = point_features(windows, context=False)
     known = np.flatnonzero(np.isfinite(centre).all(axis=1))
     flat = np.full((len(prepared.layers), len(BANDS), len(windows)), np.nan)

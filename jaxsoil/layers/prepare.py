@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from jaxsoil.data import landscape
 from jaxsoil.data.landscape import Landscape
-from jaxsoil.data.rasters import fill_from_centre
+from jaxsoil.data.rasters import fill_gaps
 from jaxsoil.data.sites import Layer, Sites, check_sites, join_sites
 from jaxsoil.errors import DataError
 from jaxsoil.layers.config import LayersConfig
@@ -80,7 +80,7 @@ def prepare(config: LayersConfig) -> Prepared:
         kept = [place for place, layer in enumerate(land.sites.layers) if layer in sites.layers]
         land = dataclasses.replace(land, truth=land.truth[kept])
     sites, row, col, windows, more = join_sites(sites, land.rasters, land.source, config.window)
-    windows, share = fill_from_centre(windows)
+    windows, share = fill_gaps(windows)
     enough = share >= MEASURED
     notes += more
     if not enough.all():

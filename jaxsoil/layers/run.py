@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from jaxsoil.data.rasters import Band, Box, fill_from_centre, new_geotiff, windows_around, write_rasters
+from jaxsoil.data.rasters import Band, Box, fill_gaps, new_geotiff, windows_around, write_rasters
 from jaxsoil.experiment import RunFolder
 from jaxsoil.files import atomic_path
 from jaxsoil.layers import scores
@@ -45,7 +45,7 @@ def run(config: LayersConfig, folder: RunFolder, prepared: Prepared) -> None:
     pixels, truth = probe_pixels(prepared)
     probe = np.empty((0, *prepared.windows.shape[1:]), np.float32)
     if len(pixels[0]):
-        probe, _ = fill_from_centre(windows_around(prepared.land.rasters, *pixels, config.window))
+        probe, _ = fill_gaps(windows_around(prepared.land.rasters, *pixels, config.window))
     outcomes: dict[Group, Outcome] = {}
     every = groups(config)
     with tqdm(every, desc=f"{'trainings':14}", unit="group") as bar:

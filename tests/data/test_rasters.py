@@ -129,12 +129,12 @@ def test_an_even_window_has_no_centre() -> None:
         rasters.windows_around(MemoryRasters(GRID, ("a", "b"), values()), np.array([1]), np.array([1]), 4)
 
 
-def test_gaps_take_the_value_of_the_centre() -> None:
-    windows = np.ones((2, 3, 3, 1), np.float32)
-    windows[0, 1, 1], windows[0, 0, 0] = 7.0, np.nan
-    windows[1, 1, 1] = np.nan
-    filled, share = rasters.fill_from_centre(windows)
-    assert filled[0, 0, 0, 0] == 7.0 and np.isnan(filled[1, 1, 1, 0])
+def test_gaps_take_the_mean_of_their_window_and_a_centre_is_never_made_up() -> None:
+    windows = np.arange(18, dtype=np.float32).reshape(2, 3, 3, 1)
+    windows[0, 0, 0] = windows[1, 1, 1] = np.nan
+    filled, share = rasters.fill_gaps(windows)
+    assert filled[0, 0, 0, 0] == np.arange(1, 9).mean() and np.isnan(filled[1, 1, 1, 0])
+    assert np.isfinite(np.delete(filled.ravel(), 13)).all()
     np.testing.assert_allclose(share, 8 / 9)
 
 

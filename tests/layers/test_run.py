@@ -11,7 +11,7 @@ import pytest
 import rasterio
 from layers_study import TINY, start
 
-from jaxsoil.data.rasters import windows_around
+from jaxsoil.data.rasters import fill_gaps, windows_around
 from jaxsoil.errors import DataError
 from jaxsoil.layers import run as study
 from jaxsoil.layers.groups import Group, groups, predictor
@@ -42,8 +42,7 @@ def test_maps_line_up_with_the_inputs_and_say_what_they_hold(finished: Path) -> 
 
 def test_a_pixel_of_the_map_is_the_mean_of_all_fold_models(finished: Path, prepared: Prepared) -> None:
     row, col = prepared.row[:5], prepared.col[:5]
-    windows = windows_around(prepared.land.rasters, row, col, 3)
-    windows = np.where(np.isnan(windows), windows[:, 1:2, 1:2], windows)
+    windows, _ = fill_gaps(windows_around(prepared.land.rasters, row, col, 3))
     members = finished / "members"
     every = [predictor(Group("transfer", "random", seed), prepared, TINY, members)(windows) for seed in (0, 1)]
     expected = prepared.to_unit(np.mean(every, axis=(0, 1)))
