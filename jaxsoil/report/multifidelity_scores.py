@@ -189,7 +189,8 @@ def difference_table(run: MultifidelityRun, found: pd.DataFrame) -> Table:
         rows.append((name, str(row["n"]), ours, number(row["paper"], 3), verdict(row)))
     notes = (
         f"Student's interval over {run.replicates}. Over seeds it says how far the training decides, not how far "
-        "another test set would. PLSR is the same in every seed where its rows are.",
+        "another test set would. PLSR is the same in every seed where its rows are. Intervals are not adjusted for the "
+        "number of comparisons.",
         *dagger_notes(run, run.strategies),
     )
     header = ("Difference in CCC", "Seeds", "Here, mean [95 % interval]", "Appendix B", "Direction")
