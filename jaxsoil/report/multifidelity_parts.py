@@ -112,10 +112,11 @@ def internal_section(document: Document, run: MultifidelityRun) -> None:
             for which, scored, title in shown
         ]
     drawn = figures.internal_clouds(panels, [label(name) for name in run.properties])
+    repetitions = len(set(mine["repetition"].tolist()))
     caption = (
         f"Figure 7, redrawn: means over seeds over the scores of each data set's own 10-fold cross-validation of "
-        f"{span.upper()} PLSR, repeated 10 times, a dot for each repetition (components chosen inside the training rows, groups kept "
-        "together). RPIQ is 0 where more than half of the observed values are equal."
+        f"{span.upper()} PLSR, repeated {repetitions} time(s), a dot for each repetition (components chosen inside the "
+        "training rows, groups kept together). RPIQ is 0 where the quartiles of the observed values are equal."
     )
     document.figure(save(drawn, run.path / "figures", "figure_7_internal"), caption, run.path)
     document.table(_internal_table(run, mine, strategies, span))

@@ -199,7 +199,7 @@ def _cloud(panel: Axes, cloud: Cloud, properties: Sequence[str], looks: Mapping[
             color="#b0b0b0",
             linewidths=0,
             zorder=2,
-            label="internal 10 × 10-fold PLSR" if place == 0 else None,
+            label="internal 10-fold PLSR" if place == 0 else None,
         )
     width = 0.16
     for rank, (strategy, (color, marker)) in enumerate(looks.items()):
