@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def values(grid: Grid = GRID, covariates: int = 2) -> np.ndarray:
 
 
 def write(path: Path, data: np.ndarray, **changes: object) -> Path:
-    profile = {
+    profile: dict[str, Any] = {
         "driver": "GTiff", "height": data.shape[-2], "width": data.shape[-1], "count": 1, "dtype": "float32",
         "crs": "EPSG:32755", "transform": from_origin(1000.0, 5000.0, 30.0, 30.0), "nodata": -1.0,
     } | changes  # fmt: skip

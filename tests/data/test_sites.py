@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def rasters() -> MemoryRasters:
     return MemoryRasters(GRID, ("a", "b"), data)
 
 
-def changed(place: tuple[object, object], value: float) -> Sites:
+def changed(place: Any, value: float) -> Sites:
     table = sites().values.copy()
     table[place] = value
     return dataclasses.replace(sites(), values=table)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,10 +99,8 @@ def test_a_damaged_training_is_named(finished: Path, prepared: Prepared, tmp_pat
 
 
 def test_the_best_model_is_the_one_with_the_lowest_error_under_the_first_split(finished: Path) -> None:
-    import dataclasses
-
     scores = pd.read_csv(finished / "scores.csv", dtype={"seed": str})
-    rows = scores[(scores["split"] == "blocks") & (scores["seed"] == "all") & (scores["layer"] == "pooled")]
+    rows: Any = scores[(scores["split"] == "blocks") & (scores["seed"] == "all") & (scores["layer"] == "pooled")]
     expected = rows.sort_values("rmse")["model"].iloc[0]
     assert study.map_model(dataclasses.replace(TINY, map_model="best"), scores) == expected
     assert study.map_model(TINY, scores) == "transfer"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,10 +38,10 @@ def many_sites(prepared: Prepared, n: int = 3000) -> Prepared:
 def test_intervals_cover_what_they_state_and_each_gap_is_left_out(prepared: Prepared) -> None:
     study, rng = many_sites(prepared), np.random.default_rng(1)
     held_out = np.nan_to_num(study.to_scale(study.sites.values)) + rng.normal(0.0, 0.2, study.sites.values.shape)
-    table = scores.predictions(study, TINY, "multitask", "random", [outcome(held_out), outcome(held_out + 0.01)])
+    table: Any = scores.predictions(study, TINY, "multitask", "random", [outcome(held_out), outcome(held_out + 0.01)])
     assert len(table) == 3 * study.seen.sum() and set(table["seed"]) == {"0", "1", scores.ALL}
-    found = scores.coverage(table, TINY.coverage).set_index("layer")["coverage"]
-    assert abs(found - 0.9).max() < 0.02
+    found = scores.coverage(table, TINY.coverage)["coverage"].to_numpy()
+    assert np.abs(found - 0.9).max() < 0.02
     assert table[table["seed"] != scores.ALL]["low"].isna().all()
 
 
@@ -72,7 +73,7 @@ def test_a_model_is_held_against_the_truth_in_its_unit(prepared: Prepared) -> No
     held_out = np.nan_to_num(study.to_scale(study.sites.values)) + rng.normal(0.0, 0.2, study.sites.values.shape)
     probe = study.to_scale(truth).T[None] + rng.normal(0.0, 0.2, (1, 500, 6)).repeat(2, axis=0)
     study = dataclasses.replace(study, folds={"random": study.folds["random"] % 2})
-    found = scores.against_truth(study, TINY, "cnn", "random", [outcome(held_out, probe)], truth)
+    found: Any = scores.against_truth(study, TINY, "cnn", "random", [outcome(held_out, probe)], truth)
     assert abs(found["coverage"].mean() - 0.9) < 0.02
     expected = 1 - ((study.to_unit(probe[0, :, 0]) - truth[0]) ** 2).sum() / ((truth[0] - truth[0].mean()) ** 2).sum()
     assert found["r2"].iloc[0] == pytest.approx(expected)
