@@ -189,7 +189,7 @@ def sites_figure(run: LayersRun) -> Figure:
     grid, bands, _ = read_geotiff(run.path / next(iter(run.maps["files"].values())))
     west, east, south, north = grid.extent
     panel = WIDTH / 2.0 * 0.85
-    figure = new_figure(WIDTH, panel * (north - south) / (east - west) + 1.25)
+    figure = new_figure(WIDTH, panel * (north - south) / (east - west) + 1.12)
     axes: Any = figure.subplots(1, len(run.splits), sharex=True, sharey=True, squeeze=False)
     for ax, split in zip(axes[0], run.splits, strict=True):
         _image(ax, np.where(np.isfinite(bands["predicted"]), 1.0, np.nan), grid, None, None)

@@ -115,7 +115,7 @@ def test_the_plan_names_sites_steps_and_what_was_left_out(prepared: Prepared) ->
 def test_the_report_puts_published_numbers_beside_ours_and_shows_every_map(finished: Path) -> None:
     path = write_report(finished)
     text = (finished / "report.md").read_text()
-    for part in ("0.374", "2.937", "not stated", "maps/000_005cm.tif", "CNN, transfer over", "Against the true maps"):
+    for part in ("0.374", "2.937", "not stated", r"maps/000\_005cm.tif", "CNN, transfer over", "Against the true maps"):
         assert part in text, part
     names = {"maps", "scores", "gains", "observed", "profiles", "coverage", "sites"}
     assert {file.stem for file in (finished / "figures").iterdir()} == names
