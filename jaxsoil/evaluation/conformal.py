@@ -1,8 +1,8 @@
 """Prediction intervals with a stated coverage: split and cross-fitted conformal prediction.
 
 Nothing is assumed of the errors but that rows are exchangeable, given their scale. Scores are absolute residuals
-over a scale (1, or the spread of an ensemble). The construction is that of the CV+ method as the documentation of
-MAPIE states it (theoretical description of its regression methods); the finite-sample correction is the
+over a scale (1, or the spread of an ensemble). The constructions are the CV and CV+ methods as the documentation of
+MAPIE states them (theoretical description of its regression methods); the finite-sample correction is the
 ceil((n + 1) coverage)-th smallest of n scores. Everything is float64 on the host.
 """
 
@@ -136,6 +136,30 @@ def cross_interval(
         low[here] = np.partition(middle - half, n - place, axis=0)[n - place]
         high[here] = np.partition(middle + half, place - 1, axis=0)[place - 1]
     return low, high
+
+
+def mean_interval(
+    values: ArrayLike, predicted: ArrayLike, coverage: float, scale: ArrayLike | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cross-fitted intervals (CV): around the mean of the folds' predictions, by the quantile of all scores.
+
+    Narrower than :func:`cross_interval` where the folds disagree, and without its guarantee: the mean of all folds is
+    better than the one fold behind each score, which makes the intervals cover a little more than they should on rows
+    like those of the training, and nothing widens them on others.
+
+    Args:
+      values: (n,) scores of the rows, each from the model that did not see it.
+      predicted: (K, t) predictions of new rows by each fold's model.
+      coverage: nominal coverage, between 0 and 1.
+      scale: (K, t) positive scales of those predictions, of which the mean counts; None is 1.
+
+    Returns:
+      Lower and upper ends, (t,).
+    """
+    centre = _matrix(predicted, "predicted")
+    wide = np.ones_like(centre) if scale is None else _matrix(scale, "scale")
+    half = conformal_quantile(values, coverage) * _scale(wide.mean(axis=0), centre.shape[1])
+    return centre.mean(axis=0) - half, centre.mean(axis=0) + half
 
 
 def fold_intervals(

@@ -45,8 +45,8 @@ class HybridConfig:
     """'laboratories' (the twin), another data set (python -m jaxsoil.data lists them) or a manifest (.toml)."""
     targets: tuple[str, ...] = ()
     """Properties to impute; none given: all with a physical range and measured values."""
-    same_laboratory: tuple[str, ...] = ("NRW.115+NRW.42+NRW.62",)
-    """Laboratories that are one, joined by '+'; what the data do not have is passed over."""
+    same_laboratory: tuple[str, ...] = ()
+    """Laboratories that are one, joined by "+", such as NRW.115+NRW.42; what the data do not have is passed over."""
     unit_check: Literal["error", "note"] = "error"
     """What becomes of a laboratory whose values look like another unit."""
     step: float = 16.0
@@ -68,6 +68,9 @@ class HybridConfig:
     """Also train networks that are kept within the range by clipping alone, to compare."""
     coverage: float = 0.9
     """Nominal coverage of the intervals in the table."""
+    interval: Literal["cv", "cv+"] = "cv"
+    """How intervals are made: 'cv' around the mean of all folds' networks, nearest to nominal where rows are alike;
+    'cv+' from each fold's own, wider, with a guarantee of at least 2 x coverage - 1."""
     pca_components: int = 10
     """Principal components in which a spectrum's distance to the training rows is judged."""
     outlier_alpha: float = 0.0001

@@ -56,7 +56,7 @@ def product_table(
         if rows.size:
             centre = found.centre[:, rows].mean(axis=0)
             value[rows] = limits.from_scale(centre)
-            ends = found.interval(rows, crossing.config.coverage)
+            ends = found.interval(rows, crossing.config.coverage, crossing.config.interval)
             # The ends are order statistics of their own, so the mean of the folds can fall a hair outside.
             low[rows] = np.minimum(limits.from_scale(ends[0]), value[rows])
             high[rows] = np.maximum(limits.from_scale(ends[1]), value[rows])

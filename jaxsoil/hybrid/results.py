@@ -18,8 +18,10 @@ from jaxsoil.evaluation.conformal import (
     cross_interval,
     ensemble_scale,
     fold_intervals,
+    mean_interval,
     scores,
 )
+from jaxsoil.evaluation.outliers import FLAGS, Judged
 from jaxsoil.hybrid.cross import LABORATORY, RANDOM, Crossing, Part, exposure
 from jaxsoil.hybrid.fitting import CNN, Predicted
 
@@ -30,6 +32,8 @@ LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Nominal coverages at which intervals are held against what they cover."""
 
 OUT_OF_FOLD, HELD_OUT, TRUTH = "out of fold", "held-out rows", "imputed rows, true values"
+HELD_OTHER = {"cv": "held-out rows, by cv+ instead", "cv+": "held-out rows, by cv instead"}
+TRUTH_INSIDE, TRUTH_FLAGGED = "imputed rows not flagged, true values", "imputed rows flagged, true values"
 LAB_RANDOM, LAB_OTHERS = "laboratory out, calibrated at random", "laboratory out, calibrated on the other laboratories"
 """What coverage is measured on, and how the intervals were calibrated."""
 
@@ -61,8 +65,10 @@ class Calibrated:
         """Prediction and scale, (c,), of the measured rows by the fold that did not see them."""
         return self.centre[self.fold, self.rows], self.scale[self.fold, self.rows]
 
-    def interval(self, rows: Any, coverage: float) -> tuple[Floats, Floats]:
-        """Cross-fitted intervals, (t,) each, of rows that no fold has trained on."""
+    def interval(self, rows: Any, coverage: float, construction: str) -> tuple[Floats, Floats]:
+        """Cross-fitted intervals, (t,) each, of rows that no fold has trained on; by "cv" or "cv+"."""
+        if construction == "cv":
+            return mean_interval(self.scores, self.centre[:, rows], coverage, self.scale[:, rows])
         return cross_interval(self.scores, self.fold, self.centre[:, rows], coverage, self.scale[:, rows])
 
     def error(self, rows: Any) -> Floats:
@@ -145,7 +151,8 @@ def _with_intervals(crossing: Crossing, frame: pd.DataFrame, calibrated: dict[st
         low[here], high[here] = (limits.from_scale(end)[place] for end in ends)
         here = np.flatnonzero(mine & (frame["scheme"] == HELD_OUT).to_numpy())
         if here.size:
-            ends = found.interval(frame["row"].to_numpy()[here], crossing.config.coverage)
+            rows = frame["row"].to_numpy()[here]
+            ends = found.interval(rows, crossing.config.coverage, crossing.config.interval)
             low[here], high[here] = (limits.from_scale(end) for end in ends)
     return frame.assign(low=low, high=high).drop(columns="row")
 
@@ -178,33 +185,41 @@ def _scores(group: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def coverage_table(crossing: Crossing, predicted: Predicted, calibrated: dict[str, Calibrated]) -> pd.DataFrame:
+def coverage_table(
+    crossing: Crossing, predicted: Predicted, calibrated: dict[str, Calibrated], judged: dict[str, Judged]
+) -> pd.DataFrame:
     """Share of observations within their intervals at several nominal coverages, by how the intervals were made."""
     rows: list[dict[str, Any]] = []
     for target, found in calibrated.items():
         for level in LEVELS:
-            rows += _random_coverage(crossing, target, found, level)
+            rows += _random_coverage(crossing, target, found, level, judged[target].flag)
             rows += _laboratory_coverage(crossing, predicted, target, found, level)
     return pd.DataFrame(rows)
 
 
-def _random_coverage(crossing: Crossing, target: str, found: Calibrated, level: float) -> list[dict[str, Any]]:
+def _random_coverage(
+    crossing: Crossing, target: str, found: Calibrated, level: float, flag: NDArray[Any]
+) -> list[dict[str, Any]]:
     data, limits = crossing.data, crossing.data.ranges[target]
     centre, scale = found.out_of_fold
     ends = fold_intervals(found.observed, centre, found.fold, level, scale)
     rows = [_covered(crossing, target, OUT_OF_FOLD, "all", level, found.observed, *ends)]
     held = np.flatnonzero(np.isfinite(data.observed(target)) & (crossing.fold < 0))
-    if held.size:
-        ends = found.interval(held, level)
-        rows.append(
-            _covered(crossing, target, HELD_OUT, "all", level, limits.to_scale(data.observed(target)[held]), *ends)
-        )
-    missing = np.flatnonzero(~np.isfinite(data.observed(target)))
-    if target in data.truth and missing.size:
-        ends = found.interval(missing, level)
-        rows.append(
-            _covered(crossing, target, TRUTH, "all", level, limits.to_scale(data.truth[target][missing]), *ends)
-        )
+    chosen = crossing.config.interval
+    other = "cv+" if chosen == "cv" else "cv"
+    for kind, construction in ((HELD_OUT, chosen), (HELD_OTHER[chosen], other)) if held.size else ():
+        ends = found.interval(held, level, construction)
+        observed = limits.to_scale(data.observed(target)[held])
+        rows.append(_covered(crossing, target, kind, "all", level, observed, *ends))
+    missing = ~np.isfinite(data.observed(target))
+    inside = flag == FLAGS[0]
+    for kind, mask in ((TRUTH, missing), (TRUTH_INSIDE, missing & inside), (TRUTH_FLAGGED, missing & ~inside)):
+        here = np.flatnonzero(mask)
+        if target in data.truth and here.size:
+            ends = found.interval(here, level, chosen)
+            rows.append(
+                _covered(crossing, target, kind, "all", level, limits.to_scale(data.truth[target][here]), *ends)
+            )
     return rows
 
 

@@ -70,7 +70,7 @@ def run_study(config: HybridConfig, run: RunFolder, crossing: Crossing) -> None:
     _parquet(run, "places.parquet", _places(crossing))
     _parquet(run, "outliers.parquet", _outliers(crossing, judged, predicted))
     _csv(run, "scores.csv", score_table(held))
-    _csv(run, "coverage.csv", coverage_table(crossing, predicted, calibrated))
+    _csv(run, "coverage.csv", coverage_table(crossing, predicted, calibrated, judged))
     _csv(run, "suspects.csv", suspect_values(crossing, calibrated))
     _csv(run, "exclusions.csv", _exclusions(crossing, predicted))
     _csv(run, "history.csv", predicted.history)

@@ -18,6 +18,13 @@ from jaxsoil.report.tables import Table, number
 
 FOLDER = "figures"
 
+_CONSTRUCTIONS = {
+    "cv": "They lie around the mean of all folds' networks (CV); CV+, from each fold's own, is wider and holds a "
+    "guarantee (--interval cv+).",
+    "cv+": "They are made from each fold's own networks (CV+), which covers more than asked for where the folds "
+    "disagree; CV, around their mean, is narrower (--interval cv).",
+}
+
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """Writes report.md, report.html, data_card.md and figures/ into the folder of a finished run.
@@ -114,9 +121,9 @@ def _accuracy(document: Document, run: HybridRun, drawn: dict[str, Path]) -> Non
 def _intervals(document: Document, run: HybridRun, drawn: dict[str, Path]) -> None:
     document.heading("Do the intervals cover?")
     document.text(
-        "Intervals are cross-fitted (CV+): residuals out of fold over the spread of the ensemble (with the median "
-        "residual as its floor), on the learning scale, so that intervals of contents widen with the content and end "
-        "at the physical range."
+        "Intervals are cross-fitted: residuals out of fold over the spread of the ensemble (with the median residual "
+        "as its floor), on the learning scale, so that intervals of contents widen with the content and end at the "
+        f"physical range. {_CONSTRUCTIONS[run.config['config']['interval']]}"
     )
     document.table(tables.coverage(run))
     document.figure(

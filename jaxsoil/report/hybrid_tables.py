@@ -198,8 +198,9 @@ def coverage(run: HybridRun) -> Table:
     notes = (
         "Out of fold: intervals of each fold are calibrated on the other folds. Held-out rows: cross-fitted intervals, "
         "as in the table, of samples that no fold trained on. The range is Wilson's: how well so many rows can tell.",
-        "Imputed rows: against the true value of the twin, which has no laboratory error, so that more is covered; and "
-        "the imputed rows are not a random draw where laboratories choose what they measure."
+        "Imputed rows: against the true value of the twin, which has no laboratory error, so that a little more is "
+        "covered. They are no random draw where laboratories choose what they measure; the flag says for which rows "
+        "the interval is not to be trusted."
         if run.data["synthetic"]
         else "No true value is known of the imputed rows.",
         "Laboratory out: rows of a new laboratory are not exchangeable with those of the calibration; nothing "

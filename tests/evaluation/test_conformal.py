@@ -17,6 +17,7 @@ from jaxsoil.evaluation.conformal import (
     cross_interval,
     ensemble_scale,
     fold_intervals,
+    mean_interval,
     scores,
 )
 
@@ -72,6 +73,16 @@ def test_one_model_makes_cross_intervals_split_intervals() -> None:
     split = SplitConformal.fit(observed, predicted, 0.9).interval(new)
     cross = cross_interval(scores(observed, predicted), np.zeros(30, int), new[None, :], 0.9)
     np.testing.assert_allclose(cross, split, rtol=1e-12)
+
+
+def test_intervals_around_the_mean_are_split_intervals_of_the_mean() -> None:
+    rng = np.random.default_rng(5)
+    found, predicted, scale = rng.exponential(size=40), rng.normal(size=(3, 6)), rng.uniform(1.0, 2.0, (3, 6))
+    low, high = mean_interval(found, predicted, 0.9, scale)
+    half = np.sort(found)[math.ceil(41 * 0.9) - 1] * scale.mean(axis=0)
+    np.testing.assert_allclose((low, high), (predicted.mean(axis=0) - half, predicted.mean(axis=0) + half))
+    plus = cross_interval(found, rng.integers(0, 3, 40), 50.0 * predicted, 0.9, scale)
+    assert np.mean(plus[1] - plus[0]) > np.mean(high - low)
 
 
 def test_too_few_rows_give_infinite_ends() -> None:
