@@ -20,7 +20,8 @@ MEASURED, PREDICTED = OKABE_ITO[2], OKABE_ITO[1]
 COVERAGE_LOOKS = {
     "out of fold": Look("random folds, out of fold", OKABE_ITO[2], "o"),
     "held-out rows": Look("held-out rows that no fold trains on", OKABE_ITO[0], "s"),
-    "imputed rows, true values": Look("imputed rows against the twin's true values", OKABE_ITO[4], "^"),
+    "imputed rows not flagged, true values": Look("imputed rows not flagged, true values", OKABE_ITO[4], "^"),
+    "imputed rows flagged, true values": Look("imputed rows flagged, true values", OKABE_ITO[5], "P"),
     "laboratory out, calibrated at random": Look("laboratory out, calibrated on random folds", OKABE_ITO[3], "D"),
     "laboratory out, calibrated on the other laboratories": Look(
         "laboratory out, calibrated on other laboratories held out", OKABE_ITO[1], "v"
@@ -115,7 +116,8 @@ def coverage(run: HybridRun) -> Figure:
     axes = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     found = where(run.coverage, laboratory="all")
     present = [kind for kind in COVERAGE_LOOKS if (column(found, "kind") == kind).any()]
-    low = min(0.4, float(np.floor(10.0 * column(found, "coverage").min()) / 10.0))
+    drawn = np.isin(column(found, "kind"), present)
+    low = min(0.4, float(np.floor(10.0 * column(found, "coverage")[drawn].min()) / 10.0))
     for axis, target in zip(axes, targets, strict=False):
         axis.plot([0.45, 1.0], [0.45, 1.0], color=GREY, linewidth=0.8)
         axis.fill_between([0.45, 1.0], [0.43, 0.98], [0.47, 1.02], color=GREY, alpha=0.2, linewidth=0)
