@@ -142,7 +142,9 @@ def observed_figure(run: LayersRun, model: str, split: str) -> Figure:
         ax.set(xlim=(0.0, limit), ylim=(0.0, limit), aspect="equal", title=layer)
         score = chosen(run.scores, split=split, model=model, seed=ALL, layer=layer).iloc[0]
         text = f"R2 {score['r2']:.2f}\nRMSE {score['rmse']:.2f}\nCCC {score['ccc']:.2f}\nn {int(score['n'])}"
-        ax.text(0.04, 0.96, text.replace("-", "−"), transform=ax.transAxes, va="top", fontsize=7.0)
+        backdrop = {"facecolor": "white", "alpha": 0.8, "linewidth": 0.0, "pad": 1.0}
+        place = {"transform": ax.transAxes, "va": "top", "fontsize": 7.0, "bbox": backdrop}
+        ax.text(0.04, 0.96, text.replace("-", "−"), **place)
     figure.supxlabel(f"Predicted, with its interval ({run.unit})", fontsize=8.5)
     figure.supylabel(f"Observed ({run.unit})", fontsize=8.5)
     return figure
