@@ -19,6 +19,11 @@ STRATEGIES = (
 )  # fmt: skip
 """The seven strategies of the paper's Appendix B."""
 
+BETA = 1e-3
+"""Weight of the divergence in stage 1. On the watched training pairs of the twin (seed 0), mean CCC over properties from
+NIR latents was 0.51, 0.44 and 0.20 at 1e-3, 1e-2 and 2e-2: the more freedom the prior takes, the further NIR latents
+lie from those of MIR, though their decoded spectra are as good (watched norms 1.56, 1.57, 1.59)."""
+
 Strategy = Literal[
     "MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "NIR-PLSR", "NIR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-SSL-MLP",
     "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded", "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP",
@@ -89,7 +94,7 @@ class MultifidelityConfig:
     """The synthetic library, used with --data infrared_twin."""
     pretrain: PretrainConfig = dataclasses.field(
         default_factory=lambda: PretrainConfig(
-            vae=VaeConfig(widths=(256, 128)), loop=LoopConfig(epochs=40, batch=256, lr=2e-3)
+            vae=VaeConfig(widths=(256, 128)), loop=LoopConfig(epochs=40, batch=256, lr=2e-3), beta=BETA
         )
     )
     """Stage 1: the variational autoencoder of MIR scans."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxsoil.data.twin_infrared_config import InfraredTwinConfig
 from jaxsoil.models.vae import VaeConfig
-from jaxsoil.multifidelity.config import CurveConfig, MultifidelityConfig, PropertyConfig
+from jaxsoil.multifidelity.config import BETA, CurveConfig, MultifidelityConfig, PropertyConfig
 from jaxsoil.training.convert import ConversionConfig, FnoConfig
 from jaxsoil.training.loop import LoopConfig
 from jaxsoil.training.pretrain import PretrainConfig
@@ -39,7 +39,7 @@ def smoke(config: MultifidelityConfig) -> MultifidelityConfig:
             config.properties, widths=(16,), latent_widths=(16,), components=6, folds=3,
             loop=dataclasses.replace(config.properties.loop, batch=32, **few),
         ),
-        curves=dataclasses.replace(config.curves, labels=config.curves.labels and (10, 30), steps=10),
+        curves=dataclasses.replace(config.curves, labels=config.curves.labels and (30,), steps=10),
     )  # fmt: skip
 
 
@@ -56,7 +56,9 @@ def ablation(config: MultifidelityConfig, strategies: Sequence[Any]) -> Multifid
 
 PAPER = MultifidelityConfig(
     twin=InfraredTwinConfig.paper(),
-    pretrain=PretrainConfig(vae=VaeConfig(widths=(512, 256)), loop=LoopConfig(epochs=60, batch=1024, lr=2e-3)),
+    pretrain=PretrainConfig(
+        vae=VaeConfig(widths=(512, 256)), loop=LoopConfig(epochs=60, batch=1024, lr=2e-3), beta=BETA
+    ),
     convert=ConversionConfig(loop=LoopConfig(epochs=300, batch=64, weight_decay=1e-4)),
     properties=PropertyConfig(
         widths=(256, 128),

@@ -19,7 +19,7 @@ from jaxsoil.multifidelity.presets import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[2]
 ABLATIONS = ("MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP")
-SMOKE = ["--exp=multifidelity", "--smoke", "--wandb", "disabled", "--seeds", "1", "--properties.tasks", "multi"]
+SMOKE = ["--exp=multifidelity", "--smoke", "--wandb", "disabled", "--seeds", "1"]
 SMOKE += ["--strategies", *DEFAULT.strategies, *ABLATIONS]
 TEXTURE = ["clay", "silt", "sand"]
 
@@ -79,7 +79,7 @@ def test_the_run_folder_has_what_the_report_reads(finished: Path) -> None:
     assert latent["test_nir"].shape == latent["test_mir"].shape == (40, 32) and latent["kl"].shape == (32,)
     assert run.arrays["converted"]["sd"].shape == run.arrays["converted"]["observed"].shape == (40, 101)
     content = json.loads((finished / "config.json").read_text())
-    assert ["pretrain.beta", 1e-3, "not published"] in content["ours"]
+    assert "pretrain.beta" in {row[0] for row in content["ours"] if row[2] == "not published"}
     assert any(row[0] == "pretrain_scans" and row[2] == 334_665 for row in content["differs_from_paper"])
     data = json.loads((finished / "data.json").read_text())
     assert data["counts"]["test"] == 40 and data["properties"]["ph"]["test"]["n"] == 40
