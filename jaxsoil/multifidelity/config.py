@@ -20,7 +20,7 @@ STRATEGIES = (
 """The seven strategies of the paper's Appendix B."""
 
 BETA = 1e-3
-"""Weight of the divergence in stage 1. On the watched training pairs of the twin (seed 0), mean CCC over properties from
+"""Weight of the divergence in stage 1. On the watched training pairs of the twin (seed 0), mean CCC over properties by
 NIR latents was 0.51, 0.44 and 0.20 at 1e-3, 1e-2 and 2e-2: the more freedom the prior takes, the further NIR latents
 lie from those of MIR, though their decoded spectra are as good (watched norms 1.56, 1.57, 1.59)."""
 
