@@ -24,8 +24,9 @@ TEST, VALIDATION = "test", "validation"
 MULTI, SINGLE, NO_TASK = "multi", "single", "-"
 
 SAMPLES = "NIRtoMIR-SSL-MLP-samples"
+REENCODED = "NIRtoMIR-SSL-MLP-reencoded"
 MIR_ILR, NIR_ILR, FNO = "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP"
-EXTRA = (SAMPLES, MIR_ILR, NIR_ILR, FNO)
+EXTRA = (SAMPLES, REENCODED, MIR_ILR, NIR_ILR, FNO)
 """Strategies that Appendix B does not have."""
 
 _CELL = ("set", "task", "strategy", "property")
@@ -163,7 +164,7 @@ def property_models(strategy: str) -> tuple[str, ...]:
     """Names under which the property model of a strategy may have been trained: converted spectra meet MIR's."""
     if not strategy.startswith("NIRtoMIR"):
         return (strategy,)
-    measured = strategy.removeprefix("NIRto").removesuffix("-samples").replace("-FNO", "")
+    measured = strategy.removeprefix("NIRto").removesuffix("-samples").removesuffix("-reencoded").replace("-FNO", "")
     return (strategy, measured)
 
 

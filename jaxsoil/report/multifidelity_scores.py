@@ -11,7 +11,7 @@ import pandas as pd
 
 from jaxsoil.evaluation.compare import MEAN, Agreement, paired_differences, rank_agreement
 from jaxsoil.report import published_multifidelity as published
-from jaxsoil.report.multifidelity_files import MULTI, NO_TASK, SAMPLES, SINGLE, TEST, MultifidelityRun, pick
+from jaxsoil.report.multifidelity_files import MULTI, NO_TASK, REENCODED, SAMPLES, SINGLE, TEST, MultifidelityRun, pick
 from jaxsoil.report.multifidelity_score_figures import Bar, Difference
 from jaxsoil.report.published_multifidelity import PROPERTIES
 from jaxsoil.report.tables import DAGGER, Table, number, plus_minus
@@ -29,8 +29,10 @@ CONTRASTS = (
     ("MIR-PLSR", "NIR-PLSR"),
     ("MIR-SSL-MLP", "NIRtoMIR-SSL-MLP"),
     (SAMPLES, "NIRtoMIR-SSL-MLP"),
+    (REENCODED, "NIRtoMIR-SSL-MLP"),
+    (REENCODED, "NIRtoMIR-MLP"),
 )
-"""Comparisons that the paper's claims rest on, and the last one of ours."""
+"""Comparisons that the paper's claims rest on, and the last three of ours."""
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,7 @@ def test_daggers_follow_the_trainings_behind_a_number(full):
         run.__dict__.pop("_doubtful")
         assert {name for name in run.strategies if run.doubtful(name)} == expected, label
     assert property_models("NIRtoMIR-FNO-MLP") == ("NIRtoMIR-FNO-MLP", "MIR-MLP")
+    assert property_models("NIRtoMIR-SSL-MLP-reencoded")[1] == "MIR-SSL-MLP"
 
 
 def test_disagreements_with_the_paper_are_named(tmp_path):
