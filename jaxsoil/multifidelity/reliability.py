@@ -88,7 +88,8 @@ def distance_rows(inputs: Inputs, rows: SeedRows, views: Views, seed: int) -> tu
     Returns:
       Rows ``seed, space, set, id, distance, limit, extreme`` and ``seed, space, d0, dof, alpha, limit``. In the space
       "mir" the training rows are the labelled MIR spectra, in "nir" the NIR spectra of the training pairs, each by its
-      own encoder; "pairs" are the validation pairs.
+      own encoder; in "nir as mir" NIR spectra stand against the labelled MIR spectra, that is where the property
+      models were trained; "pairs" are the validation pairs.
     """
     train, valid = np.concatenate([rows.labelled, rows.labelled_watch]), rows.pairs_valid
     sets: dict[str, dict[str, tuple[NDArray, NDArray]]] = {"mir": {}}
@@ -104,6 +105,7 @@ def distance_rows(inputs: Inputs, rows: SeedRows, views: Views, seed: int) -> tu
             "pairs": (near["pairs"][valid], inputs.ids("pairs")[valid]),
             "test": (near["test"], inputs.ids("test")),
         }
+        sets["nir as mir"] = {**sets["nir"], "train": sets["mir"]["train"]}
     found, limits = [], []
     for kind, parts in sets.items():
         space = LatentSpace.fit(parts["train"][0])
