@@ -50,7 +50,8 @@ def settings(config: MultifidelityConfig, inputs: Inputs) -> dict[str, Any]:
     differs += [[name, flat[name], value] for name, value in PAPER.items() if name != "data" and flat[name] != value]
     sizes = {**counts(inputs), "MIR bands": inputs.mir["labelled"].shape[1]}
     differs += [[name, sizes[name], value] for name, value in SIZES.items() if sizes[name] != value]
-    differs.append(["validation pairs in stages 1 and 3", "kept out", "part of the library"])
+    if inputs.paired:
+        differs.append(["validation pairs in stages 1 and 3", "kept out", "part of the library"])
     ours = [[name, value, "not published"] for name, value in flat.items() if name.split(".")[0] in OURS]
     return {"differs_from_paper": differs, "ours": ours, "convergence": convergence(config)}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -86,7 +85,6 @@ def run(config: MultifidelityConfig, folder: RunFolder, prepared: Prepared) -> N
     folder.write_json("config.json", content)
     folder.write_json("data.json", describe(prepared))
     _announce(prepared, content)
-    began = time.perf_counter()
     with tracking.start(folder.path, folder.wandb, content["config"]) as tracker:
         pieces = _Pieces(config, folder, tracker)
         for seed in prepared.seeds:
@@ -95,7 +93,8 @@ def run(config: MultifidelityConfig, folder: RunFolder, prepared: Prepared) -> N
         if config.internal and prepared.first.paired:
             internal = pieces.get("internal", "internal", lambda: _internal(config, prepared))
         scores = pieces.write(internal)
-        pieces.timing["total_s"] = time.perf_counter() - began
+        # Of all sessions of the run: a piece knows what it took.
+        pieces.timing["total_s"] = sum(pieces.timing.values())
         folder.write_json("timing.json", {name: round(value, 3) for name, value in pieces.timing.items()})
         tracker.summary(headline(scores))
     print("  " + ", ".join(f"{name.removesuffix('_s')} {value:.0f} s" for name, value in pieces.timing.items()))
