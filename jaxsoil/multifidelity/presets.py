@@ -36,7 +36,7 @@ def smoke(config: MultifidelityConfig) -> MultifidelityConfig:
         ),
         fno=FnoConfig(width=6, layers=2, modes=4, loop=LoopConfig(epochs=3, batch=16)),
         properties=dataclasses.replace(
-            config.properties, widths=(16,), latent_widths=(16,), components=6, folds=3,
+            config.properties, tasks=("multi",), widths=(16,), latent_widths=(16,), components=6, folds=3,
             loop=dataclasses.replace(config.properties.loop, batch=32, **few),
         ),
         curves=dataclasses.replace(config.curves, labels=config.curves.labels and (30,), steps=10),
