@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Literal
 
 from jaxsoil.data.twin_infrared_config import InfraredTwinConfig
@@ -48,6 +49,8 @@ class PropertyConfig:
         default_factory=lambda: LoopConfig(epochs=120, batch=128, lr=2e-3, weight_decay=1e-2, patience=20)
     )
     """How the networks are trained."""
+    steps: int = 1000
+    """Steps of a network at least, by more epochs and patience where rows are few."""
     components: int = 40
     """PLSR: components tried at most."""
     folds: int = 5
@@ -88,6 +91,8 @@ class MultifidelityConfig:
     complete: bool | None = None
     """Only rows with all properties (paper); otherwise each property uses the rows that have it. None: complete rows
     of the twin, all rows of measured data, where whole fields lack a property."""
+    steps: int = 1400
+    """Steps of stages 1 and 2 at least, by more epochs where scans or pairs are few."""
     samples: int = 20
     """Draws from the posterior of a converted spectrum, for its spread and for NIRtoMIR-SSL-MLP-samples."""
     twin: InfraredTwinConfig = dataclasses.field(default_factory=InfraredTwinConfig)
@@ -119,5 +124,12 @@ PAPER: dict[str, Any] = {
 }
 """Settings that the publication states, by field of :class:`MultifidelityConfig`."""
 
-OURS = ("pretrain", "convert", "fno", "properties", "curves", "samples")
+OURS = ("pretrain", "convert", "fno", "properties", "curves", "samples", "steps")
 """Fields that the publication does not state; chosen on training rows only."""
+
+
+def enough_steps(loop: LoopConfig, rows: int, steps: int) -> LoopConfig:
+    """The same training with enough epochs for ``steps`` steps on ``rows`` rows; patience grows alike."""
+    per_epoch = max(1, rows // min(loop.batch, rows))
+    factor = max(1.0, steps / (per_epoch * loop.epochs))
+    return dataclasses.replace(loop, epochs=math.ceil(loop.epochs * factor), patience=math.ceil(loop.patience * factor))

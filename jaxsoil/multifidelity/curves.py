@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,14 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.evaluation import metrics
-from jaxsoil.multifidelity.config import CurveConfig, PropertyConfig
+from jaxsoil.multifidelity.config import CurveConfig, PropertyConfig, enough_steps
 from jaxsoil.multifidelity.inputs import Inputs
 from jaxsoil.multifidelity.parts import Part
 from jaxsoil.multifidelity.property_models import fit_properties
 from jaxsoil.multifidelity.rows import SeedRows, blocks, share_out
 from jaxsoil.multifidelity.strategies import fit_plsr
 from jaxsoil.multifidelity.tables import convergence_row
-from jaxsoil.training.loop import LoopConfig
 from jaxsoil.training.trials import trial_key
 
 COLUMNS = ("labels", "seed", "draw", "strategy", "property", "n", "ccc", "rmse", "rpiq")
@@ -105,15 +103,6 @@ def _mlp(
         label=f"seed {seed} {label}",
     )
     return model.predict(x["test"]), convergence_row(fitted, "curves", seed, f"curve {label}")
-
-
-def enough_steps(loop: LoopConfig, rows: int, steps: int) -> LoopConfig:
-    """The same training with enough epochs for ``steps`` steps on ``rows`` rows; patience grows alike."""
-    per_epoch = max(1, rows // min(loop.batch, rows))
-    factor = max(1.0, steps / (per_epoch * loop.epochs))
-    return dataclasses.replace(
-        loop, epochs=int(np.ceil(loop.epochs * factor)), patience=int(np.ceil(loop.patience * factor))
-    )
 
 
 def _scores(inputs: Inputs, predicted: NDArray) -> list[dict]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.models.vae import Decoder, Vae
-from jaxsoil.multifidelity.config import MIR_STRATEGIES, MultifidelityConfig
+from jaxsoil.multifidelity.config import MIR_STRATEGIES, MultifidelityConfig, enough_steps
 from jaxsoil.multifidelity.run import Prepared
 from jaxsoil.multifidelity.stages import scans_of
 from jaxsoil.multifidelity.strategies import APPLIED, TRAINED
@@ -99,14 +99,22 @@ def trainings(config: MultifidelityConfig, prepared: Prepared) -> list[Training]
     found = []
     if converts or "MIR-SSL-MLP" in models:
         scans = round(rows.scans.size * (1.0 - c.pretrain.held_out))
-        found.append(_stage1(c.pretrain, seeds, scans, bands, prepared))
+        enough = dataclasses.replace(c.pretrain, loop=enough_steps(c.pretrain.loop, scans, c.steps))
+        found.append(_stage1(enough, seeds, scans, bands, prepared))
     if converts:
         networks = Networks(c.convert, c.pretrain.vae, bands, inputs.nir["pairs"].shape[1])
         params, _ = networks.init(jax.random.key(0))
         held = _count(Decoder(bands, c.pretrain.vae), (1, c.pretrain.vae.latents))
         # The frozen decoder is passed through, forward and backward, without being updated.
         found.append(
-            _training("stage 2", seeds, _size(params) + held, rows.pairs.size, c.convert.loop, networks.nir_bands)
+            _training(
+                "stage 2",
+                seeds,
+                _size(params) + held,
+                rows.pairs.size,
+                enough_steps(c.convert.loop, rows.pairs.size, c.steps),
+                networks.nir_bands,
+            )
         )
     outputs, loop = len(inputs.properties), c.properties.loop
     for name in models:
@@ -119,7 +127,7 @@ def trainings(config: MultifidelityConfig, prepared: Prepared) -> list[Training]
                 continue
             count = seeds * (outputs if task == "single" else 1)
             size = _count(Mlp(outputs if task == "multi" else 1, tuple(widths)), (1, width))
-            found.append(_training(f"{name} {task}", count, size, n, loop, width))
+            found.append(_training(f"{name} {task}", count, size, n, enough_steps(loop, n, c.properties.steps), width))
     return found
 
 

@@ -23,6 +23,7 @@ def smoke(config: MultifidelityConfig) -> MultifidelityConfig:
         config,
         seeds=2,
         samples=4,
+        steps=0,
         internal=1 if config.internal else 0,
         twin=InfraredTwinConfig(
             samples=160, repeats=2, labelled=130, pairs=60, test=40, mir_step=34.0, nir_bands=23
@@ -36,7 +37,7 @@ def smoke(config: MultifidelityConfig) -> MultifidelityConfig:
         ),
         fno=FnoConfig(width=6, layers=2, modes=4, loop=LoopConfig(epochs=3, batch=16)),
         properties=dataclasses.replace(
-            config.properties, tasks=("multi",), widths=(16,), latent_widths=(16,), components=6, folds=3,
+            config.properties, tasks=("multi",), steps=0, widths=(16,), latent_widths=(16,), components=6, folds=3,
             loop=dataclasses.replace(config.properties.loop, batch=32, **few),
         ),
         curves=dataclasses.replace(config.curves, labels=config.curves.labels and (30,), steps=10),

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.data.multifidelity import Scans
-from jaxsoil.multifidelity.config import MultifidelityConfig
+from jaxsoil.multifidelity.config import MultifidelityConfig, enough_steps
 from jaxsoil.multifidelity.inputs import Inputs
 from jaxsoil.multifidelity.parts import Part
 from jaxsoil.multifidelity.rows import SeedRows
@@ -46,9 +46,9 @@ def scans_of(scans: Scans, rows: NDArray[np.int64]) -> Scans:
 def stage1(config: MultifidelityConfig, seed: Seed, checkpoints: Checkpoints | None) -> Part:
     """Trains the autoencoder on all scans but those of validation samples."""
     scans = scans_of(seed.inputs.data.pretrain, seed.rows.scans)
-    made = pretrain(
-        scans, config.pretrain, seed.key("stage1"), label=f"seed {seed.number} stage 1", checkpoints=checkpoints
-    )
+    rows = round(seed.rows.scans.size * (1.0 - config.pretrain.held_out))
+    enough = dataclasses.replace(config.pretrain, loop=enough_steps(config.pretrain.loop, rows, config.steps))
+    made = pretrain(scans, enough, seed.key("stage1"), label=f"seed {seed.number} stage 1", checkpoints=checkpoints)
     fitted = Fitted(None, made.history, made.converged, made.epochs_run)
     return Part(
         _tables(fitted, "stage1", seed.number, "vae"),
@@ -76,8 +76,13 @@ def restored_stage1(config: MultifidelityConfig, seed: Seed, part: Part) -> Pret
 def stage2(config: MultifidelityConfig, seed: Seed, pretrained: Pretrained) -> Part:
     """Trains the NIR encoder on the training pairs against the frozen decoder."""
     inputs, rows = seed.inputs, seed.rows
+    loops = {
+        name: enough_steps(getattr(config.convert, name), rows.pairs.size, config.steps)
+        for name in ("loop", "spread_loop")
+    }
     made = fit_conversion(
-        pretrained, inputs.nir["pairs"], inputs.mir["pairs"], rows.pairs, rows.pairs_watch, config.convert,
+        pretrained, inputs.nir["pairs"], inputs.mir["pairs"], rows.pairs, rows.pairs_watch,
+        dataclasses.replace(config.convert, **loops),
         seed.key("stage2"), label=f"seed {seed.number} stage 2",
     )  # fmt: skip
     tables = _tables(Fitted(None, made.history, made.converged, made.epochs_run), "stage2", seed.number, "nir encoder")
@@ -109,8 +114,10 @@ def restored_stage2(config: MultifidelityConfig, seed: Seed, part: Part) -> Conv
 def stage2_fno(config: MultifidelityConfig, seed: Seed) -> Part:
     """Trains the Fourier neural operator on the training pairs and converts what is judged."""
     inputs, rows = seed.inputs, seed.rows
+    loop = enough_steps(config.fno.loop, rows.pairs.size, config.steps)
     made: FnoConversion = fit_fno(
-        inputs.nir["pairs"], inputs.mir["pairs"], rows.pairs, rows.pairs_watch, config.fno,
+        inputs.nir["pairs"], inputs.mir["pairs"], rows.pairs, rows.pairs_watch,
+        dataclasses.replace(config.fno, loop=loop),
         seed.key("fno"), label=f"seed {seed.number} FNO",
     )  # fmt: skip
     fitted = Fitted(None, made.history, made.converged, made.epochs_run)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from jaxsoil.evaluation.internal import group_folds
 from jaxsoil.multifidelity import plsr
-from jaxsoil.multifidelity.config import MIR_STRATEGIES, PropertyConfig
+from jaxsoil.multifidelity.config import MIR_STRATEGIES, PropertyConfig, enough_steps
 from jaxsoil.multifidelity.inputs import Inputs
 from jaxsoil.multifidelity.parts import Part
 from jaxsoil.multifidelity.property_models import PropertyModel, Task, fit_properties
@@ -140,7 +140,7 @@ def _mlp(config: PropertyConfig, tables: Tables, name: str, task: Task, view: Ma
         watch,
         widths=config.latent_widths if TRAINED[name] == "latents" else config.widths,
         dropout=config.dropout,
-        loop=config.loop,
+        loop=enough_steps(config.loop, train.size, config.steps),
         task=task,
         key=trial_key(tables.seed, f"{name}/{task}"),
         ilr="ILR" in name,
