@@ -134,7 +134,7 @@ def test_every_training_says_whether_it_converged(finished: Path) -> None:
     table = pd.read_csv(finished / "convergence.csv")
     labels = set(table["label"])
     assert {"vae", "nir encoder", "FNO", "MIR-MLP/multi", "MIR-ILR-MLP/multi", "NIR-MLP/multi"} <= labels
-    assert table["alive"].all() and (table["epochs"] >= 1).all()
+    assert table["alive"].to_numpy(bool).all() and (table["epochs"].to_numpy() >= 1).all()
 
 
 @pytest.mark.parametrize("name", ["ilr", "fno"])
