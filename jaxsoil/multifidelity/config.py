@@ -21,9 +21,9 @@ STRATEGIES = (
 """The seven strategies of the paper's Appendix B."""
 
 BETA = 1e-3
-"""Weight of the divergence in stage 1, ours. Tried on 40 watched training pairs of the twin, one seed: the mean CCC over
-properties by NIR latents was 0.51, 0.44, 0.20, 0.29 and 0.73 at 1e-3, 1e-2, 2e-2, 5e-2 and 2e-1, which is no trend. At
-2e-1 three of the 32 latents are active and models on MIR latents fall to 0.81; at 1e-3 all are."""
+"""Weight of the divergence in stage 1, ours. Tried on 40 watched training pairs of the twin, one seed: the mean CCC
+over properties by NIR latents was 0.51, 0.44, 0.20, 0.29 and 0.73 at 1e-3, 1e-2, 2e-2, 5e-2 and 2e-1, which is no
+trend. At 2e-1 three of the 32 latents are active and models on MIR latents fall to 0.81; at 1e-3 all are."""
 
 Strategy = Literal[
     "MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "NIR-PLSR", "NIR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-SSL-MLP",
