@@ -154,6 +154,9 @@ def _calibration(axis: Axes, nominal: np.ndarray, reached: np.ndarray) -> None:
     axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), fontsize=7.0)
 
 
+_SPACES = {"mir": "MIR latents", "nir": "NIR latents", "nir as mir": "NIR latents among MIR's"}
+
+
 @styled
 def distances(values: Mapping[str, Mapping[str, np.ndarray]], limits: Mapping[str, float], share: float) -> Figure:
     """Mahalanobis distances of training rows, pairs and test rows, with the critical limit.
@@ -163,8 +166,8 @@ def distances(values: Mapping[str, Mapping[str, np.ndarray]], limits: Mapping[st
       limits: space -> critical limit.
       share: alpha, the share of training rows expected beyond.
     """
-    figure = new_figure(WIDTH if len(values) > 1 else 0.6 * WIDTH, 2.7)
-    panels = figure.subplots(1, len(values), sharey=True, squeeze=False)[0]
+    figure = new_figure(WIDTH if len(values) > 1 else 0.6 * WIDTH, 2.9)
+    panels = figure.subplots(1, len(values), squeeze=False)[0]
     for panel, (space, sets) in zip(panels, values.items(), strict=True):
         every = np.concatenate([d[np.isfinite(d)] for d in sets.values()])
         far = max(1.3 * limits[space], float(np.percentile(every, 99.5)))
@@ -174,16 +177,15 @@ def distances(values: Mapping[str, Mapping[str, np.ndarray]], limits: Mapping[st
             # What lies farther is counted in the last bin.
             heights, _ = np.histogram(np.clip(d, 0.0, far), bins)
             beyond = 100.0 * float(np.mean(~(d <= limits[space])))
-            text = f"{title}: {beyond:.1f} % beyond (n = {d.size:,})"
+            text = f"{title} ({d.size:,}): {beyond:.1f} %"
             panel.stairs(100.0 * heights / max(d.size, 1), bins, color=color, linewidth=1.2, label=text)
-        panel.axvline(limits[space], ymax=0.72, color=VERMILION, linewidth=1.0, linestyle=(0, (4, 2)))
-        panel.set_title(f"{space.upper()} spectra, limit for {100 * share:g} % (dashed)", loc="left", pad=4)
-        panel.set_xlabel("Mahalanobis distance (dimensionless)")
+        panel.axvline(limits[space], ymax=0.62, color=VERMILION, linewidth=1.0, linestyle=(0, (4, 2)))
+        panel.set_title(_SPACES.get(space, space), loc="left", pad=4)
+        panel.set_xlabel("Mahalanobis distance\n(dimensionless)")
         panel.set_xlim(0.0, far)
-        panel.legend(loc="upper right", fontsize=7.0, handlelength=1.2)
-        panel.tick_params(labelleft=True)
-    top = max(panel.get_ylim()[1] for panel in panels)
-    # Room for the legends.
-    panels[0].set_ylim(0.0, 1.35 * top)
+        # Room for the legend.
+        panel.set_ylim(0.0, 1.6 * panel.get_ylim()[1])
+        heading = f"Rows: share beyond the {100 * share:g} % limit"
+        panel.legend(loc="upper right", fontsize=7.0, handlelength=1.2, title=heading, title_fontsize=7.0)
     panels[0].set_ylabel("Rows (%)")
     return figure
