@@ -113,7 +113,8 @@ def rank_agreement(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Ag
 
     names = [name for name in theirs if math.isfinite(ours.get(name, math.nan)) and math.isfinite(theirs[name])]
     mine, other = ([float(values[name]) for name in names] for values in (ours, theirs))
-    tau = float(kendalltau(mine, other).statistic) if len(names) > 1 else math.nan
+    # The result is a pair of statistic and p-value.
+    tau = float(np.asarray(kendalltau(mine, other))[0]) if len(names) > 1 else math.nan
     crossed = []
     for i, first in enumerate(names):
         for j in range(i + 1, len(names)):

@@ -108,7 +108,12 @@ def _spectral(folder: Path, seeds: int, latents: int, n_test: int, rng: np.rando
         table[:, dead] *= 0.01
     blurred = {name: table + rng.normal(0.0, 0.6, table.shape) for name, table in z.items()}
     kl = np.where(np.isin(np.arange(latents), dead), 0.001, rng.uniform(0.5, 3.0, latents))
-    arrays: dict[str, Any] = {"train": z["train"], "pairs_mir": z["pairs"], "pairs_nir": blurred["pairs"], "test_mir": z["test"]}
+    arrays: dict[str, Any] = {
+        "train": z["train"],
+        "pairs_mir": z["pairs"],
+        "pairs_nir": blurred["pairs"],
+        "test_mir": z["test"],
+    }
     np.savez(folder / "latent.npz", **arrays, test_nir=blurred["test"], kl=kl)
     spectra = z["train"] @ mixing + rng.normal(0.0, 0.3, (300, axis.size))
     xi = latent_xi(z["train"], spectra, axis)
