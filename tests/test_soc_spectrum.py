@@ -55,7 +55,8 @@ def test_the_error_of_the_encoders_own_soc_is_that_of_their_predictions(run):
     for start in ("paper", "direct"):
         predicted = pd.read_parquet(run / f"{start}-troughs" / "predictions.parquet")
         predicted["error"] = (predicted["predicted"] - predicted["observed"]).abs() / 100
-        expected = predicted.groupby(["region", "seed"])["error"].mean().to_numpy().mean()
+        means: Any = predicted.groupby(["region", "seed"])["error"].mean()
+        expected = float(np.mean(means))
         assert rows["troughs", f"{start}-latents", "SOC"] == pytest.approx(expected, rel=1e-4)
         assert rows["troughs", f"{start}-latents", "Quartz"] > 0
 
