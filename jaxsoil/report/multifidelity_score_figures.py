@@ -146,7 +146,10 @@ def _bar_legend(figure: Figure, bars: Sequence[Bar]) -> None:
         )
     if not all(bar.trusted for bar in bars):
         handles.append(Patch(facecolor=GREY, edgecolor="white", hatch="/////", label="not converged"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=3 if len(handles) > 4 else 4, columnspacing=1.2)
+    # About 95 letters and handles fit the width of a page.
+    wide = sum(len(str(handle.get_label())) + 6 for handle in handles) > 95
+    columns = 3 if len(handles) > 4 else 2 if wide else 4
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.2)
 
 
 @dataclass(frozen=True)
