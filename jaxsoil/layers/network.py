@@ -142,12 +142,6 @@ def layer_means(coefficients: Float[Array, "n 3"], layers: tuple[Layer, ...]) ->
     return deep + rise * inside
 
 
-def depth_curve(coefficients: np.ndarray, depth: np.ndarray) -> np.ndarray:
-    """The depth function at depths in cm: (n, 3) coefficients and (d,) depths give (n, d)."""
-    deep, rise, length = (np.exp(coefficients[:, i])[:, None] for i in range(3))
-    return deep + rise * np.exp(-depth[None, :] / length)
-
-
 def turned(x: Float[Array, "n h w c"], key: jax.Array) -> Float[Array, "n h w c"]:
     """All windows of a batch under one of the eight symmetries of the square, drawn at random."""
     transpose, down, across = jax.random.bernoulli(key, 0.5, (3,))

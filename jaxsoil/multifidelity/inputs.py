@@ -49,13 +49,6 @@ def snv(library: Library) -> Array:
     return SNV()(library.spectra.to_absorbance()).values
 
 
-def snv_rows(absorbance: NDArray) -> Array:
-    """The same for bare absorbance (n, m)."""
-    values = np.asarray(absorbance, np.float64)
-    values = values - values.mean(axis=1, keepdims=True)
-    return (values / values.std(axis=1, ddof=1, keepdims=True)).astype(np.float32)
-
-
 def read_inputs(data: MultifidelityData, *, complete: bool) -> Inputs:
     """Pre-treats the data of a study.
 
