@@ -133,7 +133,8 @@ def run(config: SocSpectrumConfig, folder: RunFolder, loaded: Loaded) -> None:
         sub.path.mkdir(exist_ok=True)
         sub.write_json("config.json", {"experiment": folder.experiment, "config": dataclasses.asdict(part.config)})
         run_study(part.config, sub, part.prepared)
-        content |= {key: sub.read_json("config.json")[key] for key in ("differs_from_paper", "convergence")}
+        if part is loaded.parts[0]:  # the paper's own start; what else differs for the others is their name
+            content |= {key: sub.read_json("config.json")[key] for key in ("differs_from_paper", "convergence")}
         timing[f"{part.name}_s"] = time.perf_counter() - began
     content["differs_from_paper"].append(["regions held out", len(first.splits), 17])
     folder.write_json("config.json", content)

@@ -285,13 +285,15 @@ class Tables:
 
 def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
     """What all trials share (:class:`jaxsoil.training.fit.Data`, host arrays), and the number of minerals."""
+    from jaxsoil.evaluation.soc_spectrum import mean_soil_shares
     from jaxsoil.models.networks import Minerals
     from jaxsoil.training.fit import Data
 
     constants, count = None, 0
     if minerals is not None:
         count = len(minerals)
-        constants = Minerals(minerals.spectra.values, minerals.rho_r.astype(np.float32))
+        shares = mean_soil_shares(minerals.names).astype(np.float32)
+        constants = Minerals(minerals.spectra.values, minerals.rho_r.astype(np.float32), shares)
     soc = (library.property("soc").values / PERCENT).astype(np.float32)
     return Data(library.spectra.values, soc, constants), count
 

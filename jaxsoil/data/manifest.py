@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from jaxsoil.data import tables
 from jaxsoil.data.library import Library, Property, Strings
-from jaxsoil.data.schema import Composite, Exclude, Group, Label, Manifest, read_manifest
+from jaxsoil.data.schema import Axis, Composite, Exclude, Group, Label, Manifest, read_manifest
 from jaxsoil.errors import DataError
 from jaxsoil.spectra.checks import check_entry
 from jaxsoil.spectra.container import Spectra
@@ -42,7 +42,7 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
         )
     file = (path.parent if data_root is None else data_root) / manifest.data
     table = tables.read_table(file, separator=manifest.separator, decimal=manifest.decimal)
-    kept, notes = _keep(table, manifest.exclude, file)
+    kept, notes = _keep(table, manifest, file)
     groups = {name: _group(table, group, file)[kept] for name, group in manifest.groups.items()}
     ids = _ids(table, manifest, file)[kept]
     table = table.loc[kept].reset_index(drop=True)
@@ -70,11 +70,11 @@ def _spectra(table: pd.DataFrame, manifest: Manifest, file: Path) -> Spectra:
     return Spectra(values, axis, unit, quantity, tuple(steps))
 
 
-def _keep(table: pd.DataFrame, rules: Sequence[Exclude], file: Path) -> tuple[NDArray[np.bool_], list[str]]:
+def _keep(table: pd.DataFrame, manifest: Manifest, file: Path) -> tuple[NDArray[np.bool_], list[str]]:
     """Returns the rows that stay and a note for each exclusion."""
     kept, notes = np.ones(len(table), bool), []
-    for rule in rules:
-        out = _excluded(table, rule, file)
+    for rule in manifest.exclude:
+        out = _excluded(table, rule, manifest.axis, file)
         notes.append(f"left out {int((out & kept).sum())} rows: {rule.reason}")
         kept &= ~out
     if not kept.any():
@@ -88,7 +88,10 @@ def _keep(table: pd.DataFrame, rules: Sequence[Exclude], file: Path) -> tuple[ND
     return kept, notes
 
 
-def _excluded(table: pd.DataFrame, rule: Exclude, file: Path) -> NDArray[np.bool_]:
+def _excluded(table: pd.DataFrame, rule: Exclude, axis: Axis, file: Path) -> NDArray[np.bool_]:
+    if rule.incomplete:
+        columns, _ = tables.band_columns(list(table.columns), axis, file)
+        return table[columns].isna().any(axis=1).to_numpy()
     if rule.column is None:
         _require_rows(list(rule.rows), len(table), "exclude.rows", file)
         out = np.zeros(len(table), bool)

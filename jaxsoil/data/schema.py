@@ -88,7 +88,14 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class Exclude:
-    """[[exclude]]: rows (counted from 0), or a condition on a column, and why they are left out."""
+    """[[exclude]]: rows (counted from 0), a condition on a column, or incomplete spectra, and why they are left out.
+
+    Args:
+      reason: goes into the library's notes with the number of rows.
+      rows: rows of the file.
+      column: column of the file, with one of ``equals``, ``below``, ``above`` or ``missing`` (the cell is empty).
+      incomplete: rows in which a band between ``low`` and ``high`` of the axis is empty.
+    """
 
     reason: str
     rows: Sequence[int] = ()
@@ -97,6 +104,7 @@ class Exclude:
     below: float | None = None
     above: float | None = None
     missing: bool = False
+    incomplete: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,13 +250,14 @@ def _check(manifest: Manifest, path: Path) -> None:
         _check_pattern(manifest.axis.pattern, path)
     for rule in manifest.exclude:
         conditions = (rule.equals is not None, rule.below is not None, rule.above is not None, rule.missing)
-        if bool(rule.rows) == bool(rule.column) or (rule.column and sum(conditions) != 1):
+        kinds = (bool(rule.rows), rule.column is not None, rule.incomplete)
+        if sum(kinds) != 1 or sum(conditions) != (rule.column is not None):
             raise DataError(
-                "an exclusion is a list of rows, or a column with one condition",
+                "an exclusion is a list of rows, a column with one condition, or incomplete = true",
                 source=path,
                 column="exclude",
                 value=str(rule),
-                remedy="Give rows = [...], or column with one of equals, below, above, missing = true.",
+                remedy="Give rows = [...]; a column with one of equals, below, above, missing = true; or incomplete = true.",
             )
 
 

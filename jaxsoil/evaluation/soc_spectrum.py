@@ -19,6 +19,7 @@ over 365-2500 nm is 0.03. All of this follows PROTOCOLS, section 1.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,7 @@ LATEST_START, EARLIEST_END = 420.0, 2350.0
 """An axis must begin and end at these wavelengths (nm) or beyond: the gauge needs the blue, the C-H bands of organic
 matter lie beyond 2300 nm."""
 
-PUBLISHED_SOIL = {
+MEAN_SOIL = {
     "Quartz": 48.5,
     "Microcline": 14.7,
     "Kaolinite": 34.6 / 3,
@@ -89,13 +90,23 @@ class SocSpectrum:
         return self.ratio * self.c_bar
 
 
-def published_c_bar() -> float:
-    """Returns c_bar of :data:`PUBLISHED_SOIL` in g cm-3 nm: 1 / c_bar = sum_k u_k / (rho r)_k.
+def mean_soil_c_bar() -> float:
+    """Returns c_bar of :data:`MEAN_SOIL` in g cm-3 nm: 1 / c_bar = sum_k u_k / (rho r)_k.
 
     Densities and cell volumes are those of the minerals in the package; nothing of a twin's truth enters.
     """
     rho_r = {mineral.name: mineral.density * np.cbrt(mineral.cell_volume) for mineral in load_table()}
-    return sum(PUBLISHED_SOIL.values()) / float(sum(share / rho_r[name] for name, share in PUBLISHED_SOIL.items()))
+    return sum(MEAN_SOIL.values()) / float(sum(share / rho_r[name] for name, share in MEAN_SOIL.items()))
+
+
+def mean_soil_shares(names: Sequence[str]) -> NDArray[np.float64]:
+    """Returns the shares ``(K,)`` of K minerals in :data:`MEAN_SOIL`; those it does not name share 4 % equally.
+
+    They sum to one over the minerals given, so a library without one of the main minerals has more of the others.
+    """
+    others = 4.0 / max(sum(name not in MEAN_SOIL for name in names), 1)
+    shares = np.array([0.96 * MEAN_SOIL[name] if name in MEAN_SOIL else others for name in names])
+    return shares / shares.sum()
 
 
 def require_window(axis: ArrayLike) -> None:
@@ -120,7 +131,7 @@ def direct_estimate(library: Library, *, gauge: float = GAUGE, c_bar: float | No
     Args:
       library: reflectance (or absorbance), property "soc" in %, group "region". Rows without SOC are left out.
       gauge: assumed 1st percentile of f_SOC.
-      c_bar: (rho r) of the mean mineral soil, g cm-3 nm; by default :func:`published_c_bar`.
+      c_bar: (rho r) of the mean mineral soil, g cm-3 nm; by default :func:`mean_soil_c_bar`.
 
     Raises:
       NotAvailable: an axis on which it cannot be done (:func:`require_window`).
@@ -217,7 +228,7 @@ def from_slopes(
 ) -> SocSpectrum:
     """Returns f = t s1 + s2 with the t that meets the gauge, from the (m,) slopes s1 of R and s2 of x R on x."""
     ratio = gauge_ratio(axis, slope, slope_of_product, gauge)
-    c_bar = published_c_bar() if c_bar is None else c_bar
+    c_bar = mean_soil_c_bar() if c_bar is None else c_bar
     return SocSpectrum(axis, ratio * slope + slope_of_product, ratio, c_bar, method)
 
 

@@ -44,10 +44,14 @@ class ModelConfig:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Minerals:
-    """Constants of the mixing decoder: ``spectra`` (K - 1, M) reflectance and ``rho_r`` (K - 1,) g cm-3 nm."""
+    """Constants of the mixing decoder: ``spectra`` (K - 1, M) reflectance and ``rho_r`` (K - 1,) g cm-3 nm.
+
+    ``shares`` (K - 1,): each mineral's share in a mean soil, for a loss that wants it; the decoder does not use it.
+    """
 
     spectra: Any
     rho_r: Any
+    shares: Any = None
 
 
 class _RemovedBias(nn.Module):

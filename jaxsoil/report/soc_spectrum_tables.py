@@ -70,7 +70,9 @@ def estimates_table(run: SpectrumRun, source: str) -> Table:
         *problems,
     ]
     if truth:
-        notes.insert(1, "c̄ expresses c in g cm-3 nm: a published mean soil, not the twin's own; c/c̄ does not need it.")
+        notes.insert(
+            1, "c̄ expresses c in g cm-3 nm: our mean soil, not the twin's own; c/c̄ does not need it."
+        )
     return Table(f"{source_label(source)}: f and c of SOC by estimator.", header, tuple(rows), tuple(notes))
 
 

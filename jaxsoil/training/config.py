@@ -26,6 +26,8 @@ class TrainConfig:
     """Adam's second decay (paper: 0.999)."""
     decoder_lr: float = 1.0
     """Learning rate of the mixing decoder over the encoder's (paper: 1)."""
+    mineral_kl: float = 0.0
+    """Weight in the mixing decoder's loss of the divergence of soils' minerals from a mean soil (paper: 0)."""
     batch_norm: Literal["batch", "stored"] = "batch"
     """Statistics BatchNorm trains on: those of each batch, or the stored ones (default when fine-tuning)."""
     sigma_soc: float = 0.0041

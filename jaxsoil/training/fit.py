@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsoil.models.networks import Autoencoder, evaluate
 from jaxsoil.training.config import TrainConfig
-from jaxsoil.training.objectives import outside_unit_interval, soc_term, spectrum_term
+from jaxsoil.training.objectives import mineral_divergence, outside_unit_interval, soc_term, spectrum_term
 
 Leaf = Any
 """An array, or whatever a transformation of JAX puts in its place while it takes a tree apart."""
@@ -148,6 +148,8 @@ def make_fit(model: Autoencoder, config: TrainConfig, validation_rows: int, mesh
         loss = soc_term(soc, mass[: soc.shape[0], -1], config.sigma_soc)
         if rebuilt is not None:
             loss = loss + spectrum_term(x, rebuilt, config.sigma_reflectance)
+        if model.config.physical and config.mineral_kl:
+            loss = loss + config.mineral_kl * mineral_divergence(mass, data.minerals.shares)
         if model.config.physical:
             loss = loss * (1.0 + outside_unit_interval(params["decoder"]["f_soc"]))
         return loss, stats if stored else updated["batch_stats"]

@@ -35,6 +35,23 @@ def outside_unit_interval(f_soc: jax.Array) -> jax.Array:
     return 1000.0 * (jnp.sum(jnp.square(below)) + jnp.sum(jnp.square(above)))
 
 
+def mineral_divergence(mass: jax.Array, shares: jax.Array) -> jax.Array:
+    """Mean Kullback-Leibler divergence of each soil's mineral part from a mean mineral soil, in nats.
+
+    Args:
+      mass: mass fractions ``(n, K)``, SOC last.
+      shares: shares of the K - 1 minerals in the mean soil ``(K - 1,)``, positive, summing to one.
+
+    It is no part of the paper: PROTOCOLS, section 1, offers it against the degeneracy of the mixing decoder.
+    """
+    minerals = mass[:, :-1]
+    _same_shape(minerals[0], shares)
+    own = minerals / jnp.broadcast_to(jnp.sum(minerals, axis=1, keepdims=True), minerals.shape)
+    # A softmax may underflow to zero, where u ln u is zero and the gradient of its logarithm is not finite.
+    safe = jnp.maximum(own, 1e-12)
+    return jnp.mean(jnp.sum(own * (jnp.log(safe) - jnp.log(shares)[None, :]), axis=1))
+
+
 def _same_shape(a: jax.Array, b: jax.Array) -> None:
     if a.shape != b.shape:
         raise ValueError(f"Shapes {a.shape} and {b.shape} differ; pass two arrays of one shape, none is broadcast.")

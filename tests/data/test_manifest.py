@@ -185,6 +185,8 @@ def test_ids_may_be_absent_or_joined_and_rows_may_be_one_sample(write):
         ('id = "lab_no"', 'id = "lab_no"\nconfirm = ["percent"]', "confirm.*percent"),
         ("[groups]", '[[exclude]]\nrows = [99]\nreason = "x"\n[groups]', "no such row.*99"),
         ("[groups]", '[[exclude]]\ncolumn = "SOM"\nreason = "x"\n[groups]', "one condition"),
+        ("[groups]", '[[exclude]]\nrows = [1]\nincomplete = true\nreason = "x"\n[groups]', "incomplete = true"),
+        ("[groups]", '[[exclude]]\nrows = [1]\nmissing = true\nreason = "x"\n[groups]', "one condition"),
         ("[groups]", '[[exclude]]\ncolumn = "SOM"\nabove = 0\nreason = "x"\n[groups]', "leave no row"),
         ("[groups]", "[[exclude]]\nrows = [1]\n[groups]", "exclude.reason: a key is missing"),
         ('"mine.csv"', '"yours.csv"', "yours.csv: the data file does not exist"),
@@ -281,3 +283,15 @@ def test_a_table_larger_than_the_memory_fails_clearly(write, monkeypatch):
 def test_a_manifest_that_is_absent(tmp_path):
     with pytest.raises(DataError, match=r"absent\.toml: the manifest cannot be read"):
         registry.load(str(tmp_path / "absent.toml"))
+
+
+def test_incomplete_spectra_are_left_out_where_the_axis_is_read(write):
+    table = frame()
+    table.loc[2, "1500"] = np.nan
+    table.loc[5, "400"] = np.nan
+    rule = '[[exclude]]\nincomplete = true\nreason = "a band is empty"\n[groups]'
+    whole = load_manifest(write(table, ("[groups]", rule)))
+    assert whole.ids.tolist() == ["L0", "L1", "L3", "L4", "L6", "L7"]
+    assert "left out 2 rows: a band is empty" in whole.notes
+    above = load_manifest(write(table, ("[groups]", rule), ('unit = "nm"', 'unit = "nm"\nlow = 405')))
+    assert above.ids.tolist() == ["L0", "L1", "L3", "L4", "L5", "L6", "L7"]

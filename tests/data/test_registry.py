@@ -1,6 +1,7 @@
 """Names, descriptions without data, the environment variable, and composites of one's own."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from jaxsoil.data import registry
@@ -37,6 +38,32 @@ def test_the_folder_of_the_data(monkeypatch, tmp_path):
     monkeypatch.setenv("JAXSOIL_DATA", str(tmp_path))
     with pytest.raises(DataError, match=r"geeves_391_reflectance\.parquet: the data file does not exist"):
         registry.load("geeves")
+
+
+def test_the_whole_assessment_loads_in_the_layout_of_its_agency(monkeypatch, tmp_path):
+    """Nine rows: two modelled, one without SOC, one at zero and one with a dead pixel are left out, with reasons."""
+    axis = np.arange(350, 2501)
+    table = pd.DataFrame(np.linspace(0.1, 0.4, 9)[:, None] + 1e-4 * (axis - 350), columns=axis.astype(str))
+    table.insert(0, "sample_id", np.arange(31650, 31659))
+    table["rcapid"] = ["C0101C01", "C0101C01", "C0102C02", "C1803R01", "C1803R01", "C1803R01", "C05", "C05", "C05"]
+    table["soc"] = [1.0, 2.0, 3.0, np.nan, 0.0, 40.0, 5.0, 6.0, 7.0]
+    table["soc_measured"] = ["modeled"] * 2 + ["measured"] * 7
+    table.loc[6, "2100"] = np.nan  # a dead pixel
+    table.loc[7, "360"] = np.nan  # below the range that the study reads
+    (tmp_path / "raca").mkdir()
+    table.to_csv(tmp_path / "raca" / "RaCA-spectra.csv", index=False, na_rep="NA")
+    monkeypatch.setenv("JAXSOIL_DATA", str(tmp_path))
+    made = registry.load("raca")
+    assert made.ids.tolist() == ["31652", "31655", "31657", "31658"]
+    assert made.group("region").tolist() == ["01", "18", "05", "05"]
+    assert made.spectra.axis[[0, -1]].tolist() == [365.0, 2500.0]
+    assert made.spectra.values.shape[1] == 2136
+    assert [note.split(":")[0] for note in made.notes[2:]] == [
+        "left out 2 rows",
+        "left out 1 rows",
+        "left out 1 rows",
+        "left out 1 rows",
+    ]
 
 
 def member(name, low, high, step, quantity="reflectance", soc=(1.0, 2.0), unit="%", **groups):

@@ -112,12 +112,14 @@ def test_c_bar_only_scales_c():
     assert two.soc_rho_r == 2.0 * one.soc_rho_r
 
 
-def test_the_published_mean_soil():
-    assert sum(soc_spectrum.PUBLISHED_SOIL.values()) == pytest.approx(100.0)
+def test_the_mean_soil():
+    assert sum(soc_spectrum.MEAN_SOIL.values()) == pytest.approx(100.0)
     # By hand from the sheet's (rho r): quartz 1.281, microcline 2.295, kaolinite 1.799, illite 2.016,
     # vermiculite 2.081, calcite 1.949.
     parts = 48.5 / 1.281 + 14.7 / 2.295 + 34.6 / 3 * (1 / 1.799 + 1 / 2.016 + 1 / 2.081) + 2.2 / 1.949
-    assert soc_spectrum.published_c_bar() == pytest.approx(100.0 / parts, rel=1e-3)
+    assert soc_spectrum.mean_soil_c_bar() == pytest.approx(100.0 / parts, rel=1e-3)
+    shares = soc_spectrum.mean_soil_shares(["Quartz", "Gypsum", "Calcite", "Halite"])
+    np.testing.assert_allclose(shares, np.array([46.56, 2.0, 2.112, 2.0]) / 52.672)
 
 
 def test_rows_without_soc_are_left_out():

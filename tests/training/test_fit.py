@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from engine_problem import BANDS, COMPONENTS, ROWS, TRAIN, arrays, problem
 
-from jaxsoil.models.networks import Autoencoder, DecoderKind, ModelConfig
+from jaxsoil.models.networks import Autoencoder, DecoderKind, Minerals, ModelConfig
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.fit import Data, Fit, TrialArrays, TrialState, make_fit
+from jaxsoil.training.objectives import mineral_divergence
 
 
 @functools.cache
@@ -160,3 +161,16 @@ def test_step_by_step_is_the_epoch_in_one_program() -> None:
         state = plain.close(state, total, trial, data, jnp.int32(epoch))
     # Two programs round differently, and ten steps of Adam add to that.
     np.testing.assert_allclose(state.history, whole.history, rtol=1e-3)
+
+
+def test_a_weight_on_the_divergence_draws_the_minerals_to_the_mean_soil() -> None:
+    shares = jnp.array([0.7, 0.1, 0.1, 0.1])
+    spectra = jnp.linspace(0.2, 0.7, 4)[:, None] * jnp.ones((4, BANDS))
+    data = dataclasses.replace(problem(), minerals=Minerals(spectra, jnp.linspace(1.0, 2.0, 4), shares))
+    divergence = []
+    for weight in (0.0, 1e4):  # the SOC term of these few steps is as large
+        train = dataclasses.replace(TRAIN, mineral_kl=weight, epochs=20)
+        functions = fit("physics", train)
+        mass, _ = functions.predict(mapped(functions, arrays(1), data, 20), data)
+        divergence.append(float(mineral_divergence(mass[0], shares)))
+    assert divergence[1] < 0.1 * divergence[0]

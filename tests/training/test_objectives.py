@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsoil.training.objectives import soc_term, spectrum_term
+from jaxsoil.training.objectives import mineral_divergence, soc_term, spectrum_term
 
 
 def test_terms_of_equation_one_by_hand() -> None:
@@ -24,3 +25,15 @@ def test_shapes_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match="none is broadcast"):
         spectrum_term(jnp.zeros((3, 4)), jnp.zeros(4), 0.01)
     assert np.isfinite(float(soc_term(jnp.zeros(3), jnp.ones(3), 0.0041)))
+
+
+def test_divergence_of_the_minerals_from_a_mean_soil_by_hand() -> None:
+    shares = jnp.array([0.5, 0.25, 0.25])
+    # The first soil has the mean minerals, whatever its SOC; the second is half and half of the first two.
+    mass = jnp.array([[0.4, 0.2, 0.2, 0.2], [0.45, 0.45, 0.0, 0.1]])
+    expected = 0.5 * (0.5 * np.log(1.0) + 0.5 * np.log(2.0))
+    assert float(mineral_divergence(mass, shares)) == pytest.approx(expected, rel=1e-5)
+    slope = np.asarray(jax.grad(lambda m: mineral_divergence(m, shares))(mass))
+    assert np.isfinite(slope).all() and np.all(slope[:, -1] == 0)
+    with pytest.raises(ValueError, match="none is broadcast"):
+        mineral_divergence(mass, jnp.ones(4))
