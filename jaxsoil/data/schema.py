@@ -257,7 +257,7 @@ def _check(manifest: Manifest, path: Path) -> None:
                 source=path,
                 column="exclude",
                 value=str(rule),
-                remedy="Give rows = [...]; a column with one of equals, below, above, missing = true; or incomplete = true.",
+                remedy="Give rows, a column with one of equals, below, above, missing = true, or incomplete = true.",
             )
 
 
