@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from jaxsoil.errors import DataError
 from jaxsoil.evaluation.baselines import plsr
-from jaxsoil.files import atomic_path
+from jaxsoil.files import read_arrays, write_arrays
 from jaxsoil.hybrid.cross import RANDOM, Crossing, Part, Trainable
 from jaxsoil.hybrid.network import Network, Output, train
 
@@ -103,7 +104,7 @@ def fit_all(crossing: Crossing, folder: Path) -> Predicted:
             stored = _read(path)
             if stored is None:
                 stored = _fit(crossing, job, harmonised, data)
-                _write(path, stored)
+                write_arrays(path, **stored)
                 seconds[job.model] += time.perf_counter() - start
             values.setdefault((job.target, job.part, job.method, job.model), []).append(stored["predicted"])
             if job.model != PLSR:
@@ -188,13 +189,6 @@ def _summary(job: Job, stored: dict[str, Any]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any] | None:
     """A finished model; None where there is none, or where a file was damaged from outside."""
     try:
-        with np.load(path) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError):
+        return read_arrays(path)
+    except (FileNotFoundError, DataError):
         return None
-
-
-def _write(path: Path, arrays: dict[str, Any]) -> None:
-    # Written through a file handle: given a name, numpy appends a suffix of its own.
-    with atomic_path(path) as temporary, open(temporary, "wb") as handle:
-        np.savez(handle, **arrays)

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxsoil.data.library import Library
 from jaxsoil.evaluation.outliers import Judged
 from jaxsoil.experiment import RunFolder
-from jaxsoil.files import atomic_path
+from jaxsoil.files import write_csv, write_parquet
 from jaxsoil.hybrid.config import PAPER, HybridConfig
 from jaxsoil.hybrid.cross import LABORATORY, RANDOM, Crossing, Part
 from jaxsoil.hybrid.fitting import CLIPPED, CNN, PLSR, Predicted, fit_all, jobs
@@ -66,15 +66,15 @@ def run_study(config: HybridConfig, run: RunFolder, crossing: Crossing) -> None:
     table = product_table(crossing, calibrated, judged, models)
     check_product(table, crossing)
     write_product(table, run.path / "hybrid.parquet")
-    _parquet(run, "predictions.parquet", held)
-    _parquet(run, "places.parquet", _places(crossing))
-    _parquet(run, "outliers.parquet", _outliers(crossing, judged, predicted))
-    _csv(run, "scores.csv", score_table(held))
-    _csv(run, "coverage.csv", coverage_table(crossing, predicted, calibrated, judged))
-    _csv(run, "suspects.csv", suspect_values(crossing, calibrated))
-    _csv(run, "exclusions.csv", _exclusions(crossing, predicted))
-    _csv(run, "history.csv", predicted.history)
-    _csv(run, "networks.csv", predicted.networks)
+    write_parquet(run.path / "predictions.parquet", held)
+    write_parquet(run.path / "places.parquet", _places(crossing))
+    write_parquet(run.path / "outliers.parquet", _outliers(crossing, judged, predicted))
+    write_csv(run.path / "scores.csv", score_table(held))
+    write_csv(run.path / "coverage.csv", coverage_table(crossing, predicted, calibrated, judged))
+    write_csv(run.path / "suspects.csv", suspect_values(crossing, calibrated))
+    write_csv(run.path / "exclusions.csv", _exclusions(crossing, predicted))
+    write_csv(run.path / "history.csv", predicted.history)
+    write_csv(run.path / "networks.csv", predicted.networks)
     run.write_json("data.json", _data(crossing, models))
     stored = run.read_json("timing.json") if (run.path / "timing.json").exists() else {}
     seconds = {name: stored.get(name, 0.0) + value for name, value in predicted.seconds.items()}
@@ -185,16 +185,6 @@ def _data(crossing: Crossing, models: dict[str, str]) -> dict[str, Any]:
             for name, limits in data.ranges.items()
         },
     }
-
-
-def _csv(run: RunFolder, name: str, frame: pd.DataFrame) -> None:
-    with atomic_path(run.path / name) as temporary:
-        frame.to_csv(temporary, index=False)
-
-
-def _parquet(run: RunFolder, name: str, frame: pd.DataFrame) -> None:
-    with atomic_path(run.path / name) as temporary:
-        frame.to_parquet(temporary, index=False)
 
 
 def plan(config: HybridConfig, crossing: Crossing) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from jaxsoil.errors import DataError
-from jaxsoil.files import write_bytes_atomic
+from jaxsoil.files import read_arrays, write_arrays
 from jaxsoil.layers import learn
 from jaxsoil.layers.config import NETWORKS, LayersConfig
 from jaxsoil.layers.forest import references
@@ -123,41 +121,30 @@ def _write(path: Path, outcome: Outcome, trained: learn.Trained | None) -> None:
         arrays |= {f"own:{name}": values for name, values in trained.own.items()}
         for keys, leaf in jax.tree_util.tree_leaves_with_path(trained.params):
             arrays["params:" + "/".join(str(key.key) for key in keys)] = np.asarray(leaf)
-    stream = io.BytesIO()
-    np.savez(stream, **arrays)
-    write_bytes_atomic(path, stream.getvalue())
+    write_arrays(path, **arrays)
 
 
 def _read(path: Path) -> Outcome:
-    with _open(path) as stored:
-        fields = {name: stored[name] for name in ("held_out", "probe", "alive", "converged", "curves")}
-        return Outcome(**fields, history=_part(stored, "history:"))
+    stored = _stored(path)
+    fields = {name: stored[name] for name in ("held_out", "probe", "alive", "converged", "curves")}
+    return Outcome(**fields, history=_part(stored, "history:"))
 
 
 def _restore(path: Path) -> learn.Trained:
-    with _open(path) as stored:
-        params: dict[str, Any] = {}
-        for name, leaf in _part(stored, "params:").items():
-            *folders, last = name.split("/")
-            place = params
-            for step in folders:
-                place = place.setdefault(step, {})
-            place[last] = leaf
-        history = _part(stored, "history:")
-        return learn.Trained(params, _part(stored, "own:"), stored["alive"], stored["converged"], history)
+    stored, params = _stored(path), {}
+    for name, leaf in _part(stored, "params:").items():
+        *folders, last = name.split("/")
+        place: dict[str, Any] = params
+        for step in folders:
+            place = place.setdefault(step, {})
+        place[last] = leaf
+    history = _part(stored, "history:")
+    return learn.Trained(params, _part(stored, "own:"), stored["alive"], stored["converged"], history)
 
 
-def _open(path: Path) -> Any:
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise DataError(
-            "a finished training cannot be read",
-            source=path,
-            value=str(error),
-            remedy="Delete this file and run again with --resume: it is trained anew.",
-        ) from None
+def _stored(path: Path) -> dict[str, np.ndarray]:
+    return read_arrays(path, remedy="Delete this file and run again with --resume: it is trained anew.")
 
 
-def _part(stored: Any, prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): stored[name] for name in stored.files if name.startswith(prefix)}
+def _part(stored: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): values for name, values in stored.items() if name.startswith(prefix)}

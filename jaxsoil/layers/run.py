@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from jaxsoil.data.rasters import Band, Box, fill_gaps, new_geotiff, windows_around, write_rasters
 from jaxsoil.experiment import RunFolder
-from jaxsoil.files import atomic_path
+from jaxsoil.files import write_arrays, write_csv, write_parquet
 from jaxsoil.layers import scores
 from jaxsoil.layers.config import NETWORKS, LayersConfig
 from jaxsoil.layers.groups import Group, Outcome, finish, groups
@@ -126,21 +125,19 @@ def _tables(
             if truth.size:
                 checked.append(scores.against_truth(prepared, config, model, split, mine, truth))
     table = pd.concat(predicted, ignore_index=True)
-    with atomic_path(folder.path / "predictions.parquet") as temporary:
-        table.to_parquet(temporary, index=False)
+    write_parquet(folder.path / "predictions.parquet", table)
     scored = scores.score(table)
-    _csv(folder, "scores.csv", scored)
-    _csv(folder, "folds.csv", scores.score_folds(table))
-    _csv(folder, "coverage.csv", scores.coverage(table, config.coverage))
+    write_csv(folder.path / "scores.csv", scored)
+    write_csv(folder.path / "folds.csv", scores.score_folds(table))
+    write_csv(folder.path / "coverage.csv", scores.coverage(table, config.coverage))
     if checked:
-        _csv(folder, "truth.csv", pd.concat(checked, ignore_index=True))
-    _csv(folder, "trainings.csv", _trainings(outcomes))
+        write_csv(folder.path / "truth.csv", pd.concat(checked, ignore_index=True))
+    write_csv(folder.path / "trainings.csv", _trainings(outcomes))
     curves = {
         f"{group.split}-{group.seed}": outcome.curves for group, outcome in outcomes.items() if len(outcome.curves)
     }
     if curves:
-        with atomic_path(folder.path / "curves.npz") as temporary, open(temporary, "wb") as stream:
-            np.savez(stream, allow_pickle=False, ids=prepared.sites.ids, **curves)
+        write_arrays(folder.path / "curves.npz", ids=prepared.sites.ids, **curves)
     return scored
 
 
@@ -193,7 +190,7 @@ def _write_inputs(folder: RunFolder, config: LayersConfig, prepared: Prepared) -
         table[f"fold_{name}"] = fold
     for place, layer in enumerate(sites.layers):
         table[layer.name] = sites.values[:, place]
-    _csv(folder, "sites.csv", table)
+    write_csv(folder.path / "sites.csv", table)
     if prepared.land.truth is None or (folder.path / "inputs" / "truth.tif").exists():
         return
     write_rasters(prepared.land.rasters, folder.path / "inputs")
@@ -209,9 +206,3 @@ def _write_timing(folder: RunFolder, trainings: float, rest: float) -> None:
     before: dict[str, Any] = folder.read_json("timing.json") if path.exists() else {}
     now = {"trainings_s": trainings, "tables_and_maps_s": rest, "calls": 1}
     folder.write_json("timing.json", {name: before.get(name, 0) + value for name, value in now.items()})
-
-
-def _csv(folder: RunFolder, name: str, table: pd.DataFrame) -> None:
-    target: Path = folder.path / name
-    with atomic_path(target) as temporary:
-        table.to_csv(temporary, index=False)

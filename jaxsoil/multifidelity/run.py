@@ -12,7 +12,7 @@ import pandas as pd
 from jaxsoil import tracking
 from jaxsoil.data import multifidelity as sources
 from jaxsoil.experiment import RunFolder
-from jaxsoil.files import atomic_path, write_text_atomic
+from jaxsoil.files import write_arrays, write_csv, write_parquet
 from jaxsoil.multifidelity import reliability, stages
 from jaxsoil.multifidelity.config import MultifidelityConfig
 from jaxsoil.multifidelity.curves import run_curves
@@ -26,6 +26,9 @@ from jaxsoil.training.checkpoints import Checkpoints
 
 FIELD_OUT = "limesoda_mir"
 """Measured fields, each held out once: the number of a replicate is then that of its field, and not a seed's."""
+
+FLOATS = "%.9g"
+"""Float format of the tables in text."""
 
 PER_SEED = ("history", "convergence", "components", "latents", "distances", "limits", "conversion", "curves")
 
@@ -177,17 +180,15 @@ class _Pieces:
         """Writes the tables and arrays of the run folder and returns the scores."""
         path = self.folder.path
         predictions = self._joined("predictions")
-        with atomic_path(path / "predictions.parquet") as temporary:
-            predictions.to_parquet(temporary, index=False)
+        write_parquet(path / "predictions.parquet", predictions)
         scores = score_rows(predictions)
-        _write(path / "scores.csv", scores)
+        write_csv(path / "scores.csv", scores, float_format=FLOATS)
         for name in (*PER_SEED, *(("internal",) if internal is not None else ())):
             frame = self._joined(name)
             if len(frame):
-                _write(path / f"{name}.csv", frame)
+                write_csv(path / f"{name}.csv", frame, float_format=FLOATS)
         for name, arrays in self.arrays.items():
-            with atomic_path(path / f"{name}.npz") as temporary, open(temporary, "wb") as file:
-                np.savez(file, **arrays)
+            write_arrays(path / f"{name}.npz", **arrays)
         return scores
 
     def _joined(self, name: str) -> pd.DataFrame:
@@ -228,7 +229,3 @@ def _announce(prepared: Prepared, content: dict[str, Any]) -> None:
         print(f"  {note}")
     for field, ours, paper in content["differs_from_paper"]:
         print(f"  differs from the paper: {field} = {ours} (paper: {paper})")
-
-
-def _write(path: Any, frame: pd.DataFrame) -> None:
-    write_text_atomic(path, frame.to_csv(index=False, float_format="%.9g"))

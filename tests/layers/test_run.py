@@ -93,9 +93,11 @@ def test_an_interrupted_study_goes_on_to_the_same_tables(
 
 def test_a_damaged_training_is_named(finished: Path, prepared: Prepared, tmp_path: Path) -> None:
     group = groups(TINY)[0]
-    (tmp_path / f"{group.label}.npz").write_bytes(b"half a file")
-    with pytest.raises(DataError, match=r"mean-blocks-0.npz.*Delete this file"):
-        study.finish(group, prepared, TINY, tmp_path, np.empty((0, 3, 3, 4), np.float32))
+    whole = (finished / "members" / f"{group.label}.npz").read_bytes()
+    for left in (whole[: len(whole) // 2], b"not an archive"):
+        (tmp_path / f"{group.label}.npz").write_bytes(left)
+        with pytest.raises(DataError, match=r"mean-blocks-0.npz.*Delete this file"):
+            study.finish(group, prepared, TINY, tmp_path, np.empty((0, 3, 3, 4), np.float32))
 
 
 def test_the_best_model_is_the_one_with_the_lowest_error_under_the_first_split(finished: Path) -> None:
