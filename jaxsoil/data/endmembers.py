@@ -8,6 +8,7 @@ the last endmember.
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ _PROPERTIES_FILE = "endmember_properties_clean.csv"
 
 # A reflectance below this at every band is an uncertainty column; the darkest real mineral here peaks at 0.04.
 _BROKEN_BELOW = 0.02
+_SOURCED = ("spectrum", "density", "cell_volume")
 # Computed and tabulated cell volumes that differ by more than this share are reported.
 _VOLUME_TOLERANCE = 0.01
 
@@ -46,6 +48,7 @@ class EndmemberLibrary:
       provenance: name -> {"spectrum", "density", "cell_volume"} -> where the value comes from.
       exclusions: minerals of the source that are not here -> reason.
       notes: disagreements within the source, and what was done to the whole.
+      source: where the minerals come from, in words.
 
     Raises:
       DataError: fewer than two minerals, lengths that differ, repeated names, values that are not positive.
@@ -58,6 +61,7 @@ class EndmemberLibrary:
     provenance: Mapping[str, Mapping[str, str]]
     exclusions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    source: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
@@ -243,6 +247,7 @@ def read_endmembers(
         provenance={item["name"]: item["provenance"] for item in kept},
         exclusions=exclusions,
         notes=tuple(notes),
+        source=f"USGS splib07 ({source})" if source == USGS_FOLDER else source,
     )
 
 
@@ -257,7 +262,45 @@ def twin_minerals(axis: ArrayLike) -> EndmemberLibrary:
         cell_volume=np.array([mineral.cell_volume for mineral in minerals]),
         provenance={mineral.name: mineral.provenance for mineral in minerals},
         notes=("Reflectances are fitted parametric curves, not measurements; residuals are in the table.",),
+        source="fitted parametric minerals of the package",
     )
+
+
+def best_minerals(axis: ArrayLike) -> EndmemberLibrary:
+    """Returns the measured minerals on their own axis where the data are there, else the fitted ones on ``axis`` (nm).
+
+    Raises:
+      DataError: a JAXSOIL_DATA that names no folder, and measured minerals that are there but cannot be read: no
+        other minerals take their place silently.
+    """
+    from jaxsoil.data.registry import DATA_VARIABLE, data_root
+
+    if os.environ.get(DATA_VARIABLE) and (data_root() / USGS_FOLDER).is_dir():
+        return load_usgs()
+    return twin_minerals(axis)
+
+
+def as_table(minerals: EndmemberLibrary) -> pd.DataFrame:
+    """Returns one row for each mineral: its constants, where each comes from, or why it was left out.
+
+    Columns: mineral, density (g cm-3), cell_volume (nm3), rho_r (g cm-3 nm), one ``..._from`` for spectrum, density
+    and cell volume, and left_out (the reason; such minerals have no numbers).
+    """
+    import pandas as pd
+
+    rows = [
+        {
+            "mineral": name,
+            "density": minerals.density[row],
+            "cell_volume": minerals.cell_volume[row],
+            "rho_r": minerals.rho_r[row],
+            **{f"{key}_from": minerals.provenance.get(name, {}).get(key, "") for key in _SOURCED},
+            "left_out": "",
+        }
+        for row, name in enumerate(minerals.names)
+    ]
+    rows += [{"mineral": name, "left_out": reason} for name, reason in minerals.exclusions.items()]
+    return pd.DataFrame(rows)
 
 
 def _require_usable(values: NDArray[np.float64], earlier: Mapping[str, NDArray[np.float64]]) -> None:

@@ -47,7 +47,10 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
     ids = _ids(table, manifest, file)[kept]
     table = table.loc[kept].reset_index(drop=True)
     spectra = _spectra(table, manifest, file)
-    properties = {name: _property(table, name, label, file) for name, label in manifest.labels.items()}
+    properties = {}
+    for name, label in manifest.labels.items():
+        properties[name], found = _property(table, name, label, file)
+        notes += found
     _require_named(groups, file)
     return Library(
         name=manifest.name,
@@ -97,14 +100,20 @@ def _excluded(table: pd.DataFrame, rule: Exclude, axis: Axis, file: Path) -> NDA
         out = np.zeros(len(table), bool)
         out[list(rule.rows)] = True
         return out
-    if isinstance(rule.equals, str):
-        return tables.column_strings(table, rule.column, file) == rule.equals
+    if rule.equals is not None:
+        return _equal(table, rule.column, rule.equals, file)
     if rule.missing:
         return tables.column_strings(table, rule.column, file) == ""
     numbers = tables.column_numbers(table, rule.column, file, what="value of an exclusion")
     if rule.below is not None:
         return numbers < rule.below
-    return numbers > rule.above if rule.above is not None else numbers == rule.equals
+    return numbers > rule.above
+
+
+def _equal(table: pd.DataFrame, column: str, value: str | float, file: Path) -> NDArray[np.bool_]:
+    if isinstance(value, str):
+        return tables.column_strings(table, column, file) == value
+    return tables.column_numbers(table, column, file, what="value of a condition") == value
 
 
 def _ids(table: pd.DataFrame, manifest: Manifest, file: Path) -> Strings:
@@ -129,9 +138,16 @@ def _ids(table: pd.DataFrame, manifest: Manifest, file: Path) -> Strings:
     return ids
 
 
-def _property(table: pd.DataFrame, name: str, label: Label, file: Path) -> Property:
-    numbers = tables.column_numbers(table, label.column, file)
+def _property(table: pd.DataFrame, name: str, label: Label, file: Path) -> tuple[Property, list[str]]:
+    """Returns the property and a note on the labels that a condition makes missing."""
+    numbers, notes = tables.column_numbers(table, label.column, file), []
     numbers[np.isin(numbers, np.asarray(label.missing, np.float64))] = np.nan
+    if label.unless is not None:
+        out = _equal(table, label.unless.column, label.unless.equals, file)
+        notes.append(
+            f"{name} of {int(out.sum())} rows counts as missing: {label.unless.column} is {label.unless.equals}"
+        )
+        numbers[out] = np.nan
     below = np.nonzero(numbers < 0)[0]
     if below.size or np.isinf(numbers).any():
         row = int(below[0]) if below.size else int(np.nonzero(np.isinf(numbers))[0][0])
@@ -154,7 +170,7 @@ def _property(table: pd.DataFrame, name: str, label: Label, file: Path) -> Prope
             value=f"{values[row]:g} in row {row}",
             remedy="g/kg needs factor = 0.1 to become %; code missing values with missing = [...].",
         )
-    return Property(values, label.unit)
+    return Property(values, label.unit), notes
 
 
 def _group(table: pd.DataFrame, group: Group, file: Path) -> Strings:

@@ -45,6 +45,14 @@ class Values:
 
 
 @dataclasses.dataclass(frozen=True)
+class Unless:
+    """``unless`` of a label: the rows in which a column holds a value, such as a flag of modelled values."""
+
+    column: str
+    equals: str | float
+
+
+@dataclasses.dataclass(frozen=True)
 class Label:
     """[labels.NAME]: one property.
 
@@ -53,6 +61,7 @@ class Label:
       unit: unit after multiplication with ``factor``.
       factor: a number, or a quotient in quotes such as "1/1.724".
       missing: numbers that stand for a missing value, such as [-9999].
+      unless: rows whose label is missing whatever its column holds; their spectra stay.
       note: what to know about it.
     """
 
@@ -60,6 +69,7 @@ class Label:
     unit: str
     factor: float | str = 1.0
     missing: Sequence[float] = ()
+    unless: Unless | None = None
     note: str = ""
 
     @property
@@ -198,7 +208,7 @@ def read_manifest(path: Path) -> Manifest | Composite:
     parts = {
         "axis": _child(Axis, table, "axis", path),
         "values": _child(Values, table, "values", path),
-        "labels": {k: _build(Label, v, f"labels.{k}", path) for k, v in _tables(table, "labels", path)},
+        "labels": {k: _label(v, f"labels.{k}", path) for k, v in _tables(table, "labels", path)},
         "groups": {k: _group(v, f"groups.{k}", path) for k, v in _tables(table, "groups", path)},
         "exclude": tuple(_build(Exclude, v, "exclude", path) for v in table.get("exclude", ())),
     }
@@ -274,6 +284,12 @@ def _check_pattern(pattern: str, path: Path) -> None:
             value=pattern,
             remedy="Write for instance pattern = 'X([0-9.]+)' (single quotes keep backslashes).",
         )
+
+
+def _label(value: Any, where: str, path: Path) -> Label:
+    if isinstance(value, dict) and "unless" in value:
+        value = {**value, "unless": _build(Unless, value["unless"], f"{where}.unless", path)}
+    return _build(Label, value, where, path)
 
 
 def _group(value: Any, where: str, path: Path) -> Group:

@@ -262,7 +262,8 @@ def few_label(
       by: the group that is held out.
       unit: the group in which labels come.
       target: property that a row must have to carry a label; None takes every row.
-      fewer: what becomes of a training region with fewer labelled pedons: an error, or all of them are taken.
+      fewer: what becomes of a training region with fewer labelled pedons: an error, or all of them are taken (none
+        where no row has a label).
     """
     regions, units = library.group(by), library.group(unit)
     _require_region(library, regions, by, held_out)
@@ -272,7 +273,9 @@ def few_label(
         if region != held_out:
             rows = labelled & (regions == region)
             count = pedons_per_region
-            if fewer == "take all" and rows.any():
+            if fewer == "take all":
+                if not rows.any():
+                    continue  # a region whose spectra alone are used
                 count = min(count, np.unique(units[rows]).size)
             train |= _draw(library, rows, units, count, np.random.default_rng([seed, place]), region)
     out = regions == held_out

@@ -41,7 +41,7 @@ def test_the_folder_of_the_data(monkeypatch, tmp_path):
 
 
 def test_the_whole_assessment_loads_in_the_layout_of_its_agency(monkeypatch, tmp_path):
-    """Nine rows: two modelled, one without SOC, one at zero and one with a dead pixel are left out, with reasons."""
+    """Nine rows: one at zero and one with a dead pixel are left out; two modelled and one missing have no label."""
     axis = np.arange(350, 2501)
     table = pd.DataFrame(np.linspace(0.1, 0.4, 9)[:, None] + 1e-4 * (axis - 350), columns=axis.astype(str))
     table.insert(0, "sample_id", np.arange(31650, 31659))
@@ -54,15 +54,16 @@ def test_the_whole_assessment_loads_in_the_layout_of_its_agency(monkeypatch, tmp
     table.to_csv(tmp_path / "raca" / "RaCA-spectra.csv", index=False, na_rep="NA")
     monkeypatch.setenv("JAXSOIL_DATA", str(tmp_path))
     made = registry.load("raca")
-    assert made.ids.tolist() == ["31652", "31655", "31657", "31658"]
-    assert made.group("region").tolist() == ["01", "18", "05", "05"]
+    assert made.ids.tolist() == ["31650", "31651", "31652", "31653", "31655", "31657", "31658"]
+    assert made.group("region").tolist() == ["01", "01", "01", "18", "18", "05", "05"]
+    np.testing.assert_array_equal(made.property("soc").values, [np.nan, np.nan, 3.0, np.nan, 40.0, 6.0, 7.0])
     assert made.spectra.axis[[0, -1]].tolist() == [365.0, 2500.0]
     assert made.spectra.values.shape[1] == 2136
     assert [note.split(":")[0] for note in made.notes[2:]] == [
-        "left out 2 rows",
         "left out 1 rows",
         "left out 1 rows",
-        "left out 1 rows",
+        "soc of 2 rows counts as missing",
+        "soc",
     ]
 
 
