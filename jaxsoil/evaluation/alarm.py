@@ -20,7 +20,7 @@ from jaxsoil.errors import DataError
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.applicability import critical_limit, reconstruction_limit
 from jaxsoil.evaluation.results import log10_percent
-from jaxsoil.evaluation.roc import Auroc, auroc_over_regions
+from jaxsoil.evaluation.roc import Auroc, RankTest, auroc_over_regions, rank_test
 
 ALARMS = ("spectrum_rmse", "latent_distance", "predicted")
 """Alarms by their column of samples.parquet."""
@@ -97,20 +97,34 @@ def alarm_tables(samples: pd.DataFrame, *, multiple: float = SAMPLE_MULTIPLE) ->
 
 def alarm_areas(tables: AlarmTables) -> dict[tuple[str, str, str], Auroc]:
     """AUROC by model, failure and alarm; an alarm that the model does not have (no decoder) is left out."""
-    areas = {}
-    for frame, failures in ((tables.regions, REGION_FAILURES), (tables.samples, SAMPLE_FAILURES)):
+    return {key: auroc_over_regions(*units) for key, units in _ranked(tables, (*REGION_FAILURES, *SAMPLE_FAILURES))}
+
+
+def alarm_tests(tables: AlarmTables) -> dict[tuple[str, str, str], RankTest]:
+    """Exact test over regions by model, failure and alarm, for the failures that are stated by region.
+
+    Left out is what :func:`alarm_areas` leaves out, and what has regions of one kind only.
+    """
+    tests = {key: rank_test(*units) for key, units in _ranked(tables, REGION_FAILURES)}
+    return {key: test for key, test in tests.items() if test is not None}
+
+
+def _ranked(
+    tables: AlarmTables, failures: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+    """Failures, scores and regions of the units where both are known, by model, failure and alarm."""
+    for failure in failures:
+        frame = tables.regions if failure in REGION_FAILURES else tables.samples
         for model in tables.models:
             mine = _of_model(frame, model)
-            for failure in failures:
-                for alarm in ALARMS:
-                    score = _numbers(mine, f"score_{alarm}")
-                    if not np.isfinite(score).any():
-                        continue
-                    failed = _numbers(mine, failure)
-                    known = np.isfinite(failed) & np.isfinite(score)
-                    where = np.asarray(mine["region"]).astype(str)[known]
-                    areas[model, failure, alarm] = auroc_over_regions(failed[known] > 0, score[known], where)
-    return areas
+            for alarm in ALARMS:
+                score = _numbers(mine, f"score_{alarm}")
+                if not np.isfinite(score).any():
+                    continue
+                failed = _numbers(mine, failure)
+                known = np.isfinite(failed) & np.isfinite(score)
+                where = np.asarray(mine["region"]).astype(str)[known]
+                yield (model, failure, alarm), (failed[known] > 0, score[known], where)
 
 
 @dataclass(frozen=True)

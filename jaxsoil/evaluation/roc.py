@@ -1,4 +1,4 @@
-"""How well a score ranks failures: the area under the ROC curve, with intervals that respect regions."""
+"""How well a score ranks failures: the area under the ROC curve, with an interval and a test that respect regions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from jaxsoil.evaluation.metrics import UndefinedMetric
 REPLICATES = 2000
 MIN_REGIONS = 3
 """Regions with a failure, and regions without or with a success, that an interval needs: resampling one or two
-regions only repeats them, and the interval would look far too narrow."""
+regions only repeats them. The percentile interval of a handful of regions is still too narrow to be read as a test,
+for which there is :func:`rank_test`."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,22 @@ class Auroc:
     failures: int
     units: int
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """Two-sided Mann-Whitney test of region means, with the region as the independent unit.
+
+    Attributes:
+      p: probability of ranks at least as uneven where score and failure have nothing to do with each other.
+      least: smallest p that so many regions of either kind can give.
+      failing, sound: number of regions of either kind.
+    """
+
+    p: float
+    least: float
+    failing: int
+    sound: int
 
 
 def auroc(failed: ArrayLike, scores: ArrayLike) -> float:
@@ -91,6 +108,35 @@ def auroc_over_regions(
     areas = np.einsum("br,rs,bs->b", drawn, wins, drawn, optimize=True)[pairs > 0] / pairs[pairs > 0]
     low, high = np.percentile(areas, [2.5, 97.5])
     return Auroc(value, float(low), float(high), count, units)
+
+
+def rank_test(failed: ArrayLike, scores: ArrayLike, regions: ArrayLike) -> RankTest | None:
+    """Whether regions that fail rank higher or lower than the others: Mann and Whitney's test of region means.
+
+    The scores of a region are averaged, and it counts as failing where at least half of its units fail. The test is
+    exact; only where two means are equal it takes the normal approximation with correction for ties.
+
+    Args:
+      failed: (n,) True where the unit failed.
+      scores: (n,) alarm scores.
+      regions: (n,) region of each unit.
+
+    Returns:
+      None where all regions fail or none does.
+    """
+    from scipy.stats import mannwhitneyu
+
+    positive, values = _checked(failed, scores)
+    _, codes = np.unique(np.asarray(regions), return_inverse=True)
+    sizes = np.bincount(codes)
+    means = np.bincount(codes, weights=values) / sizes
+    failing = 2 * np.bincount(codes, weights=positive) >= sizes
+    count, units = int(failing.sum()), int(sizes.size)
+    if count == 0 or count == units:
+        return None
+    method = "exact" if np.unique(means).size == units else "asymptotic"
+    p = mannwhitneyu(means[failing], means[~failing], alternative="two-sided", method=method).pvalue
+    return RankTest(float(p), min(1.0, 2.0 / math.comb(units, count)), count, units - count)
 
 
 def roc_curve(failed: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

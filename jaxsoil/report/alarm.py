@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from jaxsoil.evaluation import alarm as measured
 from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES, AlarmTables, Outcome
-from jaxsoil.evaluation.roc import Auroc
+from jaxsoil.evaluation.roc import Auroc, RankTest
 from jaxsoil.report import alarm_figures, sections
 from jaxsoil.report.alarm_figures import ALARM_LABELS, FAILURE_LABELS
 from jaxsoil.report.html import Document
@@ -21,6 +23,13 @@ _RULES = {
     "chi_square": "chi-square limit of the training rows",
     "other_regions": f"{measured.THRESHOLD_PERCENTILE:g}th percentile of the other regions, each held out",
 }
+
+
+Areas = Mapping[tuple[str, str, str], Auroc]
+Tests = Mapping[tuple[str, str, str], RankTest]
+"""By model, failure and alarm."""
+
+_LEVEL = 0.05
 
 
 def alarm_section(document: Document, run: Run, styles: Mapping[str, Look], folder: Path) -> None:
@@ -43,9 +52,9 @@ def alarm_section(document: Document, run: Run, styles: Mapping[str, Look], fold
     if not len(tables.regions):
         document.text("No trial is left to measure an alarm on.")
         return
-    areas = measured.alarm_areas(tables)
-    document.text(_verdict(areas))
-    document.table(_area_table(run, tables, areas))
+    areas, tests = measured.alarm_areas(tables), measured.alarm_tests(tables)
+    document.text(_verdict(areas, tests))
+    document.table(_area_table(run, tables, areas, tests))
     document.table(_sample_table(run, tables))
     document.table(_region_table(run, tables))
     _figures(document, run, tables, areas, {m: styles[m] for m in tables.models if m in styles}, folder)
@@ -71,22 +80,29 @@ def _definitions(document: Document) -> None:
     )
 
 
-def _verdict(areas: Mapping[tuple[str, str, str], Auroc]) -> str:
-    """States, for each decoder, the area by region and whether its interval leaves out a coin's 0.5."""
+def _verdict(areas: Areas, tests: Tests) -> str:
+    """States, for each decoder, the area by region and whether an exact test of region means tells it from a coin."""
     said = []
     for (model, failure, alarm), area in areas.items():
         if failure == "fail_r2" and alarm == "spectrum_rmse":
-            what = f"{model_label(model)}: {_area(area)}"
-            if math.isfinite(area.low):
-                clear = "above chance" if area.low > 0.5 else "below chance: it falls where the model fails"
-                what += f", {clear if area.low > 0.5 or area.high < 0.5 else 'not told apart from chance'}"
-            said.append(what)
+            test = tests.get((model, failure, alarm))
+            what = f"{model_label(model)}: {_area(area, test)}"
+            said.append(what if test is None else f"{what}, {_against_chance(area, test)}")
     if not said:
         return "No model of this run reconstructs spectra, so only the other two alarms are measured."
     return f"AUROC of the reconstruction error for regions with R2 < 0. {'; '.join(said)}. {_ranking(areas)}"
 
 
-def _ranking(areas: Mapping[tuple[str, str, str], Auroc]) -> str:
+def _against_chance(area: Auroc, test: RankTest) -> str:
+    if test.p < _LEVEL:
+        return "above chance" if area.value > 0.5 else "below chance: it falls where the model fails"
+    if test.least < _LEVEL:
+        return "not distinguishable from chance"
+    counted = f"{test.failing} failing against {test.sound} other region{'s' if test.sound != 1 else ''}"
+    return f"not distinguishable from chance ({counted} can give no p below {_p(test.least)})"
+
+
+def _ranking(areas: Areas) -> str:
     """Counts how often each alarm has the highest area, over models that have all of them."""
     wins: dict[str, int] = dict.fromkeys(ALARMS, 0)
     pairs = 0
@@ -100,27 +116,40 @@ def _ranking(areas: Mapping[tuple[str, str, str], Auroc]) -> str:
     return f"Highest of the three alarms, over {pairs} pairs of model and failure (ties count for each): {counted}."
 
 
-def _area(area: Auroc) -> str:
+def _area(area: Auroc, test: RankTest | None = None) -> str:
     if not math.isfinite(area.value):
         return f"undefined ({area.reason})"
-    if not math.isfinite(area.low):
-        return f"{number(area.value, 2)} (no interval)"
-    return f"{number(area.value, 2)} ({number(area.low, 2)} to {number(area.high, 2)})"
+    ends = "no interval"
+    if math.isfinite(area.low):
+        ends = f"{number(area.low, 2)} to {number(area.high, 2)}"
+    tested = "" if test is None else f"; p {_p(test.p)}" if test.p < 1e-3 else f"; p = {_p(test.p)}"
+    return f"{number(area.value, 2)} ({ends}{tested})"
 
 
-def _area_table(run: Run, tables: AlarmTables, areas: Mapping[tuple[str, str, str], Auroc]) -> Table:
+def _p(value: float) -> str:
+    return "< 0.001" if value < 1e-3 else number(value, 3)
+
+
+def _area_table(run: Run, tables: AlarmTables, areas: Areas, tests: Tests) -> Table:
     rows = []
     for model in tables.models:
         for failure, label in FAILURE_LABELS.items():
-            mine = [areas.get((model, failure, alarm)) for alarm in ALARMS]
-            found = next((area for area in mine if area is not None), None)
-            counted = f"{found.failures:,} of {found.units:,}" if found else UNDEFINED
-            cells = ("no decoder" if area is None else _area(area) for area in mine)
+            found = {alarm: areas.get((model, failure, alarm)) for alarm in ALARMS}
+            first = next((area for area in found.values() if area is not None), None)
+            counted = f"{first.failures:,} of {first.units:,}" if first else UNDEFINED
+            cells = (
+                "no decoder" if area is None else _area(area, tests.get((model, failure, alarm)))
+                for alarm, area in found.items()
+            )
             rows.append((sections.marked(model_label(model), run, model), label, counted, *cells))
     notes = (
         "AUROC: probability that a failure has a higher score than a success; 0.5 is a coin. In parentheses the 95 % "
-        "interval of a bootstrap that draws whole regions with all their samples and seeds; none with fewer than "
-        "three regions of either kind.",
+        "percentile interval of a bootstrap that draws whole regions with all their samples and seeds, none with fewer "
+        "than three regions of either kind. With few regions it is too narrow and is no test.",
+        "p: exact two-sided Mann-Whitney test on region means. The independent unit is the region: its seeds and "
+        "samples share their soils and are averaged, and it counts as failing where at least half of its seeds fail. "
+        "Every region has some samples that fail, so failures by sample have no such test. The p are not corrected for "
+        "their number.",
         *_failing_regions(tables),
         *sections.dagger_notes(run, tables.models),
     )
@@ -157,7 +186,10 @@ def _sample_table(run: Run, tables: AlarmTables) -> Table:
         "Model", "Alarm", "Threshold", "Flagged (%)", "Failures caught (%)", "False alarms (% of good)",
         "RMSE, all (%)", "RMSE, accepted (%)",
     )  # fmt: skip
-    caption = "What flagging single samples costs and saves, with thresholds from training regions only."
+    caption = (
+        "What flagging single samples costs and saves. The first two thresholds come from the training regions only, "
+        "the third from the other regions, scored by networks that were trained on the held-out one."
+    )
     return Table(caption, header, tuple(rows), notes, left=(0, 1, 2))
 
 
@@ -175,7 +207,30 @@ def _region_table(run: Run, tables: AlarmTables) -> Table:
         "What flagging whole regions costs and saves: a region is flagged where its mean score exceeds the "
         f"{measured.THRESHOLD_PERCENTILE:g}th percentile of the training regions' means."
     )
-    return Table(caption, header, tuple(rows), sections.dagger_notes(run, tables.models), left=(0, 1, 3))
+    notes = (*_in_sample_limits(tables), *sections.dagger_notes(run, tables.models))
+    return Table(caption, header, tuple(rows), notes, left=(0, 1, 3))
+
+
+def _in_sample_limits(tables: AlarmTables) -> tuple[str, ...]:
+    """That the limits of regions are those of rows trained on, with the share of held-out regions they flag."""
+    flagged = []
+    for alarm in ALARMS:
+        shares = []
+        for model in tables.models:
+            mine = tables.regions[tables.regions["model"] == model]
+            score, limit = (np.asarray(mine[f"{what}_{alarm}"], dtype=np.float64) for what in ("score", "limit"))
+            known = np.isfinite(score) & np.isfinite(limit)
+            if known.any():
+                share = 100.0 * float((score > limit)[known].mean())
+                shares.append(f"{model_label(model)} {number(share, 0)} %")
+        if shares:
+            flagged.append(f"{ALARM_LABELS[alarm]}: {', '.join(shares)}")
+    return (
+        "The limits are in-sample: they come from rows that the network was trained on, whose scores, reconstruction "
+        "errors above all, are lower than those of unseen rows; with few training regions they are also hardly above "
+        f"the largest mean. So they tend to flag more than the {100 - measured.THRESHOLD_PERCENTILE:g} % of regions "
+        f"that the percentile suggests, whether these fail or not. Regions flagged: {'; '.join(flagged)}.",
+    )
 
 
 def _costs(outcome: Outcome) -> tuple[str, str, str]:
@@ -191,7 +246,7 @@ def _figures(
     document: Document,
     run: Run,
     tables: AlarmTables,
-    areas: Mapping[tuple[str, str, str], Auroc],
+    areas: Areas,
     styles: dict[str, Look],
     folder: Path,
 ) -> None:

@@ -154,6 +154,8 @@ def _published(document: Document, run: Run, views: Mapping[str, Run]) -> None:
             name = sections.marked(model_label(model), view, model)
             rows.append((STAGES[stage], name, "here", *scores.ours(view.results, model)))
     header = ("Stage", "Model", "Source", *scores.published_header("held out"))
+    # Both stages share the column; its last name is that of the held-out MRMSE.
+    header = (*header[:-1], f"{header[-1]} (fine-tuned: in-sample)")
     caption = "SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds."
     notes = (
         *_notes(views),
@@ -236,10 +238,10 @@ def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dic
     dots = _dots(run, views, "reflectance", "mrmse")
     if dots:
         shown = {model: styles[model] for model in styles if any(dot.model == model for dot in dots)}
-        label = "Change of MRMSE on fine-tuning, after − before (% reflectance)"
+        label = "Change of MRMSE on fine-tuning, in-sample after − before (% reflectance)"
         highest = max(value for dot in dots for value in dot.values)
         figure = figures.metric_by_region(dots, shown, label=label, best=0.0 if highest < 0.0 else None)
-        caption = f"Change of the reconstruction error by held-out region. {IN_SAMPLE}"
+        caption = f"Change of the reconstruction error by held-out region, in-sample after fine-tuning. {IN_SAMPLE}"
         document.figure(save(figure, folder, "mrmse_change_by_region"), caption, run.path)
     for stage, view in views.items():
         document.text(f"Loss curves, {STAGES[stage]}.")
@@ -262,6 +264,7 @@ def _by_region(document: Document, run: Run, views: Mapping[str, Run]) -> None:
         name = scores.column(metric, "log10 %" if scale == "log10" else "%")
         name += " (log10)" if scale == "log10" and metric == "ccc" else ""
         header += [f"{name}, {text}" for text in STAGES.values()]
+    header[-1] += ", in-sample"
     for model in run.models:
         rows = []
         for region in run.regions:

@@ -1,7 +1,12 @@
 """AUROC against scikit-learn, its bootstrap against resampling by hand, and the cases without an answer."""
 
+import itertools
+import math
+from typing import Any
+
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_curve
 
@@ -81,6 +86,47 @@ def test_too_few_failing_regions_have_no_interval():
     found = roc.auroc_over_regions(failed, np.arange(8.0), regions)
     assert found.value == 0.0 and np.isnan(found.low)
     assert found.reason == "no interval: only 2 regions with a unit of one kind"
+
+
+def test_the_rank_test_counts_all_ways_to_draw_the_failing_regions():
+    rng = np.random.default_rng(5)
+    for failing in ([1, 4], [0, 1, 2, 3], [0, 2, 3]):
+        scores = rng.normal(size=7)
+        failed = np.isin(np.arange(7), failing)
+        found = roc.rank_test(failed, scores, np.arange(7))
+        ways = [
+            abs(roc.auroc(np.isin(np.arange(7), chosen), scores) - 0.5)
+            for chosen in itertools.combinations(range(7), len(failing))
+        ]
+        as_uneven = np.mean(np.array(ways) >= abs(roc.auroc(failed, scores) - 0.5) - 1e-12)
+        assert found is not None and found.p == pytest.approx(as_uneven)
+        assert (found.failing, found.sound) == (len(failing), 7 - len(failing))
+        assert found.least == pytest.approx(2.0 / math.comb(7, len(failing)))
+
+
+def test_one_pair_of_seven_regions_the_wrong_way_round_is_no_evidence():
+    # AUROC 1/12 with four failing regions of seven; Mann and Whitney's tables give 4/35 for U = 1.
+    failed = np.array([True] * 4 + [False] * 3)
+    scores = [0.0, 1.0, 2.0, 4.0, 3.0, 5.0, 6.0]
+    found = roc.rank_test(failed, scores, list("abcdefg"))
+    assert roc.auroc(failed, scores) == pytest.approx(1 / 12)
+    assert found is not None and found.p == pytest.approx(4 / 35)
+
+
+def test_the_rank_test_takes_regions_not_their_seeds():
+    failed = np.array([True, True, False, True, False, False, False, False])
+    scores, regions = np.array([4.0, 2.0, 1.0, 3.5, 0.0, 0.5, 1.0, 0.6]), list("aabbccdd")
+    found = roc.rank_test(failed, scores, regions)
+    expected: Any = mannwhitneyu([3.0, 2.25], [0.25, 0.8], alternative="two-sided", method="exact")
+    assert found is not None and (found.p, found.failing) == (pytest.approx(expected.pvalue), 2)
+    assert roc.rank_test(failed[4:], scores[4:], regions[4:]) is None
+
+
+def test_equal_means_take_the_normal_approximation():
+    failed, scores = np.arange(8) < 3, np.array([1.0, 2.0, 2.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    expected: Any = mannwhitneyu(scores[:3], scores[3:], alternative="two-sided", method="asymptotic")
+    found = roc.rank_test(failed, scores, np.arange(8))
+    assert found is not None and found.p == pytest.approx(expected.pvalue)
 
 
 def test_wrong_input_is_refused():

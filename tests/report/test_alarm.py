@@ -37,8 +37,8 @@ def test_numbers_are_the_evaluations(make_run):
     expected = f"{area.value:.2f} ({area.low:.2f} to {area.high:.2f})"
     counted = f"{area.failures:,} of {area.units:,}"
     assert f"| Encoder + ANN decoder | Sample: error in % | {counted} | {expected} |" in text
-    assert "| Encoder | Region: R2 &lt; 0 | 6 of 16 | no decoder | 1.00 (1.00 to 1.00) |" in text
-    assert "Encoder + ANN decoder: 1.00 (1.00 to 1.00), above chance." in text
+    assert "| Encoder | Region: R2 &lt; 0 | 6 of 16 | no decoder | 1.00 (1.00 to 1.00; p = 0.036) |" in text
+    assert "Encoder + ANN decoder: 1.00 (1.00 to 1.00; p = 0.036), above chance." in text
     assert "Region: R2 &lt; 0, in at least one seed: Encoder: B, D, G; Encoder + ANN decoder: B, D, G." in text
     assert len(re.findall(r"\]\(figures/alarm_[^)]+\)", text)) == 2
 
@@ -50,7 +50,8 @@ def test_nothing_failed_is_said_in_words(make_run):
 
 
 @pytest.mark.parametrize(
-    ("raised", "said"), [(0.1, "below chance: it falls where the model fails."), (None, "not told apart from chance.")]
+    ("raised", "said"),
+    [(0.1, "below chance: it falls where the model fails."), (None, "not distinguishable from chance.")],
 )
 def test_the_verdict_names_an_alarm_that_misleads(make_run, raised, said):
     samples = make_samples(REGIONS, failing=("B", "D", "G"), visible=False, n=5)
@@ -62,7 +63,31 @@ def test_the_verdict_names_an_alarm_that_misleads(make_run, raised, said):
 
 def test_two_failing_regions_have_no_interval(make_run):
     text = section(with_samples(make_run, make_samples(REGIONS, failing=("B", "C"))))
-    assert "| 2 of 8 | 1.00 (no interval) |" in text
+    # Two of eight regions can be drawn in 28 ways, of which the most uneven two have p = 2/28.
+    assert "| 2 of 8 | 1.00 (no interval; p = 0.071) |" in text
+    assert "not distinguishable from chance (2 failing against 6 other regions can give no p below 0.071)" in text
+
+
+def test_the_verdict_of_seven_regions_is_that_of_the_exact_test(make_run):
+    names = REGIONS[:7]
+    samples = make_samples(names, failing=names[:4], visible=False, n=5)
+    failing = samples["row_region"].isin(names[:4]) & (samples["split"] == "test")
+    samples.loc[failing, "spectrum_rmse"] *= 0.1
+    text = section(with_samples(make_run, samples))
+    # The bootstrap interval leaves out 0.5, but four regions against three cannot be told from chance.
+    verdict = next(line for line in text.splitlines() if line.startswith("AUROC of the reconstruction error"))
+    assert "Encoder + ANN decoder: 0.00 (0.00 to 0.00; p = 0.057), not distinguishable from chance" in verdict
+    assert "below chance" not in verdict
+    assert "The independent unit is the region" in text
+
+
+def test_thresholds_say_what_they_are_from(make_run):
+    samples = make_samples(REGIONS, failing=("B", "D", "G"))
+    text = section(with_samples(make_run, samples))
+    assert "training regions only, the third from the other regions, scored by networks that were trained on" in text
+    regions = alarm_tables(samples).regions.query("model == 'ann'")
+    share = 100.0 * (regions["score_spectrum_rmse"] > regions["limit_spectrum_rmse"]).mean()
+    assert f"Regions flagged: Reconstruction error: Encoder + ANN decoder {share:.0f} %;" in text
 
 
 def test_diverged_trials_are_named(make_run):
