@@ -7,8 +7,6 @@ from pathlib import Path
 
 from jaxsoil.experiment import Experiment
 from jaxsoil.multifidelity import presets
-from jaxsoil.multifidelity.plan import plan
-from jaxsoil.multifidelity.run import prepare, run
 
 
 def report(folder: Path) -> Path:
@@ -27,8 +25,8 @@ EXPERIMENT = Experiment(
     config=DEFAULT,
     smoke=presets.smoke(DEFAULT),
     paper=presets.ablation(presets.PAPER, STRATEGIES),
-    load=prepare,
-    run=run,
+    load=presets.prepare,
+    run=presets.run,
     report=report,
-    plan=plan,
+    plan=presets.plan,
 )

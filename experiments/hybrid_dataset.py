@@ -5,13 +5,39 @@ python experiments/run.py --exp=hybrid_dataset --data fields_mir    measured spe
 python experiments/run.py --exp=hybrid_dataset --paper              the publication's 57,000 samples
 """
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jaxsoil.data.laboratories import LaboratoriesConfig
-from jaxsoil.experiment import Experiment
+from jaxsoil.data.laboratories_config import LaboratoriesConfig
+from jaxsoil.experiment import Experiment, RunFolder
 from jaxsoil.hybrid.config import HybridConfig, NetworkConfig
-from jaxsoil.hybrid.run import load, plan, run_study
+
+if TYPE_CHECKING:
+    from jaxsoil.hybrid.cross import Crossing
+
+
+def load(config: HybridConfig) -> Crossing:
+    """Reads and checks the data and draws the folds."""
+    from jaxsoil.hybrid.run import load
+
+    return load(config)
+
+
+def run(config: HybridConfig, folder: RunFolder, data: Crossing) -> None:
+    """Fits every model and writes tables, product and what the report needs."""
+    from jaxsoil.hybrid.run import run_study
+
+    run_study(config, folder, data)
+
+
+def plan(config: HybridConfig, data: Crossing) -> str:
+    """What would be fitted."""
+    from jaxsoil.hybrid.run import plan
+
+    return plan(config, data)
 
 
 def report(folder: Path) -> Path:
@@ -37,7 +63,7 @@ EXPERIMENT = Experiment(
         train=dataclasses.replace(DEFAULT.train, epochs=15, batch=32),
     ),
     load=load,
-    run=run_study,
+    run=run,
     report=report,
     plan=plan,
     paper=dataclasses.replace(DEFAULT, twin=LaboratoriesConfig.paper(), step=0.0, members=5),

@@ -5,14 +5,39 @@ python experiments/run.py --exp=layer_transfer --data edgeroi      341 measured 
 python experiments/run.py --exp=layer_transfer --data mine.toml    one's own sites and rasters
 """
 
+from __future__ import annotations
+
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jaxsoil.data.twin_landscape import LandscapeConfig
-from jaxsoil.experiment import Experiment
+from jaxsoil.data.twin_landscape_config import LandscapeConfig
+from jaxsoil.experiment import Experiment, RunFolder
 from jaxsoil.layers.config import LayersConfig
-from jaxsoil.layers.prepare import prepare
-from jaxsoil.layers.run import plan, run
+
+if TYPE_CHECKING:
+    from jaxsoil.layers.prepare import Prepared
+
+
+def load(config: LayersConfig) -> Prepared:
+    """Reads and checks the data and draws the folds."""
+    from jaxsoil.layers.prepare import prepare
+
+    return prepare(config)
+
+
+def run(config: LayersConfig, folder: RunFolder, data: Prepared) -> None:
+    """Trains what is not yet there, scores it, and writes tables and maps."""
+    from jaxsoil.layers.run import run
+
+    run(config, folder, data)
+
+
+def plan(config: LayersConfig, data: Prepared) -> str:
+    """Trainings and their cost."""
+    from jaxsoil.layers.run import plan
+
+    return plan(config, data)
 
 
 def report(folder: Path) -> Path:
@@ -40,7 +65,7 @@ EXPERIMENT = Experiment(
         train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0),
         finetune=dataclasses.replace(DEFAULT.finetune, epochs=4, patience=0),
     ),
-    load=prepare,
+    load=load,
     run=run,
     report=report,
     plan=plan,

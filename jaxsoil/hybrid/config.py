@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from jaxsoil.data.laboratories import LaboratoriesConfig
-from jaxsoil.training.loop import LoopConfig
+from jaxsoil.data.laboratories_config import LaboratoriesConfig
+from jaxsoil.models.config import Activation
+from jaxsoil.training.config import LoopConfig
 
 Method = Literal["none", "centre", "direct"]
 
@@ -31,7 +32,7 @@ class NetworkConfig:
     """Bands that a convolution sees."""
     width: int = 64
     """Units of the dense layer."""
-    activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
+    activation: Activation = "relu"
     """Non-linearity after every layer but the last."""
     dropout: float = 0.1
     """Share of the dense layer's units that a step leaves out."""

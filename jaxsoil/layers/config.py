@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal, get_args
 
-from jaxsoil.data.twin_landscape import LandscapeConfig
+from jaxsoil.data.twin_landscape_config import LandscapeConfig
 from jaxsoil.errors import UsageError
-from jaxsoil.training.loop import LoopConfig
+from jaxsoil.training.config import LoopConfig
 
 Model = Literal["mean", "rf", "rf_window", "cnn", "multitask", "transfer", "profile"]
 SplitName = Literal["blocks", "random"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import flax.linen as nn
 import jax
 
-from jaxsoil.models.mlp import Activation, activation, dropped
+from jaxsoil.models.config import Activation
+from jaxsoil.models.mlp import activation, dropped
 
 
 class Cnn1d(nn.Module):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import flax.linen as nn
 import jax
 
-Activation = Literal["relu", "gelu", "silu", "tanh"]
+from jaxsoil.models.config import Activation
 
 
 def activation(name: Activation) -> Callable[[jax.Array], jax.Array]:

@@ -7,35 +7,15 @@ autoencoder's, so that a decoder can be frozen and used behind another encoder.
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Literal
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxsoil.models.mlp import Activation, Mlp, activation
+from jaxsoil.models.config import VaeConfig
+from jaxsoil.models.mlp import Mlp, activation
 
 LOGVAR_RANGE = (-14.0, 6.0)
 """Bounds of the log variance; far outside of what trains, they keep a bad step from overflowing exp."""
-
-
-@dataclasses.dataclass(frozen=True)
-class VaeConfig:
-    """Shape of the autoencoder. The publication states the number of latent features alone; the rest is ours."""
-
-    kind: Literal["mlp", "conv"] = "mlp"
-    """Dense layers, or convolutions along the bands."""
-    latents: int = 32
-    """Latent features (paper: 32)."""
-    widths: tuple[int, ...] = (512, 256)
-    """Units of the encoder's dense layers; the decoder's are the same backwards."""
-    features: tuple[int, ...] = (16, 32, 32)
-    """Channels of the convolutions, each of stride 2; the decoder's are the same backwards."""
-    kernel: int = 7
-    """Bands that a convolution sees."""
-    activation: Activation = "gelu"
-    """Between the layers."""
 
 
 class Encoder(nn.Module):

@@ -7,10 +7,8 @@ import math
 from typing import Any, Literal
 
 from jaxsoil.data.twin_infrared_config import InfraredTwinConfig
-from jaxsoil.models.vae import VaeConfig
-from jaxsoil.training.convert import ConversionConfig, FnoConfig
-from jaxsoil.training.loop import LoopConfig
-from jaxsoil.training.pretrain import PretrainConfig
+from jaxsoil.models.config import VaeConfig
+from jaxsoil.training.config import ConversionConfig, FnoConfig, LoopConfig, PretrainConfig
 
 MIR_STRATEGIES = ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "MIR-ILR-MLP")
 """Strategies that need no pairs."""

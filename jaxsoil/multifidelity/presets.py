@@ -1,19 +1,42 @@
-"""Sizes of the study: a laptop's, the tests' and the publication's."""
+"""Sizes of the study: a laptop's, the tests' and the publication's; and its stages, imported when they are called."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxsoil.data.twin_infrared_config import InfraredTwinConfig
-from jaxsoil.models.vae import VaeConfig
+from jaxsoil.models.config import VaeConfig
 from jaxsoil.multifidelity.config import BETA, CurveConfig, MultifidelityConfig, PropertyConfig
-from jaxsoil.training.convert import ConversionConfig, FnoConfig
-from jaxsoil.training.loop import LoopConfig
-from jaxsoil.training.pretrain import PretrainConfig
+from jaxsoil.training.config import ConversionConfig, FnoConfig, LoopConfig, PretrainConfig
+
+if TYPE_CHECKING:
+    from jaxsoil.experiment import RunFolder
+    from jaxsoil.multifidelity.run import Prepared
 
 DEFAULT = MultifidelityConfig()
+
+
+def prepare(config: MultifidelityConfig) -> Prepared:
+    """Reads and checks the data."""
+    from jaxsoil.multifidelity.run import prepare
+
+    return prepare(config)
+
+
+def run(config: MultifidelityConfig, folder: RunFolder, data: Prepared) -> None:
+    """Trains the three stages and writes results."""
+    from jaxsoil.multifidelity.run import run
+
+    run(config, folder, data)
+
+
+def plan(config: MultifidelityConfig, data: Prepared) -> str:
+    """Trainings and their cost, as a table."""
+    from jaxsoil.multifidelity.plan import plan
+
+    return plan(config, data)
 
 
 def smoke(config: MultifidelityConfig) -> MultifidelityConfig:

@@ -32,10 +32,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.errors import DataError
+from jaxsoil.models.config import VaeConfig
 from jaxsoil.models.fno import Fno
 from jaxsoil.models.mlp import Mlp
-from jaxsoil.models.vae import Decoder, VaeConfig, draw
-from jaxsoil.training.loop import Fitted, LoopConfig, fit
+from jaxsoil.models.vae import Decoder, draw
+from jaxsoil.training.config import ConversionConfig, FnoConfig
+from jaxsoil.training.loop import Fitted, fit
 from jaxsoil.training.pretrain import Pretrained, in_parts, norms
 
 FACTORS = tuple(np.round(np.geomspace(0.25, 8.0, 21), 4).tolist())
@@ -43,22 +45,6 @@ FACTORS = tuple(np.round(np.geomspace(0.25, 8.0, 21), 4).tolist())
 
 CALIBRATION_SAMPLES = 32
 """Samples of each watched pair by which the spread is calibrated."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ConversionConfig:
-    """Stage 2. The publication states Eqs. 4 to 6 and the 80:20 split; the numbers are ours."""
-
-    widths: tuple[int, ...] = (256, 128)
-    """Units of the near-infrared encoder's layers; its regularising decoder has the same backwards."""
-    loop: LoopConfig = dataclasses.field(default_factory=lambda: LoopConfig(epochs=200, batch=32, weight_decay=1e-4))
-    """Training of the point conversion."""
-    spread_widths: tuple[int, ...] = (64,)
-    """Units of the layers that give the log variances."""
-    spread_loop: LoopConfig = dataclasses.field(
-        default_factory=lambda: LoopConfig(epochs=100, batch=32, weight_decay=1e-4, patience=20)
-    )
-    """Training of the spread."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -260,20 +246,6 @@ def _calibrated(made: Conversion, nir: np.ndarray, mir: np.ndarray, key: jax.Arr
     squares = np.mean(np.square(made.convert(nir) - mir, dtype=np.float64), axis=0)
     sampled = np.mean(np.square(made.spread(nir, key, CALIBRATION_SAMPLES), dtype=np.float64), axis=0)
     return dataclasses.replace(made, residual=np.maximum(squares - sampled, 0.0))
-
-
-@dataclasses.dataclass(frozen=True)
-class FnoConfig:
-    """The Fourier neural operator of Appendix C; its numbers are ours."""
-
-    width: int = 24
-    """Channels."""
-    layers: int = 4
-    """Fourier layers."""
-    modes: int = 64
-    """Frequencies that a layer mixes; 64 resolve features of about 27 cm-1 on 3400 cm-1."""
-    loop: LoopConfig = dataclasses.field(default_factory=lambda: LoopConfig(epochs=100, batch=32, weight_decay=1e-4))
-    """Training."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,11 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxsoil.errors import UsageError
 from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.fit import Data, Fit, TrialArrays, TrialState
+
+
+def matmul_precision(name: str) -> contextlib.AbstractContextManager[Any]:
+    """Precision of float32 matrix products while programs are traced: "highest", or the device's "default"."""
+    return jax.default_matmul_precision("float32" if name == "highest" else "default")
 
 
 def make_mesh(config: DeviceConfig, devices: Sequence[Any] | None = None) -> Mesh:

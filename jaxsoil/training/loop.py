@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from jaxsoil.errors import DataError, UsageError
 from jaxsoil.training.checkpoints import Checkpoints
+from jaxsoil.training.config import LoopConfig
 from jaxsoil.training.steps import (
     WATCH_ROWS,
-    LoopConfig,
     Loss,
     Member,
     State,
@@ -41,7 +41,7 @@ from jaxsoil.training.steps import (
 )
 from jaxsoil.training.trials import converged
 
-__all__ = ["Fitted", "LoopConfig", "Loss", "fit", "fit_many"]
+__all__ = ["Fitted", "Loss", "fit", "fit_many"]
 
 SEGMENTS = 20
 """Calls in which a training is run, so that progress can be shown and the state kept between them."""

@@ -23,38 +23,13 @@ from tqdm import tqdm
 
 from jaxsoil.data.multifidelity import Scans
 from jaxsoil.errors import DataError, UsageError
-from jaxsoil.models.vae import Vae, VaeConfig, kl_to_prior
+from jaxsoil.models.vae import Vae, kl_to_prior
 from jaxsoil.training.checkpoints import Checkpoints
-from jaxsoil.training.config import DeviceConfig
+from jaxsoil.training.config import DeviceConfig, PretrainConfig
 from jaxsoil.training.devices import make_mesh
-from jaxsoil.training.steps import LoopConfig, Member, State, Task, initial, one_close, one_step, rests, step
+from jaxsoil.training.steps import Member, State, Task, initial, one_close, one_step, rests, step
 from jaxsoil.training.streams import READ_ROWS, Plan, read_snv, split_samples
 from jaxsoil.training.trials import converged
-
-
-@dataclasses.dataclass(frozen=True)
-class PretrainConfig:
-    """Stage 1. The publication states 32 latent features and the 80:20 split; all other numbers are ours."""
-
-    vae: VaeConfig = dataclasses.field(default_factory=VaeConfig)
-    """Shape of the autoencoder."""
-    loop: LoopConfig = dataclasses.field(default_factory=lambda: LoopConfig(epochs=60, batch=256, lr=2e-3))
-    """Training; ``stepped`` is chosen by the kind of autoencoder and the device."""
-    beta: float = 1e-2
-    """Weight of the divergence, beside a norm that grows with the root of the number of bands. Chosen on the twin's
-    training samples: 1e-3 fits scans a little better, 1e-1 makes 24 of 32 latent features collapse."""
-    warmup: float = 0.3
-    """Share of the epochs over which that weight rises from 0."""
-    held_out: float = 0.2
-    """Share of the samples that are watched, not trained on (paper: 20 %)."""
-    active: float = 0.05
-    """Mean divergence, nats, below which a latent feature counts as collapsed to the prior."""
-    memory_gb: float = 4.0
-    """Scans that take more are streamed."""
-    block: int = 64
-    """Steps whose scans are held together when streaming."""
-    checkpoint_steps: int = 1000
-    """Steps between checkpoints, in the middle of an epoch too."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,14 +1,16 @@
-"""The pure parts of a training: its settings, its state, one step of AdamW, the watched loss, the end of an epoch."""
+"""The pure parts of a training: its state, one step of AdamW, the watched loss, the end of an epoch."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from jaxsoil.training.config import LoopConfig
 
 Loss = Callable[..., tuple[jax.Array, dict[str, jax.Array]]]
 """``loss(params, batch, key, progress) -> (loss, {name: scalar})``.
@@ -20,29 +22,6 @@ where the loss is watched, so that epochs compare. Keywords ``shared`` and ``own
 
 WATCH_ROWS = 1024
 """Rows per forward pass of the watched loss; bounds its memory over a large library."""
-
-
-@dataclasses.dataclass(frozen=True)
-class LoopConfig:
-    """How parameters are trained. All of it is ours: the publications state none of these numbers."""
-
-    epochs: int = 100
-    """Passes over the training rows."""
-    batch: int = 64
-    """Rows in a step; fewer where a training has fewer rows. An incomplete last batch is dropped."""
-    lr: float = 1e-3
-    """Learning rate of AdamW at the start."""
-    weight_decay: float = 0.0
-    """Decoupled weight decay of AdamW."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """Learning rate over the steps: constant, or falling to zero along half a cosine."""
-    patience: int = 0
-    """Epochs without a new lowest watched loss before it stops, as converged; 0 runs all."""
-    stepped: bool = False
-    """One compiled program per step: convolutions on a CPU are 17 times slower inside a loop of XLA's."""
-    tolerance: float = 0.05
-    """Converged without patience: the mean watched loss of the last fifth of the epochs is less than this (relative)
-    under that of the fifth before."""
 
 
 @jax.tree_util.register_dataclass

@@ -108,7 +108,17 @@ def converged(history: np.ndarray, tolerance: float, patience: int = 0) -> bool:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Group:
-    """Trials that share one compiled program."""
+    """Trials that share one compiled program.
+
+    Args:
+      model: their static configuration.
+      trials: all of them.
+      components: endmembers K.
+      parameters: trainable parameters of one trial.
+      chunks: programs run one after the other.
+      size: trials in each of them.
+      trial_bytes: counted memory of one trial, from which ``size`` follows.
+    """
 
     model: ModelConfig
     trials: tuple[Trial, ...]
@@ -116,6 +126,7 @@ class Group:
     parameters: int
     chunks: int
     size: int
+    trial_bytes: int
 
     def chunk(self, number: int) -> tuple[Trial, ...]:
         """The trials of one chunk; fewer in the last one."""
@@ -151,7 +162,7 @@ def make_groups(
         batch = train.batch + train.unlabelled_batch
         size = bytes_per_trial(count, bands, model.width, layers, batch, train.keep == "best")
         chunks, width = chunk_sizes(len(chosen), size, devices, mesh)
-        groups.append(Group(model, tuple(chosen), latent, count, chunks, width))
+        groups.append(Group(model, tuple(chosen), latent, count, chunks, width, size))
     return groups
 
 

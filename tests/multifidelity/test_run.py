@@ -140,10 +140,10 @@ def test_every_training_says_whether_it_converged(finished: Path) -> None:
 @pytest.mark.parametrize("name", ["ilr", "fno"])
 def test_the_ablations_are_the_same_study_with_fewer_strategies(name: str) -> None:
     from jaxsoil.experiment import load
-    from jaxsoil.multifidelity import run
+    from jaxsoil.multifidelity import presets
 
     experiment = load(name, ROOT / "experiments")
-    assert experiment.run is run.run and experiment.load is run.prepare
+    assert experiment.run is presets.run and experiment.load is presets.prepare
     for config in (experiment.config, experiment.smoke, experiment.paper):
         assert {"MIR-MLP", "NIRtoMIR-MLP"} < set(config.strategies) <= {"MIR-MLP", "NIRtoMIR-MLP", *ABLATIONS}
         assert config.properties.tasks == ("multi",)
