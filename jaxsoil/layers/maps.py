@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxsoil.data.rasters import Band, Box, fill_gaps, new_geotiff, tile_boxes, tile_windows
+from jaxsoil.data.geotiff import Band, new_geotiff
+from jaxsoil.data.rasters import Box, fill_gaps, tile_boxes, tile_windows
 from jaxsoil.experiment import RunFolder
 from jaxsoil.layers.config import LayersConfig
 from jaxsoil.layers.forest import point_features

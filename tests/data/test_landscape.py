@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from jaxsoil.data import landscape
-from jaxsoil.data.rasters import MemoryRasters, write_rasters
+from jaxsoil.data.geotiff import write_rasters
+from jaxsoil.data.rasters import MemoryRasters
 from jaxsoil.data.twin_landscape import LAYERS, LandscapeConfig, make_landscape, random_field
 from jaxsoil.errors import DataError
 

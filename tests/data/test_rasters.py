@@ -11,7 +11,7 @@ import rasterio
 from rasterio.transform import Affine, from_origin, rowcol
 
 from jaxsoil.data import rasters
-from jaxsoil.data.rasters import Band, Box, Grid, MemoryRasters
+from jaxsoil.data.rasters import Box, Grid, MemoryRasters
 from jaxsoil.errors import DataError
 
 GRID = Grid(12, 15, (30.0, 0.0, 1000.0, 0.0, -30.0, 5000.0), "EPSG:32755")
@@ -137,35 +137,6 @@ def test_gaps_take_the_mean_of_their_window_and_a_centre_is_never_made_up() -> N
     assert filled[0, 0, 0, 0] == np.arange(1, 9).mean() and np.isnan(filled[1, 1, 1, 0])
     assert np.isfinite(np.delete(filled.ravel(), 13)).all()
     np.testing.assert_allclose(share, 8 / 9)
-
-
-def test_a_geotiff_keeps_grid_bands_units_and_nodata(tmp_path: Path) -> None:
-    data = values().astype(np.float64)
-    data[1, 2, 3] = np.nan
-    path = tmp_path / "maps" / "map.tif"
-    with rasters.new_geotiff(path, GRID, [Band("mean", "%"), Band("sd", "%")], -9.0, {"LAYER": "0-5 cm"}) as writer:
-        for box in rasters.tile_boxes(GRID, 8):
-            writer.write(box, data[:, box.row : box.row + box.height, box.col : box.col + box.width])
-        assert not path.exists()
-    with rasterio.open(path) as file:
-        assert file.descriptions == ("mean", "sd") and file.nodata == -9.0 and file.tags(2)["UNITS"] == "%"
-        assert file.read(2)[2, 3] == -9.0 and file.crs.to_epsg() == 32755
-    grid, bands, tags = rasters.read_geotiff(path)
-    assert grid == GRID and tags["LAYER"] == "0-5 cm"
-    np.testing.assert_array_equal(bands["sd"], data[1])
-
-
-def test_an_infinite_value_is_never_mapped_and_leaves_no_file(tmp_path: Path) -> None:
-    path = tmp_path / "map.tif"
-    bad = np.full((1, 12, 15), np.inf)
-    with (
-        pytest.raises(DataError, match="infinite"),
-        rasters.new_geotiff(path, GRID, [Band("mean", "%")], -9.0, {}) as writer,
-    ):
-        writer.write(Box(0, 0, 12, 15), bad)
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(DataError, match="cannot be read"):
-        rasters.read_geotiff(path)
 
 
 def test_values_that_do_not_fit_the_grid_are_refused() -> None:
