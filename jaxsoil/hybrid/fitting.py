@@ -21,6 +21,8 @@ from jaxsoil.evaluation.baselines import plsr
 from jaxsoil.files import read_arrays, write_arrays
 from jaxsoil.hybrid.cross import RANDOM, Crossing, Part, Trainable
 from jaxsoil.hybrid.network import Network, Output, train
+from jaxsoil.tracking import Tracker
+from jaxsoil.training.trials import trial_key
 
 CNN, CLIPPED, PLSR = "cnn", "cnn-clipped", "plsr"
 """Models by name: the network within bounds, the network that is clipped, partial least squares (clipped)."""
@@ -44,6 +46,12 @@ class Job:
         key = hashlib.sha256(json.dumps(dataclasses.astuple(self)).encode()).hexdigest()[:6]
         plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in self.part.name)[:24]
         return f"{self.target}-{self.part.scheme}-{plain}-{self.method}-{self.model}-{self.member}-{key}"
+
+    @property
+    def draw(self) -> str:
+        """What its random key is made from: networks that are compared, bounded and clipped or by harmonisation,
+        start and shuffle alike, and nothing depends on what else is fitted."""
+        return f"{self.target}/{self.part.scheme}/{self.part.name}/{self.member}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,8 +92,13 @@ def jobs(crossing: Crossing) -> list[Job]:
     return found
 
 
-def fit_all(crossing: Crossing, folder: Path) -> Predicted:
+def fit_all(crossing: Crossing, folder: Path, tracker: Tracker) -> Predicted:
     """Fits what is not yet in ``folder`` and returns the predictions of all models.
+
+    Args:
+      crossing: the data with their folds.
+      folder: of the finished models.
+      tracker: takes the epochs of every network, and how many models are done.
 
     Raises:
       DataError: too few rows of a part, or a loss that is not finite.
@@ -96,7 +109,7 @@ def fit_all(crossing: Crossing, folder: Path) -> Predicted:
     seconds = {PLSR: 0.0, CNN: 0.0, CLIPPED: 0.0}
     todo = jobs(crossing)
     with tqdm(total=len(todo), desc="hybrid models", unit="model") as bar:
-        for job, harmonised, data in _with_data(crossing, todo):
+        for number, (job, harmonised, data) in enumerate(_with_data(crossing, todo), start=1):
             if job.method == crossing.method:
                 left_out[job.target, job.part] = data.left_out
             start = time.perf_counter()
@@ -110,6 +123,8 @@ def fit_all(crossing: Crossing, folder: Path) -> Predicted:
             if job.model != PLSR:
                 histories.append(_history(job, stored))
                 networks.append(_summary(job, stored))
+                _log(tracker, job, histories[-1])
+            tracker.log({"models_done": number, "models": len(todo)})
             bar.update()
     return Predicted(
         {key: np.stack(members).astype(np.float64) for key, members in values.items()},
@@ -143,10 +158,8 @@ def _fit(crossing: Crossing, job: Job, values: Floats, data: Trainable) -> dict[
         return {"predicted": predicted.astype(np.float32)}
     output: Output = "bounded" if job.model == CNN else "clipped"
     config = crossing.config
-    place = crossing.parts.index(job.part)
-    seed = (config.seed, crossing.data.targets.index(job.target), place, job.member)
     label = f"{job.target} {job.part.name}"[:24]
-    arguments = (limits, output, config.network, config.train, seed, label)
+    arguments = (limits, output, config.network, config.train, trial_key(config.seed, job.draw), label)
     network = train(values, target, data.rows, data.watch, *arguments)
     return {"predicted": network.predict(values).astype(np.float32), **_flat(network, data)}
 
@@ -170,6 +183,12 @@ def _history(job: Job, stored: dict[str, Any]) -> pd.DataFrame:
     frame.insert(1, "scheme", job.part.scheme)
     frame.insert(2, "part", job.part.name)
     return frame.loc[np.isfinite(frame["watched"].to_numpy())]
+
+
+def _log(tracker: Tracker, job: Job, history: pd.DataFrame) -> None:
+    """One record for each epoch; a model of an earlier call repeats its own, which the log leaves out."""
+    for row in history[["epoch", "loss", "watched"]].to_dict("records"):
+        tracker.log({"trial": job.name, **{str(name): value for name, value in row.items()}})
 
 
 def _summary(job: Job, stored: dict[str, Any]) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def train(
     output: Output,
     network: NetworkConfig,
     config: LoopConfig,
-    seed: tuple[int, ...],
+    key: jax.Array,
     label: str,
 ) -> Network:
     """Trains one network.
@@ -97,7 +97,7 @@ def train(
       limits: physical range and learning scale.
       output: how the range is kept.
       network, config: shape and training.
-      seed: numbers that make the random key.
+      key: random key of this network.
       label: shown by the progress bar.
 
     Raises:
@@ -116,9 +116,6 @@ def train(
         "centre": jnp.float32(centre),
         "unit": jnp.float32(spread),
     }
-    key = jax.random.key(0)
-    for number in seed:
-        key = jax.random.fold_in(key, number)
     arrays = {"x": np.asarray(spectra, np.float32), "y": np.nan_to_num(target).astype(np.float32)}
     start = kind.module.init(jax.random.fold_in(key, 1), jnp.zeros((1, spectra.shape[1]), jnp.float32))
     # Convolutions on a CPU are far slower inside a loop of XLA's than one step at a time.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from jaxsoil import tracking
 from jaxsoil.data.library import Library
-from jaxsoil.evaluation.outliers import Judged
+from jaxsoil.evaluation.outliers import Judged, PcaSpace
 from jaxsoil.experiment import RunFolder
 from jaxsoil.files import write_csv, write_parquet
 from jaxsoil.hybrid.config import PAPER, HybridConfig
@@ -25,6 +27,7 @@ from jaxsoil.hybrid.results import (
     score_table,
     suspect_values,
 )
+from jaxsoil.spectra.harmonise import Harmoniser
 from jaxsoil.spectra.resample import Resample
 
 TWIN = "laboratories"
@@ -55,24 +58,42 @@ def _thinned(library: Library, step: float) -> Library:
 
 def run_study(config: HybridConfig, run: RunFolder, crossing: Crossing) -> None:
     """Fits every model that the folder lacks and writes tables, product and what the report needs."""
+    with tracking.start(run.path, run.wandb, dataclasses.asdict(config)) as tracker:
+        tracker.summary(headline(_run(run, crossing, tracker), crossing.method))
+
+
+def headline(scores: pd.DataFrame, method: str) -> dict[str, float]:
+    """R2 and RMSE of each property and scheme by the networks behind the product, for the tracker."""
+    chosen = scores[(scores["model"] == CNN) & (scores["harmonisation"] == method) & (scores["laboratory"] == "all")]
+    return {
+        f"{metric}/{row['property']}/{row['scheme']}": float(row[metric])
+        for row in chosen.to_dict("records")
+        for metric in ("r2", "rmse")
+    }
+
+
+def _run(run: RunFolder, crossing: Crossing, tracker: tracking.Tracker) -> pd.DataFrame:
+    """Writes everything and returns the scores."""
     start = time.perf_counter()
-    predicted = fit_all(crossing, run.path / "models")
+    predicted = fit_all(crossing, run.path / "models", tracker)
     require_models(predicted)
     fitted = time.perf_counter()
     calibrated = {target: calibrate(crossing, predicted, target) for target in crossing.data.targets}
     held = predictions(crossing, predicted, calibrated)
-    judged = _judge(crossing)
+    harmoniser = crossing.harmoniser(None, crossing.method)
+    spaces, judged = _judge(crossing, harmoniser)
+    scores = score_table(held)
     models = {target: model_id(crossing, target) for target in crossing.data.targets}
     table = product_table(crossing, calibrated, judged, models)
     check_product(table, crossing)
     write_product(table, run.path / "hybrid.parquet")
     write_parquet(run.path / "predictions.parquet", held)
     write_parquet(run.path / "places.parquet", _places(crossing))
-    write_parquet(run.path / "outliers.parquet", _outliers(crossing, judged, predicted))
-    write_csv(run.path / "scores.csv", score_table(held))
+    write_parquet(run.path / "outliers.parquet", _outliers(crossing, spaces, judged, predicted))
+    write_csv(run.path / "scores.csv", scores)
     write_csv(run.path / "coverage.csv", coverage_table(crossing, predicted, calibrated, judged))
     write_csv(run.path / "suspects.csv", suspect_values(crossing, calibrated))
-    write_csv(run.path / "exclusions.csv", _exclusions(crossing, predicted))
+    write_csv(run.path / "exclusions.csv", _exclusions(crossing, predicted, harmoniser))
     write_csv(run.path / "history.csv", predicted.history)
     write_csv(run.path / "networks.csv", predicted.networks)
     run.write_json("data.json", _data(crossing, models))
@@ -80,23 +101,23 @@ def run_study(config: HybridConfig, run: RunFolder, crossing: Crossing) -> None:
     seconds = {name: stored.get(name, 0.0) + value for name, value in predicted.seconds.items()}
     rest = {"fitting": fitted - start, "tables": time.perf_counter() - fitted}
     run.write_json("timing.json", {**seconds, **{k: stored.get(k, 0.0) + v for k, v in rest.items()}})
+    return scores
 
 
-def _judge(crossing: Crossing) -> dict[str, Judged]:
-    """Applicability of all rows to the ensemble of each property, by the space of all its measured rows."""
+def _judge(crossing: Crossing, harmoniser: Harmoniser) -> tuple[dict[str, PcaSpace], dict[str, Judged]]:
+    """The space of all measured rows of each property, and where all rows lie in it."""
     data = crossing.data
-    values = crossing.harmoniser(None, crossing.method)(data.values, data.laboratory)
-    found = {}
-    for target in data.targets:
-        found[target] = crossing.trainable(None, target, values).space.judge(values)
-    return found
+    values = harmoniser(data.values, data.laboratory)
+    spaces = {target: crossing.trainable(None, target, values).space for target in data.targets}
+    return spaces, {target: space.judge(values) for target, space in spaces.items()}
 
 
-def _outliers(crossing: Crossing, judged: dict[str, Judged], predicted: Predicted) -> pd.DataFrame:
+def _outliers(
+    crossing: Crossing, spaces: dict[str, PcaSpace], judged: dict[str, Judged], predicted: Predicted
+) -> pd.DataFrame:
     data, frames = crossing.data, []
-    values = crossing.harmoniser(None, crossing.method)(data.values, data.laboratory)
     for target, found in judged.items():
-        space = crossing.trainable(None, target, values).space
+        space = spaces[target]
         gone = [rows for (name, part), rows in predicted.left_out.items() if name == target and part.scheme == RANDOM]
         left_out = np.zeros(len(data), bool)
         left_out[np.concatenate(gone)] = True
@@ -121,7 +142,7 @@ def _outliers(crossing: Crossing, judged: dict[str, Judged], predicted: Predicte
     return pd.concat(frames, ignore_index=True)
 
 
-def _exclusions(crossing: Crossing, predicted: Predicted) -> pd.DataFrame:
+def _exclusions(crossing: Crossing, predicted: Predicted, harmoniser: Harmoniser) -> pd.DataFrame:
     """What was left out before, and what did not train because its spectrum is an outlier."""
     data = crossing.data
     rows: list[tuple[str, ...]] = []
@@ -141,7 +162,7 @@ def _exclusions(crossing: Crossing, predicted: Predicted) -> pd.DataFrame:
             reason = f"laboratory of {size} rows, {MIN_ROWS} needed to centre it or to hold it out"
             rows.append(("all rows", name, "", "harmonisation and laboratory-out", reason))
     if crossing.method != "none":
-        for name, reason in crossing.harmoniser(None, crossing.method).unchanged.items():
+        for name, reason in harmoniser.unchanged.items():
             if reason:
                 rows.append(("all rows", name, "", "harmonisation", reason))
     frame = pd.DataFrame(rows, columns=pd.Index(EXCLUSION_COLUMNS))
@@ -161,7 +182,7 @@ def _data(crossing: Crossing, models: dict[str, str]) -> dict[str, Any]:
         "name": library.name,
         "licence": library.licence,
         "notes": list(data.notes),
-        "fingerprint": library.fingerprint(),
+        "sha256": library.fingerprint(),
         "rows": len(data),
         "samples": int(np.unique(data.sample).size),
         "laboratories": dict(zip(names.tolist(), sizes.tolist(), strict=True)),

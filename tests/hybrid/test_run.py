@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 from hybrid_data import library
 
+from jaxsoil import tracking
+from jaxsoil.data.library import Property
 from jaxsoil.errors import DataError
 from jaxsoil.experiment import RunFolder
 from jaxsoil.hybrid import fitting
@@ -33,7 +38,7 @@ CONFIG = HybridConfig(
     plsr_components=4,
     coverage=0.8,
     network=NetworkConfig(features=(8,), width=16, dropout=0.0),
-    train=LoopConfig(epochs=50, batch=16, lr=1e-2),
+    train=LoopConfig(epochs=5, batch=16, lr=1e-2),
 )
 
 
@@ -45,7 +50,7 @@ def crossing() -> Crossing:
 @pytest.fixture(scope="module")
 def finished(crossing: Crossing, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hybrid")
-    run_study(CONFIG, RunFolder(folder, "hybrid_dataset"), crossing)
+    run_study(CONFIG, RunFolder(folder, "hybrid_dataset", "disabled"), crossing)
     (folder / "config.json").write_text(json.dumps({"config": dataclasses.asdict(CONFIG)}))
     (folder / "env.json").write_text("{}")
     return folder
@@ -90,8 +95,8 @@ def test_a_network_learns_and_predicts_the_same_in_any_batch(crossing: Crossing)
     limits = data.ranges["carbon"]
     target = limits.to_scale(data.observed("carbon"))
     rows = np.flatnonzero(np.isfinite(target))
-    # As many watched rows as in the folds: the program is compiled once for all tests.
-    settings = (limits, "bounded", CONFIG.network, CONFIG.train, (0, 1), "test")
+    loop = dataclasses.replace(CONFIG.train, epochs=50)
+    settings = (limits, "bounded", CONFIG.network, loop, jax.random.key(1), "test")
     found: Network = train(data.values, target, rows[4:], rows[:4], *settings)
     predicted = found.predict(data.values)
     assert np.corrcoef(predicted[rows], target[rows])[0, 1] > 0.8
@@ -152,8 +157,9 @@ def test_held_out_rows_were_not_seen_and_every_scheme_is_scored(finished: Path, 
 def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
     finished: Path, crossing: Crossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = RunFolder(tmp_path / "again", "hybrid_dataset")
-    trained, real = [], fitting.train
+    run = RunFolder(tmp_path / "again", "hybrid_dataset", "offline")
+    run.path.mkdir()
+    trained, modes, real, tracked = [], [], fitting.train, tracking.start
 
     def counted(*arguments):
         trained.append(arguments[-1])
@@ -161,6 +167,11 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
             raise KeyboardInterrupt
         return real(*arguments)
 
+    def without_mirror(folder: Path, mode: str, config: Any) -> tracking.Tracker:
+        modes.append(mode)
+        return tracked(folder, "disabled", config)
+
+    monkeypatch.setattr(tracking, "start", without_mirror)
     monkeypatch.setattr(fitting, "train", counted)
     with pytest.raises(KeyboardInterrupt):
         run_study(CONFIG, run, crossing)
@@ -173,11 +184,57 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
     pd.testing.assert_frame_equal(
         pd.read_parquet(run.path / "hybrid.parquet"), pd.read_parquet(finished / "hybrid.parquet"), check_exact=True
     )
+    assert modes == ["offline", "offline"]
+    assert (run.path / tracking.LOG_NAME).read_bytes() == (finished / tracking.LOG_NAME).read_bytes()
 
 
-def test_the_report_and_the_card_say_what_was_done(finished: Path) -> None:
+def test_the_log_has_every_epoch_and_ends_with_a_summary(finished: Path, crossing: Crossing) -> None:
+    *records, last = tracking.read_log(finished / tracking.LOG_NAME)
+    todo = fitting.jobs(crossing)
+    networks = [job.name for job in todo if job.model == "cnn"]
+    assert [r["models_done"] for r in records if "models_done" in r] == list(range(1, len(todo) + 1))
+    epochs = [r for r in records if "epoch" in r]
+    assert [(r["trial"], r["epoch"]) for r in epochs] == [(name, e) for name in networks for e in range(1, 6)]
+    assert all(np.isfinite([r["loss"], r["watched"]]).all() for r in epochs)
+    scores = pd.read_csv(finished / "scores.csv")
+    ours = scores[(scores["model"] == "cnn") & (scores["harmonisation"] == "direct") & (scores["laboratory"] == "all")]
+    assert last["summary"]["rmse/carbon/laboratory"] == ours.loc[ours["scheme"] == "laboratory", "rmse"].item()
+    assert len(last["summary"]) == 2 * len(ours)
+
+
+def test_a_networks_key_depends_on_nothing_else_that_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(Exception):
+        pass
+
+    def refuse(*arguments: Any) -> None:
+        raise Asked(jax.random.key_data(arguments[-2]).tolist())
+
+    monkeypatch.setattr(fitting, "train", refuse)
+    config = dataclasses.replace(CONFIG, clipped=True)
+
+    def keys(*targets: str) -> dict[tuple[str, str, str, int, str], list[int]]:
+        ph = np.random.default_rng(0).uniform(4.0, 8.0, 96)
+        data = prepare(library(properties={"ph": Property(ph, "1")}), targets)
+        mine, found = Crossing.lay_out(data, config), {}
+        for job in fitting.jobs(mine):
+            if job.model == "plsr" or job.method != mine.method:
+                continue
+            with pytest.raises(Asked) as asked:
+                fitting._fit(mine, job, data.values, mine.trainable(job.part, job.target, data.values))
+            found[job.target, job.part.scheme, job.part.name, job.member, job.model] = asked.value.args[0]
+        return found
+
+    alone, together = keys("carbon"), keys("ph", "carbon")
+    assert {name: key for name, key in together.items() if name[0] == "carbon"} == alone
+    assert together["carbon", "random", "0", 0, "cnn"] == together["carbon", "random", "0", 0, "cnn-clipped"]
+    bounded = [tuple(key) for name, key in together.items() if name[-1] == "cnn"]
+    assert len(set(bounded)) == len(bounded) > len(alone)
+
+
+def test_the_report_and_the_card_say_what_was_done(finished: Path, tmp_path: Path) -> None:
     from jaxsoil.report.hybrid import write_report
 
+    finished = Path(shutil.copytree(finished, tmp_path / "run"))
     page = write_report(finished)
     text, card = (finished / "report.md").read_text(), (finished / "data_card.md").read_text()
     assert page.exists() and 'src="data:image/png' in page.read_text()
