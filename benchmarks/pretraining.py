@@ -11,24 +11,13 @@ at hand, one contender runs with MKL told that the processor is Intel's; a ratio
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import tyro
+from common import compare, engine_worker, run_turns, torch_workers
 from pretraining_problem import Problem
-from training import (
-    HERE,
-    Worker,
-    has_torch,
-    intel_preload,
-    print_machine,
-    print_rates,
-    record,
-    take_turns,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,38 +38,16 @@ class Config:
 
 def main(config: Config) -> None:
     """Measures and prints."""
-    with tempfile.TemporaryDirectory() as scratch:
-        preload = intel_preload(Path(scratch)) if has_torch(config.torch_python) else None
-        print_machine()
-        tables = [_measure(dataclasses.replace(config.problem, batch=b), config, preload) for b in config.batches]
-    if config.json:
-        config.json.write_text(json.dumps(tables, indent=2) + "\n", encoding="utf-8")
 
+    def measure(problem: Problem, preload: str | None) -> dict[str, Any]:
+        setting = {"problem": dataclasses.asdict(problem)}
+        loops = {"loader": "torch DataLoader", "memory": "torch in memory, fused AdamW"}
+        workers = [engine_worker("stage 1", "pretraining_worker.py", {**setting, "kind": "mlp"})]
+        workers += torch_workers("pretraining_torch.py", setting, loops, config.torch_python, preload)
+        about = f"M = {problem.bands}, {problem.latents} latents, widths {problem.widths}"
+        return run_turns(problem, workers, config.rounds, about, "scan")
 
-def _measure(problem: Problem, config: Config, preload: str | None) -> dict[str, Any]:
-    workers = _workers(problem, config, preload)
-    peaks = take_turns(workers, config.rounds)
-    print(
-        f"\nM = {problem.bands}, {problem.latents} latents, widths {problem.widths}, batch {problem.batch}: "
-        f"{workers[0].description['parameters']:,} parameters, float32, {problem.steps * problem.batch:,} scans an "
-        f"epoch, {problem.flops_per_row / 1e6:.1f} MFLOP a scan; samples are scans"
-    )
-    print_rates(workers, peaks, problem.steps * problem.batch, problem.flops_per_row, problem.product)
-    return record(problem, workers, peaks)
-
-
-def _workers(problem: Problem, config: Config, preload: str | None) -> list[Worker]:
-    setting = {"problem": dataclasses.asdict(problem)}
-    workers = [Worker("stage 1", [sys.executable, str(HERE / "pretraining_worker.py")], {**setting, "kind": "mlp"})]
-    if not has_torch(config.torch_python):
-        return workers
-    command = [config.torch_python, str(HERE / "pretraining_torch.py")]
-    loops = {"loader": "torch DataLoader", "memory": "torch in memory, fused AdamW"}
-    workers += [Worker(name, command, {**setting, "loop": loop}) for loop, name in loops.items()]
-    if preload and workers[-1].description["device"] == "cpu":
-        name = f"{loops['memory']}, MKL as on Intel"
-        workers.append(Worker(name, command, {**setting, "loop": "memory"}, LD_PRELOAD=preload))
-    return workers
+    compare(config.problem, config.batches, measure, config.torch_python, config.json)
 
 
 if __name__ == "__main__":
