@@ -17,11 +17,11 @@ import numpy as np
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import PROTECTED, Split, random_share
-from jaxsoil.data.twin_config import TwinConfig
 from jaxsoil.errors import UsageError
 from jaxsoil.experiment import Experiment, RunFolder
 from jaxsoil.report.baseline_split import BY_ROW
-from jaxsoil.study import PAPER, Prepared, StudyConfig, plan_study, prepare, run_study
+from jaxsoil.study import PAPER, PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, check, plan_study, prepare, run_study
+from jaxsoil.training import limits
 from jaxsoil.training.config import TrainConfig
 
 
@@ -47,8 +47,10 @@ PAPER_TABLE_1 = {name: value for name, value in PAPER.items() if name != "seeds"
 
 def load(config: BaselineSplitConfig) -> Prepared:
     """The data with the draws of the configuration."""
-    if config.draws < 1:
-        raise UsageError(f"--draws {config.draws}: give at least one.")
+    check(config)
+    limits.require(config, {"draws": limits.at_least(1)})
+    if not 0.0 < config.share < 1.0:
+        raise UsageError(f"--share {config.share:g}: give a share above 0 and below 1.")
     if not config.parting or len(set(config.parting)) < len(config.parting):
         raise UsageError("--parting takes 'group', 'row' or both, each once.")
     return prepare(config, lambda library: make_draws(library, config))
@@ -120,12 +122,12 @@ EXPERIMENT = Experiment(
     smoke=dataclasses.replace(
         DEFAULT,
         draws=2,
-        twin=TwinConfig(n_samples=240, n_regions=4, n_outlying=1, n_bands=40),
+        twin=SMOKE_TWIN,
         width=32,
         components=12,
         train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0, batch=25, checkpoint_every=4),
     ),
-    paper=BaselineSplitConfig(draws=10, twin=TwinConfig(n_samples=23291, n_bands=2136)),
+    paper=BaselineSplitConfig(draws=10, twin=PAPER_TWIN),
     load=load,
     run=run,
     report=report,

@@ -11,6 +11,7 @@ from pathlib import Path
 from jaxsoil.data.twin_config import TwinConfig
 from jaxsoil.experiment import Experiment
 from jaxsoil.few_labels import FewLabelsConfig, plan, prepare, run
+from jaxsoil.study import PAPER_TWIN, SMOKE_TWIN
 from jaxsoil.training.config import TrainConfig
 
 
@@ -43,7 +44,7 @@ EXPERIMENT = Experiment(
     smoke=dataclasses.replace(
         DEFAULT,
         seeds=1,
-        twin=TwinConfig(n_samples=240, n_regions=3, n_outlying=1, n_bands=40),
+        twin=dataclasses.replace(SMOKE_TWIN, n_regions=3),
         width=32,
         components=12,
         pedons_per_region=6,
@@ -55,7 +56,7 @@ EXPERIMENT = Experiment(
     ),
     paper=FewLabelsConfig(
         seeds=4,
-        twin=TwinConfig(n_samples=23291, n_bands=2136),
+        twin=PAPER_TWIN,
         train=TrainConfig(epochs=500, unlabelled_batch=75, wrap=True),
         finetune=TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, batch_norm="stored"),
     ),

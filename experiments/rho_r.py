@@ -8,10 +8,9 @@ python experiments/run.py --exp=rho_r --paper               the publication's si
 import dataclasses
 from pathlib import Path
 
-from jaxsoil.data.twin_config import TwinConfig
 from jaxsoil.errors import UsageError
 from jaxsoil.experiment import Experiment
-from jaxsoil.study import Prepared, StudyConfig, plan_study, prepare, run_study
+from jaxsoil.study import PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, plan_study, prepare, run_study
 from jaxsoil.training.config import TrainConfig
 
 DECODERS = ("physics", "physics_no_rho")
@@ -48,11 +47,11 @@ EXPERIMENT = Experiment(
     smoke=dataclasses.replace(
         DEFAULT,
         seeds=1,
-        twin=TwinConfig(n_samples=240, n_regions=4, n_outlying=1, n_bands=40),
+        twin=SMOKE_TWIN,
         width=32,
         train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0, batch=25, checkpoint_every=4),
     ),
-    paper=StudyConfig(seeds=4, networks=DECODERS, baselines=(), twin=TwinConfig(n_samples=23291, n_bands=2136)),
+    paper=StudyConfig(seeds=4, networks=DECODERS, baselines=(), twin=PAPER_TWIN),
     load=load,
     run=run_study,
     report=report,

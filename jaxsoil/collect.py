@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from jaxsoil.data.endmembers import as_table
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
 from jaxsoil.errors import DataError
@@ -100,15 +101,14 @@ class Tables:
           stage, previous, keep_states: as in :class:`jaxsoil.training.runner.GroupRun`; results of a named stage have
             "experiment/stage" as their study.
         """
-        import jax
-
+        from jaxsoil.training.devices import matmul_precision
         from jaxsoil.training.runner import GroupRun
         from jaxsoil.training.trials import make_groups
 
         logging.getLogger("jax").setLevel(logging.ERROR)
         data, count = shared_data(self.library, self.minerals)
         bands = self.library.spectra.n_bands
-        with jax.default_matmul_precision("float32" if train.precision == "highest" else "default"):
+        with matmul_precision(train.precision):
             for group in make_groups(trials, train, devices, components, bands, count):
                 runner = GroupRun(
                     group,
@@ -222,7 +222,10 @@ class Tables:
         )
 
     def write(self) -> None:
-        """Writes trials.csv, predictions.parquet, results.csv and, where there are networks, what they learned."""
+        """Writes trials.csv, predictions.parquet, results.csv and, where there are networks, what they learned.
+
+        Where there is a mixing decoder, endmembers.csv has its minerals (``jaxsoil.data.endmembers.as_table``).
+        """
         folder = self.run.path
         write_text_atomic(folder / "trials.csv", pd.DataFrame(self._trials).to_csv(index=False))
         keys = ["study", "model", "region", "seed", "split", "id"]
@@ -245,6 +248,9 @@ class Tables:
             )
         if self._learned:
             self._write_learned()
+        if self.minerals is not None:
+            table = as_table(self.minerals).to_csv(index=False, float_format="%.9g")
+            write_text_atomic(folder / "endmembers.csv", table)
         results.write_results(folder / "results.csv", results.as_frame(self._results))
 
     def _write_parquet(self, name: str, frames: list[pd.DataFrame], columns: list[str]) -> None:
@@ -294,7 +300,8 @@ def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
         count = len(minerals)
         shares = mean_soil_shares(minerals.names).astype(np.float32)
         constants = Minerals(minerals.spectra.values, minerals.rho_r.astype(np.float32), shares)
-    soc = (library.property("soc").values / PERCENT).astype(np.float32)
+    # A NaN would make every loss NaN; rows without a label are never among the labelled rows of a split.
+    soc = (np.nan_to_num(library.property("soc").values, nan=0.0) / PERCENT).astype(np.float32)
     return Data(library.spectra.values, soc, constants), count
 
 

@@ -139,8 +139,12 @@ def _main(folder: Path, arguments: list[str]) -> int:
     refuse_or_accept(run, content, options.resume, options.overwrite)
     # Data come before the folder: bad input leaves no half-made run behind, and an earlier one untouched.
     data = experiment.load(config)
-    create(run, content, arguments, options.overwrite)
-    experiment.run(config, run, data)
+    precision = precision_of(config)
+    create(run, content, arguments, options.overwrite, precision)
+    from jaxsoil.training.devices import matmul_precision
+
+    with matmul_precision(precision):
+        experiment.run(config, run, data)
     report = experiment.report(target)
     print(f"Report: {report}")
     return 0
@@ -210,14 +214,21 @@ def refuse_or_accept(run: RunFolder, content: dict[str, Any], resume: bool, over
         raise UsageError(f"{run.path} exists: continue it with --resume, replace it with --overwrite.")
 
 
-def create(run: RunFolder, content: dict[str, Any], arguments: Sequence[str], overwrite: bool) -> None:
+def precision_of(config: Any) -> str:
+    """Precision of matrix products in a run: that of the training where a configuration states it, else highest."""
+    return getattr(getattr(config, "train", None), "precision", "highest")
+
+
+def create(
+    run: RunFolder, content: dict[str, Any], arguments: Sequence[str], overwrite: bool, precision: str = "highest"
+) -> None:
     """Makes the run folder with config.json and env.json; a run that is resumed keeps its own."""
     if overwrite and run.path.exists():
         shutil.rmtree(run.path)
     if (run.path / "config.json").exists():
         return
     run.path.mkdir(parents=True, exist_ok=True)
-    run.write_json("env.json", environment(arguments))
+    run.write_json("env.json", environment(arguments) | {"precision": precision})
     run.write_json("config.json", content)
 
 

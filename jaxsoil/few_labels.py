@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,9 +18,10 @@ from jaxsoil import study
 from jaxsoil.collect import Tables
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adaptation
-from jaxsoil.errors import DataError, did_you_mean
+from jaxsoil.errors import DataError, UsageError, did_you_mean
 from jaxsoil.experiment import RunFolder
-from jaxsoil.study import Prepared, StudyConfig
+from jaxsoil.study import Prepared, Recording, StudyConfig
+from jaxsoil.training import limits
 from jaxsoil.training.config import TrainConfig
 
 BEFORE, AFTER = "before", "after"
@@ -44,7 +44,7 @@ class FewLabelsConfig(StudyConfig):
     finetune: TrainConfig = dataclasses.field(
         default_factory=lambda: TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, batch_norm="stored")
     )
-    """How the networks are fine-tuned."""
+    """How the networks are fine-tuned; random keys are those of --train.seed in both stages."""
     keep_states: bool = False
     """Keep the parameters of the pre-trained networks in the run folder."""
 
@@ -81,19 +81,12 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
     Raises:
       DataError: unknown regions to hold out; no region with enough pedons; a stage with fewer rows than a batch.
     """
-    library = study.load_library(config)
+    check(config)
+    # Rows without SOC are the unlabelled spectra that the study is about.
+    library = study.load_library(config, unlabelled=True)
     held_out, notes = choose_regions(config, library)
-    minerals = None
-    if any(network.startswith("physics") for network in config.networks):
-        minerals = study.decoder_minerals(library)
+    minerals = study.decoder_minerals(config, library)
     stages: dict[str, list[Any]] = {BEFORE: [], AFTER: []}
-    if not config.networks:
-        raise DataError(
-            "there is nothing to fine-tune",
-            column="networks",
-            value="none given",
-            remedy="Name one or more with --networks; baselines alone are compared by region_out.",
-        )
     splits: dict[tuple[str, int], Split] = {}
     # Trials are in the order network, seed, region in both stages: chunks then hold the same networks.
     for network in config.networks:
@@ -102,7 +95,7 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
             pairs = [split_pair(config, library, region, seed) for region in held_out]
             splits |= {(before.held_out, seed): before for before, _ in pairs}
             stages[BEFORE] += study.make_trials(one, library, [before for before, _ in pairs], seeds=(seed,))
-            second = dataclasses.replace(one, train=config.finetune, start="paper")
+            second = dataclasses.replace(one, train=finetuning(config), start="paper")
             stages[AFTER] += study.make_trials(second, library, [after for _, after in pairs], seeds=(seed,))
     for stage, trials in stages.items():
         _require_rows(trials, getattr(config, STAGE_TRAIN[stage]), STAGE_TRAIN[stage])
@@ -111,10 +104,27 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
     )
 
 
+def check(config: FewLabelsConfig) -> None:
+    """Raises UsageError, in one line, where a setting cannot be."""
+    study.check(config)
+    limits.require(config, {name: limits.at_least(1) for name in ("pedons_per_region", "adaptation_pedons")})
+    if config.finetune.seed not in (0, config.train.seed):
+        raise UsageError("--finetune.seed is not used: both stages draw from --train.seed; leave it out.")
+
+
+def finetuning(config: FewLabelsConfig) -> TrainConfig:
+    """How the second stage is trained: as ``config.finetune`` says, with the random keys of ``config.train``."""
+    return dataclasses.replace(config.finetune, seed=config.train.seed)
+
+
 def choose_regions(config: FewLabelsConfig, library: Library) -> tuple[list[str], list[str]]:
-    """Regions that can be held out, and a note for each that cannot or that has fewer pedons than asked for."""
+    """Regions that can be held out, and a note for each that cannot or that has fewer pedons than asked for.
+
+    Pedons are counted that have a label.
+    """
     regions, pedons = library.group("region"), library.group("pedon")
-    counts = {name: np.unique(pedons[regions == name]).size for name in np.unique(regions).tolist()}
+    labelled = np.isfinite(library.property("soc").values)
+    counts = {name: np.unique(pedons[labelled & (regions == name)]).size for name in np.unique(regions).tolist()}
     if len(counts) < 2:
         raise DataError(
             "holding a region out needs at least two",
@@ -136,14 +146,14 @@ def choose_regions(config: FewLabelsConfig, library: Library) -> tuple[list[str]
     least = config.adaptation_pedons + 1
     chosen = [name for name in wanted if counts[name] >= least]
     notes = [
-        f"Region {name} is not held out: {counts[name]} pedons, where {config.adaptation_pedons} fine-tune and at "
-        "least one more tests; it stays among the training regions."
+        f"Region {name} is not held out: {counts[name]} pedons with SOC, where {config.adaptation_pedons} "
+        "fine-tune and at least one more tests; it stays among the training regions."
         for name in wanted
         if counts[name] < least
     ]
     notes += [
-        f"Region {name} has only {count} pedons: all of them carry labels where {config.pedons_per_region} were asked "
-        "for."
+        f"Region {name} has only {count} pedons with SOC: all of them carry labels where {config.pedons_per_region} "
+        "were asked for."
         for name, count in counts.items()
         if count < config.pedons_per_region
     ]
@@ -202,45 +212,31 @@ def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None
 
 def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None:
     """Trains both stages and writes the run folder's files; what is already there is not run again."""
-    from jaxsoil import tracking
-
-    started = time.perf_counter()
-    content = folder.read_json("config.json")
-    content["differs_from_paper"] = study.differences(config, prepared.library, PAPER)
-    content["convergence_by_stage"] = {
-        stage: study.convergence_sentence(getattr(config, name)) for stage, name in STAGE_TRAIN.items()
+    statement = {
+        "differs_from_paper": study.differences(config, prepared.library, PAPER, prepared.minerals),
+        "convergence_by_stage": {
+            stage: study.convergence_sentence(getattr(config, name)) for stage, name in STAGE_TRAIN.items()
+        },
     }
-    folder.write_json("config.json", content)
-    folder.write_json("data.json", _describe(prepared))
-    _announce(prepared, content["differs_from_paper"])
-    timing = {"compile_s": 0.0}
-    with tracking.start(folder.path, folder.wandb, content["config"]) as tracker:
-        tables = Tables(folder, prepared.library, prepared.splits, config.train.seed, prepared.minerals)
+    regions = len({split.held_out for split in prepared.splits})
+    size = "\n  ".join([f"{regions} regions held out", *prepared.notes])
+    with study.recording(config, folder, prepared, statement, _describe(prepared), size) as record:
         for name in config.baselines:
-            began = time.perf_counter()
-            _add_baseline(tables, name, prepared)
-            timing[f"{name}_s"] = time.perf_counter() - began
-        _add_stages(tables, config, prepared, tracker, timing)
-        tables.write()
-        timing["total_s"] = time.perf_counter() - started
-        folder.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
-        tracker.summary(tables.headline())
+            with record.clock(name):
+                _add_baseline(record.tables, name, prepared)
+        _add_stages(record, config, prepared)
     if not config.keep_states:
         shutil.rmtree(folder.path / "states", ignore_errors=True)
-    print("  " + ", ".join(f"{name[:-2]} {value:.1f} s" for name, value in timing.items()))
 
 
-def _add_stages(
-    tables: Tables, config: FewLabelsConfig, prepared: TwoStages, tracker: Any, timing: dict[str, float]
-) -> None:
+def _add_stages(record: Recording, config: FewLabelsConfig, prepared: TwoStages) -> None:
     for network in config.networks:
         both = [[t for t in trials if t.name == network] for trials in (prepared.trials, prepared.after)]
         # A chunk of the second stage loads the parameters of that chunk of the first: both need one size.
         devices = dataclasses.replace(config.devices, chunk=_common_chunk(config, prepared, both))
-        first, second = ((trials, train, devices, config.components, tracker, timing)
-                         for trials, train in zip(both, (config.train, config.finetune), strict=True))  # fmt: skip
-        tables.add_networks(*first, stage=BEFORE, keep_states=True)
-        tables.add_networks(*second, stage=AFTER, previous=BEFORE)
+        rest = (devices, config.components, record.tracker, record.timing)
+        record.tables.add_networks(both[0], config.train, *rest, stage=BEFORE, keep_states=True)
+        record.tables.add_networks(both[1], finetuning(config), *rest, stage=AFTER, previous=BEFORE)
 
 
 def _common_chunk(config: FewLabelsConfig, prepared: TwoStages, both: Sequence[Sequence[Any]]) -> int:
@@ -281,19 +277,9 @@ def _span(counts: Sequence[int]) -> str:
     return str(low) if low == high else f"{low} to {high}"
 
 
-def _announce(prepared: TwoStages, differences: Sequence[Sequence[Any]]) -> None:
-    library = prepared.library
-    regions = len({split.held_out for split in prepared.splits})
-    print(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {regions} regions held out")
-    for note in prepared.notes:
-        print(f"  {note}")
-    for field, ours, paper in differences:
-        print(f"  differs from the paper: {field} = {ours} (paper: {paper})")
-
-
 def plan(config: FewLabelsConfig, prepared: TwoStages) -> str:
     """Describes the trials of both stages and their cost; nothing is run."""
-    second = dataclasses.replace(config, train=config.finetune, baselines=())
+    second = dataclasses.replace(config, train=finetuning(config), baselines=())
     stages = (
         ("Before (pre-training)", config, prepared.trials),
         ("After (fine-tuning)", second, prepared.after),

@@ -6,10 +6,11 @@ trials, the baselines, the files of the run folder and the plan.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -18,8 +19,9 @@ from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
 from jaxsoil.data.twin_config import TwinConfig
-from jaxsoil.errors import DataError
+from jaxsoil.errors import DataError, UsageError, did_you_mean
 from jaxsoil.experiment import RunFolder
+from jaxsoil.training import limits
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 
 EncoderKind = Literal["mlp", "cnn", "attention"]
@@ -59,6 +61,8 @@ class StudyConfig:
 
 
 PAPER = {
+    "encoder": "mlp",
+    "start": "paper",
     "seeds": 4,
     "components": 94,
     "width": 512,
@@ -75,11 +79,43 @@ PAPER = {
     "train.keep": "last",
     "train.patience": 0,
 }
-"""Settings of the publication (Coleman et al. 2024; PROTOCOLS section 1) by field of :class:`StudyConfig`."""
+"""Settings of the publication (Coleman et al. 2024 and its published code) by field of :class:`StudyConfig`."""
+
+PAPER_ENDMEMBERS = 94
+"""K of the publication's mixing decoder: 93 minerals and SOC."""
+
+SMOKE_TWIN = TwinConfig(n_samples=240, n_regions=4, n_outlying=1, n_bands=40)
+PAPER_TWIN = TwinConfig(n_samples=23291, n_bands=2136)
+"""The twin at the smallest size, and at the publication's."""
 
 
-def load_library(config: StudyConfig) -> Library:
-    """Loads the study's data: the twin, a packaged data set or a user's manifest; rows with SOC > 0 only."""
+def check(config: StudyConfig) -> None:
+    """Raises UsageError, in one line, where a setting of a study cannot be."""
+    counts = {"seeds": limits.at_least(1), "components": limits.at_least(2), "width": limits.at_least(1)}
+    limits.require(config, counts)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, TrainConfig):
+            limits.require(value, limits.TRAIN, f"{field.name}.")
+    limits.require(config.devices, limits.DEVICES, "devices.")
+    for option, names, kind in (("networks", config.networks, Network), ("baselines", config.baselines, Baseline)):
+        for name in names:
+            if name not in get_args(kind):
+                raise UsageError(f"--{option}: nothing is called '{name}'. {did_you_mean(name, get_args(kind))}")
+        if len(set(names)) < len(names):
+            raise UsageError(f"--{option} {' '.join(names)}: name each once.")
+    if not config.networks:
+        raise UsageError(f"--networks: name one or more of {', '.join(get_args(Network))}.")
+
+
+def load_library(config: StudyConfig, *, unlabelled: bool = False) -> Library:
+    """Loads the study's data as reflectance in nm: the twin, a packaged data set or a user's manifest.
+
+    Args:
+      config: the study.
+      unlabelled: keep the rows without SOC, for a study that learns from their spectra; otherwise, and wherever SOC
+        is zero, rows are left out with a note on their number and on the regions that lost all of theirs.
+    """
     if config.data == "twin":
         from jaxsoil.data.twin import make_twin
 
@@ -97,12 +133,48 @@ def load_library(config: StudyConfig) -> Library:
             value=library.spectra.quantity,
             remedy="Give reflectance or absorbance as measured; studies do their own preprocessing.",
         )
-    labelled = library.property("soc").values > 0
-    return library if labelled.all() else library.select(labelled)
+    # Minerals are on an ascending axis in nm, and bands must be those of the data one by one.
+    library = library.with_spectra(library.spectra.to_unit("nm"))
+    soc = library.property("soc").values
+    return _without_rows(library, soc > 0 if not unlabelled else ~(soc <= 0))
 
 
-def differences(config: StudyConfig, library: Library, paper: Mapping[str, Any] = PAPER) -> list[list[Any]]:
-    """Settings that differ from the publication: rows of [field, ours, paper]."""
+def _without_rows(library: Library, kept: np.ndarray) -> Library:
+    """The rows ``kept``, with notes on the others."""
+    if kept.all():
+        return library
+    if not kept.any():
+        raise DataError(
+            "no row has SOC above zero",
+            source=library.name,
+            column="soc",
+            value=f"{len(library)} rows",
+            remedy="Check the column of [labels.soc] and its conditions.",
+        )
+    soc = library.property("soc").values
+    missing, zero = int((~kept & np.isnan(soc)).sum()), int((~kept & (soc <= 0)).sum())
+    reasons = {"without SOC": missing, "whose SOC is not above zero": zero}
+    notes = [f"Left out {count} rows {reason}." for reason, count in reasons.items() if count]
+    if "region" in library.groups:
+        lost = np.setdiff1d(library.groups["region"], library.groups["region"][kept])
+        notes += [f"Region {region} is left out: none of its rows has SOC above zero." for region in lost.tolist()]
+    return dataclasses.replace(library.select(kept), notes=(*library.notes, *notes))
+
+
+def differences(
+    config: StudyConfig,
+    library: Library,
+    paper: Mapping[str, Any] = PAPER,
+    minerals: EndmemberLibrary | None = None,
+) -> list[list[Any]]:
+    """Settings that differ from the publication: rows of [field, ours, paper].
+
+    Args:
+      config: the study.
+      library: its data.
+      paper: the publication's settings by field of ``config``.
+      minerals: those of the mixing decoder, None where none is trained.
+    """
     rows: list[list[Any]] = []
     for name, published in paper.items():
         ours: Any = config
@@ -110,6 +182,8 @@ def differences(config: StudyConfig, library: Library, paper: Mapping[str, Any] 
             ours = getattr(ours, part)
         if ours != published:
             rows.append([name, ours, published])
+    if minerals is not None and len(minerals) + 1 != PAPER_ENDMEMBERS:
+        rows.append(["endmembers of the mixing decoder", len(minerals) + 1, PAPER_ENDMEMBERS])
     axis = library.spectra.axis
     rows.append(["data", library.name, "RaCA (USDA), 23,291 spectra"])
     rows.append(["spectra", len(library), 23291])
@@ -131,32 +205,27 @@ class Prepared:
 
 def prepare(config: StudyConfig, split: Callable[[Library], Sequence[Split]]) -> Prepared:
     """Loads the data, splits them and lays out the trials; whatever is wrong with them is raised here."""
+    check(config)
     library = load_library(config)
     splits = tuple(split(library))
-    minerals = None
-    if any(network.startswith("physics") for network in config.networks):
-        minerals = decoder_minerals(library)
+    minerals = decoder_minerals(config, library)
     trials = make_trials(config, library, splits)
     require_batch(trials, config.train)
     return Prepared(library, splits, tuple(trials), minerals)
 
 
-def decoder_minerals(library: Library) -> EndmemberLibrary:
-    """Minerals of the mixing decoder on the library's axis.
+def decoder_minerals(config: StudyConfig, library: Library) -> EndmemberLibrary | None:
+    """Minerals of the mixing decoder on the library's axis; None where the study trains no such decoder.
 
     The twin hands out its own (perhaps wrong) library; measured data take the USGS minerals where JAXSOIL_DATA has
     them and the twin's fitted ones otherwise.
     """
     from jaxsoil.data import endmembers
 
+    if not any(network.startswith("physics") for network in config.networks):
+        return None
     axis = library.spectra.to_unit("nm").axis
-    if library.truth is not None:
-        minerals = library.truth.decoder_minerals
-    else:
-        try:
-            minerals = endmembers.load_usgs()
-        except DataError:
-            minerals = endmembers.twin_minerals(axis)
+    minerals = endmembers.best_minerals(axis) if library.truth is None else library.truth.decoder_minerals
     same = minerals.spectra.axis.shape == axis.shape and np.allclose(minerals.spectra.axis, axis)
     return minerals if same else minerals.resample(axis)
 
@@ -227,26 +296,67 @@ def run_study(config: StudyConfig, run: RunFolder, prepared: Prepared, paper: Ma
       prepared: data, splits and trials.
       paper: the publication's settings by field, to state what differs.
     """
+    statement = {
+        "differs_from_paper": differences(config, prepared.library, paper, prepared.minerals),
+        "convergence": convergence_sentence(config.train),
+    }
+    size = f"{len(prepared.splits)} splits"
+    with recording(config, run, prepared, statement, describe(prepared.library, prepared.minerals), size) as record:
+        for name in config.baselines:
+            with record.clock(name):
+                record.tables.add_baseline(name)
+        record.tables.add_networks(
+            prepared.trials, config.train, config.devices, config.components, record.tracker, record.timing
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recording:
+    """What an open run fills: its tables, its tracker and the seconds of its parts."""
+
+    tables: Tables
+    tracker: Any
+    timing: dict[str, float]
+
+    @contextlib.contextmanager
+    def clock(self, name: str) -> Iterator[None]:
+        """Adds the seconds of a block to the timing."""
+        began = time.perf_counter()
+        yield
+        self.timing[f"{name}_s"] = self.timing.get(f"{name}_s", 0.0) + time.perf_counter() - began
+
+
+@contextlib.contextmanager
+def recording(
+    config: StudyConfig,
+    run: RunFolder,
+    prepared: Prepared,
+    statement: Mapping[str, Any],
+    data: Mapping[str, Any],
+    size: str,
+) -> Iterator[Recording]:
+    """Opens a run: states what it is, yields what it fills, and writes tables and times at the end.
+
+    Args:
+      config, run, prepared: the study, its folder, its data and splits.
+      statement: added to config.json, "differs_from_paper" among it.
+      data: content of data.json.
+      size: how much is trained, in words.
+    """
     from jaxsoil import tracking
 
     started = time.perf_counter()
-    library, splits = prepared.library, prepared.splits
-    content = run.read_json("config.json")
-    content["differs_from_paper"] = differences(config, library, paper)
-    content["convergence"] = convergence_sentence(config.train)
+    content = run.read_json("config.json") | statement
     run.write_json("config.json", content)
-    run.write_json("data.json", describe(library, prepared.minerals))
-    print(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {len(splits)} splits")
-    for field, ours, paper in content["differs_from_paper"]:
-        print(f"  differs from the paper: {field} = {ours} (paper: {paper})")
+    run.write_json("data.json", data)
+    library = prepared.library
+    print(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {size}")
+    for field, ours, published in statement["differs_from_paper"]:
+        print(f"  differs from the paper: {field} = {ours} (paper: {published})")
     timing = {"compile_s": 0.0}
     with tracking.start(run.path, run.wandb, content["config"]) as tracker:
-        tables = Tables(run, library, splits, config.train.seed, prepared.minerals)
-        for name in config.baselines:
-            began = time.perf_counter()
-            tables.add_baseline(name)
-            timing[f"{name}_s"] = time.perf_counter() - began
-        tables.add_networks(prepared.trials, config.train, config.devices, config.components, tracker, timing)
+        tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)
+        yield Recording(tables, tracker, timing)
         tables.write()
         timing["total_s"] = time.perf_counter() - started
         run.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
@@ -257,7 +367,8 @@ def run_study(config: StudyConfig, run: RunFolder, prepared: Prepared, paper: Ma
 def plan_study(config: StudyConfig, prepared: Prepared) -> str:
     """Describes the trials and their cost.
 
-    Operations and bytes are counted from shapes; the time is that of a few steps, timed here, times their number.
+    Operations are counted of one step, bytes from shapes; the time is that of a few steps, timed here, times their
+    number.
     """
     from jaxsoil.training.calibrate import duration, estimate
     from jaxsoil.training.trials import make_groups, steps_per_epoch
@@ -272,20 +383,24 @@ def plan_study(config: StudyConfig, prepared: Prepared) -> str:
     ]
     lines += [f"{name:14} {len(prepared.splits):7d}" for name in config.baselines]
     operations = seconds = 0.0
+    counted: dict[str, list[str]] = {}
     for group in make_groups(prepared.trials, train, config.devices, config.components, bands, minerals):
         steps = [steps_per_epoch(trial, train) for trial in group.trials]
         cost = estimate(group, data, train, config.devices)
         operations, seconds = operations + cost.operations, seconds + cost.seconds
+        counted.setdefault(cost.counted, []).append(group.label)
         lines.append(
             f"{group.label:14} {len(group.trials):7d} {group.parameters:11,d} {train.epochs:7d} "
             f"{f'{min(steps)}-{max(steps)}':>11} {cost.operations / 1e12:9.4g} {cost.step_bytes / 1e6:8.1f} "
-            f"{f'{group.chunks} x {group.size}':>8} {cost.chunk_bytes / 1e9:8.2f} {1e3 * cost.step_seconds:8.2f} "
+            f"{f'{group.chunks} x {group.size}':>8} {cost.chunk_bytes / 1e9:8.3g} {1e3 * cost.step_seconds:8.2f} "
             f"{duration(cost.seconds):>8}"
         )
     return "\n".join(
         [
             *lines,
             "",
+            "GB/chunk: counted memory of a chunk's trials on one device, which decides how many a chunk holds.",
+            *(f"Operations of {', '.join(names)}: {how}." for how, names in counted.items()),
             f"Networks: {operations / 1e12:.4g} TFLOP (float32), {duration(seconds)} here if all epochs are run",
             "(timed on a few steps; early stops shorten it; baselines, evaluation and checkpoints come on top).",
             "Nothing was run.",
@@ -315,7 +430,11 @@ def describe(library: Library, minerals: EndmemberLibrary | None = None) -> dict
     """What the reports say of the data."""
     notes = list(library.notes)
     if minerals is not None:
-        notes.append(f"Mixing decoder: {len(minerals)} minerals, mean rho r {minerals.rho_r.mean():.3f} g cm-3 nm.")
+        notes.append(
+            f"Mixing decoder: {len(minerals)} minerals ({minerals.source}), mean rho r {minerals.rho_r.mean():.3f} "
+            "g cm-3 nm; endmembers.csv has each."
+        )
+        notes += [f"Minerals: {note.removesuffix('.')}." for note in minerals.notes]
         notes += [f"Mineral left out: {name}: {reason}." for name, reason in minerals.exclusions.items()]
     return {
         "name": library.name,
@@ -325,6 +444,7 @@ def describe(library: Library, minerals: EndmemberLibrary | None = None) -> dict
         "unit": library.spectra.unit,
         "steps": list(library.spectra.steps),
         "licence": library.licence,
+        "minerals": None if minerals is None else {"number": len(minerals), "source": minerals.source},
         "notes": notes,
         "sha256": library.fingerprint(),
     }

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from jaxsoil.data.twin_config import TwinConfig
-from jaxsoil.errors import DataError
+from jaxsoil.errors import DataError, UsageError
 from jaxsoil.few_labels import AFTER, BEFORE, FewLabelsConfig, both_labels, prepare
 from jaxsoil.training.config import TrainConfig
 
@@ -147,8 +147,10 @@ def test_a_region_with_too_few_pedons_is_named_and_not_held_out(unequal: str) ->
     config = dataclasses.replace(CONFIG, data=unequal, networks=("none",), seeds=1)
     prepared = prepare(config)
     assert {trial.split.held_out for trial in prepared.trials} == {"big", "wide"}
-    assert any("Region small is not held out: 3 pedons" in note for note in prepared.notes)
-    assert any("Region small has only 3 pedons: all of them carry labels where 4" in note for note in prepared.notes)
+    assert any("Region small is not held out: 3 pedons with SOC" in note for note in prepared.notes)
+    assert any(
+        "Region small has only 3 pedons with SOC: all of them carry labels where 4" in note for note in prepared.notes
+    )
     small = prepared.library.group("region") == "small"
     assert all(trial.split.train[small].all() for trial in prepared.trials)
 
@@ -163,7 +165,7 @@ def test_what_cannot_be_is_refused_with_a_remedy(unequal: str) -> None:
         prepare(dataclasses.replace(config, held_out=("smal",)))
     with pytest.raises(DataError, match=r"no row is left without a label.*--pedons-per-region"):
         prepare(dataclasses.replace(config, pedons_per_region=20))
-    with pytest.raises(DataError, match="nothing to fine-tune"):
+    with pytest.raises(UsageError, match="--networks: name one or more"):
         prepare(dataclasses.replace(config, networks=()))
     share = dataclasses.replace(config.train, validation_share=0.01)
     with pytest.raises(DataError, match=r"too few labelled pedons.*--train.validation-share 0"):

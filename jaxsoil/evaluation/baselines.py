@@ -70,7 +70,7 @@ def random_forest(
     n_trees: int = N_TREES,
     max_features: Literal["sqrt", "log2"] | float | int = "sqrt",
     min_samples_leaf: int = MIN_SAMPLES_LEAF,
-    n_jobs: int = 2,
+    n_jobs: int = -1,
 ) -> np.ndarray:
     """Random forest regression (Breiman 2001), with sqrt(m) bands tried at each split.
 
@@ -80,7 +80,7 @@ def random_forest(
       x_test: (t, m) preprocessed spectra to predict, on the same axis.
       seed: seed of the bootstrap and the bands; the result does not depend on ``n_jobs``.
       n_trees, max_features, min_samples_leaf: as in scikit-learn; scikit-learn's own default tries all bands.
-      n_jobs: trees grown at a time.
+      n_jobs: trees grown at a time; -1: one for each core.
 
     Returns:
       (t,) predictions, float64.

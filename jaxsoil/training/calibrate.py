@@ -30,14 +30,14 @@ class Cost:
     """What a group costs: counted operations and bytes, measured seconds.
 
     ``operations`` of all trials and epochs, ``counted`` as it says; ``step_bytes`` that the parameters and moments of
-    one trial move in a step; ``device_bytes`` of memory for a chunk's share on one device, by the count that decides
+    one trial move in a step; ``chunk_bytes`` of memory for a chunk's trials on one device, by the count that decides
     the chunk; ``step_seconds`` of one step of one trial (measured), ``seconds`` of the group.
     """
 
     operations: float
     counted: str
     step_bytes: float
-    device_bytes: float
+    chunk_bytes: float
     step_seconds: float
     compile_seconds: float
     seconds: float
@@ -61,7 +61,7 @@ def estimate(group: Group, data: Data, train: TrainConfig, devices: DeviceConfig
         counted=counted,
         # Parameters and two moments are read and written, gradients written and read.
         step_bytes=4.0 * 8 * group.parameters,
-        device_bytes=float(group.trial_bytes * (group.size // runner.spread.trial_devices)),
+        chunk_bytes=float(group.trial_bytes * (group.size // runner.spread.trial_devices)),
         step_seconds=per_step,
         compile_seconds=compiling,
         seconds=compiling + per_step * total,

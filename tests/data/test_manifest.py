@@ -156,6 +156,15 @@ def test_ids_may_be_absent_or_joined_and_rows_may_be_one_sample(write):
     assert load_manifest(write(None, ('"lab_no"', '["plot", "lab_no"]'))).ids[0] == "N01-L0"
 
 
+@pytest.mark.parametrize("condition", ['column = "method", equals = "modelled"', 'column = "flag", equals = 2'])
+def test_a_label_may_be_missing_under_a_condition(write, condition):
+    table = frame(method=["modelled", "dry"] * 4, flag=[2, 1] * 4)
+    table.loc[0, "SOM"] = -1.0  # what a model made is not looked at
+    made = load_manifest(write(table, ('factor = "1/1.724"', f"factor = 1\nunless = {{ {condition} }}")))
+    assert len(made) == 8 and np.isnan(made.property("soc").values).tolist() == [True, False] * 4
+    assert any(note.startswith("soc of 4 rows counts as missing: ") for note in made.notes)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -173,6 +182,11 @@ def test_ids_may_be_absent_or_joined_and_rows_may_be_one_sample(write):
         ('quantity = "reflectance"', 'quantity = "reflectance"\nscale = true', "wrong type"),
         ('factor = "1/1.724"', 'factor = "1/0"', "positive number or a quotient.*1/0"),
         ('factor = "1/1.724"', 'factor = "some"', "positive number or a quotient"),
+        ('factor = "1/1.724"', 'unless = "modelled"', "labels.soc.unless: this must be a table"),
+        ('factor = "1/1.724"', 'unless = { column = "plot", equal = "x" }', "unless.equal: .*Did you mean 'equals'"),
+        ('factor = "1/1.724"', 'unless = { column = "plot" }', "unless.equals: a key is missing"),
+        ('factor = "1/1.724"', 'unless = { column = "plott", equals = "x" }', "plott.*Did you mean 'plot'"),
+        ('factor = "1/1.724"', 'unless = { column = "plot", equals = 1 }', "value of a condition is text"),
         ('column = "SOM"', 'column = "SOMM"', "mine.csv, column SOMM: .*Did you mean 'SOM'"),
         ('pedon = "plot"', 'pedon = "plott"', "column plott: .*Did you mean 'plot'"),
         ('pedon = "plot"', 'pedn = "plot"', "Did you mean 'pedon'"),
