@@ -20,7 +20,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean of paired differences with its t interval over ``n`` seeds; bounds are NaN below two seeds."""
+    """A mean of paired differences with its t interval over ``n`` seeds or regions; bounds are NaN below two."""
 
     n: int
     mean: float

@@ -38,6 +38,9 @@ SOC_FLOOR = 0.01
 COUNT = "count"
 """Unit of the rows that count something (samples, clipped values) and are not averaged over regions."""
 
+FITTED, CONVERGED, NOT_CONVERGED, DIVERGED = "fitted", "converged", "not converged", "diverged"
+"""What trials.csv says of a trial; ``fitted`` is a model without iterations (PLSR, forest)."""
+
 _DIMENSIONLESS = "1"
 _SAME_UNIT = ("rmse", "bias")
 

@@ -135,7 +135,8 @@ def rank_test(failed: ArrayLike, scores: ArrayLike, regions: ArrayLike) -> RankT
     if count == 0 or count == units:
         return None
     method = "exact" if np.unique(means).size == units else "asymptotic"
-    p = mannwhitneyu(means[failing], means[~failing], alternative="two-sided", method=method).pvalue
+    # The result is a pair of statistic and p-value.
+    p = np.asarray(mannwhitneyu(means[failing], means[~failing], alternative="two-sided", method=method))[1]
     return RankTest(float(p), min(1.0, 2.0 / math.comb(units, count)), count, units - count)
 
 

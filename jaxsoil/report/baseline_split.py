@@ -123,6 +123,8 @@ def _table_1(document: Document, run: Run, parts: dict[str, Run]) -> None:
             rows.append((label, f"here, {_SOURCES[kind]}", *scores.ours(part.results, model)))
     notes = (
         *sections.dagger_notes(run, run.models),
+        *sections.train_note(run),
+        *sections.unbounded_note(run),
         "The paper's split is drawn by row; it gives its standard errors over 10 seeds.",
         "Data, number of spectra, bands and training length differ from the paper's as listed under "
         "'Settings that differ from the paper': the columns show what each found, not a like-for-like comparison.",
@@ -167,7 +169,7 @@ def _uses(run: Run) -> list[tuple[str, str, str]]:
     if any(model in published.MODELS for model in run.models):
         rows.append(("Choice of epoch, convergence", "none: training rows only", "none"))
     if run.reconstructions:
-        rows.append(("MRMSE, reconstructed spectra", "through the finished model, to score", "none"))
+        rows += sections.reconstruction_uses()
     return rows
 
 

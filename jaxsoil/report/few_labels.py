@@ -12,9 +12,10 @@ import pandas as pd
 
 from jaxsoil.report import figures, paired, published, scores, sections
 from jaxsoil.report.curves import curves_figure
+from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
 from jaxsoil.report.learned import movement_section
-from jaxsoil.report.reading import MODEL_LABELS, Run, model_label, read_run, where
+from jaxsoil.report.reading import MODEL_LABELS, Run, model_label, read_run
 from jaxsoil.report.style import Look, looks, save
 from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, number
 
@@ -23,7 +24,6 @@ STAGES = {"before": "pre-trained", "after": "fine-tuned"}
 
 _BASELINES = ("plsr", "random_forest")
 _LOWEST_CHANGE = -0.5
-_MOST_SOC = 100.0
 
 IN_SAMPLE = (
     "MRMSE after fine-tuning is in-sample: all spectra of the held-out region were trained on. It says how well they "
@@ -33,9 +33,9 @@ IN_SAMPLE = (
 TABLE_3_FOOTNOTES = (
     "Scores before and after are on the same rows here, the region's pedons without those that fine-tune; the paper "
     "does not say whether its scores before fine-tuning leave them out.",
-    "Training scores of SOC here are those of the labelled rows that the stage trained on, training MRMSE that of all "
-    "its spectra; the paper does not say which rows it means. Its training MRMSE after fine-tuning (4.3 to 4.5 %) "
-    "lies above its validation MRMSE (2.2 %), although the validation spectra were trained on.",
+    "Training scores of SOC here are those of the stage's labelled rows, training MRMSE that of all its spectra; the "
+    "paper does not say which rows it means. Its training MRMSE after fine-tuning (4.3 to 4.5 %) lies above its "
+    "validation MRMSE (2.2 %), although the validation spectra were trained on.",
     "The paper does not say how labelled and unlabelled rows share a batch. Here each step draws one batch of either; "
     "the SOC term averages over the labelled rows, the spectrum term over both, and an epoch is one pass over the "
     "larger set. The encoder alone takes as many steps as the others.",
@@ -68,8 +68,9 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     _figures(document, run, views, styles)
     movement_section(document, run, STAGES)
     _by_region(document, run, views)
+    trained_on = {"before": "labelled training rows", "after": "labelled rows of the held-out region"}
     for stage, view in views.items():
-        sections.status_section(document, view, f"Convergence, {STAGES[stage]}")
+        sections.status_section(document, view, f"Convergence, {STAGES[stage]}", trained_on[stage])
     _exposure(document, run, views)
     sections.closing_sections(document, run)
     return document.write(run.path)
@@ -141,6 +142,12 @@ def _notes(views: Mapping[str, Run]) -> tuple[str, ...]:
     )
 
 
+def _train_notes(views: Mapping[str, Run]) -> tuple[str, ...]:
+    return tuple(
+        f"{STAGES[stage].capitalize()}: {note}" for stage, view in views.items() for note in sections.train_note(view)
+    )
+
+
 def _published(document: Document, run: Run, views: Mapping[str, Run]) -> None:
     document.heading("Beside the published Table 3")
     rows = []
@@ -162,7 +169,8 @@ def _published(document: Document, run: Run, views: Mapping[str, Run]) -> None:
         IN_SAMPLE,
         *TABLE_3_FOOTNOTES,
         *_baseline_note(run),
-        *_unbounded_note(run),
+        *sections.unbounded_note(run),
+        *_train_notes(views),
         scores.CONVENTIONS,
         "Data, number of spectra, bands and training length differ from the paper's as listed under 'Settings that "
         "differ from the paper'.",
@@ -178,22 +186,6 @@ def _baseline_note(run: Run) -> tuple[str, ...]:
     return (
         f"{', '.join(models)}: fitted on the labelled rows alone; after adaptation fitted anew on the labels of both "
         "stages together.",
-    )
-
-
-def _unbounded_note(run: Run) -> tuple[str, ...]:
-    """Predictions above 100 %: a linear model of log10 SOC has no bound, and a few of them decide its scores in %."""
-    frame = run.predictions
-    counts = {
-        model: int((where(frame, model=model)["predicted"].to_numpy(dtype=np.float64) > _MOST_SOC).sum())
-        for model in run.models
-    }
-    listed = [f"{model_label(model)} {count}" for model, count in counts.items() if count]
-    if not listed:
-        return ()
-    return (
-        f"Predictions above {_MOST_SOC:g} % SOC, of a model of log10 SOC: {', '.join(listed)}. They decide its scores "
-        "in %; the log10 scale is the one to read there.",
     )
 
 
@@ -304,6 +296,43 @@ def _exposure(document: Document, run: Run, views: Mapping[str, Run]) -> None:
     )
     caption = "Use of the held-out region, by stage and model."
     document.table(Table(caption, header, tuple(rows), notes, left=(0, 1, 2)))
+    document.table(sections.uses_table(_uses(run, views)))
+
+
+def _uses(run: Run, views: Mapping[str, Run]) -> list[tuple[str, str, str]]:
+    """What each kind of number took of the held-out region, stage by stage."""
+    tuned = f"labels of {run.config.get('config', {}).get('adaptation_pedons', 'few')} pedons, to train"
+    scored = "those of the other pedons, to score"
+    rows = [
+        ("SOC scores, pre-trained", "through the finished model", scored),
+        ("SOC scores, fine-tuned", "all of them, to train", f"{tuned}; {scored}"),
+    ]
+    if any(len(where(run.results, model=model, metric="mrmse")) for model in run.models):
+        rows += [
+            ("MRMSE, pre-trained", "through the finished model, to score", "none"),
+            ("MRMSE, fine-tuned", "all of them, to train and to score (in-sample)", tuned),
+        ]
+    rows += [
+        ("Choice of the epoch, pre-trained", "none: rows of the other regions only", "none"),
+        ("Choice of the epoch, fine-tuned", *_epoch_choice(views["after"], tuned)),
+    ]
+    if (run.path / "soc_spectra.npz").exists():
+        rows += [
+            ("f_SOC and (rho r)_SOC, pre-trained", "none", "none"),
+            ("f_SOC and (rho r)_SOC, fine-tuned", "all of them, to train", tuned),
+        ]
+    return rows
+
+
+def _epoch_choice(view: Run, tuned: str) -> tuple[str, str]:
+    """What chose the epoch of the fine-tuned networks: the set number of epochs, or the loss that was watched."""
+    train = view.config.get("config", {}).get("train", {})
+    if train.get("keep", "last") == "last" and not train.get("patience", 0):
+        epochs = train.get("epochs")
+        return f"none: the last of {epochs} epochs, set beforehand" if epochs else "none: the last epoch", "none"
+    if train.get("validation_share", 0.0):
+        return "those of some of the pedons that fine-tune", "labels of some of the pedons that fine-tune"
+    return "all of them, in the training loss", tuned.removesuffix(", to train") + ", in the training loss"
 
 
 def _general(exposure: str, region: str) -> str:

@@ -10,9 +10,10 @@ import numpy as np
 from jaxsoil.files import write_text_atomic
 from jaxsoil.report import hybrid_figures as figures
 from jaxsoil.report import hybrid_tables as tables
+from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
 from jaxsoil.report.hybrid_card import data_card
-from jaxsoil.report.hybrid_files import LABELS, METHODS, MODELS, HybridRun, column, read_run, where
+from jaxsoil.report.hybrid_files import LABELS, METHODS, MODELS, HybridRun, column, read_run
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, number
 
@@ -252,7 +253,7 @@ def _ending(document: Document, run: HybridRun) -> None:
         "settings are small; --paper has the published size."
     )
     document.heading("Data")
-    document.bullets([*run.data["notes"], f"licence: {run.data['licence']}", f"fingerprint: {run.data['fingerprint']}"])
+    document.bullets([*run.data["notes"], f"licence: {run.data['licence']}", f"fingerprint: {run.data['sha256']}"])
     document.heading("Time and command")
     document.bullets([f"{name}: {number(float(seconds), 1)} s" for name, seconds in run.timing.items()])
     document.command(str(run.env.get("command", "")))

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from jaxsoil.report import hybrid_tables as tables
-from jaxsoil.report.hybrid_files import LABELS, METHODS, HybridRun, column, where
+from jaxsoil.report.files import where
+from jaxsoil.report.hybrid_files import LABELS, METHODS, HybridRun, column
 from jaxsoil.report.tables import Table, markdown_text, number
 
 LISTED = 200
@@ -170,7 +171,7 @@ def _sources(run: HybridRun) -> list[str]:
     return [
         *(str(note) for note in run.data["notes"]),
         f"licence: {run.data['licence']}",
-        f"fingerprint of the source data: {run.data['fingerprint']}",
+        f"fingerprint of the source data: {run.data['sha256']}",
         *(f"model of {line}" for line in models),
         f"made by: {run.env.get('command', '')}",
     ]

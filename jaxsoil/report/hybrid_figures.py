@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.report.hybrid_files import LABELS, METHODS, SCHEMES, HybridRun, column, where
+from jaxsoil.report.files import where
+from jaxsoil.report.hybrid_files import LABELS, METHODS, SCHEMES, HybridRun, column
 from jaxsoil.report.style import GREY, OKABE_ITO, WIDTH, Look, looks, new_figure, styled
 from jaxsoil.report.tables import number
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.errors import DataError
+from jaxsoil.report import files
 
 LABELS = {
     "carbon": "Carbon",
@@ -91,37 +90,19 @@ def read_run(folder: str | os.PathLike[str]) -> HybridRun:
       DataError: a file that is missing or damaged, by name.
     """
     path = Path(folder)
-    csv = {name: _read(path / f"{name}.csv") for name in ("scores", "coverage", "suspects", "exclusions", "networks")}
-    parquet = {name: _read(path / f"{name}.parquet") for name in ("hybrid", "predictions", "outliers", "places")}
-    config, env, data, timing = (_read(path / f"{name}.json") for name in ("config", "env", "data", "timing"))
+    csv = {name: _table(path / f"{name}.csv") for name in ("scores", "coverage", "suspects", "exclusions", "networks")}
+    parquet = {
+        name: files.read_parquet(path / f"{name}.parquet") for name in ("hybrid", "predictions", "outliers", "places")
+    }
+    config, env, data, timing = (files.read_json(path / f"{name}.json") for name in ("config", "env", "data", "timing"))
     table = parquet.pop("hybrid")
     return HybridRun(path, config, env, data, timing, table, **parquet, **csv)
 
 
-def _read(path: Path) -> Any:
-    try:
-        if path.suffix == ".json":
-            return json.loads(path.read_text(encoding="utf-8"))
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        # Laboratories and parts may have numbers for names; "NA" is a name too.
-        names = ("laboratory", "part", "id", "property", "reason", "from")
-        return pd.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
-        raise DataError(
-            "this file of the run is missing or damaged",
-            source=path,
-            value=str(error),
-            remedy="Finish the run first (the same command with --resume), then report on it.",
-        ) from error
-
-
-def where(frame: pd.DataFrame, **values: Any) -> pd.DataFrame:
-    """Rows of a table whose columns have the given values."""
-    chosen = np.ones(len(frame), dtype=bool)
-    for column, value in values.items():
-        chosen &= (frame[column] == value).to_numpy(dtype=bool)
-    return pd.DataFrame(frame.loc[chosen])
+def _table(path: Path) -> pd.DataFrame:
+    # Laboratories and parts may have numbers for names; "NA" is a name too.
+    names = ("laboratory", "part", "id", "property", "reason", "from")
+    return files.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values=[""])
 
 
 def column(frame: pd.DataFrame, name: str) -> np.ndarray:

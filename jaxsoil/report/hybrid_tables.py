@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.report.hybrid_files import LABELS, METHODS, MODELS, SCHEMES, HybridRun, column, where
+from jaxsoil.report.files import where
+from jaxsoil.report.hybrid_files import LABELS, METHODS, MODELS, SCHEMES, HybridRun, column
 from jaxsoil.report.published_hybrid import NORMAL_RATIO, PUBLISHED, SOURCE, lognormal_sigma, normal_rpiq
 from jaxsoil.report.tables import UNDEFINED, Table, number
 

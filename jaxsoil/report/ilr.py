@@ -13,6 +13,7 @@ from jaxsoil.evaluation.compare import MEAN
 from jaxsoil.report import multifidelity_parts as parts
 from jaxsoil.report import multifidelity_score_figures as figures
 from jaxsoil.report import multifidelity_scores as scores
+from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
 from jaxsoil.report.multifidelity_files import (
     MIR_ILR,
@@ -22,7 +23,6 @@ from jaxsoil.report.multifidelity_files import (
     MultifidelityRun,
     in_order,
     numbers,
-    pick,
     read_multifidelity_run,
     split_by,
 )
@@ -88,7 +88,7 @@ def _outcomes(found: pd.DataFrame, texture: list[str]) -> list[str]:
     """Each claim of section 3.5 beside what was found."""
     sentences = []
     for first, second in PAIRS:
-        rows = {str(row["property"]): row for row in pick(found, first=first, second=second).to_dict("records")}
+        rows = {str(row["property"]): row for row in where(found, first=first, second=second).to_dict("records")}
         shown = [rows[name] for name in texture if name in rows]
         if not shown:
             continue
@@ -109,7 +109,7 @@ def texture_sums(run: MultifidelityRun, which: str = TEST) -> dict[str, np.ndarr
     """Predicted clay + silt + sand in % of each strategy, (n,), over seeds and samples of a set."""
     if run.predictions is None:
         return {}
-    mine = pick(run.predictions, set=which)
+    mine = where(run.predictions, set=which)
     chosen = mine["property"].isin(TEXTURE) & mine["task"].isin((run.task, NO_TASK))
     found = {}
     for strategy, rows in split_by(pd.DataFrame(mine.loc[np.asarray(chosen, dtype=bool)]), "strategy"):

@@ -10,8 +10,7 @@ import numpy as np
 
 from jaxsoil.data.geotiff import read_geotiff
 from jaxsoil.data.rasters import Grid
-from jaxsoil.report.files import where
-from jaxsoil.report.layers_tables import ALL, LABELS, POOLED, SPLITS, Gain, LayersRun
+from jaxsoil.report.layers_tables import ALL, LABELS, POOLED, SPLITS, Gain, LayersRun, chosen
 from jaxsoil.report.style import GREY, OKABE_ITO, WIDTH, Look, looks, new_figure, styled
 
 if TYPE_CHECKING:
@@ -72,10 +71,10 @@ def scores_figure(run: LayersRun) -> Figure:
             for place, model in enumerate(run.models):
                 if metric == "r2" and model == "mean":
                     continue
-                mine = where(run.scores, split=split, model=model)
+                mine = chosen(run.scores, split=split, model=model)
                 shift = 0.1 * (place - 0.5 * (len(run.models) - 1))
                 for number, layer in enumerate(run.layers):
-                    here = where(mine, layer=layer)
+                    here = chosen(mine, layer=layer)
                     single = here[here["seed"] != ALL][metric].to_numpy()
                     together = float(here[here["seed"] == ALL][metric].iloc[0])
                     look, at = styles[model], number + shift
@@ -126,7 +125,7 @@ def gains_figure(run: LayersRun, found: Mapping[tuple[str, str, str], dict[str, 
 @styled
 def observed_figure(run: LayersRun, model: str, split: str) -> Figure:
     """Observed against predicted values of held-out sites, layer by layer."""
-    rows = where(run.predictions, split=split, model=model, seed=ALL)
+    rows = chosen(run.predictions, split=split, model=model, seed=ALL)
     columns = min(3, len(run.layers))
     lines = -(-len(run.layers) // columns)
     figure = new_figure(WIDTH, 2.3 * lines + 0.2)
@@ -134,7 +133,7 @@ def observed_figure(run: LayersRun, model: str, split: str) -> Figure:
     for ax in axes.flat[len(run.layers) :]:
         ax.set_visible(False)
     for ax, layer in zip(axes.flat, run.layers, strict=False):
-        mine = where(rows, layer=layer)
+        mine = chosen(rows, layer=layer)
         observed, predicted = mine["observed"].to_numpy(), mine["predicted"].to_numpy()
         limit = 1.05 * max(float(observed.max()), float(predicted.max()))
         ends = np.abs(np.stack([predicted - mine["low"], mine["high"] - predicted]))
@@ -142,7 +141,7 @@ def observed_figure(run: LayersRun, model: str, split: str) -> Figure:
         ax.plot(predicted, observed, ".", color=OKABE_ITO[2], markersize=3.0, alpha=0.8)
         ax.plot([0.0, limit], [0.0, limit], color=GREY, linewidth=0.8)
         ax.set(xlim=(0.0, limit), ylim=(0.0, limit), aspect="equal", title=layer)
-        score = where(run.scores, split=split, model=model, seed=ALL, layer=layer).iloc[0]
+        score = chosen(run.scores, split=split, model=model, seed=ALL, layer=layer).iloc[0]
         text = f"R2 {score['r2']:.2f}\nRMSE {score['rmse']:.2f}\nCCC {score['ccc']:.2f}\nn {int(score['n'])}"
         backdrop = {"facecolor": "white", "alpha": 0.8, "linewidth": 0.0, "pad": 1.0}
         place = {"transform": ax.transAxes, "va": "top", "fontsize": 7.0, "bbox": backdrop}
@@ -161,15 +160,15 @@ def profiles_figure(run: LayersRun, split: str) -> Figure:
     styles = model_looks(run)
     depths = [(entry["top"], entry["bottom"]) for entry in run.data["layers"]]
     curves = _curves(run, split)
-    rows = where(run.predictions, split=split, seed=ALL)
+    rows = chosen(run.predictions, split=split, seed=ALL)
     for ax, name in zip(axes.flat, ids, strict=False):
-        here = where(rows, id=name)
+        here = chosen(rows, id=name)
         for model in [model for model in ("rf", "multitask", "transfer") if model in run.models]:
-            mine = where(here, model=model).set_index("layer")
+            mine = chosen(here, model=model).set_index("layer")
             middle = [0.5 * sum(depths[run.layers.index(layer)]) for layer in mine.index]
             look = styles[model]
             ax.plot(mine["predicted"], middle, look.marker + "--", color=look.color, markersize=3.5, linewidth=0.8)
-        observed = where(here, model=run.models[0]).set_index("layer")["observed"]
+        observed = chosen(here, model=run.models[0]).set_index("layer")["observed"]
         for layer, value in observed.items():
             top, bottom = depths[run.layers.index(str(layer))]
             ax.plot([value, value], [top, bottom], color="#000000", linewidth=2.4, solid_capstyle="butt")
@@ -223,7 +222,7 @@ def coverage_figure(run: LayersRun) -> Figure:
         ax.axhspan(nominal - 2.0, nominal + 2.0, color="#ececec", linewidth=0.0)
         ax.axhline(nominal, color=GREY, linewidth=0.8)
         for place, model in enumerate(run.models):
-            mine, look = where(run.coverage, split=split, model=model).set_index("layer"), styles[model]
+            mine, look = chosen(run.coverage, split=split, model=model).set_index("layer"), styles[model]
             at = np.arange(len(names)) + 0.1 * (place - 0.5 * (len(run.models) - 1))
             values = 100.0 * mine.loc[names, "coverage"].to_numpy()
             ends = 100.0 * mine.loc[names, ["coverage_low", "coverage_high"]].to_numpy().T

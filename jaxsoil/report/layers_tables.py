@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from jaxsoil.errors import DataError
-from jaxsoil.report import paired
+from jaxsoil.report import files, paired
 from jaxsoil.report.tables import Table, number, plus_minus
 
 LABELS = {
@@ -83,35 +81,21 @@ def read_layers_run(folder: Path) -> LayersRun:
     """Reads a finished run.
 
     Raises:
-      DataError: a file that is missing, by name.
+      DataError: a file that is missing or damaged, by name.
     """
-    import json
-
-    def need(name: str) -> Path:
-        path = folder / name
-        if not path.is_file():
-            raise DataError(
-                "this file of the run is missing",
-                source=path,
-                remedy="Finish the run first (the same command with --resume), then report on it.",
-            )
-        return path
-
-    def content(name: str) -> dict[str, Any]:
-        return json.loads(need(name).read_text("utf-8"))
 
     def table(name: str) -> Frame:
-        return pd.read_csv(need(name), dtype={"seed": str, "epochs": str, "id": str})
+        return files.read_csv(folder / name, dtype={"seed": str, "epochs": str, "id": str})
 
     truth = table("truth.csv") if (folder / "truth.csv").exists() else None
     return LayersRun(
         path=folder,
-        data=content("data.json"),
-        config=content("config.json"),
-        environment=content("env.json"),
-        maps=content("maps.json"),
-        timing=content("timing.json"),
-        predictions=pd.read_parquet(need("predictions.parquet")),
+        data=files.read_json(folder / "data.json"),
+        config=files.read_json(folder / "config.json"),
+        environment=files.read_json(folder / "env.json"),
+        maps=files.read_json(folder / "maps.json"),
+        timing=files.read_json(folder / "timing.json"),
+        predictions=files.read_parquet(folder / "predictions.parquet"),
         scores=table("scores.csv"),
         folds=table("folds.csv"),
         coverage=table("coverage.csv"),
@@ -123,10 +107,7 @@ def read_layers_run(folder: Path) -> LayersRun:
 
 def chosen(table: Frame, **values: object) -> Frame:
     """Rows whose columns have these values."""
-    mask = np.ones(len(table), bool)
-    for column, value in values.items():
-        mask &= (table[column] == value).to_numpy()
-    return table.loc[mask]
+    return files.where(table, **values)
 
 
 def overview_table(run: LayersRun) -> Table:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from jaxsoil.errors import DataError
+from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
-from jaxsoil.report.reading import Run, model_label
+from jaxsoil.report.reading import Run, TrialRow, kept_epochs, model_label
 from jaxsoil.report.tables import UNDEFINED, Table, number, plus_minus
 
 START_F = 0.5
@@ -49,6 +51,11 @@ class Learned:
         """Rows (t,) of one model whose trainings stayed finite, in one stage if a name is given."""
         rows = (self.model == model) & np.isfinite(self.f_soc).all(axis=1)
         return rows & np.char.endswith(self.study, f"/{stage}") if stage else rows
+
+    def where(self, rows: np.ndarray) -> Learned:
+        """The trainings of the given rows (t,), as a mask."""
+        names = (*_KEYS, "f_soc", "soc_rho_r")
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
 def read_learned(run: Run) -> Learned | None:
@@ -124,6 +131,43 @@ def _movement(learned: Learned, chosen: np.ndarray) -> tuple[str, ...]:
 
 def _spread(values: np.ndarray) -> str:
     return plus_minus(float(values.mean()), float(values.std(ddof=1)) if values.size > 1 else None, 3)
+
+
+def short_run(run: Run, learned: Learned) -> tuple[str, ...]:
+    """A sentence where learning rate x steps does not let f_SOC or (rho r)_SOC reach what they may have to.
+
+    f_SOC starts at 0.5 and may have to go to 0 or 1; (rho r)_SOC has to go to the truth where it is known, and by its
+    own size where not. Steps are those to the epoch that was kept, median over the mixing decoders' trainings.
+    """
+    train = run.config.get("config", {}).get("train", {})
+    if not {"lr", "batch"} <= train.keys():
+        return ()
+    steps = [value for trial in run.trials if (value := _steps(run, trial, train)) and trial.model in learned.model]
+    if not steps:
+        return ()
+    reach = float(train["lr"]) * float(train.get("decoder_lr", 1.0)) * float(np.median(steps))
+    start = learned.start_rho_r
+    needed = abs(start - learned.truth_rho_r) if learned.truth_rho_r is not None else start
+    too_far = ["f_SOC (0.5 from its start to 0 or 1)"] if reach < START_F else []
+    if np.isfinite(learned.soc_rho_r).any() and reach < needed:
+        to = "its truth" if learned.truth_rho_r is not None else "0"
+        too_far.append(f"(rho r)_SOC ({number(needed, 2)} g cm-3 nm from its start to {to})")
+    if not too_far:
+        return ()
+    return (
+        f"Learning rate x steps to the kept epoch is {number(reach, 2)} (median over trainings), about the most that "
+        f"a parameter can move: too short for {' and '.join(too_far)}; see 'What the mixing decoder learned'.",
+    )
+
+
+def _steps(run: Run, trial: TrialRow, train: dict) -> int:
+    """Steps of a trial to its kept epoch, from its training rows without those set aside."""
+    rows = where(run.results, model=trial.model, region=trial.region, split="train", metric="n")
+    counts = rows["value"].to_numpy(dtype=np.float64)[rows["seed"].to_numpy() == trial.seed]
+    epoch = kept_epochs(run).get(trial.trial)
+    if not counts.size or epoch is None:
+        return 0
+    return epoch * int(counts[0] * (1.0 - float(train.get("validation_share", 0.0))) // int(train["batch"]))
 
 
 def movement_section(document: Document, run: Run, stages: dict[str, str] | None = None) -> None:

@@ -13,8 +13,9 @@ from jaxsoil.report import multifidelity_parts as parts
 from jaxsoil.report import multifidelity_score_figures as figures
 from jaxsoil.report import multifidelity_scores as scores
 from jaxsoil.report import multifidelity_spectra as spectra
+from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
-from jaxsoil.report.multifidelity_files import SAMPLES, MultifidelityRun, pick, read_multifidelity_run
+from jaxsoil.report.multifidelity_files import SAMPLES, MultifidelityRun, read_multifidelity_run
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import DAGGER, number, plus_minus
 
@@ -76,7 +77,7 @@ def _opening(document: Document, run: MultifidelityRun, found: pd.DataFrame) -> 
             f"{len(agreement.disagreements)} of {math.comb(len(agreement.ours), 2)} pairs the other way round."
         )
     for first, second in (("MIR-SSL-MLP", "MIR-MLP"), ("NIRtoMIR-SSL-MLP", "NIR-MLP"), ("NIRtoMIR-MLP", "NIR-PLSR")):
-        rows = pick(found, first=first, second=second).to_dict("records")
+        rows = where(found, first=first, second=second).to_dict("records")
         facts += [
             f"{first} minus {second}: {scores.interval(row, 3)} in mean CCC (Appendix B {number(row['paper'], 3)})."
             for row in rows
@@ -148,7 +149,7 @@ def _tasks(document: Document, run: MultifidelityRun) -> None:
 
 def _samples(document: Document, found: pd.DataFrame) -> None:
     document.heading("Several posterior samples against the point conversion")
-    rows = pick(found, first=SAMPLES, property=MEAN).to_dict("records")
+    rows = where(found, first=SAMPLES, property=MEAN).to_dict("records")
     if not rows:
         document.text("The run has no variant with several posterior samples.")
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,9 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.results import RESULT_COLUMNS
+from jaxsoil.report import files
+from jaxsoil.report.files import where
 from jaxsoil.report.published_multifidelity import PROPERTIES, STRATEGIES
 from jaxsoil.report.reading import Run
 
@@ -174,14 +174,6 @@ def in_order(names: Sequence[str], order: Sequence[str]) -> list[str]:
     return [name for name in order if name in present] + [name for name in present if name not in order]
 
 
-def pick(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
-    """Rows of a table whose columns have the given values."""
-    chosen = np.ones(len(frame), dtype=bool)
-    for name, value in values.items():
-        chosen &= np.asarray(frame[name] == value, dtype=bool)
-    return pd.DataFrame(frame.loc[chosen])
-
-
 def numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
     """A column as float64, (n,)."""
     return np.asarray(frame[name], dtype=np.float64)
@@ -196,7 +188,7 @@ def seed_means(frame: pd.DataFrame, name: str) -> np.ndarray:
 
 def split_by(frame: pd.DataFrame, name: str) -> list[tuple[Any, pd.DataFrame]]:
     """Values of a column in the order of their first row, each with its rows."""
-    return [(value, pick(frame, **{name: value})) for value in dict.fromkeys(frame[name].tolist())]
+    return [(value, where(frame, **{name: value})) for value in dict.fromkeys(frame[name].tolist())]
 
 
 def read_multifidelity_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
@@ -207,9 +199,13 @@ def read_multifidelity_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
     """
     path = Path(folder)
     empty = pd.DataFrame(columns=pd.Index(RESULT_COLUMNS))
-    header = {name: _json(path / f"{name}.json", name in ("data", "timing")) for name in _HEADERS}
+    header = {name: files.read_json(path / f"{name}.json", optional=name in ("data", "timing")) for name in _HEADERS}
     predictions = _predictions(path / "predictions.parquet")
-    arrays = {name: _arrays(path / f"{name}.npz", keys) for name, keys in _ARRAYS.items()}
+    arrays = {
+        name: files.read_arrays(path / f"{name}.npz", keys)
+        for name, keys in _ARRAYS.items()
+        if (path / f"{name}.npz").is_file()
+    }
     tables = {
         name: _frame(path / f"{name}.csv", keys) for name, keys in _TABLES.items() if (path / f"{name}.csv").is_file()
     }
@@ -221,7 +217,7 @@ def read_multifidelity_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
         scores=_with_correlation(_scores(path / "scores.csv"), predictions),
         predictions=predictions,
         tables=tables,
-        arrays={name: found for name, found in arrays.items() if found},
+        arrays=arrays,
     )
 
 
@@ -229,17 +225,11 @@ _HEADERS = ("config", "env", "data", "timing")
 
 
 def _scores(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise DataError(
-            "this file of the run is missing",
-            source=path,
-            remedy="Finish the run first (the same command with --resume), then report on it.",
-        )
     frame = _frame(path, _SCORES)
     if frame.empty:
-        raise _damaged(path, "there are no scores")
+        raise files.damaged(path, "there are no scores")
     if frame.duplicated(_KEY).any():
-        raise _damaged(path, "a seed, strategy, task, set and property occurs twice")
+        raise files.damaged(path, "a seed, strategy, task, set and property occurs twice")
     return frame
 
 
@@ -259,54 +249,15 @@ def _with_correlation(scores: pd.DataFrame, predictions: pd.DataFrame | None) ->
 def _predictions(path: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
-    frame = pd.read_parquet(path)
-    _require_columns(path, frame, (*_KEY, "id", "observed", "predicted"))
+    frame = files.read_parquet(path, (*_KEY, "id", "observed", "predicted"))
     return frame.assign(**{name: frame[name].astype(str) for name in ("strategy", "task", "set", "property", "id")})
 
 
 def _frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     text: dict[Any, Any] = dict.fromkeys(_TEXT, str)
-    try:
-        frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={c: ["", "nan"] for c in columns})
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
-        raise _damaged(path, f"this is not a table: {error}") from error
-    _require_columns(path, frame, columns)
+    empty = {name: ["", "nan"] for name in columns}
+    frame = files.read_csv(path, columns, dtype=text, keep_default_na=False, na_values=empty)
     words = {name: frame[name].fillna("").astype(str) for name in _TEXT if name in frame.columns}
     # A term that one stage has and another has not is empty in the other's rows.
     terms = {name: pd.to_numeric(frame[name], errors="coerce") for name in _TERMS if name in frame.columns}
     return frame.assign(**words, **terms)
-
-
-def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    if not path.is_file():
-        return {}
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    missing = [name for name in names if name not in arrays]
-    if missing:
-        raise _damaged(path, f"arrays are missing: {', '.join(missing)}")
-    return arrays
-
-
-def _json(path: Path, optional: bool) -> dict[str, Any]:
-    if not path.is_file():
-        if optional:
-            return {}
-        raise DataError("this file of the run is missing", source=path, remedy="Run the study again with --overwrite.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(path, f"this is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise _damaged(path, "this is not a JSON object")
-    return content
-
-
-def _require_columns(path: Path, frame: pd.DataFrame, columns: Sequence[str]) -> None:
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        raise _damaged(path, f"columns are missing: {', '.join(missing)}")
-
-
-def _damaged(path: Path, problem: str) -> DataError:
-    return DataError(problem, source=path, remedy="Run the study again with --overwrite.")

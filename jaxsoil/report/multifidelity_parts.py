@@ -13,8 +13,9 @@ from jaxsoil.evaluation.stats import describe
 from jaxsoil.report import multifidelity_score_figures as figures
 from jaxsoil.report import published_multifidelity as published
 from jaxsoil.report import sections
+from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
-from jaxsoil.report.multifidelity_files import TEST, VALIDATION, MultifidelityRun, in_order, numbers, pick, split_by
+from jaxsoil.report.multifidelity_files import TEST, VALIDATION, MultifidelityRun, in_order, numbers, split_by
 from jaxsoil.report.multifidelity_scores import cell, criterion, label, spread, unit
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, number, plus_minus
@@ -68,8 +69,8 @@ def summaries_section(document: Document, run: MultifidelityRun) -> None:
                 if found is not None:
                     title = f"{label(name)} ({unit(run, name)})" if unit(run, name) else label(name)
                     numbers = (number(float(found.get(key, math.nan)), 2) for key in _MOMENTS[1:])
-                    where = "paper, " if source is dataset else "here, "
-                    rows.append((title, where + source, f"{int(found.get('n', 0)):,}", *numbers))
+                    origin = "paper, " if source is dataset else "here, "
+                    rows.append((title, origin + source, f"{int(found.get('n', 0)):,}", *numbers))
     notes = ("Kurtosis is 3 for a Gaussian. SD has n - 1.", f"Paper: {published.SOURCE}.")
     if not known:
         notes = ("The run folder does not describe its properties: the paper's rows stand alone.", *notes)
@@ -86,7 +87,7 @@ def _described(run: MultifidelityRun, name: str, which: str) -> dict[str, Any] |
         return {key: math.nan if value is None else value for key, value in found.items()}
     if which != "test" or run.predictions is None:
         return None
-    mine = pick(run.predictions, property=name, set=TEST)
+    mine = where(run.predictions, property=name, set=TEST)
     return describe(numbers(mine.drop_duplicates("id"), "observed")) if len(mine) else None
 
 
@@ -99,7 +100,7 @@ def internal_section(document: Document, run: MultifidelityRun) -> None:
         return
     spans = set(table["range"])
     span = "nir" if "nir" in spans else next(iter(sorted(spans)))
-    mine = pick(table, range=span)
+    mine = where(table, range=span)
     strategies = [name for name in _CLOUD_STRATEGIES if name in run.strategies] or run.strategies[:2]
     shown = [row for row in _INTERNAL_SETS if row[0] in set(mine["set"])]
     if not shown:
@@ -123,7 +124,7 @@ def internal_section(document: Document, run: MultifidelityRun) -> None:
 
 
 def _cloud(table: pd.DataFrame, which: str, metric: str) -> dict[str, np.ndarray]:
-    mine = pick(table, set=which)
+    mine = where(table, set=which)
     return {label(str(name)): numbers(rows, metric) for name, rows in split_by(mine, "property")}
 
 
@@ -138,12 +139,12 @@ def _internal_table(run: MultifidelityRun, table: pd.DataFrame, strategies: list
     for name in run.properties:
         cells = []
         for which, scored in (("pairs", VALIDATION), ("test", TEST)):
-            mine = pick(table, set=which, property=name)
+            mine = where(table, set=which, property=name)
             found = spread(numbers(mine, "ccc"))
             cells.append(plus_minus(found.mean, found.sd, 2))
             cells += [number(cell(run, strategy, name, "ccc", scored).mean, 2) for strategy in strategies]
         rows.append((label(name), *cells))
-    header = [f"{where}: {what}" for where in ("Pairs", "Test") for what in ("internal", *strategies)]
+    header = [f"{part}: {what}" for part in ("Pairs", "Test") for what in ("internal", *strategies)]
     caption = f"CCC: internal cross-validation of {span.upper()} PLSR (± SD over repetitions) and the strategies."
     return Table(caption, ("Property", *header), tuple(rows))
 
@@ -156,7 +157,7 @@ def curves_section(document: Document, run: MultifidelityRun) -> None:
         document.text("The run folder has no curves.csv: no data-efficiency curves.")
         return
     order = in_order(table["property"].tolist(), tuple(published.PROPERTIES))
-    panels = {label(name): _curve(pick(table, property=name), "ccc") for name in order}
+    panels = {label(name): _curve(where(table, property=name), "ccc") for name in order}
     # Several draws of the same number of labels stand beside the seeds.
     keys = [name for name in ("labels", "seed", "draw", "strategy") if name in table.columns]
     means = pd.DataFrame(table.groupby(keys, as_index=False)[["ccc", "rpiq"]].mean())
@@ -175,7 +176,7 @@ def curves_section(document: Document, run: MultifidelityRun) -> None:
 def _curve(table: pd.DataFrame, metric: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     curves = {}
     for strategy in in_order(table["strategy"].tolist(), published.STRATEGIES):
-        part = pick(table, strategy=strategy)
+        part = where(table, strategy=strategy)
         found = {float(count): spread(numbers(rows, metric)) for count, rows in split_by(part, "labels")}
         labels = np.array(sorted(found))
         mean, sd = (np.array([getattr(found[count], name) for count in labels]) for name in ("mean", "sd"))
@@ -187,7 +188,7 @@ def _curve_table(means: pd.DataFrame, properties: int) -> Table:
     strategies = in_order(means["strategy"].tolist(), published.STRATEGIES)
     rows = []
     for count, part in sorted(split_by(means, "labels"), key=lambda pair: pair[0]):
-        found = [spread(numbers(pick(part, strategy=name), "ccc")) for name in strategies]
+        found = [spread(numbers(where(part, strategy=name), "ccc")) for name in strategies]
         rows.append((f"{int(float(str(count))):,}", *(plus_minus(value.mean, value.sd, 3) for value in found)))
     note = "Undefined scores are left out of the mean over properties, so that a curve may rest on fewer of them."
     caption = f"CCC on the test set, mean over {properties} properties ± SD over seeds and draws of labels."
@@ -222,7 +223,7 @@ def _convergence_table(table: pd.DataFrame) -> Table:
     rows = []
     table = table.assign(group=[_group(str(name)) for name in table["label"].tolist()])
     for stage, name in dict.fromkeys(zip(table["stage"], table["group"], strict=True)):
-        part = pick(table, stage=stage, group=name)
+        part = where(table, stage=stage, group=name)
         epochs = sorted({int(value) for value in numbers(part, "epochs")})
         span = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
         converged = int(numbers(part, "converged").sum())
@@ -266,7 +267,7 @@ def _components_table(run: MultifidelityRun, table: pd.DataFrame) -> Table:
     for strategy, part in split_by(table, "strategy"):
         cells = []
         for name in run.properties:
-            found = sorted({int(v) for v in numbers(pick(part, property=name), "components")})
+            found = sorted({int(v) for v in numbers(where(part, property=name), "components")})
             cells.append("–" if not found else str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}")
         rows.append((str(strategy), *cells))
     caption = "Components of PLSR, chosen inside the training rows."
@@ -306,7 +307,7 @@ def closing(document: Document, run: MultifidelityRun) -> None:
     ours_section(document, run)
     sections.differences_section(document, run.run)
     data = run.run.data
-    facts = [f"Fingerprint of the data: {data['fingerprint']}"] if data.get("fingerprint") else []
+    facts = [f"Fingerprint of the data: {data['sha256']}"] if data.get("sha256") else []
     sections.data_section(document, run.run)
     document.bullets(facts)
     sections.timing_section(document, run.run)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from jaxsoil.evaluation.compare import MEAN, Agreement, paired_differences, rank_agreement
 from jaxsoil.report import published_multifidelity as published
-from jaxsoil.report.multifidelity_files import MULTI, NO_TASK, REENCODED, SAMPLES, SINGLE, TEST, MultifidelityRun, pick
+from jaxsoil.report.files import where
+from jaxsoil.report.multifidelity_files import MULTI, NO_TASK, REENCODED, SAMPLES, SINGLE, TEST, MultifidelityRun
 from jaxsoil.report.multifidelity_score_figures import Bar, Difference
 from jaxsoil.report.published_multifidelity import PROPERTIES
 from jaxsoil.report.tables import DAGGER, Table, number, plus_minus
@@ -61,7 +62,7 @@ def cell(run: MultifidelityRun, strategy: str, name: str, metric: str, which: st
 def average(run: MultifidelityRun, strategy: str, metric: str, task: str | None = None) -> Spread:
     """Mean over the run's properties, taken in each seed, then over seeds; undefined if a property is."""
     rows = run.chosen(TEST, task)
-    mine = pick(rows, strategy=strategy)
+    mine = where(rows, strategy=strategy)
     means = pd.DataFrame(mine).pivot(index="seed", columns="property", values=metric).reindex(columns=run.properties)
     return spread(means.to_numpy(np.float64).mean(axis=1))
 
@@ -185,7 +186,7 @@ def differences(run: MultifidelityRun, contrasts: Sequence[tuple[str, str]] = CO
 def difference_table(run: MultifidelityRun, found: pd.DataFrame) -> Table:
     """Differences of the mean CCC over properties with intervals, and whether the paper's sign is found."""
     rows = []
-    for row in pick(found, property=MEAN).to_dict("records"):
+    for row in where(found, property=MEAN).to_dict("records"):
         ours = interval(row, 3)
         name = f"{marked(run, str(row['first']))} minus {marked(run, str(row['second']))}"
         rows.append((name, str(row["n"]), ours, number(row["paper"], 3), verdict(row)))
@@ -204,7 +205,7 @@ def difference_by_property(run: MultifidelityRun, found: pd.DataFrame) -> Table:
     """The same for each property: ours with its interval, the paper's difference after a bar."""
     rows = []
     for pair in dict.fromkeys(zip(found["first"], found["second"], strict=True)):
-        part = pick(found, first=pair[0], second=pair[1])
+        part = where(found, first=pair[0], second=pair[1])
         by_name = {str(row["property"]): row for row in part.to_dict("records")}
         rows.append((f"{pair[0]} minus {pair[1]}", *(_both(by_name.get(name)) for name in run.properties)))
     caption = "Paired differences in CCC by property: ours [95 % interval] | Appendix B."
@@ -230,7 +231,7 @@ def difference_lines(found: pd.DataFrame, properties: Sequence[str]) -> list[Dif
     """The same as lines of a figure."""
     lines = []
     for pair in dict.fromkeys(zip(found["first"], found["second"], strict=True)):
-        part = pick(found, first=pair[0], second=pair[1])
+        part = where(found, first=pair[0], second=pair[1])
         rows = {str(row["property"]): row for row in part.to_dict("records")}
         mean = rows[MEAN]
         each = tuple(float(rows[name]["mean"]) for name in properties if name in rows)
@@ -291,16 +292,16 @@ def disagreements(run: MultifidelityRun, agreement: Agreement) -> list[str]:
         f"{row['first']} is above {row['second']} here by {interval(row, 3)} in mean CCC, below it by "
         f"{number(-float(row['paper']), 3)} in Appendix B"
         + ("." if row["low"] > 0.0 else "; the interval does not settle the order here.")
-        for row in pick(rows, property=MEAN).to_dict("records")
+        for row in where(rows, property=MEAN).to_dict("records")
     ]
 
 
 def task_table(run: MultifidelityRun) -> Table | None:
     """Multi-task against single-task: mean CCC and the paired difference; None unless both were trained."""
-    scores = pick(run.scores, set=TEST)
+    scores = where(run.scores, set=TEST)
     rows = []
     for strategy in run.strategies:
-        mine = pick(scores, strategy=strategy)
+        mine = where(scores, strategy=strategy)
         if not {MULTI, SINGLE} <= set(mine["task"]):
             continue
         found = paired_differences(mine.assign(strategy=mine["task"]), [(MULTI, SINGLE)]).to_dict("records")

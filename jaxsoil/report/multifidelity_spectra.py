@@ -7,8 +7,9 @@ import pandas as pd
 
 from jaxsoil.evaluation.conversion import coverage, difference, widening
 from jaxsoil.report import multifidelity_figures as figures
+from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
-from jaxsoil.report.multifidelity_files import MultifidelityRun, numbers, pick, seed_means, split_by
+from jaxsoil.report.multifidelity_files import MultifidelityRun, numbers, seed_means, split_by
 from jaxsoil.report.multifidelity_scores import spread
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, number, plus_minus
@@ -57,7 +58,7 @@ def collapsed(run: MultifidelityRun, count: int) -> np.ndarray:
     table, latent = run.table("latents"), run.arrays.get("latent", {})
     dead = np.zeros(count, dtype=bool)
     if table is not None:
-        first = pick(table, seed=numbers(table, "seed").min())
+        first = where(table, seed=numbers(table, "seed").min())
         for place, active in zip(_places(first), numbers(first, "active"), strict=True):
             if place <= count:
                 dead[place - 1] = active == 0.0
@@ -176,7 +177,7 @@ def distance_section(document: Document, run: MultifidelityRun) -> None:
     if table is None:
         document.text("The run folder has no distances.csv: distances in the latent space are left out.")
         return
-    first = pick(table, seed=numbers(table, "seed").min())
+    first = where(table, seed=numbers(table, "seed").min())
     values, limits = {}, {}
     for space, part in split_by(first, "space"):
         sets = {str(name): numbers(rows, "distance") for name, rows in split_by(part, "set")}
@@ -209,10 +210,10 @@ def _extremes(table: pd.DataFrame, facts: pd.DataFrame | None, alpha: float) -> 
         limit = spread(seed_means(part, "limit"))
         dof = "–"
         if facts is not None:
-            found = sorted({int(v) for v in numbers(pick(facts, space=space), "dof")})
+            found = sorted({int(v) for v in numbers(where(facts, space=space), "dof")})
             dof = str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}" if found else "–"
         for name in sorted({str(v) for v in part["set"]}, key=_set_place):
-            mine = pick(part, set=name)
+            mine = where(part, set=name)
             share = spread(100.0 * seed_means(mine.assign(far=_truth(mine)), "far"))
             middle = spread([np.nanmedian(numbers(rows, "distance")) for _, rows in split_by(mine, "seed")])
             title = figures.SETS.get(name, (name, ""))[0]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from jaxsoil.report.reading import where
+from jaxsoil.evaluation.compare import CONFIDENCE, Interval, t_interval
+from jaxsoil.report.files import where
 from jaxsoil.report.scores import DIGITS
 from jaxsoil.report.tables import UNDEFINED, natural_sorted, number
 
@@ -19,20 +19,12 @@ MEASURES = (("log10", "rmse"), ("log10", "ccc"), ("percent", "rmse"), ("percent"
 """Scale and metric of the differences that reports show."""
 
 
-@dataclass(frozen=True)
-class Interval:
-    """Mean of ``n`` independent differences with its confidence interval (NaN for fewer than two)."""
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
 def by_region(
     first: pd.DataFrame, second: pd.DataFrame, models: tuple[str, str], scale: str, metric: str, split: str = "test"
 ) -> dict[str, tuple[float, ...]]:
     """Differences ``second - first`` of a metric by region, one for each seed that both have.
+
+    A model with a single seed (PLSR, a forest) stands against every seed of the other.
 
     Args:
       first, second: results tables; the same one to compare two models.
@@ -43,6 +35,10 @@ def by_region(
     for frame, model in zip((first, second), models, strict=True):
         rows = where(frame, model=model, scale=scale, metric=metric, split=split).to_dict("records")
         values.append({(str(row["region"]), int(row["seed"])): float(row["value"]) for row in rows})
+    seeds = [{seed for _, seed in side} for side in values]
+    for mine, other in ((0, 1), (1, 0)):
+        if len(seeds[mine]) == 1 < len(seeds[other]):
+            values[mine] = {(region, seed): v for (region, _), v in values[mine].items() for seed in seeds[other]}
     found: dict[str, list[float]] = defaultdict(list)
     for region, seed in values[0].keys() & values[1].keys():
         difference = values[1][region, seed] - values[0][region, seed]
@@ -51,23 +47,14 @@ def by_region(
     return {region: tuple(sorted(found[region])) for region in natural_sorted(set(found))}
 
 
-def interval(differences: Mapping[str, Sequence[float]], level: float = 0.95) -> Interval:
+def interval(differences: Mapping[str, Sequence[float]], level: float = CONFIDENCE) -> Interval:
     """Student's interval of the mean over regions, whose seeds are averaged first: only regions are independent.
 
     Args:
       differences: one or more for each region.
       level: confidence, between 0 and 1.
     """
-    from scipy.stats import t
-
-    means = np.array([float(np.mean(values)) for values in differences.values() if len(values)])
-    if means.size == 0:
-        return Interval(math.nan, math.nan, math.nan, 0)
-    mean = float(means.mean())
-    if means.size == 1:
-        return Interval(mean, math.nan, math.nan, 1)
-    half = float(t.ppf(0.5 + level / 2.0, means.size - 1)) * float(means.std(ddof=1)) / math.sqrt(means.size)
-    return Interval(mean, mean - half, mean + half, int(means.size))
+    return t_interval([float(np.mean(values)) for values in differences.values() if len(values)], level)
 
 
 def interval_text(found: Interval, metric: str) -> str:

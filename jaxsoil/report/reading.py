@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from dataclasses import dataclass
@@ -12,13 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation.alarm import ALARMS, SAMPLE_COLUMNS
-from jaxsoil.evaluation.results import read_results
+from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED, read_results
+from jaxsoil.report import files
+from jaxsoil.report.files import where as where
 from jaxsoil.report.tables import natural_sorted
-
-CONVERGED, FITTED, NOT_CONVERGED, DIVERGED = "converged", "fitted", "not converged", "diverged"
-"""What trials.csv says of a trial; ``fitted`` is a model without iterations (PLSR, forest)."""
 
 MODEL_LABELS = {
     "plsr": "PLSR",
@@ -113,14 +110,6 @@ def model_label(model: str) -> str:
     return MODEL_LABELS.get(model, model)
 
 
-def where(frame: pd.DataFrame, **values: str) -> pd.DataFrame:
-    """Rows of a table whose columns have the given values."""
-    chosen = np.ones(len(frame), dtype=bool)
-    for column, value in values.items():
-        chosen &= (frame[column] == value).to_numpy(dtype=bool)
-    return pd.DataFrame(frame.loc[chosen])
-
-
 def predictions_by_trial(run: Run) -> dict[tuple[str, str, int], tuple[np.ndarray, np.ndarray]]:
     """Observed and predicted SOC, (n,) in % by mass, by model, region and seed."""
     rows = run.predictions
@@ -132,6 +121,26 @@ def predictions_by_trial(run: Run) -> dict[tuple[str, str, int], tuple[np.ndarra
     return {key: (observed[found], predicted[found]) for key, found in places.items()}
 
 
+def kept_epochs(run: Run) -> dict[str, int]:
+    """The epoch, from 1, whose parameters each trained network has, by trial.
+
+    That of the lowest watched loss (the first of equals), or the last where the settings say ``keep = "last"``;
+    diverged trials and a run without history.csv have none.
+    """
+    if run.history is None:
+        return {}
+    finite = {trial.trial: trial.epochs for trial in run.trials if trial.status != DIVERGED and trial.epochs}
+    if run.config.get("config", {}).get("train", {}).get("keep", "best") == "last":
+        return finite
+    watched = np.asarray(run.history["monitored_loss"], dtype=np.float64)
+    epochs = np.asarray(run.history["epoch"], dtype=np.int64)
+    found = {}
+    for trial, places in run.history.groupby("trial", sort=False).indices.items():
+        if str(trial) in finite and np.isfinite(watched[places]).any():
+            found[str(trial)] = int(epochs[places][np.nanargmin(watched[places])])
+    return found
+
+
 def read_run(folder: str | os.PathLike[str]) -> Run:
     """Reads a finished run.
 
@@ -141,10 +150,10 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     path = Path(folder)
     return Run(
         path=path,
-        config=_json(path / "config.json"),
-        env=_json(path / "env.json"),
-        data=_json(path / "data.json", optional=True),
-        timing=_json(path / "timing.json", optional=True),
+        config=files.read_json(path / "config.json"),
+        env=files.read_json(path / "env.json"),
+        data=files.read_json(path / "data.json", optional=True),
+        timing=files.read_json(path / "timing.json", optional=True),
         results=read_results(path / "results.csv"),
         trials=_trials(path / "trials.csv"),
         predictions=_predictions(path / "predictions.parquet"),
@@ -154,46 +163,19 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     )
 
 
-def _require(path: Path) -> Path:
-    if not path.is_file():
-        raise DataError(
-            "this file of the run is missing",
-            source=path,
-            remedy="Finish the run first (the same command with --resume), then report on it.",
-        )
-    return path
-
-
-def _damaged(path: Path, problem: str, value: object = None) -> DataError:
-    return DataError(problem, source=path, value=value, remedy="Run the study again with --overwrite.")
-
-
-def _json(path: Path, optional: bool = False) -> dict[str, Any]:
-    if optional and not path.exists():
-        return {}
-    try:
-        content = json.loads(_require(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(path, "this is not JSON", str(error)) from error
-    if not isinstance(content, dict):
-        raise _damaged(path, "this is not a JSON object")
-    return content
-
-
 def _trials(path: Path) -> tuple[TrialRow, ...]:
     # Text first: a region may be called "NA" or "007".
-    frame = pd.read_csv(_require(path), dtype=str, keep_default_na=False)
-    _require_columns(path, frame, _TRIAL_COLUMNS)
+    frame = files.read_csv(path, _TRIAL_COLUMNS, dtype=str, keep_default_na=False)
     known = (CONVERGED, FITTED, NOT_CONVERGED, DIVERGED)
     rows = []
     for record in frame.to_dict("records"):
         row = {str(name): str(value) for name, value in record.items()}
         if row["status"] not in known:
-            raise _damaged(path, f"column status: unknown status, not one of {', '.join(known)}", row["status"])
+            raise files.damaged(path, f"column status: unknown status, not one of {', '.join(known)}", row["status"])
         try:
             counts = [int(row[name]) for name in ("seed", "epochs", "parameters")]
         except ValueError as error:
-            raise _damaged(path, "seed, epochs or parameters is not a whole number", row["trial"]) from error
+            raise files.damaged(path, "seed, epochs or parameters is not a whole number", row["trial"]) from error
         rows.append(
             TrialRow(
                 trial=row["trial"],
@@ -210,44 +192,31 @@ def _trials(path: Path) -> tuple[TrialRow, ...]:
 
 
 def _predictions(path: Path) -> pd.DataFrame:
-    frame = pd.read_parquet(_require(path))
-    _require_columns(path, frame, _PREDICTION_COLUMNS)
+    frame = files.read_parquet(path, _PREDICTION_COLUMNS)
     return frame.assign(model=frame["model"].astype(str), region=frame["region"].astype(str))
 
 
 def _reconstructions(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    missing = [name for name in _RECONSTRUCTION_ARRAYS if name not in arrays]
-    if missing:
-        raise _damaged(path, f"arrays are missing: {', '.join(missing)}")
+    arrays = files.read_arrays(path, _RECONSTRUCTION_ARRAYS)
     shape = (arrays["model"].size, arrays["axis"].size)
     if arrays["observed"].shape != shape or arrays["reconstructed"].shape != shape:
-        raise _damaged(path, f"spectra are not {shape[0]} x {shape[1]}", arrays["observed"].shape)
+        raise files.damaged(path, f"spectra are not {shape[0]} x {shape[1]}", arrays["observed"].shape)
     return arrays
 
 
 def _history(path: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
-    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    _require_columns(path, frame, ("trial", "epoch", "train_loss", "monitored_loss"))
+    columns = ("trial", "epoch", "train_loss", "monitored_loss")
+    frame = files.read_csv(path, columns, dtype=str, keep_default_na=False)
     # Epochs that a diverged trial did not reach are empty.
-    numbers = {name: pd.to_numeric(frame[name], errors="coerce") for name in ("epoch", "train_loss", "monitored_loss")}
+    numbers = {name: pd.to_numeric(frame[name], errors="coerce") for name in columns[1:]}
     return frame.assign(**numbers)
 
 
 def _samples(path: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
-    frame = pd.read_parquet(path)
-    _require_columns(path, frame, (*SAMPLE_COLUMNS, *ALARMS))
-    return frame
-
-
-def _require_columns(path: Path, frame: pd.DataFrame, columns: tuple[str, ...]) -> None:
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        raise _damaged(path, f"columns are missing: {', '.join(missing)}")
+    return files.read_parquet(path, (*SAMPLE_COLUMNS, *ALARMS))

@@ -11,20 +11,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.results import SOC_FLOOR
-from jaxsoil.report import figures, published, scores, sections
+from jaxsoil.evaluation.results import DIVERGED, SOC_FLOOR
+from jaxsoil.report import figures, paired, published, scores, sections
 from jaxsoil.report.alarm import alarm_section
 from jaxsoil.report.curves import curves_figure
 from jaxsoil.report.examples import reconstruction_figure
+from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
 from jaxsoil.report.reading import (
-    DIVERGED,
     MODEL_LABELS,
     Run,
     model_label,
     predictions_by_trial,
     read_run,
-    where,
 )
 from jaxsoil.report.style import Look, looks, save
 from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, number
@@ -47,9 +46,9 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """
     run = read_run(run_folder)
     document = Document(f"Leave one region out: soil organic carbon, data '{run.name}'")
-    _opening(document, run)
-    _headline(document, run)
     blocks = region_blocks(run)
+    _opening(document, run, blocks)
+    _headline(document, run)
     folder = run.path / "figures"
     styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
     _published(document, run, blocks)
@@ -57,30 +56,69 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     alarm_section(document, run, styles, folder)
     _figures(document, run, styles, folder)
     _by_region(document, run)
-    sections.status_section(document, run)
+    sections.status_section(document, run, trained_on="training regions")
     sections.exposure_section(document, run, _uses(run))
     sections.closing_sections(document, run)
     return document.write(run.path)
 
 
-def _opening(document: Document, run: Run) -> None:
+def _opening(document: Document, run: Run, blocks: dict[str, list[str]]) -> None:
     seeds = len({trial.seed for trial in run.trials})
     document.text(
         f"Each of {len(run.regions)} regions is held out in turn; a model that is trained on the others predicts it. "
         f"Models: {', '.join(model_label(model) for model in run.models)}; seeds of the networks: {seeds}."
     )
+    for sentence in (_best(run), _no_comparison(run, blocks)):
+        if sentence:
+            document.text(sentence)
+    if any(run.untrusted(model) for model in run.models):
+        document.text(f"A dagger ({DAGGER}) marks every number with a network behind it that did not converge.")
+
+
+def _best(run: Run) -> str:
+    """The model with the highest mean CCC of log10 SOC, and those that the paired interval does not tell from it."""
     # A mean that leaves out a region, perhaps a difficult one, is not ranked with those of all regions.
     complete = [model for model in run.models if not scores.undefined_regions(run.results, model)]
     found = [(scores.average(run.results, model, "log10", "ccc")[0], model) for model in complete]
     means = [(mean, model) for mean, model in found if math.isfinite(mean)]
-    if means:
-        mean, model = max(means)
-        document.text(
-            f"Highest mean CCC of log10 SOC over regions: {number(mean, 2)}, "
-            f"{sections.marked(model_label(model), run, model)}."
-        )
-    if any(run.untrusted(model) for model in run.models):
-        document.text(f"A dagger ({DAGGER}) marks every number with a network behind it that did not converge.")
+    if not means:
+        return ""
+    mean, best = max(means)
+    said = (
+        f"Highest mean CCC of log10 SOC over regions: {number(mean, 2)}, "
+        f"{sections.marked(model_label(best), run, best)}."
+    )
+    if len(means) == 1:
+        return said
+    if len(run.regions) < 2:
+        return f"{said} One region does not tell the models apart."
+    close = []
+    for value, model in sorted(means, reverse=True):
+        difference = paired.interval(paired.by_region(run.results, run.results, (model, best), "log10", "ccc"))
+        if model != best and not difference.clear:
+            text = f"{sections.marked(model_label(model), run, model)} {number(value, 2)}"
+            close.append(f"{text} (difference {paired.interval_text(difference, 'ccc')})")
+    if not close:
+        return f"{said} The 95 % interval of the difference, paired by region, tells all others from it."
+    return (
+        f"{said} Not told apart from it by the 95 % interval of the difference, paired by region: {'; '.join(close)}."
+    )
+
+
+def _no_comparison(run: Run, blocks: dict[str, list[str]]) -> str:
+    """That the paper's comparison of the two sets of regions cannot be made; nothing where it can."""
+    if not any(model in published.T_TESTS for model in run.models):
+        return ""
+    problematic, generalising = (blocks[name] for name in ("problematic", "generalising"))
+    if min(len(problematic), len(generalising)) > 1:
+        return ""
+    names = f" ({', '.join(problematic)})" if problematic else ""
+    return (
+        "The paper's central comparison, MRMSE of problematic against that of generalising regions, cannot be made on "
+        f"these data: {len(problematic)} of {len(run.regions)} regions{names} "
+        f"{'is' if len(problematic) == 1 else 'are'} problematic (R2 of SOC in % below 0 for all networks and seeds), "
+        f"{len(generalising)} {'is' if len(generalising) == 1 else 'are'} generalising, and a test needs two of either."
+    )
 
 
 def _headline(document: Document, run: Run) -> None:
@@ -125,7 +163,8 @@ def _published(document: Document, run: Run, blocks: dict[str, list[str]]) -> No
                 rows.append((block, name, "here", *scores.ours(frame, model)))
     header = scores.published_header("held out")
     caption = "SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds."
-    notes = (*sections.dagger_notes(run, run.models), *_block_notes(run, blocks), *published.TABLE_2_FOOTNOTES)
+    notes = (*sections.dagger_notes(run, run.models), *_block_notes(run, blocks), *sections.train_note(run))
+    notes = (*notes, *sections.unbounded_note(run), *published.TABLE_2_FOOTNOTES)
     notes = (*notes, f"Source: {published.RECONSTRUCTION_SOURCE}.")
     document.table(Table(caption, ("Regions", "Model", "Source", *header), tuple(rows), notes, left=(0, 1, 2)))
 
@@ -153,7 +192,7 @@ def _uses(run: Run) -> list[tuple[str, str, str]]:
         ]
     if run.reconstructions:
         rows += [
-            ("MRMSE, reconstructed spectra", "through the finished model, to score", "none"),
+            *sections.reconstruction_uses(),
             ("t-tests on MRMSE", "through the finished model, to score", "to part the regions afterwards"),
         ]
     if run.samples is not None:
@@ -180,7 +219,8 @@ def _by_region(document: Document, run: Run) -> None:
         rows = tuple(_region_row(run, values, model, region) for region in run.regions)
         seeds = len({trial.seed for trial in run.trials if trial.model == model})
         caption = f"{model_label(model)}, held-out regions" + (f", mean of {seeds} seeds." if seeds > 1 else ".")
-        document.table(Table(caption, header, rows, sections.dagger_notes(run, (model,)), left=(0, -2, -1)))
+        notes = (*sections.dagger_notes(run, (model,)), *sections.unbounded_note(run, (model,)))
+        document.table(Table(caption, header, rows, notes, left=(0, -2, -1)))
 
 
 def _region_row(

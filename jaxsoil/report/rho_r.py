@@ -16,7 +16,7 @@ from jaxsoil.errors import DataError
 from jaxsoil.report import figures, paired, scores, sections
 from jaxsoil.report.curves import curves_figure
 from jaxsoil.report.html import Document
-from jaxsoil.report.learned import START_F, Learned, movement_section, read_learned
+from jaxsoil.report.learned import START_F, Learned, movement_section, read_learned, short_run
 from jaxsoil.report.reading import MODEL_LABELS, Run, model_label, read_run
 from jaxsoil.report.style import GREY, WIDTH, Look, looks, new_figure, save, styled
 from jaxsoil.report.tables import DAGGER, Table, number, plus_minus
@@ -86,12 +86,12 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document = Document(f"The mixing decoder with and without rho r, data '{run.name}'")
     found = rescaling(learned)
     styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
-    _opening(document, run, found)
+    _opening(document, run, learned, found)
     _performance(document, run)
     _rescaled(document, run, learned, found)
     movement_section(document, run)
     _figures(document, run, learned, found, styles)
-    sections.status_section(document, run)
+    sections.status_section(document, run, trained_on="training regions")
     uses = [
         ("SOC scores, MRMSE and their differences", "through the finished model, to score", "to score"),
         ("f_SOC and (rho r)_SOC", "none", "none"),
@@ -135,14 +135,31 @@ def between_seeds(learned: Learned, model: str) -> np.ndarray:
     return np.array(errors)
 
 
-def _opening(document: Document, run: Run, found: Rescaling | None) -> None:
+def beyond_seeds(learned: Learned) -> paired.Interval:
+    """How much more f_SOC differs between the decoders than between seeds of one, by region: RMSE over bands.
+
+    The mean RMSE between the decoders at equal seeds, minus that between two seeds of the same decoder; the interval
+    is Student's over regions, and ``n`` is 0 with a single seed.
+    """
+    differences = {}
+    for region in np.unique(learned.region):
+        part = learned.where(learned.region == region)
+        found = rescaling(part)
+        scatter = np.concatenate([between_seeds(part, model) for model in (WITH, WITHOUT)])
+        if found is not None and scatter.size:
+            differences[str(region)] = (float(found.unscaled.mean() - scatter.mean()),)
+    return paired.interval(differences)
+
+
+def _opening(document: Document, run: Run, learned: Learned, found: Rescaling | None) -> None:
     seeds = len({trial.seed for trial in run.trials})
     document.text(
         f"Two mixing decoders, one that converts mass to area by rho r and one that takes area fractions for mass "
         f"fractions. Each of {len(run.regions)} regions is held out in turn; seeds: {seeds}."
     )
     document.text(CLAIM)
-    document.bullets([_verdict(run), _scaling_verdict(found)])
+    bounds = short_run(run, learned)
+    document.bullets([_verdict(run), _scaling_verdict(found), *_seeds_verdict(learned, found), *bounds])
     if any(run.untrusted(model) for model in run.models):
         document.text(f"A dagger ({DAGGER}) marks every number with a network behind it that did not converge.")
 
@@ -153,8 +170,7 @@ def _verdict(run: Run) -> str:
     parts = []
     for (scale, metric), text in named.items():
         change = paired.interval(_difference(run, scale, metric))
-        excludes = math.isfinite(change.low) and (change.low > 0.0 or change.high < 0.0)
-        kept = "does not contain 0" if excludes else "contains 0" if math.isfinite(change.low) else "is undefined"
+        kept = "does not contain 0" if change.clear else "contains 0" if math.isfinite(change.low) else "is undefined"
         parts.append(f"{text} {paired.interval_text(change, metric)}, an interval that {kept}")
     return f"Performance here, without minus with rho r, mean over regions (95 % interval): {'; '.join(parts)}."
 
@@ -167,6 +183,29 @@ def _scaling_verdict(found: Rescaling | None) -> str:
         f"f_SOC here: the best single factor is {_spread(found.factor, 2)} over trainings and takes away "
         f"{100.0 * share:.0f} % of the squared difference between the two spectra; the ratio of the two has a "
         f"coefficient of variation of {100.0 * _ratio_variation(found):.0f} % over bands (median over trainings)."
+    )
+
+
+def _seeds_verdict(learned: Learned, found: Rescaling | None) -> tuple[str, ...]:
+    """Whether the comparison of f_SOC tells anything about rho r, against the scatter of the trainings."""
+    if found is None:
+        return ()
+    beyond = beyond_seeds(learned)
+    if not beyond.n:
+        return (
+            "With one seed this run does not tell whether the two spectra differ by more than two trainings of one "
+            "decoder do, so that the numbers above tell nothing about rho r.",
+        )
+    seeds = np.concatenate([between_seeds(learned, model) for model in (WITH, WITHOUT)])
+    compared = (
+        f"RMSE {number(float(found.unscaled.mean()), 3)} between the decoders, {number(float(seeds.mean()), 3)} "
+        "between seeds of one"
+    )
+    if beyond.low > 0.0:
+        return (f"f_SOC differs more between the decoders than between seeds of one decoder ({compared}).",)
+    return (
+        f"f_SOC does not differ more between the decoders than between seeds of one decoder ({compared}): this run "
+        "does not tell anything about rho r, and the factor is that of two trainings with different random numbers.",
     )
 
 
@@ -209,6 +248,7 @@ def _performance(document: Document, run: Run) -> None:
         "region and seed; seeds are averaged, the interval is Student's over regions. The intervals are not corrected "
         "for their number.",
         "Training rows of two folds overlap, so the differences on training rows are not independent over regions.",
+        *sections.train_note(run),
         scores.CONVENTIONS,
         *sections.dagger_notes(run, run.models),
     )

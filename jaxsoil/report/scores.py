@@ -9,7 +9,8 @@ import pandas as pd
 
 from jaxsoil.evaluation.results import over_regions
 from jaxsoil.report import published, sections
-from jaxsoil.report.reading import Run, model_label, where
+from jaxsoil.report.files import where
+from jaxsoil.report.reading import Run, model_label
 from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number, plus_minus
 
 DIGITS = {"ccc": 2, "r2": 2, "rpiq": 2, "rmse": 3, "bias": 3, "mrmse": 2}
@@ -69,7 +70,7 @@ def mean_tables(run: Run, common: str) -> list[Table]:
     tables = []
     for scale, unit, columns, extra in (
         ("log10", "log10 %", ("ccc", "rmse", "bias", "r2", "rpiq"), sections.clipped_note(run)),
-        ("percent", "%", ("ccc", "rmse", "bias", "r2", "rpiq", "mrmse"), ()),
+        ("percent", "%", ("ccc", "rmse", "bias", "r2", "rpiq", "mrmse"), sections.unbounded_note(run)),
     ):
         rows = tuple(
             (

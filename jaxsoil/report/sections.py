@@ -6,22 +6,26 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from jaxsoil.evaluation import metrics, results
+from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
+from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
 from jaxsoil.report.reading import (
-    CONVERGED,
-    DIVERGED,
-    FITTED,
-    NOT_CONVERGED,
     Run,
     TrialRow,
+    kept_epochs,
     model_label,
     predictions_by_trial,
-    where,
 )
-from jaxsoil.report.tables import DAGGER, Table, natural_sorted, number
+from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, number
+
+UNFITTED = 0.5
+"""Mean training R2 of log10 SOC under which a network is said not to have fitted."""
 
 INDUCTIVE = "inductive"
+_MOST_SOC = 100.0
 _INDUCTIVE_MEANS = (
     "inductive: nothing of the held-out part was used, no label, no spectrum, no normaliser and no BatchNorm statistic"
 )
@@ -45,33 +49,86 @@ def dagger_notes(run: Run, models: Iterable[str]) -> tuple[str, ...]:
     return (f"{DAGGER} includes networks that did not converge ({'; '.join(counts)}). {criterion}",)
 
 
-def status_section(document: Document, run: Run, heading: str = "Convergence of the networks") -> None:
-    """What became of each trained network."""
+def status_section(
+    document: Document, run: Run, heading: str = "Convergence of the networks", trained_on: str = "training rows"
+) -> None:
+    """What became of each trained network, and whether it fitted what it was trained on.
+
+    Args:
+      document: receives the section; nothing without networks.
+      run: the run.
+      heading: its heading.
+      trained_on: what the networks were trained on, as the sentence on those that did not fit it names it.
+    """
     models = [model for model in run.models if any(t.model == model and t.status != FITTED for t in run.trials)]
     if not models:
         return
     document.heading(heading)
     document.text(str(run.config.get("convergence", "The run states no criterion of convergence.")))
+    kept = kept_epochs(run)
     rows = []
     for model in models:
         trials = [trial for trial in run.trials if trial.model == model]
         count = Counter(trial.status for trial in trials)
-        epochs = sorted({trial.epochs for trial in trials})
-        span = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
         parameters = sorted({trial.parameters for trial in trials})
         rows.append(
             (
                 marked(model_label(model), run, model),
                 *(str(count[status]) for status in (CONVERGED, NOT_CONVERGED, DIVERGED)),
-                span,
+                *(number(training_r2(run, model, scale), 2) for scale in ("log10", "percent")),
+                _median_range([kept[trial.trial] for trial in trials if trial.trial in kept]),
+                _median_range([trial.epochs for trial in trials]),
                 ", ".join(f"{value:,}" for value in parameters),
             )
         )
-    header = ("Model", "Converged", "Not converged", "Diverged", "Epochs", "Trainable parameters")
-    notes = dagger_notes(run, models)
+    header = (
+        "Model", "Converged", "Not converged", "Diverged", "Training R2 (log10)", "Training R2 (%)",
+        "Kept epoch, median (range)", "Epochs run, median (range)", "Trainable parameters",
+    )  # fmt: skip
+    notes = (
+        "Converged says that the watched loss stopped falling, not that the network fitted: read it beside the "
+        "training R2, the mean over trainings. Kept epoch: the one whose parameters the network has.",
+        *train_note(run),
+        *dagger_notes(run, models),
+    )
     document.table(Table("Trainings by outcome.", header, tuple(rows), notes))
+    unfitted = [(model, r2) for model in models if (r2 := training_r2(run, model, "log10")) < UNFITTED]
     doubtful = [t for model in models for t in run.untrusted(model)]
-    document.bullets(_by_status(doubtful, NOT_CONVERGED) + _by_status(doubtful, DIVERGED))
+    document.bullets(
+        [
+            f"{model_label(model)} stopped without fitting its {trained_on}: mean training R2 of log10 SOC "
+            f"{number(r2, 2)}."
+            for model, r2 in unfitted
+        ]
+        + _by_status(doubtful, NOT_CONVERGED)
+        + _by_status(doubtful, DIVERGED)
+    )
+
+
+def training_r2(run: Run, model: str, scale: str) -> float:
+    """Mean R2 of the training rows over all trainings of a model, NaN where there is none."""
+    rows = where(run.results, model=model, split="train", scale=scale, metric="r2")
+    values = rows["value"].to_numpy(dtype=np.float64)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if values.size else math.nan
+
+
+def train_note(run: Run) -> tuple[str, ...]:
+    """That training scores include rows that were set aside to watch the loss; nothing where none were."""
+    share = run.config.get("config", {}).get("train", {}).get("validation_share", 0.0)
+    if not share:
+        return ()
+    return (
+        f"Training scores of networks include the rows set aside for early stopping ({number(100.0 * share, 0)} % of "
+        "the training groups), on which no step was taken but which chose the epoch.",
+    )
+
+
+def _median_range(values: Sequence[int]) -> str:
+    if not values:
+        return UNDEFINED
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{float(np.median(values)):g} ({low} to {high})"
 
 
 def _by_status(trials: Sequence[TrialRow], status: str) -> list[str]:
@@ -109,8 +166,21 @@ def exposure_section(document: Document, run: Run, uses: Sequence[tuple[str, str
             ]
         )
     if uses:
-        header = ("Number", "Spectra of the held-out part", "Labels of the held-out part")
-        document.table(Table("What each number of this report used.", header, tuple(uses), left=(0, 1, 2)))
+        document.table(uses_table(uses))
+
+
+def uses_table(uses: Sequence[tuple[str, str, str]]) -> Table:
+    """For each kind of number its name and what it took of the spectra and of the labels of the held-out part."""
+    header = ("Number", "Spectra of the held-out part", "Labels of the held-out part")
+    return Table("What each number of this report used.", header, tuple(uses), left=(0, 1, 2))
+
+
+def reconstruction_uses() -> list[tuple[str, str, str]]:
+    """Lines of the exposure table for reports that show reconstructed spectra: the example is chosen by its SOC."""
+    return [
+        ("MRMSE", "through the finished model, to score", "none"),
+        ("Reconstructed spectra", "through the finished model, to show", "median SOC chooses the example shown"),
+    ]
 
 
 def differences_section(document: Document, run: Run) -> None:
@@ -202,6 +272,23 @@ def clipped_note(run: Run, split: str = "test") -> tuple[str, ...]:
     if not counted:
         return ()
     return (f"Predictions under {results.SOC_FLOOR:g} % were raised to it before the logarithm: {', '.join(counted)}.",)
+
+
+def unbounded_note(run: Run, models: Iterable[str] | None = None) -> tuple[str, ...]:
+    """Predictions above 100 %: a linear model of log10 SOC has no bound, and a few of them decide its scores in %."""
+    listed = []
+    for model in run.models if models is None else models:
+        rows = where(run.predictions, model=model)
+        over = rows["predicted"].to_numpy(dtype=np.float64) > _MOST_SOC
+        if over.any():
+            names = natural_sorted({str(name) for name in rows["region"].to_numpy()[over]})
+            listed.append(f"{model_label(model)} {int(over.sum()):,} ({', '.join(names)})")
+    if not listed:
+        return ()
+    return (
+        f"Predictions above {_MOST_SOC:g} % SOC, of a model of log10 SOC: {', '.join(listed)}. They decide its scores "
+        "in %; the log10 scale is the one to read there.",
+    )
 
 
 def timing_section(document: Document, run: Run) -> None:

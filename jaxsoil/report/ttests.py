@@ -19,8 +19,9 @@ from jaxsoil.evaluation.stats import (
     welch_t_from_summary,
 )
 from jaxsoil.report import published, sections
+from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
-from jaxsoil.report.reading import Run, where
+from jaxsoil.report.reading import Run
 from jaxsoil.report.tables import Table, number
 
 STUDENT, WELCH, BY_REGION = "Student, runs", "Welch, runs", "Welch, region means"

@@ -14,8 +14,9 @@ from jaxsoil.errors import DataError
 from jaxsoil.evaluation.compare import MEAN
 from jaxsoil.report import fno, ilr, multifidelity, multifidelity_parts, multifidelity_scores
 from jaxsoil.report import published_multifidelity as published
+from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
-from jaxsoil.report.multifidelity_files import numbers, pick, property_models, read_multifidelity_run
+from jaxsoil.report.multifidelity_files import numbers, property_models, read_multifidelity_run
 from jaxsoil.report.published_multifidelity import PROPERTIES, STRATEGIES
 from jaxsoil.report.tables import number, plus_minus
 
@@ -60,18 +61,18 @@ def test_every_row_of_appendix_b_stands_beside_ours(full):
             assert ours == ["–"] * 5
             continue
         task = "-" if row.strategy.endswith("PLSR") else "multi"
-        mine = pick(scores, strategy=row.strategy, task=task, set="test", property=row.property)
+        mine = where(scores, strategy=row.strategy, task=task, set="test", property=row.property)
         values = [numbers(mine, metric) for metric in ("rmse", "me", "r2", "ccc", "rpiq")]
         assert ours == [plus_minus(v.mean(), v.std(ddof=1) if v.size > 1 else None, 2) for v in values]
 
 
 def scores_of(scores, strategy, seed):
-    return numbers(pick(scores, strategy=strategy, seed=seed), "ccc")
+    return numbers(where(scores, strategy=strategy, seed=seed), "ccc")
 
 
 def test_averages_and_differences_are_the_scores(full):
     folder, markdown, _ = full
-    scores = pick(pd.read_csv(folder / "scores.csv"), set="test", task="multi")
+    scores = where(pd.read_csv(folder / "scores.csv"), set="test", task="multi")
     networks = [name for name in STRATEGIES if not name.endswith("PLSR")]
     means = {name: np.array([scores_of(scores, name, seed).mean() for seed in range(3)]) for name in networks}
     found = cells(markdown.split("Mean over TC, TN, pH, Clay;")[1], "MIR-MLP")
@@ -201,9 +202,9 @@ def test_a_measured_run_without_nir(tmp_path):
     np.savez(folder / "latent.npz", allow_pickle=False, **latent)
     for name in ("converted.npz", "conversion.csv", "components.csv"):
         (folder / name).unlink()
-    distances = pick(pd.read_csv(folder / "distances.csv"), space="mir")
+    distances = where(pd.read_csv(folder / "distances.csv"), space="mir")
     distances[distances["set"] != "pairs"].to_csv(folder / "distances.csv", index=False)
-    internal = pick(pd.read_csv(folder / "internal.csv"), set="test", range="mir")
+    internal = where(pd.read_csv(folder / "internal.csv"), set="test", range="mir")
     internal.to_csv(folder / "internal.csv", index=False)
     markdown, _ = written(multifidelity, folder)
     assert "no converted.npz" in markdown and "cross-validation of MIR PLSR" in markdown
@@ -235,7 +236,7 @@ def test_ilr(tmp_path):
     assert list(sums) == ["MIR-MLP", "MIR-ILR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-ILR-MLP"]
     assert {name: values.size for name, values in sums.items()} == dict.fromkeys(strategies, 90)
     np.testing.assert_allclose(sums["MIR-ILR-MLP"], 100.0, rtol=1e-12)
-    frame = pick(pd.read_parquet(folder / "predictions.parquet"), strategy="MIR-MLP", set="test", seed=1, id="test-7")
+    frame = where(pd.read_parquet(folder / "predictions.parquet"), strategy="MIR-MLP", set="test", seed=1, id="test-7")
     assert np.isclose(sums["MIR-MLP"], numbers(frame, "predicted").sum(), rtol=1e-12).sum() == 1
     assert cells(markdown.split("## What clay, silt and sand sum to")[1], "MIR-ILR-MLP")[1:3] == ["100.00", "0.00"]
     assert "The paper's claim, better with ILR, holds here for" in markdown
