@@ -187,7 +187,8 @@ def _history(job: Job, stored: dict[str, Any]) -> pd.DataFrame:
 
 def _log(tracker: Tracker, job: Job, history: pd.DataFrame) -> None:
     """One record for each epoch; a model of an earlier call repeats its own, which the log leaves out."""
-    for row in history[["epoch", "loss", "watched"]].to_dict("records"):
+    shown: pd.DataFrame = history.loc[:, ["epoch", "loss", "watched"]]
+    for row in shown.to_dict("records"):
         tracker.log({"trial": job.name, **{str(name): value for name, value in row.items()}})
 
 

@@ -64,7 +64,8 @@ def run_study(config: HybridConfig, run: RunFolder, crossing: Crossing) -> None:
 
 def headline(scores: pd.DataFrame, method: str) -> dict[str, float]:
     """R2 and RMSE of each property and scheme by the networks behind the product, for the tracker."""
-    chosen = scores[(scores["model"] == CNN) & (scores["harmonisation"] == method) & (scores["laboratory"] == "all")]
+    behind = (scores["model"] == CNN) & (scores["harmonisation"] == method) & (scores["laboratory"] == "all")
+    chosen: pd.DataFrame = scores.loc[behind]
     return {
         f"{metric}/{row['property']}/{row['scheme']}": float(row[metric])
         for row in chosen.to_dict("records")

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from jaxsoil.data.rasters import Band, Box, fill_gaps, new_geotiff, windows_around, write_rasters
+from jaxsoil import tracking
+from jaxsoil.data.geotiff import Band, new_geotiff, write_rasters
+from jaxsoil.data.rasters import Box, fill_gaps, windows_around
 from jaxsoil.experiment import RunFolder
 from jaxsoil.files import write_arrays, write_csv, write_parquet
 from jaxsoil.layers import scores
@@ -39,6 +41,22 @@ def run(config: LayersConfig, folder: RunFolder, prepared: Prepared) -> None:
     Every group (model, split, seed) is a file under ``members/`` that appears when it is finished; a run that goes on
     skips those.
     """
+    with tracking.start(folder.path, folder.wandb, dataclasses.asdict(config)) as tracker:
+        tracker.summary(headline(_run(config, folder, prepared, tracker)))
+
+
+def headline(scored: pd.DataFrame) -> dict[str, float]:
+    """R2 and RMSE over all layers and seeds of each model and split, for the tracker."""
+    chosen: pd.DataFrame = scored.loc[(scored["seed"] == scores.ALL) & (scored["layer"] == scores.POOLED)]
+    return {
+        f"{metric}/{row['model']}/{row['split']}": float(row[metric])
+        for row in chosen.to_dict("records")
+        for metric in ("r2", "rmse")
+    }
+
+
+def _run(config: LayersConfig, folder: RunFolder, prepared: Prepared, tracker: tracking.Tracker) -> pd.DataFrame:
+    """Writes everything and returns the scores."""
     started = time.perf_counter()
     _write_inputs(folder, config, prepared)
     pixels, truth = probe_pixels(prepared)
@@ -48,9 +66,12 @@ def run(config: LayersConfig, folder: RunFolder, prepared: Prepared) -> None:
     outcomes: dict[Group, Outcome] = {}
     every = groups(config)
     with tqdm(every, desc=f"{'trainings':14}", unit="group") as bar:
-        for group in bar:
+        for number, group in enumerate(bar, start=1):
             bar.set_postfix_str(group.label)
             outcomes[group] = finish(group, prepared, config, folder.path / MEMBERS, probe)
+            for record in records(group, outcomes[group]):
+                tracker.log(record)
+            tracker.log({"groups_done": number, "groups": len(every)})
     trained = time.perf_counter()
     table = _tables(folder, config, prepared, outcomes, truth)
     chosen = map_model(config, table)
@@ -60,6 +81,24 @@ def run(config: LayersConfig, folder: RunFolder, prepared: Prepared) -> None:
         ]
         write_maps(folder, prepared, config, chosen, made, folder.path / MEMBERS)
     _write_timing(folder, trained - started, time.perf_counter() - trained)
+    return table
+
+
+def records(group: Group, outcome: Outcome) -> list[dict[str, Any]]:
+    """Records for the tracker: the losses of each epoch, the mean over the members that still train in it.
+
+    A model that an earlier call finished gives the same records again, which the log leaves out.
+    """
+    found = []
+    for stage in dict.fromkeys(name.split("/")[0] for name in outcome.history):
+        losses = {name: outcome.history[f"{stage}/{name}"] for name in ("loss", "watched")}
+        training = np.isfinite(losses["watched"])
+        for epoch in np.flatnonzero(training.any(axis=0)).tolist():
+            members = training[:, epoch]
+            means = {name: float(values[members, epoch].mean()) for name, values in losses.items()}
+            count = int(members.sum())
+            found.append({"trial": f"{group.label}/{stage}", "epoch": epoch + 1, "members": count, **means})
+    return found
 
 
 def plan(config: LayersConfig, prepared: Prepared) -> str:

@@ -13,6 +13,7 @@ import pytest
 import rasterio
 from layers_study import TINY, start
 
+from jaxsoil import tracking
 from jaxsoil.data.rasters import fill_gaps, windows_around
 from jaxsoil.errors import DataError
 from jaxsoil.layers import run as study
@@ -20,7 +21,16 @@ from jaxsoil.layers.groups import Group, groups, predictor
 from jaxsoil.layers.prepare import Prepared
 from jaxsoil.report.layers import write_report
 
-TABLES = ("predictions.parquet", "scores.csv", "folds.csv", "coverage.csv", "truth.csv", "trainings.csv", "sites.csv")
+TABLES = (
+    "log.jsonl",
+    "predictions.parquet",
+    "scores.csv",
+    "folds.csv",
+    "coverage.csv",
+    "truth.csv",
+    "trainings.csv",
+    "sites.csv",
+)
 
 
 def test_maps_line_up_with_the_inputs_and_say_what_they_hold(finished: Path) -> None:
@@ -89,6 +99,24 @@ def test_an_interrupted_study_goes_on_to_the_same_tables(
         assert (folder.path / name).read_bytes() == (finished / name).read_bytes(), name
     for path in sorted((finished / "maps").iterdir()):
         assert (folder.path / "maps" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_log_has_every_epoch_and_ends_with_a_summary(finished: Path) -> None:
+    *records, last = tracking.read_log(finished / tracking.LOG_NAME)
+    every = groups(TINY)
+    assert [r["groups_done"] for r in records if "groups_done" in r] == list(range(1, len(every) + 1))
+    epochs = [(r["trial"], r["epoch"]) for r in records if "epoch" in r]
+    lengths = {"transfer": {"pretrain": 3, "finetune": 2}, "profile": {"train": 3}}
+    assert epochs == [
+        (f"{group.label}/{stage}", epoch)
+        for group in every
+        for stage, count in lengths.get(group.model, {}).items()
+        for epoch in range(1, count + 1)
+    ]
+    scores = pd.read_csv(finished / "scores.csv", dtype={"seed": str})
+    pooled = scores[(scores["seed"] == "all") & (scores["layer"] == "pooled")]
+    row = pooled[(pooled["model"] == "profile") & (pooled["split"] == "blocks")]
+    assert last["summary"]["rmse/profile/blocks"] == row["rmse"].item() and len(last["summary"]) == 2 * len(pooled)
 
 
 def test_a_damaged_training_is_named(finished: Path, prepared: Prepared, tmp_path: Path) -> None:
