@@ -7,6 +7,7 @@ tests start obey them too.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,12 @@ NO_DATA = "no measured data"
 # Silent broadcasting of a vector against a matrix and silent widening of dtypes hide mistakes in array code.
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
-# Tests and the processes they start compile many of the same programs: each is compiled once.
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", tempfile.mkdtemp(prefix="jaxsoil-tests-"))
+# Tests and the processes they start compile many of the same programs: each is compiled once. The workers of
+# pytest-xdist inherit the controller's folder.
+CACHE_MADE_HERE: str | None = None
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    CACHE_MADE_HERE = tempfile.mkdtemp(prefix="jaxsoil-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE_MADE_HERE
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 # Tests compile much and compute little: without LLVM's optimisations they take less than half of the time.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -78,6 +83,12 @@ def run_with_devices() -> Callable[..., str]:
         return done.stdout
 
     return run
+
+
+def pytest_unconfigure() -> None:
+    """Removes the compiled programs; only the process that made the folder does, after its workers have ended."""
+    if CACHE_MADE_HERE is not None:
+        shutil.rmtree(CACHE_MADE_HERE, ignore_errors=True)
 
 
 def count_without_data(skipped: Iterable[pytest.TestReport]) -> int:

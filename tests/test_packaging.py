@@ -53,20 +53,29 @@ def test_lock_names_public_hosts_only() -> None:
     }
 
 
-def test_what_the_package_imports_is_declared() -> None:
+def imported(path: Path) -> set[str]:
+    """The libraries that a file imports anywhere, the standard one and the package's own modules left out."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module or ""]
+        found |= {name.split(".")[0] for name in names}
+    return found - {"jaxsoil", *sys.stdlib_module_names}
+
+
+def test_what_the_package_imports_is_declared_and_the_reverse() -> None:
     declared = {split(requirement)[0] for requirement in PROJECT["dependencies"]}
     distributions = packages_distributions()
-    missing = set()
+    missing, idle = set(), set(declared)
     for path in (ROOT / "jaxsoil").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.level == 0:
-                names = [node.module or ""]
-            for top in {name.split(".")[0] for name in names} - {"jaxsoil", *sys.stdlib_module_names}:
-                owners = {canonical(owner) for owner in distributions.get(top, [top])}
-                if not owners & declared:
-                    missing.add(f"{path.relative_to(ROOT)}: {top}")
+        for top in imported(path):
+            owners = {canonical(owner) for owner in distributions.get(top, [top])}
+            idle -= owners
+            if not owners & declared:
+                missing.add(f"{path.relative_to(ROOT)}: {top}")
     assert not missing, sorted(missing)
+    assert not idle, f"nothing imports {sorted(idle)}: take them out of the dependencies"
 
 
 def test_version_has_one_source() -> None:

@@ -23,6 +23,11 @@ def default():
     return make_twin()
 
 
+@pytest.fixture(scope="module")
+def small():
+    return make_twin(SMALL)
+
+
 # Truth
 
 
@@ -57,16 +62,15 @@ def test_truth_follows_the_selected_rows_and_other_processes(default):
 # Reproducibility and size
 
 
-def test_one_seed_gives_the_same_bits_and_another_gives_others():
-    first, again = make_twin(SMALL), make_twin(SMALL)
+def test_one_seed_gives_the_same_bits_and_another_gives_others(small):
+    first, again = small, make_twin(SMALL)
     assert first.fingerprint() == again.fingerprint()
     assert first.fingerprint() != make_twin(dataclasses.replace(SMALL, seed=1)).fingerprint()
 
 
-def test_chunks_do_not_change_the_library(monkeypatch):
-    whole = make_twin(SMALL)
+def test_chunks_do_not_change_the_library(small, monkeypatch):
     monkeypatch.setattr(twin, "_CHUNK", 37)
-    np.testing.assert_allclose(make_twin(SMALL).spectra.values, whole.spectra.values, atol=1e-6)
+    np.testing.assert_allclose(make_twin(SMALL).spectra.values, small.spectra.values, atol=1e-6)
 
 
 @pytest.mark.parametrize(("samples", "regions"), [(1, 1), (17, 17), (101, 4), (250, 1)])
@@ -218,10 +222,10 @@ def test_scatter_by_hand():
         {"soc_rho_r": 1.4},
     ],
 )
-def test_a_switch_leaves_the_soils_alone(switch):
-    plain, switched = make_twin(SMALL), make_twin(dataclasses.replace(SMALL, **switch))
-    np.testing.assert_array_equal(plain.truth.mass, switched.truth.mass)
-    np.testing.assert_array_equal(plain.ids, switched.ids)
+def test_a_switch_leaves_the_soils_alone(small, switch):
+    switched = make_twin(dataclasses.replace(SMALL, **switch))
+    np.testing.assert_array_equal(small.truth.mass, switched.truth.mass)
+    np.testing.assert_array_equal(small.ids, switched.ids)
 
 
 def test_the_null_control_has_no_troughs():
@@ -256,11 +260,11 @@ def test_clay_follows_soc_as_asked():
     assert slope(0.3) - slope(0.0) == pytest.approx(0.3, abs=1e-6)
 
 
-def test_label_noise_changes_labels_only():
+def test_label_noise_changes_labels_only(small):
     noisy = make_twin(dataclasses.replace(SMALL, label_noise=0.2))
     log_ratio = np.log(noisy.property("soc").values / (100 * noisy.truth.mass[:, -1]))
     assert np.std(log_ratio) == pytest.approx(0.2, rel=0.15)
-    np.testing.assert_array_equal(noisy.spectra.values, make_twin(SMALL).spectra.values)
+    np.testing.assert_array_equal(noisy.spectra.values, small.spectra.values)
 
 
 def test_the_decoders_library_can_lack_and_distort_minerals():

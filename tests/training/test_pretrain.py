@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,18 @@ import numpy as np
 import pytest
 from scans_problem import BANDS, CONFIG, SMALL, scans, snv, spectra
 
-from jaxsoil.errors import DataError, UsageError
+from jaxsoil.errors import DataError
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.pretrain import Pretrained, pretrain
 from jaxsoil.training.streams import Plan, read_snv, split_samples
 
 KEY = jax.random.key(3)
+
+
+@functools.cache
+def fitted() -> Pretrained:
+    """The small problem, trained once for all tests that only read it."""
+    return pretrain(scans(), CONFIG, KEY)
 
 
 def with_loop(config: Any, **changes: Any) -> Any:
@@ -51,8 +58,7 @@ def test_repeats_stay_on_one_side() -> None:
     train, watch = split_samples(samples, 0.2, 0)
     assert not set(samples[train]) & set(samples[watch])
     assert len(set(samples[watch])) == 12 and np.array_equal(np.sort(np.r_[train, watch]), np.arange(120))
-    fitted = pretrain(scans(), CONFIG, KEY)
-    assert not set(samples[fitted.train]) & set(samples[fitted.watch])
+    assert not set(samples[fitted().train]) & set(samples[fitted().watch])
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -114,50 +120,65 @@ def test_the_convolutional_variant_trains() -> None:
     assert fitted.reconstruct(snv(spectra()[0])).shape == (120, BANDS)
 
 
-COMPARE = """
+EIGHT = """
 import sys; sys.path.insert(0, "tests/support")
-import dataclasses, jax, numpy as np
-from scans_problem import CONFIG, scans
-from jaxsoil.training.pretrain import pretrain
-
-assert len(jax.devices()) == 8
-for memory in (1.0, 0.0):
-    config = dataclasses.replace(CONFIG, memory_gb=memory, block=2)
-    one, eight = (pretrain(scans(), config, jax.random.key(3), devices=jax.devices()[:n]) for n in (1, 8))
-    for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(eight.params)):
-        np.testing.assert_allclose(a, b, atol=2e-4)
-    np.testing.assert_allclose(one.history["watched"], eight.history["watched"], rtol=1e-4)
-    print(one.history["watched"][-1])
-"""
-
-
-def test_eight_devices_train_as_one(run_with_devices) -> None:
-    assert len(run_with_devices(COMPARE, n=8).split()) == 2
-
-
-SPREAD = """
-import sys; sys.path.insert(0, "tests/support")
-import jax, jax.numpy as jnp
-from scans_problem import BANDS, SMALL
+import dataclasses, jax, jax.numpy as jnp, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from scans_problem import BANDS, CONFIG, SMALL, scans
+from jaxsoil.errors import UsageError
 from jaxsoil.models.vae import Vae
 from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.devices import make_mesh
-from jaxsoil.training.pretrain import VaeLoss
-from jax.sharding import NamedSharding, PartitionSpec
+from jaxsoil.training.pretrain import VaeLoss, pretrain
 
-mesh = make_mesh(DeviceConfig(batch_devices=8))
-model = Vae(BANDS, SMALL)
-x = jax.device_put(jnp.ones((16, BANDS)), NamedSharding(mesh, PartitionSpec()))
-params = jax.device_put(model.init(jax.random.key(0), x)["params"], NamedSharding(mesh, PartitionSpec()))
-grad = jax.jit(jax.grad(lambda p: VaeLoss(model, 1e-3, 0.3, mesh)(p, x, jax.random.key(1), jnp.float32(1))[0]))
-text = grad.lower(params).compile().as_text()
-assert "all-reduce" in text, text
-assert f"f32[2,{BANDS}]" in text, text  # two of the 16 rows on each device
+assert len(jax.devices()) == 8
+
+def train_as_one():
+    for memory in (1.0, 0.0):
+        config = dataclasses.replace(CONFIG, memory_gb=memory, block=2)
+        one, eight = (pretrain(scans(), config, jax.random.key(3), devices=jax.devices()[:n]) for n in (1, 8))
+        for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(eight.params)):
+            np.testing.assert_allclose(a, b, atol=2e-4)
+        np.testing.assert_allclose(one.history["watched"], eight.history["watched"], rtol=1e-4)
+
+def rows_of_their_own():
+    mesh = make_mesh(DeviceConfig(batch_devices=8))
+    model = Vae(BANDS, SMALL)
+    x = jax.device_put(jnp.ones((16, BANDS)), NamedSharding(mesh, PartitionSpec()))
+    params = jax.device_put(model.init(jax.random.key(0), x)["params"], NamedSharding(mesh, PartitionSpec()))
+    loss = VaeLoss(model, 1e-3, 0.3, mesh)
+    grad = jax.jit(jax.grad(lambda p: loss(p, x, jax.random.key(1), jnp.float32(1))[0]))
+    text = grad.lower(params).compile().as_text()
+    assert "all-reduce" in text, text
+    assert f"f32[2,{BANDS}]" in text, text  # two of the 16 rows on each device
+
+def refused():
+    config = dataclasses.replace(CONFIG, loop=dataclasses.replace(CONFIG.loop, batch=15))
+    try:
+        pretrain(scans(), config, jax.random.key(0))
+    except UsageError as error:
+        assert "8 devices cannot share batches of 15" in str(error), error
+    else:
+        raise AssertionError("a batch of 15 was shared")
+
+for check in (train_as_one, rows_of_their_own, refused):
+    try:
+        check()
+        print(check.__name__, "holds")
+    except Exception as error:
+        print(check.__name__, "fails:", repr(error))
 """
 
 
-def test_each_device_computes_its_rows(run_with_devices) -> None:
-    run_with_devices(SPREAD, n=8)
+@pytest.fixture(scope="module")
+def on_eight_devices(run_with_devices) -> str:
+    """What one process with eight devices says of each check."""
+    return run_with_devices(EIGHT, n=8)
+
+
+@pytest.mark.parametrize("check", ["train_as_one", "rows_of_their_own", "refused"])
+def test_eight_devices_share_each_batch(on_eight_devices: str, check: str) -> None:
+    assert f"{check} holds" in on_eight_devices, on_eight_devices
 
 
 def test_bad_input_is_refused() -> None:
@@ -170,19 +191,5 @@ def test_bad_input_is_refused() -> None:
         pretrain(one, CONFIG, KEY)
     with pytest.raises(DataError, match="not finite"):
         pretrain(constant, with_loop(CONFIG, lr=1e30, epochs=2), KEY)
-    fitted = pretrain(constant, CONFIG, KEY)
     with pytest.raises(DataError, match="other bands"):
-        fitted.embed(np.zeros((2, BANDS + 1), np.float32))
-
-
-def test_a_batch_that_devices_cannot_share_is_refused(run_with_devices) -> None:
-    code = (
-        "import sys; sys.path.insert(0, 'tests/support')\n"
-        "import dataclasses, jax\n"
-        "from scans_problem import CONFIG, scans\n"
-        "from jaxsoil.training.pretrain import pretrain\n"
-        "config = dataclasses.replace(CONFIG, loop=dataclasses.replace(CONFIG.loop, batch=15))\n"
-        "try:\n    pretrain(scans(), config, jax.random.key(0))\n"
-        "except ValueError as error:\n    print(type(error).__name__, error)\n"
-    )
-    assert UsageError.__name__ in run_with_devices(code, n=2)
+        fitted().embed(np.zeros((2, BANDS + 1), np.float32))
