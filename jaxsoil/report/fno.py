@@ -27,13 +27,11 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
       DataError: if config.json, env.json or scores.csv is missing, or any file is damaged.
     """
     run = read_multifidelity_run(run_folder)
-    document = Document(f"NIR to MIR by a Fourier neural operator, data '{run.run.data.get('name', 'data')}'")
-    document.text(
+    text = (
         "The operator converts NIR to MIR spectra without a latent space and is trained from scratch on the pairs; the "
         "property models on MIR spectra stay the same."
     )
-    parts.counts_line(document, run)
-    document.bullets([f"Data: {note}" for note in run.run.data.get("notes", ())])
+    document = parts.opening(run, "NIR to MIR by a Fourier neural operator", text)
     _accuracy(document, run)
     spectra.conversion_section(document, run)
     parts.training_section(document, run)

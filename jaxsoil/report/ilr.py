@@ -50,13 +50,11 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
       DataError: if config.json, env.json or scores.csv is missing, or any file is damaged.
     """
     run = read_multifidelity_run(run_folder)
-    document = Document(f"Clay, silt and sand as a composition, data '{run.run.data.get('name', 'data')}'")
-    document.text(
+    text = (
         "With the isometric log-ratio a network predicts two coordinates, and clay, silt and sand after the way back "
         "sum to 100 %. The same networks without it predict the three on their own."
     )
-    parts.counts_line(document, run)
-    document.bullets([f"Data: {note}" for note in run.run.data.get("notes", ())])
+    document = parts.opening(run, "Clay, silt and sand as a composition", text)
     _accuracy(document, run)
     _sums(document, run)
     parts.training_section(document, run)

@@ -45,6 +45,15 @@ _TERMS = {
 }
 
 
+def opening(run: MultifidelityRun, title: str, text: str) -> Document:
+    """The document of an ablation: what it is, how many samples it has and what is known of the data."""
+    document = Document(f"{title}, data '{run.run.data.get('name', 'data')}'")
+    document.text(text)
+    counts_line(document, run)
+    document.bullets([f"Data: {note}" for note in run.run.data.get("notes", ())])
+    return document
+
+
 def counts_line(document: Document, run: MultifidelityRun) -> None:
     """How many rows each stage had, beside the paper's."""
     counts = run.run.data.get("counts")

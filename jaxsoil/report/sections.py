@@ -97,7 +97,7 @@ def status_section(
     document.bullets(
         [
             f"{model_label(model)} stopped without fitting its {trained_on}: mean training R2 of log10 SOC "
-            f"{number(r2, 2)}."
+            f"{number(r2, 3)}."
             for model, r2 in unfitted
         ]
         + _by_status(doubtful, NOT_CONVERGED)

@@ -2,10 +2,14 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
+from reconstruction_run import write_run
 
 from jaxsoil.evaluation.results import over_regions, read_results
+from jaxsoil.report import baseline_split
 from jaxsoil.report.baseline_split import BY_ROW, by_parting, write_report
 from jaxsoil.report.reading import read_run
 from jaxsoil.report.tables import number, plus_minus
@@ -29,9 +33,21 @@ def mean_of(folder, model, metric, rows):
     return float(overall["mean"]), float(overall["se"])
 
 
-def test_table_1_stands_beside_ours(make_run):
-    folder = make_run(regions=BOTH, models=MODELS)
-    text = written(folder)
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """A run with draws of both kinds, and its report; for tests that read and do not write."""
+    folder = write_run(tmp_path_factory.mktemp("both") / "run", regions=BOTH, models=MODELS)
+    return folder, written(folder)
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """Reports without figures, for tests of what is written."""
+    monkeypatch.setattr(baseline_split, "_figures", lambda *_: None)
+
+
+def test_table_1_stands_beside_ours(both):
+    folder, text = both
     assert "| No decoder | paper | 0.827 ± 0.028 | 0.988 ± 0.001 | 0.012 ± 0.021 | n/a | 2.587 ± 0.034 |" in text
     for kind, rows in (("by group", False), ("by row", True)):
         line = next(line for line in text.splitlines() if line.startswith(f"| ANN decoder | here, {kind} |"))
@@ -45,8 +61,8 @@ def test_table_1_stands_beside_ours(make_run):
     assert "2 by group" not in text and "random splits: 3 by group and 3 by row" in text
 
 
-def test_draws_are_parted(make_run):
-    parts = by_parting(read_run(make_run(regions=BOTH, models=MODELS)))
+def test_draws_are_parted(both):
+    parts = by_parting(read_run(both[0]))
     assert list(parts) == ["group", "row"]
     assert parts["row"].regions == [draw + BY_ROW for draw in DRAWS]
     assert set(parts["group"].reconstructions["region"]) == set(DRAWS)
@@ -55,13 +71,13 @@ def test_draws_are_parted(make_run):
 
 
 @pytest.mark.parametrize("draws", [DRAWS, (DRAWS[0],), tuple(draw + BY_ROW for draw in DRAWS)])
-def test_one_kind_of_draw(make_run, draws):
+def test_one_kind_of_draw(make_run, quiet, draws):
     text = written(make_run(regions=draws, models=MODELS))
     assert "What parting pedons leaks" not in text
     assert ("here, by row" in text) == draws[0].endswith(BY_ROW)
 
 
-def test_left_out_draws_are_explained(make_run):
+def test_left_out_draws_are_explained(make_run, quiet):
     folder = make_run(regions=DRAWS, models=("none",))
     config = json.loads((folder / "config.json").read_text())
     config["config"]["parting"] = ["group", "row"]
@@ -80,7 +96,9 @@ def test_baselines_alone(make_run):
     assert "| PLSR | here, by group |" in text and "No model of this run reconstructs spectra." in text
 
 
-def test_reports_repeat_to_the_byte(make_run):
-    folder = make_run(regions=BOTH, models=("none", "ann"))
-    first = [path.read_bytes() for path in (write_report(folder), folder / "report.md")]
-    assert first == [path.read_bytes() for path in (write_report(folder), folder / "report.md")]
+def test_reports_repeat_to_the_byte(both, tmp_path):
+    folder, _ = both
+    again = Path(shutil.copytree(folder, tmp_path / folder.name))
+    write_report(again)
+    for name in ("report.md", "report.html"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()

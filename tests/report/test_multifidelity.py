@@ -284,6 +284,10 @@ def test_damaged_files_are_named(tmp_path):
     np.savez(folder / "xi.npz", wavenumber=np.ones(3))
     with pytest.raises(DataError, match="arrays are missing: xi"):
         read_multifidelity_run(folder)
+    whole = (folder / "xi.npz").read_bytes()
+    (folder / "xi.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"xi\.npz.*Delete this file.*--resume"):
+        read_multifidelity_run(folder)
     (folder / "xi.npz").unlink()
     (folder / "scores.csv").unlink()
     with pytest.raises(DataError, match="Finish the run first"):

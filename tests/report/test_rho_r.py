@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -11,12 +12,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from reconstruction_run import write_run
 from scipy import stats
 
 from jaxsoil.errors import UsageError
-from jaxsoil.report import paired
-from jaxsoil.report.learned import Learned, movement_table
-from jaxsoil.report.rho_r import WITH, WITHOUT, between_seeds, rescaling
+from jaxsoil.evaluation.results import read_results
+from jaxsoil.report import paired, rho_r
+from jaxsoil.report.html import Document
+from jaxsoil.report.learned import Learned, movement_table, short_run
+from jaxsoil.report.reading import read_run
+from jaxsoil.report.rho_r import WITH, WITHOUT, between_seeds, beyond_seeds, rescaling
 
 ROOT = Path(__file__).resolve().parents[2]
 AXIS = np.linspace(400.0, 2400.0, 50)
@@ -82,6 +87,59 @@ def test_seeds_of_one_decoder_are_compared_within_regions() -> None:
     assert between_seeds(made, WITHOUT).size == 0
 
 
+def scattered(shift: float, scatter: float = 0.02) -> Learned:
+    """Two seeds in each of six regions; the decoder without rho r is off by ``shift``, seeds by ``scatter``."""
+    rng = np.random.default_rng(8)
+    first, second = (0.4 + extra + scatter * rng.normal(size=(12, 1)) * np.ones((12, 50)) for extra in (0.0, shift))
+    made = learned(first, second)
+    made.region[:] = [f"R{i // 2}" for i in range(12)] * 2
+    made.seed[:] = [0, 1] * 12
+    return made
+
+
+def opened(folder: Path, made: Learned) -> str:
+    """Opening of the report of a synthetic run with these spectra."""
+    write_run(folder, regions=tuple(f"R{i}" for i in range(6)), models=(WITH,), seeds=2)
+    run, document = read_run(folder), Document("t")
+    rho_r._opening(document, run, made, rescaling(made))
+    return document.markdown()
+
+
+def test_decoders_that_differ_like_seeds_tell_nothing_about_rho_r(tmp_path: Path) -> None:
+    alike, apart = scattered(0.0), scattered(0.2)
+    assert beyond_seeds(alike).low < 0.0 < beyond_seeds(apart).low
+    # By hand: RMSE between level spectra is the difference of their levels.
+    gaps = []
+    for region in range(6):
+        levels = apart.f_soc[:, 0].reshape(2, 6, 2)[:, region]
+        gaps.append(np.abs(levels[1] - levels[0]).mean() - np.abs(levels[:, 1] - levels[:, 0]).mean())
+    assert beyond_seeds(apart).mean == pytest.approx(np.mean(gaps))
+    assert "this run does not tell anything about rho r" in opened(tmp_path / "alike", alike)
+    text = opened(tmp_path / "apart", apart)
+    assert "differs more between the decoders than between seeds of one decoder" in text
+    assert "does not tell anything" not in text
+    single = apart.where(apart.seed == 0)
+    assert beyond_seeds(single).n == 0
+    assert "With one seed this run does not tell whether" in opened(tmp_path / "single", single)
+
+
+def test_a_run_too_short_to_move_says_so(tmp_path: Path) -> None:
+    made = scattered(0.2)
+    folder = write_run(tmp_path, regions=tuple(f"R{i}" for i in range(6)), models=(WITH,), seeds=2)
+    rows = read_results(folder / "results.csv").query("split == 'train' and metric == 'n'")["value"]
+    for lr, parts in ((1e-5, ("f_SOC", "(rho r)_SOC")), (0.004, ("(rho r)_SOC",)), (1.0, ())):
+        config = {"config": {"train": {"lr": lr, "batch": 10, "validation_share": 0.1}}}
+        (folder / "config.json").write_text(json.dumps(config))
+        found = short_run(read_run(folder), made)
+        # The watched loss of the synthetic runs is lowest in epoch 60.
+        reach = lr * np.median([60 * int(0.9 * count // 10) for count in rows])
+        assert len(found) == (1 if parts else 0)
+        for text in found:
+            assert f"is {reach:.2f} (median over trainings)" in text
+            assert [part for part in ("f_SOC", "(rho r)_SOC") if part in text] == list(parts)
+    assert short_run(dataclasses.replace(read_run(folder), config={}), made) == ()
+
+
 def test_movement_is_told_from_the_start_and_the_truth() -> None:
     made = learned(np.full((2, 50), 0.4), np.full((2, 50), 0.7), truth=np.full(50, 0.1))
     table = movement_table(made, {"": ""})
@@ -106,6 +164,10 @@ def test_differences_are_paired_by_region_and_seed() -> None:
     np.testing.assert_allclose(found["R3"], [-0.1])
     assert paired.improved(found, "rmse") == "1 of 2"
     assert paired.improved(found, "ccc") == "1 of 2"
+    # A model of one seed stands against every seed of the other.
+    single = pd.DataFrame(frame[(frame["model"] == "a") | (frame["seed"] == 0)])
+    found = paired.by_region(single, single, ("b", "a"), "log10", "rmse")
+    np.testing.assert_allclose(found["R1"], [0.1, 0.3])
 
 
 def test_the_interval_is_students_over_region_means() -> None:

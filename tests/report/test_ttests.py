@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from reconstruction_run import write_run
 from scipy.stats import ttest_ind
 
 from jaxsoil.evaluation.results import read_results
@@ -13,6 +14,13 @@ from jaxsoil.report.ttests import BY_REGION, STUDENT, TESTS, WELCH, our_tests, p
 
 REGIONS = ("A", "B", "C", "D", "E")
 BLOCKS = {"all": list(REGIONS), "problematic": ["A", "B"], "generalising": ["C", "D", "E"]}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A run that tests read and do not change."""
+    folder = tmp_path_factory.mktemp("ttests") / "run"
+    return read_run(write_run(folder, regions=REGIONS, models=("none", "ann"), seeds=2))
 
 
 def mrmse(run, model):
@@ -47,10 +55,9 @@ def test_the_published_values_follow_from_the_published_summaries():
 
 
 @pytest.mark.parametrize("problematic", [[], ["A"], ["A", "B", "C", "D"], ["A", "B", "C", "D", "E"]])
-def test_a_set_of_fewer_than_two_regions_has_no_test(make_run, problematic):
-    run = read_run(make_run(regions=REGIONS, models=("none", "ann"), seeds=2))
+def test_a_set_of_fewer_than_two_regions_has_no_test(plain, problematic):
     rest = [region for region in REGIONS if region not in problematic]
-    found = our_tests(run, "ann", {"problematic": problematic, "generalising": rest})
+    found = our_tests(plain, "ann", {"problematic": problematic, "generalising": rest})
     assert found == dict.fromkeys(TESTS)
 
 
@@ -73,10 +80,9 @@ def section(run, blocks=BLOCKS):
     return document.markdown()
 
 
-def test_the_section(make_run):
-    run = read_run(make_run(regions=REGIONS, models=("none", "ann"), seeds=2))
-    text = section(run)
-    ours = our_tests(run, "ann", BLOCKS)[BY_REGION]
+def test_the_section(plain):
+    text = section(plain)
+    ours = our_tests(plain, "ann", BLOCKS)[BY_REGION]
     assert ours is not None
     assert f"| ANN decoder | Welch, region means | not available |   |   |   | {ours.t:.3f}".replace("-", "−") in text
     assert "| ANN decoder | Student, runs | 4.681 | 66.0 | &lt; 0.0001 | 4.681 |" in text
