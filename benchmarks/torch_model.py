@@ -1,4 +1,4 @@
-"""The encoder and ANN decoder of the reconstruction study in PyTorch, layer by layer as PROTOCOLS records them."""
+"""The encoder and ANN decoder of the reconstruction study in PyTorch, layer by layer as in its published code."""
 
 # PyTorch is optional.
 # pyright: reportMissingImports=false

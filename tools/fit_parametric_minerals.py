@@ -1,6 +1,6 @@
 """Fits the parametric minerals of the package to the measured minerals below JAXSOIL_DATA.
 
-    JAXSOIL_DATA=../shared/data python tools/fit_parametric_minerals.py
+    JAXSOIL_DATA=/path/to/data python tools/fit_parametric_minerals.py
 
 writes jaxsoil/data/tables/parametric_minerals.json and prints the residuals. Deterministic; under a minute.
 

@@ -122,7 +122,7 @@ def make_twin(config: TwinConfig | None = None, *, axis: ArrayLike | None = None
 
 
 def reference_config(n_samples: int = 2000, seed: int = 0, **changes: Any) -> TwinConfig:
-    """Returns the reference twin on which the recovery of f_SOC is studied (PROTOCOLS, section 1).
+    """Returns the reference twin on which the recovery of f_SOC is studied.
 
     Eight regions, 267 bands at 8 nm, dry, no scatter and no splices, noise 0.01, every sample a pedon of its
     own, SOC independent of depth, 84 minerals + SOC. Measured minerals are used where they are available and

@@ -96,7 +96,7 @@ class InfraredTwinConfig:
 
     @classmethod
     def paper(cls, **changes: object) -> InfraredTwinConfig:
-        """Returns the sizes of the study (PROTOCOLS, section 2): 334,665 scans of 83,971 samples, 1,701 bands.
+        """Returns the sizes of the multi-fidelity study (Sun et al.): 334,665 scans of 83,971 samples, 1,701 bands.
 
         2,106 pairs are the samples scanned in the near-infrared; the study has both spectra of 1,976.
         """

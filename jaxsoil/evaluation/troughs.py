@@ -49,14 +49,15 @@ class Literature:
 
 LITERATURE = (
     Literature(1400.0, 60.0, "O-H of trapped water", "paper, after Chang and Laird 2002; Bishop et al. 1994"),
-    Literature(1730.0, 25.0, "C-H, first overtone", "PROTOCOLS, section 1"),
+    Literature(1730.0, 25.0, "C-H, first overtone", "named by this project, not by the paper"),
     Literature(1900.0, 60.0, "H2O, combination", "paper, after Chang and Laird 2002; Bishop et al. 1994"),
-    Literature(2205.0, 20.0, "Al-OH: kaolinite that leaks in", "PROTOCOLS, section 1"),
-    Literature(2305.0, 25.0, "C-H, combination", "PROTOCOLS, section 1"),
-    Literature(2350.0, 20.0, "C-H, combination", "PROTOCOLS, section 1"),
+    Literature(2205.0, 20.0, "Al-OH: kaolinite that leaks in", "named by this project, not by the paper"),
+    Literature(2305.0, 25.0, "C-H, combination", "named by this project, not by the paper"),
+    Literature(2350.0, 20.0, "C-H, combination", "named by this project, not by the paper"),
     Literature(2500.0, 45.0, "humic acid, or carbonate", "paper, after Chang and Laird 2002; Clark et al. 2020"),
 )
-"""Positions named by Coleman et al. 2024 (near 1400, 1900 and 2500 nm) and in PROTOCOLS, ascending."""
+"""Positions named by Coleman et al. 2024 (near 1400, 1900 and 2500 nm), and further ones of C-H and Al-OH
+that this project looks for, ascending."""
 
 
 def find_troughs(

@@ -1,7 +1,7 @@
 """Encoders and decoders of the structured spectral reconstruction study (Coleman et al. 2024, section 2).
 
-The layer order follows the study's published code as PROTOCOLS records it; the parameter counts are tested
-against the closed form ``514 M + 513 K + 792,576`` (M bands, K endmembers, width 512).
+The layer order follows the study's published code; the parameter counts are tested against the
+closed form ``514 M + 513 K + 792,576`` (M bands, K endmembers, width 512).
 """
 
 from __future__ import annotations

@@ -74,9 +74,11 @@ class MultifidelityConfig:
     """The study: pre-training, conversion and property models, on the twin or on measured spectra."""
 
     data: str = "infrared_twin"
-    """Name of the data: 'infrared_twin', or a measured set that jaxsoil/data/multifidelity.py names."""
+    """'infrared_twin'; 'limesoda_mir', measured MIR fields, each held out once, or one of them, 'limesoda_mir/FIELD';
+    'H.138_split', one measured field in two ranges (optimistic)."""
     seeds: int = 5
-    """Replicates with other splits, weights and batches; each trains all three stages."""
+    """Replicates with other splits, weights and batches; each trains all three stages. It does not apply to
+    limesoda_mir, whose replicates are its fields."""
     strategies: tuple[Strategy, ...] = (
         *STRATEGIES,
         "NIRtoMIR-SSL-MLP-samples",

@@ -29,7 +29,7 @@ def spectrum_term(observed: jax.Array, reconstructed: jax.Array, sigma: float) -
 def outside_unit_interval(f_soc: jax.Array) -> jax.Array:
     """Sum of squares by which a learned spectrum ``(M,)`` leaves [0, 1], times 1000.
 
-    The published code multiplies the loss of the physics decoder by one plus this (PROTOCOLS, section 1).
+    The published code multiplies the loss of the physics decoder by one plus this.
     """
     below, above = jnp.minimum(f_soc, 0.0), jnp.maximum(f_soc - 1.0, 0.0)
     return 1000.0 * (jnp.sum(jnp.square(below)) + jnp.sum(jnp.square(above)))
@@ -42,7 +42,7 @@ def mineral_divergence(mass: jax.Array, shares: jax.Array) -> jax.Array:
       mass: mass fractions ``(n, K)``, SOC last.
       shares: shares of the K - 1 minerals in the mean soil ``(K - 1,)``, positive, summing to one.
 
-    It is no part of the paper: PROTOCOLS, section 1, offers it against the degeneracy of the mixing decoder.
+    It is no part of the paper: ours, against the degeneracy of the mixing decoder (docs/soc_spectrum.md).
     """
     minerals = mass[:, :-1]
     _same_shape(minerals[0], shares)

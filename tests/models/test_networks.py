@@ -21,7 +21,7 @@ def shapes(components: int, bands: int, config: ModelConfig):
 
 @pytest.mark.parametrize(("bands", "components", "published"), [(2151, 90, 1_944_360), (2136, 94, 1_938_702)])
 def test_encoder_has_the_published_number_of_parameters(bands: int, components: int, published: int) -> None:
-    """Coleman et al. 2024 print 1,944,360 (M = 2151, K = 90); PROTOCOLS derives 514 M + 513 K + 792,576."""
+    """Coleman et al. 2024 print 1,944,360 (M = 2151, K = 90); by hand: 514 M + 513 K + 792,576."""
     encoder = shapes(components, bands, ModelConfig())["params"]["encoder"]
     assert parameter_count(encoder) == published == 514 * bands + 513 * components + 792_576
 

@@ -93,7 +93,7 @@ def test_a_diverged_trial_stops_and_leaves_its_neighbours_alone() -> None:
 def test_a_trial_alone_agrees_with_itself_in_company() -> None:
     functions, data, trial = fit(), problem(), arrays(3)
     alone = jax.tree.map(lambda x: x[:1], trial)
-    # Batched matrix products round differently (PLATFORM: up to 2.4e-7 per step); 20 steps of Adam add to that.
+    # Batched matrix products round differently (by up to 2.4e-7 a step, measured); 20 steps of Adam add to that.
     np.testing.assert_allclose(
         mapped(functions, alone, data, 4).history[0], mapped(functions, trial, data, 4).history[0], rtol=1e-4
     )

@@ -18,7 +18,7 @@ ROWS, BANDS, COMPONENTS, WIDTH = 30, 24, 6, 32
 
 
 def trunk(inputs: int, outputs: int, width: int):
-    """PROTOCOLS section 1: BatchNorm -> Dense -> BN -> ReLU -> 3 x [Dense -> BN -> ReLU] -> Dense."""
+    """The published code's order: BatchNorm -> Dense -> BN -> ReLU -> 3 x [Dense -> BN -> ReLU] -> Dense."""
     layers = [torch.nn.BatchNorm1d(inputs)]
     for size in (inputs, width, width, width):
         layers += [torch.nn.Linear(size, width), torch.nn.BatchNorm1d(width), torch.nn.ReLU()]
