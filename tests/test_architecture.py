@@ -27,10 +27,8 @@ RANK = {
     "models": 3,
     "evaluation": 4,
     "training": 4,
-    "bundle": 5,
     "tracking": 6,
     "report": 6,
-    "predict": 6,
     "experiment": 6,
     "collect": 7,
     "study": 8,
@@ -38,12 +36,12 @@ RANK = {
     "hybrid": 8,
     "multifidelity": 8,
     "few_labels": 9,
-    "cli": 9,
+    "soc_spectrum": 9,
     "experiments": 10,
 }
 MIXING = "jaxsoil.models.mixing"  # plain functions, shared with the twin
 CORE = {"jax", "flax", "optax", "orbax", "numpy", "scipy", "pandas", "jaxtyping", "tyro", "tqdm"}
-LATE = ("tensorflow_datasets", "tensorflow", "wandb", "matplotlib", "sklearn", "ikpls", "verde", "rasterio", "torch")
+LATE = ("tensorflow", "wandb", "matplotlib", "sklearn", "ikpls", "verde", "rasterio", "torch")
 
 
 class Import(NamedTuple):
@@ -195,23 +193,19 @@ def test_only_the_core_is_imported_at_once(path: Path) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize(
-    ("library", "home"),
-    [("tensorflow_datasets", "jaxsoil/data/sources/"), ("wandb", "jaxsoil/tracking.py")],
-)
-def test_one_room_alone_knows(library: str, home: str) -> None:
-    users = {label(path) for path in sources() if any(item.name.split(".")[0] == library for item in imports(path))}
-    assert all(user.startswith(home) for user in users), f"{library} is imported by {sorted(users)}"
+def test_one_file_alone_knows_weights_and_biases() -> None:
+    users = {label(path) for path in sources() if any(item.name.split(".")[0] == "wandb" for item in imports(path))}
+    assert users == {"jaxsoil/tracking.py"}
 
 
 def test_every_module_imports_without_the_late_libraries() -> None:
-    """All modules together, in a fresh process in which tensorflow_datasets and wandb are not to be had."""
+    """All modules together, in a fresh process in which wandb is not to be had."""
     modules = [module_name(path) for path in package_sources()]
     code = f"""
 import importlib, sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("tensorflow_datasets", "wandb"):
+        if name.split(".")[0] == "wandb":
             raise ModuleNotFoundError("No module named " + name, name=name)
 sys.meta_path.insert(0, Absent())
 for name in {modules!r}:
@@ -230,6 +224,11 @@ print(*[name for name in {LATE!r} if name in sys.modules])
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [], f"import jaxsoil pulls in {done.stdout.split()}"
     assert done.stderr.strip() == ""
+
+
+def test_every_room_of_the_ranks_exists() -> None:
+    rooms = {room(module_name(path)) for path in sources()}
+    assert set(RANK) == rooms - {None, "__init__"}
 
 
 def test_the_entry_point_is_short() -> None:
