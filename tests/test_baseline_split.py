@@ -84,7 +84,11 @@ def test_one_pedon_cannot_be_split_by_group(module):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"draws": 0}, "at least one"), ({"parting": ()}, "each once"), ({"parting": ("row", "row")}, "each once")],
+    [
+        ({"draws": 0}, "--draws 0: give 1 or more"),
+        ({"parting": ()}, "each once"),
+        ({"parting": ("row", "row")}, "each once"),
+    ],
 )
 def test_wrong_settings_are_refused(module, change, message):
     with pytest.raises(UsageError, match=message):

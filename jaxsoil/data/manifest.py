@@ -94,7 +94,7 @@ def _keep(table: pd.DataFrame, manifest: Manifest, file: Path) -> tuple[NDArray[
 def _excluded(table: pd.DataFrame, rule: Exclude, axis: Axis, file: Path) -> NDArray[np.bool_]:
     if rule.incomplete:
         columns, _ = tables.band_columns(list(table.columns), axis, file)
-        return table[columns].isna().any(axis=1).to_numpy()
+        return table[columns].isna().to_numpy().any(axis=1)
     if rule.column is None:
         _require_rows(list(rule.rows), len(table), "exclude.rows", file)
         out = np.zeros(len(table), bool)
@@ -107,6 +107,7 @@ def _excluded(table: pd.DataFrame, rule: Exclude, axis: Axis, file: Path) -> NDA
     numbers = tables.column_numbers(table, rule.column, file, what="value of an exclusion")
     if rule.below is not None:
         return numbers < rule.below
+    assert rule.above is not None  # the one condition that is left
     return numbers > rule.above
 
 
