@@ -42,8 +42,9 @@ def read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:
     """
     if optional and not path.exists():
         return {}
+    require(path)
     try:
-        content = json.loads(require(path).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise damaged(path, "this is not JSON", str(error)) from error
     if not isinstance(content, dict):
@@ -57,8 +58,9 @@ def read_csv(path: Path, columns: Sequence[str] = (), **options: Any) -> pd.Data
     Raises:
       DataError: the file is missing or no table, or lacks one of ``columns``.
     """
+    require(path)
     try:
-        frame = pd.read_csv(require(path), **options)
+        frame = pd.read_csv(path, **options)
     except ValueError as error:
         # Parser, empty-file and encoding errors are all of this kind.
         raise damaged(path, "this is not a table", str(error)) from error
@@ -71,8 +73,9 @@ def read_parquet(path: Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     Raises:
       DataError: the file is missing or no table, or lacks one of ``columns``.
     """
+    require(path)
     try:
-        frame = pd.read_parquet(require(path))
+        frame = pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise damaged(path, "this is not a Parquet table", str(error)) from error
     return _with_columns(path, frame, columns)
