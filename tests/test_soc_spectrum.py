@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jaxsoil import soc_spectrum
 from jaxsoil.data.twin import reference_twin
 from jaxsoil.errors import DataError, UsageError
 from jaxsoil.evaluation.soc_spectrum import NotAvailable
@@ -37,7 +39,7 @@ def run(tmp_path_factory) -> Path:
 
 
 def test_the_folder_holds_tables_and_trainings(run):
-    for name in ("estimates", "lines", "troughs", "networks", "accuracy", "robust", "sweep", "abundances"):
+    for name in ("estimates", "lines", "troughs", "networks", "accuracy", "robust", "sweep", "abundances", "libraries"):
         assert (run / f"{name}.csv").stat().st_size > 0
     for name in ("paper-troughs", "direct-troughs", "paper-null", "direct-null"):
         assert (run / name / "soc_spectra.npz").is_file()
@@ -71,7 +73,13 @@ def test_the_report_says_what_is_known(run):
         "| 2205 ± 20 | Al-OH: kaolinite that leaks in |",
         "inductive; a start is estimated on the training rows of its fold alone",
         "K = 85 endmembers" if "84 minerals" in markdown else "endmembers, SOC included",
-        "| train.lr | 0.0003 | 5e-05 |",
+        "| train.decoder\\_lr (direct start) | 0.03 | 1 |",
+        "| train.lr | 0.001 | 5e-05 |",
+        "How far the trainings could go",
+        "‡ ended before Adam could have moved c or f from its start to the truth",
+        "R2 of SOC, direct start minus the paper's start, paired by held-out region: mean",
+        "Decoders with a wrong mineral library",
+        "From the paper's start: A network counts as converged",
     ):
         assert expected in markdown, expected
     links = re.findall(r"\]\((figures/[^)]+)\)", markdown)
@@ -90,15 +98,78 @@ def test_the_report_repeats_to_the_byte(run):
     assert write_report(run).read_bytes() == first
 
 
-def test_resume_trains_nothing_and_ends_the_same(run, module):
-    before = {path.name: path.read_bytes() for path in run.glob("*.csv")}
-    assert main(EXPERIMENTS, [*SMOKE, "--workdir", str(run), "--resume"]) == 0
-    assert {path.name: path.read_bytes() for path in run.glob("*.csv")} == before
+def test_an_interrupted_run_goes_on_to_the_same_files(run, tmp_path, monkeypatch):
+    """Stopped within the decoders with wrong libraries; what had ended is not trained again."""
+    folder, trained, train = tmp_path / "run", [], soc_spectrum.run_study
+    shutil.copytree(run, folder)
+    for name in ("libraries.csv", "sweep.csv", "abundances.csv", "degeneracy.npz", "timing.json"):
+        (folder / name).unlink()
+    shutil.rmtree(folder / "library-clays-missing-direct")
+    stopped = folder / "library-clays-missing-paper"
+    for name in ("results.csv", "trials.csv", "soc_spectra.npz"):
+        (stopped / name).unlink()
+    epochs = {path: path.stat().st_mtime_ns for path in folder.rglob("trials/*")}
+
+    def counted(config, sub, prepared):
+        trained.append(sub.path.name)
+        train(config, sub, prepared)
+
+    monkeypatch.setattr(soc_spectrum, "run_study", counted)
+    assert main(EXPERIMENTS, [*SMOKE, "--workdir", str(folder), "--resume"]) == 0
+    assert trained[-1] == "library-clays-missing-direct"
+    assert {path: path.stat().st_mtime_ns for path in epochs} == epochs
+    files = [path.relative_to(run) for path in run.rglob("*") if path.suffix in (".csv", ".npz") and path.is_file()]
+    assert len(files) > 20
+    for path in files:
+        assert (folder / path).read_bytes() == (run / path).read_bytes(), path
+
+
+def test_the_papers_start_trains_as_published(module):
+    """All epochs, the last parameters, no rows set aside; the direct start keeps its early stop."""
+    config = module.DEFAULT
+    paper, direct = (soc_spectrum.study_config(config, "troughs", start).train for start in soc_spectrum.STARTS)
+    assert (paper.patience, paper.keep, paper.validation_share, paper.decoder_lr) == (0, "last", 0.0, 1.0)
+    assert (direct.patience, direct.keep, direct.validation_share) == (config.train.patience, "best", 0.1)
+
+
+def test_the_default_can_reach_the_truth_from_the_papers_start(module):
+    """Learning rate times steps exceeds the distance that c has to go, so that what is shown is not an early stop."""
+    library = reference_twin(400, n_bands=40)
+    distance = library.truth.decoder_minerals.rho_r.mean() - library.truth.soc_rho_r
+    train, seven_regions = module.DEFAULT.train, 7 * 2000 // 8
+    for epochs in (train.epochs, module.DEFAULT.library_epochs):
+        assert 1.2 < distance < train.lr * epochs * (seven_regions // train.batch)
+
+
+def test_wrong_libraries_reach_the_decoder(run, module):
+    rows: Any = pd.read_csv(run / "libraries.csv")
+    assert rows["source"].tolist() == [name for name in module.EXPERIMENT.smoke.libraries for _ in soc_spectrum.STARTS]
+    assert set(rows["start"]) == {"paper", "direct"} and rows["region"].nunique() == 1
+    for start in soc_spectrum.STARTS:
+        mine = rows[rows["start"] == start]
+        # Each library gives another decoder on the same soils.
+        assert (mine["rmse"].nunique() == len(mine) and mine["distance_f"].nunique() == 1) or start == "paper"
+
+
+def test_how_far_trainings_could_go_is_lr_times_steps(run):
+    rows: Any = pd.read_csv(run / "networks.csv").set_index(["source", "start", "region"]).sort_index()
+    paper = rows.loc[("troughs", "paper")]
+    # 10 epochs of 7 steps (180 rows of three regions in batches of 25) at 1e-3.
+    assert (paper["kept"] == 10).all() and (paper["moved_c"] <= 1.05 * paper["reach"]).all()
+    np.testing.assert_allclose(paper["reach"], 1e-3 * 10 * 7)
+    assert (rows.loc[("troughs", "direct")]["kept"] <= 10).all()
+
+
+def test_the_source_of_the_minerals_is_named(run):
+    from jaxsoil.data import endmembers
+
+    axis = np.linspace(365.0, 2490.0, 30)
+    assert "parametric curves fitted to" in soc_spectrum.minerals_sentence(endmembers.twin_minerals(axis))
+    markdown = (run / "report.md").read_text("utf-8")
+    assert ("minerals are measured spectra (" in markdown) != ("minerals are parametric curves fitted" in markdown)
 
 
 def test_a_missing_or_damaged_file_is_named(run, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(run, copy)
     (copy / "curves.npz").unlink()
@@ -137,14 +208,15 @@ def test_on_a_short_axis_the_report_says_that_it_is_not_available(tmp_path):
 
 
 def test_plan_lists_the_studies(module):
-    text = module.plan(module.EXPERIMENT.smoke, module.load(module.EXPERIMENT.smoke))
+    text = soc_spectrum.plan(module.EXPERIMENT.smoke, soc_spectrum.load(module.EXPERIMENT.smoke))
     assert all(name in text for name in ("paper-troughs", "direct-null", "Nothing was run"))
+    assert "mineral libraries (true, clays missing): 4 trainings more of at most 10 epochs" in text
 
 
-def test_folds_are_spaced_evenly(module):
+def test_folds_are_spaced_evenly():
     library = reference_twin(80, n_bands=40)
-    assert [split.held_out for split in module._splits(library, 3)] == ["R01", "R04", "R08"]
-    assert len(module._splits(library, 0)) == len(module._splits(library, 99)) == 8
+    assert [split.held_out for split in soc_spectrum.spaced_regions(library, 3)] == ["R01", "R04", "R08"]
+    assert len(soc_spectrum.spaced_regions(library, 0)) == len(soc_spectrum.spaced_regions(library, 99)) == 8
 
 
 @pytest.mark.parametrize(
@@ -153,11 +225,13 @@ def test_folds_are_spaced_evenly(module):
         ({"networks": ("ann",)}, "--networks must be physics"),
         ({"direct_sizes": ()}, "--direct-sizes"),
         ({"sweep_factors": ("clayey",)}, "Did you mean 'clay'"),
+        ({"libraries": ("clay missing",)}, "Did you mean 'clays missing'"),
+        ({"library_epochs": 0}, "--libraries without a name"),
     ],
 )
 def test_wrong_options_are_refused(module, change, message):
     with pytest.raises(UsageError, match=message):
-        module.load(dataclasses.replace(module.EXPERIMENT.smoke, **change))
+        soc_spectrum.load(dataclasses.replace(module.EXPERIMENT.smoke, **change))
 
 
 def test_not_available_is_a_data_error():

@@ -13,7 +13,7 @@ s2 that of x R on x, and t = c / c_bar,
 
 only t enters, and reflectance and SOC do not tell it (docs/soc_spectrum.md derives why). A gauge does: soil
 organic matter holds carbon that is nearly black in the visible, so t is chosen such that the 1st percentile of f
-over 365-2500 nm is 0.03. All of this follows PROTOCOLS, section 1.
+over 365-2500 nm is 0.03. The paper has no such estimate: it is ours.
 """
 
 from __future__ import annotations
@@ -292,6 +292,17 @@ def true_c_bar(truth: TwinTruth) -> float:
     """Returns (rho r) of the mean mineral soil of a twin, g cm-3 nm: 1 / c_bar = mean over rows of sum_k u_k / g_k."""
     minerals = truth.mass[:, :-1] / (1.0 - truth.mass[:, -1:])
     return 1.0 / float(np.mean(minerals @ (1.0 / truth.rho_r[:-1])))
+
+
+def given_c_bar(truth: TwinTruth) -> float:
+    """Returns c_bar of a twin's mean soil, g cm-3 nm, by the (rho r) of the library that the decoder is given.
+
+    Minerals that the library lacks are left out. With the true library it is :func:`true_c_bar`.
+    """
+    given = truth.decoder_minerals
+    shares = np.mean(truth.mass[:, :-1] / (1.0 - truth.mass[:, -1:]), axis=0)
+    places = [truth.names.index(name) for name in given.names]
+    return float(shares[places].sum() / (shares[places] @ (1.0 / given.rho_r)))
 
 
 def true_ratio(truth: TwinTruth) -> float:

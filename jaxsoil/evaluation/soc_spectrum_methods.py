@@ -121,7 +121,8 @@ def bootstrap(
     """Repeats :func:`estimate` on pedons drawn with replacement within their regions.
 
     Rows without a pedon group are drawn one by one. Equal seeds draw the same rows for every method that uses the
-    same rows, so that methods can be compared resample by resample.
+    same rows, so that methods can be compared resample by resample. The mineral features, which depend on the estimate
+    itself, are estimated anew in each resample; the directions of the minerals' absorptions are constants.
     """
     samples, regress = _prepared(library, method, minerals, gauge)
     cluster = next((name for name in ("pedon", "profile", "sample") if name in samples.library.groups), "")
@@ -160,23 +161,42 @@ Regress = Callable[[NDArray[np.float64] | None], tuple[NDArray[np.float64], NDAr
 
 
 def _prepared(library: Library, name: str, minerals: EndmemberLibrary | None, gauge: float) -> tuple[Samples, Regress]:
-    """Returns the samples and the function from weights (b, n) to the slopes of R and x R, each (b, m)."""
+    """Returns the samples and the function from weights (b, n) to the slopes of R and x R, each (b, m).
+
+    A resample in which the mineral features meet no gauge has slopes NaN; without weights that is an error.
+    """
     if name not in METHODS:
         raise DataError("no such method", column=name, remedy=did_you_mean(name, METHODS))
     method = METHODS[name]
     samples = samples_of(_with_clay(library) if method.clay else library)
     groups, controls = samples.library.group(method.group), _controls(samples, method)
-    if method.features:
-        if minerals is None:
-            raise DataError(
-                "mineral features need the minerals", column=name, remedy="Give the mineral library on the data's axis."
-            )
-        controls = _with_features(samples, controls, minerals, gauge)
 
     def regress(weights: NDArray[np.float64] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return slopes(samples.reflectance, samples.x, groups, controls=controls, weights=weights)
 
-    return samples, regress
+    if not method.features:
+        return samples, regress
+    if minerals is None:
+        raise DataError(
+            "mineral features need the minerals", column=name, remedy="Give the mineral library on the data's axis."
+        )
+    features = _features_of(samples, minerals)
+
+    def regress_with_features(
+        weights: NDArray[np.float64] | None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if weights is None:
+            return _with_features(samples, controls, features, None, gauge)
+        found = np.full((2, len(weights), samples.axis.size), np.nan)
+        for place, row in enumerate(weights):
+            try:
+                one, other = _with_features(samples, controls, features, row[None], gauge)
+            except DataError:
+                continue
+            found[:, place] = one[0], other[0]
+        return found[0], found[1]
+
+    return samples, regress_with_features
 
 
 def _with_clay(library: Library) -> Library:
@@ -198,14 +218,8 @@ def _controls(samples: Samples, method: Method) -> NDArray[np.float64] | None:
     return np.hstack(columns) if columns else None
 
 
-def _with_features(
-    samples: Samples, controls: NDArray[np.float64] | None, minerals: EndmemberLibrary, gauge: float
-) -> NDArray[np.float64]:
-    """Adds the sizes of the minerals' absorptions in each spectrum to the controls.
-
-    They are read from R (1 + x / t), in which a mineral's absorption is proportional to its abundance, whatever the
-    SOC; t comes from the regression without them first, then once more with them.
-    """
+def _features_of(samples: Samples, minerals: EndmemberLibrary) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the sizes (n, FEATURES) of the minerals' absorptions in R and in x R."""
     if minerals.spectra.axis.shape != samples.axis.shape or not np.allclose(minerals.spectra.axis, samples.axis):
         raise DataError(
             "minerals and data are on different axes",
@@ -215,14 +229,29 @@ def _with_features(
     curvature = _curvature_of(samples.axis)
     shapes = curvature(minerals.spectra.values.astype(np.float64) / minerals.rho_r[:, None])
     directions = np.linalg.svd(shapes, full_matrices=False)[2][:FEATURES]
+    sizes = curvature(samples.reflectance) @ directions.T
+    return sizes, curvature(samples.reflectance * samples.x[:, None]) @ directions.T
+
+
+def _with_features(
+    samples: Samples,
+    controls: NDArray[np.float64] | None,
+    features: tuple[NDArray[np.float64], NDArray[np.float64]],
+    weights: NDArray[np.float64] | None,
+    gauge: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns the slopes (1, m) of R and x R with the sizes of the minerals' absorptions held fixed besides.
+
+    The sizes are those in R (1 + x / t), in which a mineral's absorption is proportional to its abundance, whatever
+    the SOC; t comes from the regression without them first, then once more with them.
+    """
     groups, held = samples.library.group("region"), controls
     for _ in range(2):
-        slope, product = slopes(samples.reflectance, samples.x, groups, controls=held)
+        slope, product = slopes(samples.reflectance, samples.x, groups, controls=held, weights=weights)
         ratio = gauge_ratio(samples.axis, slope[0], product[0], gauge)
-        sizes = curvature(samples.reflectance * (1.0 + samples.x / ratio)[:, None]) @ directions.T
+        sizes = features[0] + features[1] / ratio
         held = sizes if controls is None else np.hstack([controls, sizes])
-    assert held is not None
-    return held
+    return slopes(samples.reflectance, samples.x, groups, controls=held, weights=weights)
 
 
 def _curvature_of(axis: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.errors import DataError
 from jaxsoil.evaluation import munsell
-from jaxsoil.evaluation.soc_spectrum import SocSpectrum, recovery, true_c_bar
+from jaxsoil.evaluation.soc_spectrum import SocSpectrum, given_c_bar, recovery, true_c_bar
 from jaxsoil.evaluation.soc_spectrum_methods import Bootstrap, bootstrap, disagreement, estimate
 from jaxsoil.evaluation.troughs import LITERATURE, find_troughs, nearest, presence
 from jaxsoil.evaluation.unmixing import abundance_error, unmix
@@ -59,15 +60,28 @@ NETWORKS = (
     "munsell",
     "rmse",
     "cosine",
+    "ratio_error",
     "c_error",
     "deepest",
     "r2",
     "mrmse",
     "status",
     "exposure",
+    "epochs",
+    "kept",
+    "reach",
+    "moved_c",
+    "moved_f",
+    "distance_c",
+    "distance_f",
 )
-"""Columns of networks.csv: one row per trial; r2 of SOC in % and mrmse (%) in the held-out region; status and exposure
-as in trials.csv."""
+"""Columns of networks.csv and libraries.csv: one row per trial; r2 of SOC in % and mrmse (%) in the held-out region;
+status, exposure and epochs as in trials.csv; ``kept`` the epoch whose parameters are used; ``reach`` the learning rate
+of the decoder times the steps to it, about how far Adam can move a parameter; ``moved`` how far c and f (the band that
+moved most) went from their start, ``distance`` how far the truth is from it. ``ratio_error`` is that of c / c_bar with
+the c_bar of the mineral library given."""
+
+_OF_TRIAL = ("r2", "mrmse", "status", "exposure", "epochs", "kept", "reach")
 
 ABUNDANCES = ("source", "estimator", "mineral", "mean", "error")
 """Columns of abundances.csv: true mean and mean absolute error of each mass fraction."""
@@ -165,7 +179,11 @@ def truth_tables(library: Library, source: str) -> tuple[dict[str, Any], list[di
 
 
 def network_rows(
-    library: Library, source: str, start: str, learned: Mapping[str, NDArray[Any]], scores: Mapping[str, Mapping]
+    library: Library,
+    source: str,
+    start: str,
+    learned: Mapping[str, NDArray[Any]],
+    trials: Mapping[tuple[str, int], Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
     """Rows of :data:`NETWORKS` from the arrays of soc_spectra.npz.
 
@@ -173,22 +191,83 @@ def network_rows(
       library: the data, for the truth.
       source, start: of the rows.
       learned: ``axis``, ``region``, ``seed``, ``f_soc`` (t, m), ``soc_rho_r`` (t,).
-      scores: "r2", "mrmse", "status", "exposure" -> (region, seed) -> value.
+      trials: (region, seed) -> ``start_f`` (m,), ``start_c`` and the columns from ``r2`` to ``reach``, as far as known.
     """
-    rows = []
-    for trial, f_soc in enumerate(np.asarray(learned["f_soc"], dtype=np.float64)):
-        key = (str(learned["region"][trial]), int(learned["seed"][trial]))
-        c = float(learned["soc_rho_r"][trial])
-        values: dict[str, Any] = {name: scores.get(name, {}).get(key, np.nan) for name in NETWORKS[10:]}
+    rows, truth = [], library.truth
+    for place, f_soc in enumerate(np.asarray(learned["f_soc"], dtype=np.float64)):
+        region, seed = str(learned["region"][place]), int(learned["seed"][place])
+        c, trial = float(learned["soc_rho_r"][place]), trials[region, seed]
+        values: dict[str, Any] = {name: trial.get(name, np.nan) for name in _OF_TRIAL}
+        if truth is not None:
+            values["distance_c"] = abs(truth.soc_rho_r - trial["start_c"])
+            values["distance_f"] = float(np.abs(truth.f_soc - trial["start_f"]).max())
         if np.isfinite(f_soc).all():
             values["munsell"] = value_of(learned["axis"], f_soc)
             depths = [trough.depth for trough in find_troughs(learned["axis"], f_soc)]
             values["deepest"] = max(depths, default=0.0)
-            if library.truth is not None:
-                close = recovery(f_soc, c / true_c_bar(library.truth), library.truth)
-                values |= {"rmse": close.rmse, "cosine": close.cosine, "c_error": close.ratio_error}
-        rows.append(_row(NETWORKS, source=source, start=start, region=key[0], seed=key[1], soc_rho_r=c, **values))
+            values["moved_c"] = abs(c - trial["start_c"])
+            values["moved_f"] = float(np.abs(f_soc - trial["start_f"]).max())
+            if truth is not None:
+                close = recovery(f_soc, c / given_c_bar(truth), truth)
+                values |= dataclasses.asdict(close) | {"c_error": c / truth.soc_rho_r - 1.0}
+        rows.append(_row(NETWORKS, source=source, start=start, region=region, seed=seed, soc_rho_r=c, **values))
     return rows
+
+
+def reach_is_short(row: Mapping[str, Any]) -> bool:
+    """Whether a training stopped before Adam could reach the truth; False where there is none.
+
+    Where it was shorter, that c or f stayed near the start says nothing of the loss.
+    """
+    return bool(row["reach"] < max(row["distance_c"], row["distance_f"]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Paired:
+    """Mean difference over held-out regions, its SD, and its 95 % interval (Student's t over regions); NaN for one."""
+
+    mean: float
+    sd: float
+    low: float
+    high: float
+    regions: int
+
+
+def paired_difference(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]], name: str) -> Paired:
+    """Compares a column of two lists of :data:`NETWORKS` rows, ``second`` minus ``first``, paired by held-out region.
+
+    Seeds are averaged first: the seeds of a region share its data and are no independent units.
+    """
+    means = [_by_region(rows, name) for rows in (first, second)]
+    regions = [region for region in means[0] if region in means[1]]
+    differences = np.array([means[1][region] - means[0][region] for region in regions])
+    if differences.size < 2:
+        mean = float(differences.mean()) if differences.size else float("nan")
+        return Paired(mean, *(float("nan"),) * 3, regions=differences.size)
+    mean, sd = float(differences.mean()), float(differences.std(ddof=1))
+    half = float(student_t.ppf(0.975, differences.size - 1)) * sd / float(np.sqrt(differences.size))
+    return Paired(mean, sd, mean - half, mean + half, differences.size)
+
+
+def _by_region(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        if np.isfinite(row[name]):
+            values.setdefault(str(row["region"]), []).append(float(row[name]))
+    return {region: float(np.mean(found)) for region, found in values.items()}
+
+
+def learned_curve(
+    source: str, start: str, axis: NDArray[np.float64], spectra: NDArray[Any]
+) -> tuple[list[dict[str, Any]], list[Curve]]:
+    """Rows of :data:`LINES` and the curve of the mean over trials (t, m), with their range; nothing if all diverged."""
+    alive = np.asarray(spectra, dtype=np.float64)
+    alive = alive[np.isfinite(alive).all(axis=1)]
+    if not len(alive):
+        return [], []
+    mean = alive.mean(axis=0)
+    lines = line_rows(source, start, axis, mean, presence(axis, alive))
+    return lines, [Curve(source, start, mean, alive.min(axis=0), alive.max(axis=0))]
 
 
 def trough_rows(source: str, estimator: str, axis: NDArray, f_soc: NDArray) -> list[dict[str, Any]]:

@@ -45,6 +45,7 @@ class SpectrumRun:
       run: config, environment, data and timing, for the sections that all reports share.
       estimates, lines, troughs, networks: rows of the tables of ``evaluation.soc_spectrum_tables``.
       accuracy, robust, sweep: rows of ``evaluation.soc_spectrum_sweep``.
+      libraries: rows of the decoders with wrong mineral libraries, as ``networks``; empty where none was trained.
       abundances: rows of ``evaluation.soc_spectrum_tables``.
       curves, learned, degeneracy: arrays of the .npz files of these names.
     """
@@ -54,6 +55,7 @@ class SpectrumRun:
     lines: list[dict[str, Any]]
     troughs: list[dict[str, Any]]
     networks: list[dict[str, Any]]
+    libraries: list[dict[str, Any]]
     accuracy: pd.DataFrame | None
     robust: pd.DataFrame | None
     sweep: pd.DataFrame | None
@@ -106,6 +108,7 @@ def read_spectrum_run(folder: str | os.PathLike[str]) -> SpectrumRun:
         lines=_rows(path / "lines.csv", soc_spectrum_tables.LINES),
         troughs=_rows(path / "troughs.csv", soc_spectrum_tables.TROUGHS),
         networks=_rows(path / "networks.csv", soc_spectrum_tables.NETWORKS),
+        libraries=_rows(path / "libraries.csv", soc_spectrum_tables.NETWORKS) if twin else [],
         accuracy=_frame(path / "accuracy.csv", swept) if twin else None,
         robust=_frame(path / "robust.csv", swept) if twin else None,
         sweep=_frame(path / "sweep.csv", swept) if twin else None,

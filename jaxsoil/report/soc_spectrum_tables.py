@@ -11,7 +11,7 @@ import pandas as pd
 from jaxsoil.evaluation.soc_spectrum_methods import METHODS
 from jaxsoil.evaluation.soc_spectrum_sweep import FACTORS, over_seeds
 from jaxsoil.evaluation.troughs import LITERATURE
-from jaxsoil.report.reading import CONVERGED, where
+from jaxsoil.report.reading import where
 from jaxsoil.report.soc_spectrum_files import (
     DIRECT_START,
     ESTIMATOR_LABELS,
@@ -20,7 +20,8 @@ from jaxsoil.report.soc_spectrum_files import (
     SpectrumRun,
     source_label,
 )
-from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, number, plus_minus
+from jaxsoil.report.soc_spectrum_networks import finite, marked
+from jaxsoil.report.tables import UNDEFINED, Table, number, plus_minus
 
 PUBLISHED_RHO_R = (2.471, 0.132)
 """(rho r)_SOC of Coleman et al. (2024), Experiment 2, mg m-2 = g cm-3 nm, with its spread over 17 regions x 4 seeds."""
@@ -70,9 +71,7 @@ def estimates_table(run: SpectrumRun, source: str) -> Table:
         *problems,
     ]
     if truth:
-        notes.insert(
-            1, "c̄ expresses c in g cm-3 nm: our mean soil, not the twin's own; c/c̄ does not need it."
-        )
+        notes.insert(1, "c̄ expresses c in g cm-3 nm: our mean soil, not the twin's own; c/c̄ does not need it.")
     return Table(f"{source_label(source)}: f and c of SOC by estimator.", header, tuple(rows), tuple(notes))
 
 
@@ -92,29 +91,20 @@ def _estimate_cells(found: dict[str, Any], estimator: str) -> tuple[str, ...]:
 
 def _network_cells(trials: list[dict[str, Any]], start: str) -> tuple[str, ...]:
     def mean(name: str) -> float:
-        values = _finite(trials, name)
+        values = finite(trials, name)
         return float(values.mean()) if values.size else np.nan
 
-    c = _finite(trials, "soc_rho_r")
+    c = finite(trials, "soc_rho_r")
     return (
-        _marked(ESTIMATOR_LABELS[start], trials),
+        marked(ESTIMATOR_LABELS[start], trials),
         plus_minus(mean("soc_rho_r"), float(c.std(ddof=1)) if c.size > 1 else np.nan, 3),
         number(mean("munsell"), 1),
         number(mean("rmse"), 4),
         number(mean("cosine"), 4),
-        UNDEFINED,
+        number(100 * mean("ratio_error"), 1),
         number(100 * mean("c_error"), 1),
         UNDEFINED,
     )
-
-
-def _finite(rows: list[dict[str, Any]], name: str) -> np.ndarray:
-    values = np.array([float(row[name]) for row in rows])
-    return values[np.isfinite(values)]
-
-
-def _marked(label: str, trials: list[dict[str, Any]]) -> str:
-    return label if all(trial["status"] == CONVERGED for trial in trials) else f"{label} {DAGGER}"
 
 
 def flat_cosine(run: SpectrumRun) -> float:
@@ -122,43 +112,6 @@ def flat_cosine(run: SpectrumRun) -> float:
     curve = next(c for source in run.sources if (c := run.curve(source, TRUTH)) is not None)
     f_soc = curve["f_soc"]
     return float(f_soc.sum() / (np.linalg.norm(f_soc) * np.sqrt(f_soc.size)))
-
-
-def networks_table(run: SpectrumRun, source: str) -> Table:
-    """One row for each trial of the decoder."""
-    rows, counts = [], Counter()
-    for start in (PAPER_START, DIRECT_START):
-        for trial in run.trials(source, start):
-            counts[trial["status"]] += 1
-            rows.append(
-                (
-                    _marked(ESTIMATOR_LABELS[start], [trial]),
-                    str(trial["region"]),
-                    str(int(trial["seed"])),
-                    number(trial["soc_rho_r"], 3),
-                    number(trial["munsell"], 1),
-                    number(trial["rmse"], 4),
-                    number(trial["cosine"], 4),
-                    number(100 * trial["c_error"], 1),
-                    number(trial["deepest"], 3),
-                    number(trial["r2"], 2),
-                    number(trial["mrmse"], 2),
-                )
-            )
-    header = (
-        "Start", "Held out", "Seed", "(ρr) of SOC (g cm-3 nm)", "Munsell value", "RMSE of f", "Cosine",
-        "Error of c (%)", "Deepest trough", "R2 of SOC", "MRMSE (%)",
-    )  # fmt: skip
-    chosen = run.learned["source"] == source
-    starts = run.learned["start_rho_r"][chosen]
-    start_rho_r = float(starts[0]) if starts.size else np.nan
-    notes = [
-        f"The paper's start: f = 0.5 in every band and (ρr) = {number(start_rho_r, 3)}, the mean of the minerals.",
-        "R2 (SOC in %) and MRMSE in the held-out region. A good fit of SOC says nothing about f.",
-    ]
-    if set(counts) - {CONVERGED}:
-        notes.insert(0, f"{DAGGER} did not converge: {len(rows) - counts[CONVERGED]} of {len(rows)} trainings.")
-    return Table(f"{source_label(source)}: trainings of the decoder.", header, tuple(rows), tuple(notes), left=(0, 1))
 
 
 def lines_table(run: SpectrumRun) -> Table:

@@ -74,6 +74,38 @@ def test_bootstraps_repeat_and_surround_the_estimate(plain):
     assert one.ratio.min() < found.ratio < one.ratio.max()
 
 
+@pytest.mark.parametrize("method", ["minerals", "log_soc_minerals"])
+def test_mineral_features_are_estimated_anew_in_each_resample(plain, method):
+    """A resample is the estimate of the rows it drew, repeated as often as they were drawn."""
+    minerals = plain.truth.decoder_minerals
+    drawn = bootstrap(plain, method, resamples=2, seed=5, minerals=minerals)
+    weights = soc_spectrum_methods._resampled(plain.group("region"), plain.group("pedon"), 2, seed=5)
+    samples = soc_spectrum.samples_of(plain)
+    for place in range(2):
+        rows = np.repeat(np.arange(len(plain)), weights[place].astype(int))
+        again = soc_spectrum.Samples(samples.library, samples.axis, samples.reflectance[rows], samples.x[rows])
+        found = _with_features_of(again, plain.group("region")[rows], minerals, "log" in method)
+        assert drawn.ratio[place] == pytest.approx(found.ratio, rel=1e-6)
+        np.testing.assert_allclose(drawn.f_soc[place], found.f_soc, atol=1e-7)
+
+
+def _with_features_of(samples, regions, minerals, logarithm):
+    """The method from its definition, on rows as they are: features read from R (1 + x / t), twice."""
+    curvature = soc_spectrum_methods._curvature_of(samples.axis)
+    shapes = curvature(minerals.spectra.values.astype(np.float64) / minerals.rho_r[:, None])
+    directions = np.linalg.svd(shapes, full_matrices=False)[2][: soc_spectrum_methods.FEATURES]
+    first = np.log(samples.x)[:, None] if logarithm else None
+    held = first
+    for turn in range(3):
+        found = soc_spectrum.slopes(samples.reflectance, samples.x, regions, controls=held)
+        estimate = soc_spectrum.from_slopes(samples.axis, found[0][0], found[1][0])
+        if turn < 2:
+            product = samples.reflectance * (1.0 + samples.x / estimate.ratio)[:, None]
+            sizes = curvature(product) @ directions.T
+            held = sizes if first is None else np.hstack([first, sizes])
+    return estimate
+
+
 def test_disagreement_tells_clay_that_follows_soc(plain, following):
     def share(library):
         return disagreement(*(bootstrap(library, method, resamples=60) for method in ("regions", "log_soc")))

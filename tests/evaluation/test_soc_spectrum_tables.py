@@ -53,11 +53,42 @@ def test_network_rows_compare_with_the_truth(library):
         "f_soc": np.stack([truth.f_soc, np.full(truth.f_soc.shape, np.nan)]),
         "soc_rho_r": np.array([2.8, np.nan]),
     }
-    scores = {"r2": {("R01", 0): 0.5}, "status": {("R01", 0): "converged", ("R02", 0): "diverged"}}
-    one, two = tables.network_rows(library, "troughs", "paper", learned, scores)
+    start = {"start_f": np.full(truth.f_soc.shape, 0.5), "start_c": 2.6}
+    trials = {
+        ("R01", 0): {**start, "r2": 0.5, "status": "converged", "epochs": 9, "kept": 9, "reach": 1.3},
+        ("R02", 0): {**start, "status": "diverged", "reach": 0.2},
+    }
+    one, two = tables.network_rows(library, "troughs", "paper", learned, trials)
     assert tuple(one) == tables.NETWORKS
     assert one["rmse"] == 0.0 and one["c_error"] == pytest.approx(1.0) and one["r2"] == 0.5
+    # The library given is the true one, so that c_bar is the true one.
+    assert one["ratio_error"] == pytest.approx(1.0, rel=1e-6)
+    assert one["distance_c"] == pytest.approx(2.6 - truth.soc_rho_r) and one["moved_c"] == pytest.approx(0.2)
+    assert one["moved_f"] == one["distance_f"] == pytest.approx(0.5 - truth.f_soc.min())
     assert two["status"] == "diverged" and np.isnan(two["rmse"]) and np.isnan(two["r2"])
+    # c is 1.2 away: the first could have got there, the second not.
+    assert not tables.reach_is_short(one) and tables.reach_is_short(two)
+
+
+def test_a_training_without_truth_is_not_called_short():
+    assert not tables.reach_is_short({"reach": 0.1, "distance_c": np.nan, "distance_f": np.nan})
+
+
+def test_paired_differences_against_scipy():
+    from scipy.stats import ttest_rel
+
+    def rows(values):
+        return [{"region": region, "seed": seed, "r2": v} for (region, seed), v in values.items()]
+
+    one = rows({("A", 0): 0.5, ("A", 1): 0.7, ("B", 0): 0.4, ("C", 0): 0.9, ("D", 0): np.nan})
+    two = rows({("A", 0): 0.7, ("B", 0): 0.35, ("C", 0): 0.8, ("C", 1): 0.9, ("D", 0): 0.1})
+    found = tables.paired_difference(one, two, "r2")
+    expected = ttest_rel([0.7, 0.35, 0.85], [0.6, 0.4, 0.9])
+    interval = expected.confidence_interval(0.95)
+    assert found.regions == 3 and found.mean == pytest.approx(0.0, abs=1e-12)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert found.sd == pytest.approx(np.std([0.1, -0.05, -0.05], ddof=1))
+    assert np.isnan(tables.paired_difference(one[:1], two[:1], "r2").sd)
 
 
 def test_abundances_of_noise_free_soils_are_exact_with_the_truth():

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsoil.training.objectives import mineral_divergence, soc_term, spectrum_term
+from jaxsoil.training.objectives import mineral_divergence, outside_unit_interval, soc_term, spectrum_term
 
 
 def test_terms_of_equation_one_by_hand() -> None:
@@ -37,3 +37,20 @@ def test_divergence_of_the_minerals_from_a_mean_soil_by_hand() -> None:
     assert np.isfinite(slope).all() and np.all(slope[:, -1] == 0)
     with pytest.raises(ValueError, match="none is broadcast"):
         mineral_divergence(mass, jnp.ones(4))
+
+
+def test_penalty_on_a_spectrum_that_leaves_the_unit_interval_by_hand() -> None:
+    f_soc = jnp.array([-0.1, 0.0, 0.4, 1.0, 1.2, -0.02])
+    # 1000 (0.1^2 + 0.2^2 + 0.02^2); the ends of the interval cost nothing.
+    assert float(outside_unit_interval(f_soc)) == pytest.approx(50.4, rel=1e-5)
+    assert float(outside_unit_interval(jnp.array([0.0, 0.5, 1.0]))) == 0.0
+
+
+def test_a_step_on_the_penalty_moves_a_spectrum_back_towards_the_interval() -> None:
+    f_soc = jnp.array([-0.1, 0.4, 1.2])
+    slope = jax.grad(outside_unit_interval)(f_soc)
+    # d/df 1000 f^2 below 0 and 1000 (f - 1)^2 above 1.
+    np.testing.assert_allclose(np.asarray(slope), [-200.0, 0.0, 400.0], rtol=1e-5)
+    moved = f_soc - 1e-4 * slope
+    np.testing.assert_allclose(np.asarray(moved), [-0.08, 0.4, 1.16], rtol=1e-5)
+    assert float(outside_unit_interval(moved)) < float(outside_unit_interval(f_soc))
