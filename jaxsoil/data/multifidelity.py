@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -79,6 +80,14 @@ class Scans:
                 "no such scan", column="rows", value=int(outside[0]), remedy=f"Count scans from 0 to {len(self) - 1}."
             )
         return self.reader(chosen)
+
+    def fingerprint(self) -> str:
+        """Returns the SHA-256 of axis, samples and the first and last 512 scans: all may be more than one can read."""
+        digest = hashlib.sha256(self.axis.astype("<f8").tobytes())
+        digest.update("\n".join(self.samples.tolist()).encode())
+        for rows in (slice(0, 512), slice(max(len(self) - 512, 0), len(self))):
+            digest.update(self.read(rows).astype("<f4").tobytes())
+        return digest.hexdigest()
 
     def blocks(self, size: int = 4096) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Yields (rows, absorbances) block by block, so that all scans are never held together."""

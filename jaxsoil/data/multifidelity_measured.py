@@ -110,27 +110,27 @@ def load_split() -> MultifidelityData:
     )
 
 
-def spatial_blocks(easting: NDArray, northing: NDArray, *, seed: int = 0) -> NDArray[np.bool_]:
+def spatial_blocks(easting: NDArray, northing: NDArray) -> NDArray[np.bool_]:
     """Returns (n,) which rows are held out: whole blocks of 500 m, drawn until they hold a fifth of the rows."""
     cells = np.stack([np.floor(easting / _BLOCK), np.floor(northing / _BLOCK)], axis=1)
     blocks, block = np.unique(cells, axis=0, return_inverse=True)
     counts = np.bincount(block.ravel(), minlength=len(blocks))
-    order = np.random.default_rng(seed).permutation(len(blocks))
+    order = np.random.default_rng(0).permutation(len(blocks))
     drawn = np.cumsum(counts[order]) - counts[order] < _TEST_SHARE * len(cells)
     return np.isin(block.ravel(), order[drawn])
 
 
-def average_repeats(library: Library, *, group: str = "sample") -> Library:
+def average_repeats(library: Library) -> Library:
     """Returns one row for each sample: the mean of its spectra and, of what was measured, of its properties.
 
-    Without the group the library is returned as it is. Ids become the samples' names.
+    Without the group "sample" the library is returned as it is. Ids become the samples' names.
 
     Raises:
       DataError: repeats of a sample whose region or laboratory differ.
     """
-    if group not in library.groups:
+    if "sample" not in library.groups:
         return library
-    names, first, which = np.unique(library.group(group), return_index=True, return_inverse=True)
+    names, first, which = np.unique(library.group("sample"), return_index=True, return_inverse=True)
     order = np.argsort(first)  # samples in the order in which they first occur
     rank = np.argsort(order)[which.ravel()]
     for name, values in library.groups.items():
@@ -139,8 +139,8 @@ def average_repeats(library: Library, *, group: str = "sample") -> Library:
             raise DataError(
                 f"repeats of a sample differ in {name}",
                 source=library.name,
-                column=group,
-                value=str(library.group(group)[differ[0]]),
+                column="sample",
+                value=str(library.group("sample")[differ[0]]),
                 remedy="Give all scans of a sample the same groups, or name the samples apart.",
             )
     counts = np.bincount(rank)

@@ -252,12 +252,11 @@ def _scan(table: dict[str, jax.Array], scan: dict[str, jax.Array], key: jax.Arra
     index = _INDEX + jnp.dot(mass, table["dispersion"], precision=highest)
     mirror = ((index - 1.0) ** 2 + kappa**2) / ((index + 1.0) ** 2 + kappa**2)
     absorbance = -jnp.log10((1.0 - column["mirrored"]) * diffuse + column["mirrored"] * mirror)
-    return _instrument(absorbance, table, row, column, scan["number"], key)
+    return _instrument(absorbance, row, column, scan["number"], key)
 
 
 def _instrument(
     absorbance: jax.Array,
-    table: dict[str, jax.Array],
     row: dict[str, jax.Array],
     column: dict[str, jax.Array],
     number: jax.Array,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from jaxsoil.evaluation.stats import describe as moments
 from jaxsoil.multifidelity.config import OURS, PAPER, MultifidelityConfig
 from jaxsoil.multifidelity.inputs import Inputs
-
-if TYPE_CHECKING:
-    from jaxsoil.multifidelity.run import Prepared
+from jaxsoil.multifidelity.stages import Prepared
 
 SIZES = {
     "pretrain_scans": 334_665,
@@ -80,11 +79,6 @@ def describe(prepared: Prepared) -> dict[str, Any]:
     """What the report says of the data."""
     first = prepared.first
     libraries = {"labelled": first.data.labelled, "pairs": first.data.paired_mir, "test": first.data.test_mir}
-    digest = hashlib.sha256()
-    for seed in dict.fromkeys(id(seed.inputs) for seed in prepared.seeds):
-        inputs = next(s.inputs for s in prepared.seeds if id(s.inputs) == seed)
-        for library in (inputs.data.labelled, inputs.data.paired_nir, inputs.data.test_mir, inputs.data.test_nir):
-            digest.update(library.fingerprint().encode())
     properties: dict[str, Any] = {}
     for column, name in enumerate(first.properties):
         properties[name] = {"unit": first.data.labelled.property(name).unit}
@@ -100,9 +94,20 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "counts": counts(first),
         "roles": roles,
         "axes": {name: _span(library.spectra) for name, library in libraries.items() if len(library)},
-        "fingerprint": digest.hexdigest(),
+        "sha256": content_digest([seed.inputs for seed in prepared.seeds]),
         "properties": properties,
     }
+
+
+def content_digest(inputs: Sequence[Inputs]) -> str:
+    """SHA-256 of all data that a study reads, those of stage 1 included; replicates on the same data count once."""
+    digest = hashlib.sha256()
+    for found in {id(one): one for one in inputs}.values():
+        data = found.data
+        digest.update(data.pretrain.fingerprint().encode())
+        for library in (data.labelled, data.paired_mir, data.paired_nir, data.test_mir, data.test_nir):
+            digest.update(library.fingerprint().encode())
+    return digest.hexdigest()
 
 
 def _span(spectra: Any) -> str:

@@ -14,8 +14,7 @@ import numpy as np
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.models.vae import Decoder, Vae
 from jaxsoil.multifidelity.config import MIR_STRATEGIES, MultifidelityConfig, enough_steps
-from jaxsoil.multifidelity.run import Prepared
-from jaxsoil.multifidelity.stages import scans_of
+from jaxsoil.multifidelity.stages import Prepared, scans_of
 from jaxsoil.multifidelity.strategies import APPLIED, TRAINED
 from jaxsoil.training.calibrate import duration
 from jaxsoil.training.convert import Networks

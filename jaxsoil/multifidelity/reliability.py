@@ -12,7 +12,6 @@ from jaxsoil.evaluation.applicability import ALPHA, LatentSpace, critical_limit
 from jaxsoil.evaluation.conversion import band_table
 from jaxsoil.evaluation.internal import internal_scores
 from jaxsoil.evaluation.xi import latent_xi
-from jaxsoil.multifidelity.config import MultifidelityConfig
 from jaxsoil.multifidelity.inputs import Inputs
 from jaxsoil.multifidelity.parts import Part
 from jaxsoil.multifidelity.rows import SeedRows, blocks
@@ -26,13 +25,10 @@ MAX_COMPONENTS = 15
 """Components that the internal cross-validation tries at most."""
 
 
-def reliability(
-    config: MultifidelityConfig, seed: Seed, pretrained: Pretrained, conversion: Conversion | None, views: Views
-) -> Part:
+def reliability(seed: Seed, pretrained: Pretrained, conversion: Conversion | None, views: Views) -> Part:
     """All of it for one seed; the first seed also leaves its latents and spectra as arrays "file/name".
 
     Args:
-      config: the study.
       seed: replicate.
       pretrained: stage 1.
       conversion: stage 2, None where nothing is paired.

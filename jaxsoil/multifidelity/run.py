@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,21 +10,20 @@ import pandas as pd
 
 from jaxsoil import tracking
 from jaxsoil.data import multifidelity as sources
+from jaxsoil.errors import UsageError
 from jaxsoil.experiment import RunFolder
 from jaxsoil.files import write_arrays, write_csv, write_parquet
-from jaxsoil.multifidelity import reliability, stages
+from jaxsoil.multifidelity import presets, reliability, stages
 from jaxsoil.multifidelity.config import MultifidelityConfig
 from jaxsoil.multifidelity.curves import run_curves
 from jaxsoil.multifidelity.describe import describe, settings
-from jaxsoil.multifidelity.inputs import Inputs, read_inputs
+from jaxsoil.multifidelity.inputs import read_inputs
 from jaxsoil.multifidelity.parts import Part, Parts
 from jaxsoil.multifidelity.rows import split_rows
+from jaxsoil.multifidelity.stages import Prepared
 from jaxsoil.multifidelity.strategies import APPLIED, Tables, run_strategies
 from jaxsoil.multifidelity.tables import score_rows
 from jaxsoil.training.checkpoints import Checkpoints
-
-FIELD_OUT = "limesoda_mir"
-"""Measured fields, each held out once: the number of a replicate is then that of its field, and not a seed's."""
 
 FLOATS = "%.9g"
 """Float format of the tables in text."""
@@ -33,34 +31,29 @@ FLOATS = "%.9g"
 PER_SEED = ("history", "convergence", "components", "latents", "distances", "limits", "conversion", "curves")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
-    """A study that was checked and can run."""
-
-    seeds: tuple[stages.Seed, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def first(self) -> Inputs:
-        """Data of the first replicate."""
-        return self.seeds[0].inputs
-
-
 def prepare(config: MultifidelityConfig) -> Prepared:
     """Loads and checks the data and deals the rows of all replicates; whatever is wrong with them is raised here.
 
     Raises:
       DataError: data that do not fit together, or too few of them.
+      UsageError: a number of seeds for data whose fields are the replicates.
     """
     twin = config.data == sources.TWIN
     complete = twin if config.complete is None else config.complete
-    if config.data == FIELD_OUT:
-        names = [f"{FIELD_OUT}/{field}" for field in sources.held_out_fields()]
+    if config.data == sources.FIELDS_OUT:
+        # Each field is held out once: the number of a replicate is that of its field, and not a seed's.
+        fields = sources.held_out_fields()
+        if config.seeds not in (presets.DEFAULT.seeds, presets.smoke(presets.DEFAULT).seeds):
+            raise UsageError(
+                f"--seeds {config.seeds} has no meaning with --data {config.data}: its {len(fields)} fields are the "
+                "replicates, each held out once. Leave --seeds out."
+            )
+        names = [f"{config.data}/{field}" for field in fields]
         loaded = [read_inputs(sources.load(name), complete=complete) for name in names]
         listed = "; ".join(f"{number}: {name.split('/')[1]}" for number, name in enumerate(names))
         notes = (
             f"Every field is held out once, and the number of a seed is that of the field: {listed}. Differences "
-            "between seeds are differences between fields.",
+            "between seeds are differences between fields; --seeds has no part in it.",
         )
     else:
         data = sources.load(config.data, config.twin) if twin else sources.load(config.data)
@@ -142,6 +135,8 @@ class _Pieces:
         if latent or converts:
             first = self._stage1(seed, name)
             pretrained = stages.restored_stage1(config, seed, first)
+            if pretrained.collapsed:
+                print(f"  {name}-stage1: {pretrained.collapsed}")
         if converts:
             assert pretrained is not None
             part = self.get(f"{name}-stage2", "stage2", lambda: stages.stage2(config, seed, pretrained))
@@ -155,7 +150,7 @@ class _Pieces:
             part = self.get(
                 f"{name}-reliability",
                 "reliability",
-                lambda: reliability.reliability(config, seed, pretrained, conversion, views),
+                lambda: reliability.reliability(seed, pretrained, conversion, views),
             )
             if seed.number == 0:
                 self.arrays = _split_arrays(part.arrays)

@@ -38,6 +38,19 @@ class Seed:
         return trial_key(self.number, purpose)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A study that was checked and can run."""
+
+    seeds: tuple[Seed, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def first(self) -> Inputs:
+        """Data of the first replicate."""
+        return self.seeds[0].inputs
+
+
 def scans_of(scans: Scans, rows: NDArray[np.int64]) -> Scans:
     """Some of the scans, read when asked for."""
     return Scans(scans.axis, scans.samples[rows], lambda chosen: scans.reader(rows[chosen]), scans.state_bytes)

@@ -218,7 +218,7 @@ def _headers(
                 "pairs": 400,
                 "test": 60,
             },
-            "fingerprint": "f" * 16,
+            "sha256": "f" * 64,
             "properties": {
                 name: {"unit": PROPERTIES.get(name, (name, "%"))[1], "test": describe(observed["test"][name])}
                 for name in properties
