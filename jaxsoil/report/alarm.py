@@ -148,8 +148,7 @@ def _area_table(run: Run, tables: AlarmTables, areas: Areas, tests: Tests) -> Ta
         "than three regions of either kind. With few regions it is too narrow and is no test.",
         "p: exact two-sided Mann-Whitney test on region means. The independent unit is the region: its seeds and "
         "samples share their soils and are averaged, and it counts as failing where at least half of its seeds fail. "
-        "Every region has some samples that fail, so failures by sample have no such test. The p are not corrected for "
-        "their number.",
+        "Failures by sample do not part the regions and have no such test. The p are not corrected for their number.",
         *_failing_regions(tables),
         *sections.dagger_notes(run, tables.models),
     )

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,7 +45,8 @@ def write_stages(folder, tune=None):
     joined["trials"].to_csv(folder / "trials.csv", index=False)
     joined["history"].to_csv(folder / "history.csv", index=False)
     joined["predictions"].to_parquet(folder / "predictions.parquet", index=False)
-    both = {name: np.concatenate([part[name] for part in arrays]) for name in arrays[0] if name != "axis"}
+    names = [name for name in arrays[0] if name != "axis"]
+    both: dict[str, Any] = {name: np.concatenate([part[name] for part in arrays]) for name in names}
     np.savez(folder / "reconstructions.npz", axis=arrays[0]["axis"], **both)
     for name in ("env.json", "data.json", "timing.json"):
         shutil.copy(parts[0] / name, folder / name)
