@@ -28,7 +28,7 @@ def report(folder: Path) -> Path:
 
 
 DEFAULT = StudyConfig(
-    train=TrainConfig(epochs=60, patience=8, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
+    train=TrainConfig(epochs=120, patience=12, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
 )
 
 EXPERIMENT = Experiment(

@@ -37,7 +37,7 @@ DEFAULT = StudyConfig(
     seeds=2,
     networks=DECODERS,
     baselines=(),
-    train=TrainConfig(epochs=80, patience=10, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=20),
+    train=TrainConfig(epochs=150, patience=15, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=20),
 )
 
 EXPERIMENT = Experiment(
