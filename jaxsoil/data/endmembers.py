@@ -247,7 +247,7 @@ def read_endmembers(
         provenance={item["name"]: item["provenance"] for item in kept},
         exclusions=exclusions,
         notes=tuple(notes),
-        source=f"USGS splib07 ({source})" if source == USGS_FOLDER else source,
+        source=f"USGS splib07, {source}" if source == USGS_FOLDER else source,
     )
 
 
