@@ -16,13 +16,12 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
 from jaxsoil.errors import DataError
 from jaxsoil.evaluation import results
+from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
 from jaxsoil.experiment import RunFolder
 from jaxsoil.files import atomic_path, write_text_atomic
 
 PERCENT = 100.0
 """SOC: mass fraction inside models, % by mass in tables."""
-
-FITTED, CONVERGED, NOT_CONVERGED, DIVERGED = "fitted", "converged", "not converged", "diverged"
 
 
 class Tables:
