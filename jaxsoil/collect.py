@@ -18,7 +18,7 @@ from jaxsoil.errors import DataError
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
 from jaxsoil.experiment import RunFolder
-from jaxsoil.files import atomic_path, write_text_atomic
+from jaxsoil.files import read_arrays, write_arrays, write_csv, write_parquet
 
 PERCENT = 100.0
 """SOC: mass fraction inside models, % by mass in tables."""
@@ -66,10 +66,8 @@ class Tables:
             path = self.run.path / "trials" / f"{file_name}.npz"
             if not path.exists():
                 predicted = _fit_baseline(name, spectra, self.soc, split, seed)
-                with atomic_path(path) as temporary, open(temporary, "wb") as file:
-                    np.savez(file, soc=predicted)
-            with np.load(path, allow_pickle=False) as stored:
-                predicted = stored["soc"]
+                write_arrays(path, soc=predicted)
+            predicted = read_arrays(path)["soc"]
             full = np.full(len(self.library), np.nan)
             full[split.test] = predicted
             self._add_predictions(name, split, seed, full, ("test",), stage)
@@ -226,7 +224,7 @@ class Tables:
         Where there is a mixing decoder, endmembers.csv has its minerals (``jaxsoil.data.endmembers.as_table``).
         """
         folder = self.run.path
-        write_text_atomic(folder / "trials.csv", pd.DataFrame(self._trials).to_csv(index=False))
+        write_csv(folder / "trials.csv", pd.DataFrame(self._trials))
         keys = ["study", "model", "region", "seed", "split", "id"]
         self._write_parquet("predictions.parquet", self._predictions, [*keys, "observed", "predicted"])
         if self._samples:
@@ -235,7 +233,7 @@ class Tables:
         if self._history:
             history = pd.concat(self._history, ignore_index=True)
             columns = ["trial", "epoch", "train_loss", "monitored_loss"]
-            write_text_atomic(folder / "history.csv", history[columns].to_csv(index=False, float_format="%.9g"))
+            write_csv(folder / "history.csv", history.loc[:, columns], float_format="%.9g")
         if self._examples:
             rows = [example["row"] for example in self._examples]
             self._write_arrays(
@@ -248,13 +246,11 @@ class Tables:
         if self._learned:
             self._write_learned()
         if self.minerals is not None:
-            table = as_table(self.minerals).to_csv(index=False, float_format="%.9g")
-            write_text_atomic(folder / "endmembers.csv", table)
+            write_csv(folder / "endmembers.csv", as_table(self.minerals), float_format="%.9g")
         results.write_results(folder / "results.csv", results.as_frame(self._results))
 
     def _write_parquet(self, name: str, frames: list[pd.DataFrame], columns: list[str]) -> None:
-        with atomic_path(self.run.path / name) as temporary:
-            pd.concat(frames, ignore_index=True)[columns].to_parquet(temporary, index=False)
+        write_parquet(self.run.path / name, pd.concat(frames, ignore_index=True).loc[:, columns])
 
     def _write_learned(self) -> None:
         """Writes soc_spectra.npz: what each mixing decoder learned, beside the truth where it is known.
@@ -278,8 +274,7 @@ class Tables:
     def _write_arrays(self, name: str, records: list[dict[str, Any]], **arrays: Any) -> None:
         keys = {field: np.array([r[field] for r in records]) for field in ("study", "model", "region", "seed")}
         spectra = self.library.spectra
-        with atomic_path(self.run.path / name) as temporary, open(temporary, "wb") as file:
-            np.savez(file, axis=spectra.axis, unit=np.array(spectra.unit), **keys, **arrays)
+        write_arrays(self.run.path / name, axis=spectra.axis, unit=np.array(spectra.unit), **keys, **arrays)
 
     def headline(self) -> dict[str, float]:
         """Mean CCC of log10 SOC over regions for each model, for the tracker."""

@@ -26,7 +26,7 @@ from jaxsoil.evaluation.results import read_results
 from jaxsoil.evaluation.soc_spectrum_degeneracy import degenerate_solutions
 from jaxsoil.evaluation.soc_spectrum_methods import METHODS, estimate
 from jaxsoil.experiment import RunFolder
-from jaxsoil.files import atomic_path, write_text_atomic
+from jaxsoil.files import read_arrays, write_arrays, write_csv
 from jaxsoil.study import (
     Prepared,
     StudyConfig,
@@ -221,7 +221,7 @@ def run(config: SocSpectrumConfig, folder: RunFolder, loaded: Loaded) -> None:
         _write_sweeps(config, folder)
         _write_abundances(folder, trained)
         other = degenerate_solutions(loaded.parts[0].prepared.library.truth)
-        _write_arrays(folder.path / "degeneracy.npz", **dataclasses.asdict(other))
+        write_arrays(folder.path / "degeneracy.npz", **dataclasses.asdict(other))
         timing["sweeps_s"] = time.perf_counter() - began
     timing["total_s"] = time.perf_counter() - started
     folder.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
@@ -232,9 +232,9 @@ def _header(loaded: Loaded) -> dict[str, Any]:
     first = loaded.parts[0]
     # Sources differ in nothing but their data, so the first part of each start speaks for it.
     by_start = {part.start: part for part in reversed(loaded.parts)}
-    rows = differences(first.config, first.prepared.library)
+    rows = differences(first.config, first.prepared.library, minerals=first.prepared.minerals)
     if "direct" in by_start:
-        own = differences(by_start["direct"].config, first.prepared.library)
+        own = differences(by_start["direct"].config, first.prepared.library, minerals=first.prepared.minerals)
         rows += [[f"{row[0]} (direct start)", *row[1:]] for row in own if row not in rows]
     rows.append(["regions held out", len(first.prepared.splits), 17])
     titles = {"paper": "From the paper's start", "direct": "From the direct estimate"}
@@ -279,8 +279,7 @@ def _train(part: Part, folder: RunFolder, timing: dict[str, float]) -> Trained:
 def _read(part: Part, folder: Path) -> Trained:
     from jaxsoil.training.trials import steps_per_epoch
 
-    with np.load(folder / "soc_spectra.npz", allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    arrays = read_arrays(folder / "soc_spectra.npz")
     train = part.config.train
     history = pd.read_csv(folder / "history.csv")
     found = pd.read_csv(folder / "trials.csv", dtype={"region": str, "status": str, "exposure": str})
@@ -338,7 +337,7 @@ def _write_curves(
     folder: RunFolder, axis: np.ndarray, curves: Sequence[tables.Curve], trained: Sequence[Trained]
 ) -> None:
     """Writes curves.npz (estimates and means over folds) and learned.npz (each fold)."""
-    _write_arrays(
+    write_arrays(
         folder.path / "curves.npz",
         axis=axis,
         source=np.array([curve.source for curve in curves]),
@@ -354,7 +353,7 @@ def _write_curves(
             | {"start_rho_r": np.full(count, float(one.arrays["start_rho_r"]))}
         )
     together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    _write_arrays(folder.path / "learned.npz", axis=axis, **together)
+    write_arrays(folder.path / "learned.npz", axis=axis, **together)
 
 
 def _write_sweeps(config: SocSpectrumConfig, folder: RunFolder) -> None:
@@ -364,10 +363,10 @@ def _write_sweeps(config: SocSpectrumConfig, folder: RunFolder) -> None:
         sweeps.accuracy(config.direct_sizes, seeds, ("regions", "minerals"), soc_troughs=troughs).assign(factor=source)
         for source, troughs in TWINS.items()
     ]
-    _write(folder.path / "accuracy.csv", pd.concat(scored, ignore_index=True))
+    write_csv(folder.path / "accuracy.csv", pd.concat(scored, ignore_index=True), float_format="%.9g")
     swept = sweeps.sweep(factors=config.sweep_factors, n_samples=config.sweep_samples, seeds=seeds)
-    _write(folder.path / "sweep.csv", swept)
-    _write(folder.path / "robust.csv", sweeps.robustness(config.sweep_samples, seeds))
+    write_csv(folder.path / "sweep.csv", swept, float_format="%.9g")
+    write_csv(folder.path / "robust.csv", sweeps.robustness(config.sweep_samples, seeds), float_format="%.9g")
 
 
 def _write_abundances(folder: RunFolder, trained: Sequence[Trained]) -> None:
@@ -390,13 +389,4 @@ def _write_abundances(folder: RunFolder, trained: Sequence[Trained]) -> None:
 
 
 def _write_rows(folder: RunFolder, name: str, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    _write(folder.path / f"{name}.csv", pd.DataFrame(rows, columns=pd.Index(columns)))
-
-
-def _write(path: Path, frame: pd.DataFrame) -> None:
-    write_text_atomic(path, frame.to_csv(index=False, float_format="%.9g"))
-
-
-def _write_arrays(path: Path, **arrays: Any) -> None:
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **arrays)
+    write_csv(folder.path / f"{name}.csv", pd.DataFrame(rows, columns=pd.Index(columns)), float_format="%.9g")

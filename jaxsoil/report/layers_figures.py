@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxsoil.data.geotiff import read_geotiff
 from jaxsoil.data.rasters import Grid
+from jaxsoil.report.files import read_arrays
 from jaxsoil.report.layers_tables import ALL, LABELS, POOLED, SPLITS, Gain, LayersRun, chosen
 from jaxsoil.report.style import GREY, OKABE_ITO, WIDTH, Look, looks, new_figure, styled
 
@@ -277,9 +278,9 @@ def _curves(run: LayersRun, split: str) -> dict[str, np.ndarray]:
     path: Path = run.path / "curves.npz"
     if not path.exists():
         return {}
-    with np.load(path, allow_pickle=False) as stored:
-        found = [stored[name] for name in stored.files if name.startswith(f"{split}-")]
-        return dict(zip(map(str, stored["ids"]), np.mean(found, axis=0), strict=True)) if found else {}
+    arrays = read_arrays(path, ("ids",))
+    found = [values for name, values in arrays.items() if name.startswith(f"{split}-")]
+    return dict(zip(map(str, arrays["ids"]), np.mean(found, axis=0), strict=True)) if found else {}
 
 
 def _profile_legend(figure: Figure, run: LayersRun, styles: dict[str, Look], curve: bool) -> None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxsoil.errors import DataError
-from jaxsoil.report.files import where
+from jaxsoil.report.files import read_arrays, where
 from jaxsoil.report.html import Document
 from jaxsoil.report.reading import Run, TrialRow, kept_epochs, model_label
 from jaxsoil.report.tables import UNDEFINED, Table, number, plus_minus
@@ -67,13 +66,7 @@ def read_learned(run: Run) -> Learned | None:
     path = run.path / "soc_spectra.npz"
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    missing = [name for name in ("axis", "unit", *_KEYS, "f_soc", "soc_rho_r", "start_rho_r") if name not in arrays]
-    if missing:
-        raise DataError(
-            f"arrays are missing: {', '.join(missing)}", source=path, remedy="Run the study again with --overwrite."
-        )
+    arrays = read_arrays(path, ("axis", "unit", *_KEYS, "f_soc", "soc_rho_r", "start_rho_r"))
     truth = arrays.get("truth_f_soc")
     return Learned(
         axis=arrays["axis"],

@@ -14,7 +14,6 @@ import pandas as pd
 from jaxsoil.evaluation.alarm import ALARMS, SAMPLE_COLUMNS
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED, read_results
 from jaxsoil.report import files
-from jaxsoil.report.files import where as where
 from jaxsoil.report.tables import natural_sorted
 
 MODEL_LABELS = {

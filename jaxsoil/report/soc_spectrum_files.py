@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation import soc_spectrum_sweep, soc_spectrum_tables
 from jaxsoil.evaluation.results import RESULT_COLUMNS
 from jaxsoil.evaluation.soc_spectrum_methods import METHODS
+from jaxsoil.report.files import damaged, read_arrays, read_json, require
 from jaxsoil.report.reading import Run
 
 TRUTH, PAPER_START, DIRECT_START = "truth", "paper", "direct"
@@ -98,7 +97,7 @@ def read_spectrum_run(folder: str | os.PathLike[str]) -> SpectrumRun:
     """
     path = Path(folder)
     empty = pd.DataFrame(columns=pd.Index(RESULT_COLUMNS))
-    header = {name: _json(path / f"{name}.json") for name in ("config", "env", "data", "timing")}
+    header = {name: read_json(path / f"{name}.json") for name in ("config", "env", "data", "timing")}
     run = Run(path, header["config"], header["env"], header["data"], header["timing"], empty, (), empty, {})
     twin = (path / "accuracy.csv").exists()
     swept = soc_spectrum_sweep.COLUMNS
@@ -113,34 +112,10 @@ def read_spectrum_run(folder: str | os.PathLike[str]) -> SpectrumRun:
         robust=_frame(path / "robust.csv", swept) if twin else None,
         sweep=_frame(path / "sweep.csv", swept) if twin else None,
         abundances=_rows(path / "abundances.csv", soc_spectrum_tables.ABUNDANCES) if twin else [],
-        curves=_arrays(path / "curves.npz", _CURVES),
-        learned=_arrays(path / "learned.npz", _LEARNED),
-        degeneracy=_arrays(path / "degeneracy.npz", _DEGENERACY) if twin else None,
+        curves=read_arrays(path / "curves.npz", _CURVES),
+        learned=read_arrays(path / "learned.npz", _LEARNED),
+        degeneracy=read_arrays(path / "degeneracy.npz", _DEGENERACY) if twin else None,
     )
-
-
-def _require(path: Path) -> Path:
-    if not path.is_file():
-        raise DataError(
-            "this file of the run is missing",
-            source=path,
-            remedy="Finish the run first (the same command with --resume), then report on it.",
-        )
-    return path
-
-
-def _damaged(path: Path, problem: str) -> DataError:
-    return DataError(problem, source=path, remedy="Run the study again with --overwrite.")
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(_require(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _damaged(path, f"this is not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise _damaged(path, "this is not a JSON object")
-    return content
 
 
 def _frame(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
@@ -150,12 +125,12 @@ def _frame(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     }
     text |= {name: str for name in ("mineral", "status", "exposure")}
     try:
-        frame = pd.read_csv(_require(path), dtype=text, keep_default_na=False, na_values={c: [""] for c in columns})
+        frame = pd.read_csv(require(path), dtype=text, keep_default_na=False, na_values={c: [""] for c in columns})
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
-        raise _damaged(path, f"this is not a table: {error}") from error
+        raise damaged(path, f"this is not a table: {error}") from error
     missing = [name for name in columns if name not in frame.columns]
     if missing:
-        raise _damaged(path, f"columns are missing: {', '.join(missing)}")
+        raise damaged(path, f"columns are missing: {', '.join(missing)}")
     for name in text.keys() & set(frame.columns):
         frame[name] = frame[name].fillna("")
     return frame
@@ -163,12 +138,3 @@ def _frame(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in _frame(path, columns).to_dict("records")]
-
-
-def _arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    with np.load(_require(path), allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    missing = [name for name in names if name not in arrays]
-    if missing:
-        raise _damaged(path, f"arrays are missing: {', '.join(missing)}")
-    return arrays

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxsoil.evaluation.soc_spectrum_methods import METHODS
 from jaxsoil.evaluation.soc_spectrum_sweep import FACTORS, over_seeds
 from jaxsoil.evaluation.troughs import LITERATURE
-from jaxsoil.report.reading import where
+from jaxsoil.report.files import where
 from jaxsoil.report.soc_spectrum_files import (
     DIRECT_START,
     ESTIMATOR_LABELS,

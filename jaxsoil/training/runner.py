@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.errors import DataError
-from jaxsoil.files import atomic_path
+from jaxsoil.files import read_arrays, write_arrays
 from jaxsoil.models.networks import Autoencoder
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig, TrainConfig
@@ -212,20 +212,19 @@ class GroupRun:
                 if alive[i] and function is not None:
                     made[i] = function(trial, mass[i])
         f_soc, soc_rho_r = self._decoder(state)
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez(
-                file,
-                ids=np.array([t.id for t in trials]),
-                soc=mass[:count, :, -1],
-                rmse=rmse[:count],
-                latent=latent[:count],
-                abundance=abundance[:count],
-                example=self._examples(trials, state)[:count],
-                f_soc=f_soc[:count],
-                soc_rho_r=soc_rho_r[:count],
-                history=np.asarray(state.history)[:count],
-                alive=alive,
-            )
+        write_arrays(
+            path,
+            ids=np.array([t.id for t in trials]),
+            soc=mass[:count, :, -1],
+            rmse=rmse[:count],
+            latent=latent[:count],
+            abundance=abundance[:count],
+            example=self._examples(trials, state)[:count],
+            f_soc=f_soc[:count],
+            soc_rho_r=soc_rho_r[:count],
+            history=np.asarray(state.history)[:count],
+            alive=alive,
+        )
 
     def _decoder(self, state: TrialState) -> tuple[np.ndarray, np.ndarray]:
         params = (state.best[0] if self.train.keep == "best" else state.params).get("decoder", {})
@@ -243,8 +242,7 @@ class GroupRun:
 
 
 def _read_outcomes(path: Path, trials: Sequence[Trial]) -> list[Outcome]:
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    arrays = read_arrays(path)
     if list(arrays.pop("ids")) != [trial.id for trial in trials]:
         raise DataError(
             "the outcomes belong to other trials",
