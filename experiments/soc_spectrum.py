@@ -10,12 +10,36 @@ beside the direct estimate of all rows, the truth and the null control (docs/soc
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jaxsoil import soc_spectrum
-from jaxsoil.data.twin import reference_config
-from jaxsoil.experiment import Experiment
-from jaxsoil.soc_spectrum import SocSpectrumConfig
+from jaxsoil.data.twin_config import reference_config
+from jaxsoil.experiment import Experiment, RunFolder
+from jaxsoil.soc_spectrum_config import SocSpectrumConfig
 from jaxsoil.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from jaxsoil.soc_spectrum import Loaded
+
+
+def load(config: SocSpectrumConfig) -> "Loaded":
+    """The studies of each source and start, checked."""
+    from jaxsoil import soc_spectrum
+
+    return soc_spectrum.load(config)
+
+
+def run(config: SocSpectrumConfig, folder: RunFolder, loaded: "Loaded") -> None:
+    """Trains the studies, then writes the tables of the whole."""
+    from jaxsoil import soc_spectrum
+
+    soc_spectrum.run(config, folder, loaded)
+
+
+def plan(config: SocSpectrumConfig, loaded: "Loaded") -> str:
+    """Describes the trainings; nothing is run."""
+    from jaxsoil import soc_spectrum
+
+    return soc_spectrum.plan(config, loaded)
 
 
 def report(folder: Path) -> Path:
@@ -61,8 +85,8 @@ EXPERIMENT = Experiment(
         library_epochs=1000,
         train=TrainConfig(),
     ),
-    load=soc_spectrum.load,
-    run=soc_spectrum.run,
+    load=load,
+    run=run,
     report=report,
-    plan=soc_spectrum.plan,
+    plan=plan,
 )

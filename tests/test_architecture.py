@@ -36,6 +36,7 @@ RANK = {
     "hybrid": 8,
     "multifidelity": 8,
     "few_labels": 9,
+    "soc_spectrum_config": 9,
     "soc_spectrum": 9,
     "experiments": 10,
 }

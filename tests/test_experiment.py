@@ -163,7 +163,7 @@ from jaxsoil.experiment import discover, load
 folder = Path({str(EXPERIMENTS)!r})
 heavy = ("jax", "flax", "optax", "orbax", "scipy", "matplotlib", "sklearn")
 light = ("multifidelity", "ilr", "fno", "hybrid_dataset", "layer_transfer")
-for names, absent in ((light, (*heavy, "pandas")), (set(discover(folder)) - {{"soc_spectrum"}}, heavy)):
+for names, absent in ((light, (*heavy, "pandas")), (set(discover(folder)), heavy)):
     for name in names:
         load(name, folder)
         print(*[f"{{name}}: {{library}}" for library in absent if library in sys.modules], end="")

@@ -20,8 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from jaxsoil.data import twin_endmembers, twin_measurement, twin_soils
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library, Property
-from jaxsoil.data.twin_config import TwinConfig
-from jaxsoil.errors import DataError
+from jaxsoil.data.twin_config import TwinConfig, reference_config
 from jaxsoil.models import mixing
 from jaxsoil.spectra.container import Spectra
 
@@ -121,41 +120,6 @@ def make_twin(config: TwinConfig | None = None, *, axis: ArrayLike | None = None
     return _library(name, config, soils, regions, spectra, truth, np.random.default_rng(label_seed))
 
 
-def reference_config(n_samples: int = 2000, seed: int = 0, **changes: Any) -> TwinConfig:
-    """Returns the reference twin on which the recovery of f_SOC is studied.
-
-    Eight regions, 267 bands at 8 nm, dry, no scatter and no splices, noise 0.01, every sample a pedon of its
-    own, SOC independent of depth, 84 minerals + SOC. Measured minerals are used where they are available and
-    the fitted ones of the same names otherwise; ``changes`` replaces any field.
-    """
-    base: dict[str, Any] = {
-        "n_samples": n_samples,
-        "seed": seed,
-        "n_regions": 8,
-        "wavelength_high": 2493.0,
-        "n_bands": 267,
-        "minerals": "measured" if _measured_minerals_available() else "fitted",
-        # The published sheet gives these two no density; vermiculite stands for the swelling clays.
-        "minerals_left_out": () if _measured_minerals_available() else ("Montmorillonite", "Beidellite"),
-        "main_minerals": tuple(
-            "Vermiculite" if mineral == "Montmorillonite" else mineral for mineral in TwinConfig.main_minerals
-        ),
-        "grain_exponent": 1.0,
-        "iron_coat": 0.0,
-        "n_outlying": 0,
-        "horizons_fewest": 1,
-        "horizons_most": 1,
-        "soc_depth_share": 0.0,
-        "soc_rho_r": 1.4,
-        "moisture": 0.0,
-        "gain_log_sd": 0.0,
-        "tilt_log_sd": 0.0,
-        "offset_sd": 0.0,
-        "splice_log_sd": 0.0,
-    }
-    return TwinConfig(**{**base, **changes})
-
-
 def reference_twin(n_samples: int = 2000, seed: int = 0, **changes: Any) -> Library:
     """Returns ``make_twin(reference_config(...))``."""
     return make_twin(reference_config(n_samples, seed, **changes), name="twin_reference")
@@ -217,12 +181,3 @@ def _library(
         notes=(f"Synthetic, seed {config.seed}; {config.minerals} minerals; see truth.config for every setting.",),
         truth=truth,
     )
-
-
-def _measured_minerals_available() -> bool:
-    from jaxsoil.data import endmembers, registry
-
-    try:
-        return (registry.data_root() / endmembers.USGS_FOLDER).is_dir()
-    except DataError:
-        return False

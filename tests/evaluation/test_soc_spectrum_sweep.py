@@ -11,6 +11,7 @@ from jaxsoil.data.twin import reference_twin
 from jaxsoil.data.twin_config import TwinConfig
 from jaxsoil.errors import DataError
 from jaxsoil.evaluation import soc_spectrum_sweep as sweeps
+from jaxsoil.soc_spectrum_config import FACTORS, LIBRARIES
 
 
 def column(frame, name):
@@ -19,6 +20,8 @@ def column(frame, name):
 
 def test_every_factor_names_fields_of_the_twin():
     fields = set(TwinConfig.__dataclass_fields__)
+    assert tuple(sweeps.FACTORS) == FACTORS
+    assert set(LIBRARIES) <= set(sweeps.FACTORS["library"].levels)
     for factor in sweeps.FACTORS.values():
         assert len(factor.levels) == len(factor.settings) == len(set(factor.levels))
         assert all(set(settings) <= fields for settings in factor.settings)
