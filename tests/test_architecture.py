@@ -37,8 +37,8 @@ RANK = {
     "multifidelity": 8,
     "few_labels": 9,
     "soc_spectrum_config": 9,
-    "soc_spectrum": 9,
-    "experiments": 10,
+    "soc_spectrum": 10,
+    "experiments": 11,
 }
 MIXING = "jaxsoil.models.mixing"  # plain functions, shared with the twin
 CORE = {"jax", "flax", "optax", "orbax", "numpy", "scipy", "pandas", "jaxtyping", "tyro", "tqdm"}

@@ -53,8 +53,12 @@ def munsell_value(axis: ArrayLike, reflectance: ArrayLike) -> float:
 
 
 def _colour() -> Any:
-    """Imports colour-science, which takes about a second and warns of optional packages that it does without."""
-    with warnings.catch_warnings():
+    """Imports colour-science, which takes about a second and warns of optional packages that it does without.
+
+    On import it also sets NumPy's print options to those of version 1.13, where str(0.1 + 0.2) is 0.3: tables written
+    later in the same process would lose digits.
+    """
+    with warnings.catch_warnings(), np.printoptions():
         warnings.simplefilter("ignore")
         import colour
     return colour

@@ -49,3 +49,8 @@ def test_it_needs_the_visible_and_numbers():
         munsell_value(AXIS[10:], np.full(AXIS.size - 10, 0.1))
     with pytest.raises(DataError, match="finite"):
         munsell_value(AXIS, np.full(AXIS.size, np.nan))
+
+
+def test_the_library_of_colours_leaves_the_printing_of_numbers_alone():
+    munsell_value(np.arange(380.0, 781.0, 5.0), np.full(81, 0.2))
+    assert str(np.float64(0.1) + np.float64(0.2)) == "0.30000000000000004"
