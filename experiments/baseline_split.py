@@ -19,8 +19,9 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.splits import PROTECTED, Split, random_share
 from jaxsoil.errors import UsageError
 from jaxsoil.experiment import Experiment, RunFolder
+from jaxsoil.plan import plan_study
 from jaxsoil.report.baseline_split import BY_ROW
-from jaxsoil.study import PAPER, PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, check, plan_study, prepare, run_study
+from jaxsoil.study import PAPER, PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, check, prepare, run_study
 from jaxsoil.training import limits
 from jaxsoil.training.config import TrainConfig
 

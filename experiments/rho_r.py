@@ -10,7 +10,8 @@ from pathlib import Path
 
 from jaxsoil.errors import UsageError
 from jaxsoil.experiment import Experiment
-from jaxsoil.study import PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, plan_study, prepare, run_study
+from jaxsoil.plan import plan_study
+from jaxsoil.study import PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, prepare, run_study
 from jaxsoil.training.config import TrainConfig
 
 DECODERS = ("physics", "physics_no_rho")

@@ -20,6 +20,7 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adaptation
 from jaxsoil.errors import DataError, UsageError, did_you_mean
 from jaxsoil.experiment import RunFolder
+from jaxsoil.plan import plan_study
 from jaxsoil.study import Prepared, Recording, StudyConfig
 from jaxsoil.training import limits
 from jaxsoil.training.config import TrainConfig
@@ -285,7 +286,7 @@ def plan(config: FewLabelsConfig, prepared: TwoStages) -> str:
         ("After (fine-tuning)", second, prepared.after),
     )
     texts = [
-        f"{title}\n{study.plan_study(settings, dataclasses.replace(prepared, trials=trials))}"
+        f"{title}\n{plan_study(settings, dataclasses.replace(prepared, trials=trials))}"
         for title, settings, trials in stages
     ]
     return "\n\n".join([*texts, *prepared.notes])

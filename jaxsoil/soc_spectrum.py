@@ -27,6 +27,7 @@ from jaxsoil.evaluation.soc_spectrum_degeneracy import degenerate_solutions
 from jaxsoil.evaluation.soc_spectrum_methods import METHODS, estimate
 from jaxsoil.experiment import RunFolder
 from jaxsoil.files import read_arrays, write_arrays, write_csv
+from jaxsoil.plan import plan_study
 from jaxsoil.soc_spectrum_config import SocSpectrumConfig
 from jaxsoil.study import (
     Prepared,
@@ -34,7 +35,6 @@ from jaxsoil.study import (
     convergence_sentence,
     describe,
     differences,
-    plan_study,
     prepare,
     run_study,
 )

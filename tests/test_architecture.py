@@ -35,8 +35,9 @@ RANK = {
     "layers": 8,
     "hybrid": 8,
     "multifidelity": 8,
-    "few_labels": 9,
+    "plan": 9,
     "soc_spectrum_config": 9,
+    "few_labels": 10,
     "soc_spectrum": 10,
     "experiments": 11,
 }
