@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxsoil.files import write_text_atomic
+from jaxsoil.runs.files import write_text_atomic
 
 HERE = Path(__file__).resolve().parent
 PAUSE_SECONDS = 0.3

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from problem import Problem, serve
 
-from jaxsoil.models.networks import Autoencoder, ModelConfig, parameter_count
+from jaxsoil.models.autoencoder import Autoencoder, ModelConfig, parameter_count
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import make_mesh, spread
 from jaxsoil.training.fit import Data, TrialArrays, make_fit

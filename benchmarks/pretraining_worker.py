@@ -12,10 +12,10 @@ from engine_worker import peak
 from pretraining_problem import problem_of
 from problem import serve
 
-from jaxsoil.data.multifidelity import Scans
-from jaxsoil.models.networks import parameter_count
+from jaxsoil.data.pairs import Scans
+from jaxsoil.models.autoencoder import parameter_count
 from jaxsoil.models.vae import VaeConfig
-from jaxsoil.training.pretrain import PretrainConfig, PretrainRun
+from jaxsoil.studies.multifidelity.pretrain import PretrainConfig, PretrainRun
 from jaxsoil.training.steps import LoopConfig
 
 EPOCHS = 1000

@@ -17,11 +17,20 @@ import numpy as np
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import PROTECTED, Split, random_share
-from jaxsoil.errors import UsageError
 from jaxsoil.experiment import Experiment, RunFolder
-from jaxsoil.plan import plan_study
-from jaxsoil.report.baseline_split import BY_ROW
-from jaxsoil.study import PAPER, PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, check, prepare, run_study
+from jaxsoil.runs.errors import UsageError
+from jaxsoil.studies.reconstruction.plan import plan_study
+from jaxsoil.studies.reconstruction.report.baseline_split import BY_ROW
+from jaxsoil.studies.reconstruction.study import (
+    PAPER,
+    PAPER_TWIN,
+    SMOKE_TWIN,
+    Prepared,
+    StudyConfig,
+    check,
+    prepare,
+    run_study,
+)
 from jaxsoil.training import limits
 from jaxsoil.training.config import TrainConfig
 
@@ -105,7 +114,7 @@ def run(config: BaselineSplitConfig, folder: RunFolder, prepared: Prepared) -> N
 
 def report(folder: Path) -> Path:
     """Writes report.md, report.html and the figures."""
-    from jaxsoil.report.baseline_split import write_report
+    from jaxsoil.studies.reconstruction.report.baseline_split import write_report
 
     return write_report(folder)
 

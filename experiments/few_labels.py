@@ -8,16 +8,16 @@ python experiments/run.py --exp=few_labels --paper               the publication
 import dataclasses
 from pathlib import Path
 
-from jaxsoil.data.twin_config import TwinConfig
+from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.experiment import Experiment
-from jaxsoil.few_labels import FewLabelsConfig, plan, prepare, run
-from jaxsoil.study import PAPER_TWIN, SMOKE_TWIN
+from jaxsoil.studies.reconstruction.few_labels import FewLabelsConfig, plan, prepare, run
+from jaxsoil.studies.reconstruction.study import PAPER_TWIN, SMOKE_TWIN
 from jaxsoil.training.config import TrainConfig
 
 
 def report(folder: Path) -> Path:
     """Writes report.md, report.html and the figures."""
-    from jaxsoil.report.few_labels import write_report
+    from jaxsoil.studies.reconstruction.report.few_labels import write_report
 
     return write_report(folder)
 

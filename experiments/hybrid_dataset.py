@@ -11,38 +11,38 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxsoil.data.laboratories_config import LaboratoriesConfig
+from jaxsoil.data.twin.laboratories.config import LaboratoriesConfig
 from jaxsoil.experiment import Experiment, RunFolder
-from jaxsoil.hybrid.config import HybridConfig, NetworkConfig
+from jaxsoil.studies.hybrid.config import HybridConfig, NetworkConfig
 
 if TYPE_CHECKING:
-    from jaxsoil.hybrid.cross import Crossing
+    from jaxsoil.studies.hybrid.cross import Crossing
 
 
 def load(config: HybridConfig) -> Crossing:
     """Reads and checks the data and draws the folds."""
-    from jaxsoil.hybrid.run import load
+    from jaxsoil.studies.hybrid.run import load
 
     return load(config)
 
 
 def run(config: HybridConfig, folder: RunFolder, data: Crossing) -> None:
     """Fits every model and writes tables, product and what the report needs."""
-    from jaxsoil.hybrid.run import run_study
+    from jaxsoil.studies.hybrid.run import run_study
 
     run_study(config, folder, data)
 
 
 def plan(config: HybridConfig, data: Crossing) -> str:
     """What would be fitted."""
-    from jaxsoil.hybrid.run import plan
+    from jaxsoil.studies.hybrid.run import plan
 
     return plan(config, data)
 
 
 def report(folder: Path) -> Path:
     """Writes report.md, report.html, data_card.md and the figures."""
-    from jaxsoil.report.hybrid import write_report
+    from jaxsoil.studies.hybrid.report.page import write_report
 
     return write_report(folder)
 

@@ -11,38 +11,38 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxsoil.data.twin_landscape_config import LandscapeConfig
+from jaxsoil.data.twin.landscape.config import LandscapeConfig
 from jaxsoil.experiment import Experiment, RunFolder
-from jaxsoil.layers.config import LayersConfig
+from jaxsoil.studies.layers.config import LayersConfig
 
 if TYPE_CHECKING:
-    from jaxsoil.layers.prepare import Prepared
+    from jaxsoil.studies.layers.prepare import Prepared
 
 
 def load(config: LayersConfig) -> Prepared:
     """Reads and checks the data and draws the folds."""
-    from jaxsoil.layers.prepare import prepare
+    from jaxsoil.studies.layers.prepare import prepare
 
     return prepare(config)
 
 
 def run(config: LayersConfig, folder: RunFolder, data: Prepared) -> None:
     """Trains what is not yet there, scores it, and writes tables and maps."""
-    from jaxsoil.layers.run import run
+    from jaxsoil.studies.layers.run import run
 
     run(config, folder, data)
 
 
 def plan(config: LayersConfig, data: Prepared) -> str:
     """Trainings and their cost."""
-    from jaxsoil.layers.run import plan
+    from jaxsoil.studies.layers.run import plan
 
     return plan(config, data)
 
 
 def report(folder: Path) -> Path:
     """Writes report.md, report.html and the figures."""
-    from jaxsoil.report.layers import write_report
+    from jaxsoil.studies.layers.report.page import write_report
 
     return write_report(folder)
 

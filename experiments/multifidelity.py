@@ -9,12 +9,12 @@ python experiments/run.py --exp=multifidelity --paper                 the public
 from pathlib import Path
 
 from jaxsoil.experiment import Experiment
-from jaxsoil.multifidelity import presets
+from jaxsoil.studies.multifidelity import presets
 
 
 def report(folder: Path) -> Path:
     """Writes report.md, report.html and the figures."""
-    from jaxsoil.report.multifidelity import write_report
+    from jaxsoil.studies.multifidelity.report.page import write_report
 
     return write_report(folder)
 

@@ -9,8 +9,8 @@ import dataclasses
 from pathlib import Path
 
 from jaxsoil.experiment import Experiment
-from jaxsoil.plan import plan_study
-from jaxsoil.study import PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, prepare, run_study
+from jaxsoil.studies.reconstruction.plan import plan_study
+from jaxsoil.studies.reconstruction.study import PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, prepare, run_study
 from jaxsoil.training.config import TrainConfig
 
 
@@ -23,7 +23,7 @@ def load(config: StudyConfig) -> Prepared:
 
 def report(folder: Path) -> Path:
     """Writes report.md, report.html and the figures."""
-    from jaxsoil.report.region_out import write_report
+    from jaxsoil.studies.reconstruction.report.region_out import write_report
 
     return write_report(folder)
 

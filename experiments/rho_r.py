@@ -8,10 +8,10 @@ python experiments/run.py --exp=rho_r --paper               the publication's si
 import dataclasses
 from pathlib import Path
 
-from jaxsoil.errors import UsageError
 from jaxsoil.experiment import Experiment
-from jaxsoil.plan import plan_study
-from jaxsoil.study import PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, prepare, run_study
+from jaxsoil.runs.errors import UsageError
+from jaxsoil.studies.reconstruction.plan import plan_study
+from jaxsoil.studies.reconstruction.study import PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, prepare, run_study
 from jaxsoil.training.config import TrainConfig
 
 DECODERS = ("physics", "physics_no_rho")
@@ -29,7 +29,7 @@ def load(config: StudyConfig) -> Prepared:
 
 def report(folder: Path) -> Path:
     """Writes report.md, report.html and the figures."""
-    from jaxsoil.report.rho_r import write_report
+    from jaxsoil.studies.reconstruction.report.rho_r import write_report
 
     return write_report(folder)
 

@@ -12,39 +12,39 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxsoil.data.twin_config import reference_config
+from jaxsoil.data.twin.soil.config import reference_config
 from jaxsoil.experiment import Experiment, RunFolder
-from jaxsoil.soc_spectrum_config import SocSpectrumConfig
+from jaxsoil.studies.reconstruction.soc_spectrum.config import SocSpectrumConfig
 from jaxsoil.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from jaxsoil.soc_spectrum import Loaded
+    from jaxsoil.studies.reconstruction.soc_spectrum.run import Loaded
 
 
 def load(config: SocSpectrumConfig) -> "Loaded":
     """The studies of each source and start, checked."""
-    from jaxsoil import soc_spectrum
+    from jaxsoil.studies.reconstruction.soc_spectrum import run as soc_spectrum
 
     return soc_spectrum.load(config)
 
 
 def run(config: SocSpectrumConfig, folder: RunFolder, loaded: "Loaded") -> None:
     """Trains the studies, then writes the tables of the whole."""
-    from jaxsoil import soc_spectrum
+    from jaxsoil.studies.reconstruction.soc_spectrum import run as soc_spectrum
 
     soc_spectrum.run(config, folder, loaded)
 
 
 def plan(config: SocSpectrumConfig, loaded: "Loaded") -> str:
     """Describes the trainings; nothing is run."""
-    from jaxsoil import soc_spectrum
+    from jaxsoil.studies.reconstruction.soc_spectrum import run as soc_spectrum
 
     return soc_spectrum.plan(config, loaded)
 
 
 def report(folder: Path) -> Path:
     """Writes report.md, report.html and the figures."""
-    from jaxsoil.report.soc_spectrum import write_report
+    from jaxsoil.studies.reconstruction.soc_spectrum.report.page import write_report
 
     return write_report(folder)
 

@@ -16,8 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxsoil.errors import DataError, UsageError, did_you_mean
-from jaxsoil.files import write_text_atomic
+from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
+from jaxsoil.runs.files import write_text_atomic
 
 RECORDED = (
     "jaxsoil", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "pandas",

@@ -41,7 +41,7 @@ RANK = {
     "soc_spectrum": 10,
     "experiments": 11,
 }
-MIXING = "jaxsoil.models.mixing"  # plain functions, shared with the twin
+MIXING = "jaxsoil.physics.mixing"  # plain functions, shared with the twin
 CORE = {"jax", "flax", "optax", "orbax", "numpy", "scipy", "pandas", "jaxtyping", "tyro", "tqdm"}
 LATE = ("tensorflow", "wandb", "matplotlib", "sklearn", "ikpls", "verde", "rasterio", "torch")
 
@@ -118,7 +118,7 @@ def forbidden_arrow(module: str, imported: str) -> str | None:
     unknown = [name for name in (source, target) if name not in RANK]
     if unknown:
         return f"{unknown[0]} has no rank: add it to RANK in tests/test_architecture.py"
-    if source == "data" and imported.startswith(MIXING) and module.startswith("jaxsoil.data.twin"):
+    if source == "data" and imported.startswith(MIXING) and module.startswith("jaxsoil.data.twin.soil.make"):
         return None
     if RANK[target] >= RANK[source]:
         return f"{source} (rank {RANK[source]}) must not know {target} (rank {RANK[target]})"
@@ -128,18 +128,18 @@ def forbidden_arrow(module: str, imported: str) -> str | None:
 @pytest.mark.parametrize(
     ("module", "imported", "allowed"),
     [
-        ("jaxsoil.training.fit", "jaxsoil.models.networks.Autoencoder", True),
+        ("jaxsoil.training.fit", "jaxsoil.models.autoencoder.Autoencoder", True),
         ("jaxsoil.training.fit", "jaxsoil.evaluation.metrics", False),
-        ("jaxsoil.models.networks", "jaxsoil.data.library", False),
-        ("jaxsoil.data.twin", "jaxsoil.models.mixing.mix", True),
-        ("jaxsoil.data.twin_soils", "jaxsoil.models.mixing.mix", True),
-        ("jaxsoil.data.twin", "jaxsoil.models.networks", False),
-        ("jaxsoil.data.splits", "jaxsoil.models.mixing", False),
-        ("jaxsoil.report.region_out", "jaxsoil.training.trials", True),
-        ("jaxsoil.study", "jaxsoil.tracking.start", True),
+        ("jaxsoil.models.autoencoder", "jaxsoil.data.library", False),
+        ("jaxsoil.data.twin.soil.make", "jaxsoil.physics.mixing.mix", True),
+        ("jaxsoil.data.twin.soil.soils", "jaxsoil.physics.mixing.mix", True),
+        ("jaxsoil.data.twin.soil.make", "jaxsoil.models.autoencoder", False),
+        ("jaxsoil.data.splits", "jaxsoil.physics.mixing", False),
+        ("jaxsoil.studies.reconstruction.report.region_out", "jaxsoil.training.grid", True),
+        ("jaxsoil.studies.reconstruction.study", "jaxsoil.runs.tracking.start", True),
         ("jaxsoil.experiment", "experiments.region_out", False),
         ("experiments.run", "jaxsoil.experiment", True),
-        ("jaxsoil.cellar", "jaxsoil.errors", False),
+        ("jaxsoil.cellar", "jaxsoil.runs.errors", False),
     ],
 )
 def test_the_rule_itself(module: str, imported: str, allowed: bool) -> None:
@@ -197,7 +197,7 @@ def test_only_the_core_is_imported_at_once(path: Path) -> None:
 
 def test_one_file_alone_knows_weights_and_biases() -> None:
     users = {label(path) for path in sources() if any(item.name.split(".")[0] == "wandb" for item in imports(path))}
-    assert users == {"jaxsoil/tracking.py"}
+    assert users == {"jaxsoil/runs/tracking.py"}
 
 
 def test_every_module_imports_without_the_late_libraries() -> None:

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsoil.models.networks import Autoencoder, ModelConfig
-from jaxsoil.training.objectives import soc_term, spectrum_term
+from jaxsoil.models.autoencoder import Autoencoder, ModelConfig
+from jaxsoil.studies.reconstruction.objectives import soc_term, spectrum_term
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SMALL = {"bands": 24, "components": 6, "width": 16, "hidden": 3, "rows": 64, "batch": 16, "product": 64}

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsoil.models.networks import parameter_count
+from jaxsoil.models.autoencoder import parameter_count
 from jaxsoil.models.vae import Vae, VaeConfig
-from jaxsoil.training.pretrain import VaeLoss
+from jaxsoil.studies.multifidelity.pretrain import VaeLoss
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SMALL = {"bands": 24, "latents": 4, "rows": 64, "batch": 16, "product": 64}

@@ -8,9 +8,9 @@ Deterministic; no spectrum is made; under a minute.
 import numpy as np
 from scipy import stats
 
-from jaxsoil.data.twin_infrared import reference_values
-from jaxsoil.data.twin_infrared_config import InfraredTwinConfig
-from jaxsoil.report.published_multifidelity import PROPERTIES, summary
+from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
+from jaxsoil.data.twin.infrared.make import reference_values
+from jaxsoil.studies.multifidelity.report.published import PROPERTIES, summary
 
 SETS = (("labelled", "KSSL"), ("paired", "Paired"), ("test", "NAPT"))
 

@@ -4,10 +4,10 @@ import dataclasses
 import sys
 from pathlib import Path
 
-from jaxsoil.data.twin import reference_twin
-from jaxsoil.evaluation.soc_spectrum_degeneracy import degenerate_solutions
-from jaxsoil.report.soc_spectrum_figures import degeneracy_figure
+from jaxsoil.data.twin.soil.make import reference_twin
 from jaxsoil.report.style import save
+from jaxsoil.studies.reconstruction.soc_spectrum.degeneracy import degenerate_solutions
+from jaxsoil.studies.reconstruction.soc_spectrum.report.figures import degeneracy_figure
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "docs" / "figures"

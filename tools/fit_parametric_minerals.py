@@ -4,7 +4,7 @@
 
 writes jaxsoil/data/tables/parametric_minerals.json and prints the residuals. Deterministic; under a minute.
 
-Each mineral is fitted on 350-2500 nm with the equation of ``jaxsoil.data.parametric_minerals``: absorptions are
+Each mineral is fitted on 350-2500 nm with the equation of ``jaxsoil.physics.parametric_minerals``: absorptions are
 added two at a time where they lower the residual most (matching pursuit over a grid of centres and widths),
 and after each addition everything is refined by bounded least squares on the reflectance.
 """
@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from jaxsoil.data import parametric_minerals
 from jaxsoil.data.endmembers import EndmemberLibrary, load_usgs
-from jaxsoil.files import write_text_atomic
+from jaxsoil.physics import parametric_minerals
+from jaxsoil.runs.files import write_text_atomic
 
 TABLE = Path(parametric_minerals.__file__).parent / "tables" / parametric_minerals.TABLE
 

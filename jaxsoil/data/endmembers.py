@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxsoil.data import parametric_minerals, unit_cell
-from jaxsoil.errors import DataError, did_you_mean
+from jaxsoil.physics import parametric_minerals, unit_cell
+from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra
 
 if TYPE_CHECKING:

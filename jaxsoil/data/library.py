@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxsoil.errors import DataError, did_you_mean
+from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra
 
 # (n,) text. NDArray[np.str_] would say so, but its run-time check admits empty strings alone.

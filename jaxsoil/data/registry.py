@@ -8,11 +8,11 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
-from jaxsoil.data.composite import join
 from jaxsoil.data.library import Library
-from jaxsoil.data.manifest import load_manifest
-from jaxsoil.data.schema import Composite, read_manifest
-from jaxsoil.errors import DataError, did_you_mean
+from jaxsoil.data.readers.composite import join
+from jaxsoil.data.readers.manifest import load_manifest
+from jaxsoil.data.readers.schema import Composite, read_manifest
+from jaxsoil.runs.errors import DataError, did_you_mean
 
 DATA_VARIABLE = "JAXSOIL_DATA"
 TWIN = "twin"
@@ -91,7 +91,7 @@ def _load(name: str, folder: Path, above: tuple[str, ...]) -> Library:
 
 
 def _twin() -> Library:
-    from jaxsoil.data import twin
+    from jaxsoil.data.twin.soil import make as twin
 
     return twin.make_twin(twin.TwinConfig())
 

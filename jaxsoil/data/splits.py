@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library, Strings
-from jaxsoil.errors import DataError, did_you_mean
+from jaxsoil.runs.errors import DataError, did_you_mean
 
 INDUCTIVE = "inductive"
 PROTECTED = ("sample", "pedon", "profile")

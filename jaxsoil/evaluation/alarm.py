@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.applicability import critical_limit, reconstruction_limit
 from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.evaluation.roc import Auroc, RankTest, auroc_over_regions, rank_test
+from jaxsoil.runs.errors import DataError
 
 ALARMS = ("spectrum_rmse", "latent_distance", "predicted")
 """Alarms by their column of samples.parquet."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 
 MASS_FLOOR = 1e-12
 """Smallest mass fraction that the logarithm tells apart: a softmax in float32 may return an exact zero."""

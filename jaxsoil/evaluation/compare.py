@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 
 MEAN = "mean"
 """Stands in the column ``property`` for the mean over properties."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 
 _CELLS = 20_000_000
 """Numbers that :func:`cross_interval` holds at a time (160 MB)."""

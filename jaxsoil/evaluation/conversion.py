@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 
 COLUMNS = ("wavenumber", "mean_difference", "sd_difference", "sd_predicted", "coverage_90")
 """Columns of :func:`band_table`."""

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation import metrics
+from jaxsoil.runs.errors import DataError
 
 COLUMNS = ("repetition", "property", "n", "components", "rmse", "ccc", "rpiq")
 

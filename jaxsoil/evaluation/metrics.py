@@ -20,7 +20,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 
 
 class UndefinedMetric(DataError):

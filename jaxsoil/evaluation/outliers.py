@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation.applicability import CriticalLimit, LatentSpace, critical_limit, reconstruction_limit
+from jaxsoil.runs.errors import DataError
 
 FLAGS = ("inside", "distance", "residual", "distance and residual")
 """What a row is called: by which of the two limits it is beyond."""

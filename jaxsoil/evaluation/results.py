@@ -22,9 +22,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation import metrics
-from jaxsoil.files import write_text_atomic
+from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.files import write_text_atomic
 
 RESULT_COLUMNS = ("study", "data", "model", "region", "seed", "split", "scale", "metric", "value", "unit")
 """Columns of results.csv, in order."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation.metrics import UndefinedMetric
+from jaxsoil.runs.errors import DataError
 
 REPLICATES = 2000
 MIN_REGIONS = 3

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 
 BIN_WIDTH = 25.0
 """Width of the bins in which bands are averaged, cm-1 (multi-fidelity paper, section 2.5)."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil import files
-from jaxsoil.errors import DataError
+from jaxsoil.runs import files
+from jaxsoil.runs.errors import DataError
 
 
 def require(path: Path) -> Path:

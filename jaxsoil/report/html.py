@@ -8,8 +8,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxsoil.files import write_text_atomic
 from jaxsoil.report.tables import Table, markdown_text
+from jaxsoil.runs.files import write_text_atomic
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, "Segoe UI", Roboto, sans-serif; color: #1a1a1a; background: #fff;

@@ -11,8 +11,8 @@ import pandas as pd
 
 from jaxsoil.evaluation.compare import CONFIDENCE, Interval, t_interval
 from jaxsoil.report.files import where
-from jaxsoil.report.scores import DIGITS
 from jaxsoil.report.tables import UNDEFINED, natural_sorted, number
+from jaxsoil.studies.reconstruction.report.scores import DIGITS
 
 LOWER_IS_BETTER = ("rmse", "mrmse")
 MEASURES = (("log10", "rmse"), ("log10", "ccc"), ("percent", "rmse"), ("percent", "r2"), ("reflectance", "mrmse"))

@@ -12,14 +12,14 @@ from jaxsoil.evaluation import metrics, results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
 from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
-from jaxsoil.report.reading import (
+from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, number
+from jaxsoil.studies.reconstruction.report.reading import (
     Run,
     TrialRow,
     kept_epochs,
     model_label,
     predictions_by_trial,
 )
-from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, number
 
 UNFITTED = 0.5
 """Mean training R2 of log10 SOC under which a network is said not to have fitted."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from jaxsoil.files import atomic_path
+from jaxsoil.runs.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

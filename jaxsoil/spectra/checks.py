@@ -11,7 +11,7 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import check_axis, check_finite
 
 CHECKS = {

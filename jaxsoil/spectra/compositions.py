@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 
 TOTAL = 100.0
 """Sum of the parts, percent."""

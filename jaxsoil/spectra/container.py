@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxsoil.errors import DataError, did_you_mean
+from jaxsoil.runs.errors import DataError, did_you_mean
 
 UNITS = ("nm", "cm-1")
 QUANTITIES = ("reflectance", "absorbance", "pretreated")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 
 METHODS = ("none", "centre", "direct")
 """No harmonisation; per-laboratory centring and scaling; piecewise direct standardisation with transfer samples."""

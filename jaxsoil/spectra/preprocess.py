@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample, SpliceCorrection, Trim
 from jaxsoil.spectra.steps import NotInvertibleError, Pipeline, Step

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxsoil.errors import DataError, did_you_mean
+from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra, check_axis
 from jaxsoil.spectra.steps import Step
 

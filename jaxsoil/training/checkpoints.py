@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 
 
 class Checkpoints:

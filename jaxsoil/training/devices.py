@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxsoil.errors import UsageError
+from jaxsoil.runs.errors import UsageError
 from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.fit import Data, Fit, TrialArrays, TrialState
 

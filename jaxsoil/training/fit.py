@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxsoil.models.networks import Autoencoder, evaluate
+from jaxsoil.models.autoencoder import Autoencoder, evaluate
+from jaxsoil.studies.reconstruction.objectives import mineral_divergence, outside_unit_interval, soc_term, spectrum_term
 from jaxsoil.training.config import TrainConfig
-from jaxsoil.training.objectives import mineral_divergence, outside_unit_interval, soc_term, spectrum_term
 
 Leaf = Any
 """An array, or whatever a transformation of JAX puts in its place while it takes a tree apart."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from jaxsoil.errors import UsageError
+from jaxsoil.runs.errors import UsageError
 
 Limit = tuple[Callable[[float], bool], str]
 """Whether a number is admitted, and in words what is."""

@@ -19,9 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from jaxsoil.errors import DataError, UsageError
+from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import LoopConfig
+from jaxsoil.training.grid import converged
 from jaxsoil.training.steps import (
     WATCH_ROWS,
     Loss,
@@ -39,7 +40,6 @@ from jaxsoil.training.steps import (
     step,
     watch_loss,
 )
-from jaxsoil.training.trials import converged
 
 __all__ = ["Fitted", "Loss", "fit", "fit_many"]
 

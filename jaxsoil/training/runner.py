@@ -15,14 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsoil.errors import DataError
-from jaxsoil.files import read_arrays, write_arrays
-from jaxsoil.models.networks import Autoencoder
+from jaxsoil.models.autoencoder import Autoencoder
+from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.files import read_arrays, write_arrays
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import Spread, make_mesh, spread
 from jaxsoil.training.fit import Data, TrialArrays, TrialState, make_fit
-from jaxsoil.training.trials import Group, Trial, steps_per_epoch, trial_key
+from jaxsoil.training.grid import Group, Trial, steps_per_epoch, trial_key
 
 OnEpochs = Callable[[Trial, int, int, np.ndarray], None]
 Measure = Callable[[Trial, np.ndarray], np.ndarray]

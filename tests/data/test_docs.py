@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.data import registry
-from jaxsoil.data.schema import Manifest, read_manifest
+from jaxsoil.data.readers.schema import Manifest, read_manifest
 
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 

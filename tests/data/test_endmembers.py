@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxsoil.data import parametric_minerals, unit_cell
 from jaxsoil.data.endmembers import EndmemberLibrary, load_usgs, read_endmembers, twin_minerals
-from jaxsoil.errors import DataError
+from jaxsoil.physics import parametric_minerals, unit_cell
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
 
 AXIS = np.arange(400.0, 421.0, 2.0)

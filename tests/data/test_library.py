@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxsoil.data.library import Library, Property
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import Spectra
 
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from jaxsoil.data import registry
-from jaxsoil.data.composite import grid_axis, join
 from jaxsoil.data.library import Library, Property
-from jaxsoil.data.schema import Composite, Grid
-from jaxsoil.errors import DataError
+from jaxsoil.data.readers.composite import grid_axis, join
+from jaxsoil.data.readers.schema import Composite, Grid
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import Spectra
 
 

@@ -15,7 +15,7 @@ from jaxsoil.data.splits import (
     random_share,
     region_out,
 )
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import Spectra
 
 

@@ -5,9 +5,9 @@ import pytest
 from alarm_samples import make_samples
 from sklearn.metrics import roc_auc_score
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation import alarm
 from jaxsoil.evaluation.applicability import critical_limit
+from jaxsoil.runs.errors import DataError
 
 REGIONS = ("A", "B", "C", "D", "E", "F", "G", "H")
 FAILING = ("B", "D", "G")

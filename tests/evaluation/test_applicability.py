@@ -5,9 +5,9 @@ import pytest
 from scipy.spatial.distance import mahalanobis
 from scipy.stats import chi2
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation import applicability
 from jaxsoil.evaluation.applicability import LatentSpace, critical_limit, latent_distance, reconstruction_limit
+from jaxsoil.runs.errors import DataError
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau, ttest_rel
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation.compare import MEAN, paired_differences, rank_agreement, t_interval
+from jaxsoil.runs.errors import DataError
 
 
 def scores(strategies=("a", "b"), properties=("tc", "ph"), seeds=5):

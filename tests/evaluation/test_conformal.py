@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.stats import beta, norm
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation.conformal import (
     SplitConformal,
     conformal_quantile,
@@ -20,6 +19,7 @@ from jaxsoil.evaluation.conformal import (
     mean_interval,
     scores,
 )
+from jaxsoil.runs.errors import DataError
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation.conversion import COLUMNS, band_table, calibration, coverage, difference, widening
+from jaxsoil.runs.errors import DataError
 
 
 def test_difference_is_converted_minus_observed():

@@ -5,9 +5,9 @@ import pytest
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.model_selection import LeaveOneGroupOut, cross_val_predict
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation import internal, metrics
 from jaxsoil.evaluation.internal import COLUMNS, group_folds, internal_scores
+from jaxsoil.runs.errors import DataError
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation import metrics
+from jaxsoil.runs.errors import DataError
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation.outliers import PcaSpace
+from jaxsoil.runs.errors import DataError
 
 
 def spectra(n: int = 400, m: int = 30, seed: int = 0) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation import metrics, results
+from jaxsoil.runs.errors import DataError
 
 KEY = {"study": "region_out", "data": "twin", "model": "plsr", "seed": 0, "split": "test"}
 

@@ -10,9 +10,9 @@ from scipy.stats import mannwhitneyu
 from sklearn.metrics import roc_auc_score
 from sklearn.metrics import roc_curve as sklearn_curve
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation import roc
 from jaxsoil.evaluation.metrics import UndefinedMetric
+from jaxsoil.runs.errors import DataError
 
 
 def units(n=200, regions=9, seed=0, digits=1):

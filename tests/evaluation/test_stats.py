@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation.stats import (
     Summary,
     describe,
@@ -15,6 +14,7 @@ from jaxsoil.evaluation.stats import (
     welch_t,
     welch_t_from_summary,
 )
+from jaxsoil.runs.errors import DataError
 
 PROBLEMATIC, GENERALISING = 24, 44  # regions x seeds: 6 x 4 and 11 x 4
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import chatterjeexi
 
-from jaxsoil.errors import DataError
 from jaxsoil.evaluation.xi import bin_spectra, latent_xi, xi_matrix
+from jaxsoil.runs.errors import DataError
 
 
 @pytest.mark.parametrize("decimals", [12, 0])

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsoil.models.autoencoder import parameter_count
 from jaxsoil.models.fno import Fno, resample, spectral_convolution
-from jaxsoil.models.networks import parameter_count
 
 
 def weights(modes: int, inputs: int, outputs: int) -> tuple[jax.Array, jax.Array]:

@@ -12,7 +12,7 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
-from jaxsoil.models.networks import parameter_count
+from jaxsoil.models.autoencoder import parameter_count
 from jaxsoil.models.vae import Decoder, Encoder, Vae, VaeConfig, draw, kl_to_prior
 
 SMALL = VaeConfig(latents=4, widths=(16, 8), features=(4, 6), kernel=5)

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxsoil.errors import DataError
 from jaxsoil.report import files
+from jaxsoil.runs.errors import DataError
 
 
 def half(path):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.checks import CHECKS, check_entry
 
 NM = np.arange(350.0, 2501.0, 5.0)

@@ -10,7 +10,7 @@ import pytest
 import scipy.linalg
 from hypothesis import given
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.compositions import basis, closure, ilr, ilr_inverse, replace_zeros
 
 TEXTURE = np.array([[20.0, 30.0, 50.0], [5.0, 15.0, 80.0], [60.0, 39.5, 0.5]])

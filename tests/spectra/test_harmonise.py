@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.harmonise import centre_and_scale, direct_standardisation, no_harmonisation, transfer_samples
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from jaxsoil.errors import DataError
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import Spectra
 from jaxsoil.spectra.preprocess import (
     SNV,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from jaxsoil.data.twin_landscape import LandscapeConfig
+from jaxsoil.data.twin.landscape.make import LandscapeConfig
 from jaxsoil.experiment import RunFolder
-from jaxsoil.layers.config import LayersConfig
+from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.training.loop import LoopConfig
 
 LOOP = LoopConfig(epochs=3, batch=16, lr=3e-3)

@@ -13,7 +13,7 @@ from jaxsoil.evaluation import conversion, metrics
 from jaxsoil.evaluation.applicability import LatentSpace, critical_limit
 from jaxsoil.evaluation.stats import describe
 from jaxsoil.evaluation.xi import latent_xi
-from jaxsoil.report.published_multifidelity import PROPERTIES, STRATEGIES, summary
+from jaxsoil.studies.multifidelity.report.published import PROPERTIES, STRATEGIES, summary
 
 SKILL = {"MIR-PLSR": 0.5, "MIR-MLP": 0.5, "MIR-SSL-MLP": 0.35, "NIR-PLSR": 1.0, "NIR-MLP": 1.0}
 

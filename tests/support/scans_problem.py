@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxsoil.data.multifidelity import Scans
+from jaxsoil.data.pairs import Scans
 from jaxsoil.models.vae import VaeConfig
-from jaxsoil.training.pretrain import PretrainConfig
+from jaxsoil.studies.multifidelity.pretrain import PretrainConfig
 from jaxsoil.training.steps import LoopConfig
 
 BANDS, NIR_BANDS, FACTORS = 30, 12, 3

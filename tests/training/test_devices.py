@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import pytest
 
-from jaxsoil.errors import UsageError
+from jaxsoil.runs.errors import UsageError
 from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.devices import bytes_per_trial, chunk_sizes, make_mesh
 
@@ -13,7 +13,7 @@ COMPARE = """
 import sys; sys.path.insert(0, "tests/support")
 import dataclasses, jax, jax.numpy as jnp, numpy as np
 from engine_problem import BANDS, COMPONENTS, TRAIN, arrays, problem
-from jaxsoil.models.networks import Autoencoder, ModelConfig
+from jaxsoil.models.autoencoder import Autoencoder, ModelConfig
 from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.devices import make_mesh, spread
 from jaxsoil.training.fit import make_fit

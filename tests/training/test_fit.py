@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from engine_problem import BANDS, COMPONENTS, ROWS, TRAIN, arrays, problem
 
-from jaxsoil.models.networks import Autoencoder, DecoderKind, Minerals, ModelConfig
+from jaxsoil.models.autoencoder import Autoencoder, DecoderKind, Minerals, ModelConfig
+from jaxsoil.studies.reconstruction.objectives import mineral_divergence
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.fit import Data, Fit, TrialArrays, TrialState, make_fit
-from jaxsoil.training.objectives import mineral_divergence
 
 
 @functools.cache

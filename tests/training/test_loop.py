@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxsoil.errors import DataError, UsageError
+from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.loop import LoopConfig, fit, fit_many
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsoil.models.networks import Autoencoder, DecoderKind, Minerals, ModelConfig
+from jaxsoil.models.autoencoder import Autoencoder, DecoderKind, Minerals, ModelConfig
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.fit import Data, TrialArrays, make_fit
 

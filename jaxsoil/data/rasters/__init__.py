@@ -1,0 +1,1 @@
+"""Rasters, sites on them, and the windows that networks see."""

@@ -1,0 +1,118 @@
+"""GeoTIFFs of several named bands: written tile by tile, and read back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+
+from jaxsoil.data.rasters.rasters import Box, Grid, Rasters, crs_text
+from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.files import atomic_path
+
+
+@dataclasses.dataclass(frozen=True)
+class Band:
+    """One band of a GeoTIFF: its name and its unit."""
+
+    name: str
+    unit: str
+
+
+class TileWriter:
+    """Writes tiles into a GeoTIFF; made by :func:`new_geotiff`."""
+
+    def __init__(self, file: object, nodata: float) -> None:
+        self._file, self._nodata = file, nodata
+
+    def write(self, box: Box, values: Shaped[np.ndarray, "b h w"]) -> None:
+        """Writes (bands, box.height, box.width); NaN becomes nodata.
+
+        Raises:
+          DataError: a value that is infinite: it would look like a measurement.
+        """
+        from rasterio.windows import Window
+
+        if np.isinf(values).any():
+            raise DataError(
+                "a predicted map holds an infinite value",
+                value=f"tile at row {box.row}, column {box.col}",
+                remedy="The model diverged: lower its learning rate and run again.",
+            )
+        filled = np.where(np.isnan(values), self._nodata, values).astype(np.float32)
+        window = Window(box.col, box.row, box.width, box.height)  # pyright: ignore[reportCallIssue]
+        self._file.write(filled, window=window)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@contextlib.contextmanager
+def new_geotiff(
+    path: Path, grid: Grid, bands: Sequence[Band], nodata: float, tags: Mapping[str, str]
+) -> Iterator[TileWriter]:
+    """Yields a writer of tiles; the file appears under its name when the block succeeds, whole or not at all.
+
+    Args:
+      path: the GeoTIFF.
+      grid: where its pixels lie.
+      bands: their names become band descriptions, their units the tag UNITS of the band.
+      nodata: what stands for no value.
+      tags: of the whole file.
+    """
+    import rasterio
+    from rasterio.transform import Affine
+
+    with atomic_path(path) as temporary:
+        profile = {
+            "driver": "GTiff",
+            "height": grid.height,
+            "width": grid.width,
+            "count": len(bands),
+            "dtype": "float32",
+            "crs": grid.crs,
+            "transform": Affine(*grid.transform),
+            "nodata": nodata,
+            "compress": "deflate",
+            "predictor": 3,
+            "interleave": "band",
+        }
+        with rasterio.open(temporary, "w", **profile) as file:
+            file.update_tags(**tags)
+            for number, band in enumerate(bands, start=1):
+                file.set_band_description(number, band.name)
+                file.update_tags(number, UNITS=band.unit)
+            yield TileWriter(file, nodata)
+
+
+def write_rasters(rasters: Rasters, folder: Path) -> dict[str, Path]:
+    """Writes each covariate as ``folder/NAME.tif``; returns the files by name."""
+    everything = Box(0, 0, rasters.grid.height, rasters.grid.width)
+    values = rasters.read(everything)
+    paths = {}
+    for place, name in enumerate(rasters.names):
+        paths[name] = folder / f"{name}.tif"
+        with new_geotiff(paths[name], rasters.grid, [Band(name, "")], rasters.nodata, {}) as writer:
+            writer.write(everything, values[place : place + 1])
+    return paths
+
+
+def read_geotiff(path: Path) -> tuple[Grid, dict[str, np.ndarray], dict[str, str]]:
+    """Grid, (height, width) bands by their descriptions (NaN for nodata) and tags of a GeoTIFF.
+
+    Raises:
+      DataError: a file that is absent or no raster.
+    """
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    try:
+        with rasterio.open(path) as file:
+            grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
+            values = np.ma.filled(file.read(masked=True).astype(np.float64), np.nan)
+            return grid, dict(zip(file.descriptions, values, strict=True)), file.tags()
+    except RasterioIOError as error:
+        raise DataError(
+            f"this raster cannot be read: {error}", source=path, remedy="Run again with --resume to write it."
+        ) from None

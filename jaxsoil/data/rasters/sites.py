@@ -1,0 +1,195 @@
+"""Profiles at sites: a soil property in several depth layers, with gaps, and what was left out of it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float64, Shaped
+
+from jaxsoil.data.rasters.rasters import Rasters, windows_around
+from jaxsoil.runs.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """A depth layer in cm below the surface."""
+
+    top: float
+    bottom: float
+
+    @property
+    def name(self) -> str:
+        """Such as "5-15 cm"."""
+        return f"{self.top:g}-{self.bottom:g} cm"
+
+    @property
+    def key(self) -> str:
+        """For file names, such as "005_015cm"."""
+        return f"{self.top:03.0f}_{self.bottom:03.0f}cm"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sites:
+    """A property in depth layers at sites.
+
+    Args:
+      ids: (n,) distinct names.
+      east, north: (n,) coordinates in the CRS of the rasters.
+      layers: depth layers from the surface down.
+      values: (n, layers), NaN where nothing was measured.
+      quantity, unit: what was measured, such as "soil organic carbon" in "%".
+    """
+
+    ids: Shaped[np.ndarray, " n"]
+    east: Float64[np.ndarray, " n"]
+    north: Float64[np.ndarray, " n"]
+    layers: tuple[Layer, ...]
+    values: Float64[np.ndarray, "n l"]
+    quantity: str
+    unit: str
+
+    def __len__(self) -> int:
+        return self.ids.size
+
+    def take(self, keep: np.ndarray) -> Sites:
+        """The sites of a mask or of row numbers."""
+        return dataclasses.replace(
+            self, ids=self.ids[keep], east=self.east[keep], north=self.north[keep], values=self.values[keep]
+        )
+
+    def with_layers(self, keep: list[int]) -> Sites:
+        """Some of the layers, by place."""
+        return dataclasses.replace(
+            self, layers=tuple(self.layers[place] for place in keep), values=self.values[:, keep]
+        )
+
+
+def check_sites(sites: Sites, source: str, fewest: int) -> tuple[Sites, list[str]]:
+    """Checks what was measured; returns the sites without layers of too few, and a note for each layer left out.
+
+    Args:
+      sites: as read.
+      source: file or data set, for messages.
+      fewest: sites that a layer needs.
+
+    Raises:
+      DataError: a name twice, coordinates or values that are infinite, negative values, layers that overlap or are
+        not in order, a layer in which nothing was measured, or no layer with enough sites.
+    """
+    names, counts = np.unique(sites.ids, return_counts=True)
+    if (counts > 1).any():
+        raise DataError(
+            "a site stands there twice",
+            source=source,
+            column="id",
+            value=str(names[counts > 1][0]),
+            remedy="Average its rows or give each its own id.",
+        )
+    coordinates = np.isfinite(sites.east) & np.isfinite(sites.north)
+    if not coordinates.all():
+        raise DataError(
+            "a site has no coordinates",
+            source=source,
+            value=str(sites.ids[~coordinates][0]),
+            remedy="Complete the coordinates or remove the row.",
+        )
+    for above, below in zip(sites.layers, sites.layers[1:], strict=False):
+        if below.top < above.bottom:
+            raise DataError(
+                "layers overlap or are out of order",
+                source=source,
+                value=f"{above.name}, then {below.name}",
+                remedy="List the layers from the surface down, without overlap.",
+            )
+    notes, keep = [], []
+    for place, layer in enumerate(sites.layers):
+        _check_values(sites, place, source)
+        count = int(np.isfinite(sites.values[:, place]).sum())
+        if count >= fewest:
+            keep.append(place)
+        else:
+            notes.append(f"Layer {layer.name} is left out: {count} sites, fewer than {fewest} (--min-sites).")
+    if not keep:
+        raise DataError(
+            "no layer has enough sites",
+            source=source,
+            value="; ".join(notes),
+            remedy="Give more sites, or lower --min-sites.",
+        )
+    return sites.with_layers(keep), notes
+
+
+def _check_values(sites: Sites, place: int, source: str) -> None:
+    values, name = sites.values[:, place], sites.layers[place].name
+    if np.isnan(values).all():
+        raise DataError(
+            "nothing was measured in this layer",
+            source=source,
+            column=name,
+            value="all values are missing",
+            remedy="Correct the column's name, or take the layer out of the list.",
+        )
+    wrong = np.isinf(values) | (values < 0.0)
+    if wrong.any():
+        raise DataError(
+            f"{sites.quantity} must be finite and not negative",
+            source=source,
+            column=name,
+            value=f"{values[wrong][0]:g} at site {sites.ids[wrong][0]}",
+            remedy="Correct the value, or leave the cell empty where nothing was measured.",
+        )
+
+
+def join_sites(
+    sites: Sites, rasters: Rasters, source: str, window: int
+) -> tuple[Sites, np.ndarray, np.ndarray, np.ndarray, list[str]]:
+    """Sites that lie on the rasters, with the pixels they fall into and the windows around them.
+
+    Args:
+      sites: checked sites.
+      rasters: covariates.
+      source: data set, for messages.
+      window: side of the windows in pixels.
+
+    Returns:
+      The sites kept, their (n,) rows and columns, (n, window, window, c) windows with NaN beyond the data, and a
+      note on every exclusion.
+
+    Raises:
+      DataError: no site lies on the rasters, or none on a pixel where all of them have a value.
+    """
+    row, col, inside = rasters.grid.index(sites.east, sites.north)
+    notes = []
+    if not inside.any():
+        raise DataError(
+            "no site lies on the rasters",
+            source=source,
+            value=f"first site at {sites.east[0]:.0f}, {sites.north[0]:.0f}; rasters from "
+            f"{rasters.grid.extent} in {rasters.grid.crs[:40]}",
+            remedy="Give the sites in the coordinate reference system of the rasters.",
+        )
+    if not inside.all():
+        notes.append(_excluded(sites.ids[~inside], "outside the rasters"))
+    sites, row, col = sites.take(inside), row[inside], col[inside]
+    windows = windows_around(rasters, row, col, window)
+    whole = np.isfinite(windows[:, window // 2, window // 2, :]).all(axis=1)
+    if not whole.any():
+        raise DataError(
+            "every site lies on a pixel without value",
+            source=source,
+            value=", ".join(rasters.names),
+            remedy="Check the nodata value of the rasters.",
+        )
+    if not whole.all():
+        notes.append(_excluded(sites.ids[~whole], "on a pixel where a raster has no value (nodata)"))
+    sites, row, col, windows = sites.take(whole), row[whole], col[whole], windows[whole]
+    shared = len(sites) - np.unique(row * rasters.grid.width + col).size
+    if shared:
+        notes.append(f"{shared} sites share their pixel with another, and so have the same covariates.")
+    return sites, row, col, windows, notes
+
+
+def _excluded(ids: np.ndarray, why: str) -> str:
+    shown = ", ".join(str(name) for name in ids[:8]) + (", ..." if ids.size > 8 else "")
+    return f"{ids.size} site{'s' if ids.size > 1 else ''} left out, {why}: {shown}."

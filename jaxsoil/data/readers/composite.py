@@ -1,0 +1,132 @@
+"""Several data sets on one axis, each of them a region."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsoil.data.library import Library, Property, Strings
+from jaxsoil.data.readers.schema import Composite, Grid
+from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra.container import Spectra
+from jaxsoil.spectra.resample import Resample
+
+# A sample or pedon of one data set is never one of another, so names carry the data set.
+_NESTED = ("sample", "pedon", "profile")
+
+
+def grid_axis(grid: Grid) -> NDArray[np.float64]:
+    """Returns the bands low, low + step, ... up to high."""
+    count = int(np.floor((grid.high - grid.low) / grid.step + 1e-9)) + 1
+    return grid.low + grid.step * np.arange(count, dtype=np.float64)
+
+
+def join(composite: Composite, members: Sequence[Library]) -> Library:
+    """Returns the members on the common axis as reflectance, with the member's name as region.
+
+    Rows without the properties that must be positive are left out and counted in the notes. A member without
+    samples or pedons has each of its rows as its own.
+
+    Raises:
+      DataError: an axis that does not cover the grid, a property whose units differ, no row left.
+    """
+    parts, notes = [], list(composite.notes)
+    for member in members:
+        kept = _positive(member, composite.positive)
+        if not kept.all():
+            notes.append(f"{member.name}: left out {int((~kept).sum())} rows without {_listed(composite.positive)}")
+        if not kept.any():
+            raise DataError(
+                "a member of the composite has no row left",
+                source=composite.name,
+                column=member.name,
+                value=f"{len(member)} rows, none with {_listed(composite.positive)}",
+                remedy="Remove the member, or the property from `positive`.",
+            )
+        notes += [f"{member.name}: {note}" for note in member.notes]
+        chosen = member.select(kept)
+        parts.append(chosen.with_spectra(_on_grid(chosen, composite.grid)))
+    return Library(
+        name=composite.name,
+        spectra=_stack([part.spectra for part in parts], composite),
+        ids=np.concatenate([_prefixed(part, part.ids) for part in parts]),
+        properties=_properties(parts, composite.name),
+        groups=_groups(parts),
+        licence=composite.licence or "; ".join(f"{part.name}: {part.licence}" for part in parts),
+        notes=tuple(notes),
+    )
+
+
+def _on_grid(member: Library, grid: Grid) -> Spectra:
+    spectra = member.spectra.to_reflectance().to_unit(grid.unit)
+    try:
+        return Resample(grid_axis(grid), grid.unit, grid.method)(spectra)
+    except DataError as error:
+        raise DataError(
+            error.problem, source=member.name, column=error.column, value=error.value, remedy=error.remedy
+        ) from error
+
+
+def _stack(parts: Sequence[Spectra], composite: Composite) -> Spectra:
+    first = parts[0]
+    for part in parts[1:]:
+        first.require_same_axis(part)
+    own = {part.steps for part in parts}
+    steps = first.steps if len(own) == 1 else (f"members of {composite.name} as reflectance", first.steps[-1])
+    return first.replace(values=np.concatenate([part.values for part in parts])).with_steps(steps)
+
+
+def _positive(member: Library, names: Sequence[str]) -> NDArray[np.bool_]:
+    kept = np.ones(len(member), bool)
+    for name in names:
+        kept &= member.property(name).values > 0  # NaN is not above zero
+    return kept
+
+
+def _properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
+    names = dict.fromkeys(name for part in parts for name in part.properties)
+    joined = {}
+    for name in names:
+        units = {part.properties[name].unit for part in parts if name in part.properties}
+        if len(units) > 1:
+            raise DataError(
+                "the members give a property in different units",
+                source=source,
+                column=name,
+                value=", ".join(sorted(units)),
+                remedy="Bring them to one unit with `factor` in the members' manifests.",
+            )
+        values = [
+            part.properties[name].values if name in part.properties else np.full(len(part), np.nan) for part in parts
+        ]
+        joined[name] = Property(np.concatenate(values), units.pop())
+    return joined
+
+
+def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
+    groups = {"region": np.concatenate([np.full(len(part), part.name) for part in parts])}
+    for name in _NESTED:
+        if any(name in part.groups for part in parts):
+            groups[name] = np.concatenate([_prefixed(part, _nested(part, name)) for part in parts])
+    if any("laboratory" in part.groups for part in parts):
+        # A laboratory may hold several members: its name is its own. A member that names none is one.
+        labs = [part.groups.get("laboratory", np.full(len(part), part.name)) for part in parts]
+        groups["laboratory"] = np.concatenate(labs)
+    if all("country" in part.groups for part in parts):
+        groups["country"] = np.concatenate([part.groups["country"] for part in parts])
+    return groups
+
+
+def _nested(part: Library, name: str) -> Strings:
+    """Returns a member's group; where it has none, its samples (a pedon never parts a sample) or rows."""
+    return part.groups.get(name, part.groups.get("sample", part.ids))
+
+
+def _prefixed(part: Library, values: Strings) -> Strings:
+    return np.array([f"{part.name}/{value}" for value in values.tolist()])
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(f"{name} > 0" for name in names)

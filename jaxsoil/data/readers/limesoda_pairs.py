@@ -1,0 +1,239 @@
+"""Measured data for the multi-fidelity study: six mid-infrared sets, and one of them split into two ranges.
+
+Five fields of LimeSoDa (percent reflectance at their source) and yamsys (absorbance, about three scans of each
+sample) share 751-3799 cm-1; here they lie on 752-3796 cm-1 in steps of 4 cm-1, as absorbance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsoil.data import registry
+from jaxsoil.data.library import Library, Property, Strings
+from jaxsoil.data.pairs import MultifidelityData, Scans
+from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.spectra.container import Spectra
+from jaxsoil.spectra.resample import Resample
+
+FIELDS = ("NRW.115", "NRW.42", "NRW.62", "O.32", "H.138", "yamsys")
+MIR_AXIS = np.arange(752.0, 3796.5, 4.0)  # cm-1
+SPLIT = 4000.0  # cm-1, where H.138 is cut in two
+NIR_AXIS = np.arange(1860.0, 2490.5, 10.0)  # nm, the part of H.138 above 4000 cm-1
+_BLOCK = 500.0  # m, of the spatial blocks of H.138
+_TEST_SHARE = 0.2
+
+# Name in the manifest -> (name here, unit, factor). Carbon is organic in LimeSoDa and total in yamsys.
+_FIELD = {"soc": ("eoc", "%", 1.0), "ph": ("ph", "1", 1.0), "clay": ("clay", "%", 1.0)}
+_YAMSYS = {
+    "soc": ("tc", "%", 1.0),
+    "nitrogen": ("tn", "%", 0.1),
+    "ph": ("ph", "1", 1.0),
+    "cec": ("cec", "cmol(+)/kg", 1.0),
+    "clay": ("clay", "%", 1.0),
+    "silt": ("silt", "%", 1.0),
+    "sand": ("sand", "%", 1.0),
+}
+_NOTES = (
+    "Reflectance of H.138 exceeds 100 % (its reference is darker than some soils): its absorbance is negative there.",
+    "NRW.42: SOC is taken as g/kg, which its source does not say; were it %, all its values would be tenfold.",
+    "NRW.115, NRW.62 and NRW.42 are one laboratory: a field left out among them leaves its laboratory in training.",
+    "yamsys gives total carbon (tc, not eoc), and its CEC is the effective one.",
+)
+
+
+def load_field_out(field: str = "H.138") -> MultifidelityData:
+    """Returns the six sets with one of them as the test set; there is no near-infrared, so no pairs.
+
+    Pre-training uses every scan of the other sets, labels the mean over the repeats of each sample. Properties are
+    those that are measured in the training sets and in the held-out one. Paired and near-infrared libraries have no
+    rows (``has_pairs`` is False).
+
+    Raises:
+      DataError: an unknown field, absent data.
+    """
+    if field not in FIELDS:
+        raise DataError("no such field", value=field, remedy=did_you_mean(field, FIELDS))
+    scans = {name: _load(name) for name in FIELDS}
+    averages = {name: average_repeats(part) for name, part in scans.items()}
+    labelled = _join([averages[name] for name in FIELDS if name != field], "limesoda_mir")
+    test = averages[field]
+    shared = [name for name in labelled.properties if name in test.properties]
+    labelled, test = _keep(labelled, shared), _keep(test, shared)
+    dropped = sorted(set(averages[field].properties) - set(shared))
+    notes = _NOTES + ((f"{', '.join(dropped)} of {field} are not measured elsewhere and left out.",) if dropped else ())
+    return MultifidelityData(
+        name=f"limesoda_mir/{field}",
+        pretrain=Scans.of(_join([scans[name] for name in FIELDS if name != field], "limesoda_mir")),
+        labelled=labelled,
+        paired_mir=_keep(test.select([]), []),
+        paired_nir=_no_nir(test.select([])),
+        test_mir=test,
+        test_nir=_no_nir(test),
+        notes=(f"Test set: the field {field}, no row of which was seen before.", *notes),
+    )
+
+
+def load_split() -> MultifidelityData:
+    """Returns H.138 cut at 4000 cm-1 into two ranges of the same scans, with spatial blocks as the test set.
+
+    Pre-training and labels use the other five sets too. The near-infrared is 1860-2490 nm in steps of 10 nm.
+
+    Raises:
+      DataError: absent data.
+    """
+    source = registry.load("H.138")
+    whole = _load("H.138")
+    near = whole.with_spectra(_near(source.spectra))
+    test = spatial_blocks(source.property("easting").values, source.property("northing").values)
+    others = [_load(name) for name in FIELDS if name != "H.138"]
+    averages = [average_repeats(part) for part in others]
+    labelled = _keep(_join([*averages, whole.select(~test)], "H.138_split"), list(whole.properties))
+    return MultifidelityData(
+        name="H.138_split",
+        pretrain=Scans.of(_join([*others, whole.select(~test)], "H.138_split")),
+        labelled=labelled,
+        paired_mir=whole.select(~test),
+        paired_nir=near.select(~test),
+        test_mir=whole.select(test),
+        test_nir=near.select(test),
+        notes=(
+            "Optimistic: both ranges are one scan of one aliquot by one instrument, cut at 4000 cm-1, so that noise, "
+            "packing and drift are shared.",
+            "Not comparable with the study: 1860-2490 nm of a bench-top instrument instead of 1400-2500 nm of a "
+            "portable one, and test rows from the same field and laboratory.",
+            f"Test rows are whole blocks of {_BLOCK:g} m, {int(test.sum())} of {test.size}.",
+            *_NOTES,
+        ),
+    )
+
+
+def spatial_blocks(easting: NDArray, northing: NDArray) -> NDArray[np.bool_]:
+    """Returns (n,) which rows are held out: whole blocks of 500 m, drawn until they hold a fifth of the rows."""
+    cells = np.stack([np.floor(easting / _BLOCK), np.floor(northing / _BLOCK)], axis=1)
+    blocks, block = np.unique(cells, axis=0, return_inverse=True)
+    counts = np.bincount(block.ravel(), minlength=len(blocks))
+    order = np.random.default_rng(0).permutation(len(blocks))
+    drawn = np.cumsum(counts[order]) - counts[order] < _TEST_SHARE * len(cells)
+    return np.isin(block.ravel(), order[drawn])
+
+
+def average_repeats(library: Library) -> Library:
+    """Returns one row for each sample: the mean of its spectra and, of what was measured, of its properties.
+
+    Without the group "sample" the library is returned as it is. Ids become the samples' names.
+
+    Raises:
+      DataError: repeats of a sample whose region or laboratory differ.
+    """
+    if "sample" not in library.groups:
+        return library
+    names, first, which = np.unique(library.group("sample"), return_index=True, return_inverse=True)
+    order = np.argsort(first)  # samples in the order in which they first occur
+    rank = np.argsort(order)[which.ravel()]
+    for name, values in library.groups.items():
+        differ = np.nonzero(values != values[first[order]][rank])[0]
+        if differ.size:
+            raise DataError(
+                f"repeats of a sample differ in {name}",
+                source=library.name,
+                column="sample",
+                value=str(library.group("sample")[differ[0]]),
+                remedy="Give all scans of a sample the same groups, or name the samples apart.",
+            )
+    counts = np.bincount(rank)
+    values = np.zeros((names.size, library.spectra.n_bands))
+    np.add.at(values, rank, library.spectra.values.astype(np.float64))
+    spectra = library.spectra.replace(values=values / counts[:, None], step="mean of the repeats")
+    return Library(
+        name=library.name,
+        spectra=spectra,
+        ids=names[order],
+        properties={k: Property(_means(p.values, rank, names.size), p.unit) for k, p in library.properties.items()},
+        groups={name: values[first[order]] for name, values in library.groups.items()},
+        licence=library.licence,
+        notes=library.notes,
+    )
+
+
+def _means(values: NDArray[np.float64], rank: NDArray[np.intp], n: int) -> NDArray[np.float64]:
+    measured = np.isfinite(values)
+    total = np.bincount(rank[measured], values[measured], minlength=n)
+    count = np.bincount(rank[measured], minlength=n)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _load(name: str) -> Library:
+    """Returns a set as absorbance on the common axis, with the property names of the study."""
+    source = registry.load(name)
+    spectra = Resample(MIR_AXIS, "cm-1")(source.spectra.to_absorbance())
+    own = _YAMSYS if name == "yamsys" else _FIELD
+    properties = {new: Property(source.property(old).values * factor, unit) for old, (new, unit, factor) in own.items()}
+    samples = source.groups.get("sample", source.ids)
+    return Library(
+        name=name,
+        spectra=spectra.with_steps((f"{name} as absorbance", *spectra.steps[-1:])),
+        ids=_prefixed(name, source.ids),
+        properties=properties,
+        groups={
+            "sample": _prefixed(name, samples),
+            "region": np.full(len(source), name),
+            "laboratory": source.group("laboratory"),
+        },
+        licence=source.licence,
+        notes=source.notes,
+    )
+
+
+def _near(spectra: Spectra) -> Spectra:
+    """Returns the part above 4000 cm-1 as absorbance in nm."""
+    above = spectra.axis > SPLIT
+    part = spectra.replace(values=spectra.values[:, above], axis=spectra.axis[above], step=f"above {SPLIT:g} cm-1")
+    return Resample(NIR_AXIS)(part.to_absorbance().to_unit("nm"))
+
+
+def _join(parts: Sequence[Library], name: str) -> Library:
+    """Returns the rows of several sets on one axis; a property is NaN where a set does not give it."""
+    names = dict.fromkeys(key for part in parts for key in part.properties)
+    units = {key: next(part.properties[key].unit for part in parts if key in part.properties) for key in names}
+    columns = {
+        key: [part.properties[key].values if key in part.properties else np.full(len(part), np.nan) for part in parts]
+        for key in names
+    }
+    first = parts[0].spectra
+    values = np.concatenate([part.spectra.values for part in parts])
+    return Library(
+        name=name,
+        spectra=Spectra(values, first.axis, first.unit, first.quantity, ("sets as absorbance", *first.steps[-1:])),
+        ids=np.concatenate([part.ids for part in parts]),
+        properties={key: Property(np.concatenate(columns[key]), units[key]) for key in names},
+        groups={key: np.concatenate([part.groups[key] for part in parts]) for key in parts[0].groups},
+        licence="; ".join(f"{part.name}: {part.licence}" for part in parts),
+        notes=tuple(f"{part.name}: {note}" for part in parts for note in part.notes),
+    )
+
+
+def _keep(library: Library, names: Sequence[str]) -> Library:
+    """Returns the library with these properties alone."""
+    return Library(
+        name=library.name,
+        spectra=library.spectra,
+        ids=library.ids,
+        properties={name: library.properties[name] for name in names},
+        groups=dict(library.groups),
+        licence=library.licence,
+        notes=library.notes,
+    )
+
+
+def _no_nir(library: Library) -> Library:
+    """Returns a near-infrared library without rows, with the properties of ``library``."""
+    empty = library.select([])
+    nir = Spectra(np.empty((0, NIR_AXIS.size), np.float32), NIR_AXIS, "nm", "absorbance")
+    return empty.with_spectra(nir)
+
+
+def _prefixed(name: str, values: Strings) -> Strings:
+    return np.array([f"{name}/{value}" for value in values.tolist()])

@@ -1,0 +1,235 @@
+"""A table and its manifest become a Library: read, checked, converted, with a note on everything left out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsoil.data.library import Library, Property, Strings
+from jaxsoil.data.readers import table as tables
+from jaxsoil.data.readers.schema import Axis, Composite, Exclude, Group, Label, Manifest, read_manifest
+from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra.checks import check_entry
+from jaxsoil.spectra.container import Spectra
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Soil organic matter holds at most some 58 % carbon, so more SOC than this by mass is another unit.
+_MOST_SOC = 60.0
+
+
+def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None) -> Library:
+    """Returns the Library that a manifest describes.
+
+    Args:
+      path: a TOML file of one table (a composite is loaded by ``jaxsoil.data.registry.load``).
+      data_root: folder that the key ``data`` is relative to; None takes the folder of the manifest.
+
+    Raises:
+      DataError: anything in manifest or table that does not hold, with file, column, value and remedy.
+    """
+    path = Path(path)
+    manifest = read_manifest(path)
+    if isinstance(manifest, Composite):
+        raise DataError(
+            "this manifest joins several data sets", source=path, remedy="Load it with jaxsoil.data.registry.load."
+        )
+    file = (path.parent if data_root is None else data_root) / manifest.data
+    table = tables.read_table(file, separator=manifest.separator, decimal=manifest.decimal)
+    kept, notes = _keep(table, manifest, file)
+    groups = {name: _group(table, group, file)[kept] for name, group in manifest.groups.items()}
+    ids = _ids(table, manifest, file)[kept]
+    table = table.loc[kept].reset_index(drop=True)
+    spectra = _spectra(table, manifest, file)
+    properties = {}
+    for name, label in manifest.labels.items():
+        properties[name], found = _property(table, name, label, file)
+        notes += found
+    _require_named(groups, file)
+    return Library(
+        name=manifest.name,
+        spectra=spectra,
+        ids=ids,
+        properties=properties,
+        groups=groups,
+        licence=manifest.licence,
+        notes=(*manifest.notes, *notes, *_conversions(manifest)),
+    )
+
+
+def _spectra(table: pd.DataFrame, manifest: Manifest, file: Path) -> Spectra:
+    columns, axis = tables.band_columns(list(table.columns), manifest.axis, file)
+    values = tables.spectral_values(table, columns, file) * manifest.values.scale
+    quantity, unit = manifest.values.quantity, manifest.axis.unit
+    check_entry(values, axis, unit, quantity, source=file, confirm=manifest.confirm)
+    steps = [f"scaled by {manifest.values.scale:g}"] if manifest.values.scale != 1 else []
+    steps += ["descending axis reversed"] if manifest.axis.order == "descending" else []
+    return Spectra(values, axis, unit, quantity, tuple(steps))
+
+
+def _keep(table: pd.DataFrame, manifest: Manifest, file: Path) -> tuple[NDArray[np.bool_], list[str]]:
+    """Returns the rows that stay and a note for each exclusion."""
+    kept, notes = np.ones(len(table), bool), []
+    for rule in manifest.exclude:
+        out = _excluded(table, rule, manifest.axis, file)
+        notes.append(f"left out {int((out & kept).sum())} rows: {rule.reason}")
+        kept &= ~out
+    if not kept.any():
+        raise DataError(
+            "the exclusions leave no row",
+            source=file,
+            column="exclude",
+            value="; ".join(notes),
+            remedy="Correct the rows or conditions of [[exclude]].",
+        )
+    return kept, notes
+
+
+def _excluded(table: pd.DataFrame, rule: Exclude, axis: Axis, file: Path) -> NDArray[np.bool_]:
+    if rule.incomplete:
+        columns, _ = tables.band_columns(list(table.columns), axis, file)
+        return table[columns].isna().to_numpy().any(axis=1)
+    if rule.column is None:
+        _require_rows(list(rule.rows), len(table), "exclude.rows", file)
+        out = np.zeros(len(table), bool)
+        out[list(rule.rows)] = True
+        return out
+    if rule.equals is not None:
+        return _equal(table, rule.column, rule.equals, file)
+    if rule.missing:
+        return tables.column_strings(table, rule.column, file) == ""
+    numbers = tables.column_numbers(table, rule.column, file, what="value of an exclusion")
+    if rule.below is not None:
+        return numbers < rule.below
+    assert rule.above is not None  # the one condition that is left
+    return numbers > rule.above
+
+
+def _equal(table: pd.DataFrame, column: str, value: str | float, file: Path) -> NDArray[np.bool_]:
+    if isinstance(value, str):
+        return tables.column_strings(table, column, file) == value
+    return tables.column_numbers(table, column, file, what="value of a condition") == value
+
+
+def _ids(table: pd.DataFrame, manifest: Manifest, file: Path) -> Strings:
+    if manifest.id is None:
+        width = len(str(len(table) - 1))
+        return np.array([f"{manifest.name}-{row:0{width}d}" for row in range(len(table))])
+    columns = [manifest.id] if isinstance(manifest.id, str) else list(manifest.id)
+    parts = [tables.column_strings(table, column, file) for column in columns]
+    ids = np.array(["-".join(row) for row in zip(*(part.tolist() for part in parts), strict=True)])
+    _, first, counts = np.unique(ids, return_index=True, return_counts=True)
+    empty = np.nonzero(np.char.str_len(parts[0]) == 0)[0]
+    if empty.size or (counts > 1).any():
+        what = "an id is empty" if empty.size else "an id occurs twice"
+        row = int(empty[0]) if empty.size else int(first[counts > 1].min())
+        raise DataError(
+            what,
+            source=file,
+            column=" and ".join(columns),
+            value=f"{str(ids[row])!r} in row {row}",
+            remedy="Name a column that differs for every row, or several (id = [...]); what repeats is a group.",
+        )
+    return ids
+
+
+def _property(table: pd.DataFrame, name: str, label: Label, file: Path) -> tuple[Property, list[str]]:
+    """Returns the property and a note on the labels that a condition makes missing."""
+    numbers, notes = tables.column_numbers(table, label.column, file), []
+    numbers[np.isin(numbers, np.asarray(label.missing, np.float64))] = np.nan
+    if label.unless is not None:
+        out = _equal(table, label.unless.column, label.unless.equals, file)
+        notes.append(
+            f"{name} of {int(out.sum())} rows counts as missing: {label.unless.column} is {label.unless.equals}"
+        )
+        numbers[out] = np.nan
+    below = np.nonzero(numbers < 0)[0]
+    if below.size or np.isinf(numbers).any():
+        row = int(below[0]) if below.size else int(np.nonzero(np.isinf(numbers))[0][0])
+        raise DataError(
+            f"{name} cannot be negative or infinite",
+            source=file,
+            column=label.column,
+            value=f"{numbers[row]:g} in row {row}; {max(below.size, 1)} rows",
+            remedy=f"Correct it; if it stands for a missing value, write missing = [{numbers[row]:g}] under "
+            f"[labels.{name}].",
+        )
+    values = numbers * label.multiplier
+    most = {"soc": _MOST_SOC}.get(name, 100.0)
+    if label.unit == "%" and np.nanmax(values, initial=0.0) > most:
+        row = int(np.nanargmax(values))
+        raise DataError(
+            f"{name} in % cannot exceed {most:g}",
+            source=file,
+            column=label.column,
+            value=f"{values[row]:g} in row {row}",
+            remedy="g/kg needs factor = 0.1 to become %; code missing values with missing = [...].",
+        )
+    return Property(values, label.unit), notes
+
+
+def _group(table: pd.DataFrame, group: Group, file: Path) -> Strings:
+    if group.constant is not None:
+        return np.full(len(table), group.constant)
+    if group.same_rows is not None:
+        names = np.array([f"row {row}" for row in range(len(table))])
+        for rows in group.same_rows:
+            _require_rows(list(rows), len(table), "groups.same_rows", file)
+            names[list(rows)] = names[rows[0]]
+        return names
+    assert group.column is not None
+    values = tables.column_strings(table, group.column, file)
+    if group.characters is None:
+        return values
+    first, last = group.characters
+    short = np.nonzero(np.char.str_len(values) < last)[0]
+    if short.size:
+        raise DataError(
+            f"a name is too short to take characters {first} to {last} of it",
+            source=file,
+            column=group.column,
+            value=f"{str(values[short[0]])!r} in row {int(short[0])}",
+            remedy="Correct the name, or exclude the row with a reason.",
+        )
+    return np.array([value[first - 1 : last] for value in values.tolist()])
+
+
+def _require_named(groups: Mapping[str, Strings], file: Path) -> None:
+    for name, values in groups.items():
+        empty = np.nonzero(np.char.str_len(np.char.strip(values)) == 0)[0]
+        if empty.size:
+            raise DataError(
+                "a group name is empty",
+                source=file,
+                column=f"groups.{name}",
+                value=f"row {int(empty[0])}; {empty.size} rows",
+                remedy="Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason.",
+            )
+
+
+def _require_rows(rows: list[int], n: int, where: str, file: Path) -> None:
+    wrong = [row for row in rows if not 0 <= row < n]
+    if wrong or not rows:
+        raise DataError(
+            "no such row",
+            source=file,
+            column=where,
+            value=wrong[0] if wrong else "none given",
+            remedy=f"Count rows from 0 to {n - 1}, without the header.",
+        )
+
+
+def _conversions(manifest: Manifest) -> list[str]:
+    notes = [f"check '{name}' was switched off by the manifest" for name in manifest.confirm]
+    for name, label in manifest.labels.items():
+        if label.multiplier != 1.0:
+            notes.append(f"{name} [{label.unit}] = {label.column} x {label.factor}")
+        if label.note:
+            notes.append(f"{name}: {label.note}")
+    return notes

@@ -1,0 +1,226 @@
+"""Reads CSV and Parquet tables, and says what is wrong with them. Nothing in a table is ever executed."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsoil.data.library import Strings
+from jaxsoil.data.readers.schema import Axis
+from jaxsoil.runs.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+READABLE = (".csv", ".parquet")
+
+
+def read_table(path: Path, *, separator: str = ",", decimal: str = ".") -> pd.DataFrame:
+    """Returns the table in ``path`` (CSV or Parquet), every column name once.
+
+    Raises:
+      DataError: a file that is absent, empty, of another kind, broken or larger than the memory.
+    """
+    if path.suffix not in READABLE:
+        raise DataError(
+            "this kind of file is not read",
+            source=path,
+            value=path.suffix or "no extension",
+            remedy=f"Give a table as {' or '.join(READABLE)}.",
+        )
+    if not path.is_file():
+        raise DataError(
+            "the data file does not exist",
+            source=path,
+            remedy="Check the key `data` of the manifest and, for packaged data sets, JAXSOIL_DATA.",
+        )
+    if path.stat().st_size == 0:
+        raise _empty(path)
+    try:
+        table = _read_csv(path, separator, decimal) if path.suffix == ".csv" else _read_parquet(path)
+    except DataError:
+        raise
+    except MemoryError as error:
+        raise _too_large(path, "all of it") from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            "the table cannot be read",
+            source=path,
+            value=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            remedy="Check that the file is whole and that its extension says what it is (CSV is UTF-8 text).",
+        ) from error
+    if len(table) == 0:
+        raise _empty(path)
+    return table
+
+
+def band_columns(names: Sequence[str], axis: Axis, source: Path) -> tuple[list[str], NDArray[np.float64]]:
+    """Returns the columns that hold bands, ascending along the axis, and the axis.
+
+    Raises:
+      DataError: no such column; a descending file without ``order = "descending"``; an unsorted or repeated axis.
+    """
+    columns, numbers = [], []
+    for name in names:
+        number = _axis_number(name, axis.pattern)
+        if number is None or not np.isfinite(number):
+            continue
+        if (axis.low is None or number >= axis.low) and (axis.high is None or number <= axis.high):
+            columns.append(name)
+            numbers.append(number)
+    if not columns:
+        shown = ", ".join(names[:5])
+        raise DataError(
+            "no spectral column was found",
+            source=source,
+            column=axis.pattern or "names that are numbers",
+            value=f"columns {shown} ...",
+            remedy="Give `pattern` under [axis], such as 'X([0-9.]+)', or check low and high (and `separator`).",
+        )
+    if axis.order == "descending":
+        columns, numbers = columns[::-1], numbers[::-1]
+        if len(numbers) > 1 and all(later < earlier for earlier, later in itertools.pairwise(numbers)):
+            raise DataError(
+                "the axis is declared descending but ascends",
+                source=source,
+                column=f"{columns[-1]} ... {columns[0]}",
+                remedy='Write order = "ascending" under [axis].',
+            )
+    return columns, np.asarray(numbers, np.float64)
+
+
+def column_numbers(table: pd.DataFrame, column: str, source: Path, *, what: str = "label") -> NDArray[np.float64]:
+    """Returns a column as float64, NaN where the cell is empty; text raises DataError that shows it."""
+    import pandas as pd
+
+    series = require_column(table, column, source)
+    numbers = np.array(pd.Series(pd.to_numeric(series, errors="coerce")), dtype=np.float64)
+    text = series.notna().to_numpy() & np.isnan(numbers)
+    if text.any():
+        row = int(np.nonzero(text)[0][0])
+        raise DataError(
+            f"a {what} is text, not a number",
+            source=source,
+            column=column,
+            value=f"{series.iloc[row]!r} in row {row}; {int(text.sum())} rows",
+            remedy="Write numbers (values below a detection limit as a decision of yours) and leave missing cells "
+            'empty; a decimal comma needs decimal = "," in the manifest.',
+        )
+    return numbers
+
+
+def column_strings(table: pd.DataFrame, column: str, source: Path) -> Strings:
+    """Returns a column as strings, "" where the cell is empty; whole numbers lose their ".0"."""
+    series = require_column(table, column, source)
+    return np.array([_string(value) for value in series.tolist()], dtype=np.str_)
+
+
+def require_column(table: pd.DataFrame, column: str, source: Path) -> pd.Series:
+    """Returns a column; an absent one raises DataError with the nearest name among those that are no bands."""
+    if column not in table.columns:
+        others = [name for name in table.columns if _axis_number(name, None) is None]
+        raise DataError(
+            "the file has no such column", source=source, column=column, remedy=did_you_mean(column, others)
+        )
+    return table.loc[:, column]
+
+
+def spectral_values(table: pd.DataFrame, columns: Sequence[str], source: Path) -> NDArray[np.float64]:
+    """Returns (n, m) band values as float64, NaN where a cell is empty; text raises DataError."""
+    import pandas as pd
+
+    block = table[list(columns)]
+    text = [name for name in columns if not pd.api.types.is_numeric_dtype(block[name])]
+    for name in text:
+        block = block.assign(**{name: column_numbers(table, name, source, what="band value")})
+    try:
+        return block.to_numpy(np.float64, na_value=np.nan)
+    except MemoryError as error:
+        raise _too_large(source, f"{block.shape[0]} x {block.shape[1]} bands") from error
+
+
+def _read_csv(path: Path, separator: str, decimal: str) -> pd.DataFrame:
+    import pandas as pd
+
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file, delimiter=separator), [])
+    # pandas would rename a second "1000" to "1000.1", which reads as a band at 1000.1.
+    _require_unique(header, path)
+    _require_memory(path, 3 * path.stat().st_size)
+    return pd.read_csv(path, sep=separator, decimal=decimal, encoding="utf-8-sig", low_memory=False)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pandas as pd
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(path)
+    _require_unique(metadata.schema.to_arrow_schema().names, path)
+    _require_memory(path, 16 * metadata.num_rows * metadata.num_columns)
+    table = pd.read_parquet(path)
+    table.columns = [str(name) for name in table.columns]
+    return table
+
+
+def _require_unique(names: Sequence[str], path: Path) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise DataError(
+                "a column occurs twice",
+                source=path,
+                column=name,
+                remedy="Keep one column for each band (average repeated scans as rows, not as columns).",
+            )
+        seen.add(name)
+
+
+def _require_memory(path: Path, needed: int) -> None:
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return
+    if needed > memory:
+        raise _too_large(path, f"about {needed / 2**30:.1f} GiB of {memory / 2**30:.1f} GiB")
+
+
+def _too_large(path: Path, what: str) -> DataError:
+    return DataError(
+        "the table does not fit the memory",
+        source=path,
+        value=what,
+        remedy="Cut it into parts, keep fewer bands (average them beforehand), or use a machine with more memory.",
+    )
+
+
+def _empty(path: Path) -> DataError:
+    return DataError(
+        "the table has no rows", source=path, value=f"{path.stat().st_size} bytes", remedy="Fetch the file again."
+    )
+
+
+def _axis_number(name: str, pattern: str | None) -> float | None:
+    text = name
+    if pattern is not None:
+        match = re.fullmatch(pattern, name)
+        if match is None:
+            return None
+        text = match.group(1)
+    # float() would also take "nan", "1_000" and "1e3".
+    return float(text) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text or "") else None
+
+
+def _string(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).strip()

@@ -1,0 +1,1 @@
+"""Twins: synthetic data whose truth is known."""

@@ -1,0 +1,1 @@
+"""The infrared twin: soils, bands and optics of MIR and NIR scans."""

@@ -1,0 +1,128 @@
+"""Every number that shapes the infrared twin, with its unit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsoil.runs.errors import DataError
+
+MIR_LOW, MIR_HIGH = 600.0, 4000.0  # cm-1
+NIR_LOW, NIR_HIGH = 1350.0, 2550.0  # nm, the portable instrument
+
+
+@dataclasses.dataclass(frozen=True)
+class InfraredTwinConfig:
+    """A mid-infrared library with repeats, pairs with a portable near-infrared instrument, and a test set elsewhere.
+
+    The defaults are for a laptop; ``paper()`` gives the sizes of the study. Streams of random numbers are separate
+    by purpose and counted by row, so a row does not change with the number of rows.
+    """
+
+    # Sizes.
+    samples: int = 3000  # of the pre-training library
+    repeats: int = 4  # scans of each
+    scans: int | None = None  # in all; where fewer than samples x repeats, the first samples lack one repeat each
+    labelled: int = 2400  # samples with all nine properties
+    pairs: int = 400  # of those, scanned in the near-infrared too
+    test: int = 206  # samples of another laboratory
+    seed: int = 0
+
+    # Axes.
+    mir_step: float = 8.0  # cm-1, from 600 to 4000
+    nir_low: float = 1400.0  # nm, trimmed from 1350-2550
+    nir_high: float = 2500.0  # nm
+    nir_bands: int = 111
+
+    # Optics.
+    specular: float = 0.15  # mean share of light mirrored at the surface, mid-infrared
+    form_sd: float = 1.2  # spread of the share of each constituent's second form, logit
+    aliquot_log_sd: float = 0.04  # composition of the aliquots of a sample around it
+    matrix: float = 1.0  # factor on the effects of the matrix on bands (water in smectite, organics on minerals)
+
+    # One draw per scan, absorbance units; the near-infrared's are its own.
+    gain_log_sd: float = 0.04
+    offset_sd: float = 0.02
+    tilt_sd: float = 0.02  # at the ends of the axis, of opposite signs
+    curve_sd: float = 0.01
+    carbon_dioxide_sd: float = 0.01  # the compartment is not purged
+    noise: float = 0.0015  # SD per band in the mid-infrared
+    nir_gain_log_sd: float = 0.06
+    nir_offset_sd: float = 0.02
+    nir_tilt_sd: float = 0.012
+    nir_noise: float = 0.0012
+    nir_repeats: int = 6  # averaged
+    nir_resolution: float = 16.0  # nm, full width at half maximum
+
+    # Laboratories: spreads between instruments. The library comes from the first ones, the test set from a new one.
+    instruments: int = 3
+    laboratory_shift: float = 1.0  # factor on how far the test set's instrument lies from the others
+    laboratory_gain_log_sd: float = 0.03
+    laboratory_offset_sd: float = 0.02  # absorbance
+    laboratory_tilt_sd: float = 0.02
+    laboratory_grinding_log_sd: float = 0.2  # of the mirrored share in the test set's laboratory
+    laboratory_axis_sd: float = 0.0005  # relative error of the instrument's scale
+    laboratory_blur: float = 0.08  # mean weight of each neighbouring band at 8 cm-1 or 10 nm
+    drift: float = 0.01  # absorbance, amplitude of a slow wave over an instrument's life
+
+    # Reference laboratory.
+    label_log_sd: float = 0.05  # of TC, TN, IC and CEC
+    label_ph_sd: float = 0.1
+    label_texture_sd: float = 1.0  # %
+
+    def __post_init__(self) -> None:
+        for field in ("samples", "repeats", "labelled", "pairs", "test", "instruments", "nir_repeats"):
+            self._require(getattr(self, field) >= 1, field, "Ask for at least one.")
+        self._require(self.labelled <= self.samples, "labelled", "Label at most all samples.")
+        self._require(self.pairs <= self.labelled, "pairs", "Pair at most the labelled samples.")
+        full = self.samples * self.repeats
+        self._require(
+            self.scans is None or full - min(self.samples, full - self.samples) <= self.scans <= full,
+            "scans",
+            "Give between samples x (repeats - 1), at least one each, and samples x repeats.",
+        )
+        self._require(0.5 <= self.mir_step <= 100, "mir_step", "Give a step of 0.5 to 100 cm-1.")
+        self._require(
+            NIR_LOW <= self.nir_low < self.nir_high <= NIR_HIGH, "nir_low", "Stay within 1350-2550 nm, low below high."
+        )
+        self._require(self.nir_bands >= 2, "nir_bands", "Ask for at least two bands.")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float):
+                self._require(0 <= value < math.inf, field.name, "Give a finite number, not negative.")
+
+    @classmethod
+    def paper(cls, **changes: object) -> InfraredTwinConfig:
+        """Returns the sizes of the multi-fidelity study (Sun et al.): 334,665 scans of 83,971 samples, 1,701 bands.
+
+        2,106 pairs are the samples scanned in the near-infrared; the study has both spectra of 1,976.
+        """
+        sizes: dict[str, object] = {
+            "samples": 83_971,
+            "scans": 334_665,
+            "labelled": 51_508,
+            "pairs": 2_106,
+            "test": 206,
+            "mir_step": 2.0,
+            "nir_bands": 221,
+        }
+        return cls(**{**sizes, **changes})  # type: ignore[arg-type]
+
+    @property
+    def mir_axis(self) -> NDArray[np.float64]:
+        """Mid-infrared bands in cm-1, ascending as every axis: 600, 600 + step, ... up to 4000."""
+        return np.arange(MIR_LOW, MIR_HIGH + 1e-9, self.mir_step)
+
+    @property
+    def nir_axis(self) -> NDArray[np.float64]:
+        """Near-infrared bands in nm, ascending, shape (nir_bands,)."""
+        return np.linspace(self.nir_low, self.nir_high, self.nir_bands)
+
+    def _require(self, holds: bool, field: str, remedy: str) -> None:
+        if not holds:
+            raise DataError(
+                "impossible setting of the infrared twin", column=field, value=getattr(self, field), remedy=remedy
+            )

@@ -1,0 +1,276 @@
+"""From constituents to absorbance: Kubelka-Munk, a mirrored part, and what an instrument adds to a scan.
+
+    F = k / s,   R_diffuse = 1 + F - sqrt(F^2 + 2 F)                         (Kubelka and Munk)
+    R = (1 - f) R_diffuse + f |m - 1|^2 / |m + 1|^2,   m = n + i kappa       (Fresnel at normal incidence)
+    A = log10(1 / R)
+
+k sums the absorption of the constituents by mass, s is the scattering, f the mirrored share. The dispersion of the
+strong lattice bands makes the mirrored part rise and fall around 1000-1250 cm-1, as quartz does in unground soils.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsoil.data.twin.infrared.bands import CONSTITUENTS, NAMES, ORGANICS
+
+_LATTICE = 5.0  # bands of at least this strength below 1600 cm-1 disperse
+_KAPPA = 0.06  # extinction index per unit of absorption at such a band
+_INDEX = 1.5  # of refraction, far from the bands
+_WIDTH = 64  # standard normal numbers drawn for a row, of which a caller takes the first
+ROWS = 512  # scans that are computed at a time: a fixed shape is compiled once
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Optics:
+    """Spectra of the constituents, in both forms, on one axis: first forms in the first K rows, then the second.
+
+    Args:
+      axis: (M,) cm-1 or nm.
+      absorption: (2 K, M) absorption for a mass fraction of 1.
+      extinction, dispersion: (2 K, M) imaginary and real part of the index that the lattice bands add.
+      base: (M,) absorption of every soil.
+      dark: (M,) absorption of organic matter without bands, for a mass fraction of 1.
+      scatter: (M,) scattering relative to that in the middle of the range.
+      coarse: how strongly sand lowers the scattering, ln per mass fraction.
+      gas: (M,) profile of carbon dioxide.
+      noise: (M,) profile of the noise.
+    """
+
+    axis: NDArray[np.float64]
+    absorption: NDArray[np.float32]
+    extinction: NDArray[np.float32]
+    dispersion: NDArray[np.float32]
+    base: NDArray[np.float32]
+    dark: NDArray[np.float32]
+    scatter: NDArray[np.float32]
+    coarse: float
+    gas: NDArray[np.float32]
+    noise: NDArray[np.float32]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the tables."""
+        arrays = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scanning:
+    """What holds for each of n scans; all (n,) but ``mass`` (n, 2 K).
+
+    Args:
+      number: counts the scans: the noise follows it.
+      mass: mass fractions in both forms.
+      sand: mass fraction.
+      packing: ln of the scattering of this filling.
+      mirrored: share f.
+      gain, offset, tilt, curve: of the absorbance; tilt and curve at the ends of the axis.
+      shift: relative error of the axis.
+      blur: weight of each neighbouring band.
+      gas: absorbance of carbon dioxide, either sign.
+      noise: SD.
+    """
+
+    number: NDArray[Any]
+    mass: NDArray[Any]
+    sand: NDArray[Any]
+    packing: NDArray[Any]
+    mirrored: NDArray[Any]
+    gain: NDArray[Any]
+    offset: NDArray[Any]
+    tilt: NDArray[Any]
+    curve: NDArray[Any]
+    shift: NDArray[Any]
+    blur: NDArray[Any]
+    gas: NDArray[Any]
+    noise: NDArray[Any]
+
+
+def normal(seed: int, stream: int, rows: NDArray[np.integer], width: int) -> NDArray[np.float64]:
+    """Returns (n, width <= 64) standard normal numbers; those of a row depend on seed, stream and row alone."""
+    rows = np.asarray(rows, np.uint32)
+    out = np.empty((rows.size, width))
+    for start in range(0, rows.size, ROWS):
+        part = rows[start : start + ROWS]
+        # One shape and one width: a single program is compiled.
+        drawn = np.asarray(_normal(_key(seed, stream), np.resize(part, ROWS)))
+        out[start : start + part.size] = drawn[: part.size, :width]
+    return out
+
+
+def absorbances(optics: Optics, scans: Scanning, seed: int, stream: int) -> NDArray[np.float32]:
+    """Returns (n, M) absorbances, computed in blocks of ``ROWS``."""
+    fields = [field.name for field in dataclasses.fields(Scanning)]
+    table = _device_table(optics)
+    key = _key(seed, stream)
+    n = len(scans.number)
+    out = np.empty((n, optics.axis.size), np.float32)
+    for start in range(0, n, ROWS):
+        count = min(ROWS, n - start)
+        block = {}
+        for name in fields:
+            part = np.asarray(getattr(scans, name))[start : start + count]
+            kind = np.uint32 if name == "number" else np.float32
+            block[name] = np.resize(part.astype(kind), (ROWS, *part.shape[1:]))
+        out[start : start + count] = np.asarray(_scan(table, block, key))[:count]
+    return out
+
+
+def mid_infrared(axis: NDArray[np.float64]) -> Optics:
+    """Returns the constituents on an axis in cm-1 within 600-4000."""
+    absorption, extinction, dispersion = _fundamentals(axis)
+    height = (axis - 600.0) / 3400.0
+    gas = _gaussian(axis, 2361.0, 12.0) + 0.8 * _gaussian(axis, 2337.0, 14.0) + 0.5 * _gaussian(axis, 668.0, 6.0)
+    return Optics(
+        axis=axis,
+        absorption=absorption,
+        extinction=extinction,
+        dispersion=dispersion,
+        # Multi-phonon absorption of the silicates rises towards the lattice bands.
+        base=(0.10 + 0.08 * height + 1.2 * expit_step(axis, 1320.0, 90.0)).astype(np.float32),
+        dark=(1.2 + 2.0 * np.exp(-(((axis - 1300.0) / 900.0) ** 2))).astype(np.float32),
+        scatter=((axis / 2300.0) ** 0.25).astype(np.float32),
+        coarse=0.3,
+        gas=gas.astype(np.float32),
+        # The detector and the beam splitter are weakest at the ends.
+        noise=(1.0 + 4.0 * np.exp(-(axis - 600.0) / 60.0) + 1.0 * np.exp(-(4000.0 - axis) / 250.0)).astype(np.float32),
+    )
+
+
+def near_infrared(axis: NDArray[np.float64], resolution: float = 16.0) -> Optics:
+    """Returns the constituents on an axis in nm, bands broadened by the instrument (full width, nm)."""
+    absorption = np.zeros((2 * len(CONSTITUENTS), axis.size))
+    for row, constituent in enumerate(CONSTITUENTS):
+        for form in (0, 1):
+            for band in constituent.overtones:
+                # The second form lies where its fundamentals do: the relative shift is that of the mid-infrared.
+                centre = band.centre / (1.0 + form * constituent.shift / 2000.0)
+                width = np.hypot(band.width * (constituent.broadening if form else 1.0), resolution)
+                height = band.strength * band.width / width
+                absorption[row + form * len(CONSTITUENTS)] += height * _gaussian(axis, centre, width)
+    oxides = 1.6 * np.exp(-(axis - 1350.0) / 120.0)  # the wing of the crystal-field band near 900 nm
+    absorption[[NAMES.index("iron oxides"), NAMES.index("iron oxides") + len(NAMES)]] += oxides
+    water = 3.0 * np.exp((axis - 2550.0) / 130.0)  # the wing of the fundamentals near 2900 nm
+    absorption[[NAMES.index("water"), NAMES.index("water") + len(NAMES)]] += water
+    zeros = np.zeros_like(absorption, dtype=np.float32)
+    return Optics(
+        axis=axis,
+        absorption=absorption.astype(np.float32),
+        extinction=zeros,
+        dispersion=zeros,
+        base=(0.035 + 0.02 * (axis - 1350.0) / 1200.0).astype(np.float32),
+        dark=(0.9 + 3.0 * np.exp(-(axis - 1350.0) / 600.0)).astype(np.float32),
+        scatter=((axis / 1950.0) ** -0.4).astype(np.float32),
+        coarse=1.1,
+        gas=np.zeros(axis.size, np.float32),
+        noise=(1.0 + 2.0 * np.exp(-(2550.0 - axis) / 60.0) + np.exp(-(axis - 1350.0) / 60.0)).astype(np.float32),
+    )
+
+
+def both_forms(mass: NDArray, logits: NDArray) -> NDArray[np.float64]:
+    """Returns (n, 2 K): the mass in the first and in the second form."""
+    second = 1.0 / (1.0 + np.exp(-logits))
+    return np.concatenate([mass * (1.0 - second), mass * second], axis=1)
+
+
+def expit_step(axis: NDArray, at: float, width: float) -> NDArray:
+    """Returns a smooth step from 1 below ``at`` to 0 above."""
+    return 1.0 / (1.0 + np.exp((axis - at) / width))
+
+
+def _gaussian(axis: NDArray, centre: float, width: float) -> NDArray:
+    return np.exp(-4.0 * np.log(2.0) * ((axis - centre) / width) ** 2)
+
+
+def _fundamentals(axis: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Returns absorption, extinction and dispersion (2 K, M): bands are half Gaussian, half Lorentzian."""
+    k = len(CONSTITUENTS)
+    absorption, extinction, dispersion = (np.zeros((2 * k, axis.size)) for _ in range(3))
+    for row, constituent in enumerate(CONSTITUENTS):
+        for form in (0, 1):
+            at = row + form * k
+            for band in constituent.bands:
+                centre = band.centre * (1.0 + form * constituent.shift / 2000.0)
+                width = band.width * (constituent.broadening if form else 1.0)
+                height = band.strength * band.width / width
+                half = width / 2.0
+                lorentz = half**2 / ((axis - centre) ** 2 + half**2)
+                absorption[at] += height * 0.5 * (lorentz + _gaussian(axis, centre, width))
+                if band.strength >= _LATTICE and band.centre < 1600.0:
+                    extinction[at] += _KAPPA * height * lorentz
+                    dispersion[at] -= _KAPPA * height * half * (axis - centre) / ((axis - centre) ** 2 + half**2)
+    return absorption.astype(np.float32), extinction.astype(np.float32), dispersion.astype(np.float32)
+
+
+@functools.lru_cache(maxsize=8)
+def _organic_columns() -> NDArray[np.float32]:
+    column = np.isin(np.array((*NAMES, *NAMES)), ORGANICS)
+    return column.astype(np.float32)
+
+
+def _device_table(optics: Optics) -> dict[str, Any]:
+    names = ("absorption", "extinction", "dispersion", "base", "dark", "scatter", "gas", "noise")
+    table = {name: getattr(optics, name) for name in names}
+    scaled = 2.0 * (optics.axis - optics.axis[0]) / (optics.axis[-1] - optics.axis[0]) - 1.0
+    # dA = A' dx with dx = shift * x.
+    slope = optics.axis / np.gradient(optics.axis)
+    extra = {"scaled": scaled, "slope": slope, "coarse": np.float32(optics.coarse), "organic": _organic_columns()}
+    return {name: np.asarray(value, np.float32) for name, value in (table | extra).items()}
+
+
+def _key(seed: int, stream: int) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), stream)
+
+
+@jax.jit
+def _normal(key: jax.Array, rows: jax.Array) -> jax.Array:
+    return jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(key, row), (_WIDTH,), jnp.float32))(rows)
+
+
+@jax.jit
+def _scan(table: dict[str, jax.Array], scan: dict[str, jax.Array], key: jax.Array) -> jax.Array:
+    """Returns (ROWS, M) absorbances."""
+    column = {name: value[:, None] for name, value in scan.items() if value.ndim == 1}
+    row = {name: value[None, :] for name, value in table.items() if value.ndim == 1}
+    mass = scan["mass"]
+    highest = jax.lax.Precision.HIGHEST
+    organic = jnp.dot(mass, table["organic"], precision=highest)[:, None]
+    absorbed = jnp.dot(mass, table["absorption"], precision=highest) + row["base"] + organic * row["dark"]
+    scattered = row["scatter"] * jnp.exp(column["packing"] - table["coarse"] * (column["sand"] - 0.4))
+    ratio = absorbed / scattered
+    # 1 + F - sqrt(F^2 + 2 F) cancels for large F; this is the same number.
+    diffuse = 1.0 / (1.0 + ratio + jnp.sqrt(ratio * (ratio + 2.0)))
+    kappa = jnp.dot(mass, table["extinction"], precision=highest)
+    index = _INDEX + jnp.dot(mass, table["dispersion"], precision=highest)
+    mirror = ((index - 1.0) ** 2 + kappa**2) / ((index + 1.0) ** 2 + kappa**2)
+    absorbance = -jnp.log10((1.0 - column["mirrored"]) * diffuse + column["mirrored"] * mirror)
+    return _instrument(absorbance, row, column, scan["number"], key)
+
+
+def _instrument(
+    absorbance: jax.Array,
+    row: dict[str, jax.Array],
+    column: dict[str, jax.Array],
+    number: jax.Array,
+    key: jax.Array,
+) -> jax.Array:
+    """Blurs, shifts, scales and adds: what this instrument makes of it in this scan."""
+    padded = jnp.pad(absorbance, ((0, 0), (1, 1)), mode="edge")
+    left, right = padded[:, :-2], padded[:, 2:]
+    seen = absorbance + column["blur"] * (left + right - 2.0 * absorbance)
+    seen = seen + column["shift"] * row["slope"] * 0.5 * (right - left)
+    scaled = row["scaled"]
+    curve = scaled**2 - 1.0 / 3.0
+    seen = column["gain"] * seen + column["offset"] + column["tilt"] * scaled + column["curve"] * curve
+    seen = seen + column["gas"] * row["gas"]
+    bands = absorbance.shape[1]
+    white = jax.vmap(lambda scan: jax.random.normal(jax.random.fold_in(key, scan), (bands,), jnp.float32))(number)
+    return seen + column["noise"] * row["noise"] * white

@@ -1,0 +1,87 @@
+"""Configuration of the twin of several laboratories; imports no heavy library."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsoil.runs.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class LaboratoriesConfig:
+    """Sizes of the hybrid twin, and what its laboratories do to spectra.
+
+    ``samples``, ``carbon`` and ``organic_matter`` count soils; rows are more, because transfer samples are scanned by
+    every laboratory and duplicates by two.
+    """
+
+    samples: int = 2000
+    carbon: int = 1792  # samples on which carbon is measured
+    organic_matter: int = 202  # samples on which organic matter is measured
+    laboratories: int = 5
+    transfer: int = 20  # samples that every laboratory scans
+    duplicates: int = 10  # further samples that two laboratories hold under different names
+    outliers: int = 20  # spoiled rows
+    mir_step: float = 8.0  # cm-1, 600 to 4000
+    seed: int = 0
+
+    organic_share: float = 0.045  # of organic horizons: the library holds forest floors and peats
+    repeats: int = 2  # scans that are averaged
+    gain_log_sd: float = 0.08  # between laboratories
+    offset_sd: float = 0.06  # absorbance
+    tilt_sd: float = 0.05
+    curve_sd: float = 0.02
+    axis_sd: float = 0.0008  # relative error of the scale
+    blur: float = 0.10  # weight of each neighbouring band
+    drift: float = 0.02  # absorbance
+    noise: float = 0.0015
+    label_log_sd: float = 0.05  # within a laboratory
+    method_log_sd: float = 0.03  # between the laboratories' methods
+
+    def __post_init__(self) -> None:
+        self._require(self.laboratories >= 2, "laboratories", "Ask for at least two.")
+        self._require(self.repeats >= 1, "repeats", "Ask for at least one.")
+        self._require(self.samples >= 4 * self.laboratories, "samples", "Ask for at least four per laboratory.")
+        for field in ("carbon", "organic_matter", "transfer", "duplicates", "outliers"):
+            self._require(0 <= getattr(self, field) <= self.samples, field, "Ask for 0 to `samples`.")
+        self._require(self.carbon > 0 and self.organic_matter > 0, "carbon", "Measure each property at least once.")
+        self._require(
+            self.transfer + self.duplicates + self.outliers <= self.samples // 2,
+            "transfer",
+            "Keep transfer samples, duplicates and outliers below half of the samples.",
+        )
+        self._require(0.5 <= self.mir_step <= 100, "mir_step", "Give a step of 0.5 to 100 cm-1.")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float):
+                self._require(0 <= value < math.inf, field.name, "Give a finite number, not negative.")
+        self._require(
+            self.organic_share < 1 and self.blur <= 0.25, "organic_share", "Give a share below 1, blur to 1/4."
+        )
+
+    @classmethod
+    def paper(cls, **changes: Any) -> LaboratoriesConfig:
+        """Returns the sizes that the study's abstract states: 57,000 samples, C on 51,079 and OM on 5,750."""
+        sizes: dict[str, Any] = {
+            "samples": 57_000,
+            "carbon": 51_079,
+            "organic_matter": 5_750,
+            "transfer": 60,
+            "duplicates": 200,
+            "outliers": 300,
+        }
+        return cls(**{**sizes, **changes})
+
+    @property
+    def axis(self) -> NDArray[np.float64]:
+        """Bands in cm-1, ascending."""
+        return np.arange(600.0, 4000.0 + 1e-9, self.mir_step)
+
+    def _require(self, holds: bool, field: str, remedy: str) -> None:
+        if not holds:
+            raise DataError("impossible setting of the twin", column=field, value=getattr(self, field), remedy=remedy)

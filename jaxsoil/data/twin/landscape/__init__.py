@@ -1,0 +1,1 @@
+"""The twin of a landscape with depth layers."""

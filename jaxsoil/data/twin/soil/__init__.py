@@ -1,0 +1,1 @@
+"""The vis-NIR twin: soils, minerals, mixing and measurement."""

@@ -1,0 +1,185 @@
+"""The twin: a synthetic soil spectral library whose truth is known.
+
+    library = make_twin(TwinConfig())            # 17 regions, 1,700 horizons, 200 bands, in about a second
+    library.truth.mass, library.truth.f_soc      # what models try to recover
+
+Soils are drawn first (``twin_soils``: regions, pedons, horizons, minerals, SOC, water), mixed by the physics of
+``models/mixing.py``, then scanned (``twin_measurement``: water bands, scatter, splices, noise).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxsoil.data.endmembers import EndmemberLibrary
+from jaxsoil.data.library import Library, Property
+from jaxsoil.data.twin.soil import endmembers as twin_endmembers
+from jaxsoil.data.twin.soil import measurement as twin_measurement
+from jaxsoil.data.twin.soil import soils as twin_soils
+from jaxsoil.data.twin.soil.config import TwinConfig, reference_config
+from jaxsoil.physics import mixing
+from jaxsoil.spectra.container import Spectra
+
+__all__ = ["TwinConfig", "TwinTruth", "make_twin", "reference_config", "reference_twin"]
+
+# Rows that are mixed and measured at a time: at 2,136 bands a chunk takes some 100 MB.
+_CHUNK = 2048
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TwinTruth:
+    """What the spectra of a twin were made from. Rows follow the library, SOC is the last endmember.
+
+    Args:
+      names: K endmembers, SOC last.
+      axis: (m,) nm, the axis on which the spectra were made.
+      mass: (n, K) mass fractions of the dry soil.
+      area: (n, K) area fractions.
+      endmembers: (K, m) reflectances F, the last row f_SOC.
+      rho_r: (K,) density times characteristic length, g cm-3 nm.
+      moisture: (n,) mass of water per mass of dry soil.
+      minerals: the true mineral library (K - 1 minerals).
+      decoder_minerals: the library that models are given, which may lack or distort minerals.
+      outlying_regions: regions whose mineralogy lies outside the hull of the others.
+      config: what the twin was made with.
+    """
+
+    names: tuple[str, ...]
+    axis: NDArray[np.float64]
+    mass: NDArray[np.float64]
+    area: NDArray[np.float64]
+    endmembers: NDArray[np.float64]
+    rho_r: NDArray[np.float64]
+    moisture: NDArray[np.float64]
+    minerals: EndmemberLibrary
+    decoder_minerals: EndmemberLibrary
+    outlying_regions: tuple[str, ...]
+    config: TwinConfig
+
+    def __repr__(self) -> str:
+        return f"TwinTruth({len(self.mass)} rows, {len(self.names)} endmembers, {self.axis.size} bands)"
+
+    @property
+    def f_soc(self) -> NDArray[np.float64]:
+        """(m,) the true reflectance of SOC."""
+        return self.endmembers[-1]
+
+    @property
+    def soc_rho_r(self) -> float:
+        """The true (rho r)_SOC, g cm-3 nm."""
+        return float(self.rho_r[-1])
+
+    def select(self, rows: Any) -> TwinTruth:
+        """Returns the truth of the chosen rows (a mask, indices or a slice)."""
+        return dataclasses.replace(self, mass=self.mass[rows], area=self.area[rows], moisture=self.moisture[rows])
+
+
+def make_twin(config: TwinConfig | None = None, *, axis: ArrayLike | None = None, name: str = "twin") -> Library:
+    """Generates the library; the same configuration and axis give the same bits.
+
+    Args:
+      config: by default ``TwinConfig()``.
+      axis: band centres in nm instead of the configuration's, ascending, within 350-2500 nm.
+      name: of the library.
+
+    Returns:
+      Reflectances with properties soc (%), clay (%), depth_top and depth_bottom (cm), groups sample, pedon,
+      region and source, and a ``TwinTruth``.
+
+    Raises:
+      DataError: an axis outside the window of the minerals, an unknown mineral.
+    """
+    config = TwinConfig() if config is None else config
+    bands = config.axis if axis is None else np.asarray(axis, dtype=np.float64)
+    soil_seed, scan_seed, noise_seed, label_seed, decoder_seed = np.random.SeedSequence(config.seed).spawn(5)
+    powders = twin_endmembers.powder_minerals(config, bands)
+    minerals = twin_endmembers.as_soil_grains(powders, config)
+    soils = twin_soils.compose(config, minerals.names, soil_seed)
+    rho_r = np.append(minerals.rho_r, config.soc_rho_r)
+    endmembers = np.vstack([minerals.spectra.values.astype(np.float64), twin_endmembers.soc_reflectance(config, bands)])
+    values, area = _scan(config, soils, rho_r, endmembers, bands, scan_seed, noise_seed)
+    regions = np.array([f"R{region + 1:02d}" for region in range(config.n_regions)])
+    truth = TwinTruth(
+        names=(*minerals.names, twin_soils.SOC),
+        axis=bands,
+        mass=soils.mass,
+        area=area,
+        endmembers=endmembers,
+        rho_r=rho_r,
+        moisture=soils.moisture,
+        minerals=minerals,
+        decoder_minerals=twin_endmembers.decoder_minerals(config, powders, decoder_seed),
+        outlying_regions=tuple(regions[list(soils.outlying)].tolist()),
+        config=config,
+    )
+    spectra = Spectra(values, bands, "nm", "reflectance")
+    return _library(name, config, soils, regions, spectra, truth, np.random.default_rng(label_seed))
+
+
+def reference_twin(n_samples: int = 2000, seed: int = 0, **changes: Any) -> Library:
+    """Returns ``make_twin(reference_config(...))``."""
+    return make_twin(reference_config(n_samples, seed, **changes), name="twin_reference")
+
+
+def _scan(
+    config: TwinConfig,
+    soils: twin_soils.Soils,
+    rho_r: NDArray,
+    endmembers: NDArray,
+    axis: NDArray,
+    scan_seed: np.random.SeedSequence,
+    noise_seed: np.random.SeedSequence,
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Returns the measured (n, m) reflectances and the (n, K) area fractions, chunk by chunk."""
+    n = len(soils.mass)
+    scans = twin_measurement.draw_scans(config, n, np.random.default_rng(scan_seed))
+    noise = np.random.default_rng(noise_seed)
+    values = np.empty((n, axis.size), dtype=np.float32)
+    area = np.empty(soils.mass.shape)
+    rho, spectra = jnp.asarray(rho_r, jnp.float32), jnp.asarray(endmembers, jnp.float32)
+    for start in range(0, n, _CHUNK):
+        rows = slice(start, min(start + _CHUNK, n))
+        mass = jnp.asarray(soils.mass[rows], jnp.float32)
+        dry = np.array(_mix(mass, rho, spectra))
+        area[rows] = np.asarray(mixing.area_fractions(mass, rho))
+        values[rows] = twin_measurement.measure(dry, soils.moisture[rows], scans.rows(rows), axis, config, noise)
+    return values, area
+
+
+_mix = jax.jit(mixing.mix)
+
+
+def _library(
+    name: str,
+    config: TwinConfig,
+    soils: twin_soils.Soils,
+    regions: NDArray,
+    spectra: Spectra,
+    truth: TwinTruth,
+    label_rng: np.random.Generator,
+) -> Library:
+    region = regions[soils.region]
+    pedon = np.array([f"{r}-P{p + 1:03d}" for r, p in zip(region, soils.pedon, strict=True)])
+    ids = np.array([f"{p}-H{h + 1}" for p, h in zip(pedon, soils.horizon, strict=True)])
+    soc = 100.0 * soils.mass[:, -1] * np.exp(config.label_noise * label_rng.standard_normal(len(ids)))
+    return Library(
+        name=name,
+        spectra=spectra,
+        ids=ids,
+        properties={
+            "soc": Property(np.minimum(soc, 100.0), "%"),
+            "clay": Property(100.0 * soils.clay, "%"),
+            "depth_top": Property(soils.top, "cm"),
+            "depth_bottom": Property(soils.bottom, "cm"),
+        },
+        groups={"sample": ids, "pedon": pedon, "region": region, "source": np.full(len(ids), name)},
+        licence="Apache-2.0 (generated)",
+        notes=(f"Synthetic, seed {config.seed}; {config.minerals} minerals; see truth.config for every setting.",),
+        truth=truth,
+    )

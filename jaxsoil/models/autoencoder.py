@@ -1,0 +1,222 @@
+"""Encoders and decoders of the structured spectral reconstruction study (Coleman et al. 2024, section 2).
+
+The layer order follows the study's published code; the parameter counts are tested against the
+closed form ``514 M + 513 K + 792,576`` (M bands, K endmembers, width 512).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxsoil.physics import mixing
+
+EncoderKind = Literal["mlp", "cnn", "attention"]
+DecoderKind = Literal["none", "ann", "physics", "physics_no_rho"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Shape of a network; everything here is static and belongs to the compiled program."""
+
+    encoder: EncoderKind = "mlp"
+    """'mlp' is the paper's; 'cnn' and 'attention' are for ablations."""
+    decoder: DecoderKind = "none"
+    """What reconstructs the spectrum from the mass fractions."""
+    width: int = 512
+    """Units of each hidden layer (paper: 512)."""
+    hidden: int = 3
+    """Hidden blocks after the first one (paper: 3)."""
+    momentum: float = 0.9
+    """Share of the old running statistics that BatchNorm keeps at each step."""
+
+    @property
+    def physical(self) -> bool:
+        """Whether the decoder is the mixing model, with or without rho r."""
+        return self.decoder.startswith("physics")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Minerals:
+    """Constants of the mixing decoder: ``spectra`` (K - 1, M) reflectance and ``rho_r`` (K - 1,) g cm-3 nm.
+
+    ``shares`` (K - 1,): each mineral's share in a mean soil, for a loss that wants it; the decoder does not use it.
+    """
+
+    spectra: Any
+    rho_r: Any
+    shares: Any = None
+
+
+class _RemovedBias(nn.Module):
+    """Adds a bias that the next BatchNorm takes out again: a parameter (it counts in the paper) without gradient.
+
+    Its gradient is zero in exact arithmetic. In floating point it is rounding noise, which Adam scales up to full
+    steps; running statistics lag behind those, and predictions would differ by a percent between machines.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        return x + jax.lax.stop_gradient(bias)[None, :]
+
+
+def _batch_norm(momentum: float, train: bool, use_bias: bool = True) -> nn.BatchNorm:
+    return nn.BatchNorm(use_running_average=not train, momentum=momentum, epsilon=1e-5, use_bias=use_bias)
+
+
+class Trunk(nn.Module):
+    """BatchNorm -> (1 + hidden) x [Dense -> BatchNorm -> ReLU] -> Dense, shared by encoder and ANN decoder."""
+
+    outputs: int
+    width: int
+    hidden: int
+    momentum: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = _RemovedBias()(_batch_norm(self.momentum, train, use_bias=False)(x))
+        for _ in range(1 + self.hidden):
+            x = _RemovedBias()(nn.Dense(self.width, use_bias=False)(x))
+            x = nn.relu(_batch_norm(self.momentum, train)(x))
+        return nn.Dense(self.outputs)(x)
+
+
+class ConvTrunk(nn.Module):
+    """Three strided convolutions along the bands, then one dense layer: neighbouring bands share their weights."""
+
+    outputs: int
+    width: int
+    momentum: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = _batch_norm(self.momentum, train)(x)[..., None]
+        for features in (16, 32, 32):
+            x = nn.Conv(features, (7,), strides=(2,), use_bias=False)(x)
+            x = nn.relu(_batch_norm(self.momentum, train)(x))
+        x = nn.relu(nn.Dense(self.width)(x.reshape(x.shape[0], -1)))
+        return nn.Dense(self.outputs)(x)
+
+
+class AttentionTrunk(nn.Module):
+    """A transformer block over patches of 8 bands, mean pooled."""
+
+    outputs: int
+    width: int
+    momentum: float
+    patch: int = 8
+    features: int = 64
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        x = _batch_norm(self.momentum, train)(x)
+        count = -(-x.shape[1] // self.patch)
+        x = jnp.pad(x, ((0, 0), (0, count * self.patch - x.shape[1]))).reshape(x.shape[0], count, self.patch)
+        place = self.param("place", nn.initializers.normal(0.02), (count, self.features))
+        x = nn.Dense(self.features)(x) + place[None]
+        for _ in range(2):
+            x = x + nn.MultiHeadDotProductAttention(num_heads=4)(nn.LayerNorm()(x))
+            x = x + nn.Dense(self.features)(nn.gelu(nn.Dense(2 * self.features)(nn.LayerNorm()(x))))
+        x = jnp.mean(nn.LayerNorm()(x), axis=1)
+        return nn.Dense(self.outputs)(nn.relu(nn.Dense(self.width)(x)))
+
+
+class Encoder(nn.Module):
+    """Mass fractions from a spectrum; the last component is soil organic carbon.
+
+    Maps reflectance ``(n, M)`` to mass fractions ``(n, K)`` that are positive and sum to one
+    (LeakyReLU(0.01), then softmax).
+    """
+
+    components: int
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, reflectance: jax.Array, train: bool) -> jax.Array:
+        c = self.config
+        if c.encoder == "cnn":
+            trunk: nn.Module = ConvTrunk(self.components, c.width, c.momentum)
+        elif c.encoder == "attention":
+            trunk = AttentionTrunk(self.components, c.width, c.momentum)
+        else:
+            trunk = Trunk(self.components, c.width, c.hidden, c.momentum)
+        return nn.softmax(nn.leaky_relu(trunk(reflectance, train), 0.01))
+
+
+class AnnDecoder(nn.Module):
+    """Reflectance ``(n, M)`` from mass fractions ``(n, K)``: the encoder's shape with M and K swapped, sigmoid."""
+
+    bands: int
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, mass: jax.Array, train: bool) -> jax.Array:
+        c = self.config
+        return nn.sigmoid(Trunk(self.bands, c.width, c.hidden, c.momentum)(mass, train))
+
+
+class MixingDecoder(nn.Module):
+    """The mixing model with a learned SOC spectrum (Coleman et al. 2024, Eq. 2).
+
+    Learns ``f_soc`` (M,), which starts at 0.5, and ``soc_rho_r`` (), (rho r)_SOC in g cm-3 nm, which starts at the
+    mean over the minerals: M + 1 parameters. Without rho r all area fractions equal the mass fractions (the paper's
+    Appendix B) and only ``f_soc`` is learned. Mineral spectra and their rho r are constants.
+    """
+
+    bands: int
+    with_rho_r: bool
+
+    @nn.compact
+    def __call__(self, mass: jax.Array, minerals: Minerals) -> jax.Array:
+        f_soc = self.param("f_soc", nn.initializers.constant(0.5), (self.bands,))
+        endmembers = jnp.concatenate([minerals.spectra, f_soc[None, :]])
+        if not self.with_rho_r:
+            return jnp.matmul(mass, endmembers)
+        rho_r = self.param("soc_rho_r", lambda _: jnp.mean(minerals.rho_r))
+        return mixing.mix(mass, jnp.concatenate([minerals.rho_r, rho_r[None]]), endmembers)
+
+
+class Autoencoder(nn.Module):
+    """An encoder and, unless ``config.decoder`` is "none", a decoder.
+
+    Returns the mass fractions ``(n, K)`` and the reconstructed reflectance ``(n, M)``, or None without a decoder.
+    The mixing decoder needs K - 1 ``minerals``; the others take none.
+    """
+
+    components: int
+    bands: int
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(
+        self, reflectance: jax.Array, minerals: Minerals | None = None, *, train: bool
+    ) -> tuple[jax.Array, jax.Array | None]:
+        mass = Encoder(self.components, self.config, name="encoder")(reflectance, train)
+        if self.config.decoder == "none":
+            return mass, None
+        if self.config.physical:
+            if minerals is None:
+                raise ValueError("The mixing decoder needs its minerals: pass Minerals(spectra, rho_r).")
+            with_rho_r = self.config.decoder == "physics"
+            return mass, MixingDecoder(self.bands, with_rho_r, name="decoder")(mass, minerals)
+        return mass, AnnDecoder(self.bands, self.config, name="decoder")(mass, train)
+
+
+def evaluate(
+    model: Autoencoder, variables: Any, reflectance: jax.Array, minerals: Minerals | None = None
+) -> tuple[jax.Array, jax.Array | None]:
+    """Applies a network with its stored BatchNorm statistics; see :class:`Autoencoder` for the result."""
+    result: Any = model.apply(variables, reflectance, minerals, train=False)
+    return result
+
+
+def parameter_count(tree: object) -> int:
+    """Number of scalars in a tree of arrays (or of their shapes)."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,1 @@
+"""Physics as plain functions: mixing, unit cells, fitted mineral spectra."""

@@ -1,0 +1,117 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxsoil.runs.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_DAMAGED = (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What reading an .npz raises where the file is cut short or its bytes are changed."""
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path beside ``path`` and moves it there when the block succeeds.
+
+    A reader sees the old file or the new one, never half of it; after an error (a full or read-only disk,
+    an interruption) the old file is untouched and the temporary one is removed.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        # mkstemp creates private files; results are meant to be shared, so they get the usual permissions.
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Writes ``data`` to ``path``, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
+    """Writes ``text`` to ``path`` as UTF-8 with Unix line ends, whole or not at all."""
+    write_bytes_atomic(path, text.encode("utf-8"))
+
+
+def write_csv(path: str | os.PathLike[str], frame: pd.DataFrame, *, float_format: str | None = None) -> None:
+    """Writes a table without its index, whole or not at all; without a format floats read back to the bit."""
+    write_text_atomic(path, frame.to_csv(index=False, lineterminator="\n", float_format=float_format))
+
+
+def write_parquet(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+    """Writes a table without its index, whole or not at all."""
+    with atomic_path(path) as temporary:
+        frame.to_parquet(temporary, index=False)
+
+
+def write_arrays(path: str | os.PathLike[str], /, **arrays: Any) -> None:
+    """Writes named arrays as an ``.npz`` file, whole or not at all.
+
+    Raises:
+      ValueError: an array of Python objects, which could not be read back.
+    """
+    for name, values in arrays.items():
+        if np.asarray(values).dtype.hasobject:
+            raise ValueError(f"{path}: '{name}' holds Python objects, which are not read back: give it a plain dtype.")
+    # Written through a file handle: given a name, numpy appends a suffix of its own.
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def read_arrays(
+    path: str | os.PathLike[str],
+    *,
+    remedy: str = "Delete this file and run again with --resume: it is made anew.",
+) -> dict[str, np.ndarray]:
+    """Reads all arrays of an ``.npz`` file.
+
+    Args:
+      path: the file.
+      remedy: what to do where it is damaged, as an instruction.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      DataError: the file is cut short, altered or not an ``.npz``.
+    """
+    try:
+        with open(path, "rb") as stream:
+            stored = np.load(stream, allow_pickle=False)
+            if not isinstance(stored, np.lib.npyio.NpzFile):
+                raise ValueError("a single array, not an .npz of several")
+            with stored:
+                return {name: stored[name] for name in stored.files}
+    except FileNotFoundError:
+        raise
+    except _DAMAGED as error:
+        raise DataError(
+            "this file of arrays cannot be read", source=path, value=f"{error}" or type(error).__name__, remedy=remedy
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

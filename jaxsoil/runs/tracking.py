@@ -1,0 +1,367 @@
+"""What happened while a study ran: a log in its run folder, and a mirror of it in Weights & Biases.
+
+``log.jsonl``, one JSON object per line, is the source of truth. It is only ever appended to, survives ``kill -9``
+up to the line being written, and a resumed study continues it. Weights & Biases (W&B) is rebuilt from it: offline
+when the study ends, online while it runs. Whatever goes wrong with either, the study goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import secrets
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
+from jaxsoil.runs.files import write_text_atomic
+
+LOG_NAME = "log.jsonl"
+PROJECT = "jaxsoil"
+
+FSYNC_SECONDS = 5.0
+"""At most this much of the log is lost when the machine (not only the process) stops."""
+INIT_TIMEOUT_SECONDS = 10
+FINISH_TIMEOUT_SECONDS = 60
+
+_SETTINGS: dict[str, Any] = {
+    "silent": True,
+    "console": "off",
+    "symlink": False,
+    "init_timeout": INIT_TIMEOUT_SECONDS,
+    "finish_timeout": FINISH_TIMEOUT_SECONDS,
+    # The run folder's env.json describes the machine and the code; nothing of them leaves it unasked.
+    "disable_code": True,
+    "disable_git": True,
+    "disable_job_creation": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_disable_machine_info": True,
+}
+
+Mode = Literal["auto", "offline", "online", "disabled"]
+MODES: tuple[Mode, ...] = ("auto", "offline", "online", "disabled")
+
+
+class Tracker(Protocol):
+    """Where a study says what it is doing; also a context manager that finishes at its end."""
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Adds one record, e.g. ``{"trial": "ann/geeves/0", "epoch": 10, "train_loss": 0.3}``."""
+        ...
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """Adds values that describe the whole study; later values replace earlier ones of the same name."""
+        ...
+
+    def finish(self) -> None:
+        """Closes the log and completes the mirror; nothing can be added afterwards."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+def start(run_folder: str | os.PathLike[str], mode: Mode = "auto", config: Mapping[str, Any] | None = None) -> Tracker:
+    """Opens the log of a run folder, new or resumed, and its mirror.
+
+    A record that an interrupted session already wrote is not written again when the resumed one repeats it:
+    records are the same if they agree in all that is not a floating-point number (trial, epoch, ...).
+
+    Args:
+      run_folder: an existing folder; the log and all files of W&B go into it.
+      mode: "auto" obeys WANDB_MODE, else is "online" if WANDB_API_KEY is set and "offline" if not.
+      config: settings of the study, shown by W&B.
+
+    Raises:
+      UsageError: for an unknown mode.
+      DataError: if an existing log is damaged other than by a half-written last line.
+    """
+    chosen = resolve_mode(mode)
+    log = RunLog(Path(run_folder) / LOG_NAME)
+    mirror = None if chosen == "disabled" else _Mirror(Path(run_folder), chosen, plain(config or {}))
+    return RunTracker(log, mirror)
+
+
+def resolve_mode(mode: str) -> Literal["offline", "online", "disabled"]:
+    """Turns "auto" into what the environment asks for."""
+    if mode not in MODES:
+        raise UsageError(f"Unknown tracking mode '{mode}'. {did_you_mean(mode, MODES)}")
+    wished = os.environ.get("WANDB_MODE", "") if mode == "auto" else mode
+    if wished in ("offline", "online", "disabled"):
+        return wished
+    return "online" if os.environ.get("WANDB_API_KEY") else "offline"
+
+
+def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Returns the records of a ``log.jsonl``, or an empty list if there is none.
+
+    A half-written last line, as ``kill -9`` leaves it, is left out.
+
+    Raises:
+      DataError: if any other line is not a JSON object.
+    """
+    source = Path(path)
+    if not source.exists():
+        return []
+    *lines, _unfinished = source.read_bytes().split(b"\n")
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if not isinstance(record, dict):
+            raise DataError(
+                f"line {number} is not a JSON object",
+                source=source,
+                value=line.decode("utf-8", "replace"),
+                remedy="Delete that line; the log informs, no result is computed from it.",
+            )
+        records.append(record)
+    return records
+
+
+class RunLog:
+    """Appends JSON lines to a file, each of them whole.
+
+    ``records`` are all records so far, those of earlier sessions first.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.records = read_log(path)
+        self._earlier = {_identity(record) for record in self.records}
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+        self._synced = time.monotonic()
+        self._drop_unfinished_line(path)
+
+    def append(self, record: Mapping[str, Any]) -> bool:
+        """Adds a record and returns True, or returns False if an earlier session wrote it already."""
+        line = plain(record)
+        if _identity(line) in self._earlier:
+            return False
+        whole = os.fstat(self._file.fileno()).st_size
+        try:
+            self._write(json.dumps(line, allow_nan=False).encode() + b"\n")
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(whole)
+            raise
+        self.records.append(line)
+        return True
+
+    def close(self) -> None:
+        """Closes the file; closing twice does nothing."""
+        if not self._file.closed:
+            with contextlib.suppress(OSError):
+                os.fsync(self._file.fileno())
+            self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        if self._file.write(data) != len(data):
+            raise OSError("the disk took only part of a line")
+        if time.monotonic() - self._synced > FSYNC_SECONDS:
+            os.fsync(self._file.fileno())
+            self._synced = time.monotonic()
+
+    def _drop_unfinished_line(self, path: Path) -> None:
+        text = path.read_bytes()
+        whole = text.rfind(b"\n") + 1
+        if whole < len(text):
+            self._file.truncate(whole)
+
+
+class RunTracker:
+    """The log of a run folder and its mirror. Failures of either are reported once and stop nothing."""
+
+    def __init__(self, log: RunLog, mirror: _Mirror | None) -> None:
+        self._log, self._mirror = log, mirror
+        self._warned: set[str] = set()
+        if mirror and mirror.mode == "online":
+            with self._guard("W&B (online)"):
+                mirror.open(log.records)
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """See :class:`Tracker`."""
+        with self._guard(LOG_NAME):
+            if self._log.append(record) and self._mirror and self._mirror.is_open:
+                self._to_mirror(len(self._log.records) - 1)
+
+    def summary(self, values: Mapping[str, Any]) -> None:
+        """See :class:`Tracker`."""
+        self.log({"summary": dict(values)})
+
+    def finish(self) -> None:
+        """See :class:`Tracker`."""
+        self._log.close()
+        mirror, self._mirror = self._mirror, None
+        if mirror is None:
+            return
+        with self._guard("W&B"):
+            # Also the way out when the server could not be reached: a mirror on disk can be synced later.
+            if not mirror.is_open:
+                mirror.mode = "offline"
+                mirror.open(self._log.records)
+            mirror.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.finish()
+
+    def _to_mirror(self, step: int) -> None:
+        assert self._mirror is not None
+        with self._guard("W&B"):
+            self._mirror.add(step, self._log.records[step])
+
+    @contextlib.contextmanager
+    def _guard(self, part: str) -> Iterator[None]:
+        # Exception, not only OSError: no error inside W&B may cost a study its results.
+        try:
+            yield
+        except Exception as error:
+            if part not in self._warned:
+                self._warned.add(part)
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                warnings.warn(f"{part} failed and the study goes on without it: {reason}", stacklevel=4)
+
+
+class _Mirror:
+    """One W&B run, always filled from the log; the number of a line in the log is its step in W&B."""
+
+    def __init__(self, folder: Path, mode: Literal["offline", "online"], config: Mapping[str, Any]) -> None:
+        self.mode: Literal["offline", "online"] = mode
+        self._folder, self._config = folder, config
+        self._run: Any = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._run is not None
+
+    def open(self, records: list[dict[str, Any]]) -> None:
+        """Starts the run, or continues it where the server has it, and adds the records that it lacks."""
+        files = self._folder / "wandb"
+        identity = self._identity(files)
+        if self.mode == "offline":
+            for stale in files.glob(f"offline-run-*-{identity}"):
+                shutil.rmtree(stale, ignore_errors=True)
+        with _quiet(files):
+            self._run = self._init(identity)
+        self._run.define_metric("*", step_metric="epoch")
+        for step in range(self._run.step, len(records)):
+            self.add(step, records[step])
+
+    def _init(self, identity: str) -> Any:
+        used_by_others = "wandb" in sys.modules
+        import wandb
+
+        try:
+            return wandb.init(
+                project=os.environ.get("WANDB_PROJECT", PROJECT),
+                name=self._folder.resolve().name,
+                id=identity,
+                dir=self._folder,
+                config=dict(self._config),
+                mode=self.mode,
+                resume="allow" if self.mode == "online" else None,
+                reinit="create_new",
+                settings=wandb.Settings(**_SETTINGS),
+            )
+        except Exception:
+            # Its service still holds the run's name, which the mirror on disk is going to need.
+            if not used_by_others:
+                wandb.teardown()
+            raise
+
+    def add(self, step: int, record: Mapping[str, Any]) -> None:
+        if "summary" in record:
+            self._run.summary.update(record["summary"])
+        self._run.log(_curves(record), step=step)
+
+    def close(self) -> None:
+        with _quiet(self._folder / "wandb"):
+            self._run.finish()
+        self._run = None
+
+    @staticmethod
+    def _identity(files: Path) -> str:
+        """The run's name at W&B: kept in the folder, so that it moves with it and is new in a new one."""
+        kept = files / "run-id"
+        if not kept.exists():
+            write_text_atomic(kept, secrets.token_hex(4) + "\n")
+        return kept.read_text("utf-8").strip()
+
+
+def plain(value: Any) -> Any:
+    """Turns a value into what JSON can hold: NumPy and JAX numbers into Python's, NaN and infinity into None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return str(value)
+
+
+def _identity(record: Mapping[str, Any]) -> str:
+    """What a record is about: everything in it but measurements, which are floating-point numbers or missing.
+
+    A summary is about its values: one that changes them is news.
+    """
+    if "summary" in record:
+        return json.dumps(record, sort_keys=True)
+
+    def about(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: about(item) for key, item in value.items()}
+        return None if isinstance(value, float) else value
+
+    return json.dumps(about(record), sort_keys=True)
+
+
+def _curves(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a record as W&B curves, ``train_loss/ann/geeves/0``: one section per metric."""
+    trial = record.get("trial")
+    suffix = f"/{trial}" if trial is not None else ""
+    return {
+        name if name == "epoch" else f"{name}{suffix}": value
+        for name, value in record.items()
+        if isinstance(value, int | float)
+    }
+
+
+@contextlib.contextmanager
+def _quiet(files: Path) -> Iterator[None]:
+    """Keeps W&B's remarks off the screen, its side files in the run folder and its error reports at home."""
+    wanted = {
+        "WANDB_SILENT": "true",
+        "WANDB_CACHE_DIR": str(files / "cache"),
+        "WANDB_DATA_DIR": str(files / "data"),
+        "WANDB_ERROR_REPORTING": os.environ.get("WANDB_ERROR_REPORTING", "false"),
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        sys.stderr.flush()

@@ -1,0 +1,156 @@
+"""One convolutional network for one property: its loss, its output within physical bounds, training and prediction."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxsoil.models.cnn import Cnn1d
+from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.hybrid.config import NetworkConfig
+from jaxsoil.studies.hybrid.ranges import Range
+from jaxsoil.training.loop import LoopConfig, fit
+
+Output = Literal["bounded", "clipped"]
+"""How predictions are kept within the physical range: by a link that cannot leave it, or by clipping afterwards."""
+
+Floats = NDArray[np.float64]
+
+_PREDICTED_AT_ONCE = 1024
+
+_SOFT = 0.25
+"""Width of the soft ends of the bounded output, in standard deviations of the training values."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """The static part of a network; equal kinds share compiled programs. Bounds are on the learning scale."""
+
+    network: NetworkConfig
+    output: Output
+    low: float
+    high: float
+
+    @property
+    def module(self) -> Cnn1d:
+        """The network without its parameters."""
+        n = self.network
+        return Cnn1d(1, n.features, n.kernel, n.width, n.activation, n.dropout)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network: everything that a prediction takes.
+
+    Attributes:
+      kind: its static part.
+      params: parameters of the convolutional network.
+      constants: "mean" and "spread" (m,) of the training bands, "centre" and "unit" () of the training values.
+      history: losses by epoch. converged: whether the watched loss had come to rest. epochs: how many ran.
+    """
+
+    kind: Kind
+    params: Any
+    constants: dict[str, Any]
+    history: dict[str, Floats]
+    converged: bool
+    epochs: int
+
+    def predict(self, spectra: ArrayLike) -> Floats:
+        """Predictions (n,) on the learning scale for (n, m) spectra, before any clipping."""
+        table = np.asarray(spectra, dtype=np.float32)
+        result = np.empty(table.shape[0])
+        for start in range(0, table.shape[0], _PREDICTED_AT_ONCE):
+            part = table[start : start + _PREDICTED_AT_ONCE]
+            # Every call has one shape, so that one program serves all.
+            filled = np.zeros((_PREDICTED_AT_ONCE, table.shape[1]), np.float32)
+            filled[: part.shape[0]] = part
+            found = _apply(self.kind, self.params, self.constants, jnp.asarray(filled))
+            result[start : start + _PREDICTED_AT_ONCE] = np.asarray(found, np.float64)[: part.shape[0]]
+        return result
+
+
+def train(
+    spectra: Floats,
+    target: Floats,
+    rows: NDArray[np.int64],
+    watch: NDArray[np.int64],
+    limits: Range,
+    output: Output,
+    network: NetworkConfig,
+    config: LoopConfig,
+    key: jax.Array,
+    label: str,
+) -> Network:
+    """Trains one network.
+
+    Args:
+      spectra: (n, m) harmonised SNV spectra of all rows; only ``rows`` and ``watch`` are used.
+      target: (n,) values on the learning scale, NaN where not measured.
+      rows, watch: row numbers that train, and that choose the epoch.
+      limits: physical range and learning scale.
+      output: how the range is kept.
+      network, config: shape and training.
+      key: random key of this network.
+      label: shown by the progress bar.
+
+    Raises:
+      DataError: if the target does not vary over the training rows, or the loss is not finite.
+    """
+    centre, spread = float(np.mean(target[rows])), float(np.std(target[rows]))
+    if spread <= 1e-9 * max(abs(centre), 1.0):
+        raise DataError(
+            "the measured values do not vary", source=label, value=f"{rows.size} rows", remedy="Give more rows."
+        )
+    kind = Kind(network, output, *limits.bounds)
+    bands = spectra[rows].std(axis=0)
+    constants = {
+        "mean": jnp.asarray(spectra[rows].mean(axis=0), jnp.float32),
+        "spread": jnp.asarray(np.where(bands > 1e-9, bands, 1.0), jnp.float32),
+        "centre": jnp.float32(centre),
+        "unit": jnp.float32(spread),
+    }
+    arrays = {"x": np.asarray(spectra, np.float32), "y": np.nan_to_num(target).astype(np.float32)}
+    start = kind.module.init(jax.random.fold_in(key, 1), jnp.zeros((1, spectra.shape[1]), jnp.float32))
+    # Convolutions on a CPU are far slower inside a loop of XLA's than one step at a time.
+    stepped = dataclasses.replace(config, stepped=jax.default_backend() == "cpu")
+    fitted = fit(
+        _loss(kind), start, arrays, rows, watch, stepped, jax.random.fold_in(key, 2), label=label, shared=constants
+    )
+    return Network(kind, fitted.params, constants, fitted.history, bool(fitted.converged), int(fitted.epochs_run))
+
+
+@functools.cache
+def _loss(kind: Kind) -> Any:
+    """Mean square error on the learning scale, in units of the training rows' spread."""
+
+    def loss(params: Any, batch: Any, key: Any, progress: Any, shared: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+        predicted = _forward(kind, params, shared, batch["x"], key)
+        return jnp.mean(((predicted - batch["y"]) / shared["unit"]) ** 2), {}
+
+    return loss
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _apply(kind: Kind, params: Any, constants: Any, spectra: jax.Array) -> jax.Array:
+    return _forward(kind, params, constants, spectra, None)
+
+
+def _forward(kind: Kind, params: Any, constants: Any, spectra: jax.Array, key: Any) -> jax.Array:
+    """Predictions on the learning scale: a bounded one stays within whatever the network returns."""
+    scaled = (spectra - constants["mean"][None, :]) / constants["spread"][None, :]
+    raw: Any = kind.module.apply(params, scaled, key)
+    moved = constants["centre"] + constants["unit"] * raw[:, 0]
+    if kind.output == "clipped":
+        return moved
+    # Linear within, with a soft floor and a soft ceiling whose width is a part of the training rows' spread.
+    soft = _SOFT * constants["unit"]
+    above = jax.nn.softplus((moved - kind.low) / soft)
+    top = (kind.high - kind.low) / soft
+    return kind.low + (kind.high - kind.low) * (1.0 - jax.nn.softplus(top - above) / jax.nn.softplus(top))

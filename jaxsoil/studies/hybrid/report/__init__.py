@@ -1,0 +1,1 @@
+"""Report and data card of the hybrid data set."""

@@ -1,0 +1,93 @@
+"""What can be set in the study of layer transfer."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, get_args
+
+from jaxsoil.data.twin.landscape.config import LandscapeConfig
+from jaxsoil.runs.errors import UsageError
+from jaxsoil.training.config import LoopConfig
+
+Model = Literal["mean", "rf", "rf_window", "cnn", "multitask", "transfer", "profile"]
+SplitName = Literal["blocks", "random"]
+NETWORKS: tuple[Model, ...] = ("cnn", "multitask", "transfer", "profile")
+
+
+@dataclasses.dataclass(frozen=True)
+class LayersConfig:
+    """Configuration of the study; the abstract of the paper states none of these settings."""
+
+    data: str = "landscape_twin"
+    """landscape_twin, edgeroi, or the path of a TOML file that names a table, its layers and rasters."""
+    twin: LandscapeConfig = dataclasses.field(default_factory=LandscapeConfig)
+    """The synthetic landscape."""
+    models: tuple[Model, ...] = get_args(Model)
+    """mean of the layer; random forest on the central pixel (rf) or also on window means and spreads (rf_window);
+    networks: one for each layer (cnn), all layers at once (multitask), pre-trained on all layers and fine-tuned on
+    one (transfer), one depth function (profile)."""
+    splits: tuple[SplitName, ...] = ("blocks", "random")
+    """Spatial blocks, and sites at random."""
+    seeds: int = 3
+    """Repetitions of every training."""
+    folds: int = 5
+    """Folds of each split."""
+    block: float = 0.0
+    """Side of the spatial blocks in the unit of the CRS (m); 0: one sixth of the root of the sites' extent."""
+    window: int = 9
+    """Side of the covariate window in pixels: 1, or an odd multiple of 3."""
+    min_sites: int = 40
+    """A layer with fewer sites is left out and named."""
+    transform: Literal["auto", "log1p", "none"] = "auto"
+    """Scale on which models are fitted; auto: log1p where the median skewness over layers exceeds 0.5."""
+    trees: int = 100
+    """Trees of a random forest."""
+    width: int = 16
+    """Channels of the first convolution."""
+    hidden: int = 32
+    """Units of a network's head."""
+    dropout: float = 0.1
+    """Share of the head's units dropped in training."""
+    watch: float = 0.15
+    """Share of the training sites that are watched to choose when to stop."""
+    train: LoopConfig = dataclasses.field(
+        default_factory=lambda: LoopConfig(epochs=60, batch=32, lr=3e-3, weight_decay=0.02, patience=20)
+    )
+    """How networks are trained, pre-training included."""
+    finetune: LoopConfig = dataclasses.field(
+        default_factory=lambda: LoopConfig(epochs=30, batch=32, lr=1e-3, weight_decay=0.02, patience=10)
+    )
+    """How the pre-trained network goes on, on the target layer."""
+    coverage: float = 0.9
+    """Nominal coverage of the intervals."""
+    map_model: Literal["best", Model] = "best"
+    """Model of the maps; best: the lowest RMSE over all layers under spatial blocks (the first split given)."""
+    map_split: SplitName = "random"
+    """Split whose fold models make the maps and whose held-out errors set the width of the maps' intervals."""
+    tile: int = 128
+    """Side in pixels of the tiles in which maps are made."""
+
+    def check(self) -> None:
+        """Refuses settings that cannot be carried out.
+
+        Raises:
+          UsageError: naming the option.
+        """
+        if not self.models or not self.splits:
+            raise UsageError("--models and --splits need at least one name each.")
+        if len(set(self.models)) < len(self.models) or len(set(self.splits)) < len(self.splits):
+            raise UsageError("--models and --splits name each thing once.")
+        if self.seeds < 1 or self.folds < 2:
+            raise UsageError(f"--seeds is {self.seeds} and --folds {self.folds}: at least 1 and 2 are needed.")
+        if not 0.0 < self.coverage < 1.0:
+            raise UsageError(f"--coverage is {self.coverage}: write 90 % as 0.9.")
+        if not 0.0 < self.watch < 0.5:
+            raise UsageError(f"--watch is {self.watch}: give a share between 0 and 0.5.")
+        if self.tile < 1 or self.trees < 1 or self.width < 1 or self.hidden < 1:
+            raise UsageError("--tile, --trees, --width and --hidden must be at least 1.")
+        if self.window != 1 and self.window % 6 != 3:
+            raise UsageError(f"--window is {self.window}: give 1, 3, 9, 15, 21 ... pixels (odd multiples of 3).")
+        if self.map_model != "best" and self.map_model not in self.models:
+            raise UsageError(f"--map-model {self.map_model} is not among --models.")
+        if self.map_split not in self.splits:
+            raise UsageError(f"--map-split {self.map_split} is not among --splits.")

@@ -1,0 +1,267 @@
+"""Training of the networks: all folds (and layers) of one seed as members of one program."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import zlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from jaxsoil.data.rasters.sites import Layer
+from jaxsoil.studies.layers.config import LayersConfig
+from jaxsoil.studies.layers.network import LayerCnn, ProfileCnn, layer_means, turned
+from jaxsoil.studies.layers.prepare import Prepared
+from jaxsoil.training.loop import Fitted, LoopConfig, fit_many
+
+KIND = {"cnn": "single", "multitask": "multitask", "transfer": "layer_input", "profile": "profile"}
+"""How each network uses the layers, see :class:`jaxsoil.studies.layers.network.LayerCnn`."""
+
+PER_LAYER = ("cnn", "transfer")
+"""Networks of which there is one for each layer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowLoss:
+    """Mean squared error over the layers that were measured, on the standardised scale of each layer.
+
+    Called as the training loop asks; ``own`` holds what a member's training rows fitted (:func:`scaling`).
+    """
+
+    kind: str
+    layers: tuple[Layer, ...]
+    log: bool
+    width: int
+    hidden: int
+    dropout: float
+
+    def __call__(self, params: Any, batch: Any, key: Any, progress: Any, own: Any) -> tuple[Any, dict[str, Any]]:
+        predicted = self.predict(params, batch["x"], own, key)
+        weight = batch["seen"] * own["weight"][None, :]
+        errors = weight * (predicted - (batch["y"] - own["y_mean"][None, :]) / own["y_sd"][None, :]) ** 2
+        # A batch in which nothing was measured weighs nothing.
+        return errors.sum() / jnp.maximum(weight.sum(), 1.0), {}
+
+    def predict(self, params: Any, x: Any, own: Any, key: Any = None) -> Float[jax.Array, "n l"]:
+        """Standardised predictions of all layers; with a key as in training: turned windows and dropout."""
+        x, chances = _standardised(x, own), {}
+        if key is not None:
+            turn, drop = jax.random.split(key)
+            x, chances = turned(x, turn), {"rngs": {"dropout": drop}}
+        train = key is not None
+        if self.kind != "profile":
+            return self.network.apply(params, x, train=train, **chances)
+        means = layer_means(self.network.apply(params, x, own["start"], train=train, **chances), self.layers)
+        scaled = jnp.log1p(means) if self.log else means
+        return (scaled - own["y_mean"][None, :]) / own["y_sd"][None, :]
+
+    def coefficients(self, params: Any, x: Any, own: Any) -> Float[jax.Array, "n 3"]:
+        """Coefficients of the depth function, of a profile network."""
+        return self.network.apply(params, _standardised(x, own), own["start"])
+
+    @property
+    def network(self) -> Any:
+        """The module."""
+        if self.kind == "profile":
+            return ProfileCnn(self.width, self.hidden, self.dropout)
+        return LayerCnn(len(self.layers), self.kind, self.width, self.hidden, self.dropout)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """Members of one seed: one for each fold, times one for each layer where a network has one layer.
+
+    Attributes:
+      params, own: trees with a leading axis of members.
+      alive, converged: (members,); a member that is not alive diverged and predicts nothing.
+      history: tables (members, epochs) by "stage/loss" and "stage/watched".
+    """
+
+    params: Any
+    own: Any
+    alive: Bool[np.ndarray, " s"]
+    converged: Bool[np.ndarray, " s"]
+    history: dict[str, np.ndarray]
+
+
+def loss_of(model: str, prepared: Prepared, config: LayersConfig) -> WindowLoss:
+    """The loss, and with it the network, of a model."""
+    return WindowLoss(KIND[model], prepared.layers, prepared.log, config.width, config.hidden, config.dropout)
+
+
+def train(model: str, split: str, seed: int, prepared: Prepared, config: LayersConfig) -> Trained:
+    """Trains a network on every fold of a split (and on every layer, where it has one)."""
+    loss = loss_of(model, prepared, config)
+    fold = prepared.folds[split]
+    watched = watch_size(prepared, config)
+    learn, watch = zip(*(parts(fold != number, (seed, number), watched) for number in range(config.folds)), strict=True)
+    learn, watch, everything = np.stack(learn), np.stack(watch), np.ones(len(prepared.layers))
+    common = members_of(prepared, learn, np.tile(everything, (config.folds, 1)))
+
+    def fit(params: Any, own: Any, rows: Any, loop: LoopConfig, stage: str, count: int) -> Fitted:
+        label = f"{model} {split} {seed} {stage}".strip()
+        return _fit(loss, prepared, params, own, rows, loop, keys_of((model, split, seed, stage), count), label)
+
+    start = keys_of((model, split, seed, "start"), config.folds * len(prepared.layers))
+    if model not in PER_LAYER:
+        params = _initial(loss, prepared, common, start[: config.folds])
+        fitted = fit(params, common, (learn, watch), config.train, "", config.folds)
+        return _trained(fitted, common, {"train": fitted})
+    one = np.eye(len(prepared.layers))
+    count = config.folds * one.shape[0]
+    by_layer = members_of(prepared, np.repeat(learn, len(one), axis=0), np.tile(one, (config.folds, 1)))
+    rows = [_with_layer(masks, prepared.seen) for masks in (learn, watch)]
+    if model == "cnn":
+        params = _initial(loss, prepared, by_layer, start)
+        fitted = fit(params, by_layer, rows, config.train, "", count)
+        return _trained(fitted, by_layer, {"train": fitted})
+    params = _initial(loss, prepared, common, start[: config.folds])
+    before = fit(params, common, (learn, watch), config.train, "all", config.folds)
+    params = jax.tree.map(lambda leaf: jnp.repeat(leaf, len(one), axis=0), before.params)
+    # Standardised as in pre-training, all layers alike, so that the network goes on where it stood.
+    own = jax.tree.map(lambda leaf: np.repeat(leaf, len(one), axis=0), common) | {"weight": by_layer["weight"]}
+    fitted = fit(params, own, rows, config.finetune, "fine", count)
+    found = _trained(fitted, own, {"pretrain": before, "finetune": fitted})
+    alive = found.alive & np.repeat(np.asarray(before.alive), len(one))
+    return dataclasses.replace(found, alive=alive, converged=found.converged & alive)
+
+
+def watch_size(prepared: Prepared, config: LayersConfig) -> int:
+    """Sites that are watched in every training: one number, so that all trainings run the same program."""
+    fewest = min(int((fold != number).sum()) for fold in prepared.folds.values() for number in range(config.folds))
+    return max(1, round(config.watch * fewest))
+
+
+def parts(rows: Bool[np.ndarray, " n"], seed: tuple[int, int], watched: int) -> tuple[np.ndarray, np.ndarray]:
+    """Training rows of a fold in two masks: those that networks learn from, and ``watched`` others."""
+    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(rows))
+    watch = np.zeros(rows.size, bool)
+    watch[chosen[:watched]] = True
+    return rows & ~watch, watch
+
+
+def members_of(prepared: Prepared, learn: Bool[np.ndarray, "s n"], weight: np.ndarray) -> dict[str, np.ndarray]:
+    """What each member's own training rows fit: means and standard deviations of covariates and targets.
+
+    Args:
+      prepared: the data.
+      learn: (members, n) training rows.
+      weight: (members, layers) weight of each layer in the member's loss.
+    """
+    target = prepared.to_scale(prepared.sites.values)
+    own: dict[str, list[np.ndarray]] = {name: [] for name in ("x_mean", "x_sd", "y_mean", "y_sd", "start")}
+    for rows in learn:
+        pixels = prepared.windows[rows].reshape(-1, prepared.windows.shape[-1]).astype(np.float64)
+        own["x_mean"].append(pixels.mean(axis=0))
+        own["x_sd"].append(np.maximum(pixels.std(axis=0), 1e-9))
+        own["y_mean"].append(np.nanmean(target[rows], axis=0))
+        own["y_sd"].append(np.maximum(np.nanstd(target[rows], axis=0), 1e-9))
+        own["start"].append(mean_profile(np.nanmean(prepared.sites.values[rows], axis=0), prepared.layers))
+    return {name: np.stack(values).astype(np.float32) for name, values in own.items()} | {
+        "weight": weight.astype(np.float32)
+    }
+
+
+def mean_profile(means: np.ndarray, layers: tuple[Layer, ...]) -> np.ndarray:
+    """Log deep, log rise and log decay length (cm) of a depth function near the mean of each layer: (3,).
+
+    The length is that of half the rise at the surface; exact values do not matter, training starts here.
+    """
+    centre = np.array([0.5 * (layer.top + layer.bottom) for layer in layers])
+    deep = max(0.9 * float(means.min()), 1e-3)
+    rise = max(float(means.max()) - deep, 1e-3)
+    half = centre[np.argmin(np.abs(means - (deep + 0.4 * rise)))]
+    return np.log([deep, 1.2 * rise, np.clip(half, 5.0, 100.0)])
+
+
+CHUNK = 1024
+"""Windows that go through the networks at a time: every call runs the same compiled program."""
+
+
+def predict_members(loss: WindowLoss, trained: Trained, windows: np.ndarray) -> np.ndarray:
+    """Standardised predictions undone: (members, t, layers) on the scale of learning, NaN for members not alive."""
+    raw = _in_chunks(_predict, loss, trained, windows)
+    values = raw * trained.own["y_sd"][:, None, :] + trained.own["y_mean"][:, None, :]
+    values[~trained.alive] = np.nan
+    return values
+
+
+def curves_of(loss: WindowLoss, trained: Trained, windows: np.ndarray) -> np.ndarray:
+    """Coefficients of the depth function: (folds, t, 3) log deep, log rise, log decay length in cm."""
+    return _in_chunks(_curves, loss, trained, windows)
+
+
+def _in_chunks(program: Any, loss: WindowLoss, trained: Trained, windows: np.ndarray) -> np.ndarray:
+    own, found = jax.tree.map(jnp.asarray, trained.own), []
+    for start in range(0, len(windows), CHUNK):
+        part = windows[start : start + CHUNK]
+        full = part if len(part) == CHUNK else np.resize(part, (CHUNK, *part.shape[1:]))
+        found.append(np.asarray(program(loss, trained.params, own, jnp.asarray(full)), np.float64)[:, : len(part)])
+    return np.concatenate(found, axis=1)
+
+
+def by_fold(model: str, values: np.ndarray, layers: int) -> np.ndarray:
+    """(members, t, layers) -> (folds, t, layers): each layer from the member that is responsible for it."""
+    if model not in PER_LAYER:
+        return values
+    grouped = values.reshape(-1, layers, *values.shape[1:])
+    return np.stack([grouped[:, place, :, place] for place in range(layers)], axis=-1)
+
+
+def keys_of(name: tuple[Any, ...], count: int) -> jax.Array:
+    """Random keys from a stable hash of what they are for."""
+    root = jax.random.key(zlib.crc32("/".join(map(str, name)).encode()))
+    return jax.vmap(lambda number: jax.random.fold_in(root, number))(jnp.arange(count, dtype=jnp.uint32))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _predict(loss: WindowLoss, params: Any, own: Any, x: Any) -> jax.Array:
+    return jax.lax.map(lambda pair: loss.predict(pair[0], x, pair[1]), (params, own))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _curves(loss: WindowLoss, params: Any, own: Any, x: Any) -> jax.Array:
+    return jax.lax.map(lambda pair: loss.coefficients(pair[0], x, pair[1]), (params, own))
+
+
+def _standardised(x: Any, own: Any) -> jax.Array:
+    return (x - own["x_mean"][None, None, None, :]) / own["x_sd"][None, None, None, :]
+
+
+def _initial(loss: WindowLoss, prepared: Prepared, own: dict[str, np.ndarray], keys: jax.Array) -> Any:
+    x = jnp.asarray(prepared.windows[:2])
+    start = (jnp.asarray(own["start"][0]),) if loss.kind == "profile" else ()
+    return jax.jit(jax.vmap(lambda key: loss.network.init(key, x, *start)))(keys)
+
+
+def _fit(
+    loss: WindowLoss,
+    prepared: Prepared,
+    params: Any,
+    own: dict[str, np.ndarray],
+    rows: Any,
+    config: LoopConfig,
+    keys: jax.Array,
+    label: str,
+) -> Fitted:
+    seen = prepared.seen
+    target = np.where(seen, prepared.to_scale(prepared.sites.values), 0.0)
+    arrays = {"x": prepared.windows, "y": target.astype(np.float32), "seen": seen.astype(np.float32)}
+    constants = jax.tree.map(jnp.asarray, own)
+    return fit_many(loss, params, arrays, rows[0], rows[1], config, keys, label=label, own=constants)
+
+
+def _trained(fitted: Fitted, own: dict[str, np.ndarray], stages: dict[str, Fitted]) -> Trained:
+    history = {
+        f"{stage}/{name}": found.history[name] for stage, found in stages.items() for name in ("loss", "watched")
+    }
+    return Trained(fitted.params, own, np.asarray(fitted.alive), np.asarray(fitted.converged), history)
+
+
+def _with_layer(masks: Bool[np.ndarray, "k n"], seen: Bool[np.ndarray, "n l"]) -> np.ndarray:
+    """(folds layers, n): the rows of each fold at which each layer was measured."""
+    return (masks[:, None, :] & seen.T[None, :, :]).reshape(-1, seen.shape[0])

@@ -1,0 +1,171 @@
+"""From a landscape to what models learn from: windows, targets, folds, and what was left out."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int64
+
+from jaxsoil.data.rasters import landscape
+from jaxsoil.data.rasters.landscape import Landscape
+from jaxsoil.data.rasters.rasters import fill_gaps
+from jaxsoil.data.rasters.sites import Layer, Sites, check_sites, join_sites
+from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.layers.config import LayersConfig
+
+SKEWED = 0.5
+"""Skewness above which a target is learnt as log(1 + value)."""
+
+MEASURED = 0.5
+"""A site is left out where less than this share of its window has values."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """Everything that a training reads.
+
+    Attributes:
+      land: covariates, true maps where they are known.
+      sites: those that lie on the rasters, n of them.
+      row, col: (n,) their pixels.
+      windows: (n, window, window, c) covariates as delivered, without gaps.
+      folds: split -> (n,) fold of each site, 0 ... folds - 1.
+      block: (n,) spatial block of each site; ``block_side`` in the unit of the CRS.
+      log: whether models learn log(1 + value).
+      notes: units, exclusions, doubts.
+    """
+
+    land: Landscape
+    sites: Sites
+    row: Int64[np.ndarray, " n"]
+    col: Int64[np.ndarray, " n"]
+    windows: Float32[np.ndarray, "n w v c"]
+    folds: dict[str, Int64[np.ndarray, " n"]]
+    block: Int64[np.ndarray, " n"]
+    block_side: float
+    log: bool
+    notes: tuple[str, ...]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Depth layers of the targets."""
+        return self.sites.layers
+
+    @property
+    def seen(self) -> Bool[np.ndarray, "n l"]:
+        """Where a value was measured."""
+        return np.isfinite(self.sites.values)
+
+    def to_scale(self, values: np.ndarray) -> np.ndarray:
+        """From the unit of the data to the scale on which models learn."""
+        return np.log1p(values) if self.log else values
+
+    def to_unit(self, values: np.ndarray) -> np.ndarray:
+        """Back to the unit of the data; a property that cannot be negative is not."""
+        return np.maximum(np.expm1(values) if self.log else values, 0.0)
+
+
+def prepare(config: LayersConfig) -> Prepared:
+    """Loads and checks the data and draws the folds.
+
+    Raises:
+      DataError: data that do not fit together; a layer that a fold would leave without sites to learn from.
+      UsageError: settings that cannot be carried out.
+    """
+    config.check()
+    land = landscape.load(config.data, config.twin)
+    sites, notes = check_sites(land.sites, land.source, config.min_sites)
+    if land.truth is not None:
+        kept = [place for place, layer in enumerate(land.sites.layers) if layer in sites.layers]
+        land = dataclasses.replace(land, truth=land.truth[kept])
+    sites, row, col, windows, more = join_sites(sites, land.rasters, land.source, config.window)
+    windows, share = fill_gaps(windows)
+    enough = share >= MEASURED
+    notes += more
+    if not enough.all():
+        lost = ", ".join(map(str, sites.ids[~enough][:8]))
+        notes.append(f"{int((~enough).sum())} sites left out, most of whose window has no value: {lost}.")
+        sites, row, col, windows = sites.take(enough), row[enough], col[enough], windows[enough]
+    _require_variation(windows, land)
+    block_side = config.block or _block_side(sites)
+    block, by_block = _block_folds(sites, block_side, config.folds)
+    rng = np.random.default_rng(0)
+    drawn = {"blocks": by_block, "random": rng.permutation(np.arange(len(sites)) % config.folds)}
+    folds = {name: drawn[name].astype(np.int64) for name in config.splits}
+    _require_folds(sites, folds, config.folds, land.source)
+    log = config.transform == "log1p" or (config.transform == "auto" and _skewness(sites.values) > SKEWED)
+    return Prepared(land, sites, row, col, windows, folds, block, block_side, log, (*land.notes, *notes))
+
+
+def overlaps(prepared: Prepared, fold: Int64[np.ndarray, " n"], window: int) -> Bool[np.ndarray, " n"]:
+    """Sites whose window shares pixels with that of a site of another fold, which their model learnt from."""
+    near = (np.abs(prepared.row[:, None] - prepared.row[None, :]) < window) & (
+        np.abs(prepared.col[:, None] - prepared.col[None, :]) < window
+    )
+    return (near & (fold[:, None] != fold[None, :])).any(axis=1)
+
+
+def _block_side(sites: Sites) -> float:
+    return float(np.sqrt(np.ptp(sites.east) * np.ptp(sites.north)) / 6.0)
+
+
+def _block_folds(sites: Sites, side: float, folds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Block of each site, and its fold: whole blocks, balanced in their numbers of sites."""
+    import verde
+
+    coordinates = np.stack([sites.east, sites.north], axis=1)
+    if not side > 0.0:
+        raise DataError(
+            "spatial blocks need a side above 0",
+            column="block",
+            value=side,
+            remedy="Sites on one line have no extent of their own: give --block in the unit of the CRS.",
+        )
+    _, labels = verde.block_split((sites.east, sites.north), spacing=side)
+    if np.unique(labels).size < folds:
+        raise DataError(
+            "there are fewer blocks than folds",
+            column="block",
+            value=f"{np.unique(labels).size} blocks of {side:.0f} for {folds} folds",
+            remedy="Give a smaller --block or fewer --folds.",
+        )
+    assigned = np.empty(len(sites), np.int64)
+    splitter = verde.BlockKFold(spacing=side, n_splits=folds, shuffle=True, random_state=0, balance=True)
+    for number, (_, test) in enumerate(splitter.split(coordinates)):
+        assigned[test] = number
+    return np.asarray(labels, np.int64), assigned
+
+
+def _require_folds(sites: Sites, folds: dict[str, np.ndarray], count: int, source: str) -> None:
+    for name, fold in folds.items():
+        for place, layer in enumerate(sites.layers):
+            seen = np.isfinite(sites.values[:, place])
+            fewest = min(int((seen & (fold != number)).sum()) for number in range(count))
+            if fewest < 8:
+                raise DataError(
+                    f"a fold of the split '{name}' would leave too few sites to learn from",
+                    source=source,
+                    column=layer.name,
+                    value=fewest,
+                    remedy="Give smaller blocks (--block), fewer folds, or leave the layer out (--min-sites).",
+                )
+
+
+def _require_variation(windows: np.ndarray, land: Landscape) -> None:
+    centre = windows[:, windows.shape[1] // 2, windows.shape[2] // 2, :]
+    constant = np.ptp(centre, axis=0) == 0.0
+    if constant.any():
+        raise DataError(
+            "a raster has the same value at every site",
+            source=land.source,
+            column=land.rasters.names[int(np.argmax(constant))],
+            value=float(centre[0, int(np.argmax(constant))]),
+            remedy="Leave it out: nothing can be learnt from it.",
+        )
+
+
+def _skewness(values: Float64[np.ndarray, "n l"]) -> float:
+    from scipy.stats import skew
+
+    return float(np.median([skew(column[np.isfinite(column)]) for column in values.T]))

@@ -1,0 +1,347 @@
+"""Stage 2 of the multi-fidelity study: near-infrared to mid-infrared spectra through the pre-trained latent space.
+
+A new encoder is trained on pairs against the frozen mid-infrared decoder (section 2.3, Eqs. 4 to 6):
+
+    || D(mean(x_NIR)) - x_MIR || + alpha_t || D'(mean(x_NIR)) - x_NIR ||,   alpha_t from 1 in the first epoch to 0,
+
+per-spectrum L2 norms averaged over the batch. D' is that regulariser and nothing else. D is handed to the loss as a
+constant: the optimiser's tree does not hold it, so neither gradients, momentum nor weight decay can move it.
+
+The publication's encoder gives a point. Ours has a spread too, fitted afterwards with the point held fixed, so that
+the point conversion stays what the publication describes. A second network gives the log variances of the latent
+features; it is trained on the same pairs by the energy score
+
+    E || D(z) - x_MIR || - E || D(z) - D(z') || / 2,   z, z' drawn from N(mean, variance),
+
+which is Eq. 5 of a sample less half the distance of two samples, a proper score for the same norm (Gneiting and
+Raftery 2007, section 4.3): the spread is that of spectra, not of latent features without a scale of their own. On
+pairs that were trained on, errors are smaller than elsewhere, so one factor on all standard deviations is then chosen
+on the watched pairs, by the same score. What no latent feature can express (the decoder's own error) is added band
+by band, as the variance by which the squared errors of the watched pairs exceed that of the samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsoil.models.config import VaeConfig
+from jaxsoil.models.fno import Fno
+from jaxsoil.models.mlp import Mlp
+from jaxsoil.models.vae import Decoder, draw
+from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.multifidelity.pretrain import Pretrained, in_parts, norms
+from jaxsoil.training.config import ConversionConfig, FnoConfig
+from jaxsoil.training.loop import Fitted, fit
+
+FACTORS = tuple(np.round(np.geomspace(0.25, 8.0, 21), 4).tolist())
+"""Factors on the latent standard deviations among which the watched pairs choose."""
+
+CALIBRATION_SAMPLES = 32
+"""Samples of each watched pair by which the spread is calibrated."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Conversion:
+    """A trained conversion of near-infrared to mid-infrared SNV absorbance.
+
+    ``params``: of the encoder ("encoder"), its regulariser ("nir_decoder"), the spread ("spread") and the frozen
+    mid-infrared decoder ("decoder"). ``history``: "loss", "watched", "mir" (Eq. 5), "nir" (Eq. 6 without alpha) and
+    "alpha" of each epoch; ``spread_history`` that of the spread. ``factor`` on the latent standard deviations;
+    ``residual`` (M,) variance that is added to that of samples.
+    """
+
+    config: ConversionConfig
+    vae: VaeConfig
+    bands: int
+    nir_bands: int
+    params: dict[str, Any]
+    history: dict[str, np.ndarray]
+    spread_history: dict[str, np.ndarray]
+    factor: float
+    residual: np.ndarray
+    converged: bool
+    epochs_run: int
+
+    def embed(self, nir: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean, the embedding, and log variance (n, latents), its factor included, of SNV absorbance (n, B)."""
+        mean, logvar = in_parts(lambda x: _embed(self._networks, self.params, x), _nir(nir, self.nir_bands))
+        return mean, logvar + np.float32(2.0 * np.log(self.factor))
+
+    def convert(self, nir: np.ndarray) -> np.ndarray:
+        """The point conversion: mid-infrared SNV absorbance (n, M) decoded from the latent means."""
+        return self.decode(self.embed(nir)[0])
+
+    def decode(self, latent: np.ndarray) -> np.ndarray:
+        """Mid-infrared SNV absorbance (n, M) of latent features (n, latents), by the frozen decoder."""
+        return in_parts(lambda z: (_decode(self._networks, self.params["decoder"], z),), latent)[0]
+
+    def latent_samples(self, nir: np.ndarray, key: jax.Array, n: int) -> np.ndarray:
+        """``n`` draws of the latent features (n, rows, latents) for each spectrum."""
+        mean, logvar = (jnp.asarray(x) for x in self.embed(nir))
+        return np.stack([np.asarray(draw(mean, logvar, jax.random.fold_in(key, i))) for i in range(n)])
+
+    def sample(self, nir: np.ndarray, key: jax.Array, n: int) -> np.ndarray:
+        """``n`` mid-infrared spectra (n, rows, M) for each spectrum: the latent samples, decoded."""
+        return np.stack([self.decode(z) for z in self.latent_samples(nir, key, n)])
+
+    def spread(self, nir: np.ndarray, key: jax.Array, n: int = 64) -> np.ndarray:
+        """Predictive standard deviation (rows, M): that of ``n`` samples around the point conversion, and the
+        residual of each band."""
+        around = self.sample(nir, key, n) - self.convert(nir)[None]
+        return np.sqrt(np.mean(np.square(around), axis=0) + self.residual[None, :])
+
+    @property
+    def _networks(self) -> Networks:
+        return Networks(self.config, self.vae, self.bands, self.nir_bands)
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """The four networks of stage 2, from their shapes."""
+
+    config: ConversionConfig
+    vae: VaeConfig
+    bands: int
+    nir_bands: int
+
+    @property
+    def encoder(self) -> nn.Module:
+        """Latent means of near-infrared spectra (Eq. 4)."""
+        return Mlp(self.vae.latents, self.config.widths, self.vae.activation)
+
+    @property
+    def nir_decoder(self) -> nn.Module:
+        """The regulariser of Eq. 6."""
+        return Mlp(self.nir_bands, self.config.widths[::-1], self.vae.activation)
+
+    @property
+    def variances(self) -> nn.Module:
+        """Log variances of the latent features."""
+        return Mlp(self.vae.latents, self.config.spread_widths, self.vae.activation)
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The pre-trained mid-infrared decoder."""
+        return Decoder(self.bands, self.vae)
+
+    def init(self, key: jax.Array) -> tuple[dict[str, Any], Any]:
+        """Initial parameters of encoder and regulariser, and of the spread."""
+        keys = jax.random.split(key, 3)
+        x, z = jnp.zeros((2, self.nir_bands), jnp.float32), jnp.zeros((2, self.vae.latents), jnp.float32)
+        encoder, nir_decoder = self.encoder.init(keys[0], x), self.nir_decoder.init(keys[1], z)
+        params = {"encoder": encoder["params"], "nir_decoder": nir_decoder["params"]}
+        return params, self.variances.init(keys[2], x)["params"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ConversionLoss:
+    """Eq. 5 + alpha Eq. 6; ``shared`` holds the frozen decoder's parameters."""
+
+    networks: Networks
+
+    def __call__(self, params: Any, batch: Any, key: Any, progress: jax.Array, *, shared: Any) -> Any:
+        mean = _apply(self.networks.encoder, params["encoder"], batch["nir"])
+        mir = jnp.mean(norms(_apply(self.networks.decoder, shared, mean) - batch["mir"]))
+        nir = jnp.mean(norms(_apply(self.networks.nir_decoder, params["nir_decoder"], mean) - batch["nir"]))
+        alpha = 1.0 - progress
+        return mir + alpha * nir, {"mir": mir, "nir": nir, "alpha": alpha}
+
+
+@dataclasses.dataclass(frozen=True)
+class SpreadLoss:
+    """Energy score of two samples; ``shared`` holds the parameters of decoder and encoder, which stay."""
+
+    networks: Networks
+
+    def __call__(self, params: Any, batch: Any, key: Any, progress: jax.Array, *, shared: Any) -> Any:
+        # The same noise whenever it is watched, so that epochs compare.
+        key = jax.random.key(0) if key is None else key
+        mean = _apply(self.networks.encoder, shared["encoder"], batch["nir"])
+        logvar = _apply(self.networks.variances, params, batch["nir"])
+        return energy_score(self.networks, shared["decoder"], mean, logvar, batch["mir"], key), {}
+
+
+def energy_score(
+    networks: Networks, decoder: Any, mean: jax.Array, logvar: jax.Array, mir: jax.Array, key: jax.Array
+) -> jax.Array:
+    """Energy score of the decoded Gaussian, unbiased from two samples of each row; lower is better."""
+    pair = [_apply(networks.decoder, decoder, draw(mean, logvar, k)) for k in jax.random.split(key)]
+    error = 0.5 * (norms(pair[0] - mir) + norms(pair[1] - mir))
+    return jnp.mean(error - 0.5 * norms(pair[0] - pair[1]))
+
+
+def fit_conversion(
+    pretrained: Pretrained,
+    nir: np.ndarray,
+    mir: np.ndarray,
+    train: np.ndarray,
+    watch: np.ndarray,
+    config: ConversionConfig,
+    key: jax.Array,
+    *,
+    label: str = "stage 2",
+) -> Conversion:
+    """Trains the conversion on pairs and calibrates its spread.
+
+    Args:
+      pretrained: stage 1, whose decoder stays as it is.
+      nir, mir: SNV absorbance (n, B) and (n, M) of the same samples, row by row.
+      train, watch: row numbers or masks (n,); the watched pairs choose the epoch and calibrate the spread. Without
+        them the last training loss decides and the spread is as trained, which is too narrow.
+      config: settings.
+      key: random key.
+      label: shown by the progress bar.
+
+    Raises:
+      DataError: rows that do not pair, other mid-infrared bands than the decoder's, or a loss that is not finite.
+    """
+    nir, mir = _paired(nir, mir, pretrained.axis.size)
+    networks = Networks(config, pretrained.config.vae, mir.shape[1], nir.shape[1])
+    decoder = pretrained.params["decoder"]
+    start, variances = networks.init(jax.random.fold_in(key, 0))
+    arrays = {"nir": nir, "mir": mir}
+    point = fit(
+        *(ConversionLoss(networks), start, arrays, train, watch, config.loop, jax.random.fold_in(key, 1)),
+        label=label,
+        shared=decoder,
+    )
+    frozen = {"decoder": decoder, "encoder": point.params["encoder"]}
+    spread = fit(
+        *(SpreadLoss(networks), variances, arrays, train, watch, config.spread_loop, jax.random.fold_in(key, 2)),
+        label=f"{label}, spread",
+        shared=frozen,
+    )
+    made = Conversion(
+        config=config,
+        vae=networks.vae,
+        bands=networks.bands,
+        nir_bands=networks.nir_bands,
+        params=jax.tree.map(np.asarray, {**point.params, "spread": spread.params, "decoder": decoder}),
+        history=point.history,
+        spread_history=spread.history,
+        factor=1.0,
+        residual=np.zeros(networks.bands),
+        converged=bool(point.converged),
+        epochs_run=int(point.epochs_run),
+    )
+    watch = np.asarray(watch)
+    rows = np.flatnonzero(watch) if watch.dtype == bool else watch
+    return _calibrated(made, nir[rows], mir[rows], jax.random.fold_in(key, 3)) if rows.size else made
+
+
+def _calibrated(made: Conversion, nir: np.ndarray, mir: np.ndarray, key: jax.Array) -> Conversion:
+    """Chooses the factor by the energy score of watched pairs, then the residual variance of each band."""
+    mean, logvar = (jnp.asarray(x) for x in made.embed(nir))
+    score = functools.partial(_mean_score, made._networks, made.params["decoder"], mean)
+    keys = jax.random.split(key, CALIBRATION_SAMPLES)
+    scores = [float(score(logvar + 2.0 * float(np.log(f)), jnp.asarray(mir), keys)) for f in FACTORS]
+    made = dataclasses.replace(made, factor=FACTORS[int(np.argmin(scores))])
+    squares = np.mean(np.square(made.convert(nir) - mir, dtype=np.float64), axis=0)
+    sampled = np.mean(np.square(made.spread(nir, key, CALIBRATION_SAMPLES), dtype=np.float64), axis=0)
+    return dataclasses.replace(made, residual=np.maximum(squares - sampled, 0.0))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FnoConversion:
+    """A trained operator from near-infrared to mid-infrared SNV absorbance, without a latent space."""
+
+    model: Fno
+    params: Any
+    history: dict[str, np.ndarray]
+    converged: bool
+    epochs_run: int
+    nir_bands: int
+
+    def convert(self, nir: np.ndarray) -> np.ndarray:
+        """Mid-infrared SNV absorbance (n, M)."""
+        return in_parts(lambda x: (_apply_jit(self.model, self.params, x),), _nir(nir, self.nir_bands))[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class FnoLoss:
+    """Eq. 5 of the operator: per-spectrum L2 norm, averaged over the batch."""
+
+    model: Fno
+
+    def __call__(self, params: Any, batch: Any, key: Any, progress: jax.Array) -> Any:
+        return jnp.mean(norms(_apply(self.model, params, batch["nir"]) - batch["mir"])), {}
+
+
+def fit_fno(
+    nir: np.ndarray,
+    mir: np.ndarray,
+    train: np.ndarray,
+    watch: np.ndarray,
+    config: FnoConfig,
+    key: jax.Array,
+    *,
+    label: str = "FNO",
+) -> FnoConversion:
+    """Trains a Fourier neural operator on pairs, from scratch (Appendix C).
+
+    Args: as for :func:`fit_conversion`. Both axes must have equal steps.
+    """
+    nir, mir = _paired(nir, mir, mir.shape[1])
+    model = Fno(mir.shape[1], config.width, config.layers, config.modes)
+    params = model.init(jax.random.fold_in(key, 0), jnp.zeros((2, nir.shape[1]), jnp.float32))["params"]
+    arrays = {"nir": nir, "mir": mir}
+    fitted: Fitted = fit(FnoLoss(model), params, arrays, train, watch, config.loop, key, label=label)
+    params = jax.tree.map(np.asarray, fitted.params)
+    return FnoConversion(model, params, fitted.history, bool(fitted.converged), int(fitted.epochs_run), nir.shape[1])
+
+
+def _paired(nir: np.ndarray, mir: np.ndarray, bands: int) -> tuple[np.ndarray, np.ndarray]:
+    nir, mir = np.asarray(nir, np.float32), np.asarray(mir, np.float32)
+    if nir.ndim != 2 or mir.ndim != 2 or len(nir) != len(mir):
+        raise DataError(
+            "near- and mid-infrared rows do not pair",
+            value=f"{nir.shape} and {mir.shape}",
+            remedy="Give both spectra of the same samples, in the same order.",
+        )
+    if mir.shape[1] != bands:
+        raise DataError(
+            "the mid-infrared spectra have other bands than the decoder",
+            value=f"{mir.shape[1]} for {bands} bands",
+            remedy="Resample them to the axis of the pre-training scans.",
+        )
+    return nir, mir
+
+
+def _nir(nir: np.ndarray, bands: int) -> np.ndarray:
+    if np.ndim(nir) != 2 or nir.shape[1] != bands:
+        raise DataError(
+            "the near-infrared spectra have other bands than the conversion",
+            value=f"{np.shape(nir)} for {bands} bands",
+            remedy="Resample them to the axis of the pairs.",
+        )
+    return nir
+
+
+def _apply(model: nn.Module, params: Any, x: jax.Array) -> jax.Array:
+    result: Any = model.apply({"params": params}, x)
+    return result
+
+
+_apply_jit = jax.jit(_apply, static_argnums=0)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _embed(networks: Networks, params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return _apply(networks.encoder, params["encoder"], x), _apply(networks.variances, params["spread"], x)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decode(networks: Networks, decoder: Any, z: jax.Array) -> jax.Array:
+    return _apply(networks.decoder, decoder, z)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _mean_score(networks: Networks, decoder: Any, mean, logvar, mir, keys) -> jax.Array:
+    return jnp.mean(jax.lax.map(lambda k: energy_score(networks, decoder, mean, logvar, mir, k), keys))

@@ -1,0 +1,147 @@
+"""Networks from spectra or latents to soil properties: one for all properties, or one for each."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxsoil.models.mlp import Mlp
+from jaxsoil.studies.multifidelity.targets import Targets
+from jaxsoil.training.loop import Fitted, LoopConfig, fit, fit_many
+
+Task = Literal["multi", "single"]
+
+PREDICT_ROWS = 4096
+"""Rows of one forward pass; bounds the memory of a large library."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PropertyModel:
+    """A trained MLP, its input scaling and its targets.
+
+    ``params`` have a leading axis of targets for the task "single". ``centre`` and ``scale`` (m,) standardise the
+    input by the training rows.
+    """
+
+    network: Mlp
+    task: Task
+    params: Any
+    targets: Targets
+    centre: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    def predict(self, x: ArrayLike) -> NDArray[np.float64]:
+        """Predictions (n, p) in the units of the properties for inputs (n, m)."""
+        x = (np.asarray(x, np.float32) - self.centre) / self.scale
+        parts = [
+            np.asarray(_apply(self.network, self.task, self.params, jnp.asarray(x[i : i + PREDICT_ROWS])))
+            for i in range(0, len(x), PREDICT_ROWS)
+        ]
+        return self.targets.inverse(np.concatenate(parts))
+
+
+@functools.partial(jax.jit, static_argnames=("network", "task"))
+def _apply(network: Mlp, task: Task, params: Any, x: jax.Array) -> jax.Array:
+    def one(params: Any) -> Any:
+        return network.apply({"params": params}, x)
+
+    return one(params) if task == "multi" else jax.vmap(lambda p: one(p)[:, 0], out_axes=1)(params)
+
+
+@dataclasses.dataclass(frozen=True)
+class PropertyLoss:
+    """Mean squared error in training units over the values that were measured; equal ones share a compiled program.
+
+    The batch holds ``x`` (b, m), ``t`` (b, q) and ``known`` (b, q), 1 where measured. For the task "single", ``own``
+    is the (q,) indicator of the member's target.
+    """
+
+    network: Mlp
+    task: Task
+
+    def __call__(self, params: Any, batch: Any, key: Any, progress: Any, own: Any = None) -> tuple[jax.Array, dict]:
+        predicted: Any = self.network.apply({"params": params}, batch["x"], key)
+        t, known = batch["t"], batch["known"]
+        if self.task == "single":
+            t, known = (t @ own)[:, None], (known @ own)[:, None]
+        squares = known * (predicted - t) ** 2
+        return jnp.sum(squares) / jnp.maximum(jnp.sum(known), 1.0), {}
+
+
+def fit_properties(
+    x: ArrayLike,
+    values: ArrayLike,
+    properties: Sequence[str],
+    train: NDArray[Any],
+    watch: NDArray[Any],
+    *,
+    widths: Sequence[int],
+    dropout: float,
+    loop: LoopConfig,
+    task: Task,
+    key: jax.Array,
+    ilr: bool = False,
+    constant: bool = False,
+    label: str = "",
+) -> tuple[PropertyModel, Fitted]:
+    """Trains one MLP for all properties ("multi") or one for each ("single").
+
+    Args:
+      x: (n, m) preprocessed spectra or latents.
+      values: (n, p) properties in their units, NaN where absent.
+      properties: names of the p columns.
+      train, watch: row numbers that train and that stop the training.
+      widths: units of the hidden layers.
+      dropout: share of units dropped while training.
+      loop: how they are trained.
+      task: "multi" or "single".
+      key: random key of weights and batches.
+      ilr: clay, silt and sand as two ILR coordinates.
+      constant: whether a property without variance among the training rows may stay.
+      label: for the progress bar.
+
+    Returns:
+      The model, and its training; values of the latter have a leading axis of targets for "single".
+    """
+    x = np.asarray(x, np.float32)
+    values = np.asarray(values, np.float64)
+    targets = Targets.fit(values[train], properties, ilr=ilr, constant=constant)
+    centre, spread = x[train].mean(axis=0), x[train].std(axis=0)
+    # A column without variance (a latent at its prior) carries nothing; it must not be blown up where it moves.
+    scale = np.where(spread > 1e-6 * max(float(spread.max()), 1e-12), spread, np.float32(1))
+    t = targets.forward(values)
+    known = np.isfinite(t)
+    arrays = {
+        "x": (x - centre) / scale,
+        "t": np.where(known, t, 0.0).astype(np.float32),
+        "known": known.astype(np.float32),
+    }
+    network = Mlp(t.shape[1] if task == "multi" else 1, tuple(widths), dropout=dropout)
+    start, run = jax.random.split(key)
+    example = jnp.zeros((1, x.shape[1]), jnp.float32)
+    loss = PropertyLoss(network, task)
+    if task == "multi":
+        params = network.init(start, example)["params"]
+        fitted = fit(loss, params, arrays, train, watch, loop, run, label=label)
+    else:
+        members = t.shape[1]
+        params = jax.vmap(lambda k: network.init(k, example)["params"])(jax.random.split(start, members))
+        fitted = fit_many(
+            loss, params, arrays, mask(train, len(x)), mask(watch, len(x)), loop, jax.random.split(run, members),
+            own=jnp.eye(members, dtype=jnp.float32), label=label,
+        )  # fmt: skip
+    return PropertyModel(network, task, fitted.params, targets, centre, scale.astype(np.float32)), fitted
+
+
+def mask(rows: NDArray[Any], n: int) -> NDArray[np.bool_]:
+    """Row numbers as a mask (n,)."""
+    chosen = np.zeros(n, bool)
+    chosen[rows] = True
+    return chosen

@@ -1,0 +1,1 @@
+"""Reports of the multi-fidelity study and its ablations."""

@@ -1,0 +1,226 @@
+"""The study from its configuration to the tables of the run folder, seed by seed and stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxsoil.data import pairs as sources
+from jaxsoil.experiment import RunFolder
+from jaxsoil.runs import tracking
+from jaxsoil.runs.errors import UsageError
+from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
+from jaxsoil.studies.multifidelity import presets, reliability, stages
+from jaxsoil.studies.multifidelity.config import MultifidelityConfig
+from jaxsoil.studies.multifidelity.curves import run_curves
+from jaxsoil.studies.multifidelity.describe import describe, settings
+from jaxsoil.studies.multifidelity.inputs import read_inputs
+from jaxsoil.studies.multifidelity.parts import Part, Parts
+from jaxsoil.studies.multifidelity.rows import split_rows
+from jaxsoil.studies.multifidelity.stages import Prepared
+from jaxsoil.studies.multifidelity.strategies import APPLIED, Tables, run_strategies
+from jaxsoil.studies.multifidelity.tables import score_rows
+from jaxsoil.training.checkpoints import Checkpoints
+
+FLOATS = "%.9g"
+"""Float format of the tables in text."""
+
+PER_SEED = ("history", "convergence", "components", "latents", "distances", "limits", "conversion", "curves")
+
+
+def prepare(config: MultifidelityConfig) -> Prepared:
+    """Loads and checks the data and deals the rows of all replicates; whatever is wrong with them is raised here.
+
+    Raises:
+      DataError: data that do not fit together, or too few of them.
+      UsageError: a number of seeds for data whose fields are the replicates.
+    """
+    twin = config.data == sources.TWIN
+    complete = twin if config.complete is None else config.complete
+    if config.data == sources.FIELDS_OUT:
+        # Each field is held out once: the number of a replicate is that of its field, and not a seed's.
+        fields = sources.held_out_fields()
+        if config.seeds not in (presets.DEFAULT.seeds, presets.smoke(presets.DEFAULT).seeds):
+            raise UsageError(
+                f"--seeds {config.seeds} has no meaning with --data {config.data}: its {len(fields)} fields are the "
+                "replicates, each held out once. Leave --seeds out."
+            )
+        names = [f"{config.data}/{field}" for field in fields]
+        loaded = [read_inputs(sources.load(name), complete=complete) for name in names]
+        listed = "; ".join(f"{number}: {name.split('/')[1]}" for number, name in enumerate(names))
+        notes = (
+            f"Every field is held out once, and the number of a seed is that of the field: {listed}. Differences "
+            "between seeds are differences between fields; --seeds has no part in it.",
+        )
+    else:
+        data = sources.load(config.data, config.twin) if twin else sources.load(config.data)
+        loaded = [read_inputs(data, complete=complete)] * config.seeds
+        notes = ()
+    seeds = []
+    for number, inputs in enumerate(loaded):
+        data = inputs.data
+        rows = split_rows(
+            data.pretrain.samples,
+            data.labelled,
+            data.paired_mir if inputs.paired else None,
+            number,
+            validation=config.validation,
+            watch=config.properties.watch,
+        )
+        seeds.append(stages.Seed(number, inputs, rows))
+    return Prepared(tuple(seeds), notes)
+
+
+def run(config: MultifidelityConfig, folder: RunFolder, prepared: Prepared) -> None:
+    """Runs all stages of all seeds and writes the run folder; finished pieces are not computed again."""
+    content = folder.read_json("config.json")
+    content |= settings(config, prepared.first)
+    folder.write_json("config.json", content)
+    folder.write_json("data.json", describe(prepared))
+    _announce(prepared, content)
+    with tracking.start(folder.path, folder.wandb, content["config"]) as tracker:
+        pieces = _Pieces(config, folder, tracker)
+        for seed in prepared.seeds:
+            pieces.run_seed(seed)
+        internal = None
+        if config.internal and prepared.first.paired:
+            internal = pieces.get("internal", "internal", lambda: _internal(config, prepared))
+        scores = pieces.write(internal)
+        # Of all sessions of the run: a piece knows what it took.
+        pieces.timing["total_s"] = sum(pieces.timing.values())
+        folder.write_json("timing.json", {name: round(value, 3) for name, value in pieces.timing.items()})
+        tracker.summary(headline(scores))
+    print("  " + ", ".join(f"{name.removesuffix('_s')} {value:.0f} s" for name, value in pieces.timing.items()))
+
+
+def headline(scores: pd.DataFrame) -> dict[str, float]:
+    """Mean CCC over properties and seeds of each strategy on the test set, for the tracker."""
+    chosen = scores[(scores["set"] == "test") & (scores["task"] != "single")]
+    names = dict.fromkeys(chosen["strategy"].tolist())
+    return {f"ccc/{name}": float(np.nanmean(chosen["ccc"][chosen["strategy"] == name])) for name in names}
+
+
+class _Pieces:
+    """The pieces of a run, made or read, and gathered."""
+
+    def __init__(self, config: MultifidelityConfig, folder: RunFolder, tracker: tracking.Tracker) -> None:
+        self.config, self.folder, self.tracker = config, folder, tracker
+        self.parts = Parts(folder.path / "parts")
+        self.gathered: list[Part] = []
+        self.arrays: dict[str, dict[str, Any]] = {}
+        self.timing: dict[str, float] = {}
+
+    def get(self, name: str, stage: str, make: Callable[[], Part]) -> Part:
+        """A piece, its time added to that of its stage and its curves to the log."""
+        there = self.parts.path(name).exists()
+        part = self.parts.get(name, make)
+        self.timing[f"{stage}_s"] = self.timing.get(f"{stage}_s", 0.0) + part.seconds
+        self.gathered.append(part)
+        for row in _records(part):
+            self.tracker.log(row)
+        print(f"  {name}: {'kept' if there else f'{part.seconds:.1f} s'}")
+        return part
+
+    def run_seed(self, seed: stages.Seed) -> None:
+        """All stages of one seed."""
+        config, name = self.config, f"seed{seed.number}"
+        strategies = config.strategies
+        pretrained = conversion = fno = None
+        paired = seed.inputs.paired
+        latent = any(APPLIED.get(s, ("", ""))[1] in ("latents", "nir_latents", "nir_samples") for s in strategies)
+        converts = paired and any("NIRtoMIR" in s and s != stages.FNO for s in strategies)
+        if latent or converts:
+            first = self._stage1(seed, name)
+            pretrained = stages.restored_stage1(config, seed, first)
+            if pretrained.collapsed:
+                print(f"  {name}-stage1: {pretrained.collapsed}")
+        if converts:
+            assert pretrained is not None
+            part = self.get(f"{name}-stage2", "stage2", lambda: stages.stage2(config, seed, pretrained))
+            conversion = stages.restored_stage2(config, seed, part)
+        if paired and stages.FNO in strategies:
+            fno = self.get(f"{name}-fno", "stage2", lambda: stages.stage2_fno(config, seed))
+        views = stages.views_of(config, seed, pretrained, conversion, fno)
+        tables = Tables(seed.inputs, seed.rows, seed.number)
+        self.get(f"{name}-stage3", "stage3", lambda: run_strategies(config.properties, strategies, tables, views))
+        if pretrained is not None:
+            part = self.get(
+                f"{name}-reliability",
+                "reliability",
+                lambda: reliability.reliability(seed, pretrained, conversion, views),
+            )
+            if seed.number == 0:
+                self.arrays = _split_arrays(part.arrays)
+                if "converted" in self.arrays:
+                    self.arrays["converted"]["ids"] = np.asarray(seed.inputs.ids("test"), dtype=np.str_)
+        if pretrained is not None and config.curves.labels:
+            sizes, models = config.curves, config.properties
+            self.get(
+                f"{name}-curves",
+                "curves",
+                lambda: run_curves(sizes, models, seed.inputs, seed.rows, views["latents"], seed.number),
+            )
+
+    def _stage1(self, seed: stages.Seed, name: str) -> Part:
+        checkpoints = Checkpoints(self.folder.path / "checkpoints" / f"{name}-stage1")
+        with checkpoints:
+            part = self.get(f"{name}-stage1", "stage1", lambda: stages.stage1(self.config, seed, checkpoints))
+        checkpoints.remove()
+        return part
+
+    def write(self, internal: Part | None) -> pd.DataFrame:
+        """Writes the tables and arrays of the run folder and returns the scores."""
+        path = self.folder.path
+        predictions = self._joined("predictions")
+        write_parquet(path / "predictions.parquet", predictions)
+        scores = score_rows(predictions)
+        write_csv(path / "scores.csv", scores, float_format=FLOATS)
+        for name in (*PER_SEED, *(("internal",) if internal is not None else ())):
+            frame = self._joined(name)
+            if len(frame):
+                write_csv(path / f"{name}.csv", frame, float_format=FLOATS)
+        for name, arrays in self.arrays.items():
+            write_arrays(path / f"{name}.npz", **arrays)
+        return scores
+
+    def _joined(self, name: str) -> pd.DataFrame:
+        frames = [part.tables[name] for part in self.gathered if name in part.tables and len(part.tables[name])]
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _split_arrays(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Arrays "file/name" by file."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in arrays.items():
+        file, name = key.split("/")
+        found.setdefault(file, {})[name] = value
+    return found
+
+
+def _records(part: Part) -> list[dict[str, Any]]:
+    """Records for the tracker: every epoch of the stages, and what became of each training."""
+    found = []
+    history = part.tables.get("history")
+    if history is not None:
+        for row in history.to_dict("records"):
+            trial = f"{row['stage']}/{row['label']}/seed{row['seed']}"
+            measured = {k: v for k, v in row.items() if isinstance(v, float)}
+            found.append({"trial": trial, "epoch": int(row["epoch"]), **{str(k): v for k, v in measured.items()}})
+    return found
+
+
+def _internal(config: MultifidelityConfig, prepared: Prepared) -> Part:
+    return Part({"internal": reliability.internal_rows(prepared.first, config.internal)})
+
+
+def _announce(prepared: Prepared, content: dict[str, Any]) -> None:
+    data = prepared.first.data
+    print(f"{data.name}: {data.pretrain}, {len(data.labelled)} labelled, {len(data.paired_mir)} pairs, "
+          f"{len(data.test_mir)} test samples, {len(prepared.seeds)} replicates")  # fmt: skip
+    for note in prepared.notes:
+        print(f"  {note}")
+    for field, ours, paper in content["differs_from_paper"]:
+        print(f"  differs from the paper: {field} = {ours} (paper: {paper})")

@@ -1,0 +1,179 @@
+"""Stages 1 and 2 of one seed as pieces of the run, and what the property models of stage 3 read from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from jaxsoil.data.pairs import Scans
+from jaxsoil.studies.multifidelity.config import MultifidelityConfig, enough_steps
+from jaxsoil.studies.multifidelity.conversion import Conversion, FnoConversion, fit_conversion, fit_fno
+from jaxsoil.studies.multifidelity.inputs import Inputs
+from jaxsoil.studies.multifidelity.parts import Part
+from jaxsoil.studies.multifidelity.pretrain import Pretrained, pretrain
+from jaxsoil.studies.multifidelity.rows import SeedRows
+from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows
+from jaxsoil.training.checkpoints import Checkpoints
+from jaxsoil.training.grid import trial_key
+from jaxsoil.training.loop import Fitted
+
+FNO = "NIRtoMIR-FNO-MLP"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Seed:
+    """One replicate: its number, data and roles of rows."""
+
+    number: int
+    inputs: Inputs
+    rows: SeedRows
+
+    def key(self, purpose: str) -> jax.Array:
+        """Random key of one purpose; others do not change it."""
+        return trial_key(self.number, purpose)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+    """A study that was checked and can run."""
+
+    seeds: tuple[Seed, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def first(self) -> Inputs:
+        """Data of the first replicate."""
+        return self.seeds[0].inputs
+
+
+def scans_of(scans: Scans, rows: NDArray[np.int64]) -> Scans:
+    """Some of the scans, read when asked for."""
+    return Scans(scans.axis, scans.samples[rows], lambda chosen: scans.reader(rows[chosen]), scans.state_bytes)
+
+
+def stage1(config: MultifidelityConfig, seed: Seed, checkpoints: Checkpoints | None) -> Part:
+    """Trains the autoencoder on all scans but those of validation samples."""
+    scans = scans_of(seed.inputs.data.pretrain, seed.rows.scans)
+    rows = round(seed.rows.scans.size * (1.0 - config.pretrain.held_out))
+    enough = dataclasses.replace(config.pretrain, loop=enough_steps(config.pretrain.loop, rows, config.steps))
+    made = pretrain(scans, enough, seed.key("stage1"), label=f"seed {seed.number} stage 1", checkpoints=checkpoints)
+    fitted = Fitted(None, made.history, made.converged, made.epochs_run)
+    return Part(
+        _tables(fitted, "stage1", seed.number, "vae"),
+        {"kl": made.kl, "train": made.train, "watch": made.watch},
+        {"vae": made.params},
+    )
+
+
+def restored_stage1(config: MultifidelityConfig, seed: Seed, part: Part) -> Pretrained:
+    """The autoencoder of a finished stage 1."""
+    table = part.tables["convergence"]
+    return Pretrained(
+        config=config.pretrain,
+        axis=np.asarray(seed.inputs.data.pretrain.axis),
+        params=part.params["vae"],
+        history={},
+        kl=np.asarray(part.arrays["kl"]),
+        converged=bool(table["converged"].iloc[0]),
+        epochs_run=int(table["epochs"].iloc[0]),
+        train=np.asarray(part.arrays["train"]),
+        watch=np.asarray(part.arrays["watch"]),
+    )
+
+
+def stage2(config: MultifidelityConfig, seed: Seed, pretrained: Pretrained) -> Part:
+    """Trains the NIR encoder on the training pairs against the frozen decoder."""
+    inputs, rows = seed.inputs, seed.rows
+    loops = {
+        name: enough_steps(getattr(config.convert, name), rows.pairs.size, config.steps)
+        for name in ("loop", "spread_loop")
+    }
+    made = fit_conversion(
+        pretrained, inputs.nir["pairs"], inputs.mir["pairs"], rows.pairs, rows.pairs_watch,
+        dataclasses.replace(config.convert, **loops),
+        seed.key("stage2"), label=f"seed {seed.number} stage 2",
+    )  # fmt: skip
+    tables = _tables(Fitted(None, made.history, made.converged, made.epochs_run), "stage2", seed.number, "nir encoder")
+    reached = int(np.isfinite(made.spread_history["watched"]).sum())
+    spread = Fitted(None, made.spread_history, None, reached)
+    tables["history"] = pd.concat(
+        [tables["history"], history_rows(spread, "stage2", seed.number, "spread")], ignore_index=True
+    )
+    return Part(tables, {"residual": made.residual, "factor": np.float64(made.factor)}, {"conversion": made.params})
+
+
+def restored_stage2(config: MultifidelityConfig, seed: Seed, part: Part) -> Conversion:
+    """The conversion of a finished stage 2."""
+    return Conversion(
+        config=config.convert,
+        vae=config.pretrain.vae,
+        bands=seed.inputs.mir["pairs"].shape[1],
+        nir_bands=seed.inputs.nir["pairs"].shape[1],
+        params=dict(part.params["conversion"]),
+        history={},
+        spread_history={},
+        factor=float(part.arrays["factor"]),
+        residual=np.asarray(part.arrays["residual"]),
+        converged=True,
+        epochs_run=0,
+    )
+
+
+def stage2_fno(config: MultifidelityConfig, seed: Seed) -> Part:
+    """Trains the Fourier neural operator on the training pairs and converts what is judged."""
+    inputs, rows = seed.inputs, seed.rows
+    loop = enough_steps(config.fno.loop, rows.pairs.size, config.steps)
+    made: FnoConversion = fit_fno(
+        inputs.nir["pairs"], inputs.mir["pairs"], rows.pairs, rows.pairs_watch,
+        dataclasses.replace(config.fno, loop=loop),
+        seed.key("fno"), label=f"seed {seed.number} FNO",
+    )  # fmt: skip
+    fitted = Fitted(None, made.history, made.converged, made.epochs_run)
+    converted = {name: made.convert(inputs.nir[name]) for name in ("pairs", "test")}
+    return Part(_tables(fitted, "stage2", seed.number, "FNO"), converted, {"fno": made.params})
+
+
+def views_of(
+    config: MultifidelityConfig,
+    seed: Seed,
+    pretrained: Pretrained | None,
+    conversion: Conversion | None,
+    fno: Part | None,
+) -> dict[str, dict[str, NDArray]]:
+    """What the property models of one seed read; see ``strategies.Views``."""
+    inputs = seed.inputs
+    views: dict[str, dict[str, Any]] = {"mir": dict(inputs.mir), "nir": dict(inputs.nir)}
+    if pretrained is None:
+        return views | ({} if fno is None else {"fno": _operator(fno)})
+    # The decoder does not see a collapsed feature, so a NIR encoder may put anything there; no property model reads it.
+    active = pretrained.active.astype(np.float32)
+    views["latents"] = {name: pretrained.embed(spectra)[0] * active for name, spectra in inputs.mir.items()}
+    if conversion is not None:
+        key = seed.key("samples")
+        embedded = {name: conversion.embed(spectra)[0] for name, spectra in inputs.nir.items()}
+        views["nir_latents"] = {name: z * active for name, z in embedded.items()}
+        views["converted"] = {name: conversion.decode(z) for name, z in embedded.items()}
+        views["reencoded"] = {name: pretrained.embed(x)[0] * active for name, x in views["converted"].items()}
+        views["nir_samples"] = {
+            name: conversion.latent_samples(spectra, key, config.samples) * active
+            for name, spectra in inputs.nir.items()
+        }
+    if fno is not None:
+        views["fno"] = _operator(fno)
+    return views
+
+
+def _operator(fno: Part) -> dict[str, NDArray]:
+    return {name: np.asarray(fno.arrays[name]) for name in ("pairs", "test")}
+
+
+def _tables(fitted: Fitted, stage: str, seed: int, label: str) -> dict[str, pd.DataFrame]:
+    return {
+        "history": history_rows(fitted, stage, seed, label),
+        "convergence": pd.DataFrame([convergence_row(fitted, stage, seed, label)]),
+    }

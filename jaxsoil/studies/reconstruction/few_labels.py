@@ -1,0 +1,292 @@
+"""Few labels, many spectra (Experiment 3 of the reconstruction paper): a study in two stages.
+
+Before: networks are trained on the labels of few pedons of each region but one, and on all spectra of those regions.
+After: they are fine-tuned on all spectra of the region held out and on the labels of few of its pedons. Both stages
+are judged on the same rows, those of the region's other pedons.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxsoil.data.library import Library
+from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adaptation
+from jaxsoil.experiment import RunFolder
+from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
+from jaxsoil.studies.reconstruction import study
+from jaxsoil.studies.reconstruction.plan import plan_study
+from jaxsoil.studies.reconstruction.study import Prepared, Recording, StudyConfig
+from jaxsoil.studies.reconstruction.tables import Tables
+from jaxsoil.training import limits
+from jaxsoil.training.config import TrainConfig
+
+BEFORE, AFTER = "before", "after"
+STAGE_TRAIN = {BEFORE: "train", AFTER: "finetune"}
+"""The two stages, and the field of the configuration that says how each is trained."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FewLabelsConfig(StudyConfig):
+    """Configuration of the study with few labels; ``train`` is the first stage."""
+
+    baselines: tuple[study.Baseline, ...] = ()
+    """Reference models on the same labels; after fine-tuning they are fitted again on the labels of both stages."""
+    pedons_per_region: int = 10
+    """Pedons of each training region that carry labels (paper: 10)."""
+    adaptation_pedons: int = 5
+    """Pedons of the held-out region whose labels fine-tune (paper: 5)."""
+    held_out: tuple[str, ...] = ()
+    """Regions that are held out in turn; none given: all of them."""
+    finetune: TrainConfig = dataclasses.field(
+        default_factory=lambda: TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, batch_norm="stored")
+    )
+    """How the networks are fine-tuned; random keys are those of --train.seed in both stages."""
+    keep_states: bool = False
+    """Keep the parameters of the pre-trained networks in the run folder."""
+
+
+PAPER: dict[str, Any] = {
+    **{name: value for name, value in study.PAPER.items() if name != "train.epochs"},
+    "train.epochs": 500,
+    "pedons_per_region": 10,
+    "adaptation_pedons": 5,
+    "finetune.epochs": 25,
+    **{f"finetune.{name}": study.PAPER[f"train.{name}"] for name in ("batch", "lr", "b1", "b2", "keep")},
+    "finetune.batch_norm": "not stated",
+    "train.unlabelled_batch": "not stated",
+    "finetune.unlabelled_batch": "not stated",
+}
+"""Settings of the publication by field of :class:`FewLabelsConfig`."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TwoStages(Prepared):
+    """The first stage, with that of each trial's second stage and what was left out.
+
+    ``after`` has the trials of ``trials`` in the same order, on the splits of the adaptation; ``notes`` names what
+    the small regions could not give.
+    """
+
+    after: tuple[Any, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def prepare(config: FewLabelsConfig) -> TwoStages:
+    """Loads the data, draws the pedons and lays out the trials of both stages.
+
+    Raises:
+      DataError: unknown regions to hold out; no region with enough pedons; a stage with fewer rows than a batch.
+    """
+    check(config)
+    # Rows without SOC are the unlabelled spectra that the study is about.
+    library = study.load_library(config, unlabelled=True)
+    held_out, notes = choose_regions(config, library)
+    minerals = study.decoder_minerals(config, library)
+    stages: dict[str, list[Any]] = {BEFORE: [], AFTER: []}
+    splits: dict[tuple[str, int], Split] = {}
+    # Trials are in the order network, seed, region in both stages: chunks then hold the same networks.
+    for network in config.networks:
+        one = dataclasses.replace(config, networks=(network,))
+        for seed in range(config.seeds):
+            pairs = [split_pair(config, library, region, seed) for region in held_out]
+            splits |= {(before.held_out, seed): before for before, _ in pairs}
+            stages[BEFORE] += study.make_trials(one, library, [before for before, _ in pairs], seeds=(seed,))
+            second = dataclasses.replace(one, train=finetuning(config), start="paper")
+            stages[AFTER] += study.make_trials(second, library, [after for _, after in pairs], seeds=(seed,))
+    for stage, trials in stages.items():
+        _require_rows(trials, getattr(config, STAGE_TRAIN[stage]), STAGE_TRAIN[stage])
+    return TwoStages(
+        library, tuple(splits.values()), tuple(stages[BEFORE]), minerals, tuple(stages[AFTER]), tuple(notes)
+    )
+
+
+def check(config: FewLabelsConfig) -> None:
+    """Raises UsageError, in one line, where a setting cannot be."""
+    study.check(config)
+    limits.require(config, {name: limits.at_least(1) for name in ("pedons_per_region", "adaptation_pedons")})
+    if config.finetune.seed not in (0, config.train.seed):
+        raise UsageError("--finetune.seed is not used: both stages draw from --train.seed; leave it out.")
+
+
+def finetuning(config: FewLabelsConfig) -> TrainConfig:
+    """How the second stage is trained: as ``config.finetune`` says, with the random keys of ``config.train``."""
+    return dataclasses.replace(config.finetune, seed=config.train.seed)
+
+
+def choose_regions(config: FewLabelsConfig, library: Library) -> tuple[list[str], list[str]]:
+    """Regions that can be held out, and a note for each that cannot or that has fewer pedons than asked for.
+
+    Pedons are counted that have a label.
+    """
+    regions, pedons = library.group("region"), library.group("pedon")
+    labelled = np.isfinite(library.property("soc").values)
+    counts = {name: np.unique(pedons[labelled & (regions == name)]).size for name in np.unique(regions).tolist()}
+    if len(counts) < 2:
+        raise DataError(
+            "holding a region out needs at least two",
+            source=library.name,
+            column="region",
+            value=", ".join(counts),
+            remedy="Join data sets from several regions.",
+        )
+    for name in config.held_out:
+        if name not in counts:
+            raise DataError(
+                "no such region",
+                source=library.name,
+                column="region",
+                value=name,
+                remedy=did_you_mean(name, counts),
+            )
+    wanted = config.held_out or tuple(counts)
+    least = config.adaptation_pedons + 1
+    chosen = [name for name in wanted if counts[name] >= least]
+    notes = [
+        f"Region {name} is not held out: {counts[name]} pedons with SOC, where {config.adaptation_pedons} "
+        "fine-tune and at least one more tests; it stays among the training regions."
+        for name in wanted
+        if counts[name] < least
+    ]
+    notes += [
+        f"Region {name} has only {count} pedons with SOC: all of them carry labels where {config.pedons_per_region} "
+        "were asked for."
+        for name, count in counts.items()
+        if count < config.pedons_per_region
+    ]
+    if not chosen:
+        raise DataError(
+            "no region has enough pedons to be held out",
+            source=library.name,
+            column="pedon",
+            value=f"{least} needed, at most {max(counts[name] for name in wanted)} there",
+            remedy=f"Give --adaptation-pedons {max(1, max(counts.values()) - 1)} or fewer.",
+        )
+    return chosen, notes
+
+
+def split_pair(config: FewLabelsConfig, library: Library, region: str, seed: int) -> tuple[Split, Split]:
+    """The splits of both stages, with the same test rows: the region without the pedons that fine-tune."""
+    before = few_label(library, config.pedons_per_region, seed, region, fewer="take all")
+    after = few_label_adaptation(library, config.adaptation_pedons, seed, region)
+    return dataclasses.replace(before, test=after.test), after
+
+
+def both_labels(before: Split, after: Split, library: Library) -> Split:
+    """The split of a baseline after adaptation: the labels of both stages, and no spectrum without a label."""
+    count = np.unique(library.group("pedon")[after.train]).size
+    pooled = Split(
+        name=after.name,
+        held_out=after.held_out,
+        train=before.train | after.train,
+        unlabelled=np.zeros_like(before.train),
+        test=after.test,
+        exposure=f"spectra and labels of {count} pedons of {after.held_out}",
+        seed=after.seed,
+    )
+    check_no_leak(pooled, {"pedon": library.group("pedon")})
+    return pooled
+
+
+def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None:
+    study.require_batch(trials, train)
+    for trial in trials:
+        if train.unlabelled_batch and not trial.split.unlabelled.any():
+            raise DataError(
+                "no row is left without a label",
+                source=trial.split.name,
+                value=f"{int(trial.split.train.sum())} labelled rows",
+                remedy=f"Ask for fewer --pedons-per-region, or give --{field}.unlabelled-batch 0.",
+            )
+        if train.validation_share and not trial.validation.any():
+            raise DataError(
+                "too few labelled pedons to set some aside",
+                source=trial.split.name,
+                value=f"{int(trial.split.train.sum())} labelled rows, share {train.validation_share:g}",
+                remedy=f"Give --{field}.validation-share 0 or more than that.",
+            )
+
+
+def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None:
+    """Trains both stages and writes the run folder's files; what is already there is not run again."""
+    statement = {
+        "differs_from_paper": study.differences(config, prepared.library, PAPER, prepared.minerals),
+        "convergence_by_stage": {
+            stage: study.convergence_sentence(getattr(config, name)) for stage, name in STAGE_TRAIN.items()
+        },
+    }
+    regions = len({split.held_out for split in prepared.splits})
+    size = "\n  ".join([f"{regions} regions held out", *prepared.notes])
+    with study.recording(config, folder, prepared, statement, _describe(prepared), size) as record:
+        for name in config.baselines:
+            with record.clock(name):
+                _add_baseline(record.tables, name, prepared)
+        _add_stages(record, config, prepared)
+    if not config.keep_states:
+        shutil.rmtree(folder.path / "states", ignore_errors=True)
+
+
+def _add_stages(record: Recording, config: FewLabelsConfig, prepared: TwoStages) -> None:
+    for network in config.networks:
+        both = [[t for t in trials if t.name == network] for trials in (prepared.trials, prepared.after)]
+        # A chunk of the second stage loads the parameters of that chunk of the first: both need one size.
+        devices = dataclasses.replace(config.devices, chunk=_common_chunk(config, prepared, both))
+        rest = (devices, config.components, record.tracker, record.timing)
+        record.tables.add_networks(both[0], config.train, *rest, stage=BEFORE, keep_states=True)
+        record.tables.add_networks(both[1], finetuning(config), *rest, stage=AFTER, previous=BEFORE)
+
+
+def _common_chunk(config: FewLabelsConfig, prepared: TwoStages, both: Sequence[Sequence[Any]]) -> int:
+    from jaxsoil.training.grid import make_groups
+
+    count = 0 if prepared.minerals is None else len(prepared.minerals)
+    shape = (config.devices, config.components, prepared.library.spectra.n_bands, count)
+    trains = (config.train, config.finetune)
+    return min(make_groups(trials, train, *shape)[0].size for trials, train in zip(both, trains, strict=True))
+
+
+def _add_baseline(tables: Tables, name: str, prepared: TwoStages) -> None:
+    pairs = {}
+    for first, second in zip(prepared.trials, prepared.after, strict=True):
+        pairs[first.seed, first.split.held_out] = (first.split, second.split)
+    for (seed, _), (before, after) in pairs.items():
+        tables.add_baseline(name, [before], seed=seed, stage=BEFORE)
+        tables.add_baseline(name, [both_labels(before, after, prepared.library)], seed=seed, stage=AFTER)
+
+
+def _describe(prepared: TwoStages) -> dict[str, Any]:
+    content = study.describe(prepared.library, prepared.minerals)
+    labelled = [int(trial.split.train.sum()) for trial in prepared.trials]
+    unlabelled = [int(trial.split.unlabelled.sum()) for trial in prepared.trials]
+    tuned = [int(trial.split.train.sum()) for trial in prepared.after]
+    tested = [int(trial.split.test.sum()) for trial in prepared.after]
+    if labelled:
+        content["notes"].append(
+            f"Rows of a trial: {_span(labelled)} labelled and {_span(unlabelled)} unlabelled before, {_span(tuned)} "
+            f"labelled in fine-tuning, {_span(tested)} tested."
+        )
+    content["notes"] += prepared.notes
+    return content
+
+
+def _span(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def plan(config: FewLabelsConfig, prepared: TwoStages) -> str:
+    """Describes the trials of both stages and their cost; nothing is run."""
+    second = dataclasses.replace(config, train=finetuning(config), baselines=())
+    stages = (
+        ("Before (pre-training)", config, prepared.trials),
+        ("After (fine-tuning)", second, prepared.after),
+    )
+    texts = [
+        f"{title}\n{plan_study(settings, dataclasses.replace(prepared, trials=trials))}"
+        for title, settings, trials in stages
+    ]
+    return "\n\n".join([*texts, *prepared.notes])

@@ -1,0 +1,102 @@
+"""Loss curves of the networks, from history.csv."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxsoil.report import sections
+from jaxsoil.report.html import Document
+from jaxsoil.report.style import GREY, WIDTH, Look, new_figure, save, styled
+from jaxsoil.studies.reconstruction.report.reading import Run, model_label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], folder: Path) -> None:
+    """Adds the loss curves; nothing where no network was trained."""
+    curves = losses_by_model(run)
+    if not curves:
+        return
+    shown = {model: styles[model] for model in curves}
+    doubtful = [sections.marked(model_label(model), run, model) for model in curves if run.untrusted(model)]
+    patience = run.config.get("config", {}).get("train", {}).get("patience", 0)
+    band = (
+        ""
+        if patience
+        else " The grey band is the last fifth of the epochs, whose watched loss decides about convergence."
+    )
+    caption = (
+        "Loss of Eq. 1 by epoch. Thin: watched loss of each training; thick: its median, as far as half of the "
+        f"trainings went; dashed: median of the training loss.{band}"
+        + (f" With networks that did not converge: {', '.join(doubtful)}." if doubtful else "")
+    )
+    figure = loss_curves(curves, shown, band=not patience)
+    document.figure(save(figure, folder, "loss_curves"), caption, run.path)
+
+
+def losses_by_model(run: Run) -> dict[str, np.ndarray]:
+    """Training and watched loss, (trials, epochs, 2), by model; epochs that a trial did not reach are NaN."""
+    if run.history is None:
+        return {}
+    model_of = {trial.trial: trial.model for trial in run.trials}
+    epochs = np.asarray(run.history["epoch"], dtype=np.int64)
+    losses = np.stack([np.asarray(run.history[c], dtype=np.float64) for c in ("train_loss", "monitored_loss")], axis=1)
+    found: dict[str, list[np.ndarray]] = defaultdict(list)
+    for trial, places in run.history.groupby("trial", sort=False).indices.items():
+        if str(trial) in model_of:
+            curve = np.full((int(epochs.max()), 2), np.nan)
+            curve[epochs[places] - 1] = losses[places]
+            found[model_of[str(trial)]].append(curve)
+    return {model: np.stack(found[model]) for model in run.models if model in found}
+
+
+@styled
+def loss_curves(curves: Mapping[str, np.ndarray], styles: Mapping[str, Look], *, band: bool = True) -> Figure:
+    """A panel for each model on common axes.
+
+    Args:
+      curves: (trials, epochs, 2) training and watched loss by model.
+      styles: look of each model.
+      band: shade the last fifth of the epochs.
+    """
+    columns = min(3, len(curves))
+    rows = math.ceil(len(curves) / columns)
+    figure = new_figure(WIDTH * (0.55 if columns == 1 else 1.0), 0.35 + 2.3 * rows)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, (model, losses) in zip(panels, curves.items(), strict=False):
+        _draw(panel, losses, styles[model], band)
+    for panel in panels[len(curves) :]:
+        panel.set_visible(False)
+    # The lowest panel of each column carries the epochs.
+    for panel in panels[max(0, len(curves) - columns) : len(curves)]:
+        panel.set_xlabel("Epoch")
+        panel.tick_params(labelbottom=True)
+    for row in range(rows):
+        panels[row * columns].set_ylabel("Loss (dimensionless)")
+    return figure
+
+
+def _draw(panel: Axes, losses: np.ndarray, look: Look, band: bool) -> None:
+    epochs = np.arange(1, losses.shape[1] + 1)
+    if band:
+        panel.axvspan(0.8 * epochs[-1], epochs[-1], color="#ececec", linewidth=0.0, zorder=0)
+    for watched in losses[:, :, 1]:
+        panel.plot(epochs, watched, color=look.color, alpha=max(0.12, 0.5 / math.sqrt(len(losses))), linewidth=0.6)
+    # A median of the last few survivors would jump.
+    enough = np.isfinite(losses).sum(axis=0) >= max(1.0, 0.5 * len(losses))
+    median = np.full(losses.shape[1:], np.nan)
+    for part in (0, 1):
+        median[enough[:, part], part] = np.nanmedian(losses[:, enough[:, part], part], axis=0)
+    panel.plot(epochs, median[:, 1], color=look.color, linewidth=1.6, label="watched")
+    panel.plot(epochs, median[:, 0], color=GREY, linewidth=1.2, linestyle=(0, (4, 2)), label="training")
+    if (np.nan_to_num(losses) > 0.0).any():
+        panel.set_yscale("log")
+    panel.set_title(f"{look.label} (n = {len(losses)})", loc="left", pad=3)

@@ -1,0 +1,345 @@
+"""Report of the study with few labels (Experiment 3, Table 3 of the reconstruction paper)."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jaxsoil.report import figures, paired, sections
+from jaxsoil.report.files import where
+from jaxsoil.report.html import Document
+from jaxsoil.report.style import Look, looks, save
+from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, number
+from jaxsoil.studies.reconstruction.report import published, scores
+from jaxsoil.studies.reconstruction.report.curves import curves_figure
+from jaxsoil.studies.reconstruction.report.learned import movement_section
+from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run
+
+STAGES = {"before": "pre-trained", "after": "fine-tuned"}
+"""Stages as the results name them, and as the published table does."""
+
+_BASELINES = ("plsr", "random_forest")
+_LOWEST_CHANGE = -0.5
+
+IN_SAMPLE = (
+    "MRMSE after fine-tuning is in-sample: all spectra of the held-out region were trained on. It says how well they "
+    "can be fitted, not how well unseen spectra are reconstructed."
+)
+
+TABLE_3_FOOTNOTES = (
+    "Scores before and after are on the same rows here, the region's pedons without those that fine-tune; the paper "
+    "does not say whether its scores before fine-tuning leave them out.",
+    "Training scores of SOC here are those of the stage's labelled rows, training MRMSE that of all its spectra; the "
+    "paper does not say which rows it means. Its training MRMSE after fine-tuning (4.3 to 4.5 %) lies above its "
+    "validation MRMSE (2.2 %), although the validation spectra were trained on.",
+    "The paper does not say how labelled and unlabelled rows share a batch. Here each step draws one batch of either; "
+    "the SOC term averages over the labelled rows, the spectrum term over both, and an epoch is one pass over the "
+    "larger set. The encoder alone takes as many steps as the others.",
+    "Fine-tuning continues from the pre-trained parameters with a new optimiser; BatchNorm runs on its stored "
+    "statistics unless the settings say 'batch'. The published code ran it in training mode.",
+    "Fine-tuning ends after a set number of epochs, as in the paper. A dagger there says that the training loss was "
+    "still falling; with so few labels it does so long after they are fitted.",
+)
+
+
+def write_report(run_folder: str | os.PathLike[str]) -> Path:
+    """Writes report.md, report.html and figures/ into the folder of a finished run.
+
+    Args:
+      run_folder: folder with the files named in ``jaxsoil.studies.reconstruction.report.reading``.
+
+    Returns:
+      Path of report.html, which needs no other file.
+
+    Raises:
+      DataError: if a file of the run is missing or damaged.
+    """
+    run = read_run(run_folder)
+    views = {stage: stage_view(run, stage) for stage in STAGES}
+    document = Document(f"Few labels, then fine-tuning on the held-out region, data '{run.name}'")
+    _opening(document, run, views)
+    _published(document, run, views)
+    _changes(document, run, views)
+    styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
+    _figures(document, run, views, styles)
+    movement_section(document, run, STAGES)
+    _by_region(document, run, views)
+    trained_on = {"before": "labelled training rows", "after": "labelled rows of the held-out region"}
+    for stage, view in views.items():
+        sections.status_section(document, view, f"Convergence, {STAGES[stage]}", trained_on[stage])
+    _exposure(document, run, views)
+    sections.closing_sections(document, run)
+    return document.write(run.path)
+
+
+def stage_view(run: Run, stage: str) -> Run:
+    """The part of a run that belongs to one stage, with that stage's criterion of convergence."""
+
+    def part(frame: pd.DataFrame | None, column: str, start: str = "") -> pd.DataFrame | None:
+        if frame is None:
+            return None
+        values = frame[column].astype(str)
+        chosen = values.str.startswith(start) if start else values.str.endswith(f"/{stage}")
+        return pd.DataFrame(frame.loc[chosen.to_numpy(dtype=bool)])
+
+    results, predictions = part(run.results, "study"), part(run.predictions, "study")
+    assert results is not None and predictions is not None
+    arrays = run.reconstructions
+    if arrays:
+        rows = np.char.endswith(arrays["study"].astype(str), f"/{stage}")
+        arrays = {name: values if name in ("axis", "unit") else values[rows] for name, values in arrays.items()}
+    settings = run.config.get("config", {})
+    # Sections that ask how the networks were trained then find the settings of this stage.
+    trained = settings.get("finetune" if stage == "after" else "train", {})
+    criterion = run.config.get("convergence_by_stage", {}).get(stage, "The run states no criterion of convergence.")
+    return dataclasses.replace(
+        run,
+        config={**run.config, "config": {**settings, "train": trained}, "convergence": criterion},
+        results=results,
+        trials=tuple(trial for trial in run.trials if trial.trial.startswith(f"{stage}/")),
+        predictions=predictions,
+        reconstructions=arrays,
+        history=part(run.history, "trial", f"{stage}/"),
+        samples=part(run.samples, "study"),
+    )
+
+
+def _opening(document: Document, run: Run, views: Mapping[str, Run]) -> None:
+    settings = run.config.get("config", {})
+    seeds = len({trial.seed for trial in run.trials})
+    document.text(
+        f"Each of {len(run.regions)} regions is held out in turn. Pre-trained: labels of "
+        f"{settings.get('pedons_per_region', '(unknown)')} pedons of each other region, all spectra of those regions. "
+        f"Fine-tuned: labels of {settings.get('adaptation_pedons', '(unknown)')} pedons of the held-out region and all "
+        f"its spectra. Both are judged on the region's other pedons. Seeds, each with its own draw of pedons: {seeds}."
+    )
+    for model in run.models:
+        if model in published.MODELS:
+            found = _change(views, model, "log10", "rmse")
+            text = paired.interval_text(paired.interval(found), "rmse")
+            document.text(
+                f"{_marked(views, model)}: RMSE of log10 SOC changes by {text} on fine-tuning (mean over regions, 95 % "
+                f"interval); better in {paired.improved(found, 'rmse')} regions."
+            )
+    if any(run.untrusted(model) for model in run.models):
+        document.text(f"A dagger ({DAGGER}) marks every number with a network behind it that did not converge.")
+
+
+def _marked(views: Mapping[str, Run], model: str) -> str:
+    doubtful = any(view.untrusted(model) for view in views.values())
+    return f"{model_label(model)} {DAGGER}" if doubtful else model_label(model)
+
+
+def _notes(views: Mapping[str, Run]) -> tuple[str, ...]:
+    return tuple(
+        f"{STAGES[stage].capitalize()}: {note}"
+        for stage, view in views.items()
+        for note in sections.dagger_notes(view, view.models)
+    )
+
+
+def _train_notes(views: Mapping[str, Run]) -> tuple[str, ...]:
+    return tuple(
+        f"{STAGES[stage].capitalize()}: {note}" for stage, view in views.items() for note in sections.train_note(view)
+    )
+
+
+def _published(document: Document, run: Run, views: Mapping[str, Run]) -> None:
+    document.heading("Beside the published Table 3")
+    rows = []
+    for stage, view in views.items():
+        for line in published.rows(3, STAGES[stage]):
+            rows.append((STAGES[stage], published.MODELS[line.model], "paper", *scores.printed(line)))
+            if line.model in view.models:
+                name = sections.marked(published.MODELS[line.model], view, line.model)
+                rows.append((STAGES[stage], name, "here", *scores.ours(view.results, line.model)))
+        for model in (model for model in view.models if model not in published.MODELS):
+            name = sections.marked(model_label(model), view, model)
+            rows.append((STAGES[stage], name, "here", *scores.ours(view.results, model)))
+    header = ("Stage", "Model", "Source", *scores.published_header("held out"))
+    # Both stages share the column; its last name is that of the held-out MRMSE.
+    header = (*header[:-1], f"{header[-1]} (fine-tuned: in-sample)")
+    caption = "SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds."
+    notes = (
+        *_notes(views),
+        IN_SAMPLE,
+        *TABLE_3_FOOTNOTES,
+        *_baseline_note(run),
+        *sections.unbounded_note(run),
+        *_train_notes(views),
+        scores.CONVENTIONS,
+        "Data, number of spectra, bands and training length differ from the paper's as listed under 'Settings that "
+        "differ from the paper'.",
+        f"Source: {published.RECONSTRUCTION_SOURCE}.",
+    )
+    document.table(Table(caption, header, tuple(rows), notes, left=(0, 1, 2)))
+
+
+def _baseline_note(run: Run) -> tuple[str, ...]:
+    models = [model_label(model) for model in run.models if model not in MODEL_LABELS or model in _BASELINES]
+    if not models:
+        return ()
+    return (
+        f"{', '.join(models)}: fitted on the labelled rows alone; after adaptation fitted anew on the labels of both "
+        "stages together.",
+    )
+
+
+def _change(views: Mapping[str, Run], model: str, scale: str, metric: str) -> dict[str, tuple[float, ...]]:
+    before, after = views["before"].results, views["after"].results
+    return paired.by_region(before, after, (model, model), scale, metric)
+
+
+def _changes(document: Document, run: Run, views: Mapping[str, Run]) -> None:
+    document.heading("What fine-tuning changes")
+    rows = []
+    for model in run.models:
+        found = {measure: _change(views, model, *measure) for measure in paired.MEASURES}
+        cells = [paired.interval_text(paired.interval(found[key]), key[1]) for key in paired.MEASURES]
+        first = found["log10", "rmse"]
+        rows.append((_marked(views, model), *cells, paired.improved(first, "rmse") if first else UNDEFINED))
+    header = (
+        "Model", "RMSE (log10 %)", "CCC (log10)", "RMSE (%)", "R2", "MRMSE (%), in-sample after", "Regions improved",
+    )  # fmt: skip
+    notes = (
+        "After minus before on the same rows, paired by region and seed; seeds are averaged, the interval is "
+        "Student's over regions. Regions improved: those whose RMSE of log10 SOC falls.",
+        IN_SAMPLE,
+        *_notes(views),
+    )
+    document.table(Table("Change, mean (95 % interval) over held-out regions.", header, tuple(rows), notes))
+
+
+def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dict[str, Look]) -> None:
+    document.heading("Figures")
+    folder = run.path / "figures"
+    label = "Change of RMSE of log10 SOC on fine-tuning, after − before (log10 %)"
+    dots = _dots(run, views, "log10", "rmse")
+    if dots:
+        figure = figures.metric_by_region(dots, styles, label=label, lower=_LOWEST_CHANGE, best=None)
+        caption = (
+            "Change of the RMSE of log10 SOC by held-out region, sorted by its mean; left of zero fine-tuning helps. "
+            "Bars: range over seeds; the last line is the mean over regions. Open markers: networks that did not "
+            f"converge in one of the stages. Triangles that point left at the edge: below {number(_LOWEST_CHANGE, 1)}."
+        )
+        document.figure(save(figure, folder, "change_by_region"), caption, run.path)
+    dots = _dots(run, views, "reflectance", "mrmse")
+    if dots:
+        shown = {model: styles[model] for model in styles if any(dot.model == model for dot in dots)}
+        label = "Change of MRMSE on fine-tuning, in-sample after − before (% reflectance)"
+        highest = max(value for dot in dots for value in dot.values)
+        figure = figures.metric_by_region(dots, shown, label=label, best=0.0 if highest < 0.0 else None)
+        caption = f"Change of the reconstruction error by held-out region, in-sample after fine-tuning. {IN_SAMPLE}"
+        document.figure(save(figure, folder, "mrmse_change_by_region"), caption, run.path)
+    for stage, view in views.items():
+        document.text(f"Loss curves, {STAGES[stage]}.")
+        curves_figure(document, view, styles, folder / stage)
+
+
+def _dots(run: Run, views: Mapping[str, Run], scale: str, metric: str) -> list[figures.Dot]:
+    return [
+        figures.Dot(model, region, values, trusted=not run.untrusted(model, region))
+        for model in run.models
+        for region, values in _change(views, model, scale, metric).items()
+    ]
+
+
+def _by_region(document: Document, run: Run, views: Mapping[str, Run]) -> None:
+    document.heading("By region")
+    columns = (("log10", "rmse"), ("log10", "ccc"), ("percent", "rmse"), ("percent", "r2"), ("reflectance", "mrmse"))
+    header = ["Region", "n"]
+    for scale, metric in columns:
+        name = scores.column(metric, "log10 %" if scale == "log10" else "%")
+        name += " (log10)" if scale == "log10" and metric == "ccc" else ""
+        header += [f"{name}, {text}" for text in STAGES.values()]
+    header[-1] += ", in-sample"
+    for model in run.models:
+        rows = []
+        for region in run.regions:
+            cells = [_mean(views["after"], model, region, "percent", "n", 0)]
+            for scale, metric in columns:
+                digits = scores.DIGITS[metric]
+                cells += [_mean(view, model, region, scale, metric, digits) for view in views.values()]
+            rows.append((sections.marked(region, run, model, region), *cells))
+        notes = _notes(views) if run.untrusted(model) else ()
+        document.table(Table(f"{model_label(model)}, mean over seeds.", tuple(header), tuple(rows), notes))
+
+
+def _mean(view: Run, model: str, region: str, scale: str, metric: str, digits: int) -> str:
+    rows = where(view.results, model=model, region=region, scale=scale, metric=metric, split="test")
+    values = rows["value"].to_numpy(dtype=np.float64)
+    values = values[np.isfinite(values)]
+    return number(float(values.mean()) if values.size else None, digits)
+
+
+def _exposure(document: Document, run: Run, views: Mapping[str, Run]) -> None:
+    document.heading("What was seen of the held-out part")
+    rows = []
+    for stage, view in views.items():
+        for model in view.models:
+            texts = sorted({_general(trial.exposure, trial.region) for trial in view.trials if trial.model == model})
+            rows.append((STAGES[stage], model_label(model), "; ".join(texts) or UNDEFINED))
+    header = ("Stage", "Model", "Exposure, as every trial records it")
+    notes = (
+        "inductive: nothing of the held-out region was used, no label, no spectrum, no normaliser and no BatchNorm "
+        "statistic.",
+        "An encoder without a decoder has no use for spectra without a label: of the spectra that its exposure names "
+        "it takes those of the labelled pedons only.",
+        "BatchNorm after fine-tuning: "
+        + ("the stored statistics of pre-training." if _stored(run) else "statistics of the fine-tuning batches."),
+        "SOC scores: labels of the tested pedons serve to score alone, in both stages.",
+        IN_SAMPLE,
+    )
+    caption = "Use of the held-out region, by stage and model."
+    document.table(Table(caption, header, tuple(rows), notes, left=(0, 1, 2)))
+    document.table(sections.uses_table(_uses(run, views)))
+
+
+def _uses(run: Run, views: Mapping[str, Run]) -> list[tuple[str, str, str]]:
+    """What each kind of number took of the held-out region, stage by stage."""
+    tuned = f"labels of {run.config.get('config', {}).get('adaptation_pedons', 'few')} pedons, to train"
+    scored = "those of the other pedons, to score"
+    rows = [
+        ("SOC scores, pre-trained", "through the finished model", scored),
+        ("SOC scores, fine-tuned", "all of them, to train", f"{tuned}; {scored}"),
+    ]
+    if any(len(where(run.results, model=model, metric="mrmse")) for model in run.models):
+        rows += [
+            ("MRMSE, pre-trained", "through the finished model, to score", "none"),
+            ("MRMSE, fine-tuned", "all of them, to train and to score (in-sample)", tuned),
+        ]
+    rows += [
+        ("Choice of the epoch, pre-trained", "none: rows of the other regions only", "none"),
+        ("Choice of the epoch, fine-tuned", *_epoch_choice(views["after"], tuned)),
+    ]
+    if (run.path / "soc_spectra.npz").exists():
+        rows += [
+            ("f_SOC and (rho r)_SOC, pre-trained", "none", "none"),
+            ("f_SOC and (rho r)_SOC, fine-tuned", "all of them, to train", tuned),
+        ]
+    return rows
+
+
+def _epoch_choice(view: Run, tuned: str) -> tuple[str, str]:
+    """What chose the epoch of the fine-tuned networks: the set number of epochs, or the loss that was watched."""
+    train = view.config.get("config", {}).get("train", {})
+    if train.get("keep", "last") == "last" and not train.get("patience", 0):
+        epochs = train.get("epochs")
+        return f"none: the last of {epochs} epochs, set beforehand" if epochs else "none: the last epoch", "none"
+    if train.get("validation_share", 0.0):
+        return "those of some of the pedons that fine-tune", "labels of some of the pedons that fine-tune"
+    return "all of them, in the training loss", tuned.removesuffix(", to train") + ", in the training loss"
+
+
+def _general(exposure: str, region: str) -> str:
+    """The sentence with "the held-out region" for the region's own name, so that regions share a line."""
+    return exposure.replace(f" of {region}", " of the held-out region", 1) if exposure != "inductive" else exposure
+
+
+def _stored(run: Run) -> bool:
+    return run.config.get("config", {}).get("finetune", {}).get("batch_norm", "stored") == "stored"

@@ -1,0 +1,303 @@
+"""Report of the leave-one-region-out study (Experiment 1, Table 2 of the reconstruction paper)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jaxsoil.evaluation.results import DIVERGED, SOC_FLOOR
+from jaxsoil.report import figures, paired, sections
+from jaxsoil.report.files import where
+from jaxsoil.report.html import Document
+from jaxsoil.report.style import Look, looks, save
+from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, number
+from jaxsoil.studies.reconstruction.report import published, scores
+from jaxsoil.studies.reconstruction.report.alarm import alarm_section
+from jaxsoil.studies.reconstruction.report.curves import curves_figure
+from jaxsoil.studies.reconstruction.report.examples import reconstruction_figure
+from jaxsoil.studies.reconstruction.report.reading import (
+    MODEL_LABELS,
+    Run,
+    model_label,
+    predictions_by_trial,
+    read_run,
+)
+from jaxsoil.studies.reconstruction.report.ttests import ttest_section
+
+_LOWEST_CCC = -0.2
+
+
+def write_report(run_folder: str | os.PathLike[str]) -> Path:
+    """Writes report.md, report.html and figures/ into the folder of a finished run.
+
+    Args:
+      run_folder: folder with the files named in ``jaxsoil.studies.reconstruction.report.reading``.
+
+    Returns:
+      Path of report.html, which needs no other file.
+
+    Raises:
+      DataError: if a file of the run is missing or damaged.
+    """
+    run = read_run(run_folder)
+    document = Document(f"Leave one region out: soil organic carbon, data '{run.name}'")
+    blocks = region_blocks(run)
+    _opening(document, run, blocks)
+    _headline(document, run)
+    folder = run.path / "figures"
+    styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
+    _published(document, run, blocks)
+    ttest_section(document, run, blocks)
+    alarm_section(document, run, styles, folder)
+    _figures(document, run, styles, folder)
+    _by_region(document, run)
+    sections.status_section(document, run, trained_on="training regions")
+    sections.exposure_section(document, run, _uses(run))
+    sections.closing_sections(document, run)
+    return document.write(run.path)
+
+
+def _opening(document: Document, run: Run, blocks: dict[str, list[str]]) -> None:
+    seeds = len({trial.seed for trial in run.trials})
+    document.text(
+        f"Each of {len(run.regions)} regions is held out in turn; a model that is trained on the others predicts it. "
+        f"Models: {', '.join(model_label(model) for model in run.models)}; seeds of the networks: {seeds}."
+    )
+    for sentence in (_best(run), _no_comparison(run, blocks)):
+        if sentence:
+            document.text(sentence)
+    if any(run.untrusted(model) for model in run.models):
+        document.text(f"A dagger ({DAGGER}) marks every number with a network behind it that did not converge.")
+
+
+def _best(run: Run) -> str:
+    """The model with the highest mean CCC of log10 SOC, and those that the paired interval does not tell from it."""
+    # A mean that leaves out a region, perhaps a difficult one, is not ranked with those of all regions.
+    complete = [model for model in run.models if not scores.undefined_regions(run.results, model)]
+    found = [(scores.average(run.results, model, "log10", "ccc")[0], model) for model in complete]
+    means = [(mean, model) for mean, model in found if math.isfinite(mean)]
+    if not means:
+        return ""
+    mean, best = max(means)
+    said = (
+        f"Highest mean CCC of log10 SOC over regions: {number(mean, 2)}, "
+        f"{sections.marked(model_label(best), run, best)}."
+    )
+    if len(means) == 1:
+        return said
+    if len(run.regions) < 2:
+        return f"{said} One region does not tell the models apart."
+    close = []
+    for value, model in sorted(means, reverse=True):
+        difference = paired.interval(paired.by_region(run.results, run.results, (model, best), "log10", "ccc"))
+        if model != best and not difference.clear:
+            text = f"{sections.marked(model_label(model), run, model)} {number(value, 2)}"
+            close.append(f"{text} (difference {paired.interval_text(difference, 'ccc')})")
+    if not close:
+        return f"{said} The 95 % interval of the difference, paired by region, tells all others from it."
+    return (
+        f"{said} Not told apart from it by the 95 % interval of the difference, paired by region: {'; '.join(close)}."
+    )
+
+
+def _no_comparison(run: Run, blocks: dict[str, list[str]]) -> str:
+    """That the paper's comparison of the two sets of regions cannot be made; nothing where it can."""
+    if not any(model in published.T_TESTS for model in run.models):
+        return ""
+    problematic, generalising = (blocks[name] for name in ("problematic", "generalising"))
+    if min(len(problematic), len(generalising)) > 1:
+        return ""
+    names = f" ({', '.join(problematic)})" if problematic else ""
+    return (
+        "The paper's central comparison, MRMSE of problematic against that of generalising regions, cannot be made on "
+        f"these data: {len(problematic)} of {len(run.regions)} regions{names} "
+        f"{'is' if len(problematic) == 1 else 'are'} problematic (R2 of SOC in % below 0 for all networks and seeds), "
+        f"{len(generalising)} {'is' if len(generalising) == 1 else 'are'} generalising, and a test needs two of either."
+    )
+
+
+def _headline(document: Document, run: Run) -> None:
+    document.heading("Mean over regions")
+    common = "Mean over regions ± standard error (SD/√n over regions and seeds), held-out regions."
+    for table in scores.mean_tables(run, common):
+        document.table(table)
+
+
+def region_blocks(run: Run) -> dict[str, list[str]]:
+    """The paper's parting of the regions: problematic where R2 of SOC in % is negative for all networks and seeds.
+
+    A region in which no network has a defined R2 is in neither block, and there are none without networks.
+    """
+    networks = [model for model in run.models if model in published.MODELS]
+    by_region: dict[str, list[float]] = defaultdict(list)
+    for row in where(run.results, scale="percent", metric="r2", split="test").to_dict("records"):
+        if row["model"] in networks and math.isfinite(row["value"]):
+            by_region[row["region"]].append(row["value"])
+    problematic = [region for region, values in by_region.items() if max(values) < 0.0]
+    generalising = [region for region in by_region if region not in problematic]
+    return {
+        "all": run.regions,
+        "problematic": natural_sorted(set(problematic)),
+        "generalising": natural_sorted(set(generalising)),
+    }
+
+
+def _published(document: Document, run: Run, blocks: dict[str, list[str]]) -> None:
+    document.heading("Beside the published Table 2")
+    rows = []
+    for block, regions in blocks.items():
+        frame = pd.DataFrame(run.results[run.results["region"].isin(regions)])
+        for line in published.rows(2, block):
+            rows.append((block, published.MODELS[line.model], "paper", *scores.printed(line)))
+            if line.model in run.models and regions:
+                name = sections.marked(published.MODELS[line.model], run, line.model)
+                rows.append((block, name, "here", *scores.ours(frame, line.model)))
+        if block == "all":
+            for model in (model for model in run.models if model not in published.MODELS):
+                name = sections.marked(model_label(model), run, model)
+                rows.append((block, name, "here", *scores.ours(frame, model)))
+    header = scores.published_header("held out")
+    caption = "SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds."
+    notes = (*sections.dagger_notes(run, run.models), *_block_notes(run, blocks), *sections.train_note(run))
+    notes = (*notes, *sections.unbounded_note(run), *published.TABLE_2_FOOTNOTES)
+    notes = (*notes, f"Source: {published.RECONSTRUCTION_SOURCE}.")
+    document.table(Table(caption, ("Regions", "Model", "Source", *header), tuple(rows), notes, left=(0, 1, 2)))
+
+
+def _block_notes(run: Run, blocks: dict[str, list[str]]) -> tuple[str, ...]:
+    if not any(model in published.MODELS for model in run.models):
+        return ("No network was trained here, so the regions are not parted into problematic and generalising.",)
+    named = [f"{block}: {', '.join(blocks[block]) or 'none'}" for block in ("problematic", "generalising")]
+    return (
+        "A region is problematic where R2 of the held-out region is negative for all networks and seeds. "
+        f"Here {'; '.join(named)}.",
+        "Data, number of spectra, bands and training length differ from the paper's as listed under "
+        "'Settings that differ from the paper': the columns show what each found, not a like-for-like comparison.",
+    )
+
+
+def _uses(run: Run) -> list[tuple[str, str, str]]:
+    """What each kind of number took of the held-out region, beyond what trials.csv says of the training."""
+    rows = [("SOC scores (CCC, RMSE, bias, R2, RPIQ)", "through the finished model", "to score")]
+    networks = [model for model in run.models if model in published.MODELS]
+    if networks:
+        rows += [
+            ("Choice of epoch, convergence", "none: rows of training regions only", "none"),
+            ("Problematic and generalising regions", "through the finished model", "to part the regions afterwards"),
+        ]
+    if run.reconstructions:
+        rows += [
+            *sections.reconstruction_uses(),
+            ("t-tests on MRMSE", "through the finished model, to score", "to part the regions afterwards"),
+        ]
+    if run.samples is not None:
+        rows += [
+            ("Alarm scores", "through the finished model, to score", "none"),
+            ("Thresholds from training rows", "none", "none"),
+            ("Thresholds from the other regions", "trained on by the other networks", "trained on by them"),
+            ("AUROC, failures caught, RMSE of the accepted", "as the alarm scores", "to say what failed"),
+        ]
+    return rows
+
+
+def _by_region(document: Document, run: Run) -> None:
+    document.heading("By region")
+    header = (
+        "Region", "n", "CCC (log10)", "RMSE (log10 %)", "Bias (log10 %)", "R2 (log10)", "RPIQ (log10)",
+        "CCC", "RMSE (%)", "Bias (%)", "R2", "RPIQ", "MRMSE (%)", "Status", "Exposure",
+    )  # fmt: skip
+    values: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
+    for row in where(run.results, split="test").to_dict("records"):
+        if math.isfinite(float(row["value"])):
+            values[row["model"], row["region"], row["scale"], row["metric"]].append(float(row["value"]))
+    for model in run.models:
+        rows = tuple(_region_row(run, values, model, region) for region in run.regions)
+        seeds = len({trial.seed for trial in run.trials if trial.model == model})
+        caption = f"{model_label(model)}, held-out regions" + (f", mean of {seeds} seeds." if seeds > 1 else ".")
+        notes = (*sections.dagger_notes(run, (model,)), *sections.unbounded_note(run, (model,)))
+        document.table(Table(caption, header, rows, notes, left=(0, -2, -1)))
+
+
+def _region_row(
+    run: Run, values: dict[tuple[str, str, str, str], list[float]], model: str, region: str
+) -> tuple[str, ...]:
+    def cell(scale: str, metric: str, digits: int) -> str:
+        found = values.get((model, region, scale, metric))
+        return number(float(np.mean(found)) if found else None, digits)
+
+    trials = [trial for trial in run.trials if trial.model == model and trial.region == region]
+    return (
+        sections.marked(region, run, model, region),
+        cell("percent", "n", 0),
+        *(cell("log10", metric, scores.DIGITS[metric]) for metric in ("ccc", "rmse", "bias", "r2", "rpiq")),
+        *(cell("percent", metric, scores.DIGITS[metric]) for metric in ("ccc", "rmse", "bias", "r2", "rpiq")),
+        cell("reflectance", "mrmse", scores.DIGITS["mrmse"]),
+        ", ".join(sorted({trial.status for trial in trials})) or UNDEFINED,
+        ", ".join(sorted({trial.exposure for trial in trials})) or UNDEFINED,
+    )
+
+
+def _figures(document: Document, run: Run, styles: dict[str, Look], folder: Path) -> None:
+    document.heading("Figures")
+    dots = _dots(run)
+    label = "CCC of log10 SOC in the held-out region (dimensionless)"
+    figure = figures.metric_by_region(dots, styles, label=label, lower=_LOWEST_CCC)
+    caption = (
+        "Concordance (CCC) of log10 SOC by held-out region and model, regions sorted by their mean; the last line is "
+        "the mean over regions. Open markers: networks that did not converge. Triangles that point left at the edge: "
+        f"below {number(_LOWEST_CCC, 1)}."
+    )
+    document.figure(save(figure, folder, "ccc_by_region"), caption, run.path)
+    for model in run.models:
+        panels = _scatter_panels(run, dots, model)
+        name = sections.marked(model_label(model), run, model)
+        figure = figures.predicted_vs_observed(panels, title=name, color=styles[model].color, floor=SOC_FLOOR)
+        caption = (
+            f"Predicted against observed SOC by held-out region, {name}; grey: 1:1. CCC on the log10 scale. "
+            f"Values outside {SOC_FLOOR:g} to {figures.CEILING:g} % are drawn at the edge."
+        )
+        path = save(figure, folder, f"predicted_vs_observed_{_file_name(model)}")
+        document.figure(path, caption, run.path)
+    reconstruction_figure(document, run, styles, folder, "held-out regions")
+    curves_figure(document, run, styles, folder)
+
+
+def _dots(run: Run) -> list[figures.Dot]:
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in where(run.results, split="test", scale="log10", metric="ccc").to_dict("records"):
+        values[str(row["model"]), str(row["region"])].append(float(row["value"]))
+    return [
+        figures.Dot(model, region, tuple(found), trusted=not run.untrusted(model, region))
+        for (model, region), found in values.items()
+    ]
+
+
+def _scatter_panels(run: Run, dots: Sequence[figures.Dot], model: str) -> list[figures.ScatterPanel]:
+    values = {dot.region: [v for v in dot.values if math.isfinite(v)] for dot in dots if dot.model == model}
+    predictions = predictions_by_trial(run)
+    panels = []
+    for region in run.regions:
+        pairs = [pair for key, pair in predictions.items() if key[:2] == (model, region)] or [(np.array([]),) * 2]
+        found = values.get(region)
+        diverged = any(t.status == DIVERGED for t in run.untrusted(model, region))
+        score = f"CCC {number(float(np.mean(found)), 2)}" if found else "diverged" if diverged else "CCC undefined"
+        text = f"{score}\nn = {pairs[0][0].size}"
+        panels.append(
+            figures.ScatterPanel(
+                sections.marked(region, run, model, region),
+                np.concatenate([observed for observed, _ in pairs]),
+                np.concatenate([predicted for _, predicted in pairs]),
+                text,
+            )
+        )
+    return panels
+
+
+def _file_name(model: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in model)

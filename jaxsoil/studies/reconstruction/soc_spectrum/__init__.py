@@ -1,0 +1,1 @@
+"""The spectrum of soil organic carbon: what the mixing decoder learns and what the data determine."""

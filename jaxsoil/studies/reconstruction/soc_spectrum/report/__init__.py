@@ -1,0 +1,1 @@
+"""Report on the spectrum of soil organic carbon."""

@@ -1,0 +1,126 @@
+"""Landscapes: the synthetic one against closed forms and its own truth, files described by TOML, measured Edgeroi."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jaxsoil.data.rasters import landscape
+from jaxsoil.data.rasters.geotiff import write_rasters
+from jaxsoil.data.rasters.rasters import MemoryRasters
+from jaxsoil.data.twin.landscape.make import LAYERS, LandscapeConfig, make_landscape, random_field
+from jaxsoil.runs.errors import DataError
+
+SMALL = LandscapeConfig(height=50, width=60, sites=80)
+
+
+def test_a_random_field_has_the_stated_correlation() -> None:
+    scale, lag = 3.0, 4
+    fields = [random_field(np.random.default_rng(seed), 150, 150, scale) for seed in range(6)]
+    found = np.mean([np.corrcoef(field[:, lag:].ravel(), field[:, :-lag].ravel())[0, 1] for field in fields])
+    assert found == pytest.approx(np.exp(-(lag**2) / (4 * scale**2)), abs=0.06)
+    assert fields[0].mean() == pytest.approx(0.0, abs=1e-12) and fields[0].std() == pytest.approx(1.0)
+
+
+def test_the_same_configuration_gives_the_same_bits_and_other_sites_the_same_land() -> None:
+    first, again = make_landscape(SMALL), make_landscape(SMALL)
+    np.testing.assert_array_equal(first.rasters.values, again.rasters.values)
+    np.testing.assert_array_equal(first.sites.values, again.sites.values)
+    other = make_landscape(dataclasses.replace(SMALL, sites=40))
+    np.testing.assert_array_equal(first.truth, other.truth)
+
+
+def test_measurements_are_the_truth_at_the_site_within_their_error() -> None:
+    twin = make_landscape(dataclasses.replace(SMALL, measurement=0.0))
+    row, col, inside = twin.rasters.grid.index(twin.sites.east, twin.sites.north)
+    assert inside.all() and np.isfinite(twin.rasters.values[:, row, col]).all()
+    seen = np.isfinite(twin.sites.values)
+    np.testing.assert_allclose(twin.sites.values[seen], twin.truth[:, row, col].T[seen])
+
+
+def test_layers_resemble_their_neighbours_most_and_the_deepest_have_gaps() -> None:
+    twin = make_landscape(LandscapeConfig(height=90, width=90, sites=300))
+    related = np.corrcoef(np.log(twin.truth.reshape(len(LAYERS), -1)))
+    assert related[0, 1] > related[0, 3] > related[0, 5]
+    counts = np.isfinite(twin.sites.values).sum(axis=0)
+    assert counts[0] == 300 and counts[5] < counts[4] < counts[3]
+    assert 0.03 < np.isnan(twin.rasters.values[0]).mean() < 0.05
+
+
+@pytest.mark.parametrize("wrong", [{"gaps": (0.1,)}, {"height": 8}, {"sites": 5}, {"sites": 5000}])
+def test_impossible_landscapes_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(DataError):
+        dataclasses.replace(SMALL, **wrong)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A landscape of one's own: two rasters, a table with two layers, and the TOML file that names them."""
+    twin = make_landscape(SMALL)
+    land = MemoryRasters(twin.rasters.grid, ("height", "wet"), twin.rasters.values[:2])
+    write_rasters(land, tmp_path)
+    columns = {"site": twin.sites.ids, "x": twin.sites.east, "y": twin.sites.north}
+    pd.DataFrame(columns | {"top": twin.sites.values[:, 0], "sub": twin.sites.values[:, 4]}).to_csv(
+        tmp_path / "sites.csv", index=False
+    )
+    (tmp_path / "mine.toml").write_text(
+        'table = "sites.csv"\nid = "site"\neast = "x"\nnorth = "y"\nquantity = "SOC"\nunit = "%"\n'
+        '[rasters]\nheight = "height.tif"\nwet = "wet.tif"\n'
+        '[[layers]]\ncolumn = "top"\ntop = 0\nbottom = 10\n[[layers]]\ncolumn = "sub"\ntop = 10\nbottom = 30\n'
+    )
+    return tmp_path / "mine.toml"
+
+
+def test_ones_own_landscape_reads_back(own: Path) -> None:
+    land, twin = landscape.load(str(own)), make_landscape(SMALL)
+    assert land.rasters.grid == twin.rasters.grid and land.rasters.names == ("height", "wet")
+    assert [layer.name for layer in land.sites.layers] == ["0-10 cm", "10-30 cm"]
+    np.testing.assert_allclose(land.sites.values, twin.sites.values[:, [0, 4]])
+    assert land.truth is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"sub"', '"sib"', "Did you mean 'sub'"),
+        ('unit = "%"', 'units = "%"', "Did you mean 'unit'"),
+        ('unit = "%"\n', "", "key is missing.*unit"),
+        ('wet = "wet.tif"', 'wet = "wat.tif"', "wat.tif"),
+        ("bottom = 30", "bottom = 5", "must reach down"),
+        ("bottom = 30", "", "column, top and bottom"),
+        ('"sites.csv"', '"profiles.csv"', "profiles.csv"),
+        ("[rasters]", "[rasters", "no TOML"),
+    ],
+)
+def test_what_is_wrong_in_a_description_is_named(own: Path, old: str, new: str, message: str) -> None:
+    text = own.read_text()
+    assert old in text
+    own.write_text(text.replace(old, new))
+    with pytest.raises(DataError, match=message):
+        landscape.load(str(own))
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    with pytest.raises(DataError, match="Did you mean 'edgeroi'"):
+        landscape.load("edgeroy")
+    assert landscape.names() == ("landscape_twin", "edgeroi")
+
+
+def test_edgeroi_is_what_its_description_says(data_root: Path) -> None:
+    land = landscape.load("edgeroi")
+    assert np.isfinite(land.sites.values).sum(axis=0).tolist() == [341, 341, 341, 341, 339, 320]
+    assert (land.rasters.grid.height, land.rasters.grid.width, land.rasters.grid.crs) == (400, 577, "EPSG:32755")
+    assert land.sites.unit == "kg m-3" and len(land.rasters.names) == 5
+    # The table brings the covariates at the sites, read by its authors: ours must be the same pixels.
+    table = pd.read_parquet(data_root / "edgeroi" / "edgeroi_spline_with_covariates.parquet")
+    from jaxsoil.data.rasters.rasters import windows_around
+
+    row, col, inside = land.rasters.grid.index(land.sites.east, land.sites.north)
+    assert inside.all()
+    ours = windows_around(land.rasters, row, col, 1)[:, 0, 0, :]
+    close = [np.isclose(ours[:, place], table[name], rtol=1e-4) for place, name in enumerate(land.rasters.names)]
+    assert np.mean(close) > 0.99

@@ -1,0 +1,144 @@
+"""Rasters: grids against rasterio, windows and tiles against plain slices, refusals that name the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.transform import Affine, from_origin, rowcol
+
+from jaxsoil.data.rasters import rasters
+from jaxsoil.data.rasters.rasters import Box, Grid, MemoryRasters
+from jaxsoil.runs.errors import DataError
+
+GRID = Grid(12, 15, (30.0, 0.0, 1000.0, 0.0, -30.0, 5000.0), "EPSG:32755")
+
+
+def values(grid: Grid = GRID, covariates: int = 2) -> np.ndarray:
+    count = covariates * grid.height * grid.width
+    return np.arange(count, dtype=np.float32).reshape(covariates, grid.height, grid.width)
+
+
+def write(path: Path, data: np.ndarray, **changes: object) -> Path:
+    profile: dict[str, Any] = {
+        "driver": "GTiff", "height": data.shape[-2], "width": data.shape[-1], "count": 1, "dtype": "float32",
+        "crs": "EPSG:32755", "transform": from_origin(1000.0, 5000.0, 30.0, 30.0), "nodata": -1.0,
+    } | changes  # fmt: skip
+    with rasterio.open(path, "w", **profile) as file:
+        for band in range(1, int(str(profile["count"])) + 1):
+            file.write(data, band)
+    return path
+
+
+def test_points_fall_into_the_pixels_that_rasterio_names() -> None:
+    rng = np.random.default_rng(0)
+    rotated = (29.0, 5.0, 1000.0, 4.0, -31.0, 5000.0)
+    for transform in (GRID.transform, rotated):
+        grid = Grid(12, 15, transform, GRID.crs)
+        east, north = rng.uniform(900.0, 1600.0, 50), rng.uniform(4500.0, 5100.0, 50)
+        row, col, inside = grid.index(east, north)
+        expected = rowcol(Affine(*transform), east, north)
+        np.testing.assert_array_equal(row, expected[0])
+        np.testing.assert_array_equal(col, expected[1])
+        np.testing.assert_array_equal(inside, (row >= 0) & (row < 12) & (col >= 0) & (col < 15))
+
+
+def test_centres_fall_into_their_pixels() -> None:
+    row, col = np.divmod(np.arange(GRID.height * GRID.width), GRID.width)
+    back_row, back_col, inside = GRID.index(*GRID.centre(row, col))
+    assert inside.all() and (back_row == row).all() and (back_col == col).all()
+
+
+def test_files_and_memory_read_the_same_with_nan_for_nodata_and_beyond_the_border(tmp_path: Path) -> None:
+    data = values()
+    data[0, 3, 4] = -1.0
+    paths = {name: write(tmp_path / f"{name}.tif", layer) for name, layer in zip("ab", data, strict=True)}
+    from_files = rasters.open_rasters(paths)
+    assert (from_files.grid, from_files.nodata, from_files.names) == (GRID, -1.0, ("a", "b"))
+    memory = MemoryRasters(GRID, ("a", "b"), np.where(data == -1.0, np.nan, data).astype(np.float32))
+    for box in (Box(0, 0, 12, 15), Box(2, 3, 4, 4), Box(-2, -3, 5, 6), Box(10, 12, 6, 6), Box(20, 20, 2, 2)):
+        np.testing.assert_array_equal(from_files.read(box), memory.read(box))
+    assert np.isnan(from_files.read(Box(-1, 0, 2, 2))[:, 0]).all()
+    assert np.isnan(from_files.read(Box(3, 4, 1, 1))[0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"crs": "EPSG:32756"}, "projection differs"),
+        ({"transform": from_origin(1015.0, 5000.0, 30.0, 30.0)}, "grid differs"),
+        ({"transform": from_origin(1000.0, 5000.0, 25.0, 30.0)}, "grid differs"),
+        ({"count": 2}, "several bands"),
+        ({"crs": None}, "no projection"),
+    ],
+)
+def test_a_raster_that_does_not_fit_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    first = write(tmp_path / "good.tif", values()[0])
+    second = write(tmp_path / "other.tif", values()[1], **changes)
+    with pytest.raises(DataError, match=message) as refused:
+        rasters.open_rasters({"good": first, "other": second})
+    assert "other.tif" in str(refused.value)
+
+
+def test_sizes_that_differ_and_files_that_are_none_are_refused(tmp_path: Path) -> None:
+    first = write(tmp_path / "good.tif", values()[0])
+    small = write(tmp_path / "small.tif", values()[0, :5])
+    with pytest.raises(DataError, match=r"small.tif.*size differs"):
+        rasters.open_rasters({"good": first, "small": small})
+    (tmp_path / "text.tif").write_text("no raster")
+    for name in ("text.tif", "absent.tif"):
+        with pytest.raises(DataError, match=name):
+            rasters.open_rasters({"x": tmp_path / name})
+    with pytest.raises(DataError, match="no rasters"):
+        rasters.open_rasters({})
+
+
+def test_windows_are_slices_around_their_pixel() -> None:
+    memory = MemoryRasters(GRID, ("a", "b"), values())
+    rows, cols = np.array([4, 0, 11]), np.array([7, 0, 14])
+    windows = rasters.windows_around(memory, rows, cols, 5)
+    np.testing.assert_array_equal(windows[0], np.moveaxis(values()[:, 2:7, 5:10], 0, -1))
+    padded = np.pad(values(), ((0, 0), (2, 2), (2, 2)), constant_values=np.nan)
+    for place, (row, col) in enumerate(zip(rows, cols, strict=True)):
+        np.testing.assert_array_equal(windows[place], np.moveaxis(padded[:, row : row + 5, col : col + 5], 0, -1))
+
+
+def test_tiles_cover_the_grid_once_with_the_windows_of_their_pixels() -> None:
+    memory = MemoryRasters(GRID, ("a", "b"), values())
+    count = np.zeros((GRID.height, GRID.width), int)
+    for box in rasters.tile_boxes(GRID, 7):
+        count[box.row : box.row + box.height, box.col : box.col + box.width] += 1
+        row, col = (part.ravel() for part in np.mgrid[: box.height, : box.width])
+        expected = rasters.windows_around(memory, row + box.row, col + box.col, 3)
+        np.testing.assert_array_equal(rasters.tile_windows(memory, box, 3), expected)
+    assert (count == 1).all()
+
+
+def test_windows_cross_the_tiles_in_which_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = MemoryRasters(GRID, ("a", "b"), values())
+    rows, cols = (part.ravel() for part in np.mgrid[:12, :15])
+    whole = rasters.windows_around(memory, rows, cols, 5)
+    monkeypatch.setattr(rasters, "READ_TILE", 4)
+    np.testing.assert_array_equal(rasters.windows_around(memory, rows, cols, 5), whole)
+
+
+def test_an_even_window_has_no_centre() -> None:
+    with pytest.raises(DataError, match="central pixel"):
+        rasters.windows_around(MemoryRasters(GRID, ("a", "b"), values()), np.array([1]), np.array([1]), 4)
+
+
+def test_gaps_take_the_mean_of_their_window_and_a_centre_is_never_made_up() -> None:
+    windows = np.arange(18, dtype=np.float32).reshape(2, 3, 3, 1)
+    windows[0, 0, 0] = windows[1, 1, 1] = np.nan
+    filled, share = rasters.fill_gaps(windows)
+    assert filled[0, 0, 0, 0] == np.arange(1, 9).mean() and np.isnan(filled[1, 1, 1, 0])
+    assert np.isfinite(np.delete(filled.ravel(), 13)).all()
+    np.testing.assert_allclose(share, 8 / 9)
+
+
+def test_values_that_do_not_fit_the_grid_are_refused() -> None:
+    with pytest.raises(DataError, match="do not fit"):
+        MemoryRasters(GRID, ("a",), values())

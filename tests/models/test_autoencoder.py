@@ -1,0 +1,113 @@
+"""Networks: parameter counts of the paper, outputs in range, one training step against PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsoil.models.autoencoder import Autoencoder, EncoderKind, Minerals, ModelConfig, evaluate, parameter_count
+
+
+def shapes(components: int, bands: int, config: ModelConfig):
+    network = Autoencoder(components, bands, config)
+    return jax.eval_shape(
+        lambda key: network.init(key, jnp.zeros((2, bands), jnp.float32), train=False), jax.random.key(0)
+    )
+
+
+@pytest.mark.parametrize(("bands", "components", "published"), [(2151, 90, 1_944_360), (2136, 94, 1_938_702)])
+def test_encoder_has_the_published_number_of_parameters(bands: int, components: int, published: int) -> None:
+    """Coleman et al. 2024 print 1,944,360 (M = 2151, K = 90); by hand: 514 M + 513 K + 792,576."""
+    encoder = shapes(components, bands, ModelConfig())["params"]["encoder"]
+    assert parameter_count(encoder) == published == 514 * bands + 513 * components + 792_576
+
+
+def test_ann_decoder_is_the_encoder_with_bands_and_components_swapped() -> None:
+    params = shapes(94, 2136, ModelConfig(decoder="ann"))["params"]
+    assert parameter_count(params["decoder"]) == 514 * 94 + 513 * 2136 + 792_576
+
+
+@pytest.mark.parametrize("train", [True, False])
+def test_mass_fractions_sum_to_one_and_reflectance_stays_between_zero_and_one(train: bool) -> None:
+    network = Autoencoder(7, 20, ModelConfig(width=16, decoder="ann"))
+    x = jax.random.uniform(jax.random.key(0), (11, 20))
+    variables: Any = network.init(jax.random.key(1), x, train=False)
+    (mass, rebuilt), _ = network.apply(variables, 5 * x, train=train, mutable=["batch_stats"])
+    np.testing.assert_allclose(np.sum(mass, axis=1), 1.0, rtol=1e-6)
+    assert np.all(mass >= 0)
+    assert rebuilt.shape == x.shape
+    assert np.all((rebuilt > 0) & (rebuilt < 1))
+
+
+def test_without_decoder_nothing_is_reconstructed() -> None:
+    network = Autoencoder(7, 20, ModelConfig(width=16))
+    x = jnp.ones((3, 20))
+    variables: Any = network.init(jax.random.key(1), x, train=False)
+    assert evaluate(network, variables, x)[1] is None
+    assert set(variables["params"]) == {"encoder"}
+
+
+def test_evaluation_uses_stored_statistics_and_changes_none() -> None:
+    """A row's prediction must not depend on the rows beside it, or held-out rows would leak into each other."""
+    network = Autoencoder(5, 12, ModelConfig(width=16, decoder="ann"))
+    x = jax.random.uniform(jax.random.key(0), (9, 12))
+    variables: Any = network.init(jax.random.key(1), x, train=False)
+    together: Any = evaluate(network, variables, x)[1]
+    alone: Any = evaluate(network, variables, x[:1])[1]
+    np.testing.assert_allclose(together[:1], alone, rtol=1e-5)
+
+
+def checked(*arguments: Any) -> tuple[Any, Any]:
+    """A network's mass fractions and reconstruction, the latter not None."""
+    mass, rebuilt = evaluate(*arguments)
+    assert rebuilt is not None
+    return mass, rebuilt
+
+
+def mixing_network(config: ModelConfig, bands: int, minerals: int) -> tuple[Autoencoder, Minerals]:
+    constants = Minerals(jnp.full((minerals, bands), 0.6), jnp.linspace(1.0, 3.0, minerals))
+    return Autoencoder(minerals + 1, bands, config), constants
+
+
+@pytest.mark.parametrize(("bands", "published"), [(2151, 2152), (2136, 2137)])
+def test_mixing_decoder_has_the_published_number_of_parameters(bands: int, published: int) -> None:
+    network, minerals = mixing_network(ModelConfig(width=8, decoder="physics"), bands, 5)
+    variables: Any = network.init(jax.random.key(0), jnp.ones((2, bands)), minerals, train=False)
+    assert parameter_count(variables["params"]["decoder"]) == published
+
+
+def test_mixing_decoder_starts_as_published_and_mixes_by_area() -> None:
+    """f_SOC starts at 0.5 and (rho r)_SOC at the minerals' mean; equal rho r would make areas equal masses."""
+    network, minerals = mixing_network(ModelConfig(width=8, decoder="physics"), 12, 4)
+    x = jax.random.uniform(jax.random.key(1), (3, 12))
+    variables: Any = network.init(jax.random.key(0), x, minerals, train=False)
+    decoder = variables["params"]["decoder"]
+    np.testing.assert_array_equal(decoder["f_soc"], np.full(12, 0.5, np.float32))
+    assert float(decoder["soc_rho_r"]) == 2.0
+    mass, rebuilt = checked(network, variables, x, minerals)
+    surface = np.asarray(mass) / np.append(np.linspace(1.0, 3.0, 4), 2.0)
+    soc_area = surface[:, -1] / surface.sum(axis=1)
+    np.testing.assert_allclose(rebuilt, np.repeat(0.6 - 0.1 * soc_area[:, None], 12, axis=1), rtol=1e-5)
+
+
+def test_without_rho_r_areas_are_masses_and_only_the_spectrum_is_learned() -> None:
+    network, minerals = mixing_network(ModelConfig(width=8, decoder="physics_no_rho"), 12, 4)
+    x = jax.random.uniform(jax.random.key(1), (3, 12))
+    variables: Any = network.init(jax.random.key(0), x, minerals, train=False)
+    assert set(variables["params"]["decoder"]) == {"f_soc"}
+    mass, rebuilt = checked(network, variables, x, minerals)
+    np.testing.assert_allclose(rebuilt[:, 0], 0.6 - 0.1 * np.asarray(mass)[:, -1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("encoder", ["cnn", "attention"])
+def test_other_encoders_give_mass_fractions(encoder: EncoderKind) -> None:
+    network = Autoencoder(6, 50, ModelConfig(encoder=encoder, width=16, decoder="ann"))
+    x = jax.random.uniform(jax.random.key(0), (9, 50))
+    variables: Any = network.init(jax.random.key(1), x, train=False)
+    mass, rebuilt = checked(network, variables, x)
+    np.testing.assert_allclose(np.sum(mass, axis=1), 1.0, rtol=1e-6)
+    assert rebuilt.shape == x.shape

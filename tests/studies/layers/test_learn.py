@@ -1,0 +1,110 @@
+"""Training of the layer networks and their references: no leak, masks, the right member for each layer."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from layers_study import TINY
+from sklearn.ensemble import RandomForestRegressor
+
+from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.layers import learn
+from jaxsoil.studies.layers.forest import LayerMeans, point_features, references
+from jaxsoil.studies.layers.prepare import Prepared
+from jaxsoil.studies.layers.scores import mean_over_seeds
+
+
+def with_values(prepared: Prepared, values: np.ndarray) -> Prepared:
+    return dataclasses.replace(prepared, sites=dataclasses.replace(prepared.sites, values=values))
+
+
+def test_scaling_knows_training_rows_only(prepared: Prepared) -> None:
+    learnt = prepared.folds["blocks"] != 0
+    other = prepared.sites.values.copy()
+    other[~learnt] *= 50.0
+    windows = prepared.windows.copy()
+    windows[~learnt] += 1e4
+    changed = dataclasses.replace(with_values(prepared, other), windows=windows)
+    weight = np.ones((1, len(prepared.layers)))
+    first, second = (learn.members_of(data, learnt[None], weight) for data in (prepared, changed))
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    target = np.log1p(prepared.sites.values[learnt])
+    np.testing.assert_allclose(first["y_mean"][0], np.nanmean(target, axis=0), rtol=1e-6)
+    np.testing.assert_allclose(first["x_sd"][0], prepared.windows[learnt].reshape(-1, 4).std(axis=0), rtol=1e-4)
+
+
+def test_the_loss_is_the_mean_over_what_was_measured(prepared: Prepared) -> None:
+    loss, n = learn.loss_of("multitask", prepared, TINY), len(prepared.sites)
+    own = learn.members_of(prepared, np.ones((1, n), bool), np.ones((1, len(prepared.layers))))
+    own = {name: jnp.asarray(values[0]) for name, values in own.items()}
+    x = jnp.asarray(prepared.windows)
+    params = jax.jit(loss.network.init)(jax.random.key(0), x)
+    target = np.where(prepared.seen, prepared.to_scale(prepared.sites.values), 77.0).astype(np.float32)
+    batch = {"x": x, "y": jnp.asarray(target), "seen": jnp.asarray(prepared.seen, jnp.float32)}
+    value, _ = jax.jit(loss)(params, batch, None, jnp.float32(0), own)
+    predicted = np.asarray(jax.jit(loss.predict)(params, x, own))
+    standard = (prepared.to_scale(prepared.sites.values) - np.asarray(own["y_mean"])) / np.asarray(own["y_sd"])
+    assert float(value) == pytest.approx(np.nanmean((predicted - standard) ** 2), rel=1e-4)
+
+
+def test_held_out_sites_do_not_change_what_is_learnt(prepared: Prepared) -> None:
+    held = prepared.folds["blocks"] == 0
+    other = prepared.sites.values.copy()
+    other[held] = 3.0 * other[held] + 1.0
+    found = []
+    for data in (prepared, with_values(prepared, other)):
+        trained = learn.train("transfer", "blocks", 0, data, TINY)
+        members = learn.predict_members(learn.loss_of("transfer", data, TINY), trained, data.windows)
+        found.append(learn.by_fold("transfer", members, 6))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert not np.array_equal(found[0][1], found[1][1])
+
+
+def test_watched_sites_are_training_sites_and_equally_many(prepared: Prepared) -> None:
+    rows = prepared.folds["random"] != 1
+    size = learn.watch_size(prepared, TINY)
+    first, watch = learn.parts(rows, (0, 1), size)
+    assert watch.sum() == size and not (first & watch).any()
+    np.testing.assert_array_equal(first | watch, rows)
+
+
+def test_each_layer_comes_from_its_own_member() -> None:
+    members = np.arange(2 * 3)[:, None, None] * 100.0 + np.zeros((6, 4, 3)) + np.arange(3)[None, None, :]
+    found = learn.by_fold("cnn", members, 3)
+    assert found.shape == (2, 4, 3)
+    assert found[0, 0].tolist() == [0.0, 101.0, 202.0] and found[1, 0].tolist() == [300.0, 401.0, 502.0]
+    assert learn.by_fold("multitask", members, 3) is members
+
+
+def test_forests_are_scikit_learns(prepared: Prepared) -> None:
+    models = references("rf", "blocks", 1, prepared, TINY)
+    target, train = prepared.to_scale(prepared.sites.values), prepared.folds["blocks"] != 0
+    rows = train & prepared.seen[:, 5]
+    centre = prepared.windows[:, 1, 1, :]
+    np.testing.assert_array_equal(point_features(prepared.windows, context=False), centre)
+    twin = RandomForestRegressor(n_estimators=5, max_features=1 / 3, min_samples_leaf=3, random_state=2)
+    twin.fit(centre[rows], target[rows, 5])
+    np.testing.assert_allclose(models[0].predict(prepared.windows)[:, 5], twin.predict(centre))
+    context = point_features(prepared.windows, context=True)
+    np.testing.assert_allclose(context[:, 4:8], prepared.windows.mean(axis=(1, 2)))
+    means = LayerMeans(target, train).predict(prepared.windows)
+    np.testing.assert_allclose(means[7], np.nanmean(target[train], axis=0))
+
+
+def test_what_diverged_predicts_nothing_and_is_never_averaged_in() -> None:
+    good, bad = np.ones((2, 3)), np.full((2, 3), np.nan)
+    np.testing.assert_array_equal(mean_over_seeds([good, bad, 3.0 * good], "x"), 2.0 * good)
+    with pytest.raises(DataError, match="every seed of a fold diverged"):
+        mean_over_seeds([bad, bad], "transfer blocks")
+
+
+def test_a_training_that_diverges_is_marked(prepared: Prepared) -> None:
+    wild = dataclasses.replace(TINY, train=dataclasses.replace(TINY.train, lr=1e30))
+    trained = learn.train("multitask", "blocks", 0, prepared, wild)
+    assert not trained.alive.any()
+    assert np.isnan(learn.predict_members(learn.loss_of("multitask", prepared, wild), trained, prepared.windows)).all()

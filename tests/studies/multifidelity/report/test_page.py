@@ -1,0 +1,307 @@
+"""The multi-fidelity reports on synthetic run folders: what they say, what they mark, what they survive."""
+
+import json
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from multifidelity_run import write_multifidelity_run
+from scipy.stats import ttest_rel
+
+from jaxsoil.evaluation.compare import MEAN
+from jaxsoil.report.files import where
+from jaxsoil.report.html import Document
+from jaxsoil.report.tables import number, plus_minus
+from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.multifidelity.report import fno, ilr, published
+from jaxsoil.studies.multifidelity.report import page as multifidelity
+from jaxsoil.studies.multifidelity.report import parts as multifidelity_parts
+from jaxsoil.studies.multifidelity.report import scores as multifidelity_scores
+from jaxsoil.studies.multifidelity.report.files import numbers, property_models, read_multifidelity_run
+from jaxsoil.studies.multifidelity.report.published import PROPERTIES, STRATEGIES
+
+FOUR = ("tc", "tn", "ph", "clay")
+SHORT: Any = {"n_test": 30, "latents": 6}
+
+
+def written(module, folder):
+    page = module.write_report(folder)
+    assert page == folder / "report.html"
+    return (folder / "report.md").read_text("utf-8"), page.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """A run with everything but five of the properties, and its report."""
+    folder = write_multifidelity_run(
+        tmp_path_factory.mktemp("full"), properties=FOUR, not_converged="MIR-SSL-MLP", **SHORT
+    )
+    return folder, *written(multifidelity, folder)
+
+
+def cells(markdown, *starts):
+    """Cells of the first row of a table that starts with the given ones."""
+    line = next(line for line in markdown.splitlines() if line.startswith("| " + " | ".join(starts) + " |"))
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_every_row_of_appendix_b_stands_beside_ours(full):
+    folder, markdown, _ = full
+    scores = pd.read_csv(folder / "scores.csv")
+    text = markdown.split("## Appendix B beside ours")[1].split("\n## ")[0]
+    for row in published.APPENDIX_B:
+        name, unit = PROPERTIES[row.property]
+        title = name if unit == "1" else f"{name} ({unit})"
+        mark = " †" if "SSL" in row.strategy and row.property in FOUR else ""
+        found = cells(text, title, row.strategy + mark)
+        assert found[2::2][:2] == [number(row.rmse, 2), number(row.me, 2)]
+        assert [found[6], found[9], found[11]] == [number(v, 2) for v in (row.r2, row.ccc, row.rpiq)]
+        ours = [found[place] for place in (3, 5, 7, 10, 12)]
+        if row.property not in FOUR:
+            assert ours == ["–"] * 5
+            continue
+        task = "-" if row.strategy.endswith("PLSR") else "multi"
+        mine = where(scores, strategy=row.strategy, task=task, set="test", property=row.property)
+        values = [numbers(mine, metric) for metric in ("rmse", "me", "r2", "ccc", "rpiq")]
+        assert ours == [plus_minus(v.mean(), v.std(ddof=1) if v.size > 1 else None, 2) for v in values]
+
+
+def scores_of(scores, strategy, seed):
+    return numbers(where(scores, strategy=strategy, seed=seed), "ccc")
+
+
+def test_averages_and_differences_are_the_scores(full):
+    folder, markdown, _ = full
+    scores = where(pd.read_csv(folder / "scores.csv"), set="test", task="multi")
+    networks = [name for name in STRATEGIES if not name.endswith("PLSR")]
+    means = {name: np.array([scores_of(scores, name, seed).mean() for seed in range(3)]) for name in networks}
+    found = cells(markdown.split("Mean over TC, TN, pH, Clay;")[1], "MIR-MLP")
+    # TC, TN, pH and clay of Appendix B: 0.95, 0.93, 0.70, 0.74.
+    assert found[1:3] == ["0.83", plus_minus(means["MIR-MLP"].mean(), means["MIR-MLP"].std(ddof=1), 2)]
+    interval = ttest_rel(means["NIRtoMIR-MLP"], means["NIR-MLP"]).confidence_interval(0.95)
+    shown = cells(markdown, "NIRtoMIR-MLP minus NIR-MLP")[2].replace("\\", "")
+    gap = float(np.mean(means["NIRtoMIR-MLP"] - means["NIR-MLP"]))
+    assert shown == f"{number(gap)} [{number(interval.low)}, {number(interval.high)}]"
+    theirs = published.averages("ccc", FOUR)
+    assert cells(markdown, "NIRtoMIR-MLP minus NIR-MLP")[3] == number(theirs["NIRtoMIR-MLP"] - theirs["NIR-MLP"], 3)
+
+
+def test_every_figure_is_there_and_self_contained(full):
+    folder, markdown, html = full
+    links = re.findall(r"\]\((figures/[^)]+)\)", markdown)
+    names = [link.removeprefix("figures/").removesuffix(".png") for link in links]
+    assert names == [
+        "figure_5_ccc", "figure_6_rpiq", "differences", "figure_3_latents", "figure_4_conversion",
+        "conversion_uncertainty", "figure_7_internal", "distances", "label_curves", "label_curves_by_property",
+        "histories",
+    ]  # fmt: skip
+    assert all((folder / link).is_file() for link in links)
+    assert html.count("data:image/png;base64,") == len(links)
+    assert not re.search(r"(src|href)=\"(?!data:)", html)
+
+
+def test_the_sections_say_what_was_run(full):
+    _, markdown, _ = full
+    for expected in (
+        "Random numbers for the tests of the report",
+        "| Scans for pre-training | 12,000 | 334,665 |",
+        "Kendall's tau",
+        "| stage1.beta | 0.001 | not published |",
+        "| scans | 12000 | 334665 |",
+        "| TN (%) | paper, KSSL | 51,508 |",
+        "The paper counts 1,976 samples",
+        "posterior samples",
+        "| MIR-PLSR | 7 | 7 |",
+        "Fingerprint of the data",
+    ):
+        assert expected.replace("_", "\\_") in markdown, expected
+    assert cells(markdown, "pH", "here, test")[2] == "30"
+    # Latents 4 and 6 of six were made to collapse.
+    assert cells(markdown.split("## The latent space")[1], "0")[1:4] == ["4", "2", "4, 6"]
+
+
+def test_daggers_follow_the_trainings_behind_a_number(full):
+    folder, markdown, _ = full
+    run = read_multifidelity_run(folder)
+    doubtful = {name for name in run.strategies if run.doubtful(name)}
+    # Converted spectra meet the property model of measured ones.
+    assert doubtful == {"MIR-SSL-MLP", "NIRtoMIR-SSL-MLP", "NIRtoMIR-SSL-MLP-samples"}
+    assert "† rests on trainings that did not converge: stage3 MIR-SSL-MLP multi, seed 0" in markdown
+    table = pd.read_csv(folder / "convergence.csv").assign(converged=True)
+    cases = {
+        ("stage1", "vae"): {name for name in run.strategies if "SSL" in name or name.startswith("NIRto")},
+        ("stage2", "nir encoder"): {name for name in run.strategies if name.startswith("NIRto")},
+        ("stage3", "NIR-MLP/multi"): {"NIR-MLP"},
+        ("stage3", "NIR-MLP/single/tc"): set(),
+        ("curves", "curve MIR-MLP/10 labels/0"): set(),
+    }
+    for (stage, label), expected in cases.items():
+        run.tables["convergence"] = table.assign(stage=stage, label=label, converged=False)
+        run.__dict__.pop("_doubtful")
+        assert {name for name in run.strategies if run.doubtful(name)} == expected, label
+    assert property_models("NIRtoMIR-FNO-MLP") == ("NIRtoMIR-FNO-MLP", "MIR-MLP")
+    assert property_models("NIRtoMIR-SSL-MLP-reencoded")[1] == "MIR-SSL-MLP"
+
+
+def test_disagreements_with_the_paper_are_named(tmp_path):
+    folder = write_multifidelity_run(tmp_path, properties=("tc", "ph"), optional=False, tasks=("multi",))
+    scores = pd.read_csv(folder / "scores.csv")
+    level = {name: 0.9 - 0.1 * place for place, name in enumerate(reversed(STRATEGIES))}
+    scores["ccc"] = [
+        level.get(name, 0.95) + 0.001 * seed for name, seed in zip(scores["strategy"], scores["seed"], strict=True)
+    ]
+    scores.to_csv(folder / "scores.csv", index=False)
+    run = read_multifidelity_run(folder)
+    agreement = multifidelity_scores.orders(run)[MEAN]
+    assert agreement.ours == tuple(reversed(STRATEGIES)) and agreement.tau < 0.0
+    listed = multifidelity_scores.disagreements(run, agreement)
+    assert len(listed) == len(agreement.disagreements)
+    # Mean of TC and pH in Appendix B: 0.93 and 0.52.
+    assert any(text.startswith("NIRtoMIR-SSL-MLP is above MIR-SSL-MLP here by 0.4") for text in listed)
+    assert any("below it by 0.410 in Appendix B" in text for text in listed)
+
+
+def test_a_smoke_run_with_measured_data(tmp_path):
+    """One property, no NIR, one seed, single-task, nothing optional: each section says what is missing."""
+    folder = write_multifidelity_run(
+        tmp_path,
+        strategies=("MIR-PLSR", "MIR-MLP"),
+        properties=("clay", "soc"),
+        seeds=1,
+        tasks=("single",),
+        optional=False,
+    )
+    (folder / "data.json").unlink()
+    (folder / "timing.json").unlink()
+    (folder / "config.json").write_text('{"experiment": "multifidelity", "config": {"vae": {"beta": 0.5}}}')
+    markdown, _ = written(multifidelity, folder)
+    for name in (
+        "latents.csv",
+        "latent.npz",
+        "converted.npz",
+        "internal.csv",
+        "distances.csv",
+        "curves.csv",
+        "history.csv",
+    ):
+        assert f"no {name}" in markdown, name
+    assert "| vae.beta | 0.5 |" in markdown and "networks single-task" in markdown
+    assert "The run did not train both" in markdown and "no variant with several posterior samples" in markdown
+    assert cells(markdown, "MIR-MLP minus MIR-PLSR")[-1].endswith("one seed")
+    # The paper's rows stand although the run has none of these; a property of ours has no paper's row.
+    assert cells(markdown, "pH", "NIR-MLP")[2:4] == ["0.90", "–"]
+    assert cells(markdown, "soc", "MIR-PLSR")[2] == "–" and len(re.findall(r"\]\(figures/", markdown)) == 3
+
+
+def test_a_measured_run_without_nir(tmp_path):
+    """Optional files are there, but no pairs: empty latents, one space, no conversion."""
+    names = ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP")
+    folder = write_multifidelity_run(tmp_path, strategies=names, properties=("clay", "ph"), tasks=("multi",), **SHORT)
+    latent = dict(np.load(folder / "latent.npz"))
+    latent |= {name: np.empty((0, 6)) for name in ("pairs_mir", "pairs_nir", "test_nir")}
+    np.savez(folder / "latent.npz", allow_pickle=False, **latent)
+    for name in ("converted.npz", "conversion.csv", "components.csv"):
+        (folder / name).unlink()
+    distances = where(pd.read_csv(folder / "distances.csv"), space="mir")
+    distances[distances["set"] != "pairs"].to_csv(folder / "distances.csv", index=False)
+    internal = where(pd.read_csv(folder / "internal.csv"), set="test", range="mir")
+    internal.to_csv(folder / "internal.csv", index=False)
+    markdown, _ = written(multifidelity, folder)
+    assert "no converted.npz" in markdown and "cross-validation of MIR PLSR" in markdown
+    assert "| MIR | test set |" in markdown and "| MIR | pairs |" not in markdown
+    assert "| Test set, MIR | 30 |" in markdown and "Pairs, MIR" not in markdown
+    internal.assign(set="other").to_csv(folder / "internal.csv", index=False)
+    document = Document("Internal")
+    multifidelity_parts.internal_section(document, read_multifidelity_run(folder))
+    assert "neither the pairs nor the test set" in document.markdown()
+
+
+def test_folds_are_not_called_seeds(tmp_path):
+    roles = [{"seed": 0, "data": "limesoda/a"}, {"seed": 1, "data": "limesoda/b"}]
+    options: Any = {"strategies": ("MIR-PLSR",), "properties": ("clay",), "optional": False}
+    folder = write_multifidelity_run(tmp_path, data={"roles": roles}, **options)
+    (folder / "scores.csv").write_text(
+        "seed,strategy,task,set,property,n,rmse,me,r2,ccc,rpiq\n"
+        "0,MIR-PLSR,-,test,clay,5,1,0,0.5,0.6,1\n1,MIR-PLSR,-,test,clay,5,1,0,0.5,0.8,1\n"
+    )
+    assert read_multifidelity_run(folder).replicates == "2 held-out parts of the data"
+
+
+def test_ilr(tmp_path):
+    strategies = ("MIR-MLP", "MIR-ILR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-ILR-MLP")
+    options: Any = {"properties": ("clay", "silt", "sand"), "tasks": ("multi",), "strategies": strategies}
+    folder = write_multifidelity_run(tmp_path, **options, **SHORT)
+    markdown, _ = written(ilr, folder)
+    sums = ilr.texture_sums(read_multifidelity_run(folder))
+    assert list(sums) == ["MIR-MLP", "MIR-ILR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-ILR-MLP"]
+    assert {name: values.size for name, values in sums.items()} == dict.fromkeys(strategies, 90)
+    np.testing.assert_allclose(sums["MIR-ILR-MLP"], 100.0, rtol=1e-12)
+    frame = where(pd.read_parquet(folder / "predictions.parquet"), strategy="MIR-MLP", set="test", seed=1, id="test-7")
+    assert np.isclose(sums["MIR-MLP"], numbers(frame, "predicted").sum(), rtol=1e-12).sum() == 1
+    assert cells(markdown.split("## What clay, silt and sand sum to")[1], "MIR-ILR-MLP")[1:3] == ["100.00", "0.00"]
+    assert "The paper's claim, better with ILR, holds here for" in markdown
+    assert "this is a fault" not in markdown and "figures/figure_8_ilr.png" in markdown
+    frame = pd.read_parquet(folder / "predictions.parquet")
+    frame["predicted"] *= 1.01
+    frame.to_parquet(folder / "predictions.parquet")
+    assert "Sums of MIR-ILR-MLP, NIRtoMIR-ILR-MLP miss 100 %" in written(ilr, folder)[0]
+
+
+def test_fno(tmp_path):
+    folder = write_multifidelity_run(
+        tmp_path, strategies=("NIRtoMIR-MLP", "NIRtoMIR-FNO-MLP"), properties=("tc", "ph"), tasks=("multi",), **SHORT
+    )
+    scores = pd.read_csv(folder / "scores.csv")
+    scores.loc[scores["strategy"] == "NIRtoMIR-FNO-MLP", "ccc"] -= 0.5
+    scores.to_csv(folder / "scores.csv", index=False)
+    markdown, _ = written(fno, folder)
+    assert "Here it is below the MLP for 2 of 2 (TC, pH), clearly so for TC, pH." in markdown
+    assert "figures/figure_c9_ccc.png" in markdown
+
+
+def test_damaged_files_are_named(tmp_path):
+    folder = write_multifidelity_run(tmp_path, strategies=("MIR-PLSR",), properties=("clay",), optional=False)
+    scores = (folder / "scores.csv").read_text()
+    cases = {
+        "scores.csv": [
+            ("seed,strategy\n0,a\n", "columns are missing: task"),
+            (scores + scores.splitlines()[1], "twice"),
+        ],
+        "latents.csv": [("seed\n0\n", "columns are missing: latent, kl, active")],
+        "config.json": [("[]", "not a JSON object"), ("{", "not JSON")],
+    }
+    for name, contents in cases.items():
+        before = (folder / name).read_text() if (folder / name).exists() else None
+        for content, message in contents:
+            (folder / name).write_text(content)
+            with pytest.raises(DataError, match=message) as caught:
+                read_multifidelity_run(folder)
+            assert name in str(caught.value)
+        if before is None:
+            (folder / name).unlink()
+        else:
+            (folder / name).write_text(before)
+    np.savez(folder / "xi.npz", wavenumber=np.ones(3))
+    with pytest.raises(DataError, match="arrays are missing: xi"):
+        read_multifidelity_run(folder)
+    whole = (folder / "xi.npz").read_bytes()
+    (folder / "xi.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"xi\.npz.*Delete this file.*--resume"):
+        read_multifidelity_run(folder)
+    (folder / "xi.npz").unlink()
+    (folder / "scores.csv").unlink()
+    with pytest.raises(DataError, match="Finish the run first"):
+        multifidelity.write_report(folder)
+
+
+def test_names_from_data_stay_text(tmp_path):
+    nasty = "<img src=x onerror=alert(1)>|a"
+    folder = write_multifidelity_run(
+        tmp_path, strategies=("MIR-PLSR", nasty), properties=("clay", nasty), seeds=2, tasks=("multi",), optional=False,
+        data={"name": nasty, "notes": [nasty]}, config={"ours": [[nasty, nasty, nasty]]},
+    )  # fmt: skip
+    markdown, html = written(multifidelity, folder)
+    assert "<img src=x" not in html and "<img src=x" not in markdown
+    assert json.loads((folder / "data.json").read_text())["name"] == nasty

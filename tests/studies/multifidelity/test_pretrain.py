@@ -1,0 +1,195 @@
+"""Stage 1: whole samples apart, the same bits after a kill in the middle of an epoch, the same on eight devices."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from scans_problem import BANDS, CONFIG, SMALL, scans, snv, spectra
+
+from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.multifidelity.pretrain import Pretrained, pretrain
+from jaxsoil.studies.multifidelity.streams import Plan, read_snv, split_samples
+from jaxsoil.training.checkpoints import Checkpoints
+
+KEY = jax.random.key(3)
+
+
+@functools.cache
+def fitted() -> Pretrained:
+    """The small problem, trained once for all tests that only read it."""
+    return pretrain(scans(), CONFIG, KEY)
+
+
+def with_loop(config: Any, **changes: Any) -> Any:
+    return dataclasses.replace(config, loop=dataclasses.replace(config.loop, **changes))
+
+
+def same(a: Pretrained, b: Pretrained) -> bool:
+    leaves = zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params), strict=True)
+    return all(np.array_equal(x, y) for x, y in leaves) and all(
+        np.array_equal(a.history[name], b.history[name]) for name in a.history
+    )
+
+
+def test_it_learns_the_factors_and_says_which_latents_do_nothing() -> None:
+    config = with_loop(dataclasses.replace(CONFIG, beta=0.1), epochs=100, lr=1e-2)
+    fitted = pretrain(scans(), config, KEY)
+    values = snv(spectra()[0])
+    error = np.sqrt(np.mean((fitted.reconstruct(values)[fitted.watch] - values[fitted.watch]) ** 2))
+    # SNV spectra have unit variance; a good autoencoder leaves little of it on samples it has not seen.
+    assert error < 0.1
+    # Three factors, one less after SNV takes out a scale: the prior claims the rest of six latents.
+    assert 2 <= fitted.active.sum() < 6
+    assert "collapsed to the prior" in fitted.collapsed and str(int((~fitted.active).sum())) in fitted.collapsed
+    mean, logvar = fitted.embed(values[fitted.train])
+    by_hand = 0.5 * (mean**2 + np.exp(logvar) - logvar - 1).mean(axis=0)
+    np.testing.assert_allclose(fitted.kl, by_hand, rtol=1e-3, atol=1e-5)
+    assert np.all(np.diff(fitted.history["watched"][[0, 20, 99]]) < 0)
+
+
+def test_repeats_stay_on_one_side() -> None:
+    samples = scans().samples
+    train, watch = split_samples(samples, 0.2, 0)
+    assert not set(samples[train]) & set(samples[watch])
+    assert len(set(samples[watch])) == 12 and np.array_equal(np.sort(np.r_[train, watch]), np.arange(120))
+    assert not set(samples[fitted().train]) & set(samples[fitted().watch])
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(tmp_path: Path, streamed: bool) -> None:
+    config = dataclasses.replace(CONFIG, memory_gb=0.0 if streamed else 1.0, block=2, checkpoint_steps=4)
+    whole = pretrain(scans(), config, KEY)
+
+    class Killed(Exception):
+        pass
+
+    class Dies(Checkpoints):
+        def save(self, epochs: int, state: Any) -> None:
+            super().save(epochs, state)
+            # 96 scans in batches of 16: six steps an epoch, so step 8 is the second of epoch two.
+            if int(state["epoch"]) == 1 and int(state["step"]) == 2:
+                raise Killed
+
+    with Dies(tmp_path) as folder, pytest.raises(Killed):
+        pretrain(scans(), config, KEY, checkpoints=folder)
+    with Checkpoints(tmp_path) as folder:
+        assert same(pretrain(scans(), config, KEY, checkpoints=folder), whole)
+
+
+def test_a_checkpoint_of_another_key_is_refused(tmp_path: Path) -> None:
+    with Checkpoints(tmp_path) as folder:
+        pretrain(scans(), CONFIG, KEY, checkpoints=folder)
+        with pytest.raises(DataError, match="another random key"):
+            pretrain(scans(), CONFIG, jax.random.key(4), checkpoints=folder)
+
+
+def test_streaming_uses_every_scan_once_and_reads_neighbours_together() -> None:
+    rows = np.arange(0, 200, 2)
+    plan = Plan(rows, batch=8, seeds=(1, 2), block=3, chunk=10)
+    read: list[np.ndarray] = []
+
+    def reader(wanted: np.ndarray) -> np.ndarray:
+        read.append(wanted)
+        return wanted[:, None].astype(np.float32)
+
+    blocks = list(plan.epoch(0, 0, reader))
+    used = [block.values[block.order].ravel() for block in blocks if block.values is not None]
+    assert [(b.first, b.last) for b in blocks] == [(0, 3), (3, 6), (6, 9), (9, 12)]
+    assert len(np.unique(np.concatenate(used))) == 96 and np.isin(np.concatenate(used), rows).all()
+    assert all(np.all(np.diff(wanted) > 0) for wanted in read)
+    again = list(plan.epoch(0, 7, reader))
+    assert [b.first for b in again] == [6, 9] and np.array_equal(again[0].order, blocks[2].order)
+    assert not np.array_equal(next(iter(plan.epoch(1, 0, reader))).order, blocks[0].order)
+
+
+def test_what_is_read_is_the_standard_normal_variate() -> None:
+    rows = np.array([5, 0, 17])
+    np.testing.assert_allclose(read_snv(scans(), rows), snv(spectra()[0])[rows], atol=1e-5)
+
+
+def test_the_convolutional_variant_trains() -> None:
+    config = with_loop(dataclasses.replace(CONFIG, vae=dataclasses.replace(SMALL, kind="conv")), epochs=12, lr=1e-2)
+    fitted = pretrain(scans(), config, KEY)
+    assert fitted.history["watched"][-1] < 0.8 * fitted.history["watched"][0]
+    assert fitted.reconstruct(snv(spectra()[0])).shape == (120, BANDS)
+
+
+EIGHT = """
+import sys; sys.path.insert(0, "tests/support")
+import dataclasses, jax, jax.numpy as jnp, numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from scans_problem import BANDS, CONFIG, SMALL, scans
+from jaxsoil.runs.errors import UsageError
+from jaxsoil.models.vae import Vae
+from jaxsoil.training.config import DeviceConfig
+from jaxsoil.training.devices import make_mesh
+from jaxsoil.studies.multifidelity.pretrain import VaeLoss, pretrain
+
+assert len(jax.devices()) == 8
+
+def train_as_one():
+    for memory in (1.0, 0.0):
+        config = dataclasses.replace(CONFIG, memory_gb=memory, block=2)
+        one, eight = (pretrain(scans(), config, jax.random.key(3), devices=jax.devices()[:n]) for n in (1, 8))
+        for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(eight.params)):
+            np.testing.assert_allclose(a, b, atol=2e-4)
+        np.testing.assert_allclose(one.history["watched"], eight.history["watched"], rtol=1e-4)
+
+def rows_of_their_own():
+    mesh = make_mesh(DeviceConfig(batch_devices=8))
+    model = Vae(BANDS, SMALL)
+    x = jax.device_put(jnp.ones((16, BANDS)), NamedSharding(mesh, PartitionSpec()))
+    params = jax.device_put(model.init(jax.random.key(0), x)["params"], NamedSharding(mesh, PartitionSpec()))
+    loss = VaeLoss(model, 1e-3, 0.3, mesh)
+    grad = jax.jit(jax.grad(lambda p: loss(p, x, jax.random.key(1), jnp.float32(1))[0]))
+    text = grad.lower(params).compile().as_text()
+    assert "all-reduce" in text, text
+    assert f"f32[2,{BANDS}]" in text, text  # two of the 16 rows on each device
+
+def refused():
+    config = dataclasses.replace(CONFIG, loop=dataclasses.replace(CONFIG.loop, batch=15))
+    try:
+        pretrain(scans(), config, jax.random.key(0))
+    except UsageError as error:
+        assert "8 devices cannot share batches of 15" in str(error), error
+    else:
+        raise AssertionError("a batch of 15 was shared")
+
+for check in (train_as_one, rows_of_their_own, refused):
+    try:
+        check()
+        print(check.__name__, "holds")
+    except Exception as error:
+        print(check.__name__, "fails:", repr(error))
+"""
+
+
+@pytest.fixture(scope="module")
+def on_eight_devices(run_with_devices) -> str:
+    """What one process with eight devices says of each check."""
+    return run_with_devices(EIGHT, n=8)
+
+
+@pytest.mark.parametrize("check", ["train_as_one", "rows_of_their_own", "refused"])
+def test_eight_devices_share_each_batch(on_eight_devices: str, check: str) -> None:
+    assert f"{check} holds" in on_eight_devices, on_eight_devices
+
+
+def test_bad_input_is_refused() -> None:
+    constant = scans()
+    flat = dataclasses.replace(constant, reader=lambda rows: np.ones((len(rows), BANDS), np.float32))
+    with pytest.raises(DataError, match="constant spectrum"):
+        pretrain(flat, CONFIG, KEY)
+    one = dataclasses.replace(constant, samples=np.repeat("a", 120))
+    with pytest.raises(DataError, match="two samples"):
+        pretrain(one, CONFIG, KEY)
+    with pytest.raises(DataError, match="not finite"):
+        pretrain(constant, with_loop(CONFIG, lr=1e30, epochs=2), KEY)
+    with pytest.raises(DataError, match="other bands"):
+        fitted().embed(np.zeros((2, BANDS + 1), np.float32))

@@ -1,0 +1,50 @@
+"""Property models: a linear truth is found by either task, each target of "single" stands alone, gaps are left out."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from jaxsoil.evaluation.metrics import r2
+from jaxsoil.studies.multifidelity.property_models import PropertyModel, fit_properties
+from jaxsoil.training.loop import LoopConfig
+
+NAMES = ("tc", "ph")
+LOOP = LoopConfig(epochs=60, batch=32, lr=5e-3)
+
+
+def problem() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 6)).astype(np.float32)
+    x[:, 5] = 1.0
+    return x, np.column_stack([np.expm1(np.abs(0.5 * x[:, 0] + 1.0)), 6.5 + x[:, 1]])
+
+
+def fitted(x: np.ndarray, y: np.ndarray, task) -> tuple[PropertyModel, object]:
+    rows = np.arange(len(x))
+    return fit_properties(
+        x, y, NAMES, rows[:200], rows[200:220], widths=(16,), dropout=0.0, loop=LOOP, task=task, key=jax.random.key(0)
+    )
+
+
+@pytest.mark.parametrize("task", ["multi", "single"])
+def test_properties_are_predicted_in_their_units(task: str) -> None:
+    x, y = problem()
+    model, training = fitted(x, y, task)
+    predicted = model.predict(x[220:])
+    assert predicted.shape == (80, 2)
+    assert r2(y[220:, 0], predicted[:, 0]) > 0.9 and r2(y[220:, 1], predicted[:, 1]) > 0.95
+    assert np.shape(training.epochs_run) == (() if task == "multi" else (2,))  # type: ignore[attr-defined]
+    wild = x[220:].copy()
+    wild[:, 5] = 2.0  # a column without variance in training is not blown up by its rounding error
+    assert np.isfinite(model.predict(wild)).all()
+
+
+def test_rows_without_a_value_do_not_train_that_property() -> None:
+    x, y = problem()
+    gaps = y.copy()
+    gaps[:150, 0] = np.nan
+    model, _ = fitted(x, gaps, "multi")
+    assert r2(y[220:, 1], model.predict(x[220:])[:, 1]) > 0.95
+    assert model.targets.centre[0] == pytest.approx(np.log1p(y[150:200, 0]).mean())

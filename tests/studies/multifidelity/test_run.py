@@ -1,0 +1,170 @@
+"""The study end to end at the smallest size: files, no leak, resuming after kill -9, ablations, plan."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jaxsoil.studies.multifidelity.config import STRATEGIES
+from jaxsoil.studies.multifidelity.presets import DEFAULT
+
+ROOT = Path(__file__).resolve().parents[2]
+ABLATIONS = ("MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP")
+SMOKE = ["--exp=multifidelity", "--smoke", "--wandb", "disabled", "--seeds", "1"]
+SMOKE += ["--strategies", *DEFAULT.strategies, *ABLATIONS]
+TEXTURE = ["clay", "silt", "sand"]
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    # A user's JAX is neither strict nor type-checked, so the real command runs without the tests' settings.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY")}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "experiments" / "run.py"), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    printed, errors = process.communicate(timeout=400)
+    assert process.returncode == 0, errors
+    return printed
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smoke run, undisturbed."""
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    finish(start(*SMOKE, "--workdir", str(folder)))
+    return folder
+
+
+def test_all_strategies_properties_and_sets_are_scored(finished: Path) -> None:
+    from jaxsoil.data.pairs import PROPERTIES
+
+    scores = pd.read_csv(finished / "scores.csv")
+    assert set(scores["strategy"]) == {*DEFAULT.strategies, *ABLATIONS} >= set(STRATEGIES)
+    assert set(scores["property"]) == set(PROPERTIES) and set(scores["set"]) == {"validation", "test"}
+    assert len(scores) == 12 * 9 * 2 and np.isfinite(scores[["rmse", "me", "r2", "ccc", "rpiq"]]).all(axis=None)
+    predictions = pd.read_parquet(finished / "predictions.parquet")
+    one = predictions[
+        (predictions["strategy"] == "MIR-PLSR") & (predictions["set"] == "test") & (predictions["property"] == "ph")
+    ]
+    error = one["predicted"] - one["observed"]
+    row = scores[(scores["strategy"] == "MIR-PLSR") & (scores["set"] == "test") & (scores["property"] == "ph")].iloc[0]
+    assert row["n"] == len(one) == 40
+    np.testing.assert_allclose([row["me"], row["rmse"]], [error.mean(), np.sqrt((error**2).mean())], rtol=1e-6)
+
+
+def test_the_run_folder_has_what_the_report_reads(finished: Path) -> None:
+    from jaxsoil.studies.multifidelity.report.files import read_multifidelity_run
+
+    run = read_multifidelity_run(finished)
+    assert set(run.tables) == {
+        "history", "latents", "distances", "limits", "conversion", "internal", "curves", "components", "convergence",
+    }  # fmt: skip
+    latent = run.arrays["latent"]
+    assert latent["test_nir"].shape == latent["test_mir"].shape == (40, 32) and latent["kl"].shape == (32,)
+    assert run.arrays["converted"]["sd"].shape == run.arrays["converted"]["observed"].shape == (40, 101)
+    content = json.loads((finished / "config.json").read_text())
+    assert "pretrain.beta" in {row[0] for row in content["ours"] if row[2] == "not published"}
+    assert any(row[0] == "pretrain_scans" and row[2] == 334_665 for row in content["differs_from_paper"])
+    data = json.loads((finished / "data.json").read_text())
+    assert data["counts"]["test"] == 40 and data["properties"]["ph"]["test"]["n"] == 40
+    assert (finished / "report.html").stat().st_size > 0
+    assert not (finished / "checkpoints" / "seed0-stage1").exists()
+
+
+def test_validation_pairs_are_judged_and_never_trained_on(finished: Path) -> None:
+    predictions = pd.read_parquet(finished / "predictions.parquet")
+    judged = set(predictions.loc[predictions["set"] == "validation", "id"])
+    distances = pd.read_csv(finished / "distances.csv", dtype={"id": str})
+    trained = set(distances.loc[distances["set"] == "train", "id"])
+    assert judged and not judged & trained
+    roles = json.loads((finished / "data.json").read_text())["roles"][0]
+    assert roles["pairs_valid"] == len(judged)
+    # Two scans of each sample, less those of the validation pairs.
+    assert roles["scans"] == 2 * (160 - len(judged))
+    assert roles["labelled"] + roles["labelled_watch"] == 130 - len(judged)
+
+
+def test_kill_and_resume_end_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    arguments = [*SMOKE, "--workdir", str(folder)]
+    process = start(*arguments)
+    # Killed in stage 2, when stage 1 is safe.
+    for _ in range(4800):
+        if (folder / "parts" / "seed0-stage1.msgpack").exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    assert process.poll() is None, "the run ended before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (folder / "scores.csv").exists()
+    printed = finish(start(*arguments, "--resume"))
+    assert "seed0-stage1: kept" in printed
+    for name in ("scores.csv", "history.csv", "convergence.csv", "curves.csv", "distances.csv", "conversion.csv"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
+
+
+def test_texture_sums_to_100_with_ilr_alone(finished: Path) -> None:
+    predictions = pd.read_parquet(finished / "predictions.parquet")
+    wide = predictions[predictions["property"].isin(TEXTURE)].pivot_table(
+        index=["strategy", "set", "id"], columns="property", values="predicted"
+    )
+    total = wide[TEXTURE].sum(axis=1)
+    for strategy in ("MIR-ILR-MLP", "NIRtoMIR-ILR-MLP"):
+        assert (total.loc[strategy] == 100.0).all()
+    assert not (total.loc["MIR-MLP"] == 100.0).all()
+
+
+def test_every_training_says_whether_it_converged(finished: Path) -> None:
+    table = pd.read_csv(finished / "convergence.csv")
+    labels = set(table["label"])
+    assert {"vae", "nir encoder", "FNO", "MIR-MLP/multi", "MIR-ILR-MLP/multi", "NIR-MLP/multi"} <= labels
+    assert table["alive"].to_numpy(bool).all() and (table["epochs"].to_numpy() >= 1).all()
+
+
+@pytest.mark.parametrize("name", ["ilr", "fno"])
+def test_the_ablations_are_the_same_study_with_fewer_strategies(name: str) -> None:
+    from jaxsoil.experiment import load
+    from jaxsoil.studies.multifidelity import presets
+
+    experiment = load(name, ROOT / "experiments")
+    assert experiment.run is presets.run and experiment.load is presets.prepare
+    for config in (experiment.config, experiment.smoke, experiment.paper):
+        assert {"MIR-MLP", "NIRtoMIR-MLP"} < set(config.strategies) <= {"MIR-MLP", "NIRtoMIR-MLP", *ABLATIONS}
+        assert config.properties.tasks == ("multi",)
+    assert experiment.paper.twin.samples == 83_971
+
+
+def test_the_plan_counts_and_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from jaxsoil.experiment import main
+
+    folder = tmp_path / "run"
+    few = ["--strategies", "MIR-SSL-MLP", "NIR-MLP", "NIRtoMIR-MLP"]  # each network is compiled to be timed
+    assert main(ROOT / "experiments", [*SMOKE[:6], *few, "--plan", "--workdir", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    for word in ("stage 1", "stage 2", "MIR-SSL-MLP multi", "NIR-MLP multi", "TFLOP", "320 scans of 160 samples"):
+        assert word in printed
+    assert not folder.exists()
+
+
+def test_unknown_data_are_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    from jaxsoil.experiment import main
+
+    arguments = [*SMOKE, "--workdir", str(tmp_path / "run")]
+    assert main(ROOT / "experiments", [*arguments, "--data", "infrared_twn"]) == 2
+    assert "infrared_twin" in capsys.readouterr().err

@@ -1,0 +1,104 @@
+"""The report of the random split on synthetic run folders."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from reconstruction_run import write_run
+
+from jaxsoil.evaluation.results import over_regions, read_results
+from jaxsoil.report.tables import number, plus_minus
+from jaxsoil.studies.reconstruction.report import baseline_split
+from jaxsoil.studies.reconstruction.report.baseline_split import BY_ROW, by_parting, write_report
+from jaxsoil.studies.reconstruction.report.reading import read_run
+
+DRAWS = ("draw 1", "draw 2", "draw 3")
+BOTH = (*DRAWS, *(draw + BY_ROW for draw in DRAWS))
+MODELS = ("plsr", "none", "ann", "physics")
+
+
+def written(folder):
+    page = write_report(folder)
+    assert page == folder / "report.html"
+    return (folder / "report.md").read_text("utf-8")
+
+
+def mean_of(folder, model, metric, rows):
+    frame = read_results(folder / "results.csv")
+    frame = frame[frame["region"].str.endswith(BY_ROW) == rows]
+    chosen = frame.query(f"model == '{model}' and split == 'test' and scale == 'percent' and metric == '{metric}'")
+    overall = over_regions(chosen).query("seed == 'all'").iloc[0]
+    return float(overall["mean"]), float(overall["se"])
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """A run with draws of both kinds, and its report; for tests that read and do not write."""
+    folder = write_run(tmp_path_factory.mktemp("both") / "run", regions=BOTH, models=MODELS)
+    return folder, written(folder)
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """Reports without figures, for tests of what is written."""
+    monkeypatch.setattr(baseline_split, "_figures", lambda *_: None)
+
+
+def test_table_1_stands_beside_ours(both):
+    folder, text = both
+    assert "| No decoder | paper | 0.827 ± 0.028 | 0.988 ± 0.001 | 0.012 ± 0.021 | n/a | 2.587 ± 0.034 |" in text
+    for kind, rows in (("by group", False), ("by row", True)):
+        line = next(line for line in text.splitlines() if line.startswith(f"| ANN decoder | here, {kind} |"))
+        assert plus_minus(*mean_of(folder, "ann", "rmse", rows), 3) in line
+        assert plus_minus(*mean_of(folder, "ann", "r2", rows), 3) in line
+    difference = mean_of(folder, "ann", "rmse", True)[0] - mean_of(folder, "ann", "rmse", False)[0]
+    line = next(line for line in text.splitlines() if line.startswith("| Encoder + ANN decoder | RMSE (%) |"))
+    assert number(difference, 3) in line
+    links = re.findall(r"\]\((figures/[^)]+)\)", text)
+    assert len(links) == 5 and all((folder / link).is_file() for link in links)
+    assert "2 by group" not in text and "random splits: 3 by group and 3 by row" in text
+
+
+def test_draws_are_parted(both):
+    parts = by_parting(read_run(both[0]))
+    assert list(parts) == ["group", "row"]
+    assert parts["row"].regions == [draw + BY_ROW for draw in DRAWS]
+    assert set(parts["group"].reconstructions["region"]) == set(DRAWS)
+    assert parts["group"].reconstructions["axis"].size == 120
+    assert len(parts["group"].trials) == len(parts["row"].trials) == 12
+
+
+@pytest.mark.parametrize("draws", [DRAWS, (DRAWS[0],), tuple(draw + BY_ROW for draw in DRAWS)])
+def test_one_kind_of_draw(make_run, quiet, draws):
+    text = written(make_run(regions=draws, models=MODELS))
+    assert "What parting pedons leaks" not in text
+    assert ("here, by row" in text) == draws[0].endswith(BY_ROW)
+
+
+def test_left_out_draws_are_explained(make_run, quiet):
+    folder = make_run(regions=DRAWS, models=("none",))
+    config = json.loads((folder / "config.json").read_text())
+    config["config"]["parting"] = ["group", "row"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert "No draw by row would part a group of these data" in written(folder)
+
+
+def test_unconverged_and_diverged_networks_are_marked(make_run):
+    text = written(make_run(regions=BOTH, models=MODELS, not_converged=("ann", "draw 2"), diverged=("none", "draw 1")))
+    assert "| ANN decoder † | here, by group |" in text and "| ANN decoder | here, by row |" in text
+    assert "Encoder, diverged with draw 1 held out" in text
+
+
+def test_baselines_alone(make_run):
+    text = written(make_run(regions=BOTH, models=("plsr",)))
+    assert "| PLSR | here, by group |" in text and "No model of this run reconstructs spectra." in text
+
+
+def test_reports_repeat_to_the_byte(both, tmp_path):
+    folder, _ = both
+    again = Path(shutil.copytree(folder, tmp_path / folder.name))
+    write_report(again)
+    for name in ("report.md", "report.html"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()

@@ -1,0 +1,112 @@
+"""The random split of everything: what is drawn, what a draw by row leaks, and a run from data to report."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jaxsoil.data.library import Library, Property
+from jaxsoil.data.splits import INDUCTIVE, check_no_leak
+from jaxsoil.experiment import load, main
+from jaxsoil.runs.errors import DataError, UsageError
+from jaxsoil.spectra import Spectra
+
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+
+
+@pytest.fixture(scope="module")
+def module() -> Any:
+    import sys
+
+    load("baseline_split", EXPERIMENTS)
+    return sys.modules["experiments.baseline_split"]
+
+
+def library(groups: dict[str, np.ndarray], n: int = 120) -> Library:
+    return Library(
+        name="toy",
+        spectra=Spectra(np.linspace(0.1, 0.9, 2 * n).reshape(n, 2), [400.0, 500.0], "nm", "reflectance"),
+        ids=np.array([f"s{row}" for row in range(n)]),
+        properties={"soc": Property(np.ones(n), "%")},
+        groups=groups,
+    )
+
+
+PEDONS = {"pedon": np.array([f"p{row // 5}" for row in range(120)])}
+
+
+def test_draws_by_group_and_by_row(module):
+    config = module.BaselineSplitConfig(draws=4)
+    splits = module.make_draws(library(PEDONS), config)
+    assert [split.held_out for split in splits[:4]] == ["draw 1", "draw 2", "draw 3", "draw 4"]
+    assert [split.held_out for split in splits[4:]] == [f"draw {i}, by row" for i in (1, 2, 3, 4)]
+    assert len({split.name for split in splits}) == 8
+    for split in splits[:4]:
+        assert split.exposure == INDUCTIVE
+        check_no_leak(split, PEDONS)
+    for split in splits:
+        assert split.train.mean() == pytest.approx(0.6, abs=0.03)
+        assert not (split.train & split.test).any() and (split.train | split.test).all()
+    shares = []
+    for split in splits[4:]:
+        pedons = PEDONS["pedon"]
+        shares.append(np.mean([pedon in set(pedons[split.train]) for pedon in pedons[split.test]]))
+        with pytest.raises(DataError, match="leak"):
+            check_no_leak(split, PEDONS)
+    expected = f"{np.mean(shares):.0%} of the held-out rows (mean over draws) have a row of their pedon in training"
+    assert {split.exposure for split in splits[4:]} == {expected}
+
+
+def test_draws_repeat(module):
+    config = module.BaselineSplitConfig(draws=2)
+    first, second = (module.make_draws(library(PEDONS), config) for _ in range(2))
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a.train, b.train)
+    assert not np.array_equal(first[0].train, first[1].train)
+
+
+@pytest.mark.parametrize("groups", [{}, {"pedon": np.array([f"p{row}" for row in range(120)])}])
+def test_draws_by_row_are_left_out_where_they_part_nothing(module, groups):
+    config = module.BaselineSplitConfig(draws=2)
+    assert [s.held_out for s in module.make_draws(library(groups), config)] == ["draw 1", "draw 2"]
+    alone = module.make_draws(library(groups), dataclasses.replace(config, parting=("row",)))
+    assert [split.exposure for split in alone] == [INDUCTIVE] * 2
+
+
+def test_one_pedon_cannot_be_split_by_group(module):
+    with pytest.raises(DataError, match="at least two groups"):
+        module.make_draws(library({"pedon": np.array(["p"] * 120)}), module.BaselineSplitConfig())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"draws": 0}, "--draws 0: give 1 or more"),
+        ({"parting": ()}, "each once"),
+        ({"parting": ("row", "row")}, "each once"),
+    ],
+)
+def test_wrong_settings_are_refused(module, change, message):
+    with pytest.raises(UsageError, match=message):
+        module.load(dataclasses.replace(module.EXPERIMENT.smoke, **change))
+
+
+def test_the_papers_settings(module):
+    paper = module.EXPERIMENT.paper
+    assert (paper.draws, paper.share, paper.train.epochs, paper.train.batch) == (10, 0.6, 1000, 75)
+    assert paper.networks == ("none", "ann", "physics") and paper.twin.n_bands == 2136
+
+
+def test_a_run_from_data_to_report(tmp_path):
+    folder = tmp_path / "run"
+    where = f"--exp=baseline_split --smoke --workdir {folder} --wandb disabled"
+    size = "--draws 1 --networks physics --baselines plsr --train.epochs 5 --twin.n-samples 160"
+    assert main(EXPERIMENTS, f"{where} {size}".split()) == 0
+    text = (folder / "report.md").read_text("utf-8")
+    assert "| Physics-informed † | here, by row |" in text or "| Physics-informed | here, by row |" in text
+    assert "What parting pedons leaks" in text and "| draws | 1 | 10 |" in text and "| seeds |" not in text
+    assert text.count("in training") >= 2

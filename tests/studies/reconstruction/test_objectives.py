@@ -1,0 +1,56 @@
+"""Eq. 1 against hand-computed values."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsoil.studies.reconstruction.objectives import mineral_divergence, outside_unit_interval, soc_term, spectrum_term
+
+
+def test_terms_of_equation_one_by_hand() -> None:
+    observed, predicted = jnp.array([0.01, 0.03]), jnp.array([0.0141, 0.0218])
+    # Errors of 1 and 2 standard errors: mean of 1 and 4.
+    assert float(soc_term(observed, predicted, 0.0041)) == pytest.approx(2.5, rel=1e-5)
+    spectra, rebuilt = jnp.array([[0.2, 0.3], [0.4, 0.5]]), jnp.array([[0.21, 0.3], [0.4, 0.47]])
+    # (1 + 0 + 0 + 9) / 4 in units of 0.01.
+    assert float(spectrum_term(spectra, rebuilt, 0.01)) == pytest.approx(2.5, rel=1e-4)
+
+
+def test_shapes_that_differ_are_refused() -> None:
+    with pytest.raises(ValueError, match="none is broadcast"):
+        soc_term(jnp.zeros(3), jnp.zeros((3, 1)), 0.0041)
+    with pytest.raises(ValueError, match="none is broadcast"):
+        spectrum_term(jnp.zeros((3, 4)), jnp.zeros(4), 0.01)
+    assert np.isfinite(float(soc_term(jnp.zeros(3), jnp.ones(3), 0.0041)))
+
+
+def test_divergence_of_the_minerals_from_a_mean_soil_by_hand() -> None:
+    shares = jnp.array([0.5, 0.25, 0.25])
+    # The first soil has the mean minerals, whatever its SOC; the second is half and half of the first two.
+    mass = jnp.array([[0.4, 0.2, 0.2, 0.2], [0.45, 0.45, 0.0, 0.1]])
+    expected = 0.5 * (0.5 * np.log(1.0) + 0.5 * np.log(2.0))
+    assert float(mineral_divergence(mass, shares)) == pytest.approx(expected, rel=1e-5)
+    slope = np.asarray(jax.grad(lambda m: mineral_divergence(m, shares))(mass))
+    assert np.isfinite(slope).all() and np.all(slope[:, -1] == 0)
+    with pytest.raises(ValueError, match="none is broadcast"):
+        mineral_divergence(mass, jnp.ones(4))
+
+
+def test_penalty_on_a_spectrum_that_leaves_the_unit_interval_by_hand() -> None:
+    f_soc = jnp.array([-0.1, 0.0, 0.4, 1.0, 1.2, -0.02])
+    # 1000 (0.1^2 + 0.2^2 + 0.02^2); the ends of the interval cost nothing.
+    assert float(outside_unit_interval(f_soc)) == pytest.approx(50.4, rel=1e-5)
+    assert float(outside_unit_interval(jnp.array([0.0, 0.5, 1.0]))) == 0.0
+
+
+def test_a_step_on_the_penalty_moves_a_spectrum_back_towards_the_interval() -> None:
+    f_soc = jnp.array([-0.1, 0.4, 1.2])
+    slope = jax.grad(outside_unit_interval)(f_soc)
+    # d/df 1000 f^2 below 0 and 1000 (f - 1)^2 above 1.
+    np.testing.assert_allclose(np.asarray(slope), [-200.0, 0.0, 400.0], rtol=1e-5)
+    moved = f_soc - 1e-4 * slope
+    np.testing.assert_allclose(np.asarray(moved), [-0.08, 0.4, 1.16], rtol=1e-5)
+    assert float(outside_unit_interval(moved)) < float(outside_unit_interval(f_soc))

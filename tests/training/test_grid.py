@@ -1,0 +1,173 @@
+"""Trials: keys that do not move, groups, convergence, outcomes that survive."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from engine_problem import BANDS, COMPONENTS, ROWS, TRAIN, problem
+
+from jaxsoil.data.splits import Split
+from jaxsoil.models.autoencoder import ModelConfig
+from jaxsoil.runs.errors import DataError
+from jaxsoil.training.config import DeviceConfig
+from jaxsoil.training.grid import (
+    Trial,
+    converged,
+    make_groups,
+    stable_hash,
+    steps_per_epoch,
+    trial_key,
+    validation_rows,
+)
+from jaxsoil.training.runner import GroupRun
+
+DEVICES = DeviceConfig()
+MODEL = ModelConfig(width=16, hidden=1, decoder="ann")
+
+
+def split(name: str = "region_out/a", held_out: int = 30) -> Split:
+    test = np.arange(ROWS) >= ROWS - held_out
+    return Split(name, name.split("/")[-1], ~test, np.zeros(ROWS, bool), test, "inductive", 0)
+
+
+def trial(name: str = "region_out/a", seed: int = 0, model: ModelConfig = MODEL) -> Trial:
+    part = split(name)
+    groups = np.array([f"pedon {row // 3}" for row in range(ROWS)])
+    return Trial("ann", model, part, seed, validation_rows(part, groups, 0.1, seed), ROWS - 1)
+
+
+def run(trials: list[Trial], folder: Path, train=TRAIN, devices=DEVICES):
+    data = jax.tree.map(np.asarray, problem())
+    (group,) = make_groups(trials, train, devices, COMPONENTS, BANDS)
+    seen = []
+    runner = GroupRun(group, data, train, devices, folder)
+    return dict(
+        (t.id, outcome)
+        for t, outcome in runner.outcomes(lambda t, start, stop, history: seen.append((t.id, start, stop)))
+    ), seen
+
+
+def test_keys_depend_on_the_id_alone_and_on_every_machine_alike() -> None:
+    # The first four bytes of SHA-256 of "abc" (FIPS 180-2, example B.1): ba7816bf.
+    assert stable_hash("abc") == 0xBA7816BF
+    # Words of the keys as they were when they were first written down: a change would change every published run.
+    assert jax.random.key_data(trial_key(0, "ann/r/0")).tolist() == [2755594758, 2991779541]
+    assert jax.random.key_data(trial_key(0, "ann/r/1")).tolist() == [774744340, 1907546661]
+    assert jax.random.key_data(trial_key(1, "ann/r/0")).tolist() == [2654071477, 2474131990]
+
+
+def test_adding_trials_leaves_old_ones_as_they_were(tmp_path: Path) -> None:
+    few, _ = run([trial()], tmp_path / "few")
+    more, _ = run([trial(), trial(seed=1), trial("region_out/b")], tmp_path / "more")
+    np.testing.assert_allclose(few["ann/region_out/a/0"].soc, more["ann/region_out/a/0"].soc, rtol=1e-4, atol=1e-6)
+    assert not np.allclose(more["ann/region_out/a/0"].soc, more["ann/region_out/a/1"].soc, rtol=1e-2)
+
+
+def test_chunks_hold_every_trial_once(tmp_path: Path) -> None:
+    trials = [trial(seed=seed) for seed in range(5)]
+    outcomes, seen = run(trials, tmp_path, devices=DeviceConfig(chunk=2))
+    assert list(outcomes) == [t.id for t in trials]
+    assert len(list((tmp_path / "trials").glob("*.npz"))) == 3
+    assert {(start, stop) for _, start, stop in seen} == {(0, 1), (1, 2), (2, 3), (3, 4)}
+    assert not (tmp_path / "checkpoints" / "ann-0").exists()
+
+
+def test_finished_chunks_are_not_run_again_and_give_the_same_outcome(tmp_path: Path) -> None:
+    first, _ = run([trial()], tmp_path)
+    again, seen = run([trial()], tmp_path)
+    assert seen == []
+    assert np.array_equal(first["ann/region_out/a/0"].soc, again["ann/region_out/a/0"].soc)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    train, devices = dataclasses.replace(TRAIN, epochs=6, checkpoint_every=2), DeviceConfig(chunk=2)
+    whole, _ = run([trial(), trial(seed=1)], tmp_path / "whole", train, devices)
+
+    class Stop(Exception):
+        pass
+
+    data = jax.tree.map(np.asarray, problem())
+    (group,) = make_groups([trial(), trial(seed=1)], train, devices, COMPONENTS, BANDS)
+
+    def stop_in_epoch_four(t: Trial, start: int, stop: int, history: np.ndarray) -> None:
+        if stop == 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        list(GroupRun(group, data, train, devices, tmp_path / "cut").outcomes(stop_in_epoch_four))
+    resumed, seen = run([trial(), trial(seed=1)], tmp_path / "cut", train, devices)
+    assert min(start for _, start, _ in seen) == 4
+    for name, outcome in whole.items():
+        for field in ("soc", "rmse", "history", "example"):
+            assert np.array_equal(getattr(outcome, field), getattr(resumed[name], field)), (name, field)
+
+
+def test_outcomes_of_other_trials_are_refused(tmp_path: Path) -> None:
+    run([trial()], tmp_path)
+    with pytest.raises(DataError, match="--overwrite"):
+        run([trial(seed=3)], tmp_path)
+
+
+def test_a_checkpoint_of_another_width_is_refused(tmp_path: Path) -> None:
+    from jaxsoil.training.checkpoints import Checkpoints
+
+    state = {"w": jax.numpy.ones((2, 3)), "alive": jax.numpy.bool_(True)}
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        checkpoints.save(3, state)
+        assert checkpoints.latest == 3
+        with pytest.raises(DataError, match="another configuration"):
+            checkpoints.restore({"w": jax.numpy.ones((2, 4)), "alive": jax.numpy.bool_(True)})
+        # Orbax would cast to bfloat16 without a word.
+        with pytest.raises(DataError, match="another configuration"):
+            checkpoints.restore({"w": jax.numpy.ones((2, 3), "bfloat16"), "alive": jax.numpy.bool_(True)})
+        with pytest.raises(DataError, match="was not saved"):
+            checkpoints.save(3, state)
+
+
+def test_a_full_disk_is_reported_as_the_system_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jaxsoil.training.checkpoints import Checkpoints
+
+    def full(*_: object, **__: object) -> bool:
+        raise ValueError("RESOURCE_EXHAUSTED: Error writing: No space left on device [os_error_code='28']")
+
+    with Checkpoints(tmp_path / "c") as checkpoints:
+        monkeypatch.setattr(checkpoints._manager, "save", full)
+        with pytest.raises(OSError, match="No space left") as raised:
+            checkpoints.save(1, {"w": jax.numpy.ones(2)})
+    assert raised.value.filename == str(checkpoints.folder)
+
+
+def test_validation_rows_are_whole_groups_of_training_rows() -> None:
+    part = split()
+    groups = np.array([f"pedon {row // 3}" for row in range(ROWS)])
+    rows = validation_rows(part, groups, 0.2, seed=0)
+    assert 0 < rows.sum() <= 0.2 * part.train.sum()
+    assert not (rows & part.test).any()
+    assert all(len(set(rows[groups == group])) == 1 for group in set(groups[part.train]))
+    assert not np.array_equal(rows, validation_rows(part, groups, 0.2, seed=1))
+    assert validation_rows(part, groups, 0.0, seed=0).sum() == 0
+
+
+def test_convergence_is_a_flat_watched_loss() -> None:
+    epochs = np.arange(50)
+    falling = np.stack([epochs, np.exp(-epochs / 10.0)], axis=1)
+    flat = np.stack([epochs, 1.0 + np.exp(-epochs / 3.0)], axis=1)
+    assert not converged(falling, 0.05)
+    assert converged(flat, 0.05)
+    assert not converged(flat[:9], 0.05)
+    assert not converged(np.where(epochs[:, None] > 40, np.nan, flat), 0.05)
+    # Lowest at epoch 30, then stopped ten epochs later; one epoch earlier it would not have waited long enough.
+    bowl = np.stack([epochs, (epochs - 30.0) ** 2], axis=1)
+    assert converged(np.where(epochs[:, None] > 40, np.nan, bowl), 0.05, patience=10)
+    assert not converged(np.where(epochs[:, None] > 39, np.nan, bowl), 0.05, patience=10)
+
+
+def test_steps_drop_the_incomplete_last_batch() -> None:
+    one = trial()
+    labelled = int((one.split.train & ~one.validation).sum())
+    assert steps_per_epoch(one, TRAIN) == labelled // 16
+    assert steps_per_epoch(one, dataclasses.replace(TRAIN, batch=1000)) == 0
