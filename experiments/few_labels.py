@@ -6,21 +6,11 @@ python experiments/run.py --exp=few_labels --paper               the publication
 """
 
 import dataclasses
-from pathlib import Path
 
 from jaxsoil.data.twin.soil.config import TwinConfig
-from jaxsoil.experiment import Experiment
-from jaxsoil.studies.reconstruction.few_labels import FewLabelsConfig, plan, prepare, run
-from jaxsoil.studies.reconstruction.study import PAPER_TWIN, SMOKE_TWIN
+from jaxsoil.experiments import Experiment
+from jaxsoil.studies.reconstruction.config import PAPER_TWIN, SMOKE_TWIN, FewLabelsConfig
 from jaxsoil.training.config import TrainConfig
-
-
-def report(folder: Path) -> Path:
-    """Writes report.md, report.html and the figures."""
-    from jaxsoil.studies.reconstruction.report.few_labels import write_report
-
-    return write_report(folder)
-
 
 FINETUNE = TrainConfig(
     epochs=25, batch=20, unlabelled_batch=20, wrap=True, batch_norm="stored", lr=2e-4, b1=0.9, checkpoint_every=25
@@ -40,6 +30,8 @@ DEFAULT = FewLabelsConfig(
 EXPERIMENT = Experiment(
     summary="SOC from few labels and many spectra, before and after fine-tuning on the region held out",
     table="Coleman et al. 2024, Table 3",
+    study="jaxsoil.studies.reconstruction.few_labels",
+    report="jaxsoil.studies.reconstruction.report.few_labels",
     config=DEFAULT,
     smoke=dataclasses.replace(
         DEFAULT,
@@ -60,8 +52,4 @@ EXPERIMENT = Experiment(
         train=TrainConfig(epochs=500, unlabelled_batch=75, wrap=True),
         finetune=TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, batch_norm="stored"),
     ),
-    load=prepare,
-    run=run,
-    report=report,
-    plan=plan,
 )

@@ -3,30 +3,18 @@
 python experiments/run.py --exp=ilr                         the twin
 """
 
-from pathlib import Path
-
-from jaxsoil.experiment import Experiment
-from jaxsoil.studies.multifidelity import presets
-
-
-def report(folder: Path) -> Path:
-    """Writes report.md, report.html and the figures."""
-    from jaxsoil.studies.multifidelity.report.ilr import write_report
-
-    return write_report(folder)
-
+from jaxsoil.experiments import Experiment
+from jaxsoil.studies.multifidelity.config import PAPER_SIZE, MultifidelityConfig, ablation, smoke
 
 STRATEGIES = ("MIR-MLP", "MIR-ILR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-ILR-MLP")
-DEFAULT = presets.ablation(presets.DEFAULT, STRATEGIES)
+DEFAULT = ablation(MultifidelityConfig(), STRATEGIES)
 
 EXPERIMENT = Experiment(
     summary="Clay, silt and sand as a composition (ILR) in MIR-MLP and NIRtoMIR-MLP, on and off",
     table="Sun et al., Figure 8",
+    study="jaxsoil.studies.multifidelity.run",
+    report="jaxsoil.studies.multifidelity.report.ilr",
     config=DEFAULT,
-    smoke=presets.smoke(DEFAULT),
-    paper=presets.ablation(presets.PAPER, STRATEGIES),
-    load=presets.prepare,
-    run=presets.run,
-    report=report,
-    plan=presets.plan,
+    smoke=smoke(DEFAULT),
+    paper=ablation(PAPER_SIZE, STRATEGIES),
 )

@@ -6,27 +6,15 @@ python experiments/run.py --exp=multifidelity --data H.138_split      one measur
 python experiments/run.py --exp=multifidelity --paper                 the publication's size (for an accelerator)
 """
 
-from pathlib import Path
-
-from jaxsoil.experiment import Experiment
-from jaxsoil.studies.multifidelity import presets
-
-
-def report(folder: Path) -> Path:
-    """Writes report.md, report.html and the figures."""
-    from jaxsoil.studies.multifidelity.report.page import write_report
-
-    return write_report(folder)
-
+from jaxsoil.experiments import Experiment
+from jaxsoil.studies.multifidelity.config import PAPER_SIZE, MultifidelityConfig, smoke
 
 EXPERIMENT = Experiment(
     summary="MIR autoencoder, NIR to MIR conversion and nine soil properties by seven strategies",
     table="Sun et al., Appendices A and B, figures 3 to 7",
-    config=presets.DEFAULT,
-    smoke=presets.smoke(presets.DEFAULT),
-    paper=presets.PAPER,
-    load=presets.prepare,
-    run=presets.run,
-    report=report,
-    plan=presets.plan,
+    study="jaxsoil.studies.multifidelity.run",
+    report="jaxsoil.studies.multifidelity.report.page",
+    config=MultifidelityConfig(),
+    smoke=smoke(MultifidelityConfig()),
+    paper=PAPER_SIZE,
 )

@@ -6,27 +6,10 @@ python experiments/run.py --exp=region_out --paper          the publication's si
 """
 
 import dataclasses
-from pathlib import Path
 
-from jaxsoil.experiment import Experiment
-from jaxsoil.studies.reconstruction.plan import plan_study
-from jaxsoil.studies.reconstruction.study import PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, prepare, run_study
+from jaxsoil.experiments import Experiment
+from jaxsoil.studies.reconstruction.config import PAPER_TWIN, SMOKE_TWIN, StudyConfig
 from jaxsoil.training.config import TrainConfig
-
-
-def load(config: StudyConfig) -> Prepared:
-    """The data with one inductive split for each region."""
-    from jaxsoil.data.splits import region_out
-
-    return prepare(config, region_out)
-
-
-def report(folder: Path) -> Path:
-    """Writes report.md, report.html and the figures."""
-    from jaxsoil.studies.reconstruction.report.region_out import write_report
-
-    return write_report(folder)
-
 
 DEFAULT = StudyConfig(
     train=TrainConfig(epochs=120, patience=12, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
@@ -35,6 +18,8 @@ DEFAULT = StudyConfig(
 EXPERIMENT = Experiment(
     summary="SOC of a region that no model has seen: networks with and without a decoder beside PLSR and forest",
     table="Coleman et al. 2024, Table 2",
+    study="jaxsoil.studies.reconstruction.region_out",
+    report="jaxsoil.studies.reconstruction.report.region_out",
     config=DEFAULT,
     smoke=dataclasses.replace(
         DEFAULT,
@@ -44,8 +29,4 @@ EXPERIMENT = Experiment(
         train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0, batch=25, checkpoint_every=4),
     ),
     paper=StudyConfig(seeds=4, twin=PAPER_TWIN),
-    load=load,
-    run=run_study,
-    report=report,
-    plan=plan_study,
 )

@@ -6,37 +6,14 @@ python experiments/run.py --exp=rho_r --paper               the publication's si
 """
 
 import dataclasses
-from pathlib import Path
 
-from jaxsoil.experiment import Experiment
-from jaxsoil.runs.errors import UsageError
-from jaxsoil.studies.reconstruction.plan import plan_study
-from jaxsoil.studies.reconstruction.study import PAPER_TWIN, SMOKE_TWIN, Prepared, StudyConfig, prepare, run_study
+from jaxsoil.experiments import Experiment
+from jaxsoil.studies.reconstruction.config import PAPER_TWIN, RHO_R_DECODERS, SMOKE_TWIN, StudyConfig
 from jaxsoil.training.config import TrainConfig
-
-DECODERS = ("physics", "physics_no_rho")
-
-
-def load(config: StudyConfig) -> Prepared:
-    """The data with one inductive split for each region."""
-    from jaxsoil.data.splits import region_out
-
-    missing = [name for name in DECODERS if name not in config.networks]
-    if missing:
-        raise UsageError(f"rho_r compares {' and '.join(DECODERS)}: add {missing[0]} to --networks.")
-    return prepare(config, region_out)
-
-
-def report(folder: Path) -> Path:
-    """Writes report.md, report.html and the figures."""
-    from jaxsoil.studies.reconstruction.report.rho_r import write_report
-
-    return write_report(folder)
-
 
 DEFAULT = StudyConfig(
     seeds=2,
-    networks=DECODERS,
+    networks=RHO_R_DECODERS,
     baselines=(),
     train=TrainConfig(epochs=150, patience=15, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=20),
 )
@@ -44,6 +21,8 @@ DEFAULT = StudyConfig(
 EXPERIMENT = Experiment(
     summary="The mixing decoder with and without rho r: scores, and what becomes of the learned f_SOC",
     table="Coleman et al. 2024, Appendix B",
+    study="jaxsoil.studies.reconstruction.rho_r",
+    report="jaxsoil.studies.reconstruction.report.rho_r",
     config=DEFAULT,
     smoke=dataclasses.replace(
         DEFAULT,
@@ -52,9 +31,5 @@ EXPERIMENT = Experiment(
         width=32,
         train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0, batch=25, checkpoint_every=4),
     ),
-    paper=StudyConfig(seeds=4, networks=DECODERS, baselines=(), twin=PAPER_TWIN),
-    load=load,
-    run=run_study,
-    report=report,
-    plan=plan_study,
+    paper=StudyConfig(seeds=4, networks=RHO_R_DECODERS, baselines=(), twin=PAPER_TWIN),
 )

@@ -9,45 +9,11 @@ beside the direct estimate of all rows, the truth and the null control (docs/soc
 """
 
 import dataclasses
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jaxsoil.data.twin.soil.config import reference_config
-from jaxsoil.experiment import Experiment, RunFolder
+from jaxsoil.experiments import Experiment
 from jaxsoil.studies.reconstruction.soc_spectrum.config import SocSpectrumConfig
 from jaxsoil.training.config import TrainConfig
-
-if TYPE_CHECKING:
-    from jaxsoil.studies.reconstruction.soc_spectrum.run import Loaded
-
-
-def load(config: SocSpectrumConfig) -> "Loaded":
-    """The studies of each source and start, checked."""
-    from jaxsoil.studies.reconstruction.soc_spectrum import run as soc_spectrum
-
-    return soc_spectrum.load(config)
-
-
-def run(config: SocSpectrumConfig, folder: RunFolder, loaded: "Loaded") -> None:
-    """Trains the studies, then writes the tables of the whole."""
-    from jaxsoil.studies.reconstruction.soc_spectrum import run as soc_spectrum
-
-    soc_spectrum.run(config, folder, loaded)
-
-
-def plan(config: SocSpectrumConfig, loaded: "Loaded") -> str:
-    """Describes the trainings; nothing is run."""
-    from jaxsoil.studies.reconstruction.soc_spectrum import run as soc_spectrum
-
-    return soc_spectrum.plan(config, loaded)
-
-
-def report(folder: Path) -> Path:
-    """Writes report.md, report.html and the figures."""
-    from jaxsoil.studies.reconstruction.soc_spectrum.report.page import write_report
-
-    return write_report(folder)
-
 
 DEFAULT = SocSpectrumConfig(
     networks=("physics",),
@@ -62,6 +28,8 @@ DEFAULT = SocSpectrumConfig(
 EXPERIMENT = Experiment(
     summary="The spectrum of SOC: learned, estimated directly, and what of it the data determine",
     table="Coleman et al. 2024, Figure 3",
+    study="jaxsoil.studies.reconstruction.soc_spectrum.run",
+    report="jaxsoil.studies.reconstruction.soc_spectrum.report.page",
     config=DEFAULT,
     smoke=dataclasses.replace(
         DEFAULT,
@@ -85,8 +53,4 @@ EXPERIMENT = Experiment(
         library_epochs=1000,
         train=TrainConfig(),
     ),
-    load=load,
-    run=run,
-    report=report,
-    plan=plan,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 import zipfile
@@ -54,6 +55,28 @@ def write_bytes_atomic(path: str | os.PathLike[str], data: bytes) -> None:
 def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
     """Writes ``text`` to ``path`` as UTF-8 with Unix line ends, whole or not at all."""
     write_bytes_atomic(path, text.encode("utf-8"))
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      DataError: the file is cut short, altered or not a JSON object.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _not_json(path, str(error)) from error
+    if not isinstance(content, dict):
+        raise _not_json(path, type(content).__name__)
+    return content
+
+
+def _not_json(path: str | os.PathLike[str], value: str) -> DataError:
+    return DataError(
+        "this is not a JSON object", source=path, value=value, remedy="Run the study again with --overwrite."
+    )
 
 
 def write_csv(path: str | os.PathLike[str], frame: pd.DataFrame, *, float_format: str | None = None) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from jaxsoil.data.twin.landscape.make import LandscapeConfig
-from jaxsoil.experiment import RunFolder
+from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.training.loop import LoopConfig
 

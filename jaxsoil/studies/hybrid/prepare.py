@@ -62,7 +62,7 @@ class Prepared:
         return len(self.library)
 
 
-def prepare(
+def prepare_library(
     library: Library, targets: Sequence[str] = (), same_laboratory: Sequence[str] = (), unit_check: str = "error"
 ) -> Prepared:
     """Checks and merges a library.

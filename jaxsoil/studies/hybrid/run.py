@@ -11,15 +11,15 @@ import pandas as pd
 
 from jaxsoil.data.library import Library
 from jaxsoil.evaluation.outliers import Judged, PcaSpace
-from jaxsoil.experiment import RunFolder
 from jaxsoil.runs import tracking
 from jaxsoil.runs.files import write_csv, write_parquet
+from jaxsoil.runs.folder import RunFolder
 from jaxsoil.spectra.harmonise import Harmoniser
 from jaxsoil.spectra.resample import Resample
 from jaxsoil.studies.hybrid.config import PAPER, HybridConfig
 from jaxsoil.studies.hybrid.cross import LABORATORY, RANDOM, Crossing, Part
 from jaxsoil.studies.hybrid.fitting import CLIPPED, CNN, PLSR, Predicted, fit_all, jobs
-from jaxsoil.studies.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare
+from jaxsoil.studies.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare_library
 from jaxsoil.studies.hybrid.product import check_product, model_id, product_table, write_product
 from jaxsoil.studies.hybrid.results import (
     calibrate,
@@ -33,7 +33,7 @@ from jaxsoil.studies.hybrid.results import (
 TWIN = "laboratories"
 
 
-def load(config: HybridConfig) -> Crossing:
+def prepare(config: HybridConfig) -> Crossing:
     """Loads and checks the data and draws the folds; nothing is written."""
     if config.data == TWIN:
         from jaxsoil.data.twin.laboratories.make import load_laboratories
@@ -44,7 +44,7 @@ def load(config: HybridConfig) -> Crossing:
 
         library = registry.load(config.data)
     library = _thinned(library, config.step)
-    data = prepare(library, config.targets, config.same_laboratory, config.unit_check)
+    data = prepare_library(library, config.targets, config.same_laboratory, config.unit_check)
     return Crossing.lay_out(data, config)
 
 
@@ -56,10 +56,10 @@ def _thinned(library: Library, step: float) -> Library:
     return library.with_spectra(Resample(axis[0] + step * np.arange(count), library.spectra.unit)(library.spectra))
 
 
-def run_study(config: HybridConfig, run: RunFolder, crossing: Crossing) -> None:
+def run(config: HybridConfig, folder: RunFolder, crossing: Crossing) -> None:
     """Fits every model that the folder lacks and writes tables, product and what the report needs."""
-    with tracking.start(run.path, run.wandb, dataclasses.asdict(config)) as tracker:
-        tracker.summary(headline(_run(run, crossing, tracker), crossing.method))
+    with tracking.start(folder.path, folder.wandb, dataclasses.asdict(config)) as tracker:
+        tracker.summary(headline(_run(folder, crossing, tracker), crossing.method))
 
 
 def headline(scores: pd.DataFrame, method: str) -> dict[str, float]:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from jaxsoil.data.rasters.geotiff import Band, new_geotiff
 from jaxsoil.data.rasters.rasters import Box, fill_gaps, tile_boxes, tile_windows
-from jaxsoil.experiment import RunFolder
+from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.forest import point_features
 from jaxsoil.studies.layers.groups import Group, Outcome, Predict, predictor

@@ -12,15 +12,17 @@ from tqdm import tqdm
 
 from jaxsoil.data.rasters.geotiff import Band, new_geotiff, write_rasters
 from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
-from jaxsoil.experiment import RunFolder
 from jaxsoil.runs import tracking
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
+from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers import scores
 from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
 from jaxsoil.studies.layers.groups import Group, Outcome, finish, groups
 from jaxsoil.studies.layers.learn import PER_LAYER
 from jaxsoil.studies.layers.maps import write_maps
-from jaxsoil.studies.layers.prepare import Prepared, overlaps
+from jaxsoil.studies.layers.prepare import Prepared, overlaps, prepare
+
+__all__ = ["plan", "prepare", "run"]
 
 MEMBERS = "members"
 """Folder of the trained groups inside a run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
@@ -69,6 +70,10 @@ class CurveConfig:
     """Steps of a network at least, by more epochs and patience: few labels make few steps an epoch."""
 
 
+SEEDS = 5
+"""Replicates where the configuration names no number."""
+
+
 @dataclasses.dataclass(frozen=True)
 class MultifidelityConfig:
     """The study: pre-training, conversion and property models, on the twin or on measured spectra."""
@@ -76,9 +81,9 @@ class MultifidelityConfig:
     data: str = "infrared_twin"
     """'infrared_twin'; 'limesoda_mir', measured MIR fields, each held out once, or one of them, 'limesoda_mir/FIELD';
     'H.138_split', one measured field in two ranges (optimistic)."""
-    seeds: int = 5
-    """Replicates with other splits, weights and batches; each trains all three stages. It does not apply to
-    limesoda_mir, whose replicates are its fields."""
+    seeds: int | None = None
+    """Replicates with other splits, weights and batches; each trains all three stages. None: five, and for
+    limesoda_mir its fields."""
     strategies: tuple[Strategy, ...] = (
         *STRATEGIES,
         "NIRtoMIR-SSL-MLP-samples",
@@ -133,3 +138,58 @@ def enough_steps(loop: LoopConfig, rows: int, steps: int) -> LoopConfig:
     per_epoch = max(1, rows // min(loop.batch, rows))
     factor = max(1.0, steps / (per_epoch * loop.epochs))
     return dataclasses.replace(loop, epochs=math.ceil(loop.epochs * factor), patience=math.ceil(loop.patience * factor))
+
+
+def smoke(config: MultifidelityConfig) -> MultifidelityConfig:
+    """The same study at a size of seconds."""
+    few: dict[str, Any] = {"epochs": 6, "patience": 0}
+    return dataclasses.replace(
+        config,
+        seeds=2,
+        samples=4,
+        steps=0,
+        internal=1 if config.internal else 0,
+        twin=InfraredTwinConfig(
+            samples=160, repeats=2, labelled=130, pairs=60, test=40, mir_step=34.0, nir_bands=23
+        ),
+        pretrain=dataclasses.replace(
+            config.pretrain, vae=VaeConfig(widths=(32, 16)), loop=LoopConfig(epochs=6, batch=32), checkpoint_steps=20
+        ),
+        convert=ConversionConfig(
+            widths=(16,), loop=LoopConfig(epochs=6, batch=16), spread_widths=(8,),
+            spread_loop=LoopConfig(epochs=3, batch=16),
+        ),
+        fno=FnoConfig(width=6, layers=2, modes=4, loop=LoopConfig(epochs=3, batch=16)),
+        properties=dataclasses.replace(
+            config.properties, tasks=("multi",), steps=0, widths=(16,), latent_widths=(16,), components=6, folds=3,
+            loop=dataclasses.replace(config.properties.loop, batch=32, **few),
+        ),
+        curves=dataclasses.replace(config.curves, labels=config.curves.labels and (30,), steps=10),
+    )  # fmt: skip
+
+
+def ablation(config: MultifidelityConfig, strategies: Sequence[Any]) -> MultifidelityConfig:
+    """Some strategies alone, one network for all properties, without the curves and the yardsticks."""
+    return dataclasses.replace(
+        config,
+        strategies=tuple(strategies),
+        properties=dataclasses.replace(config.properties, tasks=("multi",)),
+        curves=dataclasses.replace(config.curves, labels=()),
+        internal=0,
+    )
+
+
+PAPER_SIZE = MultifidelityConfig(
+    twin=InfraredTwinConfig.paper(),
+    pretrain=PretrainConfig(
+        vae=VaeConfig(widths=(512, 256)), loop=LoopConfig(epochs=60, batch=1024, lr=2e-3), beta=BETA
+    ),
+    convert=ConversionConfig(loop=LoopConfig(epochs=300, batch=64, weight_decay=1e-4)),
+    properties=PropertyConfig(
+        widths=(256, 128),
+        loop=LoopConfig(epochs=150, batch=512, lr=2e-3, weight_decay=1e-2, patience=20),
+        components=40,
+    ),
+    curves=CurveConfig(labels=(10, 30, 100, 300, 1000, 3000, 10000), draws=1),
+)
+"""Rows and bands of the publication; what it does not state stays ours."""

@@ -9,21 +9,24 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.data import pairs as sources
-from jaxsoil.experiment import RunFolder
 from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
-from jaxsoil.studies.multifidelity import presets, reliability, stages
-from jaxsoil.studies.multifidelity.config import MultifidelityConfig
+from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.multifidelity import reliability, stages
+from jaxsoil.studies.multifidelity.config import SEEDS, MultifidelityConfig
 from jaxsoil.studies.multifidelity.curves import run_curves
 from jaxsoil.studies.multifidelity.describe import describe, settings
 from jaxsoil.studies.multifidelity.inputs import read_inputs
 from jaxsoil.studies.multifidelity.parts import Part, Parts
+from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.rows import split_rows
 from jaxsoil.studies.multifidelity.stages import Prepared
 from jaxsoil.studies.multifidelity.strategies import APPLIED, Tables, run_strategies
 from jaxsoil.studies.multifidelity.tables import score_rows
 from jaxsoil.training.checkpoints import Checkpoints
+
+__all__ = ["headline", "plan", "prepare", "run"]
 
 FLOATS = "%.9g"
 """Float format of the tables in text."""
@@ -43,7 +46,7 @@ def prepare(config: MultifidelityConfig) -> Prepared:
     if config.data == sources.FIELDS_OUT:
         # Each field is held out once: the number of a replicate is that of its field, and not a seed's.
         fields = sources.held_out_fields()
-        if config.seeds not in (presets.DEFAULT.seeds, presets.smoke(presets.DEFAULT).seeds):
+        if config.seeds is not None:
             raise UsageError(
                 f"--seeds {config.seeds} has no meaning with --data {config.data}: its {len(fields)} fields are the "
                 "replicates, each held out once. Leave --seeds out."
@@ -57,7 +60,7 @@ def prepare(config: MultifidelityConfig) -> Prepared:
         )
     else:
         data = sources.load(config.data, config.twin) if twin else sources.load(config.data)
-        loaded = [read_inputs(data, complete=complete)] * config.seeds
+        loaded = [read_inputs(data, complete=complete)] * (SEEDS if config.seeds is None else config.seeds)
         notes = ()
     seeds = []
     for number, inputs in enumerate(loaded):

@@ -16,11 +16,21 @@ import numpy as np
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adaptation
-from jaxsoil.experiment import RunFolder
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
-from jaxsoil.studies.reconstruction import study
+from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.reconstruction import config as study
+from jaxsoil.studies.reconstruction.config import PAPER_TABLE_3, FewLabelsConfig
 from jaxsoil.studies.reconstruction.plan import plan_study
-from jaxsoil.studies.reconstruction.study import Prepared, Recording, StudyConfig
+from jaxsoil.studies.reconstruction.prepare import (
+    StudyInputs,
+    decoder_minerals,
+    describe,
+    differences,
+    load_library,
+    make_trials,
+    require_batch,
+)
+from jaxsoil.studies.reconstruction.run import Recording, recording
 from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.training import limits
 from jaxsoil.training.config import TrainConfig
@@ -30,42 +40,8 @@ STAGE_TRAIN = {BEFORE: "train", AFTER: "finetune"}
 """The two stages, and the field of the configuration that says how each is trained."""
 
 
-@dataclasses.dataclass(frozen=True)
-class FewLabelsConfig(StudyConfig):
-    """Configuration of the study with few labels; ``train`` is the first stage."""
-
-    baselines: tuple[study.Baseline, ...] = ()
-    """Reference models on the same labels; after fine-tuning they are fitted again on the labels of both stages."""
-    pedons_per_region: int = 10
-    """Pedons of each training region that carry labels (paper: 10)."""
-    adaptation_pedons: int = 5
-    """Pedons of the held-out region whose labels fine-tune (paper: 5)."""
-    held_out: tuple[str, ...] = ()
-    """Regions that are held out in turn; none given: all of them."""
-    finetune: TrainConfig = dataclasses.field(
-        default_factory=lambda: TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, batch_norm="stored")
-    )
-    """How the networks are fine-tuned; random keys are those of --train.seed in both stages."""
-    keep_states: bool = False
-    """Keep the parameters of the pre-trained networks in the run folder."""
-
-
-PAPER: dict[str, Any] = {
-    **{name: value for name, value in study.PAPER.items() if name != "train.epochs"},
-    "train.epochs": 500,
-    "pedons_per_region": 10,
-    "adaptation_pedons": 5,
-    "finetune.epochs": 25,
-    **{f"finetune.{name}": study.PAPER[f"train.{name}"] for name in ("batch", "lr", "b1", "b2", "keep")},
-    "finetune.batch_norm": "not stated",
-    "train.unlabelled_batch": "not stated",
-    "finetune.unlabelled_batch": "not stated",
-}
-"""Settings of the publication by field of :class:`FewLabelsConfig`."""
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
-class TwoStages(Prepared):
+class TwoStages(StudyInputs):
     """The first stage, with that of each trial's second stage and what was left out.
 
     ``after`` has the trials of ``trials`` in the same order, on the splits of the adaptation; ``notes`` names what
@@ -84,9 +60,9 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
     """
     check(config)
     # Rows without SOC are the unlabelled spectra that the study is about.
-    library = study.load_library(config, unlabelled=True)
+    library = load_library(config, unlabelled=True)
     held_out, notes = choose_regions(config, library)
-    minerals = study.decoder_minerals(config, library)
+    minerals = decoder_minerals(config, library)
     stages: dict[str, list[Any]] = {BEFORE: [], AFTER: []}
     splits: dict[tuple[str, int], Split] = {}
     # Trials are in the order network, seed, region in both stages: chunks then hold the same networks.
@@ -95,9 +71,9 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
         for seed in range(config.seeds):
             pairs = [split_pair(config, library, region, seed) for region in held_out]
             splits |= {(before.held_out, seed): before for before, _ in pairs}
-            stages[BEFORE] += study.make_trials(one, library, [before for before, _ in pairs], seeds=(seed,))
+            stages[BEFORE] += make_trials(one, library, [before for before, _ in pairs], seeds=(seed,))
             second = dataclasses.replace(one, train=finetuning(config), start="paper")
-            stages[AFTER] += study.make_trials(second, library, [after for _, after in pairs], seeds=(seed,))
+            stages[AFTER] += make_trials(second, library, [after for _, after in pairs], seeds=(seed,))
     for stage, trials in stages.items():
         _require_rows(trials, getattr(config, STAGE_TRAIN[stage]), STAGE_TRAIN[stage])
     return TwoStages(
@@ -193,7 +169,7 @@ def both_labels(before: Split, after: Split, library: Library) -> Split:
 
 
 def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None:
-    study.require_batch(trials, train)
+    require_batch(trials, train)
     for trial in trials:
         if train.unlabelled_batch and not trial.split.unlabelled.any():
             raise DataError(
@@ -214,14 +190,14 @@ def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None
 def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None:
     """Trains both stages and writes the run folder's files; what is already there is not run again."""
     statement = {
-        "differs_from_paper": study.differences(config, prepared.library, PAPER, prepared.minerals),
+        "differs_from_paper": differences(config, prepared.library, PAPER_TABLE_3, prepared.minerals),
         "convergence_by_stage": {
             stage: study.convergence_sentence(getattr(config, name)) for stage, name in STAGE_TRAIN.items()
         },
     }
     regions = len({split.held_out for split in prepared.splits})
     size = "\n  ".join([f"{regions} regions held out", *prepared.notes])
-    with study.recording(config, folder, prepared, statement, _describe(prepared), size) as record:
+    with recording(config, folder, prepared, statement, _describe(prepared), size) as record:
         for name in config.baselines:
             with record.clock(name):
                 _add_baseline(record.tables, name, prepared)
@@ -259,7 +235,7 @@ def _add_baseline(tables: Tables, name: str, prepared: TwoStages) -> None:
 
 
 def _describe(prepared: TwoStages) -> dict[str, Any]:
-    content = study.describe(prepared.library, prepared.minerals)
+    content = describe(prepared.library, prepared.minerals)
     labelled = [int(trial.split.train.sum()) for trial in prepared.trials]
     unlabelled = [int(trial.split.unlabelled.sum()) for trial in prepared.trials]
     tuned = [int(trial.split.train.sum()) for trial in prepared.after]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from jaxsoil.studies.reconstruction.study import Prepared, StudyConfig
+from jaxsoil.studies.reconstruction.config import StudyConfig
+from jaxsoil.studies.reconstruction.prepare import StudyInputs
 from jaxsoil.studies.reconstruction.tables import shared_data
 
 
-def plan_study(config: StudyConfig, prepared: Prepared) -> str:
+def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
     """Describes the trials and their cost.
 
     Operations are counted of one step, bytes from shapes; the time is that of a few steps, timed here, times their

@@ -16,9 +16,9 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
-from jaxsoil.experiment import RunFolder
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import read_arrays, write_arrays, write_csv, write_parquet
+from jaxsoil.runs.folder import RunFolder
 
 PERCENT = 100.0
 """SOC: mass fraction inside models, % by mass in tables."""

@@ -15,17 +15,17 @@ import pytest
 from hybrid_data import library
 
 from jaxsoil.data.library import Property
-from jaxsoil.experiment import RunFolder
 from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.hybrid import fitting
 from jaxsoil.studies.hybrid.config import HybridConfig, NetworkConfig
 from jaxsoil.studies.hybrid.cross import Crossing
 from jaxsoil.studies.hybrid.network import Kind, Network
-from jaxsoil.studies.hybrid.prepare import prepare
+from jaxsoil.studies.hybrid.prepare import prepare_library
 from jaxsoil.studies.hybrid.product import COLUMNS, check_product
 from jaxsoil.studies.hybrid.ranges import range_of
-from jaxsoil.studies.hybrid.run import plan, run_study
+from jaxsoil.studies.hybrid.run import plan, run
 from jaxsoil.training.loop import LoopConfig
 
 CONFIG = HybridConfig(
@@ -44,13 +44,13 @@ CONFIG = HybridConfig(
 
 @pytest.fixture(scope="module")
 def crossing() -> Crossing:
-    return Crossing.lay_out(prepare(library()), CONFIG)
+    return Crossing.lay_out(prepare_library(library()), CONFIG)
 
 
 @pytest.fixture(scope="module")
 def finished(crossing: Crossing, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hybrid")
-    run_study(CONFIG, RunFolder(folder, "hybrid_dataset", "disabled"), crossing)
+    run(CONFIG, RunFolder(folder, "hybrid_dataset", "disabled"), crossing)
     (folder / "config.json").write_text(json.dumps({"config": dataclasses.asdict(CONFIG)}))
     (folder / "env.json").write_text("{}")
     return folder
@@ -157,8 +157,8 @@ def test_held_out_rows_were_not_seen_and_every_scheme_is_scored(finished: Path, 
 def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
     finished: Path, crossing: Crossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = RunFolder(tmp_path / "again", "hybrid_dataset", "offline")
-    run.path.mkdir()
+    folder = RunFolder(tmp_path / "again", "hybrid_dataset", "offline")
+    folder.path.mkdir()
     trained, modes, real, tracked = [], [], fitting.train, tracking.start
 
     def counted(*arguments):
@@ -174,18 +174,18 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
     monkeypatch.setattr(tracking, "start", without_mirror)
     monkeypatch.setattr(fitting, "train", counted)
     with pytest.raises(KeyboardInterrupt):
-        run_study(CONFIG, run, crossing)
-    assert not (run.path / "hybrid.parquet").exists() and len(list((run.path / "models").glob("*cnn*.npz"))) == 2
-    whole = next((run.path / "models").glob("*cnn*.npz"))
+        run(CONFIG, folder, crossing)
+    assert not (folder.path / "hybrid.parquet").exists() and len(list((folder.path / "models").glob("*cnn*.npz"))) == 2
+    whole = next((folder.path / "models").glob("*cnn*.npz"))
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    run_study(CONFIG, run, crossing)
+    run(CONFIG, folder, crossing)
     everything = sum(job.model == "cnn" for job in fitting.jobs(crossing))
     assert len(trained) == 3 + everything - 1
     pd.testing.assert_frame_equal(
-        pd.read_parquet(run.path / "hybrid.parquet"), pd.read_parquet(finished / "hybrid.parquet"), check_exact=True
+        pd.read_parquet(folder.path / "hybrid.parquet"), pd.read_parquet(finished / "hybrid.parquet"), check_exact=True
     )
     assert modes == ["offline", "offline"]
-    assert (run.path / tracking.LOG_NAME).read_bytes() == (finished / tracking.LOG_NAME).read_bytes()
+    assert (folder.path / tracking.LOG_NAME).read_bytes() == (finished / tracking.LOG_NAME).read_bytes()
 
 
 def test_the_log_has_every_epoch_and_ends_with_a_summary(finished: Path, crossing: Crossing) -> None:
@@ -214,7 +214,7 @@ def test_a_networks_key_depends_on_nothing_else_that_is_fitted(monkeypatch: pyte
 
     def keys(*targets: str) -> dict[tuple[str, str, str, int, str], list[int]]:
         ph = np.random.default_rng(0).uniform(4.0, 8.0, 96)
-        data = prepare(library(properties={"ph": Property(ph, "1")}), targets)
+        data = prepare_library(library(properties={"ph": Property(ph, "1")}), targets)
         mine, found = Crossing.lay_out(data, config), {}
         for job in fitting.jobs(mine):
             if job.model == "plsr" or job.method != mine.method:

@@ -10,9 +10,9 @@ import pytest
 from jaxsoil.data.pairs import FIELDS_OUT, Scans, load
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.runs.errors import UsageError
+from jaxsoil.studies.multifidelity.config import MultifidelityConfig
 from jaxsoil.studies.multifidelity.describe import content_digest
 from jaxsoil.studies.multifidelity.inputs import Inputs, read_inputs
-from jaxsoil.studies.multifidelity.presets import DEFAULT
 from jaxsoil.studies.multifidelity.run import prepare
 
 
@@ -46,4 +46,4 @@ def test_the_digest_follows_every_part_of_the_data_that_of_stage_1_included(inpu
 
 def test_seeds_are_refused_where_fields_are_the_replicates() -> None:
     with pytest.raises(UsageError, match=r"--seeds 3 has no meaning with --data limesoda_mir.*Leave --seeds out"):
-        prepare(dataclasses.replace(DEFAULT, data=FIELDS_OUT, seeds=3))
+        prepare(dataclasses.replace(MultifidelityConfig(), data=FIELDS_OUT, seeds=3))

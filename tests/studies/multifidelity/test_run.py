@@ -14,13 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jaxsoil.studies.multifidelity.config import STRATEGIES
-from jaxsoil.studies.multifidelity.presets import DEFAULT
+from jaxsoil.studies.multifidelity.config import STRATEGIES, MultifidelityConfig
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ABLATIONS = ("MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP")
 SMOKE = ["--exp=multifidelity", "--smoke", "--wandb", "disabled", "--seeds", "1"]
-SMOKE += ["--strategies", *DEFAULT.strategies, *ABLATIONS]
+SMOKE += ["--strategies", *MultifidelityConfig().strategies, *ABLATIONS]
 TEXTURE = ["clay", "silt", "sand"]
 
 
@@ -55,7 +54,7 @@ def test_all_strategies_properties_and_sets_are_scored(finished: Path) -> None:
     from jaxsoil.data.pairs import PROPERTIES
 
     scores = pd.read_csv(finished / "scores.csv")
-    assert set(scores["strategy"]) == {*DEFAULT.strategies, *ABLATIONS} >= set(STRATEGIES)
+    assert set(scores["strategy"]) == {*MultifidelityConfig().strategies, *ABLATIONS} >= set(STRATEGIES)
     assert set(scores["property"]) == set(PROPERTIES) and set(scores["set"]) == {"validation", "test"}
     assert len(scores) == 12 * 9 * 2 and np.isfinite(scores[["rmse", "me", "r2", "ccc", "rpiq"]]).all(axis=None)
     predictions = pd.read_parquet(finished / "predictions.parquet")
@@ -139,11 +138,10 @@ def test_every_training_says_whether_it_converged(finished: Path) -> None:
 
 @pytest.mark.parametrize("name", ["ilr", "fno"])
 def test_the_ablations_are_the_same_study_with_fewer_strategies(name: str) -> None:
-    from jaxsoil.experiment import load
-    from jaxsoil.studies.multifidelity import presets
+    from jaxsoil.experiments import load
 
     experiment = load(name, ROOT / "experiments")
-    assert experiment.run is presets.run and experiment.load is presets.prepare
+    assert experiment.study == load("multifidelity", ROOT / "experiments").study
     for config in (experiment.config, experiment.smoke, experiment.paper):
         assert {"MIR-MLP", "NIRtoMIR-MLP"} < set(config.strategies) <= {"MIR-MLP", "NIRtoMIR-MLP", *ABLATIONS}
         assert config.properties.tasks == ("multi",)
@@ -151,7 +149,7 @@ def test_the_ablations_are_the_same_study_with_fewer_strategies(name: str) -> No
 
 
 def test_the_plan_counts_and_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from jaxsoil.experiment import main
+    from jaxsoil.cli import main
 
     folder = tmp_path / "run"
     few = ["--strategies", "MIR-SSL-MLP", "NIR-MLP", "NIRtoMIR-MLP"]  # each network is compiled to be timed
@@ -163,7 +161,7 @@ def test_the_plan_counts_and_runs_nothing(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_unknown_data_are_refused_with_the_nearest_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    from jaxsoil.experiment import main
+    from jaxsoil.cli import main
 
     arguments = [*SMOKE, "--workdir", str(tmp_path / "run")]
     assert main(ROOT / "experiments", [*arguments, "--data", "infrared_twn"]) == 2

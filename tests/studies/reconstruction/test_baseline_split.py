@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from jaxsoil.cli import main
 from jaxsoil.data.library import Library, Property
 from jaxsoil.data.splits import INDUCTIVE, check_no_leak
-from jaxsoil.experiment import load, main
+from jaxsoil.experiments import load
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.spectra import Spectra
+from jaxsoil.studies.reconstruction.baseline_split import make_draws, prepare
+from jaxsoil.studies.reconstruction.config import BaselineSplitConfig
 
-EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
 
 
-@pytest.fixture(scope="module")
-def module() -> Any:
-    import sys
-
-    load("baseline_split", EXPERIMENTS)
-    return sys.modules["experiments.baseline_split"]
+EXPERIMENT = load("baseline_split", EXPERIMENTS)
 
 
 def library(groups: dict[str, np.ndarray], n: int = 120) -> Library:
@@ -39,9 +36,9 @@ def library(groups: dict[str, np.ndarray], n: int = 120) -> Library:
 PEDONS = {"pedon": np.array([f"p{row // 5}" for row in range(120)])}
 
 
-def test_draws_by_group_and_by_row(module):
-    config = module.BaselineSplitConfig(draws=4)
-    splits = module.make_draws(library(PEDONS), config)
+def test_draws_by_group_and_by_row():
+    config = BaselineSplitConfig(draws=4)
+    splits = make_draws(library(PEDONS), config)
     assert [split.held_out for split in splits[:4]] == ["draw 1", "draw 2", "draw 3", "draw 4"]
     assert [split.held_out for split in splits[4:]] == [f"draw {i}, by row" for i in (1, 2, 3, 4)]
     assert len({split.name for split in splits}) == 8
@@ -61,25 +58,25 @@ def test_draws_by_group_and_by_row(module):
     assert {split.exposure for split in splits[4:]} == {expected}
 
 
-def test_draws_repeat(module):
-    config = module.BaselineSplitConfig(draws=2)
-    first, second = (module.make_draws(library(PEDONS), config) for _ in range(2))
+def test_draws_repeat():
+    config = BaselineSplitConfig(draws=2)
+    first, second = (make_draws(library(PEDONS), config) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a.train, b.train)
     assert not np.array_equal(first[0].train, first[1].train)
 
 
 @pytest.mark.parametrize("groups", [{}, {"pedon": np.array([f"p{row}" for row in range(120)])}])
-def test_draws_by_row_are_left_out_where_they_part_nothing(module, groups):
-    config = module.BaselineSplitConfig(draws=2)
-    assert [s.held_out for s in module.make_draws(library(groups), config)] == ["draw 1", "draw 2"]
-    alone = module.make_draws(library(groups), dataclasses.replace(config, parting=("row",)))
+def test_draws_by_row_are_left_out_where_they_part_nothing(groups):
+    config = BaselineSplitConfig(draws=2)
+    assert [s.held_out for s in make_draws(library(groups), config)] == ["draw 1", "draw 2"]
+    alone = make_draws(library(groups), dataclasses.replace(config, parting=("row",)))
     assert [split.exposure for split in alone] == [INDUCTIVE] * 2
 
 
-def test_one_pedon_cannot_be_split_by_group(module):
+def test_one_pedon_cannot_be_split_by_group():
     with pytest.raises(DataError, match="at least two groups"):
-        module.make_draws(library({"pedon": np.array(["p"] * 120)}), module.BaselineSplitConfig())
+        make_draws(library({"pedon": np.array(["p"] * 120)}), BaselineSplitConfig())
 
 
 @pytest.mark.parametrize(
@@ -90,13 +87,13 @@ def test_one_pedon_cannot_be_split_by_group(module):
         ({"parting": ("row", "row")}, "each once"),
     ],
 )
-def test_wrong_settings_are_refused(module, change, message):
+def test_wrong_settings_are_refused(change, message):
     with pytest.raises(UsageError, match=message):
-        module.load(dataclasses.replace(module.EXPERIMENT.smoke, **change))
+        prepare(dataclasses.replace(EXPERIMENT.smoke, **change))
 
 
-def test_the_papers_settings(module):
-    paper = module.EXPERIMENT.paper
+def test_the_papers_settings():
+    paper = EXPERIMENT.paper
     assert (paper.draws, paper.share, paper.train.epochs, paper.train.batch) == (10, 0.6, 1000, 75)
     assert paper.networks == ("none", "ann", "physics") and paper.twin.n_bands == 2136
 

@@ -20,7 +20,7 @@ from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.studies.reconstruction.few_labels import AFTER, BEFORE, FewLabelsConfig, both_labels, prepare
 from jaxsoil.training.config import TrainConfig
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 # Two networks: one without and one with a decoder; more epochs, so that a kill meets the second stage.
 SMOKE = [
     "--exp=few_labels",

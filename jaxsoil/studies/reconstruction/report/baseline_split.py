@@ -17,6 +17,7 @@ from jaxsoil.report import figures, sections
 from jaxsoil.report.html import Document
 from jaxsoil.report.style import GREY, OKABE_ITO, WIDTH, looks, new_figure, save, styled
 from jaxsoil.report.tables import DAGGER, Table, number, plus_minus
+from jaxsoil.studies.reconstruction.config import BY_ROW
 from jaxsoil.studies.reconstruction.report import published, scores
 from jaxsoil.studies.reconstruction.report.curves import curves_figure
 from jaxsoil.studies.reconstruction.report.examples import reconstruction_figure
@@ -25,7 +26,6 @@ from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, mod
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BY_ROW = ", by row"
 """Ends the name of a draw that ignores groups."""
 
 _SOURCES = {"paper": "paper", "group": "by group", "row": "by row"}

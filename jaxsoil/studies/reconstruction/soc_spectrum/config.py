@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from jaxsoil.studies.reconstruction.study import StudyConfig
+from jaxsoil.studies.reconstruction.config import StudyConfig
 
 FACTORS = ("samples", "noise", "scatter", "label_noise", "library", "darkness", "clay")
 """What the sweeps can vary (``evaluation.soc_spectrum_sweep.FACTORS``)."""

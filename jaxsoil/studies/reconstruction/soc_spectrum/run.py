@@ -1,7 +1,7 @@
 """The study of f_SOC: trainings of the mixing decoder from two starts, direct estimates, and their tables.
 
-Every training is a reconstruction study (``study.py``) in a sub-folder of its own; what it leaves is read once, and
-the tables of the whole are written from it.
+Every training is a reconstruction study in a sub-folder of its own; what it leaves is read once, and the tables of the
+whole are written from it.
 """
 
 from __future__ import annotations
@@ -20,24 +20,18 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, region_out
 from jaxsoil.data.twin.soil.make import make_twin
 from jaxsoil.evaluation.results import read_results
-from jaxsoil.experiment import RunFolder
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_arrays, write_arrays, write_csv
+from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.reconstruction.config import StudyConfig, convergence_sentence
 from jaxsoil.studies.reconstruction.plan import plan_study
+from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences, prepare_study
+from jaxsoil.studies.reconstruction.run import run_study
 from jaxsoil.studies.reconstruction.soc_spectrum import sweep as sweeps
 from jaxsoil.studies.reconstruction.soc_spectrum import tables
 from jaxsoil.studies.reconstruction.soc_spectrum.config import SocSpectrumConfig
 from jaxsoil.studies.reconstruction.soc_spectrum.degeneracy import degenerate_solutions
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import METHODS, estimate
-from jaxsoil.studies.reconstruction.study import (
-    Prepared,
-    StudyConfig,
-    convergence_sentence,
-    describe,
-    differences,
-    prepare,
-    run_study,
-)
 
 Start = Literal["paper", "direct"]
 STARTS: tuple[Start, ...] = ("paper", "direct")
@@ -54,7 +48,7 @@ class Part:
     source: str
     start: Start
     config: StudyConfig
-    prepared: Prepared
+    prepared: StudyInputs
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,7 +81,7 @@ class Trained:
         return spectra[alive].mean(axis=0), float(self.arrays["soc_rho_r"][alive].mean())
 
 
-def load(config: SocSpectrumConfig) -> Loaded:
+def prepare(config: SocSpectrumConfig) -> Loaded:
     """Lays out the studies; one whose direct start cannot be estimated is left out with the reason."""
     if config.networks != ("physics",):
         raise UsageError("--networks must be physics: f_SOC is learned by the mixing decoder alone.")
@@ -149,7 +143,7 @@ def _libraries(config: SocSpectrumConfig) -> tuple[Part, ...]:
 
 
 def _part(name: str, source: str, start: Start, study: StudyConfig, held_out: int) -> Part:
-    return Part(name, source, start, study, prepare(study, lambda library: spaced_regions(library, held_out)))
+    return Part(name, source, start, study, prepare_study(study, lambda library: spaced_regions(library, held_out)))
 
 
 def spaced_regions(library: Library, count: int) -> list[Split]:

@@ -10,8 +10,9 @@ from reconstruction_run import write_run
 
 from jaxsoil.evaluation.results import over_regions, read_results
 from jaxsoil.report.tables import number, plus_minus
+from jaxsoil.studies.reconstruction.config import BY_ROW
 from jaxsoil.studies.reconstruction.report import baseline_split
-from jaxsoil.studies.reconstruction.report.baseline_split import BY_ROW, by_parting, write_report
+from jaxsoil.studies.reconstruction.report.baseline_split import by_parting, write_report
 from jaxsoil.studies.reconstruction.report.reading import read_run
 
 DRAWS = ("draw 1", "draw 2", "draw 3")

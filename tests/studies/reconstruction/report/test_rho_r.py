@@ -24,7 +24,7 @@ from jaxsoil.studies.reconstruction.report.learned import Learned, movement_tabl
 from jaxsoil.studies.reconstruction.report.reading import read_run
 from jaxsoil.studies.reconstruction.report.rho_r import WITH, WITHOUT, between_seeds, beyond_seeds, rescaling
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 AXIS = np.linspace(400.0, 2400.0, 50)
 
 
@@ -182,11 +182,11 @@ def test_the_interval_is_students_over_region_means() -> None:
 
 
 def test_both_decoders_are_required() -> None:
-    from jaxsoil.experiment import load
+    from jaxsoil.experiments import load
 
     experiment = load("rho_r", ROOT / "experiments")
     with pytest.raises(UsageError, match="add physics_no_rho to --networks"):
-        experiment.load(dataclasses.replace(experiment.smoke, networks=("physics",)))
+        experiment.study_module().prepare(dataclasses.replace(experiment.smoke, networks=("physics",)))
 
 
 def test_the_command_leaves_a_report(tmp_path: Path) -> None:

@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from jaxsoil.cli import main
 from jaxsoil.data.twin.soil.make import reference_twin
-from jaxsoil.experiment import load, main
+from jaxsoil.experiments import load
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.studies.reconstruction.soc_spectrum import run as soc_spectrum
 from jaxsoil.studies.reconstruction.soc_spectrum.direct import NotAvailable
 from jaxsoil.studies.reconstruction.soc_spectrum.report.page import write_report
 
-EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+EXPERIMENTS = Path(__file__).resolve().parents[4] / "experiments"
 SMOKE = ["--exp=soc_spectrum", "--smoke", "--wandb", "disabled"]
 
 
@@ -208,7 +209,7 @@ def test_on_a_short_axis_the_report_says_that_it_is_not_available(tmp_path):
 
 
 def test_plan_lists_the_studies(module):
-    text = soc_spectrum.plan(module.EXPERIMENT.smoke, soc_spectrum.load(module.EXPERIMENT.smoke))
+    text = soc_spectrum.plan(module.EXPERIMENT.smoke, soc_spectrum.prepare(module.EXPERIMENT.smoke))
     assert all(name in text for name in ("paper-troughs", "direct-null", "Nothing was run"))
     assert "mineral libraries (true, clays missing): 4 trainings more of at most 10 epochs" in text
 
@@ -231,7 +232,7 @@ def test_folds_are_spaced_evenly():
 )
 def test_wrong_options_are_refused(module, change, message):
     with pytest.raises(UsageError, match=message):
-        soc_spectrum.load(dataclasses.replace(module.EXPERIMENT.smoke, **change))
+        soc_spectrum.prepare(dataclasses.replace(module.EXPERIMENT.smoke, **change))
 
 
 def test_not_available_is_a_data_error():

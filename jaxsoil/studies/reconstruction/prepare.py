@@ -1,111 +1,19 @@
-"""A study: networks and baselines under the same splits, gathered into one results table.
-
-The experiments of the reconstruction paper differ in their splits and reports; what they share is here: the
-trials, the baselines, the files of the run folder and the plan.
-"""
+"""Data, splits, minerals and trials of a reconstruction study, checked before anything is written."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
-from jaxsoil.data.twin.soil.config import TwinConfig
-from jaxsoil.experiment import RunFolder
-from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
-from jaxsoil.studies.reconstruction.tables import Tables
-from jaxsoil.training import limits
-from jaxsoil.training.config import DeviceConfig, TrainConfig
-
-EncoderKind = Literal["mlp", "cnn", "attention"]
-Network = Literal["none", "ann", "physics", "physics_no_rho"]
-Baseline = Literal["plsr", "random_forest"]
-
-
-@dataclasses.dataclass(frozen=True)
-class StudyConfig:
-    """Configuration of a reconstruction study."""
-
-    data: str = "twin"
-    """Name of a data set (python -m jaxsoil.data lists them) or the path of a manifest (.toml)."""
-    seeds: int = 1
-    """Replicates of each network with other random numbers (paper: 4)."""
-    networks: tuple[Network, ...] = ("none", "ann", "physics")
-    """Networks by their decoder: 'none' (encoder alone), 'ann', 'physics' (mixing with learned SOC spectrum),
-    'physics_no_rho' (mixing by mass fractions)."""
-    encoder: EncoderKind = "mlp"
-    """Encoder of all networks: 'mlp' (paper), 'cnn' or 'attention'."""
-    baselines: tuple[Baseline, ...] = ("plsr", "random_forest")
-    """Reference models on SNV absorbance, trained on log10 SOC."""
-    components: int = 94
-    """Endmembers K in the latent space, soil organic carbon included (paper: 94). With a mixing decoder K follows
-    from the mineral library."""
-    start: Literal["paper", "direct"] = "paper"
-    """Where the mixing decoder starts: f_SOC 0.5 and the minerals' mean rho r (paper), or the direct estimate from
-    each trial's training rows."""
-    width: int = 512
-    """Units of each hidden layer (paper: 512)."""
-    twin: TwinConfig = dataclasses.field(default_factory=TwinConfig)
-    """The synthetic library, used with --data twin."""
-    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
-    """How the networks are trained."""
-    devices: DeviceConfig = dataclasses.field(default_factory=DeviceConfig)
-    """Where they are trained."""
-
-
-PAPER = {
-    "encoder": "mlp",
-    "start": "paper",
-    "seeds": 4,
-    "components": 94,
-    "width": 512,
-    "train.epochs": 1000,
-    "train.batch": 75,
-    "train.lr": 5e-5,
-    "train.b1": 0.99,
-    "train.b2": 0.999,
-    "train.decoder_lr": 1.0,
-    "train.mineral_kl": 0.0,
-    "train.sigma_soc": 0.0041,
-    "train.sigma_reflectance": 0.01,
-    "train.validation_share": 0.0,
-    "train.keep": "last",
-    "train.patience": 0,
-}
-"""Settings of the publication (Coleman et al. 2024 and its published code) by field of :class:`StudyConfig`."""
-
-PAPER_ENDMEMBERS = 94
-"""K of the publication's mixing decoder: 93 minerals and SOC."""
-
-SMOKE_TWIN = TwinConfig(n_samples=240, n_regions=4, n_outlying=1, n_bands=40)
-PAPER_TWIN = TwinConfig(n_samples=23291, n_bands=2136)
-"""The twin at the smallest size, and at the publication's."""
-
-
-def check(config: StudyConfig) -> None:
-    """Raises UsageError, in one line, where a setting of a study cannot be."""
-    counts = {"seeds": limits.at_least(1), "components": limits.at_least(2), "width": limits.at_least(1)}
-    limits.require(config, counts)
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if isinstance(value, TrainConfig):
-            limits.require(value, limits.TRAIN, f"{field.name}.")
-    limits.require(config.devices, limits.DEVICES, "devices.")
-    for option, names, kind in (("networks", config.networks, Network), ("baselines", config.baselines, Baseline)):
-        for name in names:
-            if name not in get_args(kind):
-                raise UsageError(f"--{option}: nothing is called '{name}'. {did_you_mean(name, get_args(kind))}")
-        if len(set(names)) < len(names):
-            raise UsageError(f"--{option} {' '.join(names)}: name each once.")
-    if not config.networks:
-        raise UsageError(f"--networks: name one or more of {', '.join(get_args(Network))}.")
+from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.reconstruction.config import PAPER, PAPER_ENDMEMBERS, StudyConfig, check
+from jaxsoil.training.config import TrainConfig
 
 
 def load_library(config: StudyConfig, *, unlabelled: bool = False) -> Library:
@@ -194,7 +102,7 @@ def differences(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
+class StudyInputs:
     """A study that was checked and can run: its data, splits and trials."""
 
     library: Library
@@ -203,7 +111,7 @@ class Prepared:
     minerals: EndmemberLibrary | None = None
 
 
-def prepare(config: StudyConfig, split: Callable[[Library], Sequence[Split]]) -> Prepared:
+def prepare_study(config: StudyConfig, split: Callable[[Library], Sequence[Split]]) -> StudyInputs:
     """Loads the data, splits them and lays out the trials; whatever is wrong with them is raised here."""
     check(config)
     library = load_library(config)
@@ -211,7 +119,7 @@ def prepare(config: StudyConfig, split: Callable[[Library], Sequence[Split]]) ->
     minerals = decoder_minerals(config, library)
     trials = make_trials(config, library, splits)
     require_batch(trials, config.train)
-    return Prepared(library, splits, tuple(trials), minerals)
+    return StudyInputs(library, splits, tuple(trials), minerals)
 
 
 def decoder_minerals(config: StudyConfig, library: Library) -> EndmemberLibrary | None:
@@ -285,101 +193,6 @@ def require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
                 value=f"{rows} rows, batch {train.batch}",
                 remedy=f"Give --train.batch {max(1, rows // 4)} or more rows.",
             )
-
-
-def run_study(config: StudyConfig, run: RunFolder, prepared: Prepared, paper: Mapping[str, Any] = PAPER) -> None:
-    """Trains all trials and baselines and writes the run folder's files; what is already there is not run again.
-
-    Args:
-      config: the study's configuration.
-      run: its run folder.
-      prepared: data, splits and trials.
-      paper: the publication's settings by field, to state what differs.
-    """
-    statement = {
-        "differs_from_paper": differences(config, prepared.library, paper, prepared.minerals),
-        "convergence": convergence_sentence(config.train),
-    }
-    size = f"{len(prepared.splits)} splits"
-    with recording(config, run, prepared, statement, describe(prepared.library, prepared.minerals), size) as record:
-        for name in config.baselines:
-            with record.clock(name):
-                record.tables.add_baseline(name)
-        record.tables.add_networks(
-            prepared.trials, config.train, config.devices, config.components, record.tracker, record.timing
-        )
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Recording:
-    """What an open run fills: its tables, its tracker and the seconds of its parts."""
-
-    tables: Tables
-    tracker: Any
-    timing: dict[str, float]
-
-    @contextlib.contextmanager
-    def clock(self, name: str) -> Iterator[None]:
-        """Adds the seconds of a block to the timing."""
-        began = time.perf_counter()
-        yield
-        self.timing[f"{name}_s"] = self.timing.get(f"{name}_s", 0.0) + time.perf_counter() - began
-
-
-@contextlib.contextmanager
-def recording(
-    config: StudyConfig,
-    run: RunFolder,
-    prepared: Prepared,
-    statement: Mapping[str, Any],
-    data: Mapping[str, Any],
-    size: str,
-) -> Iterator[Recording]:
-    """Opens a run: states what it is, yields what it fills, and writes tables and times at the end.
-
-    Args:
-      config, run, prepared: the study, its folder, its data and splits.
-      statement: added to config.json, "differs_from_paper" among it.
-      data: content of data.json.
-      size: how much is trained, in words.
-    """
-    from jaxsoil.runs import tracking
-
-    started = time.perf_counter()
-    content = run.read_json("config.json") | statement
-    run.write_json("config.json", content)
-    run.write_json("data.json", data)
-    library = prepared.library
-    print(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {size}")
-    for field, ours, published in statement["differs_from_paper"]:
-        print(f"  differs from the paper: {field} = {ours} (paper: {published})")
-    timing = {"compile_s": 0.0}
-    with tracking.start(run.path, run.wandb, content["config"]) as tracker:
-        tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)
-        yield Recording(tables, tracker, timing)
-        tables.write()
-        timing["total_s"] = time.perf_counter() - started
-        run.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
-        tracker.summary(tables.headline())
-    print("  " + ", ".join(f"{name[:-2]} {value:.1f} s" for name, value in timing.items()))
-
-
-def convergence_sentence(train: TrainConfig) -> str:
-    """The criterion of convergence in words, for the reports."""
-    watched = (
-        f"loss of Eq. 1 on {train.validation_share:.0%} of the training groups, set aside"
-        if train.validation_share
-        else "training loss of Eq. 1"
-    )
-    if train.patience:
-        return (
-            f"A network counts as converged when the watched loss ({watched}) has not fallen below its lowest for "
-            f"{train.patience} epochs, within at most {train.epochs}; training then stops."
-        )
-    return (
-        f"A network counts as converged when the mean of the watched loss ({watched}) over the last fifth of its "
-        f"{train.epochs} epochs is less than {train.tolerance:.0%} under that over the fifth before."
-    )
 
 
 def describe(library: Library, minerals: EndmemberLibrary | None = None) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def command(*arguments: str, timeout: float = 300.0) -> subprocess.CompletedProc
 
 
 def run(*arguments: str) -> int:
-    from jaxsoil.experiment import main
+    from jaxsoil.cli import main
 
     return main(EXPERIMENTS, list(arguments))
 
@@ -160,14 +160,12 @@ def test_options_load_without_the_libraries_that_run_a_study() -> None:
     code = f"""
 import sys
 from pathlib import Path
-from jaxsoil.experiment import discover, load
+from jaxsoil.experiments import discover, load
 folder = Path({str(EXPERIMENTS)!r})
-heavy = ("jax", "flax", "optax", "orbax", "scipy", "matplotlib", "sklearn")
-light = ("multifidelity", "ilr", "fno", "hybrid_dataset", "layer_transfer")
-for names, absent in ((light, (*heavy, "pandas")), (set(discover(folder)), heavy)):
-    for name in names:
-        load(name, folder)
-        print(*[f"{{name}}: {{library}}" for library in absent if library in sys.modules], end="")
+heavy = ("jax", "flax", "optax", "orbax", "scipy", "pandas", "matplotlib", "sklearn")
+for name in discover(folder):
+    load(name, folder)
+    print(*[f"{{name}}: {{library}}" for library in heavy if library in sys.modules], end="")
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

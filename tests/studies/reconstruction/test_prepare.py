@@ -17,8 +17,9 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.splits import region_out
 from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.runs.errors import DataError, UsageError
-from jaxsoil.studies.reconstruction import few_labels, study
-from jaxsoil.studies.reconstruction.study import StudyConfig
+from jaxsoil.studies.reconstruction import few_labels
+from jaxsoil.studies.reconstruction import prepare as study
+from jaxsoil.studies.reconstruction.config import StudyConfig
 from jaxsoil.studies.reconstruction.tables import shared_data
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 
@@ -109,14 +110,14 @@ def test_few_labels_learns_from_the_spectra_without_labels(tmp_path: Path) -> No
 
 
 def test_a_run_with_unlabelled_rows_leaves_finite_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jaxsoil.experiment import main
+    from jaxsoil.cli import main
 
     monkeypatch.delenv("JAXSOIL_DATA", raising=False)
     data, folder = manifest(tmp_path, SOC), tmp_path / "run"
     options = "--smoke --wandb disabled --networks physics --baselines plsr --pedons-per-region 5 --adaptation-pedons 2"
     options += " --train.epochs 2 --train.batch 4 --train.unlabelled-batch 4 --train.validation-share 0"
     options += " --finetune.epochs 2 --finetune.batch 4 --finetune.unlabelled-batch 4"
-    experiments = Path(__file__).resolve().parents[1] / "experiments"
+    experiments = Path(__file__).resolve().parents[3] / "experiments"
     arguments = ["--exp=few_labels", *options.split(), "--data", data, "--workdir", str(folder)]
     # PLSR takes 15 components; the smallest stage has five labelled pedons of one region.
     monkeypatch.setattr("jaxsoil.models.baselines.plsr", lambda train, y, test: np.full(len(test), y.mean()))
@@ -137,7 +138,7 @@ def test_minerals_and_spectra_in_wavenumbers_share_the_axis(tmp_path: Path, monk
     wavenumbers = np.arange(4200.0, 20000.0, 400.0)
     soc = {"north": [1.0, 2.0, 3.0], "south": [1.0, 2.0, 3.0]}
     config = dataclasses.replace(TINY, data=manifest(tmp_path, soc, wavenumbers, "cm-1"))
-    prepared = study.prepare(dataclasses.replace(config, train=TrainConfig(batch=2)), region_out)
+    prepared = study.prepare_study(dataclasses.replace(config, train=TrainConfig(batch=2)), region_out)
     library, minerals = prepared.library, prepared.minerals
     assert minerals is not None and library.spectra.unit == "nm"
     np.testing.assert_allclose(library.spectra.axis, np.sort(1e7 / wavenumbers))
@@ -170,7 +171,7 @@ def test_minerals_and_spectra_in_wavenumbers_share_the_axis(tmp_path: Path, monk
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused_before_data_are_read(change: dict, message: str) -> None:
     with pytest.raises(UsageError, match=message) as refused:
-        study.prepare(dataclasses.replace(TINY, data="nowhere.toml", **change), region_out)
+        study.prepare_study(dataclasses.replace(TINY, data="nowhere.toml", **change), region_out)
     assert "\n" not in str(refused.value)
 
 
@@ -223,7 +224,7 @@ def test_broken_measured_minerals_are_not_replaced_silently(tmp_path: Path, monk
 
 
 def test_every_difference_from_the_paper_is_listed() -> None:
-    prepared = study.prepare(dataclasses.replace(TINY, encoder="cnn", start="paper"), region_out)
+    prepared = study.prepare_study(dataclasses.replace(TINY, encoder="cnn", start="paper"), region_out)
     assert prepared.minerals is not None
     config = dataclasses.replace(TINY, encoder="cnn", start="direct")
     rows = study.differences(config, prepared.library, minerals=prepared.minerals)
@@ -237,7 +238,7 @@ def test_the_plan_counts_operations_and_the_memory_that_decides_the_chunk() -> N
     from jaxsoil.training.cost import BY_FORMULA, BY_XLA, estimate
     from jaxsoil.training.grid import make_groups, steps_per_epoch
 
-    prepared = study.prepare(dataclasses.replace(TINY, width=64, networks=("none", "physics")), region_out)
+    prepared = study.prepare_study(dataclasses.replace(TINY, width=64, networks=("none", "physics")), region_out)
     data, count = shared_data(prepared.library, prepared.minerals)
     devices = DeviceConfig(chunk=2)
     for group in make_groups(prepared.trials, TINY.train, devices, 5, 12, count):

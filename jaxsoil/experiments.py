@@ -1,0 +1,64 @@
+"""Experiments: what one is, and how they are found. A study is named by a string and imported when it is needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from jaxsoil.runs.errors import UsageError, did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One experiment that ``experiments/run.py --exp`` can run.
+
+    Args:
+      summary: one line for ``--list``.
+      table: table or figure of the paper that it reproduces.
+      config: the default configuration, a frozen dataclass with a field ``data``.
+      smoke: the same at the smallest size, for tests.
+      study: dotted name of the module that does it: ``prepare(config) -> data`` reads and checks the data before
+        anything is written, ``run(config, folder, data)`` trains and writes results into a
+        :class:`jaxsoil.runs.folder.RunFolder`, ``plan(config, data) -> str`` describes trials and cost.
+      report: dotted name of the module whose ``write_report(folder) -> Path`` draws from the run folder alone.
+      paper: the configuration at the paper's size, None where there is none.
+    """
+
+    summary: str
+    table: str
+    config: Any
+    smoke: Any
+    study: str
+    report: str
+    paper: Any = None
+
+    def study_module(self) -> ModuleType:
+        """The module that prepares, runs and plans the study."""
+        return importlib.import_module(self.study)
+
+    def report_module(self) -> ModuleType:
+        """The module that writes the report."""
+        return importlib.import_module(self.report)
+
+
+def discover(folder: Path) -> dict[str, Path]:
+    """Experiment files of ``folder`` by name; the file's name is what ``--exp`` takes."""
+    return {path.stem: path for path in sorted(folder.glob("*.py")) if path.stem != "run" and path.stem[0] != "_"}
+
+
+def load(name: str, folder: Path) -> Experiment:
+    """Imports the experiment ``name`` from ``folder``; an unknown name is refused with the nearest right one."""
+    files = discover(folder)
+    if name not in files:
+        raise UsageError(f"There is no experiment '{name}'. {did_you_mean(name, files)}")
+    spec = importlib.util.spec_from_file_location(f"experiments.{name}", files[name])
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module.EXPERIMENT

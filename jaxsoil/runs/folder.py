@@ -1,0 +1,138 @@
+"""The folder of a run: whether it may be used, what it states of its configuration and environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxsoil.runs.errors import UsageError
+from jaxsoil.runs.files import read_json, write_text_atomic
+
+RECORDED = (
+    "jaxsoil", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "pandas",
+    "scikit-learn", "ikpls", "matplotlib", "verde", "rasterio",
+)  # fmt: skip
+"""Packages whose versions every run records."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+    """Folder of one run, its name in tables and how the run is tracked."""
+
+    path: Path
+    experiment: str
+    wandb: Literal["auto", "offline", "online", "disabled"] = "auto"
+
+    def write_json(self, name: str, content: Any) -> None:
+        """Writes ``content`` as JSON, whole or not at all."""
+        write_text_atomic(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def read_json(self, name: str) -> Any:
+        """Reads a JSON object of the run; a damaged one is a DataError that names it."""
+        return read_json(self.path / name)
+
+
+def refuse_or_accept(run: RunFolder, content: dict[str, Any], resume: bool, overwrite: bool) -> None:
+    """Checks that the run folder may be used; changes nothing.
+
+    Raises:
+      UsageError: a folder that exists without ``resume`` or ``overwrite``, one to overwrite that is no run folder,
+        or a run to resume whose configuration differs.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other: give one of them.")
+    if run.path.exists() and not run.path.is_dir():
+        raise UsageError(f"{run.path} is a file: choose another folder with --workdir.")
+    if not run.path.exists() or not any(run.path.iterdir()):
+        return
+    stored = (run.path / "config.json").exists()
+    if overwrite:
+        if not stored:
+            raise UsageError(f"{run.path} holds no run (no config.json): remove it yourself or choose --workdir.")
+    elif resume:
+        if stored:
+            _require_same(run, content)
+    else:
+        raise UsageError(f"{run.path} exists: continue it with --resume, replace it with --overwrite.")
+
+
+def create(
+    run: RunFolder, content: dict[str, Any], arguments: Sequence[str], overwrite: bool, precision: str = "highest"
+) -> None:
+    """Makes the run folder with config.json and env.json; a run that is resumed keeps its own."""
+    if overwrite and run.path.exists():
+        shutil.rmtree(run.path)
+    if (run.path / "config.json").exists():
+        return
+    run.path.mkdir(parents=True, exist_ok=True)
+    run.write_json("env.json", environment(arguments) | {"precision": precision})
+    run.write_json("config.json", content)
+
+
+def _require_same(run: RunFolder, content: dict[str, Any]) -> None:
+    before = _flatten(run.read_json("config.json").get("config", {}))
+    now = _flatten(json.loads(json.dumps(content["config"])))
+    wrong = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    if wrong:
+        shown = "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in wrong[:5])
+        raise UsageError(
+            f"{run.path} was made with another configuration ({shown}): give the same options with --resume, "
+            "or start again with --overwrite."
+        )
+
+
+def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {key: v for name, sub in tree.items() for key, v in _flatten(sub, f"{prefix}.{name}".strip(".")).items()}
+
+
+def environment(arguments: Sequence[str]) -> dict[str, Any]:
+    """What a run depends on besides its configuration: versions, devices, command, state of the code."""
+    import jax
+
+    return {
+        "command": " ".join(["python experiments/run.py", *arguments]),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in RECORDED},
+        "devices": [f"{device.platform} {device.device_kind}" for device in jax.devices()],
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "git": _git_state(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def _git_state() -> dict[str, Any] | None:
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *words], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain", "-uno"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

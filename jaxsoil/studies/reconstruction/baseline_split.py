@@ -1,0 +1,81 @@
+"""Baseline: a random 60:40 split of everything (Table 1 of the paper).
+
+The paper draws rows and ignores which of them come from one pedon or sample. Here each split is drawn twice: by
+group, so that none lies on both sides, and by row as in the paper; the difference is the size of the leak.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxsoil.data.library import Library
+from jaxsoil.data.splits import PROTECTED, Split, random_share
+from jaxsoil.runs.errors import UsageError
+from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.reconstruction.config import BY_ROW, PAPER_TABLE_1, BaselineSplitConfig, check
+from jaxsoil.studies.reconstruction.plan import plan_study as plan
+from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
+from jaxsoil.studies.reconstruction.run import run_study
+from jaxsoil.training import limits
+
+__all__ = ["draw", "make_draws", "plan", "prepare", "run"]
+
+
+def prepare(config: BaselineSplitConfig) -> StudyInputs:
+    """The data with the draws of the configuration."""
+    check(config)
+    limits.require(config, {"draws": limits.at_least(1)})
+    if not 0.0 < config.share < 1.0:
+        raise UsageError(f"--share {config.share:g}: give a share above 0 and below 1.")
+    if not config.parting or len(set(config.parting)) < len(config.parting):
+        raise UsageError("--parting takes 'group', 'row' or both, each once.")
+    return prepare_study(config, lambda library: make_draws(library, config))
+
+
+def make_draws(library: Library, config: BaselineSplitConfig) -> list[Split]:
+    """The splits of a configuration.
+
+    Draws by row are left out where they would part no group, as they would repeat those by group; a configuration
+    of draws by row alone keeps them.
+    """
+    by_group = [draw(library, config.share, seed, PROTECTED) for seed in range(config.draws)]
+    by_row = [draw(library, config.share, seed, ()) for seed in range(config.draws)]
+    leak = float(np.mean([companions(split, library) for split in by_row]))
+    by_row = [by_rows(split, leak, library) for split in by_row]
+    if config.parting == ("row",):
+        return by_row
+    return by_group + (by_row if "row" in config.parting and leak > 0.0 else [])
+
+
+def draw(library: Library, share: float, seed: int, protect: Sequence[str]) -> Split:
+    """One random split, held out under the name of its draw."""
+    split = random_share(library, share, seed, protect=protect)
+    return dataclasses.replace(split, held_out=f"draw {seed + 1}")
+
+
+def companions(split: Split, library: Library) -> float:
+    """Share of the held-out rows that have a row of their sample or pedon in training."""
+    known = np.zeros(int(split.test.sum()), bool)
+    for groups in (library.groups[name] for name in PROTECTED if name in library.groups):
+        known |= np.isin(groups[split.test], groups[split.train])
+    return float(known.mean())
+
+
+def by_rows(split: Split, leak: float, library: Library) -> Split:
+    """Names a split that was drawn by row, and states the leak in its exposure."""
+    names = " or ".join(name for name in PROTECTED if name in library.groups)
+    exposure = f"{leak:.0%} of the held-out rows (mean over draws) have a row of their {names} in training"
+    return dataclasses.replace(
+        split,
+        name=f"random_rows/{split.seed}",
+        held_out=split.held_out + BY_ROW,
+        exposure=exposure if leak > 0.0 else split.exposure,
+    )
+
+
+def run(config: BaselineSplitConfig, folder: RunFolder, prepared: StudyInputs) -> None:
+    """Trains and writes the run folder."""
+    run_study(config, folder, prepared, PAPER_TABLE_1)

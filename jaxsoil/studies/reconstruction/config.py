@@ -1,0 +1,172 @@
+"""Configurations of the reconstruction studies, and the publication's settings; imports no heavy library."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal, get_args
+
+from jaxsoil.data.twin.soil.config import TwinConfig
+from jaxsoil.runs.errors import UsageError, did_you_mean
+from jaxsoil.training import limits
+from jaxsoil.training.config import DeviceConfig, TrainConfig
+
+EncoderKind = Literal["mlp", "cnn", "attention"]
+Network = Literal["none", "ann", "physics", "physics_no_rho"]
+Baseline = Literal["plsr", "random_forest"]
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyConfig:
+    """Configuration of a reconstruction study."""
+
+    data: str = "twin"
+    """Name of a data set (python -m jaxsoil.data lists them) or the path of a manifest (.toml)."""
+    seeds: int = 1
+    """Replicates of each network with other random numbers (paper: 4)."""
+    networks: tuple[Network, ...] = ("none", "ann", "physics")
+    """Networks by their decoder: 'none' (encoder alone), 'ann', 'physics' (mixing with learned SOC spectrum),
+    'physics_no_rho' (mixing by mass fractions)."""
+    encoder: EncoderKind = "mlp"
+    """Encoder of all networks: 'mlp' (paper), 'cnn' or 'attention'."""
+    baselines: tuple[Baseline, ...] = ("plsr", "random_forest")
+    """Reference models on SNV absorbance, trained on log10 SOC."""
+    components: int = 94
+    """Endmembers K in the latent space, soil organic carbon included (paper: 94). With a mixing decoder K follows
+    from the mineral library."""
+    start: Literal["paper", "direct"] = "paper"
+    """Where the mixing decoder starts: f_SOC 0.5 and the minerals' mean rho r (paper), or the direct estimate from
+    each trial's training rows."""
+    width: int = 512
+    """Units of each hidden layer (paper: 512)."""
+    twin: TwinConfig = dataclasses.field(default_factory=TwinConfig)
+    """The synthetic library, used with --data twin."""
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    """How the networks are trained."""
+    devices: DeviceConfig = dataclasses.field(default_factory=DeviceConfig)
+    """Where they are trained."""
+
+
+PAPER = {
+    "encoder": "mlp",
+    "start": "paper",
+    "seeds": 4,
+    "components": 94,
+    "width": 512,
+    "train.epochs": 1000,
+    "train.batch": 75,
+    "train.lr": 5e-5,
+    "train.b1": 0.99,
+    "train.b2": 0.999,
+    "train.decoder_lr": 1.0,
+    "train.mineral_kl": 0.0,
+    "train.sigma_soc": 0.0041,
+    "train.sigma_reflectance": 0.01,
+    "train.validation_share": 0.0,
+    "train.keep": "last",
+    "train.patience": 0,
+}
+"""Settings of the publication (Coleman et al. 2024 and its published code) by field of :class:`StudyConfig`."""
+
+RHO_R_DECODERS: tuple[Network, ...] = ("physics", "physics_no_rho")
+"""The two decoders that the study of rho r compares."""
+
+BY_ROW = ", by row"
+"""How the names of splits end that are drawn by row."""
+
+PAPER_ENDMEMBERS = 94
+"""K of the publication's mixing decoder: 93 minerals and SOC."""
+
+SMOKE_TWIN = TwinConfig(n_samples=240, n_regions=4, n_outlying=1, n_bands=40)
+PAPER_TWIN = TwinConfig(n_samples=23291, n_bands=2136)
+"""The twin at the smallest size, and at the publication's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BaselineSplitConfig(StudyConfig):
+    """Configuration of the random split; ``seeds`` counts the trainings of each draw."""
+
+    draws: int = 3
+    """Random splits (paper: 10)."""
+    share: float = 0.6
+    """Share of the rows that train (paper: 0.6)."""
+    parting: tuple[Literal["group", "row"], ...] = ("group", "row")
+    """What is drawn: 'group' keeps the rows of a sample and of a pedon on one side, 'row' does not (paper)."""
+
+
+PAPER_TABLE_1 = {name: value for name, value in PAPER.items() if name != "seeds"} | {
+    "draws": 10,
+    "share": 0.6,
+    "parting": ("row",),
+}
+"""Settings of the publication by field of :class:`BaselineSplitConfig`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FewLabelsConfig(StudyConfig):
+    """Configuration of the study with few labels; ``train`` is the first stage."""
+
+    baselines: tuple[Baseline, ...] = ()
+    """Reference models on the same labels; after fine-tuning they are fitted again on the labels of both stages."""
+    pedons_per_region: int = 10
+    """Pedons of each training region that carry labels (paper: 10)."""
+    adaptation_pedons: int = 5
+    """Pedons of the held-out region whose labels fine-tune (paper: 5)."""
+    held_out: tuple[str, ...] = ()
+    """Regions that are held out in turn; none given: all of them."""
+    finetune: TrainConfig = dataclasses.field(
+        default_factory=lambda: TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, batch_norm="stored")
+    )
+    """How the networks are fine-tuned; random keys are those of --train.seed in both stages."""
+    keep_states: bool = False
+    """Keep the parameters of the pre-trained networks in the run folder."""
+
+
+PAPER_TABLE_3: dict[str, Any] = {
+    **{name: value for name, value in PAPER.items() if name != "train.epochs"},
+    "train.epochs": 500,
+    "pedons_per_region": 10,
+    "adaptation_pedons": 5,
+    "finetune.epochs": 25,
+    **{f"finetune.{name}": PAPER[f"train.{name}"] for name in ("batch", "lr", "b1", "b2", "keep")},
+    "finetune.batch_norm": "not stated",
+    "train.unlabelled_batch": "not stated",
+    "finetune.unlabelled_batch": "not stated",
+}
+"""Settings of the publication by field of :class:`FewLabelsConfig`."""
+
+
+def check(config: StudyConfig) -> None:
+    """Raises UsageError, in one line, where a setting of a study cannot be."""
+    counts = {"seeds": limits.at_least(1), "components": limits.at_least(2), "width": limits.at_least(1)}
+    limits.require(config, counts)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, TrainConfig):
+            limits.require(value, limits.TRAIN, f"{field.name}.")
+    limits.require(config.devices, limits.DEVICES, "devices.")
+    for option, names, kind in (("networks", config.networks, Network), ("baselines", config.baselines, Baseline)):
+        for name in names:
+            if name not in get_args(kind):
+                raise UsageError(f"--{option}: nothing is called '{name}'. {did_you_mean(name, get_args(kind))}")
+        if len(set(names)) < len(names):
+            raise UsageError(f"--{option} {' '.join(names)}: name each once.")
+    if not config.networks:
+        raise UsageError(f"--networks: name one or more of {', '.join(get_args(Network))}.")
+
+
+def convergence_sentence(train: TrainConfig) -> str:
+    """The criterion of convergence in words, for the reports."""
+    watched = (
+        f"loss of Eq. 1 on {train.validation_share:.0%} of the training groups, set aside"
+        if train.validation_share
+        else "training loss of Eq. 1"
+    )
+    if train.patience:
+        return (
+            f"A network counts as converged when the watched loss ({watched}) has not fallen below its lowest for "
+            f"{train.patience} epochs, within at most {train.epochs}; training then stops."
+        )
+    return (
+        f"A network counts as converged when the mean of the watched loss ({watched}) over the last fifth of its "
+        f"{train.epochs} epochs is less than {train.tolerance:.0%} under that over the fifth before."
+    )

@@ -1,0 +1,24 @@
+"""Appendix B: the mixing decoder with and without the conversion of mass to area by rho r."""
+
+from __future__ import annotations
+
+from jaxsoil.data import splits
+from jaxsoil.runs.errors import UsageError
+from jaxsoil.studies.reconstruction.config import RHO_R_DECODERS, StudyConfig
+from jaxsoil.studies.reconstruction.plan import plan_study as plan
+from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
+from jaxsoil.studies.reconstruction.run import run_study as run
+
+__all__ = ["plan", "prepare", "run"]
+
+
+def prepare(config: StudyConfig) -> StudyInputs:
+    """The data with one inductive split for each region.
+
+    Raises:
+      UsageError: a configuration that lacks one of the two decoders.
+    """
+    missing = [name for name in RHO_R_DECODERS if name not in config.networks]
+    if missing:
+        raise UsageError(f"rho_r compares {' and '.join(RHO_R_DECODERS)}: add {missing[0]} to --networks.")
+    return prepare_study(config, splits.region_out)

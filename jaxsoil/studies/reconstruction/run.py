@@ -1,0 +1,90 @@
+"""A reconstruction study from its trials to the files of the run folder: networks and baselines on the same splits."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jaxsoil.runs import tracking
+from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergence_sentence
+from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences
+from jaxsoil.studies.reconstruction.tables import Tables
+
+
+def run_study(config: StudyConfig, run: RunFolder, prepared: StudyInputs, paper: Mapping[str, Any] = PAPER) -> None:
+    """Trains all trials and baselines and writes the run folder's files; what is already there is not run again.
+
+    Args:
+      config: the study's configuration.
+      run: its run folder.
+      prepared: data, splits and trials.
+      paper: the publication's settings by field, to state what differs.
+    """
+    statement = {
+        "differs_from_paper": differences(config, prepared.library, paper, prepared.minerals),
+        "convergence": convergence_sentence(config.train),
+    }
+    size = f"{len(prepared.splits)} splits"
+    with recording(config, run, prepared, statement, describe(prepared.library, prepared.minerals), size) as record:
+        for name in config.baselines:
+            with record.clock(name):
+                record.tables.add_baseline(name)
+        record.tables.add_networks(
+            prepared.trials, config.train, config.devices, config.components, record.tracker, record.timing
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recording:
+    """What an open run fills: its tables, its tracker and the seconds of its parts."""
+
+    tables: Tables
+    tracker: Any
+    timing: dict[str, float]
+
+    @contextlib.contextmanager
+    def clock(self, name: str) -> Iterator[None]:
+        """Adds the seconds of a block to the timing."""
+        began = time.perf_counter()
+        yield
+        self.timing[f"{name}_s"] = self.timing.get(f"{name}_s", 0.0) + time.perf_counter() - began
+
+
+@contextlib.contextmanager
+def recording(
+    config: StudyConfig,
+    run: RunFolder,
+    prepared: StudyInputs,
+    statement: Mapping[str, Any],
+    data: Mapping[str, Any],
+    size: str,
+) -> Iterator[Recording]:
+    """Opens a run: states what it is, yields what it fills, and writes tables and times at the end.
+
+    Args:
+      config, run, prepared: the study, its folder, its data and splits.
+      statement: added to config.json, "differs_from_paper" among it.
+      data: content of data.json.
+      size: how much is trained, in words.
+    """
+    started = time.perf_counter()
+    content = run.read_json("config.json") | statement
+    run.write_json("config.json", content)
+    run.write_json("data.json", data)
+    library = prepared.library
+    print(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {size}")
+    for field, ours, published in statement["differs_from_paper"]:
+        print(f"  differs from the paper: {field} = {ours} (paper: {published})")
+    timing = {"compile_s": 0.0}
+    with tracking.start(run.path, run.wandb, content["config"]) as tracker:
+        tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)
+        yield Recording(tables, tracker, timing)
+        tables.write()
+        timing["total_s"] = time.perf_counter() - started
+        run.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
+        tracker.summary(tables.headline())
+    print("  " + ", ".join(f"{name[:-2]} {value:.1f} s" for name, value in timing.items()))
