@@ -122,7 +122,7 @@ for epoch in itertools.count():
     print(epoch, flush=True)
 """
     child = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[1]
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
     )
     assert child.stdout is not None
     reported = [child.stdout.readline() for _ in range(50)]
@@ -289,7 +289,7 @@ def run_offline(folder: Path, epochs: int, home: Path) -> None:
     """Tracks in a process of its own, with W&B itself; it must print nothing."""
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", "-c", OFFLINE, str(folder), str(epochs)],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env=os.environ | {"HOME": str(home)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
