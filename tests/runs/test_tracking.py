@@ -115,7 +115,7 @@ def test_no_log_is_an_empty_log(tmp_path: Path) -> None:
 def test_kill_9_loses_no_finished_line(tmp_path: Path) -> None:
     code = f"""
 import itertools
-from jaxsoil import tracking
+from jaxsoil.runs import tracking
 tracker = tracking.start({str(tmp_path)!r}, "disabled")
 for epoch in itertools.count():
     tracker.log({{"epoch": epoch}})
@@ -277,7 +277,7 @@ def test_disabled_never_imports_wandb(tmp_path: Path, monkeypatch: pytest.Monkey
 
 OFFLINE = """
 import sys
-from jaxsoil import tracking
+from jaxsoil.runs import tracking
 with tracking.start(sys.argv[1], "offline", {"lr": 1e-3}) as tracker:
     for epoch in range(int(sys.argv[2])):
         tracker.log({"trial": "ann/geeves/0", "epoch": epoch, "train_loss": 1.0 / (1 + epoch)})
