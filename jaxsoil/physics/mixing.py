@@ -27,6 +27,11 @@ def area_fractions(mass: Float[Array, "*batch k"], rho_r: Float[Array, " k"]) ->
 
     Returns:
       Area fractions, which sum to one along the last axis; NaN where all mass fractions are zero.
+
+    Equal masses of a light and of a three times heavier endmember: the light one covers three quarters.
+
+    >>> area_fractions(jnp.array([0.5, 0.5]), jnp.array([1.0, 3.0])).tolist()
+    [0.75, 0.25]
     """
     surface = mass / jnp.broadcast_to(rho_r, mass.shape)
     return surface / jnp.broadcast_to(jnp.sum(surface, axis=-1, keepdims=True), mass.shape)

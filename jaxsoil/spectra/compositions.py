@@ -31,7 +31,11 @@ DELTA = 0.05
 
 
 def closure(parts: Any, total: float = TOTAL) -> Any:
-    """Scales each row (..., D) of non-negative parts to the sum ``total``."""
+    """Scales each row (..., D) of non-negative parts to the sum ``total``.
+
+    >>> closure(np.array([1.0, 1.0, 2.0])).tolist()
+    [25.0, 25.0, 50.0]
+    """
     xp = _library(parts)
     return parts / xp.sum(parts, axis=-1, keepdims=True) * total
 

@@ -100,7 +100,11 @@ class Spectra:
         return Spectra(self.values, self.axis, self.unit, self.quantity, steps)
 
     def to_unit(self, unit: str) -> Spectra:
-        """Returns the spectra on an axis in ``unit``, still ascending: nm = 1e7 / cm-1."""
+        """Returns the spectra on an axis in ``unit``, still ascending: nm = 1e7 / cm-1.
+
+        >>> Spectra([[0.2, 0.3]], [4000.0, 5000.0], "cm-1", "absorbance").to_unit("nm").axis.tolist()
+        [2000.0, 2500.0]
+        """
         _require_known("unit", unit, UNITS)
         if unit == self.unit:
             return self

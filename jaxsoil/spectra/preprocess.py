@@ -52,6 +52,9 @@ class SNV(Step):
 
     Raises:
       DataError: a spectrum that is constant, or has fewer than two bands.
+
+    >>> SNV()(Spectra([[1.0, 2.0, 3.0]], [1000.0, 1100.0, 1200.0], "nm", "absorbance")).values.tolist()
+    [[-1.0, 0.0, 1.0]]
     """
 
     def __call__(self, spectra: Spectra) -> Spectra:
