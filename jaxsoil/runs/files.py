@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,12 @@ from jaxsoil.runs.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-_DAMAGED = (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+REMAKE = "Delete this file and run again with --resume: it is made anew."
+"""What to do about a damaged file that a resumed run makes again."""
+
+_DAMAGED = (
+    OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, struct.error, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
 """What reading an .npz raises where the file is cut short or its bytes are changed."""
 
 
@@ -67,25 +74,54 @@ def write_parquet(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
         frame.to_parquet(temporary, index=False)
 
 
-def write_arrays(path: str | os.PathLike[str], /, **arrays: Any) -> None:
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Writes ``content`` as JSON, whole or not at all."""
+    write_text_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str], *, remedy: str = "Run the study again with --overwrite.") -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Args:
+      path: the file.
+      remedy: what to do where it is damaged, as an instruction.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      DataError: the file is cut short, altered or not a JSON object.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError("this is not JSON", source=path, value=str(error), remedy=remedy) from error
+    if not isinstance(content, dict):
+        raise DataError("this is not a JSON object", source=path, value=type(content).__name__, remedy=remedy)
+    return content
+
+
+def write_arrays(path: str | os.PathLike[str], named: Mapping[str, Any] | None = None, /, **arrays: Any) -> None:
     """Writes named arrays as an ``.npz`` file, whole or not at all.
+
+    Args:
+      path: the file.
+      named: name -> array, for names that are no keywords.
+      **arrays: name=array.
 
     Raises:
       ValueError: an array of Python objects, which could not be read back.
     """
-    for name, values in arrays.items():
-        if np.asarray(values).dtype.hasobject:
+    content = {name: np.asarray(values) for name, values in {**(named or {}), **arrays}.items()}
+    for name, values in content.items():
+        if values.dtype.hasobject:
             raise ValueError(f"{path}: '{name}' holds Python objects, which are not read back: give it a plain dtype.")
     # Written through a file handle: given a name, numpy appends a suffix of its own.
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, **arrays)
+        np.savez(stream, **content)
 
 
-def read_arrays(
-    path: str | os.PathLike[str],
-    *,
-    remedy: str = "Delete this file and run again with --resume: it is made anew.",
-) -> dict[str, np.ndarray]:
+def read_arrays(path: str | os.PathLike[str], *, remedy: str = REMAKE) -> dict[str, np.ndarray]:
     """Reads all arrays of an ``.npz`` file.
 
     Args:
@@ -102,6 +138,9 @@ def read_arrays(
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise ValueError("a single array, not an .npz of several")
             with stored:
+                # NumPy stops at the last value it expects; the checksum of an entry is compared at its very end.
+                if altered := stored.zip.testzip():
+                    raise ValueError(f"the bytes of '{altered}' are altered")
                 return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise
