@@ -18,11 +18,12 @@ import numpy as np
 from jaxsoil.models.autoencoder import Autoencoder
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import read_arrays, write_arrays
+from jaxsoil.runs.keys import key_of
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import Spread, make_mesh, spread
 from jaxsoil.training.fit import Data, TrialArrays, TrialState, make_fit
-from jaxsoil.training.grid import Group, Trial, steps_per_epoch, trial_key
+from jaxsoil.training.grid import Group, Trial, steps_per_epoch
 
 OnEpochs = Callable[[Trial, int, int, np.ndarray], None]
 Measure = Callable[[Trial, np.ndarray], np.ndarray]
@@ -198,7 +199,7 @@ class GroupRun:
             validation=stack([t.validation for t in padded]),
             steps=jnp.asarray([steps_per_epoch(t, self.train) for t in padded], jnp.int32),
             lr=jnp.full(len(padded), self.train.lr, jnp.float32),
-            key=jnp.stack([trial_key(self.train.seed, t.id) for t in padded]),
+            key=jnp.stack([key_of(self.train.seed, t.id) for t in padded]),
             start=start,
         )
 

@@ -19,10 +19,10 @@ from tqdm import tqdm
 from jaxsoil.models.baselines import plsr
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import read_arrays, write_arrays
+from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.tracking import Tracker
 from jaxsoil.studies.hybrid.cross import RANDOM, Crossing, Part, Trainable
 from jaxsoil.studies.hybrid.network import Network, Output, train
-from jaxsoil.training.grid import trial_key
 
 CNN, CLIPPED, PLSR = "cnn", "cnn-clipped", "plsr"
 """Models by name: the network within bounds, the network that is clipped, partial least squares (clipped)."""
@@ -159,7 +159,7 @@ def _fit(crossing: Crossing, job: Job, values: Floats, data: Trainable) -> dict[
     output: Output = "bounded" if job.model == CNN else "clipped"
     config = crossing.config
     label = f"{job.target} {job.part.name}"[:24]
-    arguments = (limits, output, config.network, config.train, trial_key(config.seed, job.draw), label)
+    arguments = (limits, output, config.network, config.train, key_of(config.seed, job.draw), label)
     network = train(values, target, data.rows, data.watch, *arguments)
     return {"predicted": network.predict(values).astype(np.float32), **_flat(network, data)}
 

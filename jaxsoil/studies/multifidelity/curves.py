@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.evaluation import metrics
+from jaxsoil.runs.keys import key_of
 from jaxsoil.studies.multifidelity.config import CurveConfig, PropertyConfig, enough_steps
 from jaxsoil.studies.multifidelity.inputs import Inputs
 from jaxsoil.studies.multifidelity.parts import Part
@@ -16,7 +17,6 @@ from jaxsoil.studies.multifidelity.property_models import fit_properties
 from jaxsoil.studies.multifidelity.rows import SeedRows, blocks, share_out
 from jaxsoil.studies.multifidelity.strategies import fit_plsr
 from jaxsoil.studies.multifidelity.tables import convergence_row
-from jaxsoil.training.grid import trial_key
 
 COLUMNS = ("labels", "seed", "draw", "strategy", "property", "n", "ccc", "rmse", "rpiq")
 
@@ -98,7 +98,7 @@ def _mlp(
         dropout=properties.dropout,
         loop=enough_steps(properties.loop, int((~watched).sum()), config.steps),
         task="multi",
-        key=trial_key(seed, label),
+        key=key_of(seed, label),
         constant=True,
         label=f"seed {seed} {label}",
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.data.pairs import Scans
+from jaxsoil.runs.keys import key_of
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig, enough_steps
 from jaxsoil.studies.multifidelity.conversion import Conversion, FnoConversion, fit_conversion, fit_fno
 from jaxsoil.studies.multifidelity.inputs import Inputs
@@ -19,7 +20,6 @@ from jaxsoil.studies.multifidelity.pretrain import Pretrained, pretrain
 from jaxsoil.studies.multifidelity.rows import SeedRows
 from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows
 from jaxsoil.training.checkpoints import Checkpoints
-from jaxsoil.training.grid import trial_key
 from jaxsoil.training.loop import Fitted
 
 FNO = "NIRtoMIR-FNO-MLP"
@@ -35,7 +35,7 @@ class Seed:
 
     def key(self, purpose: str) -> jax.Array:
         """Random key of one purpose; others do not change it."""
-        return trial_key(self.number, purpose)
+        return key_of(self.number, purpose)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
