@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
 import os
 import struct
@@ -66,6 +68,41 @@ def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
 def write_csv(path: str | os.PathLike[str], frame: pd.DataFrame, *, float_format: str | None = None) -> None:
     """Writes a table without its index, whole or not at all; without a format floats read back to the bit."""
     write_text_atomic(path, frame.to_csv(index=False, lineterminator="\n", float_format=float_format))
+
+
+def read_csv_text(
+    path: str | os.PathLike[str], *, remedy: str = "Run the study again with --overwrite."
+) -> tuple[list[str], list[list[str]]]:
+    """Reads a CSV table of a run as text: its header and its rows, each as long as the header.
+
+    Text first, because "NA" and "007" are names as well; the caller makes numbers of what is to be numbers.
+
+    Args:
+      path: the file.
+      remedy: what to do where it is damaged, as an instruction.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      DataError: the file is empty, cut short, not UTF-8 text, or a row is longer or shorter than the header.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        if "\0" in text:
+            raise ValueError("it holds NUL bytes")
+        if text and not text.endswith("\n"):
+            raise ValueError(f"its last line is cut: {text[text.rfind(chr(10)) + 1 :][-60:]!r}")
+        header, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row] or [[]]
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError("this is not a table", source=path, value=str(error), remedy=remedy) from error
+    if not header or len(set(header)) < len(header):
+        raise DataError("this is not a table", source=path, value="no header, or a column twice", remedy=remedy)
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            problem = f"row {number} has {len(row)} columns, not {len(header)}"
+            raise DataError(f"this is not a table: {problem}", source=path, value=row[-1], remedy=remedy)
+    return header, rows
 
 
 def write_parquet(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
