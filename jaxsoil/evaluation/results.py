@@ -240,9 +240,8 @@ def read_results(path: str | os.PathLike[str], own: Sequence[str] = ()) -> pd.Da
     # Text first: a region may be called "NA" or "007".
     header, rows = read_csv_text(where)
     if "property" not in header and {"study", "model", "region", "value"} <= set(header):
-        raise DataError(
-            "this run was made by an earlier version", source=where, remedy="Run it again with --overwrite."
-        )
+        problem = "this results file, without the column 'property', was made by an earlier version"
+        raise DataError(problem, source=where, remedy="Run the study again with --overwrite.")
     return _validated(pd.DataFrame(rows, columns=pd.Index(header), dtype=str), str(where), own)
 
 
@@ -282,13 +281,16 @@ def _validated(frame: pd.DataFrame, source: str, own: Sequence[str]) -> pd.DataF
             source=source,
             remedy=f"A results table has exactly {', '.join(columns)}.",
         )
+    keys = [name for name in columns if name not in ("value", "unit")]
     table = frame.loc[:, list(columns)].copy()
+    empty = [name for name in columns if name != "value" and bool(table[name].isna().any())]
+    if empty:
+        raise DataError("a row has no value", source=source, column=empty[0], remedy="Give each row all its keys.")
     table["seed"] = _numbers(table, "seed", source, whole=True)
     table["value"] = _numbers(table, "value", source)
     for name in columns:
         if name not in ("seed", "value"):
             table[name] = table[name].astype(str)
-    keys = [name for name in columns if name not in ("value", "unit")]
     repeated = table[table.duplicated(keys)]
     if len(repeated):
         raise DataError(

@@ -149,7 +149,7 @@ def write_arrays(path: str | os.PathLike[str], named: Mapping[str, Any] | None =
     Raises:
       ValueError: an array of Python objects, which could not be read back.
     """
-    content = {name: np.asarray(values) for name, values in {**(named or {}), **arrays}.items()}
+    content: dict[str, Any] = {name: np.asarray(values) for name, values in {**(named or {}), **arrays}.items()}
     for name, values in content.items():
         if values.dtype.hasobject:
             raise ValueError(f"{path}: '{name}' holds Python objects, which are not read back: give it a plain dtype.")
@@ -171,7 +171,7 @@ def read_arrays(path: str | os.PathLike[str], *, remedy: str = REMAKE) -> dict[s
     """
     try:
         with open(path, "rb") as stream:
-            stored = np.load(stream, allow_pickle=False)
+            stored: Any = np.load(stream, allow_pickle=False)
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise ValueError("a single array, not an .npz of several")
             with stored:

@@ -73,7 +73,16 @@ def test_mrmse_is_in_percent_reflectance():
 def test_over_regions_against_hand_computation():
     values = {("a", 0): 1.0, ("a", 1): 3.0, ("b", 0): 5.0, ("b", 1): 7.0}
     rows = [
-        {**KEY, "region": region, "seed": seed, "scale": "percent", "metric": "rmse", "value": v, "unit": "%"}
+        {
+            **KEY,
+            "property": "soc",
+            "region": region,
+            "seed": seed,
+            "scale": "percent",
+            "metric": "rmse",
+            "value": v,
+            "unit": "%",
+        }
         for (region, seed), v in values.items()
     ]
     table = results.over_regions(results.as_frame(rows)).set_index("seed")
@@ -138,7 +147,7 @@ def test_missing_and_empty_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="no results file"):
         results.read_results(tmp_path / "results.csv")
     (tmp_path / "results.csv").write_text("")
-    with pytest.raises(DataError, match="not a results table"):
+    with pytest.raises(DataError, match="this is not a table"):
         results.read_results(tmp_path / "results.csv")
 
 
