@@ -171,12 +171,12 @@ def read_arrays(path: str | os.PathLike[str], *, remedy: str = REMAKE) -> dict[s
     """
     try:
         with open(path, "rb") as stream:
-            stored: Any = np.load(stream, allow_pickle=False)
+            stored = np.load(stream, allow_pickle=False)
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise ValueError("a single array, not an .npz of several")
             with stored:
                 # NumPy stops at the last value it expects; the checksum of an entry is compared at its very end.
-                if altered := stored.zip.testzip():
+                if altered := zipfile.ZipFile(stream).testzip():
                     raise ValueError(f"the bytes of '{altered}' are altered")
                 return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
