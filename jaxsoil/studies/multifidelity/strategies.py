@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from jaxsoil.evaluation.internal import group_folds
 from jaxsoil.models import plsr
 from jaxsoil.runs.keys import key_of, seed_of
+from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import MIR_STRATEGIES, PropertyConfig, enough_steps
 from jaxsoil.studies.multifidelity.inputs import Inputs
-from jaxsoil.studies.multifidelity.parts import Part
 from jaxsoil.studies.multifidelity.property_models import PropertyModel, Task, fit_properties
 from jaxsoil.studies.multifidelity.rows import SeedRows, blocks
 from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows, members, prediction_rows
@@ -78,10 +78,10 @@ class Tables:
             self.history.append(history_rows(one, "stage3", self.seed, name))
             self.convergence.append(convergence_row(one, "stage3", self.seed, name))
 
-    def part(self) -> Part:
+    def part(self) -> Piece:
         """The piece of the run."""
-        return Part(
-            {
+        return Piece(
+            tables={
                 "predictions": pd.concat(self.predictions, ignore_index=True),
                 "components": pd.DataFrame(self.components, columns=pd.Index(COMPONENTS)),
                 "history": pd.concat(self.history, ignore_index=True) if self.history else pd.DataFrame(),
@@ -93,7 +93,7 @@ class Tables:
 COMPONENTS = ("seed", "strategy", "property", "components")
 
 
-def run_strategies(config: PropertyConfig, strategies: Sequence[str], tables: Tables, views: Views) -> Part:
+def run_strategies(config: PropertyConfig, strategies: Sequence[str], tables: Tables, views: Views) -> Piece:
     """Trains and judges the strategies of one seed.
 
     Args:
