@@ -201,7 +201,7 @@ def read_parquet(path: Path, columns: Columns) -> pd.DataFrame:
 
     require(path)
     try:
-        frame = pd.read_parquet(path)
+        frame = pd.read_parquet(path, page_checksum_verification=True)
     except (OSError, ValueError, KeyError, TypeError, MemoryError, pyarrow.ArrowException) as error:
         raise damaged(path, "this is not a Parquet table", str(error)) from error
     _require_columns(path, list(frame.columns), columns)

@@ -106,9 +106,9 @@ def read_csv_text(
 
 
 def write_parquet(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
-    """Writes a table without its index, whole or not at all."""
+    """Writes a table without its index, with checksums of its pages, whole or not at all."""
     with atomic_path(path) as temporary:
-        frame.to_parquet(temporary, index=False)
+        frame.to_parquet(temporary, index=False, write_page_checksum=True)
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from jaxsoil.evaluation import results
-from jaxsoil.report.run_files import Columns, RunContents, RunFiles, read_csv, where
+from jaxsoil.report.run_files import Columns, RunContents, RunFiles, read_csv, read_parquet, where
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.files import write_parquet
 
 FILES = RunFiles(
     csv={
@@ -125,6 +126,24 @@ def test_what_parquet_files_and_arrays_lack_is_named(folder: Path) -> None:
     np.savez(folder / "xi.npz", wavenumber=np.ones(3))
     with pytest.raises(DataError, match=r"xi\.npz: arrays are missing: xi"):
         FILES.read(folder)
+
+
+def test_a_flipped_byte_of_a_parquet_file_is_refused_or_changes_nothing(folder: Path) -> None:
+    path, columns = folder / "predictions.parquet", FILES.parquet["predictions"]
+    frame = pd.DataFrame({"id": ["a", "b", "NA"] * 20, "observed": np.random.default_rng(0).normal(size=60)})
+    write_parquet(path, frame)
+    whole, refused = path.read_bytes(), 0
+    places = range(0, len(whole), 13)
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place] ^= 0x10
+        path.write_bytes(flipped)
+        try:
+            pd.testing.assert_frame_equal(read_parquet(path, columns), frame)
+        except DataError as error:
+            assert "predictions.parquet" in str(error)
+            refused += 1
+    assert refused > len(places) / 2
 
 
 def test_a_configuration_that_is_none_is_named(folder: Path) -> None:
