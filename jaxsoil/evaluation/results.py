@@ -1,8 +1,10 @@
-"""The results file of a study: one tidy row for each trial, region, scale and metric.
+"""The results of every study: one table, one row for each number.
 
-Scales:
+A row says of which study, data, model, property, held-out region, seed and split a number is, on which scale, and which
+metric. A study that needs more to name its numbers (a strategy, a layer) has key columns of its own before ``scale``;
+the functions here take their names as ``own``. Scales:
 
-* ``percent``: SOC in % by mass, as measured.
+* ``unit``: the property as it was measured. SOC in % by mass has this scale under the name ``percent``.
 * ``log10``: log10 of SOC in %; values under a stated floor are raised to it first and counted (``n_clipped``
   for the predictions, ``n_clipped_observed`` for the measurements), because the logarithm of a predicted 0
   would otherwise decide the whole metric.
@@ -11,26 +13,33 @@ Scales:
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from jaxsoil.evaluation import metrics
+from jaxsoil.evaluation.metrics import METRICS, summary
 from jaxsoil.runs.errors import DataError
-from jaxsoil.runs.files import write_text_atomic
+from jaxsoil.runs.files import read_csv_text, write_csv
 
-RESULT_COLUMNS = ("study", "data", "model", "region", "seed", "split", "scale", "metric", "value", "unit")
-"""Columns of results.csv, in order."""
+RESULT_COLUMNS = (
+    "study", "data", "model", "property", "region", "seed", "split", "scale", "metric", "value", "unit"
+)  # fmt: skip
+"""Columns of results.csv, in order; a study's own key columns stand before ``scale``."""
 
-KEY_COLUMNS = RESULT_COLUMNS[:8]
-"""Columns that name a row; no two rows share them."""
+NAMED = ("study", "data", "model", "property", "region", "seed", "split")
+"""Columns that say of what a number is."""
+
+SOC, REFLECTANCE = "soc", "reflectance"
+"""Properties: soil organic carbon, and the spectrum itself."""
+
+ALL_SEEDS = -1
+"""Seed of a number about the mean prediction of all seeds, which is no replicate of its own."""
 
 SOC_FLOOR = 0.01
 """Smallest SOC, % by mass, that the log10 scale tells apart; a choice, under all values of the field sets."""
@@ -43,6 +52,58 @@ FITTED, CONVERGED, NOT_CONVERGED, DIVERGED = "fitted", "converged", "not converg
 
 _DIMENSIONLESS = "1"
 _SAME_UNIT = ("rmse", "bias")
+
+
+def score_rows(
+    observed: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    unit: str,
+    scale: str,
+    keys: Mapping[str, object],
+    metrics: Sequence[str] = tuple(METRICS),
+) -> list[dict[str, object]]:
+    """Scores one set of predictions of a property.
+
+    Args:
+      observed: (n,) measured values, all finite.
+      predicted: (n,) predictions in the same unit; NaN (a diverged trial) gives NaN metrics.
+      unit: unit of both, such as "%"; RMSE and bias have it, the other metrics none.
+      scale: name of the scale they are on.
+      keys: column -> value for all of :data:`NAMED` and the study's own key columns.
+      metrics: names out of :data:`jaxsoil.evaluation.metrics.METRICS`.
+
+    Returns:
+      One row for each metric and one for the number of rows, ``n``. A metric that is undefined (see
+      ``metrics.summary``) is NaN.
+    """
+    obs, pred = np.asarray(observed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
+    found = summary(obs, pred)
+    values = {name: found[name] for name in metrics}
+    rows = value_rows(values, unit=unit, scale=scale, keys=keys)
+    return rows + value_rows({"n": obs.size}, unit=COUNT, scale=scale, keys=keys)
+
+
+def value_rows(
+    values: Mapping[str, float], *, unit: str, scale: str, keys: Mapping[str, object]
+) -> list[dict[str, object]]:
+    """Rows of numbers that a study computed itself.
+
+    Args:
+      values: metric -> number. Metrics of :data:`jaxsoil.evaluation.metrics.METRICS` that have no unit (R2, CCC ...)
+        get "1" instead of ``unit``.
+      unit, scale, keys: as in :func:`score_rows`; counts have the unit :data:`COUNT`.
+    """
+    return [
+        {
+            **keys,
+            "scale": scale,
+            "metric": name,
+            "value": float(value),
+            "unit": _DIMENSIONLESS if name in METRICS and name not in _SAME_UNIT else unit,
+        }
+        for name, value in values.items()
+    ]
 
 
 def metric_rows(
@@ -69,30 +130,12 @@ def metric_rows(
       Rows with :data:`RESULT_COLUMNS`. A metric that is undefined (see ``metrics.summary``) is NaN.
     """
     obs, pred = np.asarray(observed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    key = _key(study, data, model, region, seed, split)
-    scores = [("percent", "%", metrics.summary(obs, pred))]
-    counts = {
-        "n": ("percent", obs.size),
-        "n_clipped": ("log10", int((pred < floor).sum())),
-        "n_clipped_observed": ("log10", int((obs < floor).sum())),
-    }
-    scores.append(("log10", "log10 %", metrics.summary(log10_percent(obs, floor), log10_percent(pred, floor))))
-    rows = [
-        {
-            **key,
-            "scale": scale,
-            "metric": name,
-            "value": value,
-            "unit": unit if name in _SAME_UNIT else _DIMENSIONLESS,
-        }
-        for scale, unit, values in scores
-        for name, value in values.items()
-    ]
-    rows += [
-        {**key, "scale": scale, "metric": name, "value": float(count), "unit": COUNT}
-        for name, (scale, count) in counts.items()
-    ]
-    return rows
+    keys = _key(study, data, model, SOC, region, seed, split)
+    rows = score_rows(obs, pred, unit="%", scale="percent", keys=keys)
+    logs = summary(log10_percent(obs, floor), log10_percent(pred, floor))
+    rows += value_rows(logs, unit="log10 %", scale="log10", keys=keys)
+    clipped = {"n_clipped": int((pred < floor).sum()), "n_clipped_observed": int((obs < floor).sum())}
+    return rows + value_rows(clipped, unit=COUNT, scale="log10", keys=keys)
 
 
 def mrmse_row(
@@ -103,7 +146,7 @@ def mrmse_row(
     Args:
       spectrum_rmse: (n,) RMSE over bands of each spectrum, reflectance as a fraction
         (``metrics.spectrum_rmse``).
-      study, data, model, region, seed, split: the key of the row.
+      study, data, model, region, seed, split: the key of the row; its property is :data:`REFLECTANCE`.
 
     Raises:
       DataError: if the errors are not one number for each spectrum, or one is negative.
@@ -115,9 +158,9 @@ def mrmse_row(
             value=f"shape {errors.shape}",
             remedy="Pass metrics.spectrum_rmse(observed, reconstructed) of one or more spectra.",
         )
-    key = _key(study, data, model, region, seed, split)
     value = 100.0 * float(errors.mean()) if np.isfinite(errors).all() else math.nan
-    return {**key, "scale": "reflectance", "metric": "mrmse", "value": value, "unit": "%"}
+    keys = _key(study, data, model, REFLECTANCE, region, seed, split)
+    return value_rows({"mrmse": value}, unit="%", scale="reflectance", keys=keys)[0]
 
 
 def log10_percent(soc: ArrayLike, floor: float = SOC_FLOOR) -> np.ndarray:
@@ -127,29 +170,45 @@ def log10_percent(soc: ArrayLike, floor: float = SOC_FLOOR) -> np.ndarray:
     return np.log10(np.maximum(np.asarray(soc, dtype=np.float64), floor))
 
 
-def as_frame(rows: Iterable[dict[str, object]]) -> pd.DataFrame:
-    """Rows of :func:`metric_rows` and :func:`mrmse_row` as a sorted, validated table."""
-    frame = pd.DataFrame(list(rows), columns=pd.Index(RESULT_COLUMNS))
-    return _validated(frame, "results")
+def columns_of(own: Sequence[str] = ()) -> tuple[str, ...]:
+    """Columns of a results table with a study's own key columns, in order."""
+    return (*NAMED, *own, *RESULT_COLUMNS[len(NAMED) :])
 
 
-def over_regions(frame: pd.DataFrame) -> pd.DataFrame:
+def as_frame(rows: Iterable[Mapping[str, object]], own: Sequence[str] = ()) -> pd.DataFrame:
+    """Rows of :func:`score_rows` and its kin as a sorted, validated table.
+
+    Args:
+      rows: the rows.
+      own: the study's own key columns, whose values become text.
+
+    Raises:
+      DataError: a column that is missing or unknown, a number that is none, or two rows with the same key.
+    """
+    found = [dict(row) for row in rows]
+    frame = pd.DataFrame(found) if found else pd.DataFrame(columns=pd.Index(columns_of(own)))
+    return _validated(frame, "results", own)
+
+
+def over_regions(frame: pd.DataFrame, own: Sequence[str] = ()) -> pd.DataFrame:
     """Averages over regions, for each seed and over all seeds.
 
     Args:
-      frame: results with :data:`RESULT_COLUMNS`.
+      frame: results with :data:`RESULT_COLUMNS` and the columns ``own``.
+      own: the study's own key columns.
 
     Returns:
-      One row per study, data, model, split, scale, metric and seed, where seed is ``"all"`` or the number as
-      text: ``mean``; ``se``, the standard error SD/sqrt(n) over the region x seed values as the paper's
+      One row per study, data, model, property, split, own key, scale, metric and seed, where seed is ``"all"`` or the
+      number as text: ``mean``; ``se``, the standard error SD/sqrt(n) over the region x seed values as the paper's
       tables print it; ``se_regions``, the standard error over region means (seeds averaged first), whose
       units are independent; ``regions`` and ``values`` that entered; ``undefined``, the number of NaN left
-      out. A standard error of a single value is NaN. Rows that count something are left out.
+      out. A standard error of a single value is NaN. Rows that count something are left out, and so are those of
+      :data:`ALL_SEEDS`.
     """
-    by = ["study", "data", "model", "split", "scale", "metric", "unit"]
+    by = ["study", "data", "model", "property", "split", *own, "scale", "metric", "unit"]
     groups: dict[tuple[str, ...], list[tuple[str, float]]] = defaultdict(list)
     for row in frame.to_dict("records"):
-        if row["unit"] != COUNT:
+        if row["unit"] != COUNT and row["seed"] != ALL_SEEDS:
             key = tuple(str(row[name]) for name in by)
             for seed in ("all", str(row["seed"])):
                 groups[(*key, seed)].append((str(row["region"]), float(row["value"])))
@@ -157,35 +216,33 @@ def over_regions(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index([*by, "seed", *_average([])]))
 
 
-def write_results(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+def write_results(path: str | os.PathLike[str], frame: pd.DataFrame, own: Sequence[str] = ()) -> None:
     """Writes results.csv: sorted, nine significant digits, the same bytes for the same rows in any order."""
-    table = _validated(frame, str(path))
+    table = _validated(frame, str(path), own)
     table["value"] = [format(value, ".9g") for value in table["value"]]
-    buffer = io.StringIO()
-    table.to_csv(buffer, index=False, lineterminator="\n")
-    write_text_atomic(path, buffer.getvalue())
+    write_csv(path, table)
 
 
-def read_results(path: str | os.PathLike[str]) -> pd.DataFrame:
+def read_results(path: str | os.PathLike[str], own: Sequence[str] = ()) -> pd.DataFrame:
     """Reads and checks a results file.
 
+    Args:
+      path: the file.
+      own: the study's own key columns.
+
     Raises:
-      DataError: if the file is missing or empty, or a column, a number or a key is not what it should be.
+      DataError: if the file is missing, empty or cut short, or a column, a number or a key is not what it should be;
+        a file of an earlier version, which has no column ``property``, is said to be one.
     """
     where = Path(path)
     if not where.is_file():
         raise DataError("there is no results file", source=where, remedy="Run the study first, or check the folder.")
-    try:
-        # Text first: pandas would read a region called "NA" as missing and "007" as 7.
-        frame = pd.read_csv(where, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise DataError(
-            "this is not a results table",
-            source=where,
-            value=str(error),
-            remedy="Run the study again with --overwrite.",
-        ) from error
-    return _validated(frame, str(where))
+    # Text first: a region may be called "NA" or "007".
+    header, rows = read_csv_text(where)
+    if "property" not in header and {"study", "model", "region", "value"} <= set(header):
+        problem = "this results file, without the column 'property', was made by an earlier version"
+        raise DataError(problem, source=where, remedy="Run the study again with --overwrite.")
+    return _validated(pd.DataFrame(rows, columns=pd.Index(header), dtype=str), str(where), own)
 
 
 def _average(values: Sequence[tuple[str, float]]) -> dict[str, float]:
@@ -210,34 +267,39 @@ def standard_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / math.sqrt(values.size)) if values.size > 1 else math.nan
 
 
-def _key(study: str, data: str, model: str, region: str, seed: int, split: str) -> dict[str, object]:
-    return {"study": study, "data": data, "model": model, "region": region, "seed": int(seed), "split": split}
+def _key(study: str, data: str, model: str, name: str, region: str, seed: int, split: str) -> dict[str, object]:
+    return dict(zip(NAMED, (study, data, model, name, region, int(seed), split), strict=True))
 
 
-def _validated(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    missing = [name for name in RESULT_COLUMNS if name not in frame.columns]
-    extra = [str(name) for name in frame.columns if name not in RESULT_COLUMNS]
+def _validated(frame: pd.DataFrame, source: str, own: Sequence[str]) -> pd.DataFrame:
+    columns = columns_of(own)
+    missing = [name for name in columns if name not in frame.columns]
+    extra = [str(name) for name in frame.columns if name not in columns]
     if missing or extra:
         raise DataError(
             f"wrong columns (missing: {', '.join(missing) or 'none'}; unknown: {', '.join(extra) or 'none'})",
             source=source,
-            remedy=f"A results table has exactly {', '.join(RESULT_COLUMNS)}.",
+            remedy=f"A results table has exactly {', '.join(columns)}.",
         )
-    table = frame.loc[:, list(RESULT_COLUMNS)].copy()
+    keys = [name for name in columns if name not in ("value", "unit")]
+    table = frame.loc[:, list(columns)].copy()
+    empty = [name for name in columns if name != "value" and bool(table[name].isna().any())]
+    if empty:
+        raise DataError("a row has no value", source=source, column=empty[0], remedy="Give each row all its keys.")
     table["seed"] = _numbers(table, "seed", source, whole=True)
     table["value"] = _numbers(table, "value", source)
-    for name in RESULT_COLUMNS:
+    for name in columns:
         if name not in ("seed", "value"):
             table[name] = table[name].astype(str)
-    repeated = table[table.duplicated(list(KEY_COLUMNS))]
+    repeated = table[table.duplicated(keys)]
     if len(repeated):
         raise DataError(
             f"{len(repeated)} rows repeat the key of another",
             source=source,
-            value=", ".join(str(repeated[name].iloc[0]) for name in KEY_COLUMNS),
+            value=", ".join(str(repeated[name].iloc[0]) for name in keys),
             remedy="Score each model, region, seed and split once.",
         )
-    return table.sort_values(list(KEY_COLUMNS), kind="stable").reset_index(drop=True)
+    return table.sort_values(keys, kind="stable").reset_index(drop=True)
 
 
 def _numbers(table: pd.DataFrame, column: str, source: str, whole: bool = False) -> list[float] | list[int]:

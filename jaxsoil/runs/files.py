@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
 import os
+import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +22,12 @@ from jaxsoil.runs.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-_DAMAGED = (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+REMAKE = "Delete this file and run again with --resume: it is made anew."
+"""What to do about a damaged file that a resumed run makes again."""
+
+_DAMAGED = (
+    OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, struct.error, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
 """What reading an .npz raises where the file is cut short or its bytes are changed."""
 
 
@@ -57,58 +65,100 @@ def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
     write_bytes_atomic(path, text.encode("utf-8"))
 
 
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+def write_csv(path: str | os.PathLike[str], frame: pd.DataFrame, *, float_format: str | None = None) -> None:
+    """Writes a table without its index, whole or not at all; without a format floats read back to the bit."""
+    write_text_atomic(path, frame.to_csv(index=False, lineterminator="\n", float_format=float_format))
+
+
+def read_csv_text(
+    path: str | os.PathLike[str], *, remedy: str = "Run the study again with --overwrite."
+) -> tuple[list[str], list[list[str]]]:
+    """Reads a CSV table of a run as text: its header and its rows, each as long as the header.
+
+    Text first, because "NA" and "007" are names as well; the caller makes numbers of what is to be numbers.
+
+    Args:
+      path: the file.
+      remedy: what to do where it is damaged, as an instruction.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      DataError: the file is empty, cut short, not UTF-8 text, or a row is longer or shorter than the header.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        if "\0" in text:
+            raise ValueError("it holds NUL bytes")
+        if text and not text.endswith("\n"):
+            raise ValueError(f"its last line is cut: {text[text.rfind(chr(10)) + 1 :][-60:]!r}")
+        header, *rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row] or [[]]
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError("this is not a table", source=path, value=str(error), remedy=remedy) from error
+    if not header or len(set(header)) < len(header):
+        raise DataError("this is not a table", source=path, value="no header, or a column twice", remedy=remedy)
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            problem = f"row {number} has {len(row)} columns, not {len(header)}"
+            raise DataError(f"this is not a table: {problem}", source=path, value=row[-1], remedy=remedy)
+    return header, rows
+
+
+def write_parquet(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
+    """Writes a table without its index, with checksums of its pages, whole or not at all."""
+    with atomic_path(path) as temporary:
+        frame.to_parquet(temporary, index=False, write_page_checksum=True)
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Writes ``content`` as JSON, whole or not at all."""
+    write_text_atomic(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | os.PathLike[str], *, remedy: str = "Run the study again with --overwrite.") -> dict[str, Any]:
     """Reads a JSON object.
+
+    Args:
+      path: the file.
+      remedy: what to do where it is damaged, as an instruction.
 
     Raises:
       FileNotFoundError: there is no such file.
       DataError: the file is cut short, altered or not a JSON object.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _not_json(path, str(error)) from error
+        content = json.loads(Path(path).read_bytes().decode("utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError("this is not JSON", source=path, value=str(error), remedy=remedy) from error
     if not isinstance(content, dict):
-        raise _not_json(path, type(content).__name__)
+        raise DataError("this is not a JSON object", source=path, value=type(content).__name__, remedy=remedy)
     return content
 
 
-def _not_json(path: str | os.PathLike[str], value: str) -> DataError:
-    return DataError(
-        "this is not a JSON object", source=path, value=value, remedy="Run the study again with --overwrite."
-    )
-
-
-def write_csv(path: str | os.PathLike[str], frame: pd.DataFrame, *, float_format: str | None = None) -> None:
-    """Writes a table without its index, whole or not at all; without a format floats read back to the bit."""
-    write_text_atomic(path, frame.to_csv(index=False, lineterminator="\n", float_format=float_format))
-
-
-def write_parquet(path: str | os.PathLike[str], frame: pd.DataFrame) -> None:
-    """Writes a table without its index, whole or not at all."""
-    with atomic_path(path) as temporary:
-        frame.to_parquet(temporary, index=False)
-
-
-def write_arrays(path: str | os.PathLike[str], /, **arrays: Any) -> None:
+def write_arrays(path: str | os.PathLike[str], named: Mapping[str, Any] | None = None, /, **arrays: Any) -> None:
     """Writes named arrays as an ``.npz`` file, whole or not at all.
+
+    Args:
+      path: the file.
+      named: name -> array, for names that are no keywords.
+      **arrays: name=array.
 
     Raises:
       ValueError: an array of Python objects, which could not be read back.
     """
-    for name, values in arrays.items():
-        if np.asarray(values).dtype.hasobject:
+    content: dict[str, Any] = {name: np.asarray(values) for name, values in {**(named or {}), **arrays}.items()}
+    for name, values in content.items():
+        if values.dtype.hasobject:
             raise ValueError(f"{path}: '{name}' holds Python objects, which are not read back: give it a plain dtype.")
     # Written through a file handle: given a name, numpy appends a suffix of its own.
     with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, **arrays)
+        np.savez(stream, **content)
 
 
-def read_arrays(
-    path: str | os.PathLike[str],
-    *,
-    remedy: str = "Delete this file and run again with --resume: it is made anew.",
-) -> dict[str, np.ndarray]:
+def read_arrays(path: str | os.PathLike[str], *, remedy: str = REMAKE) -> dict[str, np.ndarray]:
     """Reads all arrays of an ``.npz`` file.
 
     Args:
@@ -125,6 +175,9 @@ def read_arrays(
             if not isinstance(stored, np.lib.npyio.NpzFile):
                 raise ValueError("a single array, not an .npz of several")
             with stored:
+                # NumPy stops at the last value it expects; the checksum of an entry is compared at its very end.
+                if altered := zipfile.ZipFile(stream).testzip():
+                    raise ValueError(f"the bytes of '{altered}' are altered")
                 return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
         raise

@@ -7,7 +7,6 @@ Trials with the same static configuration form a group; a group compiles once an
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 
 import jax
@@ -16,6 +15,7 @@ import numpy as np
 
 from jaxsoil.data.splits import Split
 from jaxsoil.models.autoencoder import Autoencoder, Minerals, ModelConfig, parameter_count
+from jaxsoil.runs.keys import seed_of
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import bytes_per_trial, chunk_sizes, make_mesh
 
@@ -49,16 +49,6 @@ class Trial:
         return f"{self.name}/{self.split.name}/{self.seed}"
 
 
-def stable_hash(text: str) -> int:
-    """The first 32 bits of the SHA-256 of ``text``: the same on every machine and in every process."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
-
-
-def trial_key(root: int, trial_id: str) -> jax.Array:
-    """Random key of a trial: the root key folded with a stable hash of the trial's id."""
-    return jax.random.fold_in(jax.random.key(root), stable_hash(trial_id))
-
-
 def validation_rows(split: Split, groups: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Picks whole groups of training rows to watch convergence, at most ``share`` of the training rows.
 
@@ -74,7 +64,7 @@ def validation_rows(split: Split, groups: np.ndarray, share: float, seed: int) -
     mask = np.zeros(split.train.size, dtype=bool)
     most = int(share * split.train.sum())
     names, codes = np.unique(groups[split.train], return_inverse=True)
-    generator = np.random.default_rng([seed, stable_hash(split.name)])
+    generator = np.random.default_rng(seed_of(seed, split.name))
     sizes = np.bincount(codes)
     rows = np.nonzero(split.train)[0]
     for group in generator.permutation(names.size):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.models.autoencoder import Autoencoder
-from jaxsoil.runs.errors import DataError
-from jaxsoil.runs.files import read_arrays, write_arrays
+from jaxsoil.runs.keys import key_of
+from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import Spread, make_mesh, spread
 from jaxsoil.training.fit import Data, TrialArrays, TrialState, make_fit
-from jaxsoil.training.grid import Group, Trial, steps_per_epoch, trial_key
+from jaxsoil.training.grid import Group, Trial, steps_per_epoch
 
 OnEpochs = Callable[[Trial, int, int, np.ndarray], None]
 Measure = Callable[[Trial, np.ndarray], np.ndarray]
@@ -79,6 +79,7 @@ class GroupRun:
         score: Measure | None = None,
     ) -> None:
         self.group, self.train, self.folder = group, train, folder
+        self.pieces = Pieces(folder / "trials")
         self.stage, self.previous, self.keep_states = stage, previous, keep_states
         self.measure, self.score = measure, score
         mesh = make_mesh(devices)
@@ -103,15 +104,16 @@ class GroupRun:
         """
         for number in range(self.group.chunks):
             trials = self.group.chunk(number)
-            path = self.folder / "trials" / f"{self._name(self.stage, number)}.npz"
-            if not path.exists():
-                self._run_chunk(number, trials, path, on_epochs)
-            yield from zip(trials, _read_outcomes(path, trials), strict=True)
+            if not self.pieces.exists(self._name(self.stage, number)):
+                self._run_chunk(number, trials, on_epochs)
+            piece = self.pieces.read(self._name(self.stage, number), identity=[trial.id for trial in trials])
+            yield from zip(trials, _outcomes(piece, len(trials)), strict=True)
 
     def _name(self, stage: str, number: int) -> str:
         return f"{stage}-{self.group.label}-{number}".lstrip("-")
 
-    def _run_chunk(self, number: int, trials: tuple[Trial, ...], path: Path, on_epochs: OnEpochs) -> None:
+    def _run_chunk(self, number: int, trials: tuple[Trial, ...], on_epochs: OnEpochs) -> None:
+        began = time.perf_counter()
         arrays = self.spread.place(self.arrays(trials))
         steps = max(steps_per_epoch(trial, self.train) for trial in trials)
         state = self._initial(number, arrays)
@@ -133,7 +135,7 @@ class GroupRun:
                 done = until
             if self.keep_states:
                 self._save_state(number, state)
-            self._write_outcomes(path, trials, state)
+            self._write_outcomes(number, trials, state, time.perf_counter() - began)
         checkpoints.remove()
 
     def train_epochs(self, state: TrialState, arrays: TrialArrays, start: int, stop: int, steps: int) -> TrialState:
@@ -198,11 +200,11 @@ class GroupRun:
             validation=stack([t.validation for t in padded]),
             steps=jnp.asarray([steps_per_epoch(t, self.train) for t in padded], jnp.int32),
             lr=jnp.full(len(padded), self.train.lr, jnp.float32),
-            key=jnp.stack([trial_key(self.train.seed, t.id) for t in padded]),
+            key=jnp.stack([key_of(self.train.seed, t.id) for t in padded]),
             start=start,
         )
 
-    def _write_outcomes(self, path: Path, trials: tuple[Trial, ...], state: TrialState) -> None:
+    def _write_outcomes(self, number: int, trials: tuple[Trial, ...], state: TrialState, seconds: float) -> None:
         mass, rmse = (np.asarray(x) for x in self.timed(self.spread.predict, state, self.data))
         count = len(trials)
         latent, abundance = np.full(mass.shape[:2], np.nan), np.full(mass.shape[::2], np.nan)
@@ -212,19 +214,19 @@ class GroupRun:
                 if alive[i] and function is not None:
                     made[i] = function(trial, mass[i])
         f_soc, soc_rho_r = self._decoder(state)
-        write_arrays(
-            path,
-            ids=np.array([t.id for t in trials]),
-            soc=mass[:count, :, -1],
-            rmse=rmse[:count],
-            latent=latent[:count],
-            abundance=abundance[:count],
-            example=self._examples(trials, state)[:count],
-            f_soc=f_soc[:count],
-            soc_rho_r=soc_rho_r[:count],
-            history=np.asarray(state.history)[:count],
-            alive=alive,
-        )
+        arrays = {
+            "soc": mass[:count, :, -1],
+            "rmse": rmse[:count],
+            "latent": latent[:count],
+            "abundance": abundance[:count],
+            "example": self._examples(trials, state)[:count],
+            "f_soc": f_soc[:count],
+            "soc_rho_r": soc_rho_r[:count],
+            "history": np.asarray(state.history)[:count],
+            "alive": alive,
+        }
+        piece = Piece(arrays=arrays, seconds=seconds)
+        self.pieces.write(self._name(self.stage, number), piece, identity=[trial.id for trial in trials])
 
     def _decoder(self, state: TrialState) -> tuple[np.ndarray, np.ndarray]:
         params = (state.best[0] if self.train.keep == "best" else state.params).get("decoder", {})
@@ -241,14 +243,8 @@ class GroupRun:
         return np.asarray(self.timed(self.spread.reconstruct, state, chosen, self.data))[:, 0]
 
 
-def _read_outcomes(path: Path, trials: Sequence[Trial]) -> list[Outcome]:
-    arrays = read_arrays(path)
-    if list(arrays.pop("ids")) != [trial.id for trial in trials]:
-        raise DataError(
-            "the outcomes belong to other trials",
-            source=path,
-            remedy="Resume with the configuration the folder was made with, or start again with --overwrite.",
-        )
-    scalars = {"soc_rho_r": arrays.pop("soc_rho_r").tolist(), "alive": arrays.pop("alive").tolist()}
-    rows = {name: list(values) for name, values in (arrays | scalars).items()}
-    return [Outcome(**{name: values[i] for name, values in rows.items()}) for i in range(len(trials))]
+def _outcomes(piece: Piece, count: int) -> list[Outcome]:
+    rows: dict[str, Any] = {name: list(values) for name, values in piece.arrays.items()}
+    for name in ("soc_rho_r", "alive"):
+        rows[name] = piece.arrays[name].tolist()
+    return [Outcome(**{name: values[i] for name, values in rows.items()}) for i in range(count)]

@@ -73,7 +73,16 @@ def test_mrmse_is_in_percent_reflectance():
 def test_over_regions_against_hand_computation():
     values = {("a", 0): 1.0, ("a", 1): 3.0, ("b", 0): 5.0, ("b", 1): 7.0}
     rows = [
-        {**KEY, "region": region, "seed": seed, "scale": "percent", "metric": "rmse", "value": v, "unit": "%"}
+        {
+            **KEY,
+            "property": "soc",
+            "region": region,
+            "seed": seed,
+            "scale": "percent",
+            "metric": "rmse",
+            "value": v,
+            "unit": "%",
+        }
         for (region, seed), v in values.items()
     ]
     table = results.over_regions(results.as_frame(rows)).set_index("seed")
@@ -138,7 +147,7 @@ def test_missing_and_empty_files_are_refused(tmp_path):
     with pytest.raises(DataError, match="no results file"):
         results.read_results(tmp_path / "results.csv")
     (tmp_path / "results.csv").write_text("")
-    with pytest.raises(DataError, match="not a results table"):
+    with pytest.raises(DataError, match="this is not a table"):
         results.read_results(tmp_path / "results.csv")
 
 
@@ -147,3 +156,68 @@ def test_nothing_is_written_when_rows_are_wrong(tmp_path):
     with pytest.raises(DataError, match="missing: unit"):
         results.write_results(tmp_path / "results.csv", frame)
     assert not list(tmp_path.iterdir())
+
+
+STRATEGY = {"study": "multifidelity", "data": "twin", "model": "mlp", "region": "all", "seed": 0, "split": "test"}
+OWN = ("strategy", "task")
+
+
+def strategy_rows(name, prop="clay", **changes):
+    keys = {**STRATEGY, "property": prop, "strategy": name, "task": "multi", **changes}
+    observed, predicted = np.array([10.0, 20.0, 30.0]), np.array([11.0, 19.0, 33.0])
+    return results.score_rows(
+        observed, predicted, unit="%", scale="percent", keys=keys, metrics=("rmse", "ccc", "bias")
+    )
+
+
+def test_any_property_is_scored_with_a_studys_own_keys(tmp_path):
+    rows = strategy_rows("007") + strategy_rows("NA") + strategy_rows("NA", prop="ph")
+    frame = results.as_frame(rows, OWN)
+    assert tuple(frame.columns) == results.columns_of(OWN)
+    assert tuple(frame.columns)[7:11] == ("strategy", "task", "scale", "metric")
+    chosen = frame.query("strategy == 'NA' and property == 'clay'").set_index("metric")
+    # Errors 1, -1, 3: mean 1 and RMSE sqrt(11/3).
+    assert chosen["value"]["bias"] == pytest.approx(1.0)
+    assert chosen["value"]["rmse"] == pytest.approx(math.sqrt(11.0 / 3.0))
+    assert chosen["unit"].to_dict() == {"bias": "%", "ccc": "1", "n": "count", "rmse": "%"}
+    results.write_results(tmp_path / "results.csv", frame, OWN)
+    again = results.read_results(tmp_path / "results.csv", OWN)
+    assert sorted(set(again["strategy"])) == ["007", "NA"] and len(again) == len(rows) == 12
+    with pytest.raises(DataError, match=r"results\.csv: wrong columns \(missing: none; unknown: strategy, task\)"):
+        results.read_results(tmp_path / "results.csv")
+    with pytest.raises(DataError, match="column task: a row has no value"):
+        results.as_frame([*rows, {k: v for k, v in rows[0].items() if k != "task"}], OWN)
+
+
+def test_own_keys_part_averages_and_the_mean_of_all_seeds_is_no_replicate():
+    rows = [row for seed in (0, 1) for row in strategy_rows("a", seed=seed)]
+    rows += strategy_rows("b") + strategy_rows("a", seed=results.ALL_SEEDS)
+    table = results.over_regions(results.as_frame(rows, OWN), OWN)
+    chosen = table.query("seed == 'all' and metric == 'rmse'").set_index("strategy")
+    assert chosen["values"].to_dict() == {"a": 2, "b": 1}
+    assert set(table["seed"]) == {"all", "0", "1"}
+
+
+def test_own_numbers_have_the_unit_given_and_known_ones_without_unit_none():
+    keys = {**STRATEGY, "property": "soc"}
+    rows = results.value_rows({"mae": 0.5, "r2": 0.9, "bias": 0.1}, unit="%", scale="percent", keys=keys)
+    assert [(row["metric"], row["unit"]) for row in rows] == [("mae", "%"), ("r2", "1"), ("bias", "%")]
+
+
+def test_a_file_of_an_earlier_version_is_said_to_be_one(tmp_path):
+    frame = results.as_frame(rows_for("a", [1.0, 2.0], [1.0, 2.5])).drop(columns="property")
+    frame.to_csv(tmp_path / "results.csv", index=False)
+    with pytest.raises(DataError, match=r"earlier version\. Run the study again with --overwrite\."):
+        results.read_results(tmp_path / "results.csv")
+
+
+def test_a_file_cut_anywhere_but_at_the_end_of_a_line_is_refused(tmp_path):
+    path = tmp_path / "results.csv"
+    results.write_results(path, results.as_frame(rows_for("a", [1.0, 2.0], [1.0, 2.5])))
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        if whole[length - 1 : length] == b"\n":
+            continue
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"results\.csv: this is not a table"):
+            results.read_results(path)

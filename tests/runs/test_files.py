@@ -9,7 +9,16 @@ import pandas as pd
 import pytest
 
 from jaxsoil.runs.errors import DataError
-from jaxsoil.runs.files import atomic_path, read_arrays, write_arrays, write_csv, write_parquet
+from jaxsoil.runs.files import (
+    atomic_path,
+    read_arrays,
+    read_csv_text,
+    read_json,
+    write_arrays,
+    write_csv,
+    write_json,
+    write_parquet,
+)
 
 ARRAYS = {
     "path": np.arange(2000.0).reshape(40, 50),
@@ -80,3 +89,29 @@ def test_tables_read_back_and_an_error_leaves_the_old_one(tmp_path: Path) -> Non
         raise KeyboardInterrupt
     assert (tmp_path / "t.csv").read_bytes() == b"id,value\na,0.3\nb,\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv", "t.parquet"]
+
+
+def test_a_damaged_json_file_is_named_with_its_remedy(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    write_json(path, {"config": {"seeds": 3, "name": "Boden ä"}})
+    assert read_json(path) == {"config": {"seeds": 3, "name": "Boden ä"}}
+    whole = path.read_bytes()
+    for content in (b"", whole[:20], whole.replace("ä".encode(), b"\xe4"), bytes(50), b"[" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"config\.json: this is not JSON .*Run the study again with --overwrite\."):
+            read_json(path)
+    path.write_text("[1]")
+    with pytest.raises(DataError, match=r"config\.json: this is not a JSON object \(found: list\)\. Restore it\."):
+        read_json(path, remedy="Restore it.")
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "env.json")
+
+
+def test_a_csv_table_is_read_as_text_and_a_row_of_another_length_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    write_csv(path, pd.DataFrame({"region": ["NA", "007", 'a "b", c'], "value": [1.5, np.nan, 2.0]}))
+    assert read_csv_text(path) == (["region", "value"], [["NA", "1.5"], ["007", ""], ['a "b", c', "2.0"]])
+    for text, message in (("a,b\n1\n", "row 1 has 1 columns"), ("a,b\n1,2\n3", "last line is cut"), ("\0\n", "NUL")):
+        path.write_text(text)
+        with pytest.raises(DataError, match=rf"t\.csv: this is not a table.*{message}"):
+            read_csv_text(path)

@@ -50,7 +50,7 @@ def read_table(path: Path, *, separator: str = ",", decimal: str = ".") -> pd.Da
         raise
     except MemoryError as error:
         raise _too_large(path, "all of it") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise DataError(
             "the table cannot be read",
             source=path,
@@ -150,6 +150,9 @@ def spectral_values(table: pd.DataFrame, columns: Sequence[str], source: Path) -
 def _read_csv(path: Path, separator: str, decimal: str) -> pd.DataFrame:
     import pandas as pd
 
+    with open(path, "rb") as binary:
+        if any(b"\0" in block for block in iter(lambda: binary.read(1 << 20), b"")):
+            raise ValueError("it holds NUL bytes, as a file cut off while it was written, or UTF-16 text, does")
     with open(path, encoding="utf-8-sig", newline="") as file:
         header = next(csv.reader(file, delimiter=separator), [])
     # pandas would rename a second "1000" to "1000.1", which reads as a band at 1000.1.

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from jaxsoil.models.baselines import plsr
-from jaxsoil.runs.errors import DataError
-from jaxsoil.runs.files import read_arrays, write_arrays
+from jaxsoil.runs.keys import key_of
+from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.runs.tracking import Tracker
 from jaxsoil.studies.hybrid.cross import RANDOM, Crossing, Part, Trainable
-from jaxsoil.studies.hybrid.network import Network, Output, train
-from jaxsoil.training.grid import trial_key
+from jaxsoil.studies.hybrid.network import Output, train
 
 CNN, CLIPPED, PLSR = "cnn", "cnn-clipped", "plsr"
 """Models by name: the network within bounds, the network that is clipped, partial least squares (clipped)."""
@@ -101,9 +99,9 @@ def fit_all(crossing: Crossing, folder: Path, tracker: Tracker) -> Predicted:
       tracker: takes the epochs of every network, and how many models are done.
 
     Raises:
-      DataError: too few rows of a part, or a loss that is not finite.
+      DataError: too few rows of a part, a loss that is not finite, or a damaged file of a finished model.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    pieces = Pieces(folder)
     values: dict[tuple[str, Part, str, str], list[Floats]] = {}
     histories, networks, left_out = [], [], {}
     seconds = {PLSR: 0.0, CNN: 0.0, CLIPPED: 0.0}
@@ -112,14 +110,11 @@ def fit_all(crossing: Crossing, folder: Path, tracker: Tracker) -> Predicted:
         for number, (job, harmonised, data) in enumerate(_with_data(crossing, todo), start=1):
             if job.method == crossing.method:
                 left_out[job.target, job.part] = data.left_out
-            start = time.perf_counter()
-            path = folder / f"{job.name}.npz"
-            stored = _read(path)
-            if stored is None:
-                stored = _fit(crossing, job, harmonised, data)
-                write_arrays(path, **stored)
-                seconds[job.model] += time.perf_counter() - start
-            values.setdefault((job.target, job.part, job.method, job.model), []).append(stored["predicted"])
+            there = pieces.exists(job.name)
+            stored = pieces.get(job.name, functools.partial(_fit, crossing, job, harmonised, data))
+            if not there:
+                seconds[job.model] += stored.seconds
+            values.setdefault((job.target, job.part, job.method, job.model), []).append(stored.arrays["predicted"])
             if job.model != PLSR:
                 histories.append(_history(job, stored))
                 networks.append(_summary(job, stored))
@@ -148,35 +143,30 @@ def _with_data(crossing: Crossing, todo: list[Job]) -> Iterator[tuple[Job, Float
         yield job, harmonised, trainable[job.target]
 
 
-def _fit(crossing: Crossing, job: Job, values: Floats, data: Trainable) -> dict[str, Any]:
+def _fit(crossing: Crossing, job: Job, values: Floats, data: Trainable) -> Piece:
     limits = crossing.data.ranges[job.target]
     target = limits.to_scale(crossing.data.observed(job.target))
     if job.model == PLSR:
         rows = np.concatenate([data.rows, data.watch])
         components = min(crossing.config.plsr_components, rows.size - 1, values.shape[1])
         predicted = plsr(values[rows], target[rows], values, n_components=components)
-        return {"predicted": predicted.astype(np.float32)}
+        return Piece({"predicted": predicted.astype(np.float32)})
     output: Output = "bounded" if job.model == CNN else "clipped"
     config = crossing.config
     label = f"{job.target} {job.part.name}"[:24]
-    arguments = (limits, output, config.network, config.train, trial_key(config.seed, job.draw), label)
+    arguments = (limits, output, config.network, config.train, key_of(config.seed, job.draw), label)
     network = train(values, target, data.rows, data.watch, *arguments)
-    return {"predicted": network.predict(values).astype(np.float32), **_flat(network, data)}
+    facts = {"converged": bool(network.converged), "epochs": int(network.epochs), "rows": int(data.rows.size)}
+    return Piece(
+        arrays={"predicted": network.predict(values).astype(np.float32)},
+        trees={"params": network.params, "constants": network.constants},
+        tables={"history": pd.DataFrame(network.history)},
+        facts=facts,
+    )
 
 
-def _flat(network: Network, data: Trainable) -> dict[str, Any]:
-    """A network as named arrays: what a prediction takes, and how the training went."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(network.params)
-    flat = {f"params{jax.tree_util.keystr(path)}": np.asarray(leaf) for path, leaf in leaves}
-    flat |= {f"constants.{name}": np.asarray(value) for name, value in network.constants.items()}
-    flat |= {f"history.{name}": values for name, values in network.history.items()}
-    flat |= {"converged": np.array(network.converged), "epochs": np.array(network.epochs)}
-    return flat | {"rows": np.array(data.rows.size)}
-
-
-def _history(job: Job, stored: dict[str, Any]) -> pd.DataFrame:
-    columns = {key.removeprefix("history."): values for key, values in stored.items() if key.startswith("history.")}
-    frame = pd.DataFrame(columns)
+def _history(job: Job, stored: Piece) -> pd.DataFrame:
+    frame = stored.tables["history"]
     frame.insert(0, "epoch", np.arange(1, len(frame) + 1))
     for place, name in enumerate(("target", "method", "model", "member")):
         frame.insert(place, name, getattr(job, name))
@@ -192,7 +182,7 @@ def _log(tracker: Tracker, job: Job, history: pd.DataFrame) -> None:
         tracker.log({"trial": job.name, **{str(name): value for name, value in row.items()}})
 
 
-def _summary(job: Job, stored: dict[str, Any]) -> dict[str, Any]:
+def _summary(job: Job, stored: Piece) -> dict[str, Any]:
     return {
         "target": job.target,
         "scheme": job.part.scheme,
@@ -200,15 +190,5 @@ def _summary(job: Job, stored: dict[str, Any]) -> dict[str, Any]:
         "method": job.method,
         "model": job.model,
         "member": job.member,
-        "converged": bool(stored["converged"]),
-        "epochs": int(stored["epochs"]),
-        "rows": int(stored["rows"]),
+        **stored.facts,
     }
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """A finished model; None where there is none, or where a file was damaged from outside."""
-    try:
-        return read_arrays(path)
-    except (FileNotFoundError, DataError):
-        return None

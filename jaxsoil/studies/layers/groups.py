@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from jaxsoil.runs.files import read_arrays, write_arrays
+from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.layers import learn
 from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
 from jaxsoil.studies.layers.forest import references
@@ -67,9 +65,11 @@ def groups(config: LayersConfig) -> list[Group]:
 
 def finish(group: Group, prepared: Prepared, config: LayersConfig, folder: Path, probe: np.ndarray) -> Outcome:
     """Trains a group, or reads what an earlier run left of it; a file appears only when all of it is there."""
-    path = folder / f"{group.label}.npz"
-    if path.exists():
-        return _read(path)
+    piece = Pieces(folder).get(group.label, lambda: _train(group, prepared, config, probe))
+    return Outcome(**piece.arrays, history=piece.trees["history"])
+
+
+def _train(group: Group, prepared: Prepared, config: LayersConfig, probe: np.ndarray) -> Piece:
     if group.model not in NETWORKS:
         predict, trained = _reference(group, prepared, config), None
     else:
@@ -81,23 +81,23 @@ def finish(group: Group, prepared: Prepared, config: LayersConfig, folder: Path,
     if trained is not None and group.model == "profile":
         loss = learn.loss_of("profile", prepared, config)
         curves = learn.curves_of(loss, trained, prepared.windows)[fold, everyone]
-    outcome = Outcome(
-        predict(prepared.windows)[fold, everyone],
-        predict(probe) if len(probe) else np.empty((config.folds, 0, len(prepared.layers))),
-        np.ones(members, bool) if trained is None else trained.alive,
-        np.ones(members, bool) if trained is None else trained.converged,
-        curves,
-        {} if trained is None else trained.history,
-    )
-    _write(path, outcome, trained)
-    return outcome
+    arrays = {
+        "held_out": predict(prepared.windows)[fold, everyone],
+        "probe": predict(probe) if len(probe) else np.empty((config.folds, 0, len(prepared.layers))),
+        "alive": np.ones(members, bool) if trained is None else trained.alive,
+        "converged": np.ones(members, bool) if trained is None else trained.converged,
+        "curves": curves,
+    }
+    if trained is None:
+        return Piece(arrays, {"history": {}})
+    return Piece(arrays, {"history": trained.history, "params": trained.params, "own": trained.own})
 
 
 def predictor(group: Group, prepared: Prepared, config: LayersConfig, folder: Path) -> Predict:
     """The fold models of a finished group; forests, which are quick, are fitted again to the same trees."""
     if group.model not in NETWORKS:
         return _reference(group, prepared, config)
-    return _network(group, prepared, config, _restore(folder / f"{group.label}.npz"))
+    return _network(group, prepared, config, _restore(Pieces(folder).read(group.label)))
 
 
 def _reference(group: Group, prepared: Prepared, config: LayersConfig) -> Predict:
@@ -112,39 +112,6 @@ def _network(group: Group, prepared: Prepared, config: LayersConfig, trained: le
     )
 
 
-def _write(path: Path, outcome: Outcome, trained: learn.Trained | None) -> None:
-    arrays: dict[str, Any] = {
-        name: getattr(outcome, name) for name in ("held_out", "probe", "alive", "converged", "curves")
-    }
-    arrays |= {f"history:{name}": values for name, values in outcome.history.items()}
-    if trained is not None:
-        arrays |= {f"own:{name}": values for name, values in trained.own.items()}
-        for keys, leaf in jax.tree_util.tree_leaves_with_path(trained.params):
-            arrays["params:" + "/".join(str(key.key) for key in keys)] = np.asarray(leaf)
-    write_arrays(path, **arrays)
-
-
-def _read(path: Path) -> Outcome:
-    stored = _stored(path)
-    fields = {name: stored[name] for name in ("held_out", "probe", "alive", "converged", "curves")}
-    return Outcome(**fields, history=_part(stored, "history:"))
-
-
-def _restore(path: Path) -> learn.Trained:
-    stored, params = _stored(path), {}
-    for name, leaf in _part(stored, "params:").items():
-        *folders, last = name.split("/")
-        place: dict[str, Any] = params
-        for step in folders:
-            place = place.setdefault(step, {})
-        place[last] = leaf
-    history = _part(stored, "history:")
-    return learn.Trained(params, _part(stored, "own:"), stored["alive"], stored["converged"], history)
-
-
-def _stored(path: Path) -> dict[str, np.ndarray]:
-    return read_arrays(path, remedy="Delete this file and run again with --resume: it is trained anew.")
-
-
-def _part(stored: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): values for name, values in stored.items() if name.startswith(prefix)}
+def _restore(piece: Piece) -> learn.Trained:
+    trees, arrays = piece.trees, piece.arrays
+    return learn.Trained(trees["params"], trees["own"], arrays["alive"], arrays["converged"], trees["history"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import zlib
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxsoil.data.rasters.sites import Layer
+from jaxsoil.runs.keys import key_of
 from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.network import LayerCnn, ProfileCnn, layer_means, turned
 from jaxsoil.studies.layers.prepare import Prepared
@@ -214,7 +214,7 @@ def by_fold(model: str, values: np.ndarray, layers: int) -> np.ndarray:
 
 def keys_of(name: tuple[Any, ...], count: int) -> jax.Array:
     """Random keys from a stable hash of what they are for."""
-    root = jax.random.key(zlib.crc32("/".join(map(str, name)).encode()))
+    root = key_of(0, *name)
     return jax.vmap(lambda number: jax.random.fold_in(root, number))(jnp.arange(count, dtype=jnp.uint32))
 
 

@@ -9,14 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.evaluation import metrics
+from jaxsoil.runs.keys import key_of
+from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import CurveConfig, PropertyConfig, enough_steps
 from jaxsoil.studies.multifidelity.inputs import Inputs
-from jaxsoil.studies.multifidelity.parts import Part
 from jaxsoil.studies.multifidelity.property_models import fit_properties
 from jaxsoil.studies.multifidelity.rows import SeedRows, blocks, share_out
 from jaxsoil.studies.multifidelity.strategies import fit_plsr
 from jaxsoil.studies.multifidelity.tables import convergence_row
-from jaxsoil.training.grid import trial_key
 
 COLUMNS = ("labels", "seed", "draw", "strategy", "property", "n", "ccc", "rmse", "rpiq")
 
@@ -28,7 +28,7 @@ def run_curves(
     rows: SeedRows,
     latents: Mapping[str, NDArray],
     seed: int,
-) -> Part:
+) -> Piece:
     """Trains MIR-PLSR, MIR-MLP and MIR-SSL-MLP on few labels and scores them on the test set.
 
     Args:
@@ -58,7 +58,9 @@ def run_curves(
             for name, values in predicted.items():
                 scored = _scores(inputs, values)
                 found += [{"labels": size, "seed": seed, "draw": draw, "strategy": name, **row} for row in scored]
-    return Part({"curves": pd.DataFrame(found, columns=pd.Index(COLUMNS)), "convergence": pd.DataFrame(convergence)})
+    return Piece(
+        tables={"curves": pd.DataFrame(found, columns=pd.Index(COLUMNS)), "convergence": pd.DataFrame(convergence)}
+    )
 
 
 def _plsr(properties: PropertyConfig, inputs: Inputs, chosen: NDArray, seed: int) -> NDArray[np.float64]:
@@ -98,7 +100,7 @@ def _mlp(
         dropout=properties.dropout,
         loop=enough_steps(properties.loop, int((~watched).sum()), config.steps),
         task="multi",
-        key=trial_key(seed, label),
+        key=key_of(seed, label),
         constant=True,
         label=f"seed {seed} {label}",
     )

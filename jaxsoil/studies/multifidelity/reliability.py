@@ -12,9 +12,9 @@ from jaxsoil.evaluation.applicability import ALPHA, LatentSpace, critical_limit
 from jaxsoil.evaluation.conversion import band_table
 from jaxsoil.evaluation.internal import internal_scores
 from jaxsoil.evaluation.xi import latent_xi
+from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.conversion import Conversion
 from jaxsoil.studies.multifidelity.inputs import Inputs
-from jaxsoil.studies.multifidelity.parts import Part
 from jaxsoil.studies.multifidelity.pretrain import Pretrained
 from jaxsoil.studies.multifidelity.rows import SeedRows, blocks
 from jaxsoil.studies.multifidelity.stages import Seed
@@ -25,7 +25,7 @@ MAX_COMPONENTS = 15
 """Components that the internal cross-validation tries at most."""
 
 
-def reliability(seed: Seed, pretrained: Pretrained, conversion: Conversion | None, views: Views) -> Part:
+def reliability(seed: Seed, pretrained: Pretrained, conversion: Conversion | None, views: Views) -> Piece:
     """All of it for one seed; the first seed also leaves its latents and spectra as arrays "file/name".
 
     Args:
@@ -57,7 +57,7 @@ def reliability(seed: Seed, pretrained: Pretrained, conversion: Conversion | Non
             names["test_nir"] = views["nir_latents"]["test"]
         arrays |= {f"latent/{name}": values for name, values in names.items()} | {"latent/kl": pretrained.kl}
         arrays |= {f"xi/{name}": values for name, values in xi_arrays(inputs, rows, views, axis).items()}
-    return Part(tables, arrays)
+    return Piece(arrays, tables=tables)
 
 
 def _converted_arrays(inputs: Inputs, views: Views, spread: dict[str, NDArray], axis: NDArray) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.multifidelity import reliability, stages
 from jaxsoil.studies.multifidelity.config import SEEDS, MultifidelityConfig
 from jaxsoil.studies.multifidelity.curves import run_curves
 from jaxsoil.studies.multifidelity.describe import describe, settings
 from jaxsoil.studies.multifidelity.inputs import read_inputs
-from jaxsoil.studies.multifidelity.parts import Part, Parts
 from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.rows import split_rows
 from jaxsoil.studies.multifidelity.stages import Prepared
@@ -111,14 +111,14 @@ class _Pieces:
 
     def __init__(self, config: MultifidelityConfig, folder: RunFolder, tracker: tracking.Tracker) -> None:
         self.config, self.folder, self.tracker = config, folder, tracker
-        self.parts = Parts(folder.path / "parts")
-        self.gathered: list[Part] = []
+        self.parts = Pieces(folder.path / "parts")
+        self.gathered: list[Piece] = []
         self.arrays: dict[str, dict[str, Any]] = {}
         self.timing: dict[str, float] = {}
 
-    def get(self, name: str, stage: str, make: Callable[[], Part]) -> Part:
+    def get(self, name: str, stage: str, make: Callable[[], Piece]) -> Piece:
         """A piece, its time added to that of its stage and its curves to the log."""
-        there = self.parts.path(name).exists()
+        there = self.parts.exists(name)
         part = self.parts.get(name, make)
         self.timing[f"{stage}_s"] = self.timing.get(f"{stage}_s", 0.0) + part.seconds
         self.gathered.append(part)
@@ -167,14 +167,14 @@ class _Pieces:
                 lambda: run_curves(sizes, models, seed.inputs, seed.rows, views["latents"], seed.number),
             )
 
-    def _stage1(self, seed: stages.Seed, name: str) -> Part:
+    def _stage1(self, seed: stages.Seed, name: str) -> Piece:
         checkpoints = Checkpoints(self.folder.path / "checkpoints" / f"{name}-stage1")
         with checkpoints:
             part = self.get(f"{name}-stage1", "stage1", lambda: stages.stage1(self.config, seed, checkpoints))
         checkpoints.remove()
         return part
 
-    def write(self, internal: Part | None) -> pd.DataFrame:
+    def write(self, internal: Piece | None) -> pd.DataFrame:
         """Writes the tables and arrays of the run folder and returns the scores."""
         path = self.folder.path
         predictions = self._joined("predictions")
@@ -203,7 +203,7 @@ def _split_arrays(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _records(part: Part) -> list[dict[str, Any]]:
+def _records(part: Piece) -> list[dict[str, Any]]:
     """Records for the tracker: every epoch of the stages, and what became of each training."""
     found = []
     history = part.tables.get("history")
@@ -215,8 +215,8 @@ def _records(part: Part) -> list[dict[str, Any]]:
     return found
 
 
-def _internal(config: MultifidelityConfig, prepared: Prepared) -> Part:
-    return Part({"internal": reliability.internal_rows(prepared.first, config.internal)})
+def _internal(config: MultifidelityConfig, prepared: Prepared) -> Piece:
+    return Piece(tables={"internal": reliability.internal_rows(prepared.first, config.internal)})
 
 
 def _announce(prepared: Prepared, content: dict[str, Any]) -> None:

@@ -11,15 +11,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.data.pairs import Scans
+from jaxsoil.runs.keys import key_of
+from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig, enough_steps
 from jaxsoil.studies.multifidelity.conversion import Conversion, FnoConversion, fit_conversion, fit_fno
 from jaxsoil.studies.multifidelity.inputs import Inputs
-from jaxsoil.studies.multifidelity.parts import Part
 from jaxsoil.studies.multifidelity.pretrain import Pretrained, pretrain
 from jaxsoil.studies.multifidelity.rows import SeedRows
 from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows
 from jaxsoil.training.checkpoints import Checkpoints
-from jaxsoil.training.grid import trial_key
 from jaxsoil.training.loop import Fitted
 
 FNO = "NIRtoMIR-FNO-MLP"
@@ -35,7 +35,7 @@ class Seed:
 
     def key(self, purpose: str) -> jax.Array:
         """Random key of one purpose; others do not change it."""
-        return trial_key(self.number, purpose)
+        return key_of(self.number, purpose)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,27 +56,27 @@ def scans_of(scans: Scans, rows: NDArray[np.int64]) -> Scans:
     return Scans(scans.axis, scans.samples[rows], lambda chosen: scans.reader(rows[chosen]), scans.state_bytes)
 
 
-def stage1(config: MultifidelityConfig, seed: Seed, checkpoints: Checkpoints | None) -> Part:
+def stage1(config: MultifidelityConfig, seed: Seed, checkpoints: Checkpoints | None) -> Piece:
     """Trains the autoencoder on all scans but those of validation samples."""
     scans = scans_of(seed.inputs.data.pretrain, seed.rows.scans)
     rows = round(seed.rows.scans.size * (1.0 - config.pretrain.held_out))
     enough = dataclasses.replace(config.pretrain, loop=enough_steps(config.pretrain.loop, rows, config.steps))
     made = pretrain(scans, enough, seed.key("stage1"), label=f"seed {seed.number} stage 1", checkpoints=checkpoints)
     fitted = Fitted(None, made.history, made.converged, made.epochs_run)
-    return Part(
-        _tables(fitted, "stage1", seed.number, "vae"),
-        {"kl": made.kl, "train": made.train, "watch": made.watch},
-        {"vae": made.params},
+    return Piece(
+        arrays={"kl": made.kl, "train": made.train, "watch": made.watch},
+        trees={"vae": made.params},
+        tables=_tables(fitted, "stage1", seed.number, "vae"),
     )
 
 
-def restored_stage1(config: MultifidelityConfig, seed: Seed, part: Part) -> Pretrained:
+def restored_stage1(config: MultifidelityConfig, seed: Seed, part: Piece) -> Pretrained:
     """The autoencoder of a finished stage 1."""
     table = part.tables["convergence"]
     return Pretrained(
         config=config.pretrain,
         axis=np.asarray(seed.inputs.data.pretrain.axis),
-        params=part.params["vae"],
+        params=part.trees["vae"],
         history={},
         kl=np.asarray(part.arrays["kl"]),
         converged=bool(table["converged"].iloc[0]),
@@ -86,7 +86,7 @@ def restored_stage1(config: MultifidelityConfig, seed: Seed, part: Part) -> Pret
     )
 
 
-def stage2(config: MultifidelityConfig, seed: Seed, pretrained: Pretrained) -> Part:
+def stage2(config: MultifidelityConfig, seed: Seed, pretrained: Pretrained) -> Piece:
     """Trains the NIR encoder on the training pairs against the frozen decoder."""
     inputs, rows = seed.inputs, seed.rows
     loops = {
@@ -104,17 +104,18 @@ def stage2(config: MultifidelityConfig, seed: Seed, pretrained: Pretrained) -> P
     tables["history"] = pd.concat(
         [tables["history"], history_rows(spread, "stage2", seed.number, "spread")], ignore_index=True
     )
-    return Part(tables, {"residual": made.residual, "factor": np.float64(made.factor)}, {"conversion": made.params})
+    arrays = {"residual": made.residual, "factor": np.float64(made.factor)}
+    return Piece(arrays, {"conversion": made.params}, tables)
 
 
-def restored_stage2(config: MultifidelityConfig, seed: Seed, part: Part) -> Conversion:
+def restored_stage2(config: MultifidelityConfig, seed: Seed, part: Piece) -> Conversion:
     """The conversion of a finished stage 2."""
     return Conversion(
         config=config.convert,
         vae=config.pretrain.vae,
         bands=seed.inputs.mir["pairs"].shape[1],
         nir_bands=seed.inputs.nir["pairs"].shape[1],
-        params=dict(part.params["conversion"]),
+        params=dict(part.trees["conversion"]),
         history={},
         spread_history={},
         factor=float(part.arrays["factor"]),
@@ -124,7 +125,7 @@ def restored_stage2(config: MultifidelityConfig, seed: Seed, part: Part) -> Conv
     )
 
 
-def stage2_fno(config: MultifidelityConfig, seed: Seed) -> Part:
+def stage2_fno(config: MultifidelityConfig, seed: Seed) -> Piece:
     """Trains the Fourier neural operator on the training pairs and converts what is judged."""
     inputs, rows = seed.inputs, seed.rows
     loop = enough_steps(config.fno.loop, rows.pairs.size, config.steps)
@@ -135,7 +136,7 @@ def stage2_fno(config: MultifidelityConfig, seed: Seed) -> Part:
     )  # fmt: skip
     fitted = Fitted(None, made.history, made.converged, made.epochs_run)
     converted = {name: made.convert(inputs.nir[name]) for name in ("pairs", "test")}
-    return Part(_tables(fitted, "stage2", seed.number, "FNO"), converted, {"fno": made.params})
+    return Piece(converted, {"fno": made.params}, _tables(fitted, "stage2", seed.number, "FNO"))
 
 
 def views_of(
@@ -143,7 +144,7 @@ def views_of(
     seed: Seed,
     pretrained: Pretrained | None,
     conversion: Conversion | None,
-    fno: Part | None,
+    fno: Piece | None,
 ) -> dict[str, dict[str, NDArray]]:
     """What the property models of one seed read; see ``strategies.Views``."""
     inputs = seed.inputs
@@ -168,7 +169,7 @@ def views_of(
     return views
 
 
-def _operator(fno: Part) -> dict[str, NDArray]:
+def _operator(fno: Piece) -> dict[str, NDArray]:
     return {name: np.asarray(fno.arrays[name]) for name in ("pairs", "test")}
 
 

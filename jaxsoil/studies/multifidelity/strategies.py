@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from jaxsoil.evaluation.internal import group_folds
 from jaxsoil.models import plsr
+from jaxsoil.runs.keys import key_of, seed_of
+from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import MIR_STRATEGIES, PropertyConfig, enough_steps
 from jaxsoil.studies.multifidelity.inputs import Inputs
-from jaxsoil.studies.multifidelity.parts import Part
 from jaxsoil.studies.multifidelity.property_models import PropertyModel, Task, fit_properties
 from jaxsoil.studies.multifidelity.rows import SeedRows, blocks
 from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows, members, prediction_rows
 from jaxsoil.studies.multifidelity.targets import LOGGED
-from jaxsoil.training.grid import stable_hash, trial_key
 from jaxsoil.training.loop import Fitted
 
 Views = Mapping[str, Mapping[str, NDArray]]
@@ -78,10 +78,10 @@ class Tables:
             self.history.append(history_rows(one, "stage3", self.seed, name))
             self.convergence.append(convergence_row(one, "stage3", self.seed, name))
 
-    def part(self) -> Part:
+    def part(self) -> Piece:
         """The piece of the run."""
-        return Part(
-            {
+        return Piece(
+            tables={
                 "predictions": pd.concat(self.predictions, ignore_index=True),
                 "components": pd.DataFrame(self.components, columns=pd.Index(COMPONENTS)),
                 "history": pd.concat(self.history, ignore_index=True) if self.history else pd.DataFrame(),
@@ -93,7 +93,7 @@ class Tables:
 COMPONENTS = ("seed", "strategy", "property", "components")
 
 
-def run_strategies(config: PropertyConfig, strategies: Sequence[str], tables: Tables, views: Views) -> Part:
+def run_strategies(config: PropertyConfig, strategies: Sequence[str], tables: Tables, views: Views) -> Piece:
     """Trains and judges the strategies of one seed.
 
     Args:
@@ -142,7 +142,7 @@ def _mlp(config: PropertyConfig, tables: Tables, name: str, task: Task, view: Ma
         dropout=config.dropout,
         loop=enough_steps(config.loop, train.size, config.steps),
         task=task,
-        key=trial_key(tables.seed, f"{name}/{task}"),
+        key=key_of(tables.seed, name, task),
         ilr="ILR" in name,
         label=f"seed {tables.seed} {name} {task}",
     )
@@ -176,7 +176,7 @@ def fit_plsr(
     x: NDArray, y: NDArray, prop: str, groups: NDArray, new: NDArray, config: PropertyConfig, seed: int
 ) -> tuple[NDArray[np.float64], int]:
     """PLSR of one property in its own units: predictions (t,) for ``new`` and the components chosen within ``x``."""
-    rng = np.random.default_rng([seed, stable_hash(prop)])
+    rng = np.random.default_rng(seed_of(seed, prop))
     folds = group_folds(groups, min(config.folds, np.unique(groups).size), rng)
     target = np.log1p(y) if prop in LOGGED else y
     predicted, chosen = plsr.fit_predict(x, target, folds, new, config.components)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Sequence
@@ -17,8 +18,9 @@ from jaxsoil.data.splits import Split
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
 from jaxsoil.runs.errors import DataError
-from jaxsoil.runs.files import read_arrays, write_arrays, write_csv, write_parquet
+from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.pieces import Piece, Pieces
 
 PERCENT = 100.0
 """SOC: mass fraction inside models, % by mass in tables."""
@@ -59,19 +61,15 @@ class Tables:
           seed: replicate that the fits belong to; None: the seed of these tables.
           stage: results of a named stage have "experiment/stage" as their study.
         """
-        spectra = _snv_absorbance(self.library)
+        spectra, pieces = _snv_absorbance(self.library), Pieces(self.run.path / "trials")
         seed = self.seed if seed is None else seed
         for split in tqdm(self.splits if splits is None else splits, desc=f"{name:14}", unit="fit", leave=False):
-            file_name = f"{stage}-{name}-{_safe(split.name)}-{seed}".lstrip("-")
-            path = self.run.path / "trials" / f"{file_name}.npz"
-            if not path.exists():
-                predicted = _fit_baseline(name, spectra, self.soc, split, seed)
-                write_arrays(path, soc=predicted)
-            predicted = read_arrays(path)["soc"]
-            full = np.full(len(self.library), np.nan)
-            full[split.test] = predicted
-            self._add_predictions(name, split, seed, full, ("test",), stage)
             label = f"{stage}/{name}/{split.name}/{seed}".lstrip("/")
+            fit = functools.partial(_fit_baseline, name, spectra, self.soc, split, seed)
+            piece = pieces.get(label.replace("/", "-"), lambda fit=fit: Piece({"soc": fit()}), identity=label)
+            full = np.full(len(self.library), np.nan)
+            full[split.test] = piece.arrays["soc"]
+            self._add_predictions(name, split, seed, full, ("test",), stage)
             self._add_trial(label, name, split, seed, FITTED, 0, 0)
 
     def add_networks(
@@ -349,7 +347,3 @@ def _fit_baseline(name: str, spectra: np.ndarray, soc: np.ndarray, split: Split,
     if name == "random_forest":
         return 10.0 ** baselines.random_forest(train, target, test, seed=seed)
     raise DataError(f"there is no baseline '{name}'", remedy="Use plsr or random_forest.")
-
-
-def _safe(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)

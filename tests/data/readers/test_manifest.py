@@ -281,6 +281,7 @@ def test_a_repeated_column_is_not_read_as_another_band(write, tmp_path):
 def test_files_that_are_no_tables(write, tmp_path):
     path = write()
     contents = {b"": "no rows", b"\xff\xfe\x00": "cannot be read", b"a;b\n1;2\n": "no such column"}
+    contents |= {bytes(200_000): "NUL bytes", b"id,400\n" + bytes(9): "NUL bytes", b'"' + b"a" * 200_000: "field limit"}
     for content, message in contents.items():
         (tmp_path / "mine.csv").write_bytes(content)
         refuse(path, message)

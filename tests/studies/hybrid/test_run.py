@@ -176,8 +176,12 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
     with pytest.raises(KeyboardInterrupt):
         run(CONFIG, folder, crossing)
     assert not (folder.path / "hybrid.parquet").exists() and len(list((folder.path / "models").glob("*cnn*.npz"))) == 2
-    whole = next((folder.path / "models").glob("*cnn*.npz"))
-    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    damaged = next((folder.path / "models").glob("*cnn*.npz"))
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    with pytest.raises(DataError, match=rf"{damaged.name}: .*cannot be read.*Delete this file and run again"):
+        run(CONFIG, folder, crossing)
+    assert len(trained) == 3
+    damaged.unlink()
     run(CONFIG, folder, crossing)
     everything = sum(job.model == "cnn" for job in fitting.jobs(crossing))
     assert len(trained) == 3 + everything - 1

@@ -105,7 +105,7 @@ def test_kill_and_resume_end_in_the_same_bytes(finished: Path, tmp_path: Path) -
     process = start(*arguments)
     # Killed in stage 2, when stage 1 is safe.
     for _ in range(4800):
-        if (folder / "parts" / "seed0-stage1.msgpack").exists() or process.poll() is not None:
+        if (folder / "parts" / "seed0-stage1.npz").exists() or process.poll() is not None:
             break
         time.sleep(0.05)
     assert process.poll() is None, "the run ended before it could be killed"

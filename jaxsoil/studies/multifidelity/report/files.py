@@ -213,7 +213,7 @@ def read_multifidelity_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
         truth = tables["convergence"]["converged"].astype(str).str.lower().isin(("true", "1", "1.0"))
         tables["convergence"] = tables["convergence"].assign(converged=truth)
     return MultifidelityRun(
-        run=Run(path, header["config"], header["env"], header["data"], header["timing"], empty, (), empty, {}),
+        run=Run(path, header["config"], header["env"], header["data"], header["timing"], empty),
         scores=_with_correlation(_scores(path / "scores.csv"), predictions),
         predictions=predictions,
         tables=tables,

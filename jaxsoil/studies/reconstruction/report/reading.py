@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.alarm import ALARMS, SAMPLE_COLUMNS
-from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED, read_results
-from jaxsoil.report import files
+from jaxsoil.evaluation.alarm import ALARMS
+from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
+from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged
 from jaxsoil.report.tables import natural_sorted
 
 MODEL_LABELS = {
@@ -26,9 +26,22 @@ MODEL_LABELS = {
 }
 """Models in the order of the tables, with their names there; others follow under the name they have."""
 
-_TRIAL_COLUMNS = ("trial", "model", "region", "seed", "status", "epochs", "parameters", "exposure")
-_PREDICTION_COLUMNS = ("model", "region", "seed", "split", "id", "observed", "predicted")
-_RECONSTRUCTION_ARRAYS = ("axis", "region", "seed", "model", "id", "observed", "reconstructed")
+FILES = RunFiles(
+    csv={
+        "trials": Columns(text="trial model region status exposure", whole="seed epochs parameters"),
+        # Epochs that a diverged trial did not reach are empty.
+        "history": Columns(text="trial", whole="epoch", number="train_loss monitored_loss"),
+    },
+    parquet={
+        "predictions": Columns(text="model region split id", whole="seed", number="observed predicted"),
+        "samples": Columns(
+            text="model region split id row_region", whole="seed", number=("observed", "predicted", *ALARMS)
+        ),
+    },
+    arrays={"reconstructions": ("axis", "region", "seed", "model", "id", "observed", "reconstructed")},
+    optional=("data", "timing", "history", "samples", "reconstructions"),
+)
+"""The files of a run of this study."""
 
 
 @dataclass(frozen=True)
@@ -50,34 +63,33 @@ class TrialRow:
         return self.status in (CONVERGED, FITTED)
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Contents of a run folder.
+class Run(RunContents):
+    """Contents of a run folder of this study."""
 
-    Attributes:
-      path: the folder.
-      config, env: config.json and env.json.
-      data: data.json, what is known of the data; empty if absent.
-      timing: timing.json, seconds by name; empty if absent.
-      results: results.csv.
-      trials: trials.csv.
-      predictions: predictions.parquet, SOC in % by mass.
-      reconstructions: arrays of reconstructions.npz; empty if no model reconstructs.
-      history: history.csv, losses by epoch; None without networks.
-      samples: samples.parquet, what the networks made of every row; None without networks.
-    """
+    @functools.cached_property
+    def trials(self) -> tuple[TrialRow, ...]:
+        """Lines of trials.csv."""
+        return _trials(self.path / "trials.csv", self.tables["trials"])
 
-    path: Path
-    config: dict[str, Any]
-    env: dict[str, Any]
-    data: dict[str, Any]
-    timing: dict[str, float]
-    results: pd.DataFrame
-    trials: tuple[TrialRow, ...]
-    predictions: pd.DataFrame
-    reconstructions: dict[str, np.ndarray]
-    history: pd.DataFrame | None = None
-    samples: pd.DataFrame | None = None
+    @property
+    def predictions(self) -> pd.DataFrame:
+        """predictions.parquet, SOC in % by mass."""
+        return self.tables["predictions"]
+
+    @property
+    def reconstructions(self) -> dict[str, np.ndarray]:
+        """Arrays of reconstructions.npz; empty if no model reconstructs."""
+        return self.arrays.get("reconstructions", {})
+
+    @property
+    def history(self) -> pd.DataFrame | None:
+        """history.csv, losses by epoch; None without networks."""
+        return self.tables.get("history")
+
+    @property
+    def samples(self) -> pd.DataFrame | None:
+        """samples.parquet, what the networks made of every row; None without networks."""
+        return self.tables.get("samples")
 
     @property
     def name(self) -> str:
@@ -146,76 +158,24 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     Raises:
       DataError: if a file is missing or not what it should be; the message names it.
     """
-    path = Path(folder)
-    return Run(
-        path=path,
-        config=files.read_json(path / "config.json"),
-        env=files.read_json(path / "env.json"),
-        data=files.read_json(path / "data.json", optional=True),
-        timing=files.read_json(path / "timing.json", optional=True),
-        results=read_results(path / "results.csv"),
-        trials=_trials(path / "trials.csv"),
-        predictions=_predictions(path / "predictions.parquet"),
-        reconstructions=_reconstructions(path / "reconstructions.npz"),
-        history=_history(path / "history.csv"),
-        samples=_samples(path / "samples.parquet"),
-    )
+    run = Run.of(FILES.read(folder))
+    _trials(run.path / "trials.csv", run.tables["trials"])
+    if run.reconstructions:
+        _require_spectra(run.path / "reconstructions.npz", run.reconstructions)
+    return run
 
 
-def _trials(path: Path) -> tuple[TrialRow, ...]:
-    # Text first: a region may be called "NA" or "007".
-    frame = files.read_csv(path, _TRIAL_COLUMNS, dtype=str, keep_default_na=False)
+def _trials(path: Path, frame: pd.DataFrame) -> tuple[TrialRow, ...]:
     known = (CONVERGED, FITTED, NOT_CONVERGED, DIVERGED)
-    rows = []
-    for record in frame.to_dict("records"):
-        row = {str(name): str(value) for name, value in record.items()}
-        if row["status"] not in known:
-            raise files.damaged(path, f"column status: unknown status, not one of {', '.join(known)}", row["status"])
-        try:
-            counts = [int(row[name]) for name in ("seed", "epochs", "parameters")]
-        except ValueError as error:
-            raise files.damaged(path, "seed, epochs or parameters is not a whole number", row["trial"]) from error
-        rows.append(
-            TrialRow(
-                trial=row["trial"],
-                model=row["model"],
-                region=row["region"],
-                seed=counts[0],
-                status=row["status"],
-                epochs=counts[1],
-                parameters=counts[2],
-                exposure=row["exposure"],
-            )
-        )
+    names = [field.name for field in fields(TrialRow)]
+    rows = [TrialRow(*values) for values in zip(*(frame[name].tolist() for name in names), strict=True)]
+    for row in rows:
+        if row.status not in known:
+            raise damaged(path, f"column status: unknown status, not one of {', '.join(known)}", row.status)
     return tuple(rows)
 
 
-def _predictions(path: Path) -> pd.DataFrame:
-    frame = files.read_parquet(path, _PREDICTION_COLUMNS)
-    return frame.assign(model=frame["model"].astype(str), region=frame["region"].astype(str))
-
-
-def _reconstructions(path: Path) -> dict[str, np.ndarray]:
-    if not path.exists():
-        return {}
-    arrays = files.read_arrays(path, _RECONSTRUCTION_ARRAYS)
+def _require_spectra(path: Path, arrays: dict[str, np.ndarray]) -> None:
     shape = (arrays["model"].size, arrays["axis"].size)
     if arrays["observed"].shape != shape or arrays["reconstructed"].shape != shape:
-        raise files.damaged(path, f"spectra are not {shape[0]} x {shape[1]}", arrays["observed"].shape)
-    return arrays
-
-
-def _history(path: Path) -> pd.DataFrame | None:
-    if not path.exists():
-        return None
-    columns = ("trial", "epoch", "train_loss", "monitored_loss")
-    frame = files.read_csv(path, columns, dtype=str, keep_default_na=False)
-    # Epochs that a diverged trial did not reach are empty.
-    numbers = {name: pd.to_numeric(frame[name], errors="coerce") for name in columns[1:]}
-    return frame.assign(**numbers)
-
-
-def _samples(path: Path) -> pd.DataFrame | None:
-    if not path.exists():
-        return None
-    return files.read_parquet(path, (*SAMPLE_COLUMNS, *ALARMS))
+        raise damaged(path, f"spectra are not {shape[0]} x {shape[1]}", arrays["observed"].shape)

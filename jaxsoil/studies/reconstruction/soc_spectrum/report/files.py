@@ -99,7 +99,7 @@ def read_spectrum_run(folder: str | os.PathLike[str]) -> SpectrumRun:
     path = Path(folder)
     empty = pd.DataFrame(columns=pd.Index(RESULT_COLUMNS))
     header = {name: read_json(path / f"{name}.json") for name in ("config", "env", "data", "timing")}
-    run = Run(path, header["config"], header["env"], header["data"], header["timing"], empty, (), empty, {})
+    run = Run(path, header["config"], header["env"], header["data"], header["timing"], empty)
     twin = (path / "accuracy.csv").exists()
     swept = soc_spectrum_sweep.COLUMNS
     return SpectrumRun(
