@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -89,7 +89,7 @@ class RunContents:
     @classmethod
     def of(cls, contents: RunContents) -> Self:
         """The same contents as a study's own subclass."""
-        return cls(**vars(contents))
+        return cls(**{one.name: getattr(contents, one.name) for one in fields(contents)})
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
     pd.testing.assert_frame_equal(
         pd.read_parquet(folder.path / "hybrid.parquet"), pd.read_parquet(finished / "hybrid.parquet"), check_exact=True
     )
-    assert modes == ["offline", "offline"]
+    assert modes == ["offline"] * 3
     assert (folder.path / tracking.LOG_NAME).read_bytes() == (finished / tracking.LOG_NAME).read_bytes()
 
 

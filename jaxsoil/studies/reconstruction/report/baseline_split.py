@@ -71,18 +71,22 @@ def by_parting(run: Run) -> dict[str, Run]:
     for kind in ("group", "row"):
         names = [region for region in run.regions if region.endswith(BY_ROW) == (kind == "row")]
         if names:
+            own = {name: _of_regions(run.tables[name], names) for name in ("trials", "predictions")}
             arrays = run.reconstructions
-            chosen = np.isin(arrays["region"], names) if arrays else None
+            if arrays:
+                chosen = np.isin(arrays["region"], names)
+                arrays = {key: values if key in ("axis", "unit") else values[chosen] for key, values in arrays.items()}
             parts[kind] = dataclasses.replace(
                 run,
-                results=pd.DataFrame(run.results[run.results["region"].isin(names)]),
-                trials=tuple(trial for trial in run.trials if trial.region in names),
-                predictions=pd.DataFrame(run.predictions[run.predictions["region"].isin(names)]),
-                reconstructions={
-                    key: values[chosen] if key not in ("axis", "unit") else values for key, values in arrays.items()
-                },
+                results=_of_regions(run.results, names),
+                tables={**run.tables, **own},
+                arrays={**run.arrays, "reconstructions": arrays},
             )
     return parts
+
+
+def _of_regions(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(table[table["region"].isin(names)])
 
 
 def _opening(document: Document, run: Run, parts: dict[str, Run]) -> None:

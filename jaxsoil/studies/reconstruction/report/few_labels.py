@@ -80,15 +80,13 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 def stage_view(run: Run, stage: str) -> Run:
     """The part of a run that belongs to one stage, with that stage's criterion of convergence."""
 
-    def part(frame: pd.DataFrame | None, column: str, start: str = "") -> pd.DataFrame | None:
-        if frame is None:
-            return None
-        values = frame[column].astype(str)
-        chosen = values.str.startswith(start) if start else values.str.endswith(f"/{stage}")
+    def part(frame: pd.DataFrame) -> pd.DataFrame:
+        if "trial" in frame.columns:
+            chosen = frame["trial"].astype(str).str.startswith(f"{stage}/")
+        else:
+            chosen = frame["study"].astype(str).str.endswith(f"/{stage}")
         return pd.DataFrame(frame.loc[chosen.to_numpy(dtype=bool)])
 
-    results, predictions = part(run.results, "study"), part(run.predictions, "study")
-    assert results is not None and predictions is not None
     arrays = run.reconstructions
     if arrays:
         rows = np.char.endswith(arrays["study"].astype(str), f"/{stage}")
@@ -100,12 +98,9 @@ def stage_view(run: Run, stage: str) -> Run:
     return dataclasses.replace(
         run,
         config={**run.config, "config": {**settings, "train": trained}, "convergence": criterion},
-        results=results,
-        trials=tuple(trial for trial in run.trials if trial.trial.startswith(f"{stage}/")),
-        predictions=predictions,
-        reconstructions=arrays,
-        history=part(run.history, "trial", f"{stage}/"),
-        samples=part(run.samples, "study"),
+        results=part(run.results),
+        tables={name: part(frame) for name, frame in run.tables.items()},
+        arrays={**run.arrays, "reconstructions": arrays},
     )
 
 
