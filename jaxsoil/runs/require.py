@@ -26,23 +26,42 @@ def vector(values: ArrayLike, name: str, *, least: int = 0, finite: bool = True)
     return array(values, name, 1, least=least, finite=finite)
 
 
-def table(values: ArrayLike, name: str, *, least: int = 0, finite: bool = False) -> np.ndarray:
-    """An (n, m) float64 array with at least ``least`` rows and one column; it may hold NaN unless ``finite``.
+def table(values: ArrayLike, name: str, *, least: int = 0, features: int | None = None) -> np.ndarray:
+    """An (n, m) float64 array with at least ``least`` rows and one column; it may hold NaN and infinity.
 
     Raises:
-      DataError: another number of dimensions, no column, too few rows, or (``finite``) a value that is not finite.
+      DataError: another number of dimensions, no column, too few rows, or a number of columns that is not ``features``.
     """
-    return array(values, name, 2, least=least, finite=finite)
+    return array(values, name, 2, least=least, finite=False, features=features)
 
 
-def finite_rows(values: ArrayLike, name: str, *, least: int = 1) -> np.ndarray:
-    """An (n, m) float64 array of finite values with at least ``least`` rows and one column; errors as :func:`table`."""
-    return table(values, name, least=least, finite=True)
+def finite_rows(values: ArrayLike, name: str, *, least: int = 1, features: int | None = None) -> np.ndarray:
+    """As :func:`table`, with finite values only."""
+    return array(values, name, 2, least=least, features=features)
 
 
-def array(values: ArrayLike, name: str, ndim: int, *, least: int = 0, finite: bool = True) -> np.ndarray:
-    """A float64 array of ``ndim`` dimensions with at least ``least`` rows; what :func:`vector` and :func:`table` do."""
-    found = np.asarray(values, dtype=np.float64)
+def array(
+    values: ArrayLike,
+    name: str,
+    ndim: int,
+    *,
+    least: int = 0,
+    finite: bool = True,
+    features: int | None = None,
+    dtype: type[np.floating] = np.float64,
+) -> np.ndarray:
+    """An array of ``ndim`` dimensions, which :func:`vector`, :func:`table` and :func:`finite_rows` are cases of.
+
+    Args:
+      values: what was handed in.
+      name: plural noun for the error.
+      ndim: number of dimensions.
+      least: rows at least.
+      finite: whether NaN and infinity are refused.
+      features: columns that the training rows had; None for any number above zero.
+      dtype: of the returned array.
+    """
+    found = np.asarray(values, dtype=dtype)
     if found.ndim != ndim or 0 in found.shape[1:]:
         raise DataError(
             f"{name} are an array of {ndim} dimension{'s' if ndim > 1 else ''}",
@@ -54,6 +73,12 @@ def array(values: ArrayLike, name: str, ndim: int, *, least: int = 0, finite: bo
             f"{name} are too few: at least {least} needed",
             value=found.shape[0],
             remedy="Pass more rows, or leave this part out, by name.",
+        )
+    if features is not None and found.shape[1] != features:
+        raise DataError(
+            f"{name} have another number of features than the training rows",
+            value=f"{found.shape[1]} against {features}",
+            remedy="Pass rows on the axis, or of the encoder, of the training.",
         )
     if finite:
         all_finite(found, name)

@@ -33,6 +33,7 @@ def test_what_passes_comes_back_in_float64():
         (lambda: require.vector([[1.0]], "scores"), r"scores are an array of 1 dimension \(found: shape \(1, 1\)\)"),
         (lambda: require.finite_rows([1.0], "spectra"), "spectra are an array of 2 dimensions"),
         (lambda: require.table(np.ones((3, 0)), "latents"), r"latents are .*\(3, 0\)"),
+        (lambda: require.table([[1.0, 2.0]], "latents", features=3), r"latents have another .*found: 2 against 3\)"),
         (lambda: require.finite_rows(np.ones((1, 2)), "rows", least=2), r"rows are too few: at least 2 .*found: 1\)"),
         (lambda: require.vector([1.0, np.inf], "scores"), r"scores are not all finite \(found: 1 of 2\). Leave out"),
         (lambda: require.finite_rows([[np.nan]], "spectra"), "spectra are not all finite"),

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from jaxsoil.models.baselines import plsr
+from jaxsoil.models import plsr
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import read_arrays, write_arrays
 from jaxsoil.runs.tracking import Tracker
@@ -154,7 +154,7 @@ def _fit(crossing: Crossing, job: Job, values: Floats, data: Trainable) -> dict[
     if job.model == PLSR:
         rows = np.concatenate([data.rows, data.watch])
         components = min(crossing.config.plsr_components, rows.size - 1, values.shape[1])
-        predicted = plsr(values[rows], target[rows], values, n_components=components)
+        predicted = plsr.fit(values[rows], target[rows], components).predict(values)
         return {"predicted": predicted.astype(np.float32)}
     output: Output = "bounded" if job.model == CNN else "clipped"
     config = crossing.config
