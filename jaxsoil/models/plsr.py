@@ -121,7 +121,7 @@ def choose_components(
     x = x[:, np.ptp(x, axis=0) > 0]
     model = PLS(algorithm=2, center_X=True, center_Y=True, scale_X=True, scale_Y=False, ddof=1, copy=False)
 
-    def squares(observed: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    def squares(observed: ArrayLike, predicted: ArrayLike) -> np.ndarray:
         return ((np.asarray(predicted) - np.asarray(observed)[None]) ** 2).sum(axis=(1, 2))
 
     # ikpls announces every cross-validation on stdout.
