@@ -68,17 +68,11 @@ def internal_scores(
     rows = []
     for name, column in values.items():
         known = np.isfinite(column)
+        table = (x[known], column[known], labels[known])
         for repetition, stream in enumerate(streams):
             rng = np.random.default_rng(stream)
-            rows.append(
-                {
-                    "repetition": repetition,
-                    "property": name,
-                    **_repetition(
-                        x[known], column[known], labels[known], name in log1p, folds, inner_folds, max_components, rng
-                    ),
-                }
-            )
+            found = _repetition(*table, name in log1p, folds, inner_folds, max_components, rng)
+            rows.append({"repetition": repetition, "property": name, **found})
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
