@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ import pandas as pd
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.applicability import critical_limit, reconstruction_limit
 from jaxsoil.evaluation.results import log10_percent
-from jaxsoil.evaluation.roc import Auroc, RankTest, auroc_over_regions, rank_test
+from jaxsoil.evaluation.roc import REPLICATES, Auroc, RankTest, auroc_over_regions, rank_test
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 ALARMS = ("spectrum_rmse", "latent_distance", "predicted")
@@ -39,6 +40,17 @@ THRESHOLD_PERCENTILE = 95.0
 
 SAMPLE_COLUMNS = ("model", "region", "seed", "split", "id", "row_region", "observed", "predicted")
 """Columns that the alarms need beside :data:`ALARMS`."""
+
+AREA_COLUMNS = (
+    "model", "failure", "alarm", "auroc", "low", "high", "failures", "units", "reason", "p", "least_p",
+    "failing_regions", "other_regions", "replicates", "seed",
+)  # fmt: skip
+"""Columns of :func:`area_rows`."""
+
+OUTCOME_COLUMNS = (
+    "model", "failure", "alarm", "rule", "flagged", "caught", "false", "rmse", "rmse_accepted", "units", "failures",
+)  # fmt: skip
+"""Columns of :func:`outcome_rows`; shares, RMSE and counts as in :class:`Outcome`."""
 
 _TRIAL = ["model", "region", "seed"]
 _RULES = ("percentile", "chi_square", "other_regions")
@@ -78,9 +90,7 @@ def alarm_tables(samples: pd.DataFrame, *, multiple: float = SAMPLE_MULTIPLE) ->
     Raises:
       DataError: if a column is missing, or a trial has no training or no test rows.
     """
-    missing = [name for name in (*SAMPLE_COLUMNS, *ALARMS) if name not in samples.columns]
-    if missing:
-        raise DataError(f"columns are missing: {', '.join(missing)}", source="samples", remedy="Run the study again.")
+    require.columns(samples, (*SAMPLE_COLUMNS, *ALARMS), "samples")
     regions, rows, left_out = [], [], []
     for key, train, test in _trials(samples):
         if not np.isfinite(np.concatenate([train.predicted, test.predicted])).all():
@@ -95,9 +105,18 @@ def alarm_tables(samples: pd.DataFrame, *, multiple: float = SAMPLE_MULTIPLE) ->
     return AlarmTables(region_frame, pd.DataFrame(sample_frame[_sample_columns()]), tuple(left_out))
 
 
-def alarm_areas(tables: AlarmTables) -> dict[tuple[str, str, str], Auroc]:
-    """AUROC by model, failure and alarm; an alarm that the model does not have (no decoder) is left out."""
-    return {key: auroc_over_regions(*units) for key, units in _ranked(tables, (*REGION_FAILURES, *SAMPLE_FAILURES))}
+def alarm_areas(
+    tables: AlarmTables, *, replicates: int = REPLICATES, seed: int = 0
+) -> dict[tuple[str, str, str], Auroc]:
+    """AUROC by model, failure and alarm; an alarm that the model does not have (no decoder) is left out.
+
+    Args:
+      tables: scores and failures.
+      replicates, seed: of the bootstrap over regions behind each interval.
+    """
+    failures = (*REGION_FAILURES, *SAMPLE_FAILURES)
+    draw = {"replicates": replicates, "seed": seed}
+    return {key: auroc_over_regions(*units, **draw) for key, units in _ranked(tables, failures)}
 
 
 def alarm_tests(tables: AlarmTables) -> dict[tuple[str, str, str], RankTest]:
@@ -107,6 +126,45 @@ def alarm_tests(tables: AlarmTables) -> dict[tuple[str, str, str], RankTest]:
     """
     tests = {key: rank_test(*units) for key, units in _ranked(tables, REGION_FAILURES)}
     return {key: test for key, test in tests.items() if test is not None}
+
+
+def area_rows(tables: AlarmTables, *, replicates: int = REPLICATES, seed: int = 0) -> pd.DataFrame:
+    """:func:`alarm_areas` and :func:`alarm_tests` as rows to be written.
+
+    Args:
+      tables: scores and failures.
+      replicates, seed: of the bootstrap over regions behind each interval.
+
+    Returns:
+      For each model, failure and alarm a row with :data:`AREA_COLUMNS`: ``auroc`` with the ends ``low`` and ``high``
+      of its interval, numbers of ``failures`` and ``units``, the ``reason`` why area or interval is undefined; ``p`` of
+      the exact test over regions, ``least_p`` that so many regions can give, and numbers of ``failing_regions`` and
+      ``other_regions`` (NaN for failures by sample); ``replicates`` and ``seed``.
+    """
+    areas, tests = alarm_areas(tables, replicates=replicates, seed=seed), alarm_tests(tables)
+    rows = []
+    for key, area in areas.items():
+        test = tests.get(key)
+        tested = (math.nan,) * 4 if test is None else (test.p, test.least, test.failing, test.sound)
+        found = (area.value, area.low, area.high, area.failures, area.units, area.reason)
+        rows.append((*key, *found, *tested, replicates, seed))
+    return pd.DataFrame(rows, columns=pd.Index(AREA_COLUMNS))
+
+
+def outcome_rows(tables: AlarmTables) -> pd.DataFrame:
+    """:func:`sample_outcomes` and :func:`region_outcomes` of all failures as rows to be written.
+
+    Returns:
+      Rows with :data:`OUTCOME_COLUMNS`; the rule of regions is "training_regions".
+    """
+    rows = []
+    for failure in SAMPLE_FAILURES:
+        for (model, alarm, rule), found in sample_outcomes(tables, failure).items():
+            rows.append((model, failure, alarm, rule, *astuple(found)))
+    for failure in REGION_FAILURES:
+        for (model, alarm), found in region_outcomes(tables, failure).items():
+            rows.append((model, failure, alarm, "training_regions", *astuple(found)))
+    return pd.DataFrame(rows, columns=pd.Index(OUTCOME_COLUMNS))
 
 
 def _ranked(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 MASS_FLOOR = 1e-12
@@ -47,7 +48,7 @@ class LatentSpace:
         """
         from sklearn.covariance import ledoit_wolf
 
-        rows = _table(latents, "training latents")
+        rows = require.table(latents, "training latents")
         rows = rows[np.isfinite(rows).all(axis=1)]
         if rows.shape[0] < 2:
             raise DataError(
@@ -58,13 +59,13 @@ class LatentSpace:
         centre = np.median(rows, axis=0)
         lower, upper = np.percentile(rows, [25.0, 75.0], axis=0)
         scale = upper - lower
-        # Rounding errors of a constant feature must not be blown up to unit spread.
+        # Rounding errors of a constant feature must not be blown up to unit variance.
         tiny = 1e-9 * np.maximum(np.abs(centre), 1.0)
         scale = np.where(scale > tiny, scale, rows.std(axis=0))
         scale = np.where(scale > tiny, scale, 1.0)
         covariance, _ = ledoit_wolf((rows - centre) / scale)
         values, vectors = np.linalg.eigh(covariance)
-        # All rows equal: no spread to measure against, so the scaled features count as they are.
+        # All rows equal: no variance to measure against, so the scaled features count as they are.
         values = values if values[-1] > 0.0 else np.ones_like(values)
         values = np.maximum(values, 1e-12 * values[-1])
         return cls(centre, scale, vectors.T / np.sqrt(values)[:, None])
@@ -74,13 +75,7 @@ class LatentSpace:
 
         Multi-fidelity paper, Eq. 15, with z scaled by median and interquartile range.
         """
-        rows = _table(latents, "latents")
-        if rows.shape[1] != self.centre.size:
-            raise DataError(
-                "the latents have another number of features than the training rows",
-                value=f"{rows.shape[1]} against {self.centre.size}",
-                remedy="Pass latents of the same encoder.",
-            )
+        rows = require.table(latents, "latents", features=self.centre.size)
         return np.linalg.norm((rows - self.centre) / self.scale @ self.whitening.T, axis=1)
 
 
@@ -142,15 +137,9 @@ def critical_limit(train_distances: ArrayLike, alpha: float = ALPHA) -> Critical
     """
     from scipy.stats import chi2
 
-    d = np.asarray(train_distances, dtype=np.float64)
-    if d.ndim != 1 or d.size < 2 or not np.isfinite(d).all() or (d < 0.0).any():
-        raise DataError(
-            "a critical limit takes two or more finite distances, none negative",
-            value=f"shape {d.shape}",
-            remedy="Pass the distances of the training rows of a network that did not diverge.",
-        )
-    if not 0.0 < alpha < 1.0:
-        raise DataError("alpha lies between 0 and 1", value=alpha, remedy="Write 5 % as 0.05.")
+    d = require.vector(train_distances, "distances of the training rows", least=2)
+    require.not_negative(d, "distances of the training rows", remedy="Pass lengths, or errors as an RMSE.")
+    require.between_0_and_1(alpha, "share of rows beyond the limit (alpha)")
     mean, variance = float(d.mean()), float(d.var())
     if np.ptp(d) == 0.0 or variance == 0.0:
         raise DataError(
@@ -184,18 +173,7 @@ def reconstruction_limit(train_errors: ArrayLike, alpha: float = ALPHA) -> Criti
 
 
 def _log_mass(mass: ArrayLike) -> np.ndarray:
-    fractions = _table(mass, "mass fractions")
-    if (fractions < 0.0).any():
-        raise DataError(
-            "a mass fraction is negative",
-            value=float(np.nanmin(fractions)),
-            remedy="Pass the encoder's output after its softmax; use LatentSpace for latents of other kinds.",
-        )
+    fractions = require.table(mass, "mass fractions")
+    remedy = "Pass the encoder's output after its softmax; use LatentSpace for latents of other kinds."
+    require.not_negative(fractions, "mass fractions", remedy=remedy)
     return np.log(np.maximum(fractions, MASS_FLOOR))
-
-
-def _table(values: ArrayLike, what: str) -> np.ndarray:
-    table = np.asarray(values, dtype=np.float64)
-    if table.ndim != 2 or table.shape[1] == 0:
-        raise DataError(f"{what} are rows of features", value=f"shape {table.shape}", remedy="Pass (n, K) arrays.")
-    return table

@@ -1,15 +1,17 @@
-"""Differences between strategies that saw the same samples and seeds, and how far two rank orders agree."""
+"""Comparisons: summaries of samples, t-tests, intervals of paired differences, and how far two rank orders agree."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 MEAN = "mean"
@@ -18,14 +20,133 @@ MEAN = "mean"
 CONFIDENCE = 0.95
 
 
+class MeanSd(NamedTuple):
+    """Mean and standard deviation (n - 1) of ``n`` values; what is undefined is NaN."""
+
+    mean: float
+    sd: float
+    n: int
+
+
+def mean_sd(values: ArrayLike) -> MeanSd:
+    """Mean and standard deviation (n - 1; NaN below two) of the finite ones among the values, in any shape."""
+    found = np.asarray(values, dtype=np.float64).ravel()
+    found = found[np.isfinite(found)]
+    mean = float(found.mean()) if found.size else math.nan
+    return MeanSd(mean, float(found.std(ddof=1)) if found.size > 1 else math.nan, found.size)
+
+
+def describe(values: ArrayLike) -> dict[str, float]:
+    """n, min, mean, sd (n - 1), max, skewness and kurtosis (3 for a Gaussian) of (n,) values; NaN are left out.
+
+    The columns of Appendix A of the multi-fidelity paper. What is undefined (one value, no variance) is NaN.
+
+    Raises:
+      DataError: if the values are not one-dimensional.
+    """
+    from scipy.stats import kurtosis, skew
+
+    sample = require.vector(values, "values to describe", finite=False)
+    sample = sample[np.isfinite(sample)]
+    mean, sd, n = mean_sd(sample)
+    varies = n > 1 and np.ptp(sample) > 0.0
+    return {
+        "n": float(n),
+        "min": float(sample.min()) if n else math.nan,
+        "mean": mean,
+        "sd": sd,
+        "max": float(sample.max()) if n else math.nan,
+        "skewness": float(skew(sample)) if varies else math.nan,
+        "kurtosis": float(kurtosis(sample, fisher=False)) if varies else math.nan,
+    }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A sample known by its size, mean and standard error of the mean (SD/sqrt(n), n - 1 in the SD)."""
+
+    n: int
+    mean: float
+    se: float
+
+    def __post_init__(self) -> None:
+        if self.n < 2 or not math.isfinite(self.mean) or not (math.isfinite(self.se) and self.se >= 0.0):
+            raise DataError(
+                "a t-test needs two or more values, a finite mean and a standard error of at least 0",
+                value=(self.n, self.mean, self.se),
+                remedy="Check the published row, or leave the comparison out.",
+            )
+
+    @classmethod
+    def of(cls, values: ArrayLike) -> Summary:
+        """Summary of a one-dimensional sample.
+
+        Raises:
+          DataError: if it has fewer than two values or one that is not finite.
+        """
+        mean, sd, n = mean_sd(require.vector(values, "values of a t-test", least=2))
+        return cls(n, mean, sd / math.sqrt(n))
+
+
+@dataclass(frozen=True)
+class TTest:
+    """Outcome of a two-sided t-test of two samples.
+
+    Attributes:
+      t: statistic, positive where the first sample has the larger mean.
+      dof: degrees of freedom (Welch-Satterthwaite for Welch's test).
+      p: two-sided probability under equal means.
+    """
+
+    t: float
+    dof: float
+    p: float
+
+
+def t_test(first: Summary, second: Summary, *, pooled: bool) -> TTest:
+    """Two-sided t-test from size, mean and standard error; :meth:`Summary.of` gives them for values.
+
+    Student's test pools the two variances; Welch's does not, and corrects the degrees of freedom. They differ where
+    the smaller sample varies more, as the errors of difficult regions do beside those of easy ones.
+
+    Args:
+      first, second: the samples.
+      pooled: True for Student's test, False for Welch's.
+
+    Raises:
+      DataError: if neither sample varies.
+    """
+    from scipy.stats import ttest_ind_from_stats
+
+    if first.se == 0.0 and second.se == 0.0:
+        raise DataError(
+            "t is undefined: neither sample varies",
+            value=(first.mean, second.mean),
+            remedy="Report the two means without a test.",
+        )
+    sizes = [(one.mean, one.se * math.sqrt(one.n), one.n) for one in (first, second)]
+    statistic, p = ttest_ind_from_stats(*sizes[0], *sizes[1], equal_var=pooled)
+    v1, v2 = first.se**2, second.se**2
+    welch = (v1 + v2) ** 2 / (v1**2 / (first.n - 1) + v2**2 / (second.n - 1))
+    return TTest(float(statistic), float(first.n + second.n - 2) if pooled else welch, float(p))
+
+
 @dataclass(frozen=True)
 class Interval:
-    """A mean of paired differences with its t interval over ``n`` seeds or regions; bounds are NaN below two."""
+    """A mean of paired differences with its t interval over ``n`` seeds or regions.
+
+    Attributes:
+      n: number of differences.
+      mean: their mean.
+      low, high: ends of the interval; NaN below two differences.
+      sd: standard deviation of the differences (n - 1); NaN below two.
+    """
 
     n: int
     mean: float
     low: float
     high: float
+    sd: float = math.nan
 
     @property
     def clear(self) -> bool:
@@ -33,37 +154,20 @@ class Interval:
         return self.low > 0.0 or self.high < 0.0
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Two orders of the same names.
-
-    Attributes:
-      ours, theirs: names, highest first.
-      tau: Kendall's tau-b of the two, NaN with fewer than two names.
-      disagreements: pairs (higher here, higher there) that the two orders put the other way round.
-    """
-
-    ours: tuple[str, ...]
-    theirs: tuple[str, ...]
-    tau: float
-    disagreements: tuple[tuple[str, str], ...]
-
-
 def t_interval(differences: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
-    """Student's interval of the mean of (n,) paired differences; values that are not finite are left out."""
+    """Student's interval of the mean of (n,) paired differences; values that are not finite are left out.
+
+    SciPy's ``ttest_rel(...).confidence_interval()``, which says nothing of differences that are all equal.
+
+    Raises:
+      DataError: a confidence outside (0, 1).
+    """
     from scipy.stats import t
 
-    values = np.asarray(differences, dtype=np.float64).ravel()
-    values = values[np.isfinite(values)]
-    if not 0.0 < confidence < 1.0:
-        raise DataError("a confidence lies between 0 and 1", value=confidence, remedy="Write 95 % as 0.95.")
-    if values.size == 0:
-        return Interval(0, math.nan, math.nan, math.nan)
-    mean = float(values.mean())
-    if values.size == 1:
-        return Interval(1, mean, math.nan, math.nan)
-    half = float(t.ppf(0.5 + 0.5 * confidence, values.size - 1) * values.std(ddof=1) / math.sqrt(values.size))
-    return Interval(values.size, mean, mean - half, mean + half)
+    require.between_0_and_1(confidence, "confidence")
+    mean, sd, n = mean_sd(differences)
+    half = float(t.ppf(0.5 + 0.5 * confidence, n - 1)) * sd / math.sqrt(n) if n > 1 else math.nan
+    return Interval(n, mean, mean - half, mean + half, sd)
 
 
 def paired_differences(
@@ -87,9 +191,7 @@ def paired_differences(
     Raises:
       DataError: if a column is missing or a combination occurs twice.
     """
-    missing = [name for name in ("seed", "strategy", "property", metric) if name not in scores.columns]
-    if missing:
-        raise DataError("columns are missing", value=", ".join(missing), remedy="Pass the rows of scores.csv.")
+    require.columns(scores, ("seed", "strategy", "property", metric), "scores")
     if scores.duplicated(["seed", "strategy", "property"]).any():
         raise DataError(
             "a strategy has two scores of one property and seed",
@@ -102,26 +204,6 @@ def paired_differences(
         if first in tables and second in tables:
             rows += _compare(first, second, tables[first], tables[second], confidence)
     return pd.DataFrame(rows, columns=pd.Index(["first", "second", "property", "n", "mean", "low", "high"]))
-
-
-def rank_agreement(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Agreement:
-    """Order of the names that both rank, highest value first, with Kendall's tau-b and the pairs that differ.
-
-    Values that are not finite are left out of both.
-    """
-    from scipy.stats import kendalltau
-
-    names = [name for name in theirs if math.isfinite(ours.get(name, math.nan)) and math.isfinite(theirs[name])]
-    mine, other = ([float(values[name]) for name in names] for values in (ours, theirs))
-    # The result is a pair of statistic and p-value.
-    tau = float(np.asarray(kendalltau(mine, other))[0]) if len(names) > 1 else math.nan
-    crossed = []
-    for i, first in enumerate(names):
-        for j in range(i + 1, len(names)):
-            sign = (mine[i] - mine[j]) * (other[i] - other[j])
-            if sign < 0.0:
-                crossed.append((first, names[j]) if mine[i] > mine[j] else (names[j], first))
-    return Agreement(_ordered(names, mine), _ordered(names, other), tau, tuple(crossed))
 
 
 def _by_seed(rows: pd.DataFrame, metric: str, order: Sequence[str]) -> pd.DataFrame:
@@ -144,6 +226,42 @@ def _compare(
     whole = np.isfinite(gaps).all(axis=0)
     found.append((MEAN, t_interval(gaps[:, whole].mean(axis=1) if whole.any() else [], confidence)))
     return [(first, second, name, x.n, x.mean, x.low, x.high) for name, x in found]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two orders of the same names.
+
+    Attributes:
+      ours, theirs: names, highest first.
+      tau: Kendall's tau-b of the two, NaN with fewer than two names.
+      disagreements: pairs (higher here, higher there) that the two orders put the other way round.
+    """
+
+    ours: tuple[str, ...]
+    theirs: tuple[str, ...]
+    tau: float
+    disagreements: tuple[tuple[str, str], ...]
+
+
+def rank_agreement(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Agreement:
+    """Order of the names that both rank, highest value first, with Kendall's tau-b and the pairs that differ.
+
+    Values that are not finite are left out of both.
+    """
+    from scipy.stats import kendalltau
+
+    names = [name for name in theirs if math.isfinite(ours.get(name, math.nan)) and math.isfinite(theirs[name])]
+    mine, other = ([float(values[name]) for name in names] for values in (ours, theirs))
+    # The result is a pair of statistic and p-value.
+    tau = float(np.asarray(kendalltau(mine, other))[0]) if len(names) > 1 else math.nan
+    crossed = []
+    for i, first in enumerate(names):
+        for j in range(i + 1, len(names)):
+            sign = (mine[i] - mine[j]) * (other[i] - other[j])
+            if sign < 0.0:
+                crossed.append((first, names[j]) if mine[i] > mine[j] else (names[j], first))
+    return Agreement(_ordered(names, mine), _ordered(names, other), tau, tuple(crossed))
 
 
 def _ordered(names: Sequence[str], values: Sequence[float]) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """Prediction intervals with a stated coverage: split and cross-fitted conformal prediction.
 
 Nothing is assumed of the errors but that rows are exchangeable, given their scale. Scores are absolute residuals
-over a scale (1, or the spread of an ensemble). The constructions are the CV and CV+ methods as the documentation of
-MAPIE states them (theoretical description of its regression methods); the finite-sample correction is the
-ceil((n + 1) coverage)-th smallest of n scores. Everything is float64 on the host.
+over a scale (1, or the standard deviation of an ensemble). The constructions are the CV and CV+ methods as the
+documentation of MAPIE states them (theoretical description of its regression methods); the finite-sample correction
+is the ceil((n + 1) coverage)-th smallest of n scores. Everything is float64 on the host.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 _CELLS = 20_000_000
@@ -31,15 +32,8 @@ def scores(observed: ArrayLike, predicted: ArrayLike, scale: ArrayLike | None = 
     Raises:
       DataError: lengths that differ, a value that is not finite, a scale that is not positive.
     """
-    obs, pred = _vector(observed, "observed"), _vector(predicted, "predicted")
-    wide = _scale(scale, pred.size)
-    if obs.shape != pred.shape:
-        raise DataError(
-            "observed and predicted values differ in length",
-            value=f"{obs.size} against {pred.size}",
-            remedy="Pass one prediction for each observation.",
-        )
-    return np.abs(obs - pred) / wide
+    obs, pred = require.pair(observed, predicted)
+    return np.abs(obs - pred) / _scale(scale, pred)
 
 
 def conformal_quantile(values: ArrayLike, coverage: float) -> float:
@@ -52,7 +46,7 @@ def conformal_quantile(values: ArrayLike, coverage: float) -> float:
     Raises:
       DataError: no score, one that is not finite, or a coverage outside (0, 1).
     """
-    ordered = np.sort(_vector(values, "scores"))
+    ordered = np.sort(_scores(values))
     place = _place(ordered.size, coverage)
     return float(ordered[place - 1]) if place <= ordered.size else math.inf
 
@@ -81,8 +75,8 @@ class SplitConformal:
 
     def interval(self, predicted: ArrayLike, scale: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper ends, (t,) each, for (t,) predictions with (t,) scales."""
-        centre = _vector(predicted, "predicted")
-        half = self.quantile * _scale(scale, centre.size)
+        centre = require.vector(predicted, "predictions")
+        half = self.quantile * _scale(scale, centre)
         return centre - half, centre + half
 
 
@@ -108,15 +102,8 @@ def cross_interval(
     Raises:
       DataError: shapes that do not fit, values that are not finite, a scale that is not positive.
     """
-    found, centre = _vector(values, "scores"), _matrix(predicted, "predicted")
-    models = np.asarray(fold)
-    wide = np.ones_like(centre) if scale is None else _matrix(scale, "scale")
-    if wide.shape != centre.shape or (wide <= 0.0).any():
-        raise DataError(
-            "there must be one positive scale for each prediction",
-            value=f"{wide.shape} against {centre.shape}",
-            remedy="Add a floor to the spread of the ensemble (ensemble_scale).",
-        )
+    found, centre = _scores(values), require.finite_rows(predicted, "predictions")
+    models, wide = np.asarray(fold), _scale(scale, centre)
     outside = models.shape != found.shape or models.dtype.kind not in "iu"
     if outside or (models < 0).any() or (models >= centre.shape[0]).any():
         raise DataError(
@@ -156,9 +143,8 @@ def mean_interval(
     Returns:
       Lower and upper ends, (t,).
     """
-    centre = _matrix(predicted, "predicted")
-    wide = np.ones_like(centre) if scale is None else _matrix(scale, "scale")
-    half = conformal_quantile(values, coverage) * _scale(wide.mean(axis=0), centre.shape[1])
+    centre = require.finite_rows(predicted, "predictions")
+    half = conformal_quantile(values, coverage) * _scale(scale, centre).mean(axis=0)
     return centre.mean(axis=0) - half, centre.mean(axis=0) + half
 
 
@@ -177,8 +163,8 @@ def fold_intervals(
     Returns:
       Lower and upper ends, (n,).
     """
-    found, centre = scores(observed, predicted, scale), _vector(predicted, "predicted")
-    wide, folds = _scale(scale, centre.size), np.asarray(fold)
+    found, centre = scores(observed, predicted, scale), require.vector(predicted, "predictions")
+    wide, folds = _scale(scale, centre), np.asarray(fold)
     if folds.shape != centre.shape or np.unique(folds).size < 2:
         raise DataError(
             "intervals out of fold take two or more folds, one for each row",
@@ -199,22 +185,20 @@ def ensemble_scale(members: ArrayLike, floor: float) -> np.ndarray:
       members: (S, n) predictions of S members (n - 1 in the variance; one member has none).
       floor: positive, in the unit of the predictions; such as the median absolute error out of fold.
     """
-    table = _matrix(members, "members")
+    table = require.finite_rows(members, "predictions of the members")
     if not (math.isfinite(floor) and floor > 0.0):
         raise DataError("the floor of a scale is positive", value=floor, remedy="Use a typical error out of fold.")
-    spread = table.var(axis=0, ddof=1) if table.shape[0] > 1 else np.zeros(table.shape[1])
-    return np.sqrt(spread + floor**2)
+    variance = table.var(axis=0, ddof=1) if table.shape[0] > 1 else np.zeros(table.shape[1])
+    return np.sqrt(variance + floor**2)
 
 
 def covered(observed: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray:
     """Which observations, (n,), lie within their interval, ends included."""
     obs, lower, upper = (np.asarray(part, dtype=np.float64) for part in (observed, low, high))
-    if not obs.shape == lower.shape == upper.shape:
-        raise DataError(
-            "observations and ends differ in length",
-            value=f"{obs.shape}, {lower.shape}, {upper.shape}",
-            remedy="Pass one interval for each observation.",
-        )
+    require.same_shape(
+        {"observations": obs, "lower ends": lower, "upper ends": upper},
+        remedy="Pass one interval for each observation.",
+    )
     return (lower <= obs) & (obs <= upper)
 
 
@@ -229,39 +213,20 @@ def coverage_range(hits: int, n: int, confidence: float = 0.95) -> tuple[float, 
 
 
 def _place(n: int, coverage: float) -> int:
-    if not 0.0 < coverage < 1.0:
-        raise DataError("a coverage lies between 0 and 1", value=coverage, remedy="Write 90 % as 0.9.")
+    require.between_0_and_1(coverage, "coverage")
     # A product such as 100 * 0.07 exceeds its exact value by rounding, and the ceiling would jump.
     return math.ceil((n + 1) * coverage - 1e-9)
 
 
-def _vector(values: ArrayLike, what: str) -> np.ndarray:
-    return _finite(np.asarray(values, dtype=np.float64), what, 1)
+def _scores(values: ArrayLike) -> np.ndarray:
+    return require.vector(values, "scores", least=1)
 
 
-def _matrix(values: ArrayLike, what: str) -> np.ndarray:
-    return _finite(np.asarray(values, dtype=np.float64), what, 2)
-
-
-def _finite(array: np.ndarray, what: str, ndim: int) -> np.ndarray:
-    if array.ndim != ndim or array.shape[0] == 0 or not np.isfinite(array).all():
-        raise DataError(
-            f"conformal prediction takes finite numbers of {ndim} dimension{'s' if ndim > 1 else ''}",
-            column=what,
-            value=f"{array.shape}, {int((~np.isfinite(array)).sum())} not finite",
-            remedy="Leave out rows without a measurement and models that diverged.",
-        )
-    return array
-
-
-def _scale(scale: ArrayLike | None, n: int) -> np.ndarray:
+def _scale(scale: ArrayLike | None, centre: np.ndarray) -> np.ndarray:
+    """One positive scale for each prediction, in the shape of the predictions; ones for None."""
     if scale is None:
-        return np.ones(n)
-    wide = _vector(scale, "scale")
-    if wide.shape != (n,) or (wide <= 0.0).any():
-        raise DataError(
-            "there must be one positive scale for each prediction",
-            value=f"{wide.size} scales, {n} predictions",
-            remedy="Add a floor to the spread of the ensemble (ensemble_scale).",
-        )
+        return np.ones_like(centre)
+    wide = require.array(scale, "scales", centre.ndim)
+    require.same_shape({"scales": wide, "predictions": centre}, remedy="Pass one scale for each prediction.")
+    require.positive(wide, "scales", remedy="Add a floor to the SD of the ensemble (ensemble_scale).")
     return wide

@@ -1,4 +1,4 @@
-"""How far converted spectra are from observed ones, band by band, and whether their stated spread is honest."""
+"""How far converted spectra are from observed ones, band by band, and whether their stated SD is honest."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 COLUMNS = ("wavenumber", "mean_difference", "sd_difference", "sd_predicted", "coverage_90")
@@ -13,6 +14,8 @@ COLUMNS = ("wavenumber", "mean_difference", "sd_difference", "sd_predicted", "co
 
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Nominal coverages at which calibration is looked at."""
+
+_NAMES = ("observed spectra", "converted spectra")
 
 
 def band_table(
@@ -28,11 +31,11 @@ def band_table(
     Raises:
       DataError: if shapes do not fit, a value is not finite or a standard deviation is negative.
     """
-    mean, spread = difference(observed, converted)
+    mean, deviation = difference(observed, converted)
     axis = np.asarray(wavenumber, dtype=np.float64)
     if axis.shape != mean.shape:
         raise DataError("the axis has another number of bands", value=axis.shape, remedy="Pass the spectra's axis.")
-    table = pd.DataFrame({"wavenumber": axis, "mean_difference": mean, "sd_difference": spread})
+    table = pd.DataFrame({"wavenumber": axis, "mean_difference": mean, "sd_difference": deviation})
     if sd is None:
         return table.assign(sd_predicted=np.nan, coverage_90=np.nan)
     squared = np.square(np.asarray(sd, dtype=np.float64))
@@ -41,10 +44,9 @@ def band_table(
 
 def difference(observed: ArrayLike, converted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (n - 1; NaN for one sample) of converted - observed in each band, (M,) each."""
-    first, second = _spectra(observed, converted)
+    first, second = require.pair(observed, converted, names=_NAMES, ndim=2)
     gap = second - first
-    spread = gap.std(axis=0, ddof=1) if len(gap) > 1 else np.full(gap.shape[1], np.nan)
-    return gap.mean(axis=0), spread
+    return gap.mean(axis=0), gap.std(axis=0, ddof=1) if len(gap) > 1 else np.full(gap.shape[1], np.nan)
 
 
 def coverage(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike, level: float = 0.9) -> np.ndarray:
@@ -60,9 +62,9 @@ def coverage(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike, level: fl
     """
     from scipy.special import ndtri
 
-    first, second, spread = _spectra(observed, converted, sd)
-    _require_level(level)
-    return np.mean(np.abs(second - first) <= ndtri(0.5 + 0.5 * level) * spread, axis=0)
+    error, stated = _errors(observed, converted, sd)
+    require.between_0_and_1(level, "coverage")
+    return np.mean(np.abs(error) <= ndtri(0.5 + 0.5 * level) * stated, axis=0)
 
 
 def calibration(
@@ -88,32 +90,16 @@ def widening(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike) -> float:
     """Factor by which the stated standard deviation would have to grow for its mean square to match the errors.
 
     The root of mean((converted - observed)^2) / mean(sd^2) over samples and bands; 1 where the two agree, infinite
-    where a spread of zero is stated.
+    where every stated standard deviation is zero.
     """
-    first, second, spread = _spectra(observed, converted, sd)
-    stated = float(np.mean(np.square(spread)))
-    error = float(np.mean(np.square(second - first)))
+    error, stated = (float(np.mean(np.square(part))) for part in _errors(observed, converted, sd))
     return float(np.sqrt(error / stated)) if stated > 0.0 else float("inf")
 
 
-def _spectra(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike | None = None) -> tuple[np.ndarray, ...]:
-    given = (observed, converted) if sd is None else (observed, converted, sd)
-    arrays = tuple(np.asarray(values, dtype=np.float64) for values in given)
-    if arrays[0].ndim != 2 or 0 in arrays[0].shape or any(array.shape != arrays[0].shape for array in arrays):
-        raise DataError(
-            "observed and converted spectra do not belong together",
-            value=" against ".join(str(array.shape) for array in arrays),
-            remedy="Pass (n, M) arrays of the same samples on the same axis.",
-        )
-    if not all(np.isfinite(array).all() for array in arrays):
-        raise DataError("not all values are finite", remedy="Leave out samples whose conversion diverged, by name.")
-    if sd is not None and (arrays[2] < 0.0).any():
-        raise DataError(
-            "a standard deviation is negative", value=float(arrays[2].min()), remedy="Pass SDs, not logarithms."
-        )
-    return arrays
-
-
-def _require_level(level: float) -> None:
-    if not 0.0 < level < 1.0:
-        raise DataError("a coverage lies between 0 and 1", value=level, remedy="Write 90 % as 0.9.")
+def _errors(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Errors of conversion and their stated standard deviations, (n, M) each."""
+    first, second = require.pair(observed, converted, names=_NAMES, ndim=2)
+    stated = require.finite_rows(sd, "stated standard deviations")
+    require.same_shape({"converted spectra": second, "stated standard deviations": stated})
+    require.not_negative(stated, "stated standard deviations", remedy="Pass SDs, not logarithms.")
+    return second - first, stated

@@ -6,7 +6,6 @@ that can, but not from other data, lies elsewhere.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -14,6 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from jaxsoil.evaluation import metrics
+from jaxsoil.models import plsr
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 COLUMNS = ("repetition", "property", "n", "components", "rmse", "ccc", "rpiq")
@@ -52,18 +53,11 @@ def internal_scores(
     Raises:
       DataError: if shapes do not fit, spectra are not finite, or groups are fewer than folds.
     """
-    x = np.asarray(spectra, dtype=np.float64)
+    x = require.finite_rows(spectra, "spectra")
     n = x.shape[0]
     labels = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    values = {name: np.asarray(column, dtype=np.float64) for name, column in properties.items()}
-    if x.ndim != 2 or labels.shape != (n,) or any(column.shape != (n,) for column in values.values()):
-        raise DataError(
-            "spectra, properties and groups do not belong together",
-            value=f"spectra {x.shape}, groups {labels.shape}",
-            remedy="Pass (n, m) spectra and (n,) columns of the same rows.",
-        )
-    if not np.isfinite(x).all():
-        raise DataError("spectra are not all finite", remedy="Leave out rows with NaN, by name.")
+    values = {name: require.vector(column, name, finite=False) for name, column in properties.items()}
+    require.same_length({"spectra": x, "groups": labels, **values})
     if min(folds, inner_folds) < 2 or repetitions < 1 or max_components < 1:
         raise DataError(
             "cross-validation takes two or more folds, a repetition and a component",
@@ -74,17 +68,11 @@ def internal_scores(
     rows = []
     for name, column in values.items():
         known = np.isfinite(column)
+        table = (x[known], column[known], labels[known])
         for repetition, stream in enumerate(streams):
             rng = np.random.default_rng(stream)
-            rows.append(
-                {
-                    "repetition": repetition,
-                    "property": name,
-                    **_repetition(
-                        x[known], column[known], labels[known], name in log1p, folds, inner_folds, max_components, rng
-                    ),
-                }
-            )
+            found = _repetition(*table, name in log1p, folds, inner_folds, max_components, rng)
+            rows.append({"repetition": repetition, "property": name, **found})
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
 
 
@@ -125,42 +113,11 @@ def _repetition(
     predicted, chosen = np.empty_like(y), []
     for held_out in range(folds):
         test = fold == held_out
-        count = _components(x[~test], target[~test], groups[~test], inner_folds, most, rng)
-        predicted[test] = _paths(x[~test], target[~test], x[test], count)[-1]
-        chosen.append(count)
+        inner = group_folds(groups[~test], min(inner_folds, np.unique(groups[~test]).size), rng)
+        model = plsr.fit_chosen(x[~test], target[~test], inner, most)
+        predicted[test] = model.predict(x[test])
+        chosen.append(model.n_components)
     predicted = np.expm1(predicted) if log1p else predicted
     scores = metrics.summary(y, predicted)
     kept = {name: scores[name] for name in ("rmse", "ccc", "rpiq")}
     return {"n": float(y.size), "components": float(np.mean(chosen)), **kept}
-
-
-def _components(
-    x: np.ndarray, y: np.ndarray, groups: np.ndarray, folds: int, most: int, rng: np.random.Generator
-) -> int:
-    """Components with the lowest squared error of an inner cross-validation."""
-    fold = group_folds(groups, min(folds, np.unique(groups).size), rng)
-    fewest = min(int((fold != held_out).sum()) for held_out in range(int(fold.max()) + 1))
-    most = max(1, min(most, fewest - 1, x.shape[1]))
-    error = np.zeros(most)
-    for held_out in range(int(fold.max()) + 1):
-        test = fold == held_out
-        error += np.square(_paths(x[~test], y[~test], x[test], most) - y[test]).sum(axis=1)
-    return int(np.argmin(error)) + 1
-
-
-def _paths(x: np.ndarray, y: np.ndarray, new: np.ndarray, components: int) -> np.ndarray:
-    """Predictions of PLSR with 1 to ``components`` components, (components, t)."""
-    from ikpls.numpy import PLS
-
-    if np.ptp(y) == 0.0:
-        return np.full((components, new.shape[0]), y[0])
-    centre, scale = x.mean(axis=0), x.std(axis=0, ddof=1)
-    # A band without variance carries nothing; dividing by its rounding error would make it matter.
-    scale[scale < 1e-12] = 1.0
-    model = PLS(algorithm=1, center_X=False, center_Y=False, scale_X=False, scale_Y=False, copy=False)
-    with warnings.catch_warnings():
-        # Past the rank of the data ikpls carries the coefficients forward.
-        warnings.simplefilter("ignore", UserWarning)
-        model.fit((x - centre) / scale, (y - y.mean())[:, None], components)
-        predicted = model.predict((new - centre) / scale)
-    return np.asarray(predicted, dtype=np.float64).reshape(components, new.shape[0]) + y.mean()

@@ -20,6 +20,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 
@@ -46,7 +47,7 @@ def r2(observed: ArrayLike, predicted: ArrayLike) -> float:
       UndefinedMetric: if the observed values do not vary.
     """
     obs, pred = _pair(observed, predicted)
-    _require_spread(obs, "observed", "R2")
+    _require_variation(obs, "observed", "R2")
     return float(1.0 - np.sum((pred - obs) ** 2) / np.sum((obs - obs.mean()) ** 2))
 
 
@@ -57,8 +58,8 @@ def r2_corr(observed: ArrayLike, predicted: ArrayLike) -> float:
       UndefinedMetric: if the observed or the predicted values do not vary.
     """
     obs, pred = _pair(observed, predicted)
-    _require_spread(obs, "observed", "r2_corr")
-    _require_spread(pred, "predicted", "r2_corr")
+    _require_variation(obs, "observed", "r2_corr")
+    _require_variation(pred, "predicted", "r2_corr")
     obs, pred = obs - obs.mean(), pred - pred.mean()
     return float(np.sum(obs * pred) ** 2 / (np.sum(obs**2) * np.sum(pred**2)))
 
@@ -70,7 +71,7 @@ def ccc(observed: ArrayLike, predicted: ArrayLike) -> float:
       UndefinedMetric: if the observed values do not vary.
     """
     obs, pred = _pair(observed, predicted)
-    _require_spread(obs, "observed", "CCC")
+    _require_variation(obs, "observed", "CCC")
     covariance = np.mean((obs - obs.mean()) * (pred - pred.mean()))
     return float(2.0 * covariance / (obs.var() + pred.var() + (obs.mean() - pred.mean()) ** 2))
 
@@ -82,7 +83,7 @@ def rpiq(observed: ArrayLike, predicted: ArrayLike) -> float:
       UndefinedMetric: if the observed values do not vary or the predictions are exact.
     """
     obs, pred = _pair(observed, predicted)
-    _require_spread(obs, "observed", "RPIQ")
+    _require_variation(obs, "observed", "RPIQ")
     lower, upper = np.percentile(obs, [25.0, 75.0])
     return float((upper - lower) / _nonzero_rmse(obs, pred, "RPIQ"))
 
@@ -94,7 +95,7 @@ def rpd(observed: ArrayLike, predicted: ArrayLike) -> float:
       UndefinedMetric: if the observed values do not vary or the predictions are exact.
     """
     obs, pred = _pair(observed, predicted)
-    _require_spread(obs, "observed", "RPD")
+    _require_variation(obs, "observed", "RPD")
     return float(obs.std(ddof=1) / _nonzero_rmse(obs, pred, "RPD"))
 
 
@@ -150,37 +151,10 @@ def summary(observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str
 
 
 def _pair(observed: ArrayLike, predicted: ArrayLike, ndim: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    obs, pred = np.asarray(observed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    if obs.shape != pred.shape:
-        raise DataError(
-            "observed and predicted values differ in shape",
-            value=f"{obs.shape} against {pred.shape}",
-            remedy="Pass one prediction for each observation; (n, 1) arrays need .ravel() first.",
-        )
-    if obs.ndim != ndim:
-        raise DataError(
-            f"this measure takes arrays of {ndim} dimension{'s' if ndim > 1 else ''}",
-            value=obs.shape,
-            remedy="Pass spectra as (n, m) and a property as (n,).",
-        )
-    if obs.size == 0:
-        raise UndefinedMetric("there are no observations", remedy="Leave out a region without labels, by name.")
-    if not np.isfinite(obs).all():
-        raise DataError(
-            "observed values are not all finite",
-            value=f"{int((~np.isfinite(obs)).sum())} of {obs.size}",
-            remedy="Select the rows with a measured value before scoring.",
-        )
-    if not np.isfinite(pred).all():
-        raise UndefinedMetric(
-            "predicted values are not all finite",
-            value=f"{int((~np.isfinite(pred)).sum())} of {pred.size}",
-            remedy="Mark the trial as diverged, or lower its learning rate.",
-        )
-    return obs, pred
+    return require.pair(observed, predicted, ndim=ndim, undefined=UndefinedMetric)
 
 
-def _require_spread(values: np.ndarray, what: str, metric: str) -> None:
+def _require_variation(values: np.ndarray, what: str, metric: str) -> None:
     # A constant float array can show a variance of rounding errors, so the range is compared instead.
     if np.ptp(values) == 0.0:
         raise UndefinedMetric(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsoil.evaluation.applicability import CriticalLimit, LatentSpace, critical_limit, reconstruction_limit
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 FLAGS = ("inside", "distance", "residual", "distance and residual")
@@ -69,10 +70,10 @@ class PcaSpace:
         Raises:
           DataError: a table with fewer rows or bands than components + 2, or values that are not finite.
         """
-        rows = np.asarray(spectra, dtype=np.float64)
-        if rows.ndim != 2 or min(rows.shape) < components + 2 or components < 1 or not np.isfinite(rows).all():
+        rows = require.finite_rows(spectra, "training spectra")
+        if min(rows.shape) < components + 2 or components < 1:
             raise DataError(
-                "principal components need a finite table with more rows and bands than components",
+                "principal components need more rows and bands than components",
                 value=f"shape {rows.shape}, {components} components",
                 remedy="Lower the number of components, or train on more rows.",
             )

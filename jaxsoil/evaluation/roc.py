@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsoil.evaluation.metrics import UndefinedMetric
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 REPLICATES = 2000
@@ -64,13 +65,9 @@ def auroc(failed: ArrayLike, scores: ArrayLike) -> float:
       UndefinedMetric: if there are only failures, only successes or nothing.
       DataError: if shapes differ or a score is not finite.
     """
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
-    positive, values = _checked(failed, scores)
-    count = int(positive.sum())
-    _require_both(count, positive.size)
-    ranks = rankdata(values)
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (positive.size - count)))
+    return float(roc_auc_score(*_both_kinds(failed, scores)))
 
 
 def auroc_over_regions(
@@ -146,12 +143,10 @@ def roc_curve(failed: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndar
     Raises:
       UndefinedMetric, DataError: as :func:`auroc`.
     """
-    positive, values = _checked(failed, scores)
-    _require_both(int(positive.sum()), positive.size)
-    order = np.argsort(-values, kind="stable")
-    last = np.append(np.nonzero(np.diff(values[order]))[0], values.size - 1)
-    caught, alarms = np.cumsum(positive[order])[last], np.cumsum(~positive[order])[last]
-    return np.append(0.0, alarms / alarms[-1]), np.append(0.0, caught / caught[-1])
+    from sklearn.metrics import roc_curve as sklearn_curve
+
+    false_alarms, caught, _ = sklearn_curve(*_both_kinds(failed, scores), drop_intermediate=False)
+    return false_alarms, caught
 
 
 def _wins(positive: np.ndarray, values: np.ndarray, codes: np.ndarray, regions: int) -> np.ndarray:
@@ -168,23 +163,19 @@ def _wins(positive: np.ndarray, values: np.ndarray, codes: np.ndarray, regions: 
 
 
 def _checked(failed: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    positive, values = np.asarray(failed), np.asarray(scores, dtype=np.float64)
-    if positive.dtype != np.bool_ or positive.ndim != 1 or positive.shape != values.shape:
-        raise DataError(
-            "failures and scores do not belong together",
-            value=f"{positive.dtype} {positive.shape} against {values.shape}",
-            remedy="Pass a boolean and a score for each unit.",
-        )
-    if not np.isfinite(values).all():
-        raise DataError(
-            "a score is not finite",
-            value=f"{int((~np.isfinite(values)).sum())} of {values.size}",
-            remedy="Leave out diverged trials, by name.",
-        )
+    positive, values = np.asarray(failed), require.vector(scores, "alarm scores")
+    require.same_shape(
+        {"failures": positive, "alarm scores": values}, remedy="Pass a boolean and a score for each unit."
+    )
+    if positive.dtype != np.bool_:
+        raise DataError("failures are not booleans", value=positive.dtype, remedy="Pass True where the unit failed.")
     return positive, values
 
 
-def _require_both(count: int, units: int) -> None:
+def _both_kinds(failed: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    positive, values = _checked(failed, scores)
+    count, units = int(positive.sum()), positive.size
     if count == 0 or count == units:
         what = "there is nothing to rank" if units == 0 else "nothing failed" if count == 0 else "everything failed"
         raise UndefinedMetric(what, value=f"{count} of {units}", remedy="An AUROC needs failures and successes.")
+    return positive, values

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 BIN_WIDTH = 25.0
@@ -61,7 +62,7 @@ def bin_spectra(spectra: ArrayLike, wavenumber: ArrayLike, width: float = BIN_WI
     Raises:
       DataError: if shapes do not fit, the width is not positive or the axis is not monotonic.
     """
-    rows, axis = _table(spectra, "spectra"), np.asarray(wavenumber, dtype=np.float64)
+    rows, axis = require.finite_rows(spectra, "spectra"), np.asarray(wavenumber, dtype=np.float64)
     steps = np.diff(axis)
     if axis.shape != rows.shape[1:] or not (bool((steps > 0.0).all()) or bool((steps < 0.0).all())):
         raise DataError(
@@ -96,31 +97,18 @@ def xi_matrix(x: ArrayLike, y: ArrayLike) -> np.ndarray:
     """
     from scipy.stats import rankdata
 
-    first, second = (_table(np.asarray(v)[:, None] if np.ndim(v) == 1 else v, "values") for v in (x, y))
+    given = (np.asarray(v)[:, None] if np.ndim(v) == 1 else v for v in (x, y))
+    first, second = (require.finite_rows(v, name, least=2) for v, name in zip(given, ("x", "y"), strict=True))
+    require.same_length({"x": first, "y": second}, remedy="Pass latents and spectra of the same samples.")
     n = first.shape[0]
-    if second.shape[0] != n or n < 2:
-        raise DataError(
-            "Xi takes two or more rows, the same for both",
-            value=f"{first.shape} against {second.shape}",
-            remedy="Pass latents and spectra of the same samples.",
-        )
     rank = rankdata(second, method="max", axis=0).astype(np.int32)
     at_least = rankdata(-second, method="max", axis=0).astype(np.int64)
-    spread = 2.0 * np.sum(at_least * (n - at_least), axis=0, dtype=np.float64)
+    most = 2.0 * np.sum(at_least * (n - at_least), axis=0, dtype=np.float64)
     moved = np.empty((first.shape[1], second.shape[1]))
     for column, order in enumerate(np.argsort(first, axis=0, kind="stable").T):
         moved[column] = np.abs(np.diff(rank[order], axis=0)).sum(axis=0, dtype=np.int64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        xi = 1.0 - n * moved / spread
-    xi[:, spread == 0.0] = np.nan
+        xi = 1.0 - n * moved / most
+    xi[:, most == 0.0] = np.nan
     xi[np.ptp(first, axis=0) == 0.0] = np.nan
     return xi
-
-
-def _table(values: ArrayLike, what: str) -> np.ndarray:
-    table = np.asarray(values, dtype=np.float64)
-    if table.ndim != 2 or 0 in table.shape or not np.isfinite(table).all():
-        raise DataError(
-            f"{what} are rows of finite numbers", value=f"shape {table.shape}", remedy="Leave out rows with NaN."
-        )
-    return table

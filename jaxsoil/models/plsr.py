@@ -1,56 +1,137 @@
-"""Partial least squares whose number of components is chosen inside the training rows."""
+"""Partial least squares regression (PLSR), for one property, with any number of components up to the fitted one.
+
+Spectra come after their row-wise preprocessing (absorbance, SNV: no statistic of other rows). Whatever is estimated,
+the scaling of bands and target included, comes from the training rows alone. Predictions are on the scale of ``y``.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import warnings
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from jaxsoil.models import baselines
+from jaxsoil.runs import require
+from jaxsoil.runs.errors import DataError
+
+N_COMPONENTS = 15
+"""Latent variables, as in the reference values of the ``fields`` composite."""
 
 
-def choose_components(x: Any, y: Any, folds: Any, most: int) -> tuple[int, NDArray[np.float64]]:
+@dataclass(frozen=True, eq=False)
+class Plsr:
+    """Fitted models with 1, 2, ... A components.
+
+    Attributes:
+      centre, scale: (m,) mean and standard deviation of each band over the training rows.
+      target_centre: mean of the training targets.
+      coefficients: (A, m) of the standardised bands, a row for each number of components.
+    """
+
+    centre: np.ndarray
+    scale: np.ndarray
+    target_centre: float
+    coefficients: np.ndarray
+
+    @property
+    def n_components(self) -> int:
+        """A, the largest number of components."""
+        return self.coefficients.shape[0]
+
+    def predict(self, spectra: ArrayLike) -> np.ndarray:
+        """Predictions (t,) with all A components for (t, m) spectra on the axis of the training rows.
+
+        Raises:
+          DataError: another number of bands, or a value that is not finite.
+        """
+        return (self._standardised(spectra) @ self.coefficients[-1][:, None]).ravel() + self.target_centre
+
+    def predict_each(self, spectra: ArrayLike) -> np.ndarray:
+        """Predictions (A, t) with 1, 2, ... A components; argument and errors as in :meth:`predict`."""
+        return (self._standardised(spectra) @ self.coefficients[:, :, None])[:, :, 0] + self.target_centre
+
+    def _standardised(self, spectra: ArrayLike) -> np.ndarray:
+        rows = require.finite_rows(spectra, "spectra to predict", least=0, features=self.centre.size)
+        return (rows - self.centre) / self.scale
+
+
+def fit(spectra: ArrayLike, target: ArrayLike, n_components: int = N_COMPONENTS) -> Plsr:
+    """Fits PLSR on standardised bands (improved kernel PLS 1, Dayal and MacGregor 1997).
+
+    Args:
+      spectra: (n, m) preprocessed spectra of the training rows.
+      target: (n,) on the scale to be predicted.
+      n_components: latent variables, at most min(n - 1, m). Those beyond the rank of the data change nothing.
+
+    Raises:
+      DataError: if shapes do not fit, a value is not finite, or there are fewer rows than components.
+    """
+    from ikpls.numpy import PLS
+
+    x, y = require.finite_rows(spectra, "training spectra", least=2), require.vector(target, "training targets")
+    require.same_length({"training spectra": x, "training targets": y})
+    most = min(x.shape[0] - 1, x.shape[1])
+    if not 1 <= n_components <= most:
+        raise DataError(
+            f"{x.shape[0]} training rows and {x.shape[1]} bands allow 1 to {most} components",
+            value=n_components,
+            remedy="Lower the number of components, or train on more rows.",
+        )
+    centre, scale = x.mean(axis=0), x.std(axis=0, ddof=1)
+    # A band without variance carries nothing; dividing by its rounding error would make it matter.
+    scale[scale < 1e-12] = 1.0
+    if np.ptp(y) == 0.0:
+        return Plsr(centre, scale, float(y[0]), np.zeros((n_components, x.shape[1])))
+    model = PLS(algorithm=1, center_X=False, center_Y=False, scale_X=False, scale_Y=False, copy=False)
+    with warnings.catch_warnings():
+        # Past the rank of the data ikpls carries the coefficients forward and says so.
+        warnings.simplefilter("ignore", UserWarning)
+        model.fit((x - centre) / scale, (y - y.mean())[:, None], n_components)
+    return Plsr(centre, scale, float(y.mean()), np.asarray(model.B, dtype=np.float64)[:, :, 0])
+
+
+def choose_components(
+    spectra: ArrayLike, target: ArrayLike, folds: ArrayLike, most: int = N_COMPONENTS
+) -> tuple[int, np.ndarray]:
     """The number of components with the lowest cross-validated squared error.
 
     Args:
-      x: (n, m) preprocessed spectra of the training rows.
-      y: (n,) target on the scale to be predicted.
+      spectra, target: training rows, as in :func:`fit`.
       folds: (n,) fold of each row; the groups of the study lie within folds.
-      most: components tried at most; the smallest training fold may allow fewer.
+      most: components tried at most; the smallest training part of a fold may allow fewer.
 
     Returns:
       The number and the mean squared errors (components,) of 1, 2, ... components. Bands are standardised and the
       target is centred on the training rows of each fold.
+
+    Raises:
+      DataError: as :func:`fit`.
     """
     from ikpls.fast_cross_validation.numpy import PLS
 
-    x, y, folds = np.asarray(x, np.float64), np.asarray(y, np.float64), np.asarray(folds)
-    smallest = x.shape[0] - int(np.unique(folds, return_counts=True)[1].max())
+    x, y = require.finite_rows(spectra, "training spectra", least=2), require.vector(target, "training targets")
+    fold = np.asarray(folds)
+    require.same_length({"training spectra": x, "training targets": y, "folds": fold})
+    smallest = x.shape[0] - int(np.unique(fold, return_counts=True)[1].max())
     most = max(1, min(most, smallest - 1, x.shape[1]))
     # A band without variance would be divided by zero in its fold; it carries nothing.
     x = x[:, np.ptp(x, axis=0) > 0]
     model = PLS(algorithm=2, center_X=True, center_Y=True, scale_X=True, scale_Y=False, ddof=1, copy=False)
 
-    def squares(observed: Any, predicted: Any) -> NDArray[np.float64]:
+    def squares(observed: ArrayLike, predicted: ArrayLike) -> np.ndarray:
         return ((np.asarray(predicted) - np.asarray(observed)[None]) ** 2).sum(axis=(1, 2))
 
     # ikpls announces every cross-validation on stdout.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        # Past the rank of the data ikpls carries the coefficients forward and says so.
         warnings.simplefilter("ignore", UserWarning)
-        found = model.cross_validate(x, y[:, None], most, folds.tolist(), squares, n_jobs=1, verbose=0)
+        found = model.cross_validate(x, y[:, None], most, fold.tolist(), squares, n_jobs=1, verbose=0)
     error = np.sum(list(found.values()), axis=0) / x.shape[0]
     return int(np.argmin(np.where(np.isfinite(error), error, np.inf))) + 1, error
 
 
-def fit_predict(x: Any, y: Any, folds: Any, new: Any, most: int) -> tuple[NDArray[np.float64], int]:
-    """Predictions (t,) for the spectra ``new`` (t, m), and the number of components chosen by ``folds``.
-
-    Other arguments as in :func:`choose_components`. The model is :func:`jaxsoil.models.baselines.plsr`.
-    """
-    components, _ = choose_components(x, y, folds, most)
-    return baselines.plsr(x, y, new, n_components=components), components
+def fit_chosen(spectra: ArrayLike, target: ArrayLike, folds: ArrayLike, most: int = N_COMPONENTS) -> Plsr:
+    """:func:`fit` with the number of components of :func:`choose_components`; arguments and errors as there."""
+    return fit(spectra, target, choose_components(spectra, target, folds, most)[0])

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.compare import CONFIDENCE, Interval, t_interval
-from jaxsoil.report.files import where
+from jaxsoil.evaluation.regions import LOWER_IS_BETTER, differences_by_region
 from jaxsoil.report.tables import UNDEFINED, natural_sorted, number
 from jaxsoil.studies.reconstruction.report.scores import DIGITS
 
-LOWER_IS_BETTER = ("rmse", "mrmse")
 MEASURES = (("log10", "rmse"), ("log10", "ccc"), ("percent", "rmse"), ("percent", "r2"), ("reflectance", "mrmse"))
 """Scale and metric of the differences that reports show."""
 
@@ -24,27 +22,10 @@ def by_region(
 ) -> dict[str, tuple[float, ...]]:
     """Differences ``second - first`` of a metric by region, one for each seed that both have.
 
-    A model with a single seed (PLSR, a forest) stands against every seed of the other.
-
-    Args:
-      first, second: results tables; the same one to compare two models.
-      models: model of the first and of the second table.
-      scale, metric, split: the metric.
+    Regions in natural order; arguments as in :func:`jaxsoil.evaluation.regions.differences_by_region`.
     """
-    values: list[dict[tuple[str, int], float]] = []
-    for frame, model in zip((first, second), models, strict=True):
-        rows = where(frame, model=model, scale=scale, metric=metric, split=split).to_dict("records")
-        values.append({(str(row["region"]), int(row["seed"])): float(row["value"]) for row in rows})
-    seeds = [{seed for _, seed in side} for side in values]
-    for mine, other in ((0, 1), (1, 0)):
-        if len(seeds[mine]) == 1 < len(seeds[other]):
-            values[mine] = {(region, seed): v for (region, _), v in values[mine].items() for seed in seeds[other]}
-    found: dict[str, list[float]] = defaultdict(list)
-    for region, seed in values[0].keys() & values[1].keys():
-        difference = values[1][region, seed] - values[0][region, seed]
-        if math.isfinite(difference):
-            found[region].append(difference)
-    return {region: tuple(sorted(found[region])) for region in natural_sorted(set(found))}
+    found = differences_by_region(first, second, models, scale, metric, split)
+    return {region: found[region] for region in natural_sorted(set(found))}
 
 
 def interval(differences: Mapping[str, Sequence[float]], level: float = CONFIDENCE) -> Interval:

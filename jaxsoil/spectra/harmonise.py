@@ -1,4 +1,4 @@
-"""Spectra of several laboratories brought to one: by their means and spreads, or by samples that both have scanned.
+"""Spectra of several laboratories brought to one: by their means and SDs, or by samples that both have scanned.
 
 A laboratory's map is linear, ``x F + b`` over bands, fitted on the rows that are handed over and applied to any.
 Labels are never used. Everything is float64 on the host.
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 METHODS = ("none", "centre", "direct")
@@ -53,8 +54,7 @@ class Harmoniser:
 
     def __call__(self, values: ArrayLike, laboratory: NDArray[Any]) -> Floats:
         """Returns the harmonised (n, m) spectra of rows whose laboratories, (n,), are given."""
-        table, names = _table(values), np.asarray(laboratory)
-        _same_length(table, names)
+        table, names = _rows(values, laboratory)
         result = table.copy()
         for name, found in self.maps.items():
             rows = names == name
@@ -80,18 +80,17 @@ def centre_and_scale(values: ArrayLike, laboratory: NDArray[Any], *, min_rows: i
     Raises:
       DataError: lengths that differ, or spectra that are not finite.
     """
-    table, names = _table(values), np.asarray(laboratory)
-    _same_length(table, names)
-    mean, spread = table.mean(axis=0), table.std(axis=0)
+    table, names = _rows(values, laboratory)
+    mean, sd = table.mean(axis=0), table.std(axis=0)
     maps, unchanged = {}, {}
     for name in np.unique(names).tolist():
         own = table[names == name]
         if own.shape[0] < min_rows:
             unchanged[name] = f"{own.shape[0]} rows, {min_rows} needed"
             continue
-        own_spread = own.std(axis=0)
+        own_sd = own.std(axis=0)
         # A band that does not vary is moved and not stretched.
-        slope = np.where(own_spread > 1e-9, spread / np.where(own_spread > 1e-9, own_spread, 1.0), 1.0)
+        slope = np.where(own_sd > 1e-9, sd / np.where(own_sd > 1e-9, own_sd, 1.0), 1.0)
         maps[name] = Map(slope[None, :], mean - slope * own.mean(axis=0))
     return Harmoniser("centre", MappingProxyType(maps), MappingProxyType(unchanged))
 
@@ -122,8 +121,7 @@ def direct_standardisation(
     Raises:
       DataError: no sample that two laboratories share, an unknown reference, an even window.
     """
-    table, names, samples = _table(values), np.asarray(laboratory), np.asarray(sample)
-    _same_length(table, names)
+    (table, names), samples = _rows(values, laboratory), np.asarray(sample)
     if window < 1 or window % 2 == 0 or window > table.shape[1]:
         raise DataError("a window has an odd number of bands", value=window, remedy="Use 1, 3, 5 ...")
     shared = transfer_samples(names, samples)
@@ -188,19 +186,7 @@ def _means(table: Floats, rows: NDArray[np.bool_], samples: NDArray[Any], names:
     return np.stack([table[rows & (samples == name)].mean(axis=0) for name in names])
 
 
-def _table(values: ArrayLike) -> Floats:
-    table = np.asarray(values, dtype=np.float64)
-    if table.ndim != 2 or table.size == 0 or not np.isfinite(table).all():
-        raise DataError(
-            "spectra to harmonise are a finite table", value=f"shape {table.shape}", remedy="Pass (n, m) values."
-        )
-    return table
-
-
-def _same_length(table: Floats, names: NDArray[Any]) -> None:
-    if names.shape != table.shape[:1]:
-        raise DataError(
-            "every spectrum needs its laboratory",
-            value=f"{names.shape} for {table.shape[0]} spectra",
-            remedy="Give one name for each row.",
-        )
+def _rows(values: ArrayLike, laboratory: ArrayLike) -> tuple[Floats, NDArray[Any]]:
+    table, names = require.finite_rows(values, "spectra to harmonise"), np.asarray(laboratory)
+    require.same_length({"spectra": table, "laboratories": names}, remedy="Give the laboratory of every spectrum.")
+    return table, names

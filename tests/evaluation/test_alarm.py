@@ -1,5 +1,7 @@
 """Alarms on rows whose failures are known: seen, unseen, one kind only, diverged, without decoder."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from alarm_samples import make_samples
@@ -80,6 +82,35 @@ def test_a_visible_failure_is_ranked_first(tables):
     found = areas["ann", "fail_percent", "spectrum_rmse"]
     assert found.value == pytest.approx(expected, abs=1e-12)
     assert found.low < found.value < found.high
+
+
+def test_rows_hold_areas_tests_and_their_seed(tables):
+    rows = alarm.area_rows(tables, replicates=300, seed=5)
+    assert tuple(rows.columns) == alarm.AREA_COLUMNS and set(rows["seed"]) == {5} and set(rows["replicates"]) == {300}
+    areas, tests = alarm.alarm_areas(tables, replicates=300, seed=5), alarm.alarm_tests(tables)
+    table = rows.set_index(["model", "failure", "alarm"])
+    assert list(table.index) == list(areas)
+    # Three failing regions of eight, all ranked first: 2 of the 56 ways to draw three are as uneven.
+    row = table.loc[("ann", "fail_r2", "spectrum_rmse")]
+    assert row["p"] == row["least_p"] == pytest.approx(2 / 56) == tests["ann", "fail_r2", "spectrum_rmse"].p
+    assert (row["failing_regions"], row["other_regions"], row["auroc"]) == (3, 5, 1.0)
+    sample = table.loc[("ann", "fail_percent", "spectrum_rmse")]
+    assert np.isnan(sample["p"]) and sample["low"] == areas["ann", "fail_percent", "spectrum_rmse"].low
+    other = alarm.area_rows(tables, replicates=300, seed=6).set_index(["model", "failure", "alarm"])
+    assert other.loc[sample.name, "low"] != sample["low"]
+
+
+def test_rows_of_outcomes_are_the_outcomes(tables):
+    rows = alarm.outcome_rows(tables)
+    assert tuple(rows.columns) == alarm.OUTCOME_COLUMNS
+    table = rows.set_index(["model", "failure", "alarm", "rule"])
+    expected = alarm.sample_outcomes(tables, "fail_log10")["ann", "latent_distance", "chi_square"]
+    assert tuple(table.loc[("ann", "fail_log10", "latent_distance", "chi_square")]) == pytest.approx(
+        dataclasses.astuple(expected)
+    )
+    region = table.loc[("ann", "fail_r2", "spectrum_rmse", "training_regions")]
+    assert (region["caught"], region["units"], region["failures"]) == (1.0, 16, 6)
+    assert len(table) == len(table.index.unique())
 
 
 def test_an_invisible_failure_is_not_ranked():

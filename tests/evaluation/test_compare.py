@@ -1,13 +1,22 @@
-"""Paired differences and rank orders against SciPy and cases that are plain to see."""
+"""Summaries, t-tests, paired differences and rank orders: SciPy, published values and cases worked by hand."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import kendalltau, ttest_rel
+from scipy.stats import kendalltau, ttest_ind, ttest_rel
 
-from jaxsoil.evaluation.compare import MEAN, paired_differences, rank_agreement, t_interval
+from jaxsoil.evaluation.compare import (
+    MEAN,
+    Summary,
+    describe,
+    mean_sd,
+    paired_differences,
+    rank_agreement,
+    t_interval,
+    t_test,
+)
 from jaxsoil.runs.errors import DataError
 
 
@@ -88,3 +97,73 @@ def test_orders():
     scipys: Any = kendalltau([3, 2, 1], [2, 3, 1])
     assert found.tau == pytest.approx(scipys.statistic)
     assert np.isnan(rank_agreement({"a": 1.0}, {"a": 1.0}).tau)
+
+
+def test_mean_and_sd_leave_out_what_is_not_finite():
+    # 1, 3, 8: mean 4, squared deviations 9 + 1 + 16 = 26, over 2.
+    assert mean_sd([[1.0, 3.0], [np.nan, 8.0]]) == pytest.approx((4.0, np.sqrt(13.0), 3))
+    assert mean_sd([2.0])[::2] == (2.0, 1) and np.isnan(mean_sd([2.0]).sd)
+    assert mean_sd([]).n == 0 and np.isnan(mean_sd([np.inf]).mean)
+
+
+PROBLEMATIC, GENERALISING = 24, 44  # regions x seeds: 6 x 4 and 11 x 4
+
+
+@pytest.mark.parametrize(
+    ("decoder", "hard", "easy", "published"),
+    [("ANN", (4.984, 0.338), (3.358, 0.179), 4.681), ("physics", (4.987, 0.342), (3.371, 0.166), 4.789)],
+)
+def test_published_t_values_are_students_on_single_runs(decoder, hard, easy, published):
+    """Validation MRMSE of Table 2; the paper calls the test Welch's, which would give 4.25."""
+    first, second = Summary(PROBLEMATIC, *hard), Summary(GENERALISING, *easy)
+    student, welch = (t_test(first, second, pooled=pooled) for pooled in (True, False))
+    assert round(student.t, 3) == published
+    assert student.dof == 66
+    assert student.p < 1e-4
+    assert round(welch.t, 2) == 4.25
+    assert welch.p == pytest.approx(1.5e-4, abs=0.1e-4)
+
+
+def test_arrays_agree_with_scipy():
+    rng = np.random.default_rng(1)
+    first, second = rng.normal(1.0, 3.0, size=6), rng.normal(0.0, 1.0, size=11)
+    for pooled in (True, False):
+        ours = t_test(Summary.of(first), Summary.of(second), pooled=pooled)
+        expected: Any = ttest_ind(first, second, equal_var=pooled)
+        assert ours.t == pytest.approx(expected.statistic, rel=1e-10)
+        assert ours.p == pytest.approx(expected.pvalue, rel=1e-10)
+        assert ours.dof == pytest.approx(expected.df, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [([1.0], "at least 2"), ([1.0, np.nan], "not all finite"), ([[1.0, 2.0]], "1 dimension"), ([], "at least 2")],
+)
+def test_samples_that_cannot_be_tested_are_refused(sample, message):
+    with pytest.raises(DataError, match=f"values of a t-test are .*{message}"):
+        Summary.of(sample)
+
+
+def test_summaries_that_cannot_be_tested_are_refused():
+    with pytest.raises(DataError, match="standard error of at least 0"):
+        Summary(5, 1.0, -0.1)
+    with pytest.raises(DataError, match="neither sample varies"):
+        t_test(Summary.of([1.0, 1.0]), Summary.of([2.0, 2.0]), pooled=True)
+
+
+def test_description_by_hand():
+    # 0, 0, 0, 4: mean 1, squared deviations 1 1 1 9, third moment (-3 + 27) / 4 = 6, fourth (3 + 81) / 4 = 21.
+    found = describe([0.0, 0.0, 0.0, 4.0, float("nan")])
+    assert found["n"] == 4 and (found["min"], found["mean"], found["max"]) == (0.0, 1.0, 4.0)
+    assert found["sd"] == pytest.approx(2.0)
+    assert found["skewness"] == pytest.approx(6.0 / 3.0**1.5)
+    assert found["kurtosis"] == pytest.approx(21.0 / 9.0)
+
+
+def test_description_of_little():
+    assert describe([])["n"] == 0 and np.isnan(describe([])["mean"])
+    one = describe([2.0])
+    assert one["mean"] == 2.0 and np.isnan(one["sd"])
+    assert np.isnan(describe([2.0, 2.0])["skewness"])
+    with pytest.raises(DataError, match="1 dimension"):
+        describe([[1.0]])

@@ -129,14 +129,14 @@ def test_the_range_of_a_coverage_is_wilsons() -> None:
     ("call", "message"),
     [
         (lambda: scores([1.0, np.nan], [1.0, 2.0]), "observed"),
-        (lambda: scores([1.0], [1.0, 2.0]), "differ in length"),
-        (lambda: scores([1.0], [1.0], [0.0]), "positive scale"),
+        (lambda: scores([1.0], [1.0, 2.0]), "differ in shape"),
+        (lambda: scores([1.0], [1.0], [0.0]), "scales are not all positive"),
         (lambda: conformal_quantile([], 0.9), "scores"),
         (lambda: conformal_quantile([1.0], 90.0), "between 0 and 1"),
         (lambda: cross_interval([1.0], [2], np.zeros((2, 1)), 0.5), "0 ... K - 1"),
         (lambda: fold_intervals([1.0], [1.0], [0], 0.5), "two or more folds"),
         (lambda: ensemble_scale([[1.0]], 0.0), "floor"),
-        (lambda: covered([1.0], [0.0], [1.0, 2.0]), "differ in length"),
+        (lambda: covered([1.0], [0.0], [1.0, 2.0]), "differ in shape"),
         (lambda: coverage_range(0, 0), "at least one row"),
     ],
 )

@@ -52,9 +52,9 @@ def test_band_table():
 @pytest.mark.parametrize(
     ("converted", "sd", "message"),
     [
-        (np.zeros((2, 2)), np.ones((2, 3)), "do not belong together"),
-        (np.zeros((2, 3)), np.ones((3, 2)), "do not belong together"),
-        (np.full((2, 3), np.nan), np.ones((2, 3)), "not all values are finite"),
+        (np.zeros((2, 2)), np.ones((2, 3)), "differ in shape"),
+        (np.zeros((2, 3)), np.ones((3, 2)), "differ in shape"),
+        (np.full((2, 3), np.nan), np.ones((2, 3)), "converted spectra are not all finite"),
         (np.zeros((2, 3)), -np.ones((2, 3)), "negative"),
     ],
 )

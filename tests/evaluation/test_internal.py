@@ -81,7 +81,7 @@ def test_seeds_repeat(library):
 @pytest.mark.parametrize(
     ("spectra", "y", "groups", "options", "message"),
     [
-        (np.ones((20, 3)), np.ones(19), None, {}, "do not belong together"),
+        (np.ones((20, 3)), np.ones(19), None, {}, "spectra, groups and tc differ in length"),
         (np.full((20, 3), np.nan), np.ones(20), None, {}, "not all finite"),
         (np.ones((20, 3)), np.ones(20), np.repeat(np.arange(5), 4), {}, "at least as many groups"),
         (np.ones((20, 3)), np.ones(20), None, {"folds": 1}, "two or more folds"),

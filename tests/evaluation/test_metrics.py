@@ -95,7 +95,7 @@ def test_mistaken_input_is_refused_with_a_remedy(name):
         metric(np.ones((3, 2)), np.ones((3, 2)))
     with pytest.raises(DataError, match=r"observed values are not all finite.*1 of 3"):
         metric([1.0, np.nan, 2.0], [1.0, 2.0, 3.0])
-    with pytest.raises(metrics.UndefinedMetric, match="no observations"):
+    with pytest.raises(metrics.UndefinedMetric, match="no observed values"):
         metric([], [])
     with pytest.raises(metrics.UndefinedMetric, match="diverged"):
         metric([1.0, 2.0, 3.0], [1.0, np.inf, 3.0])

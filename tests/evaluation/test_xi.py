@@ -75,7 +75,7 @@ def test_latents_meet_bins():
 @pytest.mark.parametrize(
     ("latents", "spectra", "axis", "message"),
     [
-        (np.ones((3, 2)), np.ones((4, 3)), [3.0, 2.0, 1.0], "the same for both"),
+        (np.ones((3, 2)), np.ones((4, 3)), [3.0, 2.0, 1.0], "x and y differ in length.*same samples"),
         (np.ones((3, 2)), np.ones((3, 3)), [3.0, 1.0, 2.0], "do not belong together"),
         (np.ones((3, 2)), np.ones((3, 3)), [2.0, 1.0], "do not belong together"),
         (np.full((3, 2), np.nan), np.ones((3, 3)), [3.0, 2.0, 1.0], "finite"),

@@ -1,12 +1,14 @@
-"""PLSR with chosen components, against scikit-learn's cross-validation on the same folds."""
+"""PLSR against scikit-learn's, with given components and with components chosen on the same folds."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-from jaxsoil.models.plsr import choose_components, fit_predict
+from jaxsoil.models.plsr import choose_components, fit, fit_chosen
+from jaxsoil.runs.errors import DataError
 
 
 def problem(n: int = 120) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -30,9 +32,10 @@ def test_errors_of_every_number_of_components_are_those_of_scikit_learn() -> Non
 
 def test_predictions_are_those_of_the_chosen_model() -> None:
     x, y, folds = problem()
-    predicted, components = fit_predict(x[:100], y[:100], folds[:100], x[100:], 12)
-    expected = PLSRegression(components).fit(x[:100], y[:100]).predict(x[100:]).ravel()
-    np.testing.assert_allclose(predicted, expected, rtol=1e-6, atol=1e-8)
+    model = fit_chosen(x[:100], y[:100], folds[:100], 12)
+    assert model.n_components == choose_components(x[:100], y[:100], folds[:100], 12)[0]
+    expected = PLSRegression(model.n_components).fit(x[:100], y[:100]).predict(x[100:]).ravel()
+    np.testing.assert_allclose(model.predict(x[100:]), expected, rtol=1e-6, atol=1e-8)
 
 
 def test_few_rows_and_dead_bands_limit_the_components(capsys) -> None:
@@ -41,3 +44,58 @@ def test_few_rows_and_dead_bands_limit_the_components(capsys) -> None:
     chosen, error = choose_components(x, y, np.arange(10) % 5, 30)
     assert error.shape == (7,) and 1 <= chosen <= 7
     assert capsys.readouterr().out == ""
+
+
+@pytest.fixture(scope="module")
+def spectra():
+    rng = np.random.default_rng(5)
+    latent = rng.normal(size=(160, 6))
+    shapes = np.cumsum(rng.normal(size=(6, 70)), axis=1)
+    x = latent @ shapes + 0.1 * rng.normal(size=(160, 70))
+    x = (x - x.mean(axis=1, keepdims=True)) / x.std(axis=1, keepdims=True)
+    y = 0.5 * latent[:, 0] + 0.2 * latent[:, 1] ** 2 + 0.1 * rng.normal(size=160)
+    return x[:110], y[:110], x[110:]
+
+
+def test_every_number_of_components_agrees_with_scikit_learn(spectra):
+    x, y, new = spectra
+    model = fit(x, y, 15)
+    each = model.predict_each(new)
+    assert each.shape == (15, 50)
+    np.testing.assert_allclose(model.predict(new), each[-1], rtol=1e-12, atol=1e-12)
+    for components in (1, 5, 15):
+        reference = PLSRegression(components, scale=True, tol=1e-12, max_iter=5000).fit(x, y)
+        np.testing.assert_allclose(each[components - 1], reference.predict(new).ravel(), atol=1e-3)
+        np.testing.assert_allclose(fit(x, y, components).predict(new), each[components - 1], rtol=1e-9, atol=1e-12)
+
+
+def test_scaling_ignores_other_rows_and_input_stays_as_it_is(spectra):
+    x, y, new = spectra
+    before = x.copy(), y.copy(), new.copy()
+    model = fit(x, y)
+    np.testing.assert_allclose(model.predict(np.concatenate([new, 100 * new]))[:1], model.predict(new[:1]), rtol=1e-9)
+    for was, is_now in zip(before, (x, y, new), strict=True):
+        np.testing.assert_array_equal(was, is_now)
+
+
+def test_constant_bands_and_targets_and_fewer_dimensions_than_components(spectra):
+    x, y, new = spectra
+    flat, flat_new = (np.concatenate([np.full((len(rows), 1), 0.1), rows], axis=1) for rows in (x, new))
+    np.testing.assert_allclose(fit(flat, y).predict(flat_new), fit(x, y).predict(new), atol=1e-9)
+    low = x[:, :1] * np.ones((1, 20))
+    assert np.isfinite(fit(low, y).predict(low)).all()
+    np.testing.assert_array_equal(fit(x, np.full(110, 0.3)).predict(new), np.full(50, 0.3))
+
+
+def test_bad_input_is_refused(spectra):
+    x, y, new = spectra
+    with pytest.raises(DataError, match=r"training spectra and training targets differ .*110 against 109"):
+        fit(x, y[1:])
+    with pytest.raises(DataError, match=r"another number of features .*69 against 70"):
+        fit(x, y).predict(new[:, 1:])
+    with pytest.raises(DataError, match=r"training targets are not all finite \(found: 1 of 110\)"):
+        fit(x, np.where(np.arange(110) == 3, np.nan, y))
+    with pytest.raises(DataError, match=r"10 training rows and 70 bands allow 1 to 9 components \(found: 15\)"):
+        fit(x[:10], y[:10])
+    with pytest.raises(DataError, match="training targets and folds differ in length"):
+        choose_components(x, y, np.zeros(9))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from jaxsoil.evaluation import conversion, metrics
 from jaxsoil.evaluation.applicability import LatentSpace, critical_limit
-from jaxsoil.evaluation.stats import describe
+from jaxsoil.evaluation.compare import describe
 from jaxsoil.evaluation.xi import latent_xi
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES, STRATEGIES, summary
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from jaxsoil.models.baselines import plsr
+from jaxsoil.models import plsr
 from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.runs.tracking import Tracker
@@ -149,7 +149,7 @@ def _fit(crossing: Crossing, job: Job, values: Floats, data: Trainable) -> Piece
     if job.model == PLSR:
         rows = np.concatenate([data.rows, data.watch])
         components = min(crossing.config.plsr_components, rows.size - 1, values.shape[1])
-        predicted = plsr(values[rows], target[rows], values, n_components=components)
+        predicted = plsr.fit(values[rows], target[rows], components).predict(values)
         return Piece({"predicted": predicted.astype(np.float32)})
     output: Output = "bounded" if job.model == CNN else "clipped"
     config = crossing.config

@@ -242,7 +242,7 @@ def _check_range(library: Library, laboratory: Strings, target: str, found: Rang
 
 def _check_units(library: Library, laboratory: Strings, values: Floats, target: str, action: str) -> list[str]:
     """Holds every laboratory (and set) against a PLSR of the others: ten times too much is another unit."""
-    from jaxsoil.models.baselines import plsr
+    from jaxsoil.models import plsr
 
     y = library.property(target).values
     usable = np.isfinite(y) & (y > 0)
@@ -258,7 +258,7 @@ def _check_units(library: Library, laboratory: Strings, values: Floats, target: 
         if rows.sum() < MIN_ROWS or others.sum() < 4 * MIN_ROWS:
             continue
         thin = slice(None, None, max(1, values.shape[1] // 200))
-        predicted = plsr(values[others, thin], np.log10(y[others]), values[rows, thin], n_components=8)
+        predicted = plsr.fit(values[others, thin], np.log10(y[others]), 8).predict(values[rows, thin])
         ratio = np.log10(y[rows]) - predicted
         # A factor of 10 or more that holds for the bulk of the rows; soils that differ do not shift so evenly.
         if abs(np.median(ratio)) > 0.8 and np.subtract(*np.percentile(ratio, [75, 25])) < 0.8:

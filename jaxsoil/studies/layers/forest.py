@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
 
+from jaxsoil.models import forest
 from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.prepare import Prepared
 
@@ -56,26 +57,20 @@ class LayerForests:
         trees: int,
         seed: int,
     ) -> None:
-        from sklearn.ensemble import RandomForestRegressor
-
         self._context = context
         features = point_features(windows, context=context)
-        self._forests: list[Any] = []
+        self._forests: list[forest.Forest] = []
         for place in range(target.shape[1]):
             rows = train & np.isfinite(target[:, place])
             # A third of the covariates at a split and small leaves are the usual choice for regression.
-            forest = RandomForestRegressor(
-                n_estimators=trees, max_features=1 / 3, min_samples_leaf=3, random_state=seed, n_jobs=2
-            )
-            forest.fit(features[rows], target[rows, place])
-            # Threads of one forest would add its trees up in the order in which they come: other bits in every run.
-            self._forests.append(forest.set_params(n_jobs=1))
+            options = {"n_trees": trees, "max_features": 1 / 3, "min_samples_leaf": 3, "n_jobs": 2}
+            self._forests.append(forest.fit(features[rows], target[rows, place], seed=seed, **options))
 
     def predict(self, windows: Float32[np.ndarray, "t w v c"]) -> Float64[np.ndarray, "t l"]:
         """Predictions on the scale of learning."""
         features = point_features(windows, context=self._context)
         with ThreadPoolExecutor(2) as pool:
-            layers = list(pool.map(lambda forest: forest.predict(features), self._forests))
+            layers = list(pool.map(lambda layer: layer.predict(features), self._forests))
         return np.stack(layers, axis=1)
 
 

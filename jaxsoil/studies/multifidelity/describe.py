@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxsoil.evaluation.stats import describe as moments
+from jaxsoil.evaluation.compare import describe as moments
 from jaxsoil.studies.multifidelity.config import OURS, PAPER, MultifidelityConfig
 from jaxsoil.studies.multifidelity.inputs import Inputs
 from jaxsoil.studies.multifidelity.stages import Prepared

@@ -179,5 +179,6 @@ def fit_plsr(
     rng = np.random.default_rng(seed_of(seed, prop))
     folds = group_folds(groups, min(config.folds, np.unique(groups).size), rng)
     target = np.log1p(y) if prop in LOGGED else y
-    predicted, chosen = plsr.fit_predict(x, target, folds, new, config.components)
-    return (np.expm1(predicted) if prop in LOGGED else predicted), chosen
+    model = plsr.fit_chosen(x, target, folds, config.components)
+    predicted = model.predict(new)
+    return (np.expm1(predicted) if prop in LOGGED else predicted), model.n_components

@@ -338,12 +338,12 @@ def _snv_absorbance(library: Library) -> np.ndarray:
 
 def _fit_baseline(name: str, spectra: np.ndarray, soc: np.ndarray, split: Split, seed: int) -> np.ndarray:
     """Predicts SOC of the test rows in %; the model is trained on log10 of SOC in %."""
-    from jaxsoil.models import baselines
+    from jaxsoil.models import forest, plsr
 
     target = np.log10(soc[split.train])
     train, test = spectra[split.train], spectra[split.test]
     if name == "plsr":
-        return 10.0 ** baselines.plsr(train, target, test)
+        return 10.0 ** plsr.fit(train, target).predict(test)
     if name == "random_forest":
-        return 10.0 ** baselines.random_forest(train, target, test, seed=seed)
+        return 10.0 ** forest.fit(train, target, seed=seed).predict(test)
     raise DataError(f"there is no baseline '{name}'", remedy="Use plsr or random_forest.")

@@ -33,7 +33,7 @@ def data_card(run: HybridRun, drawn: dict[str, Path]) -> str:
         _summary(run),
         Table("Columns of hybrid.parquet.", ("Column", "Meaning"), _COLUMNS, (), (0, 1)).markdown(),
     ]
-    parts += ["## Counts and spread", tables.counts(run).markdown(), *_bullets(_spread(run))]
+    parts += ["## Counts and spread", tables.counts(run).markdown(), *_bullets(_deviations(run))]
     for name in ("distributions", "depths", "places"):
         if name in drawn:
             parts.append(f"![{name}]({drawn[name].relative_to(run.path).as_posix()})")
@@ -59,8 +59,8 @@ def _summary(run: HybridRun) -> str:
     return " ".join(lines)
 
 
-def _spread(run: HybridRun) -> list[str]:
-    """How the spread of the predictions compares with that of the measurements."""
+def _deviations(run: HybridRun) -> list[str]:
+    """How the SD of the predictions compares with that of the measurements."""
     lines = []
     for target in run.properties:
         part = where(run.table, property=target)

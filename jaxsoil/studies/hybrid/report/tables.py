@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jaxsoil.evaluation.compare import mean_sd
 from jaxsoil.report.files import where
 from jaxsoil.report.tables import UNDEFINED, Table, number
 from jaxsoil.studies.hybrid.report.files import LABELS, METHODS, MODELS, SCHEMES, HybridRun, column
@@ -28,13 +29,13 @@ def published(run: HybridRun) -> Table | None:
         rows.append((label, "published, split not stated", *counts, *shown, number(p.sd, 1)))
         known = run.properties[target]
         ours = (f"{known['measured']:,}", f"{known['predicted']:,}")
-        sd = column(where(run.table, property=target, kind="predicted"), "value")
+        imputed = column(where(run.table, property=target, kind="predicted"), "value")
         for scheme in ("random", "laboratory"):
             found = _score(run, scheme, target, run.method, "cnn")
             if found is not None:
                 scores = [number(float(found[name]), 2) for name in ("r2", "rmse", "mae", "rpiq")]
-                spread = number(float(sd.std(ddof=1)) if sd.size > 1 else None, 2)
-                rows.append((label, f"here, {SCHEMES[scheme]}", *ours, *scores, spread, number(float(found["sd"]), 1)))
+                sd = number(mean_sd(imputed).sd, 2)
+                rows.append((label, f"here, {SCHEMES[scheme]}", *ours, *scores, sd, number(float(found["sd"]), 1)))
     header = (
         "Property",
         "Source and split",
@@ -260,8 +261,8 @@ def counts(run: HybridRun) -> Table:
                     f"{len(measured):,}",
                     f"{len(predicted):,}",
                     f"{outside:,}",
-                    *_spread(measured),
-                    *_spread(predicted),
+                    *_median_and_sd(measured),
+                    *_median_and_sd(predicted),
                 )
             )
     header = (
@@ -278,11 +279,11 @@ def counts(run: HybridRun) -> Table:
     return Table("Values by laboratory.", header, tuple(rows), (), (0, 1))
 
 
-def _spread(rows: pd.DataFrame) -> tuple[str, str]:
+def _median_and_sd(rows: pd.DataFrame) -> tuple[str, str]:
     values = column(rows, "value")
     if not values.size:
         return UNDEFINED, UNDEFINED
-    return number(float(np.median(values)), 1), number(float(values.std(ddof=1)) if values.size > 1 else None, 1)
+    return number(float(np.median(values)), 1), number(mean_sd(values).sd, 1)
 
 
 def _score(run: HybridRun, scheme: str, target: str, method: str, model: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxsoil.evaluation.compare import mean_sd
 from jaxsoil.report import files, paired
 from jaxsoil.report.tables import Table, number, plus_minus
 
@@ -124,8 +125,8 @@ def overview_table(run: LayersRun) -> Table:
             by_layer = float(together[together["layer"] != POOLED]["r2"].mean())
             rows.append(
                 (
-                    "Ours", SPLITS[split], LABELS[model], _spread(pooled["r2"]), _spread(pooled["r2_within"]),
-                    number(by_layer), _spread(pooled["rmse"]), number(float(joint["rmse"].iloc[0])),
+                    "Ours", SPLITS[split], LABELS[model], _mean_and_sd(pooled["r2"]), _mean_and_sd(pooled["r2_within"]),
+                    number(by_layer), _mean_and_sd(pooled["rmse"]), number(float(joint["rmse"].iloc[0])),
                     number(float(joint["ccc"].iloc[0])),
                 )
             )  # fmt: skip
@@ -315,6 +316,6 @@ def _ends(ends: tuple[float, float]) -> str:
     return f"{number(ends[0], 1)} to {number(ends[1], 1)}"
 
 
-def _spread(values: Any) -> str:
-    sd = float(values.std(ddof=1)) if len(values) > 1 else None
-    return plus_minus(float(values.mean()), sd)
+def _mean_and_sd(values: Any) -> str:
+    mean, sd, _ = mean_sd(values)
+    return plus_minus(mean, sd)

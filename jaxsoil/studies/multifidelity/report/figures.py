@@ -1,4 +1,4 @@
-"""Figures of latents and spectra: densities and Xi, observed and converted spectra, their spread, distances."""
+"""Figures of latents and spectra: densities and Xi, observed and converted spectra, their SD, distances."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def converted_spectra(wavenumber: np.ndarray, observed: np.ndarray, converted: n
 def conversion_uncertainty(
     wavenumber: np.ndarray, observed: np.ndarray, converted: np.ndarray, sd: np.ndarray
 ) -> Figure:
-    """Stated against found spread by band, coverage of the 90 % interval by band, and calibration.
+    """Stated against found standard deviation by band, coverage of the 90 % interval by band, and calibration.
 
     Args:
       wavenumber: (M,) axis, cm-1.

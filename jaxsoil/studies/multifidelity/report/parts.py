@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.stats import describe
+from jaxsoil.evaluation.compare import describe, mean_sd
 from jaxsoil.report import sections
 from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
@@ -18,7 +18,7 @@ from jaxsoil.report.tables import Table, number, plus_minus
 from jaxsoil.studies.multifidelity.report import published
 from jaxsoil.studies.multifidelity.report import score_figures as figures
 from jaxsoil.studies.multifidelity.report.files import TEST, VALIDATION, MultifidelityRun, in_order, numbers, split_by
-from jaxsoil.studies.multifidelity.report.scores import cell, criterion, label, spread, unit
+from jaxsoil.studies.multifidelity.report.scores import cell, criterion, label, unit
 
 _COUNTS = {
     "pretrain_scans": ("scans for pre-training", 334_665),
@@ -149,7 +149,7 @@ def _internal_table(run: MultifidelityRun, table: pd.DataFrame, strategies: list
         cells = []
         for which, scored in (("pairs", VALIDATION), ("test", TEST)):
             mine = where(table, set=which, property=name)
-            found = spread(numbers(mine, "ccc"))
+            found = mean_sd(numbers(mine, "ccc"))
             cells.append(plus_minus(found.mean, found.sd, 2))
             cells += [number(cell(run, strategy, name, "ccc", scored).mean, 2) for strategy in strategies]
         rows.append((label(name), *cells))
@@ -186,7 +186,7 @@ def _curve(table: pd.DataFrame, metric: str) -> dict[str, tuple[np.ndarray, np.n
     curves = {}
     for strategy in in_order(table["strategy"].tolist(), published.STRATEGIES):
         part = where(table, strategy=strategy)
-        found = {float(count): spread(numbers(rows, metric)) for count, rows in split_by(part, "labels")}
+        found = {float(count): mean_sd(numbers(rows, metric)) for count, rows in split_by(part, "labels")}
         labels = np.array(sorted(found))
         mean, sd = (np.array([getattr(found[count], name) for count in labels]) for name in ("mean", "sd"))
         curves[str(strategy)] = labels, mean, np.nan_to_num(sd)
@@ -197,7 +197,7 @@ def _curve_table(means: pd.DataFrame, properties: int) -> Table:
     strategies = in_order(means["strategy"].tolist(), published.STRATEGIES)
     rows = []
     for count, part in sorted(split_by(means, "labels"), key=lambda pair: pair[0]):
-        found = [spread(numbers(where(part, strategy=name), "ccc")) for name in strategies]
+        found = [mean_sd(numbers(where(part, strategy=name), "ccc")) for name in strategies]
         rows.append((f"{int(float(str(count))):,}", *(plus_minus(value.mean, value.sd, 3) for value in found)))
     note = "Undefined scores are left out of the mean over properties, so that a curve may rest on fewer of them."
     caption = f"CCC on the test set, mean over {properties} properties ± SD over seeds and draws of labels."

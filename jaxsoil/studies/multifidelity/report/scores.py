@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.compare import MEAN, Agreement, paired_differences, rank_agreement
+from jaxsoil.evaluation.compare import MEAN, Agreement, MeanSd, mean_sd, paired_differences, rank_agreement
 from jaxsoil.report.files import where
 from jaxsoil.report.tables import DAGGER, Table, number, plus_minus
 from jaxsoil.studies.multifidelity.report import published
@@ -44,35 +43,17 @@ CONTRASTS = (
 """Comparisons that the paper's claims rest on, and the last three of ours."""
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation (n - 1, NaN for one) over seeds."""
-
-    mean: float
-    sd: float
-    n: int
-
-
-def spread(values: object) -> Spread:
-    """Mean and SD of the finite values."""
-    found = np.asarray(values, dtype=np.float64).ravel()
-    found = found[np.isfinite(found)]
-    if not found.size:
-        return Spread(math.nan, math.nan, 0)
-    return Spread(float(found.mean()), float(found.std(ddof=1)) if found.size > 1 else math.nan, found.size)
-
-
-def cell(run: MultifidelityRun, strategy: str, name: str, metric: str, which: str = TEST) -> Spread:
+def cell(run: MultifidelityRun, strategy: str, name: str, metric: str, which: str = TEST) -> MeanSd:
     """A metric of a strategy and a property over seeds."""
-    return spread(run.values(strategy, name, metric, which))
+    return mean_sd(run.values(strategy, name, metric, which))
 
 
-def average(run: MultifidelityRun, strategy: str, metric: str, task: str | None = None) -> Spread:
+def average(run: MultifidelityRun, strategy: str, metric: str, task: str | None = None) -> MeanSd:
     """Mean over the run's properties, taken in each seed, then over seeds; undefined if a property is."""
     rows = run.chosen(TEST, task)
     mine = where(rows, strategy=strategy)
     means = pd.DataFrame(mine).pivot(index="seed", columns="property", values=metric).reindex(columns=run.properties)
-    return spread(means.to_numpy(np.float64).mean(axis=1))
+    return mean_sd(means.to_numpy(np.float64).mean(axis=1))
 
 
 def label(name: str) -> str:

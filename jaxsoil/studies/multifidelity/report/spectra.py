@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from jaxsoil.evaluation.compare import mean_sd
 from jaxsoil.evaluation.conversion import coverage, difference, widening
 from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
@@ -12,7 +13,6 @@ from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, number, plus_minus
 from jaxsoil.studies.multifidelity.report import figures
 from jaxsoil.studies.multifidelity.report.files import MultifidelityRun, numbers, seed_means, split_by
-from jaxsoil.studies.multifidelity.report.scores import spread
 
 COLLAPSED = 0.01
 """Mean KL in nats under which a latent counts as collapsed where latents.csv does not say."""
@@ -137,7 +137,7 @@ def conversion_section(document: Document, run: MultifidelityRun) -> None:
 
 
 def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
-    """Coverage by band and calibration of the conversion's stated spread."""
+    """Coverage by band and calibration of the conversion's stated standard deviation."""
     document.heading("Uncertainty of the conversion (beyond the paper)")
     arrays = run.arrays.get("converted", {})
     if "sd" not in arrays:
@@ -163,8 +163,8 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
     rows = []
     for which, part in split_by(table, "set"):
         part = part.assign(size=np.abs(numbers(part, "mean_difference")))
-        cells = [spread(seed_means(part, name)) for name in ("size", "sd_difference", "sd_predicted")]
-        share = spread(100.0 * seed_means(part, "coverage_90"))
+        cells = [mean_sd(seed_means(part, name)) for name in ("size", "sd_difference", "sd_predicted")]
+        share = mean_sd(100.0 * seed_means(part, "coverage_90"))
         rows.append((str(which), *(plus_minus(c.mean, c.sd, 3) for c in cells), plus_minus(share.mean, share.sd, 1)))
     header = ("Set", "Mean |difference|", "SD of the difference", "Stated SD", "In the 90 % interval (%)")
     document.table(Table("Means over bands, ± SD over seeds; SNV absorbance.", header, tuple(rows)))
@@ -207,15 +207,15 @@ def _truth(table: pd.DataFrame) -> np.ndarray:
 def _extremes(table: pd.DataFrame, facts: pd.DataFrame | None, alpha: float) -> Table:
     rows = []
     for space, part in split_by(table, "space"):
-        limit = spread(seed_means(part, "limit"))
+        limit = mean_sd(seed_means(part, "limit"))
         dof = "–"
         if facts is not None:
             found = sorted({int(v) for v in numbers(where(facts, space=space), "dof")})
             dof = str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}" if found else "–"
         for name in sorted({str(v) for v in part["set"]}, key=_set_place):
             mine = where(part, set=name)
-            share = spread(100.0 * seed_means(mine.assign(far=_truth(mine)), "far"))
-            middle = spread([np.nanmedian(numbers(rows, "distance")) for _, rows in split_by(mine, "seed")])
+            share = mean_sd(100.0 * seed_means(mine.assign(far=_truth(mine)), "far"))
+            middle = mean_sd([np.nanmedian(numbers(rows, "distance")) for _, rows in split_by(mine, "seed")])
             title = figures.SETS.get(name, (name, ""))[0]
             cells = (plus_minus(middle.mean, middle.sd, 2), plus_minus(share.mean, share.sd, 1))
             rows.append((str(space).upper(), title, *cells, plus_minus(limit.mean, limit.sd, 2), dof))

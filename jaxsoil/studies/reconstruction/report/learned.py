@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxsoil.evaluation.compare import mean_sd
 from jaxsoil.report.files import read_arrays, where
 from jaxsoil.report.html import Document
 from jaxsoil.report.tables import UNDEFINED, Table, number, plus_minus
@@ -110,20 +111,21 @@ def _movement(learned: Learned, chosen: np.ndarray) -> tuple[str, ...]:
     moved = np.sqrt(np.mean((f - START_F) ** 2, axis=1))
     off = UNDEFINED
     if learned.truth is not None:
-        off = _spread(np.sqrt(np.mean((f - learned.truth) ** 2, axis=1)))
+        off = _mean_and_sd(np.sqrt(np.mean((f - learned.truth) ** 2, axis=1)))
     with_rho_r = bool(np.isfinite(c).all())
     return (
-        _spread(moved),
-        _spread(f.mean(axis=1)),
+        _mean_and_sd(moved),
+        _mean_and_sd(f.mean(axis=1)),
         off,
-        _spread(c) if with_rho_r else "not used",
+        _mean_and_sd(c) if with_rho_r else "not used",
         number(learned.start_rho_r, 3) if with_rho_r else "",
         number(learned.truth_rho_r, 3) if with_rho_r else "",
     )
 
 
-def _spread(values: np.ndarray) -> str:
-    return plus_minus(float(values.mean()), float(values.std(ddof=1)) if values.size > 1 else None, 3)
+def _mean_and_sd(values: np.ndarray) -> str:
+    mean, sd, _ = mean_sd(values)
+    return plus_minus(mean, sd, 3)
 
 
 def short_run(run: Run, learned: Learned) -> tuple[str, ...]:

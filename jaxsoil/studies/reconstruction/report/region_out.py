@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from jaxsoil.evaluation import regions as over_regions
 from jaxsoil.evaluation.results import DIVERGED, SOC_FLOOR
 from jaxsoil.report import figures, paired, sections
 from jaxsoil.report.files import where
@@ -135,16 +136,10 @@ def region_blocks(run: Run) -> dict[str, list[str]]:
     A region in which no network has a defined R2 is in neither block, and there are none without networks.
     """
     networks = [model for model in run.models if model in published.MODELS]
-    by_region: dict[str, list[float]] = defaultdict(list)
-    for row in where(run.results, scale="percent", metric="r2", split="test").to_dict("records"):
-        if row["model"] in networks and math.isfinite(row["value"]):
-            by_region[row["region"]].append(row["value"])
-    problematic = [region for region, values in by_region.items() if max(values) < 0.0]
-    generalising = [region for region in by_region if region not in problematic]
+    found = over_regions.region_blocks(run.results, networks)
     return {
         "all": run.regions,
-        "problematic": natural_sorted(set(problematic)),
-        "generalising": natural_sorted(set(generalising)),
+        **{name: natural_sorted(set(found["region"][found["block"] == name])) for name in over_regions.BLOCKS},
     }
 
 

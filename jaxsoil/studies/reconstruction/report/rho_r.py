@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxsoil.evaluation.compare import mean_sd
 from jaxsoil.report import figures, paired, sections
 from jaxsoil.report.html import Document
 from jaxsoil.report.style import GREY, WIDTH, Look, looks, new_figure, save, styled
@@ -181,7 +182,7 @@ def _scaling_verdict(found: Rescaling | None) -> str:
         return "f_SOC: no pair of trainings to compare."
     share = 1.0 - float(np.sum(found.scaled**2) / max(float(np.sum(found.unscaled**2)), 1e-30))
     return (
-        f"f_SOC here: the best single factor is {_spread(found.factor, 2)} over trainings and takes away "
+        f"f_SOC here: the best single factor is {_mean_and_sd(found.factor, 2)} over trainings and takes away "
         f"{100.0 * share:.0f} % of the squared difference between the two spectra; the ratio of the two has a "
         f"coefficient of variation of {100.0 * _ratio_variation(found):.0f} % over bands (median over trainings)."
     )
@@ -219,11 +220,9 @@ def _ratio_variation(found: Rescaling) -> float:
     return float(np.median(variation)) if variation else math.nan
 
 
-def _spread(values: np.ndarray, digits: int = 3) -> str:
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return number(None)
-    return plus_minus(float(finite.mean()), float(finite.std(ddof=1)) if finite.size > 1 else None, digits)
+def _mean_and_sd(values: np.ndarray, digits: int = 3) -> str:
+    mean, sd, _ = mean_sd(values)
+    return plus_minus(mean, sd, digits)
 
 
 def _difference(run: Run, scale: str, metric: str, split: str = "test") -> dict[str, tuple[float, ...]]:
@@ -263,15 +262,15 @@ def _rescaled(document: Document, run: Run, learned: Learned, found: Rescaling |
         return
     left_out = 100.0 * float(np.isnan(found.ratio).mean())
     rows = (
-        ("Best single factor a: without = a with", _spread(found.factor)),
-        ("RMSE between the two spectra", _spread(found.unscaled)),
+        ("Best single factor a: without = a with", _mean_and_sd(found.factor)),
+        ("RMSE between the two spectra", _mean_and_sd(found.unscaled)),
         *(
-            (f"RMSE between two seeds {text} rho r, for comparison", _spread(between_seeds(learned, model)))
+            (f"RMSE between two seeds {text} rho r, for comparison", _mean_and_sd(between_seeds(learned, model)))
             for text, model in (("with", WITH), ("without", WITHOUT))
         ),
-        ("RMSE after the factor a", _spread(found.scaled)),
-        ("RMSE after the line p + b (with − p)", _spread(found.affine)),
-        ("Slope b of that line", _spread(found.slope)),
+        ("RMSE after the factor a", _mean_and_sd(found.scaled)),
+        ("RMSE after the line p + b (with − p)", _mean_and_sd(found.affine)),
+        ("Slope b of that line", _mean_and_sd(found.slope)),
         ("Its fixed point p (reflectance), median over trainings", number(float(np.nanmedian(found.pivot)), 3)),
         ("Ratio over bands: coefficient of variation, median (%)", number(100.0 * _ratio_variation(found), 1)),
     )

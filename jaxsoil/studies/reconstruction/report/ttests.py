@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from jaxsoil.evaluation.stats import (
-    Summary,
-    TTest,
-    student_t,
-    student_t_from_summary,
-    welch_t,
-    welch_t_from_summary,
-)
+from jaxsoil.evaluation.compare import Summary, TTest, t_test
+from jaxsoil.evaluation.regions import BY_REGION, STUDENT, TESTS, WELCH, block_tests
 from jaxsoil.report import sections
-from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
 from jaxsoil.report.tables import Table, number
-from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.reconstruction.report import published
 from jaxsoil.studies.reconstruction.report.reading import Run
 
-STUDENT, WELCH, BY_REGION = "Student, runs", "Welch, runs", "Welch, region means"
-TESTS = (STUDENT, WELCH, BY_REGION)
 _PUBLISHED_RUNS = {"problematic": 24, "generalising": 44}
 
 Results = dict[str, TTest | None]
@@ -41,24 +26,11 @@ def our_tests(run: Run, model: str, blocks: dict[str, list[str]]) -> Results:
       blocks: regions by block (``region_out.region_blocks``).
 
     Returns:
-      None for a test without an answer: fewer than two regions in a set, or no spread.
+      None for a test without an answer: fewer than two regions in a set, or no variance.
     """
-    rows = where(run.results, model=model, scale="reflectance", metric="mrmse", split="test").to_dict("records")
-    by_region: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        if math.isfinite(float(row["value"])):
-            by_region[str(row["region"])].append(float(row["value"]))
-    sets = [[by_region[r] for r in blocks[name] if r in by_region] for name in ("problematic", "generalising")]
-    if min(len(regions) for regions in sets) < 2:
-        # Seeds of a single region would only measure how its trainings scatter.
-        return dict.fromkeys(TESTS)
-    runs = [[value for values in regions for value in values] for regions in sets]
-    means = [[float(np.mean(values)) for values in regions] for regions in sets]
-    return {
-        STUDENT: _attempt(student_t, *runs),
-        WELCH: _attempt(welch_t, *runs),
-        BY_REGION: _attempt(welch_t, *means),
-    }
+    found = block_tests(run.results, (model,), blocks).set_index("test")
+    tests = {name: TTest(*found.loc[name, ["t", "dof", "p"]].astype(float)) for name in TESTS}
+    return {name: test if math.isfinite(test.t) else None for name, test in tests.items()}
 
 
 def published_tests(model: str) -> Results:
@@ -67,7 +39,7 @@ def published_tests(model: str) -> Results:
     for block, count in _PUBLISHED_RUNS.items():
         line = next(row for row in published.rows(2, block) if row.model == model)
         samples.append(Summary(count, line.test["mrmse"].mean, line.test["mrmse"].se))
-    return {STUDENT: student_t_from_summary(*samples), WELCH: welch_t_from_summary(*samples), BY_REGION: None}
+    return {STUDENT: t_test(*samples, pooled=True), WELCH: t_test(*samples, pooled=False), BY_REGION: None}
 
 
 def ttest_section(document: Document, run: Run, blocks: dict[str, list[str]]) -> None:
@@ -95,13 +67,6 @@ def ttest_section(document: Document, run: Run, blocks: dict[str, list[str]]) ->
     )
     caption = "Validation MRMSE of problematic against generalising regions, three t-tests."
     document.table(Table(caption, header, tuple(rows), notes, left=(0, 1)))
-
-
-def _attempt(test: Callable[[ArrayLike, ArrayLike], TTest], first: list[float], second: list[float]) -> TTest | None:
-    try:
-        return test(first, second)
-    except DataError:
-        return None
 
 
 def _cells(result: TTest | None) -> tuple[str, str, str]:

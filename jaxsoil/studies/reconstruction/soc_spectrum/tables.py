@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
 
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
+from jaxsoil.evaluation.compare import Interval, t_interval
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.reconstruction.soc_spectrum import munsell
 from jaxsoil.studies.reconstruction.soc_spectrum.direct import SocSpectrum, given_c_bar, recovery, true_c_bar
@@ -222,31 +222,14 @@ def reach_is_short(row: Mapping[str, Any]) -> bool:
     return bool(row["reach"] < max(row["distance_c"], row["distance_f"]))
 
 
-@dataclasses.dataclass(frozen=True)
-class Paired:
-    """Mean difference over held-out regions, its SD, and its 95 % interval (Student's t over regions); NaN for one."""
-
-    mean: float
-    sd: float
-    low: float
-    high: float
-    regions: int
-
-
-def paired_difference(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]], name: str) -> Paired:
+def paired_difference(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]], name: str) -> Interval:
     """Compares a column of two lists of :data:`NETWORKS` rows, ``second`` minus ``first``, paired by held-out region.
 
     Seeds are averaged first: the seeds of a region share its data and are no independent units.
     """
     means = [_by_region(rows, name) for rows in (first, second)]
     regions = [region for region in means[0] if region in means[1]]
-    differences = np.array([means[1][region] - means[0][region] for region in regions])
-    if differences.size < 2:
-        mean = float(differences.mean()) if differences.size else float("nan")
-        return Paired(mean, *(float("nan"),) * 3, regions=differences.size)
-    mean, sd = float(differences.mean()), float(differences.std(ddof=1))
-    half = float(student_t.ppf(0.975, differences.size - 1)) * sd / float(np.sqrt(differences.size))
-    return Paired(mean, sd, mean - half, mean + half, differences.size)
+    return t_interval([means[1][region] - means[0][region] for region in regions])
 
 
 def _by_region(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, float]:

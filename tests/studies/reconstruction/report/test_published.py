@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxsoil.evaluation.stats import Summary, student_t_from_summary
+from jaxsoil.evaluation.compare import Summary, t_test
 from jaxsoil.studies.reconstruction.report import published
 
 
@@ -33,7 +33,7 @@ def test_all_regions_is_a_mean_weighted_8_to_9(model):
 @pytest.mark.parametrize("model", list(published.T_TESTS))
 def test_printed_t_follows_from_the_printed_summaries(model):
     hard, easy = row(2, "problematic", model).test["mrmse"], row(2, "generalising", model).test["mrmse"]
-    test = student_t_from_summary(Summary(24, hard.mean, hard.se), Summary(44, easy.mean, easy.se))
+    test = t_test(Summary(24, hard.mean, hard.se), Summary(44, easy.mean, easy.se), pooled=True)
     assert round(test.t, 3) == published.T_TESTS[model]
 
 

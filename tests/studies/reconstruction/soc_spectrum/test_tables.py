@@ -85,7 +85,7 @@ def test_paired_differences_against_scipy():
     found = tables.paired_difference(one, two, "r2")
     expected = ttest_rel([0.7, 0.35, 0.85], [0.6, 0.4, 0.9])
     interval = expected.confidence_interval(0.95)
-    assert found.regions == 3 and found.mean == pytest.approx(0.0, abs=1e-12)
+    assert found.n == 3 and found.mean == pytest.approx(0.0, abs=1e-12)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
     assert found.sd == pytest.approx(np.std([0.1, -0.05, -0.05], ddof=1))
     assert np.isnan(tables.paired_difference(one[:1], two[:1], "r2").sd)

@@ -60,15 +60,15 @@ def networks_table(run: SpectrumRun, source: str) -> Table:
 def _paired_note(run: SpectrumRun, source: str) -> list[str]:
     """The difference in R2 of SOC between the starts, over held-out regions."""
     found = paired_difference(run.trials(source, PAPER_START), run.trials(source, DIRECT_START), "r2")
-    if not found.regions:
+    if not found.n:
         return []
     text = f"R2 of SOC, direct start minus the paper's start, paired by held-out region: mean {number(found.mean, 3)}"
-    if found.regions == 1:
+    if found.n == 1:
         return [f"{text} in one region."]
     seeds = len({trial["seed"] for trial in run.trials(source, PAPER_START)})
     return [
         f"{text}, SD {number(found.sd, 3)}, 95 % t interval {number(found.low, 3)} to {number(found.high, 3)} "
-        f"({found.regions} regions, {'one seed' if seeds == 1 else f'means of {seeds} seeds'})."
+        f"({found.n} regions, {'one seed' if seeds == 1 else f'means of {seeds} seeds'})."
     ]
 
 

@@ -1,0 +1,177 @@
+"""What a table of results says over regions: which generalise, whether their errors differ, and paired intervals.
+
+The independent unit is the region: its seeds share their data. Every function takes the rows of results.csv (columns
+model, region, seed, split, scale, metric, value) and returns tidy rows to be written; nothing here is random.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from jaxsoil.evaluation.compare import CONFIDENCE, Summary, TTest, t_interval, t_test
+from jaxsoil.runs import require
+from jaxsoil.runs.errors import DataError
+
+BLOCKS = PROBLEMATIC, GENERALISING = "problematic", "generalising"
+
+STUDENT, WELCH, BY_REGION = "Student, runs", "Welch, runs", "Welch, region means"
+TESTS = (STUDENT, WELCH, BY_REGION)
+
+LOWER_IS_BETTER = ("rmse", "mrmse")
+"""Metrics of which a negative difference is for the better."""
+
+_COLUMNS = ("model", "region", "seed", "split", "scale", "metric", "value")
+_TEST_COLUMNS = ("model", "scale", "metric", "test", "problematic", "generalising", "t", "dof", "p", "reason")
+_PAIRED_COLUMNS = ("first", "second", "scale", "metric", "confidence", "n", "mean", "sd", "low", "high", "better")
+
+
+def region_blocks(results: pd.DataFrame, networks: Sequence[str]) -> pd.DataFrame:
+    """The paper's parting of the regions: problematic where R2 of SOC in % is below 0 for all networks and seeds.
+
+    Args:
+      results: rows of results.csv.
+      networks: models that part the regions.
+
+    Returns:
+      Rows ``region, block, lowest_r2, highest_r2, n`` in the order of the results; ``n`` counts networks and seeds. A
+      region in which no network has a defined R2 is left out.
+    """
+    rows = _chosen(results, scale="percent", metric="r2", split="test")
+    rows = rows[rows["model"].isin(list(networks))]
+    found = rows.groupby("region", sort=False)["value"].agg(lowest_r2="min", highest_r2="max", n="size").reset_index()
+    found.insert(1, "block", np.where(found["highest_r2"] < 0.0, PROBLEMATIC, GENERALISING))
+    return found
+
+
+def block_tests(
+    results: pd.DataFrame,
+    models: Iterable[str],
+    blocks: Mapping[str, Sequence[str]],
+    *,
+    scale: str = "reflectance",
+    metric: str = "mrmse",
+) -> pd.DataFrame:
+    """t-tests of a metric in problematic against generalising regions, by single runs and by region means.
+
+    The paper tests single runs (region and seed). Runs of one region share their data; only region means, seeds
+    averaged, are independent.
+
+    Args:
+      results: rows of results.csv.
+      models: models to test, such as those that reconstruct spectra.
+      blocks: regions of "problematic" and of "generalising".
+      scale, metric: what is compared, in held-out regions.
+
+    Returns:
+      For each model a row for each of :data:`TESTS`: ``model, scale, metric, test, problematic, generalising, t, dof,
+      p, reason``. ``problematic`` and ``generalising`` are the numbers of runs or regions; ``t`` is positive where
+      problematic regions have the higher value; where there is no test it is NaN and ``reason`` says why.
+    """
+    rows = []
+    for model in models:
+        mine = _chosen(results, model=model, scale=scale, metric=metric, split="test")
+        by_region = mine.groupby("region", sort=False)["value"].apply(list).to_dict()
+        both = (blocks[PROBLEMATIC], blocks[GENERALISING])
+        sets = [[by_region[name] for name in regions if name in by_region] for regions in both]
+        runs = [[value for values in regions for value in values] for regions in sets]
+        means = [[float(np.mean(values)) for values in regions] for regions in sets]
+        for test, samples in ((STUDENT, runs), (WELCH, runs), (BY_REGION, means)):
+            found, reason = _block_test(test, samples, min(map(len, sets)))
+            counts = (len(samples[0]), len(samples[1]))
+            rows.append((model, scale, metric, test, *counts, found.t, found.dof, found.p, reason))
+    return pd.DataFrame(rows, columns=pd.Index(_TEST_COLUMNS))
+
+
+def differences_by_region(
+    first: pd.DataFrame, second: pd.DataFrame, models: tuple[str, str], scale: str, metric: str, split: str = "test"
+) -> dict[str, tuple[float, ...]]:
+    """Differences ``second - first`` of a metric by region, one for each seed that both have, ascending.
+
+    A model with a single seed (PLSR, a forest) stands against every seed of the other.
+
+    Args:
+      first, second: results tables; the same one to compare two models.
+      models: model of the first and of the second table.
+      scale, metric, split: the metric.
+
+    Raises:
+      DataError: a column is missing, or a model has two values of one region and seed.
+    """
+    sides = []
+    for frame, model in zip((first, second), models, strict=True):
+        rows = _chosen(frame, model=model, scale=scale, metric=metric, split=split, finite=False)
+        if rows.duplicated(["region", "seed"]).any():
+            remedy = "Choose one data set and one property first."
+            raise DataError("a model has two values of one region and seed", value=model, remedy=remedy)
+        sides.append(rows.set_index(["region", "seed"])["value"])
+    seeds = [side.index.get_level_values("seed").unique() for side in sides]
+    for mine, other in ((0, 1), (1, 0)):
+        if len(seeds[mine]) == 1 < len(seeds[other]):
+            alone = sides[mine].droplevel("seed")
+            sides[mine] = pd.concat({seed: alone for seed in seeds[other]}, names=["seed"]).swaplevel()
+    gap = sides[1] - sides[0]
+    gap = gap[np.isfinite(gap)]
+    return {str(region): tuple(sorted(values)) for region, values in gap.groupby("region", sort=False)}
+
+
+def paired_intervals(
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    pairs: Iterable[tuple[str, str]],
+    measures: Iterable[tuple[str, str]],
+    *,
+    split: str = "test",
+    confidence: float = CONFIDENCE,
+) -> pd.DataFrame:
+    """Mean differences over regions with Student's interval, seeds of a region averaged first.
+
+    Args:
+      first, second: results tables; the same one to compare two models.
+      pairs: a model of the first and one of the second table, each.
+      measures: scale and metric, each.
+      split: rows that are compared.
+      confidence: of the intervals.
+
+    Returns:
+      For each pair and measure that both have a row ``first, second, scale, metric, confidence, n, mean, sd, low,
+      high, better``: the difference is ``second - first``, ``n`` the number of regions, and ``better`` in how many of
+      them the second is better (lower for :data:`LOWER_IS_BETTER`).
+    """
+    rows, measures = [], tuple(measures)
+    for models in pairs:
+        for scale, metric in measures:
+            found = differences_by_region(first, second, models, scale, metric, split)
+            means = np.array([np.mean(values) for values in found.values()])
+            if means.size:
+                x = t_interval(means, confidence)
+                better = int(np.sum(means < 0.0 if metric in LOWER_IS_BETTER else means > 0.0))
+                rows.append((*models, scale, metric, confidence, x.n, x.mean, x.sd, x.low, x.high, better))
+    return pd.DataFrame(rows, columns=pd.Index(_PAIRED_COLUMNS))
+
+
+def _block_test(test: str, samples: Sequence[Sequence[float]], regions: int) -> tuple[TTest, str]:
+    """The test, or NaN and the reason why there is none; ``regions`` is the number in the smaller set."""
+    none = TTest(math.nan, math.nan, math.nan)
+    if regions < 2:
+        # Seeds of a single region would only measure how its trainings differ.
+        return none, "a set has fewer than two regions"
+    try:
+        return t_test(Summary.of(samples[0]), Summary.of(samples[1]), pooled=test == STUDENT), ""
+    except DataError as undefined:
+        return none, undefined.problem
+
+
+def _chosen(results: pd.DataFrame, finite: bool = True, **wanted: str) -> pd.DataFrame:
+    """Rows of the given values (whose ``value`` is finite), with region as text and seed as number."""
+    require.columns(results, _COLUMNS, "results")
+    keep = np.isfinite(np.asarray(results["value"], dtype=np.float64)) | (not finite)
+    for column, value in wanted.items():
+        keep &= np.asarray(results[column] == value)
+    rows = results[keep]
+    return rows.assign(
+        region=rows["region"].astype(str), seed=rows["seed"].astype(int), value=rows["value"].astype(np.float64)
+    )

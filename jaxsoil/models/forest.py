@@ -1,0 +1,78 @@
+"""Random forest regression (Breiman 2001): scikit-learn's, whose predictions do not depend on the number of threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxsoil.runs import require
+
+N_TREES = 200
+MIN_SAMPLES_LEAF = 1
+"""The forest of the studies; leaves of one sample are scikit-learn's default. Neither is tuned on held-out regions."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """A fitted forest.
+
+    Attributes:
+      trees: scikit-learn's estimator.
+      features: number m of features it was trained on.
+    """
+
+    trees: Any
+    features: int
+
+    def predict(self, features: ArrayLike) -> np.ndarray:
+        """Predictions (t,), float64, for (t, m) features.
+
+        Raises:
+          DataError: another number of features, or a value that is not finite.
+        """
+        rows = require.array(features, "rows to predict", 2, features=self.features, dtype=np.float32)
+        return np.asarray(self.trees.predict(rows), dtype=np.float64)
+
+
+def fit(
+    features: ArrayLike,
+    target: ArrayLike,
+    *,
+    seed: int,
+    n_trees: int = N_TREES,
+    max_features: Literal["sqrt", "log2"] | float | int = "sqrt",
+    min_samples_leaf: int = MIN_SAMPLES_LEAF,
+    n_jobs: int = -1,
+) -> Forest:
+    """Fits a forest; scikit-learn's own default tries all features at each split, this one sqrt(m).
+
+    Args:
+      features: (n, m) preprocessed spectra or covariates of the training rows; a tree needs no scaling.
+      target: (n,) on the scale to be predicted.
+      seed: seed of the bootstrap and the features tried; the result does not depend on ``n_jobs``.
+      n_trees, max_features, min_samples_leaf: as in scikit-learn.
+      n_jobs: trees grown at a time; -1: one for each core.
+
+    Raises:
+      DataError: if shapes do not fit or a value is not finite.
+    """
+    from sklearn.ensemble import RandomForestRegressor
+
+    # scikit-learn splits on float32 values in any case.
+    x = require.array(features, "training rows", 2, least=2, dtype=np.float32)
+    y = require.vector(target, "training targets")
+    require.same_length({"training rows": x, "training targets": y})
+    tried: Any = max_features
+    trees = RandomForestRegressor(
+        n_estimators=n_trees,
+        max_features=tried,
+        min_samples_leaf=min_samples_leaf,
+        random_state=seed,
+        n_jobs=n_jobs,
+    )
+    trees.fit(x, y)
+    # Threads add up the trees in whatever order they finish; one thread makes the last bits reproducible.
+    return Forest(trees.set_params(n_jobs=1), x.shape[1])

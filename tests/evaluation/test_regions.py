@@ -1,0 +1,104 @@
+"""Blocks of regions, t-tests between them and paired intervals, against SciPy on the same rows."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import ttest_ind, ttest_rel
+
+from jaxsoil.evaluation.regions import (
+    BY_REGION,
+    STUDENT,
+    WELCH,
+    block_tests,
+    differences_by_region,
+    paired_intervals,
+    region_blocks,
+)
+from jaxsoil.runs.errors import DataError
+
+REGIONS = ("2", "10", "A", "B", "C")
+BLOCKS = {"problematic": ["2", "10"], "generalising": ["A", "B", "C"]}
+
+
+def results(values, scale="reflectance", metric="mrmse"):
+    """Rows of results.csv from (model, region, seed) -> value."""
+    keys = ("model", "region", "seed")
+    rows = [dict(zip(keys, key, strict=True)) | {"value": value} for key, value in values.items()]
+    return pd.DataFrame(rows).assign(split="test", scale=scale, metric=metric)
+
+
+@pytest.fixture(scope="module")
+def errors():
+    rng = np.random.default_rng(4)
+    keys = [(model, region, seed) for model in ("ann", "mix") for region in REGIONS for seed in range(3)]
+    return results({key: rng.uniform(1.0, 5.0) for key in keys})
+
+
+def table(frame, model):
+    return frame[frame["model"] == model].pivot(index="region", columns="seed", values="value")
+
+
+def test_a_region_is_problematic_where_no_network_and_seed_reaches_zero():
+    r2 = {("ann", "A", 0): -0.1, ("mix", "A", 0): -2.0, ("ann", "B", 0): -0.1, ("mix", "B", 0): 0.2}
+    r2 |= {("ann", "C", 0): np.nan, ("plsr", "A", 0): 0.9, ("plsr", "D", 0): -1.0, ("ann", "E", 0): 0.0}
+    found = region_blocks(results(r2, "percent", "r2"), ("ann", "mix"))
+    assert found.to_dict("list") == {
+        "region": ["A", "B", "E"],
+        "block": ["problematic", "generalising", "generalising"],
+        "lowest_r2": [-2.0, -0.1, 0.0],
+        "highest_r2": [-0.1, 0.2, 0.0],
+        "n": [2, 2, 1],
+    }
+    assert region_blocks(results(r2, "percent", "r2"), ()).empty
+
+
+def test_tests_are_scipys(errors):
+    found = block_tests(errors, ("ann", "mix"), BLOCKS).set_index(["model", "test"])
+    for model in ("ann", "mix"):
+        hard, easy = (table(errors, model).loc[BLOCKS[name]].to_numpy() for name in ("problematic", "generalising"))
+        for test, first, second, equal in (
+            (STUDENT, hard.ravel(), easy.ravel(), True),
+            (WELCH, hard.ravel(), easy.ravel(), False),
+            (BY_REGION, hard.mean(axis=1), easy.mean(axis=1), False),
+        ):
+            row = found.loc[(model, test)]
+            expected: Any = ttest_ind(first, second, equal_var=equal)
+            assert tuple(row[["t", "p", "dof"]]) == pytest.approx((expected.statistic, expected.pvalue, expected.df))
+            assert (row["problematic"], row["generalising"], row["reason"]) == (first.size, second.size, "")
+
+
+def test_where_there_is_no_test_a_reason_stands(errors):
+    few = block_tests(errors, ("ann",), BLOCKS | {"problematic": ["2", "elsewhere"]})
+    assert few["t"].isna().all() and set(few["reason"]) == {"a set has fewer than two regions"}
+    equal = block_tests(errors.assign(value=2.0), ("ann",), BLOCKS)
+    assert equal["p"].isna().all() and set(equal["reason"]) == {"t is undefined: neither sample varies"}
+    lost = errors.assign(value=errors["value"].where(errors["region"] != "2"))
+    assert set(block_tests(lost, ("ann",), BLOCKS)["reason"]) == {"a set has fewer than two regions"}
+
+
+def test_paired_intervals_are_scipys_over_region_means(errors):
+    row = paired_intervals(errors, errors, [("ann", "mix")], [("reflectance", "mrmse")]).iloc[0]
+    first, second = (table(errors, model).mean(axis=1) for model in ("ann", "mix"))
+    interval = ttest_rel(second, first).confidence_interval(0.95)
+    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
+    assert (row["n"], row["mean"]) == (5, pytest.approx((second - first).mean()))
+    assert row["sd"] == pytest.approx((second - first).std(ddof=1))
+    assert row["better"] == (second < first).sum()
+    assert paired_intervals(errors, errors, [("ann", "elsewhere")], [("reflectance", "mrmse")]).empty
+
+
+def test_differences_pair_seeds_and_a_single_seed_stands_against_all():
+    frame = results(
+        {("a", "R", 0): 1.0, ("a", "R", 1): 2.0, ("a", "S", 0): 5.0, ("a", "S", 1): np.nan}
+        | {("b", "R", 0): 1.5, ("b", "R", 1): 4.0, ("b", "S", 0): 4.0, ("b", "S", 1): 1.0, ("one", "R", 0): 3.0}
+    )
+    pair = ("reflectance", "mrmse")
+    assert differences_by_region(frame, frame, ("a", "b"), *pair) == {"R": (0.5, 2.0), "S": (-1.0,)}
+    assert differences_by_region(frame, frame, ("one", "b"), *pair) == {"R": (-1.5, 1.0)}
+    assert differences_by_region(frame, frame, ("b", "one"), *pair) == {"R": (-1.0, 1.5)}
+    with pytest.raises(DataError, match=r"two values of one region and seed \(found: a\)"):
+        differences_by_region(pd.concat([frame, frame]), frame, ("a", "b"), *pair)
+    with pytest.raises(DataError, match="results: columns are missing: seed"):
+        differences_by_region(frame.drop(columns="seed"), frame, ("a", "b"), *pair)
