@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxsoil.data.root import DATA_VARIABLE, USGS_FOLDER, data_root
 from jaxsoil.physics import parametric_minerals, unit_cell
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra
+from jaxsoil.spectra.resample import Resample
 
 if TYPE_CHECKING:
     import pandas as pd
 
-USGS_FOLDER = "endmembers_usgs"
 _SPECTRA_FILE = "endmembers_350_2500_1nm.parquet"
 _PROPERTIES_FILE = "endmember_properties_clean.csv"
 
@@ -145,8 +146,6 @@ class EndmemberLibrary:
                 value=f"minerals {own[0]:g}-{own[-1]:g} nm, data {target.min():g}-{target.max():g} nm",
                 remedy=f"Trim the data to {own[0]:g}-{own[-1]:g} nm, or give minerals that reach further.",
             )
-        from jaxsoil.spectra.preprocess import Resample
-
         return dataclasses.replace(self, spectra=Resample(axis=target, method="bandmean")(self.spectra))
 
     def _checked(self, field: str) -> NDArray[np.float64]:
@@ -181,11 +180,7 @@ def load_usgs(
     """
     import pandas as pd
 
-    if root is None:
-        from jaxsoil.data.registry import data_root
-
-        root = data_root()
-    folder = Path(root) / USGS_FOLDER
+    folder = (data_root() if root is None else Path(root)) / USGS_FOLDER
     for name in (_SPECTRA_FILE, _PROPERTIES_FILE):
         if not (folder / name).is_file():
             raise DataError(
@@ -273,8 +268,6 @@ def best_minerals(axis: ArrayLike) -> EndmemberLibrary:
       DataError: a JAXSOIL_DATA that names no folder, and measured minerals that are there but cannot be read: no
         other minerals take their place silently.
     """
-    from jaxsoil.data.registry import DATA_VARIABLE, data_root
-
     if os.environ.get(DATA_VARIABLE) and (data_root() / USGS_FOLDER).is_dir():
         return load_usgs()
     return twin_minerals(axis)

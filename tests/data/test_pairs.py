@@ -6,11 +6,11 @@ import functools
 import numpy as np
 import pytest
 
-from jaxsoil.data import pairs as multifidelity
-from jaxsoil.data import registry
+from jaxsoil.data import pairs, registry
 from jaxsoil.data.library import Library, Property
-from jaxsoil.data.pairs import PROPERTIES, MultifidelityData, Scans
-from jaxsoil.data.readers import limesoda_pairs as multifidelity_measured
+from jaxsoil.data.properties import PROPERTIES
+from jaxsoil.data.readers import limesoda_pairs
+from jaxsoil.data.scans import MultifidelityData, Scans
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
@@ -20,7 +20,7 @@ SMALL = InfraredTwinConfig(samples=60, labelled=40, pairs=20, test=10, mir_step=
 
 @pytest.fixture(scope="module")
 def twin():
-    return multifidelity.load("infrared_twin", SMALL)
+    return pairs.load("infrared_twin", SMALL)
 
 
 # Relations
@@ -130,11 +130,11 @@ def test_texture_that_was_not_measured_is_no_fault(twin):
 
 def test_unknown_names_and_misplaced_settings_are_refused():
     with pytest.raises(DataError, match="Did you mean 'infrared_twin'"):
-        multifidelity.load("infra_twin")
+        pairs.load("infra_twin")
     with pytest.raises(DataError, match="configuration of the twin"):
-        multifidelity.load("limesoda_mir", SMALL)
+        pairs.load("limesoda_mir", SMALL)
     with pytest.raises(DataError, match="no such field"):
-        multifidelity.load("limesoda_mir/NRW.11")
+        pairs.load("limesoda_mir/NRW.11")
 
 
 # Measured
@@ -144,12 +144,12 @@ def test_unknown_names_and_misplaced_settings_are_refused():
 def measured(data_root):
     """Reads each measured set once for all tests of this file."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(multifidelity_measured, "_load", functools.cache(multifidelity_measured._load))
+        patch.setattr(limesoda_pairs, "_load", functools.cache(limesoda_pairs._load))
         yield
 
 
 def test_repeats_are_averaged_by_sample():
-    average_repeats = multifidelity_measured.average_repeats
+    average_repeats = limesoda_pairs.average_repeats
     library = Library(
         "x",
         Spectra([[1.0, 2.0], [5.0, 6.0], [3.0, 6.0]], [1000.0, 2000.0], "cm-1", "absorbance"),
@@ -170,7 +170,7 @@ def test_repeats_are_averaged_by_sample():
 @pytest.mark.usefixtures("measured")
 @pytest.mark.parametrize("field", ["NRW.42", "yamsys"])
 def test_a_field_left_out_is_nowhere_in_training(field):
-    made = multifidelity.load(f"limesoda_mir/{field}")
+    made = pairs.load(f"limesoda_mir/{field}")
     assert isinstance(made, MultifidelityData) and not made.has_pairs and len(made.test_nir) == 0
     assert set(made.test_mir.group("region")) == {field}
     assert field not in set(made.labelled.group("region"))
@@ -184,7 +184,7 @@ def test_a_field_left_out_is_nowhere_in_training(field):
 
 @pytest.mark.usefixtures("measured")
 def test_one_set_in_two_ranges():
-    made = multifidelity.load("H.138_split")
+    made = pairs.load("H.138_split")
     assert len(made.paired_nir) + len(made.test_nir) == 138 and 28 <= len(made.test_nir) <= 45
     assert (made.paired_nir.spectra.axis[0], made.paired_nir.spectra.axis[-1]) == (1860.0, 2490.0)
     assert any("ptimistic" in note for note in made.notes) and any("Not comparable" in note for note in made.notes)

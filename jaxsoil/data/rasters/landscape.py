@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from jaxsoil.data.rasters.rasters import Rasters, open_rasters
 from jaxsoil.data.rasters.sites import Layer, Sites
 from jaxsoil.data.readers import table as tables
-from jaxsoil.data.registry import data_root
+from jaxsoil.data.root import data_root
 from jaxsoil.data.twin.landscape.make import LandscapeConfig, make_landscape
 from jaxsoil.runs.errors import DataError, did_you_mean
 

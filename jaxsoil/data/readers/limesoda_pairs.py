@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jaxsoil.data import registry
 from jaxsoil.data.library import Library, Property, Strings
-from jaxsoil.data.pairs import MultifidelityData, Scans
+from jaxsoil.data.scans import MultifidelityData, Scans
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample

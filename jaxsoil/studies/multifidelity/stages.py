@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.data.pairs import Scans
+from jaxsoil.data.scans import Scans
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig, enough_steps
 from jaxsoil.studies.multifidelity.conversion import Conversion, FnoConversion, fit_conversion, fit_fno
 from jaxsoil.studies.multifidelity.inputs import Inputs

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from jaxsoil.data.pairs import Scans
+from jaxsoil.data.scans import Scans
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.preprocess import SNV
 

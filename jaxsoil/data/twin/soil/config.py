@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxsoil.data.root import USGS_FOLDER, data_root
 from jaxsoil.physics.parametric_minerals import HIGH, LOW
 from jaxsoil.runs.errors import DataError, did_you_mean
 
@@ -49,7 +50,7 @@ class TwinConfig:
     main_minerals: tuple[str, ...] = MAIN_MINERALS
     minerals_left_out: tuple[str, ...] = ()  # of the true library
     grain_exponent: float = 1.5  # -ln R of a soil's grains over that of the finer powders of the library
-    iron_coat: float = 0.85  # thickness of the grains' iron oxide coat, see twin_endmembers.coat_absorption
+    iron_coat: float = 0.85  # thickness of the grains' iron oxide coat, see endmembers.coat_absorption
     concentration: float = 12.0  # of the Dirichlet of a sample's main minerals around the mean of its region
     region_log_sd: float = 0.7  # of a region's mean mineral shares around the mean soil
     trace_share: float = 0.04  # mass share of all other minerals together
@@ -174,9 +175,7 @@ def reference_config(n_samples: int = 2000, seed: int = 0, **changes: Any) -> Tw
 
 
 def _measured_minerals_available() -> bool:
-    from jaxsoil.data import endmembers, registry
-
     try:
-        return (registry.data_root() / endmembers.USGS_FOLDER).is_dir()
+        return (data_root() / USGS_FOLDER).is_dir()
     except DataError:
         return False
