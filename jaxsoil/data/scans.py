@@ -151,11 +151,11 @@ class MultifidelityData:
         _check_axis(nir.axis, nir.unit, self.test_nir, f"{self.name}, test_nir", "paired_nir")
 
     def _check_test(self) -> None:
-        test = np.unique(np.concatenate([_samples(self.test_mir), self.test_mir.ids]))
+        test = np.unique(np.concatenate([self.test_mir.samples, self.test_mir.ids]))
         for where, samples in (
             ("pretrain", self.pretrain.samples),
-            ("labelled", np.concatenate([_samples(self.labelled), self.labelled.ids])),
-            ("paired_mir", np.concatenate([_samples(self.paired_mir), self.paired_mir.ids])),
+            ("labelled", np.concatenate([self.labelled.samples, self.labelled.ids])),
+            ("paired_mir", np.concatenate([self.paired_mir.samples, self.paired_mir.ids])),
         ):
             shared = np.intersect1d(samples, test)
             if shared.size:
@@ -166,10 +166,6 @@ class MultifidelityData:
                     value=f"{str(shared[0])!r}; {shared.size} samples",
                     remedy="Leave the test samples, all their repeats included, out of pre-training and training.",
                 )
-
-
-def _samples(library: Library) -> Strings:
-    return library.groups.get("sample", library.ids)
 
 
 def _check_pairs(what: str, mir: Library, nir: Library, source: str) -> None:

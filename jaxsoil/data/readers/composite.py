@@ -7,14 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.data.library import Library, Property, Strings
+from jaxsoil.data.library import PROTECTED, Library, Property, Strings
 from jaxsoil.data.readers.schema import Composite, Grid
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample
-
-# A sample or pedon of one data set is never one of another, so names carry the data set.
-_NESTED = ("sample", "pedon", "profile")
 
 
 def grid_axis(grid: Grid) -> NDArray[np.float64]:
@@ -107,7 +104,8 @@ def _properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
 
 def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
     groups = {"region": np.concatenate([np.full(len(part), part.name) for part in parts])}
-    for name in _NESTED:
+    # A sample or pedon of one data set is never one of another, so names carry the data set.
+    for name in PROTECTED:
         if any(name in part.groups for part in parts):
             groups[name] = np.concatenate([_prefixed(part, _nested(part, name)) for part in parts])
     if any("laboratory" in part.groups for part in parts):
@@ -120,8 +118,9 @@ def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
 
 
 def _nested(part: Library, name: str) -> Strings:
-    """Returns a member's group; where it has none, its samples (a pedon never parts a sample) or rows."""
-    return part.groups.get(name, part.groups.get("sample", part.ids))
+    """Returns a member's group; where it has none, what it names a pedon or profile, else its samples or rows."""
+    alike = {"pedon": "profile", "profile": "pedon"}.get(name, name)
+    return part.groups.get(name, part.groups.get(alike, part.samples))
 
 
 def _prefixed(part: Library, values: Strings) -> Strings:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data import registry
+from jaxsoil.data.draws import take_share
 from jaxsoil.data.library import Library, Property, Strings
 from jaxsoil.data.scans import MultifidelityData, Scans
 from jaxsoil.runs.errors import DataError, did_you_mean
@@ -113,11 +114,8 @@ def load_split() -> MultifidelityData:
 def spatial_blocks(easting: NDArray, northing: NDArray) -> NDArray[np.bool_]:
     """Returns (n,) which rows are held out: whole blocks of 500 m, drawn until they hold a fifth of the rows."""
     cells = np.stack([np.floor(easting / _BLOCK), np.floor(northing / _BLOCK)], axis=1)
-    blocks, block = np.unique(cells, axis=0, return_inverse=True)
-    counts = np.bincount(block.ravel(), minlength=len(blocks))
-    order = np.random.default_rng(0).permutation(len(blocks))
-    drawn = np.cumsum(counts[order]) - counts[order] < _TEST_SHARE * len(cells)
-    return np.isin(block.ravel(), order[drawn])
+    _, block = np.unique(cells, axis=0, return_inverse=True)
+    return take_share(block.ravel(), _TEST_SHARE, np.random.default_rng(0), "at least")
 
 
 def average_repeats(library: Library) -> Library:

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
-from jaxsoil.data.splits import Split
+from jaxsoil.data.splits import Split, validation_rows
 from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.experiment import RunFolder
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
@@ -242,16 +242,15 @@ def make_trials(
       seeds: replicates, where the splits belong to some of them only; None: all of the study.
     """
     from jaxsoil.models.autoencoder import ModelConfig
-    from jaxsoil.training.grid import Trial, validation_rows
+    from jaxsoil.training.grid import Trial
 
-    groups = next((library.groups[g] for g in ("pedon", "profile", "sample") if g in library.groups), library.ids)
     soc = library.property("soc").values
     trials = []
     for network in config.networks:
         model = ModelConfig(encoder=config.encoder, width=config.width, decoder=network)
         for split in splits:
             for seed in range(config.seeds) if seeds is None else seeds:
-                watch = validation_rows(split, groups, config.train.validation_share, seed)
+                watch = validation_rows(split, library.blocks, config.train.validation_share, seed)
                 start = None
                 if config.start == "direct" and model.physical:
                     start = direct_start(library, split)
