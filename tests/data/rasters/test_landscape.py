@@ -91,9 +91,11 @@ def test_ones_own_landscape_reads_back(own: Path) -> None:
         ('unit = "%"\n', "", "key is missing.*unit"),
         ('wet = "wet.tif"', 'wet = "wat.tif"', "wat.tif"),
         ("bottom = 30", "bottom = 5", "must reach down"),
-        ("bottom = 30", "", "column, top and bottom"),
+        ("bottom = 30", "", "layers.bottom: a key is missing.*a number"),
         ('"sites.csv"', '"profiles.csv"', "profiles.csv"),
-        ("[rasters]", "[rasters", "no TOML"),
+        ("[rasters]", "[rasters", "not a TOML file"),
+        ('height = "height.tif"\nwet = "wet.tif"\n', "", "needs rasters and layers.*0 rasters, 2 layers"),
+        ("top = 0", 'top = "0"', "layers.top: .*wrong type.*Give a number"),
     ],
 )
 def test_what_is_wrong_in_a_description_is_named(own: Path, old: str, new: str, message: str) -> None:
