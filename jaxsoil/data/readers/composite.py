@@ -49,7 +49,7 @@ def join(composite: Composite, members: Sequence[Library]) -> Library:
         name=composite.name,
         spectra=_stack([part.spectra for part in parts], composite),
         ids=np.concatenate([_prefixed(part, part.ids) for part in parts]),
-        properties=_properties(parts, composite.name),
+        properties=join_properties(parts, composite.name),
         groups=_groups(parts),
         licence=composite.licence or "; ".join(f"{part.name}: {part.licence}" for part in parts),
         notes=tuple(notes),
@@ -82,7 +82,12 @@ def _positive(member: Library, names: Sequence[str]) -> NDArray[np.bool_]:
     return kept
 
 
-def _properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
+def join_properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
+    """Returns the properties of all rows of ``parts``, one part after the other; NaN where a part does not give one.
+
+    Raises:
+      DataError: a property whose units differ (``source`` names the whole in the message).
+    """
     names = dict.fromkeys(name for part in parts for name in part.properties)
     joined = {}
     for name in names:
