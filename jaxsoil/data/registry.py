@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib import resources
 from pathlib import Path
 
 from numpy.typing import ArrayLike
@@ -12,6 +11,7 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.readers.composite import join
 from jaxsoil.data.readers.manifest import load_manifest
 from jaxsoil.data.readers.schema import Composite, read_manifest
+from jaxsoil.data.readers.toml import packaged
 from jaxsoil.data.root import data_root
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.resample import Resample
@@ -75,10 +75,7 @@ def _twin() -> Library:
 
 
 def _packaged() -> dict[str, Path]:
-    folder = resources.files("jaxsoil.data") / "manifests"
-    return {
-        entry.name.removesuffix(".toml"): Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".toml")
-    }
+    return packaged("jaxsoil.data", "manifests")
 
 
 def _unknown(name: str) -> DataError:

@@ -80,7 +80,7 @@ class Scans:
         return self.reader(chosen)
 
     def fingerprint(self) -> str:
-        """Returns the SHA-256 of axis, samples and the first and last 512 scans: all may be more than one can read."""
+        """Returns the SHA-256 of axis, samples and the first and last 512 scans; to read all would take too long."""
         digest = hashlib.sha256(self.axis.astype("<f8").tobytes())
         digest.update("\n".join(self.samples.tolist()).encode())
         for rows in (slice(0, 512), slice(max(len(self) - 512, 0), len(self))):

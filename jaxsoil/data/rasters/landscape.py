@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from jaxtyping import Float64
 from jaxsoil.data.rasters.rasters import Rasters, open_rasters
 from jaxsoil.data.rasters.sites import Layer, Sites
 from jaxsoil.data.readers.table import column_numbers, column_strings, read_table
-from jaxsoil.data.readers.toml import build, read_toml
+from jaxsoil.data.readers.toml import build, packaged, read_toml
 from jaxsoil.data.root import data_root
 from jaxsoil.data.twin.landscape.make import LandscapeConfig, make_landscape
 from jaxsoil.runs.errors import DataError, did_you_mean
@@ -109,10 +108,7 @@ def load(name: str, config: LandscapeConfig | None = None) -> Landscape:
 
 
 def _packaged() -> dict[str, Path]:
-    folder = resources.files("jaxsoil.data.rasters") / "landscapes"
-    return {
-        entry.name.removesuffix(".toml"): Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".toml")
-    }
+    return packaged("jaxsoil.data.rasters", "landscapes")
 
 
 def _read(name: str, path: Path, root: Path) -> Landscape:

@@ -123,7 +123,7 @@ def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
 
 
 def _nested(part: Library, name: str) -> Strings:
-    """Returns a member's group; where it has none, what it names a pedon or profile, else its samples or rows."""
+    """Returns a member's group; where it has none, a profile stands for a pedon and the reverse, else its samples."""
     alike = {"pedon": "profile", "profile": "pedon"}.get(name, name)
     return part.groups.get(name, part.groups.get(alike, part.samples))
 

@@ -6,6 +6,7 @@ import dataclasses
 import tomllib
 import typing
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar
@@ -14,6 +15,12 @@ from jaxsoil.runs.errors import DataError, did_you_mean
 
 T = TypeVar("T")
 _WORDS = {str: "text in quotes", float: "a number", int: "a whole number", bool: "true or false"}
+
+
+def packaged(package: str, folder: str) -> dict[str, Path]:
+    """Returns the TOML files in a folder of a package, by their names without extension."""
+    entries = (Path(str(entry)) for entry in resources.files(package).joinpath(folder).iterdir())
+    return {entry.stem: entry for entry in entries if entry.suffix == ".toml"}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -77,7 +84,7 @@ def _value(value: Any, annotation: Any, where: str, path: Path) -> Any:
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union without None, which TOML has not; of any other annotation, itself."""
+    """The members of a union without None (TOML has no such value); of any other annotation, itself."""
     union = typing.get_origin(annotation) in (typing.Union, UnionType)
     return tuple(kind for kind in typing.get_args(annotation) if kind is not NoneType) if union else (annotation,)
 

@@ -47,7 +47,9 @@ def test_layers_resemble_their_neighbours_most_and_the_deepest_have_gaps() -> No
     assert 0.03 < np.isnan(twin.rasters.values[0]).mean() < 0.05
 
 
-@pytest.mark.parametrize("wrong", [{"gaps": (0.1,)}, {"height": 8}, {"sites": 5}, {"sites": 5000}])
+@pytest.mark.parametrize(
+    "wrong", [{"gaps": (0.1,)}, {"height": 8}, {"sites": 5}, {"sites": 5000}, {"pixel": float("nan")}]
+)
 def test_impossible_landscapes_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(DataError):
         dataclasses.replace(SMALL, **wrong)
