@@ -37,15 +37,7 @@ from jaxsoil.data.twin.infrared.optics import (
     near_infrared,
     normal,
 )
-from jaxsoil.data.twin.infrared.soils import (
-    CROPLAND,
-    DRAWS,
-    LIBRARY,
-    InfraredSoils,
-    Population,
-    compose,
-    measured,
-)
+from jaxsoil.data.twin.infrared.soils import CROPLAND, DRAWS, LIBRARY, InfraredSoils, Population, compose, measured
 from jaxsoil.spectra.container import Spectra
 
 # Streams of random numbers: purposes that never share a number.

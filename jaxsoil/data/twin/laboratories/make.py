@@ -25,14 +25,7 @@ from scipy.special import expit
 from jaxsoil.data.library import Library, Property, Strings
 from jaxsoil.data.twin.infrared.bands import NAMES
 from jaxsoil.data.twin.infrared.optics import Optics, Scanning, absorbances, both_forms, mid_infrared, normal
-from jaxsoil.data.twin.infrared.soils import (
-    CARBON_OF_CARBONATE,
-    DRAWS,
-    LIBRARY,
-    SOM_PER_CARBON,
-    InfraredSoils,
-    compose,
-)
+from jaxsoil.data.twin.infrared.soils import CARBON_OF_CARBONATE, DRAWS, LIBRARY, SOM_PER_CARBON, InfraredSoils, compose
 from jaxsoil.data.twin.laboratories.config import LaboratoriesConfig
 from jaxsoil.spectra.container import Spectra
 
