@@ -12,7 +12,7 @@ from engine_worker import peak
 from pretraining_problem import problem_of
 from problem import serve
 
-from jaxsoil.data.pairs import Scans
+from jaxsoil.data.scans import Scans
 from jaxsoil.models.autoencoder import parameter_count
 from jaxsoil.models.vae import VaeConfig
 from jaxsoil.studies.multifidelity.pretrain import PretrainConfig, PretrainRun

@@ -2,7 +2,7 @@
 
     JAXSOIL_DATA=/path/to/data python tools/fit_parametric_minerals.py
 
-writes jaxsoil/data/tables/parametric_minerals.json and prints the residuals. Deterministic; under a minute.
+writes jaxsoil/physics/tables/parametric_minerals.json and prints the residuals. Deterministic; under a minute.
 
 Each mineral is fitted on 350-2500 nm with the equation of ``jaxsoil.physics.parametric_minerals``: absorptions are
 added two at a time where they lower the residual most (matching pursuit over a grid of centres and widths),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jaxsoil.data.registry import DATA_VARIABLE, TWIN, describe
+from jaxsoil.data.registry import TWIN, describe
+from jaxsoil.data.root import DATA_VARIABLE
 
 
 def main() -> None:

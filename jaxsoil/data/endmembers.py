@@ -18,19 +18,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxsoil.data.readers.table import read_table, require_column, spectral_values
+from jaxsoil.data.root import DATA_VARIABLE, USGS_FOLDER, data_root
 from jaxsoil.physics import parametric_minerals, unit_cell
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra
+from jaxsoil.spectra.resample import Resample
 
 if TYPE_CHECKING:
     import pandas as pd
 
-USGS_FOLDER = "endmembers_usgs"
 _SPECTRA_FILE = "endmembers_350_2500_1nm.parquet"
 _PROPERTIES_FILE = "endmember_properties_clean.csv"
 
 # A reflectance below this at every band is an uncertainty column; the darkest real mineral here peaks at 0.04.
 _BROKEN_BELOW = 0.02
+_SHEET_COLUMNS = ("component", "density_best", "unit_cell_nm", "crystal_system", "unit_cell_volume_nm3_sheet")
 _SOURCED = ("spectrum", "density", "cell_volume")
 # Computed and tabulated cell volumes that differ by more than this share are reported.
 _VOLUME_TOLERANCE = 0.01
@@ -145,8 +148,6 @@ class EndmemberLibrary:
                 value=f"minerals {own[0]:g}-{own[-1]:g} nm, data {target.min():g}-{target.max():g} nm",
                 remedy=f"Trim the data to {own[0]:g}-{own[-1]:g} nm, or give minerals that reach further.",
             )
-        from jaxsoil.spectra.preprocess import Resample
-
         return dataclasses.replace(self, spectra=Resample(axis=target, method="bandmean")(self.spectra))
 
     def _checked(self, field: str) -> NDArray[np.float64]:
@@ -177,15 +178,9 @@ def load_usgs(
       densities: name -> (density in g cm-3, its source), for minerals whose density the sheet lacks.
 
     Raises:
-      DataError: a file or column that is missing.
+      DataError: a file or column that is missing or cannot be read.
     """
-    import pandas as pd
-
-    if root is None:
-        from jaxsoil.data.registry import data_root
-
-        root = data_root()
-    folder = Path(root) / USGS_FOLDER
+    folder = (data_root() if root is None else Path(root)) / USGS_FOLDER
     for name in (_SPECTRA_FILE, _PROPERTIES_FILE):
         if not (folder / name).is_file():
             raise DataError(
@@ -193,9 +188,9 @@ def load_usgs(
                 source=folder / name,
                 remedy="Set JAXSOIL_DATA to the folder that holds them, or use the twin's minerals.",
             )
-    spectra = pd.read_parquet(folder / _SPECTRA_FILE)
+    spectra = read_table(folder / _SPECTRA_FILE)
     # As text: a spreadsheet may have turned a range such as 2-3 into a date, which must be seen, not parsed.
-    sheet = pd.read_csv(folder / _PROPERTIES_FILE, dtype=str, keep_default_na=False)
+    sheet = read_table(folder / _PROPERTIES_FILE, as_text=True)
     return read_endmembers(spectra, sheet, densities=densities, source=str(folder.name))
 
 
@@ -215,9 +210,15 @@ def read_endmembers(
         ``crystal_system``, ``unit_cell_volume_nm3_sheet``.
       densities: as in ``load_usgs``.
       source: name of the source for messages.
+
+    Raises:
+      DataError: a column that is missing, a reflectance that is text, fewer than two usable minerals.
     """
+    require_column(spectra, "mineral", Path(source))
+    for column in _SHEET_COLUMNS:
+        require_column(sheet, column, Path(source))
     bands = [column for column in spectra.columns if re.fullmatch(r"\d+(\.\d+)?", str(column))]
-    values = spectra[bands].to_numpy(np.float64)
+    values = spectral_values(spectra, bands, Path(source))
     rows_of_sheet = {row["component"].strip().lower(): row for row in sheet.to_dict("records")}
     given = {name.lower(): value for name, value in (densities or {}).items()}
     kept: list[dict[str, Any]] = []
@@ -273,8 +274,6 @@ def best_minerals(axis: ArrayLike) -> EndmemberLibrary:
       DataError: a JAXSOIL_DATA that names no folder, and measured minerals that are there but cannot be read: no
         other minerals take their place silently.
     """
-    from jaxsoil.data.registry import DATA_VARIABLE, data_root
-
     if os.environ.get(DATA_VARIABLE) and (data_root() / USGS_FOLDER).is_dir():
         return load_usgs()
     return twin_minerals(axis)

@@ -17,6 +17,9 @@ from jaxsoil.spectra.container import Spectra
 # (n,) text. NDArray[np.str_] would say so, but its run-time check admits empty strings alone.
 Strings = NDArray[Any]
 
+PROTECTED = ("sample", "pedon", "profile")
+"""Groups that no split parts, from the finest to the coarsest."""
+
 GROUPS = ("sample", "pedon", "profile", "region", "laboratory", "source", "country")
 
 
@@ -101,6 +104,17 @@ class Library:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields["properties"], fields["groups"] = dict(self.properties), dict(self.groups)
         return (Library, tuple(fields.values()))
+
+    # Above the method `property`, which hides the decorator below it.
+    @property
+    def samples(self) -> Strings:
+        """(n,) the sample of each row; without the group each row is its own."""
+        return self.groups.get("sample", self.ids)
+
+    @property
+    def blocks(self) -> Strings:
+        """(n,) the coarsest of the groups that no split parts: profile, pedon or sample; without, the row's id."""
+        return next((self.groups[name] for name in reversed(PROTECTED) if name in self.groups), self.ids)
 
     def property(self, name: str) -> Property:
         """Returns a property by name; an unknown one raises DataError with the nearest name."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib import resources
 from pathlib import Path
 
 from numpy.typing import ArrayLike
@@ -12,9 +11,11 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.readers.composite import join
 from jaxsoil.data.readers.manifest import load_manifest
 from jaxsoil.data.readers.schema import Composite, read_manifest
+from jaxsoil.data.readers.toml import packaged
+from jaxsoil.data.root import data_root
 from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.spectra.resample import Resample
 
-DATA_VARIABLE = "JAXSOIL_DATA"
 TWIN = "twin"
 _TWIN_LINE = "Synthetic soils with known truth: 17 regions, made from physics, no download (the default)"
 
@@ -32,27 +33,6 @@ def describe() -> list[tuple[str, str]]:
     return lines
 
 
-def data_root() -> Path:
-    """Returns the folder of measured data, from the environment variable JAXSOIL_DATA.
-
-    Raises:
-      DataError: the variable is not set, or names no folder.
-    """
-    where = os.environ.get(DATA_VARIABLE)
-    if not where:
-        raise DataError(
-            f"{DATA_VARIABLE} is not set, so measured data cannot be found",
-            remedy=f"Set it to the folder that holds the data: export {DATA_VARIABLE}=/path/to/data. "
-            f"The data set '{TWIN}' needs none.",
-        )
-    root = Path(where)
-    if not root.is_dir():
-        raise DataError(
-            f"{DATA_VARIABLE} names no folder", value=where, remedy="Correct the path, or mount the folder."
-        )
-    return root
-
-
 def load(name: str | os.PathLike[str], *, axis: ArrayLike | None = None) -> Library:
     """Returns a data set by name, or the one that a TOML file describes.
 
@@ -66,8 +46,6 @@ def load(name: str | os.PathLike[str], *, axis: ArrayLike | None = None) -> Libr
     library = _load(os.fspath(name), Path(), ())
     if axis is None:
         return library
-    from jaxsoil.spectra.resample import Resample
-
     return library.with_spectra(Resample(axis)(library.spectra.to_unit("nm")))
 
 
@@ -91,16 +69,13 @@ def _load(name: str, folder: Path, above: tuple[str, ...]) -> Library:
 
 
 def _twin() -> Library:
-    from jaxsoil.data.twin.soil import make as twin
+    from jaxsoil.data.twin.soil.make import make_twin  # imports JAX, which no other data set needs
 
-    return twin.make_twin(twin.TwinConfig())
+    return make_twin()
 
 
 def _packaged() -> dict[str, Path]:
-    folder = resources.files("jaxsoil.data") / "manifests"
-    return {
-        entry.name.removesuffix(".toml"): Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".toml")
-    }
+    return packaged("jaxsoil.data", "manifests")
 
 
 def _unknown(name: str) -> DataError:

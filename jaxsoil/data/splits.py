@@ -13,13 +13,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.data.library import Library, Strings
+from jaxsoil.data.draws import Mask, group_folds, take_share
+from jaxsoil.data.library import PROTECTED, Library, Strings
 from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs.keys import stable_hash
 
 INDUCTIVE = "inductive"
-PROTECTED = ("sample", "pedon", "profile")
-
-Mask = NDArray[np.bool_]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -180,22 +179,21 @@ def kfold(
     """
     labelled = _labelled(library, target)
     blocks = _blocks(library, by, protect)
-    kinds, sizes = np.unique(blocks[labelled], return_counts=True)
-    if n_folds < 2 or kinds.size < n_folds:
+    count = np.unique(blocks[labelled]).size
+    if n_folds < 2 or count < n_folds:
         raise DataError(
             "there are too few groups for so many folds",
             source=library.name,
             column=by or "rows",
-            value=f"{n_folds} folds, {kinds.size} groups, {int(labelled.sum())} labelled rows",
-            remedy=f"Ask for 2 to {max(kinds.size, 2)} folds.",
+            value=f"{n_folds} folds, {count} groups, {int(labelled.sum())} labelled rows",
+            remedy=f"Ask for 2 to {max(count, 2)} folds.",
         )
-    fold_of = _balanced(kinds, sizes, n_folds, np.random.default_rng(seed))
-    splits = []
-    for fold in range(n_folds):
-        out = np.isin(blocks, kinds[fold_of == fold])
-        held_out = f"{fold + 1} of {n_folds}"
-        splits.append(_held_out(library, labelled, out, f"kfold/{fold + 1}", held_out, seed, protect))
-    return splits
+    fold = np.full(len(library), -1)
+    fold[labelled] = group_folds(blocks[labelled], n_folds, np.random.default_rng(seed))
+    return [
+        _held_out(library, labelled, fold == number, f"kfold/{number + 1}", f"{number + 1} of {n_folds}", seed, protect)
+        for number in range(n_folds)
+    ]
 
 
 def random_share(
@@ -216,26 +214,17 @@ def random_share(
       by: a further group to keep together; samples and pedons always stay together.
       protect: groups that are kept together, as far as the library has them.
       target: property that a row must have to train or test; None takes every row.
+
+    Raises:
+      DataError: a share outside 0 to 1, fewer than two groups.
     """
     if not 0.0 < share < 1.0:
         raise DataError("a share lies between 0 and 1", source=library.name, value=share, remedy="Write 60 % as 0.6.")
     labelled = _labelled(library, target)
     blocks = _blocks(library, by, protect)
-    kinds, sizes = np.unique(blocks[labelled], return_counts=True)
-    if kinds.size < 2:
-        raise DataError(
-            "a share needs at least two groups",
-            source=library.name,
-            column=by or "rows",
-            value=f"{kinds.size} groups, {int(labelled.sum())} labelled rows",
-            remedy="Split by a finer group, or use a larger library.",
-        )
-    order = np.random.default_rng(seed).permutation(kinds.size)
-    reached = np.cumsum(sizes[order])
-    # The cut that comes nearest to the share, with at least one group on either side.
-    n_train = int(np.argmin(np.abs(reached[:-1] - share * reached[-1]))) + 1
-    inside = np.isin(blocks, kinds[order[:n_train]])
-    return _held_out(library, labelled, ~inside, f"random_share/{seed}", f"{100 * (1 - share):g} %", seed, protect)
+    train = np.zeros(len(library), bool)
+    train[labelled] = take_share(blocks[labelled], share, np.random.default_rng(seed), source=library.name)
+    return _held_out(library, labelled, ~train, f"random_share/{seed}", f"{100 * (1 - share):g} %", seed, protect)
 
 
 def few_label(
@@ -322,6 +311,24 @@ def few_label_adaptation(
     return split
 
 
+def validation_rows(split: Split, groups: np.ndarray, share: float, seed: int) -> Mask:
+    """Picks whole groups of training rows to watch convergence, at most ``share`` of the training rows.
+
+    Args:
+      split: the split whose training rows are used; held-out rows are never picked.
+      groups: (n,) group of each row (sample, pedon ...); a group is never parted.
+      share: largest share of the training rows, 0 to below 1.
+      seed: draw number; the draw also depends on the split's name.
+
+    Returns:
+      Mask (n,), all False for a share of 0.
+    """
+    rows = np.zeros(split.train.size, bool)
+    rng = np.random.default_rng([seed, stable_hash(split.name)])
+    rows[split.train] = take_share(groups[split.train], share, rng, "at most")
+    return rows
+
+
 def _labelled(library: Library, target: str | None) -> Mask:
     if target is None:
         return np.ones(len(library), bool)
@@ -352,18 +359,6 @@ def _blocks(library: Library, by: str | None, protect: Sequence[str]) -> NDArray
     rows = np.tile(np.arange(n), len(links))
     graph = coo_array((np.ones(rows.size, np.int8), (rows, np.concatenate(links))), shape=(n, n))
     return connected_components(graph, directed=False)[1].astype(np.int64)
-
-
-def _balanced(kinds: NDArray, sizes: NDArray, n_folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Deals groups, large ones first and equal ones in random order, to the fold that is smallest so far."""
-    order = rng.permutation(kinds.size)
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    filled = np.zeros(n_folds, np.int64)
-    fold_of = np.zeros(kinds.size, np.int64)
-    for index in order:
-        fold_of[index] = np.argmin(filled)
-        filled[fold_of[index]] += sizes[index]
-    return fold_of
 
 
 def _draw(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from jaxsoil.data.draws import group_folds
 from jaxsoil.evaluation import metrics
 from jaxsoil.models import plsr
 from jaxsoil.runs import require
@@ -74,28 +75,6 @@ def internal_scores(
             found = _repetition(*table, name in log1p, folds, inner_folds, max_components, rng)
             rows.append({"repetition": repetition, "property": name, **found})
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
-
-
-def group_folds(groups: ArrayLike, folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Fold of each row, (n,): groups in random order, larger ones first, each to the fold with the fewest rows.
-
-    Raises:
-      DataError: if there are fewer groups than folds.
-    """
-    names, inverse, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-    if names.size < folds:
-        raise DataError(
-            f"{folds} folds need at least as many groups",
-            value=f"{names.size} groups",
-            remedy="Use fewer folds, or leave this property out.",
-        )
-    shuffled = rng.permutation(names.size)
-    order = shuffled[np.argsort(-sizes[shuffled], kind="stable")]
-    filled, fold = np.zeros(folds, dtype=np.int64), np.empty(names.size, dtype=np.int64)
-    for group in order:
-        fold[group] = np.argmin(filled)
-        filled[fold[group]] += sizes[group]
-    return fold[inverse]
 
 
 def _repetition(

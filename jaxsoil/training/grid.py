@@ -15,7 +15,6 @@ import numpy as np
 
 from jaxsoil.data.splits import Split
 from jaxsoil.models.autoencoder import Autoencoder, Minerals, ModelConfig, parameter_count
-from jaxsoil.runs.keys import seed_of
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import bytes_per_trial, chunk_sizes, make_mesh
 
@@ -47,30 +46,6 @@ class Trial:
     def id(self) -> str:
         """Name of the trial; its random key depends on nothing else, so adding trials changes no other."""
         return f"{self.name}/{self.split.name}/{self.seed}"
-
-
-def validation_rows(split: Split, groups: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Picks whole groups of training rows to watch convergence, at most ``share`` of the training rows.
-
-    Args:
-      split: the split whose training rows are used; held-out rows are never picked.
-      groups: (n,) group of each row (sample, pedon ...); a group is never parted.
-      share: largest share of the training rows, 0 to below 1.
-      seed: draw number; the draw also depends on the split's name.
-
-    Returns:
-      Mask (n,), all False for a share of 0.
-    """
-    mask = np.zeros(split.train.size, dtype=bool)
-    most = int(share * split.train.sum())
-    names, codes = np.unique(groups[split.train], return_inverse=True)
-    generator = np.random.default_rng(seed_of(seed, split.name))
-    sizes = np.bincount(codes)
-    rows = np.nonzero(split.train)[0]
-    for group in generator.permutation(names.size):
-        if mask.sum() + sizes[group] <= most:
-            mask[rows[codes == group]] = True
-    return mask
 
 
 def converged(history: np.ndarray, tolerance: float, patience: int = 0) -> bool:

@@ -1,83 +1,21 @@
-"""Minerals: unit cells against lattice determinants, exclusions with reasons, the fitted curves against the data."""
+"""Minerals: constants by hand, exclusions with reasons, the fitted minerals against the measured ones."""
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from jaxsoil.data.endmembers import EndmemberLibrary, load_usgs, read_endmembers, twin_minerals
-from jaxsoil.physics import parametric_minerals, unit_cell
+from jaxsoil.data.root import USGS_FOLDER
+from jaxsoil.physics import parametric_minerals
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
 
 AXIS = np.arange(400.0, 421.0, 2.0)
-
-
-# Unit cells
-
-
-def lattice_volume(a, b, c, alpha, beta, gamma):
-    """The determinant of the lattice vectors: independent of the formula under test."""
-    al, be, ga = (math.radians(angle) for angle in (alpha, beta, gamma))
-    x = math.cos(be)
-    y = (math.cos(al) - math.cos(be) * math.cos(ga)) / math.sin(ga)
-    vectors = [
-        [a, 0, 0],
-        [b * math.cos(ga), b * math.sin(ga), 0],
-        [c * x, c * y, c * math.sqrt(1 - x * x - y * y)],
-    ]
-    return float(np.linalg.det(vectors))
-
-
-@pytest.mark.parametrize(
-    ("edges", "system", "cell"),
-    [
-        ("0.564", "cubic", (0.564, 0.564, 0.564, 90, 90, 90)),
-        ("1.1526", "Isometric", (1.1526, 1.1526, 1.1526, 90, 90, 90)),
-        ("0.499*1.706", "Hex/rhomo", (0.499, 0.499, 1.706, 90, 90, 120)),
-        ("0.49133*0.54053", "Trigonal", (0.49133, 0.49133, 0.54053, 90, 90, 120)),
-        ("0.695 * 0.634", "Ditrigonal scalenhedral", (0.695, 0.695, 0.634, 90, 90, 120)),
-        ("0.45937 * 0.29581", "Tetragonal ", (0.45937, 0.45937, 0.29581, 90, 90, 90)),
-        ("0.4608 * 0.9956 * 0.30215", "Orthorhombic", (0.4608, 0.9956, 0.30215, 90, 90, 90)),
-        ("0.517*0.894*0.995", "Monoclinic, β = 99.54°", (0.517, 0.894, 0.995, 90, 99.54, 90)),
-        (
-            "0.567 * 1.515 * 0.628",
-            "Monoclinic, β = 1.987 rad",
-            (0.567, 1.515, 0.628, 90, math.degrees(1.987), 90),
-        ),
-        ("1.77 * 1.79 * 0.74, beta = 116 degrees", "Monoclinic", (1.77, 1.79, 0.74, 90, 116, 90)),
-        (
-            "0.794*0.732*0.707",
-            "Triclinic, α = 90.03°, β = 95.37°, γ = 103.43°",
-            (0.794, 0.732, 0.707, 90.03, 95.37, 103.43),
-        ),
-        ("0.66-0.67 * 0.59-0.61", "Tetragonal", (0.665, 0.665, 0.6, 90, 90, 90)),
-    ],
-)
-def test_cell_volume_equals_the_determinant_of_the_lattice(edges, system, cell):
-    np.testing.assert_allclose(unit_cell.cell_volume(edges, system), lattice_volume(*cell), rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("edges", "system", "message"),
-    [
-        ("0.5*0.6", "Orthorhombic", "needs 3 edges"),
-        ("0.5*0.6*0.7", "Monoclinic", "needs the angle β"),
-        ("0.5*0.6*0.7", "amorphous", "unknown crystal system"),
-        ("0.5*?*0.7", "Orthorhombic", "cannot read the cell edge"),
-        ("", "cubic", "cannot read the cell edge"),
-        ("0.5*0.6*0.7", "Triclinic, α = 10°, β = 20°, γ = 170°", "do not form a cell"),
-    ],
-)
-def test_unreadable_cells_say_why(edges, system, message):
-    with pytest.raises(ValueError, match=message):
-        unit_cell.cell_volume(edges, system)
 
 
 # Reading tables
@@ -241,6 +179,26 @@ def test_usgs_library(data_root):
     assert "Montmorillonite" in with_smectite.names
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"PAR1 cut off", b"component\nx\n"])
+@pytest.mark.parametrize("damaged", ["endmembers_350_2500_1nm.parquet", "endmember_properties_clean.csv"])
+def test_damaged_files_of_minerals_are_refused(tmp_path, damaged, content):
+    (tmp_path / USGS_FOLDER).mkdir()
+    table, sheet = tables()
+    table.to_parquet(tmp_path / USGS_FOLDER / "endmembers_350_2500_1nm.parquet")
+    sheet.to_csv(tmp_path / USGS_FOLDER / "endmember_properties_clean.csv", index=False)
+    assert load_usgs(tmp_path).names == ("One", "Two")
+    (tmp_path / USGS_FOLDER / damaged).write_bytes(content)
+    with pytest.raises(DataError):
+        load_usgs(tmp_path)
+
+
+def test_a_reflectance_that_is_text_is_named():
+    table, sheet = tables()
+    table["400"] = ["0.3", "none"]
+    with pytest.raises(DataError, match=r"column 400: a band value is text.*'none' in row 1"):
+        read_endmembers(table, sheet)
+
+
 def test_absent_minerals_say_what_to_do(tmp_path):
     with pytest.raises(DataError, match=r"JAXSOIL_DATA.*twin's minerals"):
         load_usgs(tmp_path)
@@ -259,41 +217,10 @@ def test_the_fitted_minerals_reproduce_the_measured_ones(data_root):
     np.testing.assert_allclose(fitted.rho_r, measured.rho_r, rtol=1e-5)
 
 
-def test_the_table_is_what_its_tool_makes(data_root):
-    path = Path(__file__).parents[2] / "tools" / "fit_parametric_minerals.py"
-    spec = importlib.util.spec_from_file_location("fit_parametric_minerals", path)
-    assert spec is not None and spec.loader is not None
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    measured = load_usgs(data_root)
-    for name in ("Quartz", "Hematite"):
-        entry = tool._entry(measured, measured.index(name))
-        (mineral,) = (one for one in parametric_minerals.load_table() if one.name == name)
-        refitted = parametric_minerals.reflectance(
-            np.array(entry["continuum"]), np.array(entry["bands"]), measured.spectra.axis
-        )
-        # The optimiser's last digits depend on the linear algebra library.
-        np.testing.assert_allclose(refitted, mineral.reflectance(measured.spectra.axis), atol=2e-3)
-
-
-def test_one_gaussian_by_hand():
-    # ln R = -0.5 flat, one absorption of depth 1 at 1000 nm: R = exp(-1.5) there, exp(-0.5 - exp(-2)) two widths on.
-    bands = np.array([[1000.0, 50.0, 1.0]])
-    found = parametric_minerals.reflectance(np.array([-0.5]), bands, np.array([1000.0, 1100.0]))
-    np.testing.assert_allclose(found, [math.exp(-1.5), math.exp(-0.5 - math.exp(-2.0))])
-
-
 def test_fitted_minerals_are_plausible_reflectances():
     library = twin_minerals(np.linspace(350, 2500, 400))
     assert len(library) == 86
     assert library.spectra.values.min() > 0 and library.spectra.values.max() < 1
-
-
-def test_a_band_is_the_mean_over_its_width():
-    minerals = parametric_minerals.load_table()[:3]
-    fine = np.array([mineral.reflectance(np.arange(1395.25, 1405.0, 0.5)) for mineral in minerals])
-    coarse = parametric_minerals.band_reflectance(minerals, np.array([1390.0, 1400.0, 1410.0]))
-    np.testing.assert_allclose(coarse[:, 1], fine.mean(axis=1), rtol=1e-3)
 
 
 def test_fitted_minerals_refuse_to_extrapolate():

@@ -93,3 +93,11 @@ def test_fingerprint_follows_content_only():
 def test_a_library_can_be_pickled():
     made = library()
     assert pickle.loads(pickle.dumps(made)).fingerprint() == made.fingerprint()
+
+
+def test_samples_and_the_blocks_that_no_split_parts():
+    pedons = [f"p{row // 2}" for row in range(4)]
+    made = library(groups={"pedon": np.array(pedons), "sample": np.array(["x", "x", "y", "z"])})
+    assert made.samples.tolist() == ["x", "x", "y", "z"] and made.blocks.tolist() == pedons
+    bare = library(groups={"region": np.array(["a", "a", "b", "b"])})
+    assert bare.samples.tolist() == bare.blocks.tolist() == ["s0", "s1", "s2", "s3"]

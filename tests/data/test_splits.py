@@ -14,6 +14,7 @@ from jaxsoil.data.splits import (
     kfold,
     random_share,
     region_out,
+    validation_rows,
 )
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import Spectra
@@ -210,6 +211,17 @@ def test_few_labels_that_cannot_be_are_refused():
             draw(made, 1, 0, "r9")
         with pytest.raises(DataError, match=r"column pedon: .*no such group"):
             draw(library(["a", "b"]), 1, 0, "a")
+
+
+def test_validation_rows_are_whole_groups_of_training_rows():
+    made = layered()
+    (part,) = (split for split in region_out(made) if split.held_out == "r1")
+    pedons = made.group("pedon")
+    rows = validation_rows(part, pedons, 0.2, seed=0)
+    assert 0 < rows.sum() <= 0.2 * part.train.sum() and not (rows & ~part.train).any()
+    assert not set(pedons[rows]) & set(pedons[part.train & ~rows])
+    assert any(not np.array_equal(rows, validation_rows(part, pedons, 0.2, seed)) for seed in range(1, 4))
+    assert not validation_rows(part, pedons, 0.0, seed=0).any()
 
 
 def split_of(train, unlabelled, test, exposure="inductive"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jaxsoil.data.pairs import Scans
+from jaxsoil.data.scans import Scans
 from jaxsoil.models.vae import VaeConfig
 from jaxsoil.studies.multifidelity.pretrain import PretrainConfig
 from jaxsoil.training.steps import LoopConfig

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from engine_problem import BANDS, COMPONENTS, ROWS, TRAIN, problem
 
-from jaxsoil.data.splits import Split
+from jaxsoil.data.splits import Split, validation_rows
 from jaxsoil.models.autoencoder import ModelConfig
 from jaxsoil.runs.errors import DataError
 from jaxsoil.training.config import DeviceConfig
@@ -19,7 +19,6 @@ from jaxsoil.training.grid import (
     converged,
     make_groups,
     steps_per_epoch,
-    validation_rows,
 )
 from jaxsoil.training.runner import GroupRun
 
@@ -128,17 +127,6 @@ def test_a_full_disk_is_reported_as_the_system_says_it(tmp_path: Path, monkeypat
         with pytest.raises(OSError, match="No space left") as raised:
             checkpoints.save(1, {"w": jax.numpy.ones(2)})
     assert raised.value.filename == str(checkpoints.folder)
-
-
-def test_validation_rows_are_whole_groups_of_training_rows() -> None:
-    part = split()
-    groups = np.array([f"pedon {row // 3}" for row in range(ROWS)])
-    rows = validation_rows(part, groups, 0.2, seed=0)
-    assert 0 < rows.sum() <= 0.2 * part.train.sum()
-    assert not (rows & part.test).any()
-    assert all(len(set(rows[groups == group])) == 1 for group in set(groups[part.train]))
-    assert not np.array_equal(rows, validation_rows(part, groups, 0.2, seed=1))
-    assert validation_rows(part, groups, 0.0, seed=0).sum() == 0
 
 
 def test_convergence_is_a_flat_watched_loss() -> None:

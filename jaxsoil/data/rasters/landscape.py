@@ -3,25 +3,56 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import tomllib
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
 from jaxsoil.data.rasters.rasters import Rasters, open_rasters
 from jaxsoil.data.rasters.sites import Layer, Sites
-from jaxsoil.data.readers import table as tables
-from jaxsoil.data.registry import data_root
+from jaxsoil.data.readers.table import column_numbers, column_strings, read_table
+from jaxsoil.data.readers.toml import build, packaged, read_toml
+from jaxsoil.data.root import data_root
 from jaxsoil.data.twin.landscape.make import LandscapeConfig, make_landscape
 from jaxsoil.runs.errors import DataError, did_you_mean
 
 TWIN = "landscape_twin"
-KEYS = ("title", "table", "id", "east", "north", "quantity", "unit", "notes", "rasters", "layers")
-"""What the TOML file of a landscape may say; all but ``title`` and ``notes`` are required."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerColumn:
+    """[[layers]]: a depth layer in cm, and the column of the table that holds its values."""
+
+    column: str
+    top: float
+    bottom: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """The TOML file of a landscape; its paths are relative to its folder (packaged ones: to JAXSOIL_DATA).
+
+    Args:
+      table: CSV or Parquet file of the sites, one row a profile.
+      id, east, north: columns with the name of each site and its coordinates in the system of the rasters.
+      quantity, unit: what was measured in the layers, such as "soil organic carbon" and "%".
+      rasters: name of each covariate -> GeoTIFF.
+      layers: the depth layers.
+      title: one line on it; without, the name of the file.
+      notes: units, doubts, known traps.
+    """
+
+    table: str
+    id: str
+    east: str
+    north: str
+    quantity: str
+    unit: str
+    rasters: Mapping[str, str]
+    layers: Sequence[LayerColumn]
+    title: str = ""
+    notes: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,63 +108,37 @@ def load(name: str, config: LandscapeConfig | None = None) -> Landscape:
 
 
 def _packaged() -> dict[str, Path]:
-    folder = resources.files("jaxsoil.data.rasters") / "landscapes"
-    return {
-        entry.name.removesuffix(".toml"): Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".toml")
-    }
+    return packaged("jaxsoil.data.rasters", "landscapes")
 
 
 def _read(name: str, path: Path, root: Path) -> Landscape:
-    content = _content(path)
-    table_path = root / content["table"]
-    table = tables.read_table(table_path)
-    layers = [_layer(entry, path) for entry in content["layers"]]
-    values = np.stack([tables.column_numbers(table, column, table_path) for column, _ in layers], axis=1)
-    east, north = (tables.column_numbers(table, content[axis], table_path) for axis in ("east", "north"))
-    ids = tables.column_strings(table, content["id"], table_path)
-    sites = Sites(ids, east, north, tuple(layer for _, layer in layers), values, content["quantity"], content["unit"])
-    rasters = open_rasters({key: root / str(where) for key, where in content["rasters"].items()})
-    title = content.get("title", Path(name).stem)
-    return Landscape(name, title, rasters, sites, str(table_path), tuple(content.get("notes", ())))
-
-
-def _content(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise DataError("there is no such file", source=os.fspath(path), remedy="Correct the path of the TOML file.")
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError("this is no TOML file", source=path, value=str(error), remedy="Correct the line.") from None
-    for key in content:
-        if key not in KEYS:
-            raise DataError("unknown key", source=path, value=key, remedy=did_you_mean(key, KEYS))
-    for key in KEYS:
-        if key not in content and key not in ("title", "notes"):
-            raise DataError("a key is missing", source=path, value=key, remedy=f"Add it. Known: {', '.join(KEYS)}.")
-    for key, kind in (("rasters", dict), ("layers", list)):
-        if not isinstance(content[key], kind) or not content[key]:
-            raise DataError(
-                f"'{key}' is empty or of the wrong kind",
-                source=path,
-                remedy="Write a table [rasters] of names and files, and [[layers]] with column, top and bottom.",
-            )
-    return content
-
-
-def _layer(entry: Any, path: Path) -> tuple[str, Layer]:
-    try:
-        layer = Layer(float(entry["top"]), float(entry["bottom"]))
-        column = str(entry["column"])
-    except (KeyError, TypeError, ValueError):
+    content = build(Description, read_toml(path), path)
+    if not content.rasters or not content.layers:
         raise DataError(
-            "a layer needs column, top and bottom", source=path, value=entry, remedy="Give depths in cm."
-        ) from None
+            "a landscape needs rasters and layers",
+            source=path,
+            value=f"{len(content.rasters)} rasters, {len(content.layers)} layers",
+            remedy="Write a table [rasters] of names and files, and [[layers]] with column, top and bottom.",
+        )
+    source = root / content.table
+    table = read_table(source)
+    layers = tuple(_layer(layer, path) for layer in content.layers)
+    values = np.stack([column_numbers(table, layer.column, source) for layer in content.layers], axis=1)
+    east, north = (column_numbers(table, column, source, what="coordinate") for column in (content.east, content.north))
+    sites = Sites(
+        column_strings(table, content.id, source), east, north, layers, values, content.quantity, content.unit
+    )
+    rasters = open_rasters({covariate: root / file for covariate, file in content.rasters.items()})
+    return Landscape(name, content.title or Path(name).stem, rasters, sites, str(source), tuple(content.notes))
+
+
+def _layer(layer: LayerColumn, path: Path) -> Layer:
     if not 0.0 <= layer.top < layer.bottom:
         raise DataError(
             "a layer must reach down",
             source=path,
-            column=column,
-            value=layer.name,
+            column=layer.column,
+            value=f"{layer.top:g} to {layer.bottom:g} cm",
             remedy="Give 0 <= top < bottom in cm.",
         )
-    return column, layer
+    return Layer(float(layer.top), float(layer.bottom))

@@ -139,12 +139,18 @@ class FileRasters:
 
     def _read_inside(self, inner: tuple[slice, slice]) -> np.ndarray:
         import rasterio
+        from rasterio.errors import RasterioIOError
         from rasterio.windows import Window
 
         layers = []
         for path in self.paths:
-            with rasterio.open(path) as file:
-                values = file.read(1, window=Window.from_slices(*inner), masked=True)
+            try:
+                with rasterio.open(path) as file:
+                    values = file.read(1, window=Window.from_slices(*inner), masked=True)
+            except RasterioIOError as error:
+                raise DataError(
+                    f"a raster cannot be read: {error}", source=path, remedy="Check that the file is whole."
+                ) from None
             layers.append(np.ma.filled(values.astype(np.float32), np.nan))
         return np.stack(layers)
 

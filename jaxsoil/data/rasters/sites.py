@@ -20,12 +20,12 @@ class Layer:
 
     @property
     def name(self) -> str:
-        """Such as "5-15 cm"."""
+        """The depths in words, such as "5-15 cm"."""
         return f"{self.top:g}-{self.bottom:g} cm"
 
     @property
     def key(self) -> str:
-        """For file names, such as "005_015cm"."""
+        """The depths in file names, such as "005_015cm"."""
         return f"{self.top:03.0f}_{self.bottom:03.0f}cm"
 
 
@@ -66,7 +66,7 @@ class Sites:
 
 
 def check_sites(sites: Sites, source: str, fewest: int) -> tuple[Sites, list[str]]:
-    """Checks what was measured; returns the sites without layers of too few, and a note for each layer left out.
+    """Checks what was measured; returns the sites, and a note for each layer that had too few values to stay.
 
     Args:
       sites: as read.

@@ -1,1 +1,1 @@
-"""Readers of tables and manifests."""
+"""Readers of tables, manifests and TOML files, and of measured sets with a layout of their own."""

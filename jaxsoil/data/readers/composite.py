@@ -7,14 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.data.library import Library, Property, Strings
+from jaxsoil.data.library import PROTECTED, Library, Property, Strings
 from jaxsoil.data.readers.schema import Composite, Grid
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample
-
-# A sample or pedon of one data set is never one of another, so names carry the data set.
-_NESTED = ("sample", "pedon", "profile")
 
 
 def grid_axis(grid: Grid) -> NDArray[np.float64]:
@@ -52,7 +49,7 @@ def join(composite: Composite, members: Sequence[Library]) -> Library:
         name=composite.name,
         spectra=_stack([part.spectra for part in parts], composite),
         ids=np.concatenate([_prefixed(part, part.ids) for part in parts]),
-        properties=_properties(parts, composite.name),
+        properties=join_properties(parts, composite.name),
         groups=_groups(parts),
         licence=composite.licence or "; ".join(f"{part.name}: {part.licence}" for part in parts),
         notes=tuple(notes),
@@ -85,7 +82,12 @@ def _positive(member: Library, names: Sequence[str]) -> NDArray[np.bool_]:
     return kept
 
 
-def _properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
+def join_properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
+    """Returns the properties of all rows of ``parts``, one part after the other; NaN where a part does not give one.
+
+    Raises:
+      DataError: a property whose units differ (``source`` names the whole in the message).
+    """
     names = dict.fromkeys(name for part in parts for name in part.properties)
     joined = {}
     for name in names:
@@ -107,7 +109,8 @@ def _properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
 
 def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
     groups = {"region": np.concatenate([np.full(len(part), part.name) for part in parts])}
-    for name in _NESTED:
+    # A sample or pedon of one data set is never one of another, so names carry the data set.
+    for name in PROTECTED:
         if any(name in part.groups for part in parts):
             groups[name] = np.concatenate([_prefixed(part, _nested(part, name)) for part in parts])
     if any("laboratory" in part.groups for part in parts):
@@ -120,8 +123,9 @@ def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
 
 
 def _nested(part: Library, name: str) -> Strings:
-    """Returns a member's group; where it has none, its samples (a pedon never parts a sample) or rows."""
-    return part.groups.get(name, part.groups.get("sample", part.ids))
+    """Returns a member's group; where it has none, a profile stands for a pedon and the reverse, else its samples."""
+    alike = {"pedon": "profile", "profile": "pedon"}.get(name, name)
+    return part.groups.get(name, part.groups.get(alike, part.samples))
 
 
 def _prefixed(part: Library, values: Strings) -> Strings:

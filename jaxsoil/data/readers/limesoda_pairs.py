@@ -6,14 +6,17 @@ sample) share 751-3799 cm-1; here they lie on 752-3796 cm-1 in steps of 4 cm-1, 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data import registry
+from jaxsoil.data.draws import take_share
 from jaxsoil.data.library import Library, Property, Strings
-from jaxsoil.data.pairs import MultifidelityData, Scans
+from jaxsoil.data.readers.composite import join_properties
+from jaxsoil.data.scans import MultifidelityData, Scans
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample
@@ -113,11 +116,8 @@ def load_split() -> MultifidelityData:
 def spatial_blocks(easting: NDArray, northing: NDArray) -> NDArray[np.bool_]:
     """Returns (n,) which rows are held out: whole blocks of 500 m, drawn until they hold a fifth of the rows."""
     cells = np.stack([np.floor(easting / _BLOCK), np.floor(northing / _BLOCK)], axis=1)
-    blocks, block = np.unique(cells, axis=0, return_inverse=True)
-    counts = np.bincount(block.ravel(), minlength=len(blocks))
-    order = np.random.default_rng(0).permutation(len(blocks))
-    drawn = np.cumsum(counts[order]) - counts[order] < _TEST_SHARE * len(cells)
-    return np.isin(block.ravel(), order[drawn])
+    _, block = np.unique(cells, axis=0, return_inverse=True)
+    return take_share(block.ravel(), _TEST_SHARE, np.random.default_rng(0), "at least")
 
 
 def average_repeats(library: Library) -> Library:
@@ -171,14 +171,13 @@ def _load(name: str) -> Library:
     spectra = Resample(MIR_AXIS, "cm-1")(source.spectra.to_absorbance())
     own = _YAMSYS if name == "yamsys" else _FIELD
     properties = {new: Property(source.property(old).values * factor, unit) for old, (new, unit, factor) in own.items()}
-    samples = source.groups.get("sample", source.ids)
     return Library(
         name=name,
         spectra=spectra.with_steps((f"{name} as absorbance", *spectra.steps[-1:])),
         ids=_prefixed(name, source.ids),
         properties=properties,
         groups={
-            "sample": _prefixed(name, samples),
+            "sample": _prefixed(name, source.samples),
             "region": np.full(len(source), name),
             "laboratory": source.group("laboratory"),
         },
@@ -196,19 +195,13 @@ def _near(spectra: Spectra) -> Spectra:
 
 def _join(parts: Sequence[Library], name: str) -> Library:
     """Returns the rows of several sets on one axis; a property is NaN where a set does not give it."""
-    names = dict.fromkeys(key for part in parts for key in part.properties)
-    units = {key: next(part.properties[key].unit for part in parts if key in part.properties) for key in names}
-    columns = {
-        key: [part.properties[key].values if key in part.properties else np.full(len(part), np.nan) for part in parts]
-        for key in names
-    }
     first = parts[0].spectra
     values = np.concatenate([part.spectra.values for part in parts])
     return Library(
         name=name,
         spectra=Spectra(values, first.axis, first.unit, first.quantity, ("sets as absorbance", *first.steps[-1:])),
         ids=np.concatenate([part.ids for part in parts]),
-        properties={key: Property(np.concatenate(columns[key]), units[key]) for key in names},
+        properties=join_properties(parts, name),
         groups={key: np.concatenate([part.groups[key] for part in parts]) for key in parts[0].groups},
         licence="; ".join(f"{part.name}: {part.licence}" for part in parts),
         notes=tuple(f"{part.name}: {note}" for part in parts for note in part.notes),
@@ -217,15 +210,7 @@ def _join(parts: Sequence[Library], name: str) -> Library:
 
 def _keep(library: Library, names: Sequence[str]) -> Library:
     """Returns the library with these properties alone."""
-    return Library(
-        name=library.name,
-        spectra=library.spectra,
-        ids=library.ids,
-        properties={name: library.properties[name] for name in names},
-        groups=dict(library.groups),
-        licence=library.licence,
-        notes=library.notes,
-    )
+    return dataclasses.replace(library, properties={name: library.properties[name] for name in names})
 
 
 def _no_nir(library: Library) -> Library:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library, Property, Strings
-from jaxsoil.data.readers import table as tables
 from jaxsoil.data.readers.schema import Axis, Composite, Exclude, Group, Label, Manifest, read_manifest
+from jaxsoil.data.readers.table import band_columns, column_numbers, column_strings, read_table, spectral_values
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.checks import check_entry
 from jaxsoil.spectra.container import Spectra
@@ -41,7 +41,7 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
             "this manifest joins several data sets", source=path, remedy="Load it with jaxsoil.data.registry.load."
         )
     file = (path.parent if data_root is None else data_root) / manifest.data
-    table = tables.read_table(file, separator=manifest.separator, decimal=manifest.decimal)
+    table = read_table(file, separator=manifest.separator, decimal=manifest.decimal)
     kept, notes = _keep(table, manifest, file)
     groups = {name: _group(table, group, file)[kept] for name, group in manifest.groups.items()}
     ids = _ids(table, manifest, file)[kept]
@@ -64,8 +64,8 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
 
 
 def _spectra(table: pd.DataFrame, manifest: Manifest, file: Path) -> Spectra:
-    columns, axis = tables.band_columns(list(table.columns), manifest.axis, file)
-    values = tables.spectral_values(table, columns, file) * manifest.values.scale
+    columns, axis = band_columns(list(table.columns), manifest.axis, file)
+    values = spectral_values(table, columns, file) * manifest.values.scale
     quantity, unit = manifest.values.quantity, manifest.axis.unit
     check_entry(values, axis, unit, quantity, source=file, confirm=manifest.confirm)
     steps = [f"scaled by {manifest.values.scale:g}"] if manifest.values.scale != 1 else []
@@ -93,7 +93,7 @@ def _keep(table: pd.DataFrame, manifest: Manifest, file: Path) -> tuple[NDArray[
 
 def _excluded(table: pd.DataFrame, rule: Exclude, axis: Axis, file: Path) -> NDArray[np.bool_]:
     if rule.incomplete:
-        columns, _ = tables.band_columns(list(table.columns), axis, file)
+        columns, _ = band_columns(list(table.columns), axis, file)
         return table[columns].isna().to_numpy().any(axis=1)
     if rule.column is None:
         _require_rows(list(rule.rows), len(table), "exclude.rows", file)
@@ -103,8 +103,8 @@ def _excluded(table: pd.DataFrame, rule: Exclude, axis: Axis, file: Path) -> NDA
     if rule.equals is not None:
         return _equal(table, rule.column, rule.equals, file)
     if rule.missing:
-        return tables.column_strings(table, rule.column, file) == ""
-    numbers = tables.column_numbers(table, rule.column, file, what="value of an exclusion")
+        return column_strings(table, rule.column, file) == ""
+    numbers = column_numbers(table, rule.column, file, what="value of an exclusion")
     if rule.below is not None:
         return numbers < rule.below
     assert rule.above is not None  # the one condition that is left
@@ -113,8 +113,8 @@ def _excluded(table: pd.DataFrame, rule: Exclude, axis: Axis, file: Path) -> NDA
 
 def _equal(table: pd.DataFrame, column: str, value: str | float, file: Path) -> NDArray[np.bool_]:
     if isinstance(value, str):
-        return tables.column_strings(table, column, file) == value
-    return tables.column_numbers(table, column, file, what="value of a condition") == value
+        return column_strings(table, column, file) == value
+    return column_numbers(table, column, file, what="value of a condition") == value
 
 
 def _ids(table: pd.DataFrame, manifest: Manifest, file: Path) -> Strings:
@@ -122,7 +122,7 @@ def _ids(table: pd.DataFrame, manifest: Manifest, file: Path) -> Strings:
         width = len(str(len(table) - 1))
         return np.array([f"{manifest.name}-{row:0{width}d}" for row in range(len(table))])
     columns = [manifest.id] if isinstance(manifest.id, str) else list(manifest.id)
-    parts = [tables.column_strings(table, column, file) for column in columns]
+    parts = [column_strings(table, column, file) for column in columns]
     ids = np.array(["-".join(row) for row in zip(*(part.tolist() for part in parts), strict=True)])
     _, first, counts = np.unique(ids, return_index=True, return_counts=True)
     empty = np.nonzero(np.char.str_len(parts[0]) == 0)[0]
@@ -141,7 +141,7 @@ def _ids(table: pd.DataFrame, manifest: Manifest, file: Path) -> Strings:
 
 def _property(table: pd.DataFrame, name: str, label: Label, file: Path) -> tuple[Property, list[str]]:
     """Returns the property and a note on the labels that a condition makes missing."""
-    numbers, notes = tables.column_numbers(table, label.column, file), []
+    numbers, notes = column_numbers(table, label.column, file), []
     numbers[np.isin(numbers, np.asarray(label.missing, np.float64))] = np.nan
     if label.unless is not None:
         out = _equal(table, label.unless.column, label.unless.equals, file)
@@ -184,7 +184,7 @@ def _group(table: pd.DataFrame, group: Group, file: Path) -> Strings:
             names[list(rows)] = names[rows[0]]
         return names
     assert group.column is not None
-    values = tables.column_strings(table, group.column, file)
+    values = column_strings(table, group.column, file)
     if group.characters is None:
         return values
     first, last = group.characters

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxsoil.data.library import GROUPS
+from jaxsoil.data.readers.toml import build, read_toml
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.checks import CHECKS
 from jaxsoil.spectra.container import QUANTITIES, UNITS
 from jaxsoil.spectra.resample import METHODS
+
+_MOST_BANDS = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,46 +196,31 @@ def read_manifest(path: Path) -> Manifest | Composite:
     """
     table = read_toml(path)
     if "members" in table:
-        composite = _build(Composite, {**table, "grid": _child(Grid, table, "grid", path)}, "", path)
-        _require_one("method", composite.grid.method, METHODS, path)
-        _require_one("unit", composite.grid.unit, UNITS, path)
-        if not composite.members or composite.grid.step <= 0 or composite.grid.high < composite.grid.low:
-            raise DataError(
-                "a composite needs members and a grid from low to high by a positive step",
-                source=path,
-                column="members, [grid]",
-                value=f"{len(composite.members)} members, {composite.grid}",
-                remedy="Correct these keys.",
-            )
+        composite = build(Composite, table, path)
+        _check_composite(composite, path)
         return composite
-    parts = {
-        "axis": _child(Axis, table, "axis", path),
-        "values": _child(Values, table, "values", path),
-        "labels": {k: _label(v, f"labels.{k}", path) for k, v in _tables(table, "labels", path)},
-        "groups": {k: _group(v, f"groups.{k}", path) for k, v in _tables(table, "groups", path)},
-        "exclude": tuple(_build(Exclude, v, "exclude", path) for v in table.get("exclude", ())),
-    }
-    manifest = _build(Manifest, {**table, **parts}, "", path)
+    if isinstance(groups := table.get("groups"), dict):
+        # The name of a column alone is short for a table.
+        table["groups"] = {
+            name: {"column": group} if isinstance(group, str) else group for name, group in groups.items()
+        }
+    manifest = build(Manifest, table, path)
     _check(manifest, path)
     return manifest
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Returns the content of a TOML file; an absent or broken one raises DataError."""
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+def _check_composite(composite: Composite, path: Path) -> None:
+    grid = composite.grid
+    _require_one("grid.method", grid.method, METHODS, path)
+    _require_one("grid.unit", grid.unit, UNITS, path)
+    if not composite.members or not grid.step > 0 or not 0 <= (grid.high - grid.low) / grid.step <= _MOST_BANDS:
         raise DataError(
-            "this is not a TOML file", source=path, value=str(error), remedy="See docs/data.md for an example."
-        ) from error
-    except OSError as error:
-        raise DataError(
-            "the manifest cannot be read",
+            "a composite needs members and a grid from low to high by a positive step",
             source=path,
-            value=error.strerror,
-            remedy="Check the path; --data takes the name of a packaged data set or the path of a TOML file.",
-        ) from error
+            column="members, [grid]",
+            value=f"{len(composite.members)} members, {grid}",
+            remedy="Correct these keys.",
+        )
 
 
 def _check(manifest: Manifest, path: Path) -> None:
@@ -241,11 +229,12 @@ def _check(manifest: Manifest, path: Path) -> None:
     _require_one("values.quantity", manifest.values.quantity, QUANTITIES, path)
     for name in manifest.confirm:
         _require_one("confirm", name, CHECKS, path)
-    for name in manifest.groups:
+    for name, group in manifest.groups.items():
         _require_one("groups", name, GROUPS, path)
+        _check_group(group, f"groups.{name}", path)
     for name, label in manifest.labels.items():
         try:
-            good = label.multiplier > 0
+            good = 0 < label.multiplier < math.inf
         except (ValueError, ZeroDivisionError):
             good = False
         if not good:
@@ -286,14 +275,7 @@ def _check_pattern(pattern: str, path: Path) -> None:
         )
 
 
-def _label(value: Any, where: str, path: Path) -> Label:
-    if isinstance(value, dict) and "unless" in value:
-        value = {**value, "unless": _build(Unless, value["unless"], f"{where}.unless", path)}
-    return _build(Label, value, where, path)
-
-
-def _group(value: Any, where: str, path: Path) -> Group:
-    group = Group(column=value) if isinstance(value, str) else _build(Group, value, where, path)
+def _check_group(group: Group, where: str, path: Path) -> None:
     kinds = sum(part is not None for part in (group.column, group.constant, group.same_rows))
     span = group.characters
     good_span = span is None or (group.column and len(span) == 2 and 1 <= span[0] <= span[1])
@@ -302,91 +284,10 @@ def _group(value: Any, where: str, path: Path) -> Group:
             "a group is one of a column, a constant, and rows that belong together",
             source=path,
             column=where,
-            value=str(value),
+            value=str(group),
             remedy='Write "COLUMN", { column = "COLUMN", characters = [2, 3] }, { constant = "NAME" } or '
             "{ same_rows = [[3, 4]] }.",
         )
-    return group
-
-
-def _tables(table: Mapping[str, Any], key: str, path: Path) -> list[tuple[str, Any]]:
-    value = table.get(key, {})
-    if not isinstance(value, dict):
-        raise DataError("this must be a table", source=path, column=key, remedy=f"Write it under [{key}].")
-    return list(value.items())
-
-
-def _child(cls: type[Any], table: Mapping[str, Any], key: str, path: Path) -> Any:
-    if key not in table:
-        names = ", ".join(field.name for field in dataclasses.fields(cls))
-        raise DataError(
-            "a table of the manifest is missing",
-            source=path,
-            column=f"[{key}]",
-            remedy=f"Add [{key}]; it knows {names}. {_maybe(key, table)}",
-        )
-    return _build(cls, table[key], key, path)
-
-
-def _maybe(key: str, table: Mapping[str, Any]) -> str:
-    return "" if not table else f"The file has: {', '.join(table)}."
-
-
-def _build(cls: type[Any], table: Any, where: str, path: Path) -> Any:
-    """Makes ``cls`` of a TOML table; unknown, missing and wrongly typed keys raise DataError."""
-    if not isinstance(table, dict):
-        raise DataError("this must be a table", source=path, column=where, remedy=f"Write it under [{where}].")
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    prefix = f"{where}." if where else ""
-    for key, value in table.items():
-        if key not in fields:
-            raise DataError("unknown key", source=path, column=prefix + key, remedy=did_you_mean(key, fields))
-        _check_type(value, str(fields[key].type), prefix + key, path)
-    needed = [
-        name
-        for name, field in fields.items()
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    ]
-    for name in needed:
-        if name not in table:
-            raise DataError("a key is missing", source=path, column=prefix + name, remedy=f"Add {name} = ...")
-    return cls(**table)
-
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "float": (int, float),
-    "bool": (bool,),
-    "int": (int,),
-}
-
-
-def _check_type(value: Any, annotation: str, where: str, path: Path) -> None:
-    """Holds a TOML value against an annotation such as ``str | None`` or ``Sequence[float]``."""
-    for part in annotation.split(" | "):
-        outer, _, inner = part.partition("[")
-        if outer == "Sequence" and isinstance(value, (list, tuple)):
-            if all(_matches(item, inner.removesuffix("]")) for item in value):
-                return
-        elif outer not in ("Sequence", "None") and _matches(value, part):
-            return
-    raise DataError(
-        "a value has the wrong type",
-        source=path,
-        column=where,
-        value=value,
-        remedy=f"Give {annotation.replace('Sequence', 'a list of ')}.",
-    )
-
-
-def _matches(value: Any, annotation: str) -> bool:
-    if annotation.startswith("Sequence["):
-        inner = annotation.removeprefix("Sequence[").removesuffix("]")
-        return isinstance(value, list) and all(_matches(item, inner) for item in value)
-    kinds = _KINDS.get(annotation)
-    if kinds is None:
-        return True  # a table, which has been built and checked already
-    return isinstance(value, kinds) and (annotation == "bool" or not isinstance(value, bool))
 
 
 def _require_one(what: str, value: str, known: Any, path: Path) -> None:

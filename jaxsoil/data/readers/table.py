@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 READABLE = (".csv", ".parquet")
 
 
-def read_table(path: Path, *, separator: str = ",", decimal: str = ".") -> pd.DataFrame:
+def read_table(path: Path, *, separator: str = ",", decimal: str = ".", as_text: bool = False) -> pd.DataFrame:
     """Returns the table in ``path`` (CSV or Parquet), every column name once.
+
+    Args:
+      path: the file.
+      separator, decimal: of a CSV file.
+      as_text: takes every cell of a CSV file as the text that stands there, "" where it is empty.
 
     Raises:
       DataError: a file that is absent, empty, of another kind, broken or larger than the memory.
@@ -45,7 +50,7 @@ def read_table(path: Path, *, separator: str = ",", decimal: str = ".") -> pd.Da
     if path.stat().st_size == 0:
         raise _empty(path)
     try:
-        table = _read_csv(path, separator, decimal) if path.suffix == ".csv" else _read_parquet(path)
+        table = _read_csv(path, separator, decimal, as_text) if path.suffix == ".csv" else _read_parquet(path)
     except DataError:
         raise
     except MemoryError as error:
@@ -147,7 +152,7 @@ def spectral_values(table: pd.DataFrame, columns: Sequence[str], source: Path) -
         raise _too_large(source, f"{block.shape[0]} x {block.shape[1]} bands") from error
 
 
-def _read_csv(path: Path, separator: str, decimal: str) -> pd.DataFrame:
+def _read_csv(path: Path, separator: str, decimal: str, as_text: bool) -> pd.DataFrame:
     import pandas as pd
 
     with open(path, "rb") as binary:
@@ -158,7 +163,8 @@ def _read_csv(path: Path, separator: str, decimal: str) -> pd.DataFrame:
     # pandas would rename a second "1000" to "1000.1", which reads as a band at 1000.1.
     _require_unique(header, path)
     _require_memory(path, 3 * path.stat().st_size)
-    return pd.read_csv(path, sep=separator, decimal=decimal, encoding="utf-8-sig", low_memory=False)
+    kinds: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else {"low_memory": False}
+    return pd.read_csv(path, sep=separator, decimal=decimal, encoding="utf-8-sig", **kinds)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

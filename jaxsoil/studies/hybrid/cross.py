@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxsoil.data.draws import take_rows
 from jaxsoil.data.splits import kfold, random_share
 from jaxsoil.evaluation.outliers import PcaSpace
 from jaxsoil.runs.errors import DataError
@@ -197,13 +198,9 @@ class Crossing:
         The latter are a power of two in number, so that folds of about one size share compiled programs.
         """
         wanted = 2 ** int(np.log2(max(WATCH_SHARE * rows.size, 1.0)))
-        sample = self.data.sample[rows]
-        names = np.unique(sample)
-        turn = np.random.default_rng([self.config.seed, rows.size]).permutation(names.size)
-        order = np.argsort(turn[np.searchsorted(names, sample)], kind="stable")
-        watch = rows[order[:wanted]]
-        train = rows[~np.isin(sample, self.data.sample[watch])]
-        return train, np.sort(watch)
+        rng = np.random.default_rng([self.config.seed, rows.size])
+        watch, train = take_rows(self.data.sample[rows], wanted, rng)
+        return rows[train], rows[watch]
 
 
 @functools.lru_cache(maxsize=4)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from jaxsoil.data.draws import take_single_rows
 from jaxsoil.data.rasters.sites import Layer
 from jaxsoil.runs.keys import key_of
 from jaxsoil.studies.layers.config import LayersConfig
@@ -138,9 +139,8 @@ def watch_size(prepared: Prepared, config: LayersConfig) -> int:
 
 def parts(rows: Bool[np.ndarray, " n"], seed: tuple[int, int], watched: int) -> tuple[np.ndarray, np.ndarray]:
     """Training rows of a fold in two masks: those that networks learn from, and ``watched`` others."""
-    chosen = np.random.default_rng(seed).permutation(np.flatnonzero(rows))
     watch = np.zeros(rows.size, bool)
-    watch[chosen[:watched]] = True
+    watch[rows] = take_single_rows(int(rows.sum()), watched, np.random.default_rng(seed))
     return rows & ~watch, watch
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from jaxsoil.data.draws import take_share
 from jaxsoil.evaluation import metrics
 from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import CurveConfig, PropertyConfig, enough_steps
 from jaxsoil.studies.multifidelity.inputs import Inputs
 from jaxsoil.studies.multifidelity.property_models import fit_properties
-from jaxsoil.studies.multifidelity.rows import SeedRows, blocks, share_out
+from jaxsoil.studies.multifidelity.rows import SeedRows
 from jaxsoil.studies.multifidelity.strategies import fit_plsr
 from jaxsoil.studies.multifidelity.tables import convergence_row
 
@@ -64,7 +65,7 @@ def run_curves(
 
 
 def _plsr(properties: PropertyConfig, inputs: Inputs, chosen: NDArray, seed: int) -> NDArray[np.float64]:
-    groups, new = blocks(inputs.data.labelled), inputs.mir["test"]
+    groups, new = inputs.data.labelled.blocks, inputs.mir["test"]
     predicted = np.empty((len(new), len(inputs.properties)))
     for column, prop in enumerate(inputs.properties):
         y = inputs.values["labelled"][chosen, column]
@@ -89,7 +90,7 @@ def _mlp(
     seed: int,
 ) -> tuple[NDArray[np.float64], dict]:
     rng = np.random.default_rng([seed, chosen.size, 7])
-    watched = share_out(blocks(inputs.data.labelled)[chosen], config.watch, rng)
+    watched = take_share(inputs.data.labelled.blocks[chosen], config.watch, rng)
     model, fitted = fit_properties(
         x["labelled"],
         inputs.values["labelled"],

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library
-from jaxsoil.data.pairs import PROPERTIES, MultifidelityData
+from jaxsoil.data.properties import PROPERTIES
+from jaxsoil.data.scans import MultifidelityData
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.preprocess import SNV
 

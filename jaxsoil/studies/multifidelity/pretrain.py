@@ -21,7 +21,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from jaxsoil.data.pairs import Scans
+from jaxsoil.data.scans import Scans
 from jaxsoil.models.vae import Vae, kl_to_prior
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.studies.multifidelity.streams import READ_ROWS, Plan, read_snv, split_samples

@@ -16,7 +16,7 @@ from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.conversion import Conversion
 from jaxsoil.studies.multifidelity.inputs import Inputs
 from jaxsoil.studies.multifidelity.pretrain import Pretrained
-from jaxsoil.studies.multifidelity.rows import SeedRows, blocks
+from jaxsoil.studies.multifidelity.rows import SeedRows
 from jaxsoil.studies.multifidelity.stages import Seed
 from jaxsoil.studies.multifidelity.strategies import Views
 from jaxsoil.studies.multifidelity.targets import LOGGED
@@ -153,7 +153,7 @@ def internal_rows(inputs: Inputs, repetitions: int) -> pd.DataFrame:
     libraries = {"pairs": inputs.data.paired_mir, "test": inputs.data.test_mir}
     for part, library in libraries.items():
         for kind, spectra in (("nir", inputs.nir), ("mir", inputs.mir)):
-            if part not in spectra or np.unique(blocks(library)).size < 10:
+            if part not in spectra or np.unique(library.blocks).size < 10:
                 continue
             values = inputs.values[part]
             known = {
@@ -164,7 +164,7 @@ def internal_rows(inputs: Inputs, repetitions: int) -> pd.DataFrame:
             table = internal_scores(
                 spectra[part],
                 known,
-                blocks(library),
+                library.blocks,
                 log1p=LOGGED,
                 repetitions=repetitions,
                 max_components=MAX_COMPONENTS,

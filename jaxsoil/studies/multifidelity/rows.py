@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.data.library import Library, Strings
+from jaxsoil.data.draws import take_share
+from jaxsoil.data.library import Library
 from jaxsoil.runs.errors import DataError
 
 Rows = NDArray[np.int64]
-
-TOGETHER = ("sample", "pedon", "profile")
-"""Groups that no split parts; without them each row is its own."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -41,46 +39,6 @@ class SeedRows:
     def counts(self) -> dict[str, int]:
         """Number of rows in each role."""
         return {field.name: int(getattr(self, field.name).size) for field in dataclasses.fields(self)}
-
-
-def blocks(library: Library) -> Strings:
-    """A name for each row (n,), equal where rows share a pedon, profile or sample (the coarsest that is there)."""
-    for name in reversed(TOGETHER):
-        if name in library.groups:
-            return library.groups[name]
-    return library.ids
-
-
-def samples_of(library: Library) -> Strings:
-    """Sample (n,) of each row: its group, or its id."""
-    return library.groups.get("sample", library.ids)
-
-
-def share_out(names: Any, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """A random mask (n,) of about ``share`` of the rows, whole groups only, with at least one group on either side.
-
-    Args:
-      names: (n,) group of each row.
-      share: between 0 and 1; 0 gives an empty mask.
-      rng: source of the draw.
-
-    Raises:
-      DataError: for fewer than two groups.
-    """
-    names = np.asarray(names)
-    if share == 0:
-        return np.zeros(names.size, bool)
-    kinds, inverse, sizes = np.unique(names, return_inverse=True, return_counts=True)
-    if kinds.size < 2:
-        raise DataError(
-            "rows of fewer than two groups cannot be shared out",
-            value=f"{names.size} rows, {kinds.size} groups",
-            remedy="Use more samples, or set the share to 0.",
-        )
-    order = rng.permutation(kinds.size)
-    reached = np.cumsum(sizes[order])
-    taken = int(np.argmin(np.abs(reached[:-1] - share * reached[-1]))) + 1
-    return np.isin(inverse.reshape(-1), order[:taken])
 
 
 def split_rows(
@@ -104,15 +62,15 @@ def split_rows(
     valid = np.zeros(0, bool)
     held_out: set[str] = set()
     if pairs is not None:
-        names = blocks(pairs)
-        valid = share_out(names, validation, rng)
+        names = pairs.blocks
+        valid = take_share(names, validation, rng)
         held_out = _of_groups(set(names[valid].tolist()), (pairs, labelled))
-    banned = np.isin(samples_of(labelled), sorted(held_out))
+    banned = np.isin(labelled.samples, sorted(held_out))
     free = np.nonzero(~np.isin(samples, sorted(held_out)))[0]
     kept = np.nonzero(~banned)[0]
-    kept_stop = share_out(blocks(labelled)[kept], watch, rng)
+    kept_stop = take_share(labelled.blocks[kept], watch, rng)
     paired = np.nonzero(~valid)[0]
-    paired_stop = np.zeros(0, bool) if pairs is None else share_out(blocks(pairs)[paired], watch, rng)
+    paired_stop = np.zeros(0, bool) if pairs is None else take_share(pairs.blocks[paired], watch, rng)
     rows = SeedRows(
         free, kept[~kept_stop], kept[kept_stop], paired[~paired_stop], paired[paired_stop],
         np.nonzero(valid)[0],
@@ -125,7 +83,7 @@ def _of_groups(groups: set[str], libraries: Sequence[Library]) -> set[str]:
     """Samples of all rows of ``libraries`` in one of ``groups``."""
     found: set[str] = set()
     for library in libraries:
-        found |= set(samples_of(library)[np.isin(blocks(library), sorted(groups))].tolist())
+        found |= set(library.samples[np.isin(library.blocks, sorted(groups))].tolist())
     return found
 
 
@@ -140,11 +98,11 @@ def check_rows(rows: SeedRows, samples: Any, labelled: Library, pairs: Library |
             )
     if pairs is None:
         return
-    judged = set(samples_of(pairs)[rows.pairs_valid].tolist())
+    judged = set(pairs.samples[rows.pairs_valid].tolist())
     for name, ids in (
         ("stage 1", samples[rows.scans]),
-        ("labelled", samples_of(labelled)[np.concatenate([rows.labelled, rows.labelled_watch])]),
-        ("pairs", samples_of(pairs)[np.concatenate([rows.pairs, rows.pairs_watch])]),
+        ("labelled", labelled.samples[np.concatenate([rows.labelled, rows.labelled_watch])]),
+        ("pairs", pairs.samples[np.concatenate([rows.pairs, rows.pairs_watch])]),
     ):
         both = judged & set(ids.tolist())
         if both:

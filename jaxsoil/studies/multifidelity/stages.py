@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.data.pairs import Scans
+from jaxsoil.data.scans import Scans
 from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig, enough_steps

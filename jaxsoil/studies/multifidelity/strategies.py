@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.evaluation.internal import group_folds
+from jaxsoil.data.draws import group_folds
 from jaxsoil.models import plsr
 from jaxsoil.runs.keys import key_of, seed_of
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import MIR_STRATEGIES, PropertyConfig, enough_steps
 from jaxsoil.studies.multifidelity.inputs import Inputs
 from jaxsoil.studies.multifidelity.property_models import PropertyModel, Task, fit_properties
-from jaxsoil.studies.multifidelity.rows import SeedRows, blocks
+from jaxsoil.studies.multifidelity.rows import SeedRows
 from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows, members, prediction_rows
 from jaxsoil.studies.multifidelity.targets import LOGGED
 from jaxsoil.training.loop import Fitted
@@ -164,7 +164,7 @@ def _plsr(config: PropertyConfig, tables: Tables, name: str) -> None:
     for column, prop in enumerate(inputs.properties):
         y = inputs.values[part][chosen, column]
         known = chosen[np.isfinite(y)]
-        groups = blocks(library)[known]
+        groups = library.blocks[known]
         predicted[:, column], count = fit_plsr(
             spectra[part][known], y[np.isfinite(y)], prop, groups, new, config, tables.seed
         )

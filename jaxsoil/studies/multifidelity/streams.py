@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from jaxsoil.data.pairs import Scans
+from jaxsoil.data.draws import take_share
+from jaxsoil.data.scans import Scans
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.preprocess import SNV
 
@@ -34,18 +35,15 @@ def read_snv(scans: Scans, rows: np.ndarray) -> np.ndarray:
 
 
 def split_samples(samples: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Parts scans into training and watched rows such that all scans of a sample lie on one side.
+    """Splits scans into training and watched rows such that all scans of a sample lie on one side.
 
     Args:
       samples: (n,) sample of each scan.
       share: of the samples to watch, 0 to below 1; rounded, at least one sample unless 0.
       seed: of the draw.
     """
-    names, codes = np.unique(samples, return_inverse=True)
-    count = min(max(1, round(share * names.size)), names.size - 1) if share else 0
-    held = np.zeros(names.size, bool)
-    held[np.random.default_rng(seed).permutation(names.size)[:count]] = True
-    return np.flatnonzero(~held[codes]), np.flatnonzero(held[codes])
+    held = take_share(samples, share, np.random.default_rng(seed), "of groups")
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxsoil.data.properties import TEXTURE
 from jaxsoil.runs.errors import DataError
 
 LOGGED = ("tc", "tn", "ic", "eoc", "cec")
 """Properties taken as log(1 + y): all but pH and the particle sizes (multi-fidelity paper, section 2.5)."""
-
-TEXTURE = ("clay", "silt", "sand")
-"""Particle sizes in % that sum to 100; ILR takes them as one composition."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
-from jaxsoil.data.splits import Split
+from jaxsoil.data.splits import Split, validation_rows
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.reconstruction.config import PAPER, PAPER_ENDMEMBERS, StudyConfig, check
 from jaxsoil.training.config import TrainConfig
@@ -150,16 +150,15 @@ def make_trials(
       seeds: replicates, where the splits belong to some of them only; None: all of the study.
     """
     from jaxsoil.models.autoencoder import ModelConfig
-    from jaxsoil.training.grid import Trial, validation_rows
+    from jaxsoil.training.grid import Trial
 
-    groups = next((library.groups[g] for g in ("pedon", "profile", "sample") if g in library.groups), library.ids)
     soc = library.property("soc").values
     trials = []
     for network in config.networks:
         model = ModelConfig(encoder=config.encoder, width=config.width, decoder=network)
         for split in splits:
             for seed in range(config.seeds) if seeds is None else seeds:
-                watch = validation_rows(split, groups, config.train.validation_share, seed)
+                watch = validation_rows(split, library.blocks, config.train.validation_share, seed)
                 start = None
                 if config.start == "direct" and model.physical:
                     start = direct_start(library, split)

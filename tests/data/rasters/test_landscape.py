@@ -1,8 +1,7 @@
-"""Landscapes: the synthetic one against closed forms and its own truth, files described by TOML, measured Edgeroi."""
+"""Landscapes by name: files described by TOML, measured Edgeroi."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,50 +10,12 @@ import pytest
 
 from jaxsoil.data.rasters import landscape
 from jaxsoil.data.rasters.geotiff import write_rasters
-from jaxsoil.data.rasters.rasters import MemoryRasters
-from jaxsoil.data.twin.landscape.make import LAYERS, LandscapeConfig, make_landscape, random_field
+from jaxsoil.data.rasters.rasters import Box, MemoryRasters
+from jaxsoil.data.twin.landscape.config import LandscapeConfig
+from jaxsoil.data.twin.landscape.make import make_landscape
 from jaxsoil.runs.errors import DataError
 
 SMALL = LandscapeConfig(height=50, width=60, sites=80)
-
-
-def test_a_random_field_has_the_stated_correlation() -> None:
-    scale, lag = 3.0, 4
-    fields = [random_field(np.random.default_rng(seed), 150, 150, scale) for seed in range(6)]
-    found = np.mean([np.corrcoef(field[:, lag:].ravel(), field[:, :-lag].ravel())[0, 1] for field in fields])
-    assert found == pytest.approx(np.exp(-(lag**2) / (4 * scale**2)), abs=0.06)
-    assert fields[0].mean() == pytest.approx(0.0, abs=1e-12) and fields[0].std() == pytest.approx(1.0)
-
-
-def test_the_same_configuration_gives_the_same_bits_and_other_sites_the_same_land() -> None:
-    first, again = make_landscape(SMALL), make_landscape(SMALL)
-    np.testing.assert_array_equal(first.rasters.values, again.rasters.values)
-    np.testing.assert_array_equal(first.sites.values, again.sites.values)
-    other = make_landscape(dataclasses.replace(SMALL, sites=40))
-    np.testing.assert_array_equal(first.truth, other.truth)
-
-
-def test_measurements_are_the_truth_at_the_site_within_their_error() -> None:
-    twin = make_landscape(dataclasses.replace(SMALL, measurement=0.0))
-    row, col, inside = twin.rasters.grid.index(twin.sites.east, twin.sites.north)
-    assert inside.all() and np.isfinite(twin.rasters.values[:, row, col]).all()
-    seen = np.isfinite(twin.sites.values)
-    np.testing.assert_allclose(twin.sites.values[seen], twin.truth[:, row, col].T[seen])
-
-
-def test_layers_resemble_their_neighbours_most_and_the_deepest_have_gaps() -> None:
-    twin = make_landscape(LandscapeConfig(height=90, width=90, sites=300))
-    related = np.corrcoef(np.log(twin.truth.reshape(len(LAYERS), -1)))
-    assert related[0, 1] > related[0, 3] > related[0, 5]
-    counts = np.isfinite(twin.sites.values).sum(axis=0)
-    assert counts[0] == 300 and counts[5] < counts[4] < counts[3]
-    assert 0.03 < np.isnan(twin.rasters.values[0]).mean() < 0.05
-
-
-@pytest.mark.parametrize("wrong", [{"gaps": (0.1,)}, {"height": 8}, {"sites": 5}, {"sites": 5000}])
-def test_impossible_landscapes_are_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(DataError):
-        dataclasses.replace(SMALL, **wrong)
 
 
 @pytest.fixture
@@ -91,9 +52,11 @@ def test_ones_own_landscape_reads_back(own: Path) -> None:
         ('unit = "%"\n', "", "key is missing.*unit"),
         ('wet = "wet.tif"', 'wet = "wat.tif"', "wat.tif"),
         ("bottom = 30", "bottom = 5", "must reach down"),
-        ("bottom = 30", "", "column, top and bottom"),
+        ("bottom = 30", "", "layers.bottom: a key is missing.*a number"),
         ('"sites.csv"', '"profiles.csv"', "profiles.csv"),
-        ("[rasters]", "[rasters", "no TOML"),
+        ("[rasters]", "[rasters", "not a TOML file"),
+        ('height = "height.tif"\nwet = "wet.tif"\n', "", "needs rasters and layers.*0 rasters, 2 layers"),
+        ("top = 0", 'top = "0"', "layers.top: .*wrong type.*Give a number"),
     ],
 )
 def test_what_is_wrong_in_a_description_is_named(own: Path, old: str, new: str, message: str) -> None:
@@ -102,6 +65,18 @@ def test_what_is_wrong_in_a_description_is_named(own: Path, old: str, new: str, 
     own.write_text(text.replace(old, new))
     with pytest.raises(DataError, match=message):
         landscape.load(str(own))
+
+
+def test_a_raster_that_is_cut_off_is_named_when_it_is_read(own: Path) -> None:
+    path = own.parent / "wet.tif"
+    land = landscape.load(str(own))
+    path.write_bytes(path.read_bytes()[:-400])
+    with pytest.raises(DataError, match=r"wet\.tif: a raster cannot be read"):
+        land.rasters.read(Box(0, 0, land.rasters.grid.height, land.rasters.grid.width))
+    for content in (b"", b"\0" * 64):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"wet\.tif: the raster of 'wet' cannot be read"):
+            landscape.load(str(own))
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:

@@ -170,19 +170,25 @@ def test_a_label_may_be_missing_under_a_condition(write, condition):
     [
         ('title = "My soils"', 'titel = "My soils"', r"mine.toml, column titel: unknown key.*Did you mean 'title'"),
         ('title = "My soils"\n', "", r"column title: a key is missing"),
-        ('title = "My soils"', "title = 3", r"column title: .*wrong type.*Give str"),
+        ('title = "My soils"', "title = 3", r"column title: .*wrong type.*Give text"),
         ('title = "My soils"', "title = ", "not a TOML file"),
         ('unit = "nm"', 'unit = "um"', "axis.unit.*um"),
-        ('unit = "nm"', 'unit = "nm"\nlow = "400"', r"axis.low: .*wrong type.*float"),
+        ('unit = "nm"', 'unit = "nm"\nlow = "400"', r"axis.low: .*wrong type.*Give a number"),
         ('unit = "nm"', "unit = \"nm\"\npattern = 'X.*'", "one group"),
         ('unit = "nm"', "unit = \"nm\"\npattern = 'Y([0-9]+)'", "column Y.*no spectral column"),
         ('unit = "nm"', 'unit = "nm"\norder = "descending"', "declared descending but ascends"),
-        ("[axis]", "[axes]", r"column \[axis\]: a table of the manifest is missing"),
+        ("[axis]", "[axes]", r"column axes: unknown key.*Did you mean 'axis'"),
         ('quantity = "reflectance"', 'quantity = "reflectnce"', "Did you mean 'reflectance'"),
         ('quantity = "reflectance"', 'quantity = "reflectance"\nscale = true', "wrong type"),
         ('factor = "1/1.724"', 'factor = "1/0"', "positive number or a quotient.*1/0"),
         ('factor = "1/1.724"', 'factor = "some"', "positive number or a quotient"),
-        ('factor = "1/1.724"', 'unless = "modelled"', "labels.soc.unless: this must be a table"),
+        ('factor = "1/1.724"', "factor = inf", "positive number or a quotient"),
+        ('[axis]\nunit = "nm"\n', "", "column axis: a key is missing.*a table with unit, order"),
+        (
+            'factor = "1/1.724"',
+            'unless = "modelled"',
+            "labels.soc.unless: .*wrong type.*Give a table with column, equals",
+        ),
         ('factor = "1/1.724"', 'unless = { column = "plot", equal = "x" }', "unless.equal: .*Did you mean 'equals'"),
         ('factor = "1/1.724"', 'unless = { column = "plot" }', "unless.equals: a key is missing"),
         ('factor = "1/1.724"', 'unless = { column = "plott", equals = "x" }', "plott.*Did you mean 'plot'"),
@@ -296,7 +302,7 @@ def test_a_table_larger_than_the_memory_fails_clearly(write, monkeypatch):
 
 
 def test_a_manifest_that_is_absent(tmp_path):
-    with pytest.raises(DataError, match=r"absent\.toml: the manifest cannot be read"):
+    with pytest.raises(DataError, match=r"absent\.toml: the file cannot be read"):
         registry.load(str(tmp_path / "absent.toml"))
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxsoil.data.twin.infrared import make as twin_infrared
-from jaxsoil.data.twin.infrared import optics as twin_infrared_optics
-from jaxsoil.data.twin.infrared import soils as composition
+from jaxsoil.data.twin.infrared import make
 from jaxsoil.data.twin.infrared.bands import CONSTITUENTS, NAMES
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
+from jaxsoil.data.twin.infrared.optics import Scanning, absorbances, mid_infrared, near_infrared
+from jaxsoil.data.twin.infrared.soils import CROPLAND, DRAWS, LIBRARY, compose
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.multifidelity.report import published as published_multifidelity
 
@@ -26,7 +26,7 @@ def rank_correlation(first, second):
 
 @pytest.fixture(scope="module")
 def small():
-    return twin_infrared.make_infrared_twin(SMALL)
+    return make.make_infrared_twin(SMALL)
 
 
 # Bands
@@ -111,8 +111,8 @@ def test_near_infrared_bands_are_overtones_and_combinations_of_the_fundamentals(
 
 @pytest.fixture(scope="module")
 def library_soils():
-    normal = np.random.default_rng(0).standard_normal((40_000, composition.DRAWS))
-    return composition.compose(composition.LIBRARY, normal)
+    normal = np.random.default_rng(0).standard_normal((40_000, DRAWS))
+    return compose(LIBRARY, normal)
 
 
 def test_total_carbon_is_organic_and_inorganic_carbon_and_texture_is_whole(small):
@@ -123,10 +123,10 @@ def test_total_carbon_is_organic_and_inorganic_carbon_and_texture_is_whole(small
         assert all(np.all(values >= 0) and np.all(np.isfinite(values)) for values in value.values())
 
 
-@pytest.mark.parametrize(("population", "dataset"), [(composition.LIBRARY, "KSSL"), (composition.CROPLAND, "NAPT")])
+@pytest.mark.parametrize(("population", "dataset"), [(LIBRARY, "KSSL"), (CROPLAND, "NAPT")])
 def test_properties_are_near_those_of_appendix_a(population, dataset):
-    normal = np.random.default_rng(1).standard_normal((40_000, composition.DRAWS))
-    soils = composition.compose(population, normal)
+    normal = np.random.default_rng(1).standard_normal((40_000, DRAWS))
+    soils = compose(population, normal)
     for name, values in soils.properties.items():
         published = published_multifidelity.summary(name, dataset)
         assert published is not None
@@ -171,29 +171,29 @@ def test_constituents_follow_the_properties(library_soils):
 
 def test_reflectance_without_a_mirrored_part_is_that_of_kubelka_and_munk():
     axis = SMALL.mir_axis
-    optics = twin_infrared_optics.mid_infrared(axis)
+    optics = mid_infrared(axis)
     mass = np.zeros((2, 2 * len(NAMES)))
     mass[:, NAMES.index("quartz")] = (0.2, 0.9)
     zero = np.zeros(2)
-    scans = twin_infrared_optics.Scanning(
+    scans = Scanning(
         number=np.arange(2), mass=mass, sand=np.full(2, 0.4), packing=zero, mirrored=zero, gain=np.ones(2),
         offset=zero, tilt=zero, curve=zero, shift=zero, blur=zero, gas=zero, noise=zero,
     )  # fmt: skip
-    made = twin_infrared_optics.absorbances(optics, scans, 0, 0)
+    made = absorbances(optics, scans, 0, 0)
     ratio = (mass @ optics.absorption.astype(float) + optics.base) / optics.scatter
     expected = -np.log10(1.0 + ratio - np.sqrt(ratio**2 + 2.0 * ratio))
     np.testing.assert_allclose(made, expected, rtol=2e-5, atol=2e-6)
     mirrored = dataclasses.replace(scans, mirrored=np.full(2, 0.2))
     lattice = (axis > 1000) & (axis < 1250)
-    change = np.abs(twin_infrared_optics.absorbances(optics, mirrored, 0, 0) - made)
+    change = np.abs(absorbances(optics, mirrored, 0, 0) - made)
     assert change[1, lattice].max() > 2 * change[1, axis > 2000].max()
 
 
 def test_carbonate_shows_in_both_ranges():
     absorbing = {}
     for name, optics, centres in (
-        ("mir", twin_infrared_optics.mid_infrared(np.arange(600.0, 4001.0, 4.0)), (714, 875, 1430, 1796, 2515)),
-        ("nir", twin_infrared_optics.near_infrared(np.arange(1350.0, 2551.0, 5.0)), (2340,)),
+        ("mir", mid_infrared(np.arange(600.0, 4001.0, 4.0)), (714, 875, 1430, 1796, 2515)),
+        ("nir", near_infrared(np.arange(1350.0, 2551.0, 5.0)), (2340,)),
     ):
         row = optics.absorption[NAMES.index("calcite")]
         inside = (row[1:-1] >= row[:-2]) & (row[1:-1] >= row[2:])
@@ -237,23 +237,23 @@ def test_a_scan_depends_on_its_number_alone(small):
     some = scans.read(rows)
     np.testing.assert_array_equal(some[0], some[2])
     np.testing.assert_allclose(some, scans.read(slice(None))[rows], atol=1e-6)
-    again = twin_infrared.make_infrared_twin(SMALL)
+    again = make.make_infrared_twin(SMALL)
     np.testing.assert_array_equal(again.pretrain.read(rows), some)
     assert again.test_nir.fingerprint() == small.test_nir.fingerprint()
-    other = twin_infrared.make_infrared_twin(dataclasses.replace(SMALL, seed=1))
+    other = make.make_infrared_twin(dataclasses.replace(SMALL, seed=1))
     assert np.abs(other.pretrain.read(rows) - some).max() > 0.01
 
 
 def test_soils_do_not_change_with_the_number_of_samples(small):
-    more = twin_infrared.make_infrared_twin(dataclasses.replace(SMALL, samples=130, labelled=130))
+    more = make.make_infrared_twin(dataclasses.replace(SMALL, samples=130, labelled=130))
     rows = np.nonzero(np.isin(more.labelled.ids, small.labelled.ids))[0]
     np.testing.assert_array_equal(more.labelled.property("eoc").values[rows], small.labelled.property("eoc").values)
 
 
 def test_test_set_comes_from_instruments_of_its_own(small):
     assert set(small.test_mir.group("source")) == {"new"} and set(small.labelled.group("source")) == {"library"}
-    near = twin_infrared.draw_instruments(SMALL, True)
-    mid = twin_infrared.draw_instruments(dataclasses.replace(SMALL, laboratory_shift=0.0), False)
+    near = make.draw_instruments(SMALL, True)
+    mid = make.draw_instruments(dataclasses.replace(SMALL, laboratory_shift=0.0), False)
     assert near.gain.shape == (SMALL.instruments + 1,)
     assert mid.gain[-1] == 1.0 and mid.offset[-1] == 0.0
 
@@ -267,7 +267,7 @@ def test_the_papers_size_is_read_in_bounded_memory():
     config = InfraredTwinConfig.paper()
     counts = (config.samples, config.scans, config.labelled, config.pairs, config.test, config.mir_axis.size)
     assert counts == (83_971, 334_665, 51_508, 2_106, 206, 1_701)
-    campaign = twin_infrared._Campaign.of(config, composition.LIBRARY, config.samples, "S", twin_infrared._SOILS)
+    campaign = make._Campaign.of(config, LIBRARY, config.samples, "S", make._SOILS)
     scans = campaign.scans()
     assert len(scans) == 334_665 and scans.axis.size == 1_701
     assert scans.state_bytes < 50e6  # against 2.3 GB of scans

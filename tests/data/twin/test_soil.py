@@ -8,10 +8,8 @@ import pickle
 import numpy as np
 import pytest
 
-from jaxsoil.data.twin.soil import endmembers as twin_endmembers
-from jaxsoil.data.twin.soil import make as twin
-from jaxsoil.data.twin.soil import measurement as twin_measurement
-from jaxsoil.data.twin.soil import soils as twin_soils
+from jaxsoil.data.twin.soil import make, measurement, soils
+from jaxsoil.data.twin.soil.endmembers import soc_curve
 from jaxsoil.data.twin.soil.make import TwinConfig, make_twin, reference_config, reference_twin
 from jaxsoil.runs.errors import DataError
 
@@ -72,7 +70,7 @@ def test_one_seed_gives_the_same_bits_and_another_gives_others(small):
 
 
 def test_chunks_do_not_change_the_library(small, monkeypatch):
-    monkeypatch.setattr(twin, "_CHUNK", 37)
+    monkeypatch.setattr(make, "_CHUNK", 37)
     np.testing.assert_allclose(make_twin(SMALL).spectra.values, small.spectra.values, atol=1e-6)
 
 
@@ -143,8 +141,8 @@ def test_two_levels_have_the_variance_of_one_dirichlet():
     # Var = p (1 - p) / (concentration + 1) for a Dirichlet, whatever share of it lies within pedons.
     rng = np.random.default_rng(0)
     share = np.array([0.5, 0.3, 0.2])
-    pedons = twin_soils._dirichlet(rng, np.tile(share * twin_soils._between(12.0, 60.0), (200_000, 1)))
-    horizons = twin_soils._dirichlet(rng, 60.0 * pedons)
+    pedons = soils._dirichlet(rng, np.tile(share * soils._between(12.0, 60.0), (200_000, 1)))
+    horizons = soils._dirichlet(rng, 60.0 * pedons)
     np.testing.assert_allclose(horizons.mean(0), share, atol=2e-3)
     np.testing.assert_allclose(horizons.var(0), share * (1 - share) / 13.0, rtol=0.02)
 
@@ -155,7 +153,7 @@ def test_outlying_regions_hold_minerals_that_the_others_lack(default):
     names = np.array(truth.names)
     elsewhere = truth.mass[~np.isin(region, truth.outlying_regions)]
     for turn, outlying in enumerate(truth.outlying_regions):
-        unusual = np.isin(names, list(twin_soils.OUTLYING[turn]))
+        unusual = np.isin(names, list(soils.OUTLYING[turn]))
         inside = truth.mass[region == outlying][:, unusual].sum(1).mean()
         assert inside > 0.5 > 2 * np.percentile(elsewhere[:, unusual].sum(1), 75)
 
@@ -189,8 +187,8 @@ def test_noise_has_its_standard_deviation():
 
 def test_water_deepens_the_bands_near_1450_and_1940():
     axis = np.arange(400.0, 2500.0, 10.0)
-    wet = twin_measurement.wet(np.full((1, axis.size), 0.5), np.array([0.05]), axis)[0]
-    dry = twin_measurement.wet(np.full((1, axis.size), 0.5), np.array([0.0]), axis)[0]
+    wet = measurement.wet(np.full((1, axis.size), 0.5), np.array([0.05]), axis)[0]
+    dry = measurement.wet(np.full((1, axis.size), 0.5), np.array([0.0]), axis)[0]
     np.testing.assert_array_equal(dry, 0.5)
     minima = axis[1:-1][(wet[1:-1] < wet[:-2]) & (wet[1:-1] < wet[2:])]
     assert all(np.min(np.abs(minima - band)) <= 30 for band in (970, 1190, 1440, 1930))
@@ -198,15 +196,15 @@ def test_water_deepens_the_bands_near_1450_and_1940():
 
 
 def test_splices_step_at_the_detectors_borders_only():
-    scans = twin_measurement.ScanState(np.ones(1), np.zeros(1), np.zeros(1), np.array([[1.02, 1.0, 0.97]]))
+    scans = measurement.ScanState(np.ones(1), np.zeros(1), np.zeros(1), np.array([[1.02, 1.0, 0.97]]))
     axis = np.array([900.0, 1000.0, 1001.0, 1800.0, 1801.0])
-    seen = twin_measurement.splice(np.ones((1, 5)), scans, axis, (1000.0, 1800.0))
+    seen = measurement.splice(np.ones((1, 5)), scans, axis, (1000.0, 1800.0))
     np.testing.assert_allclose(seen, [[1.02, 1.02, 1.0, 1.0, 0.97]])
 
 
 def test_scatter_by_hand():
-    scans = twin_measurement.ScanState(np.array([1.1]), np.array([0.2]), np.array([0.01]), np.ones((1, 3)))
-    seen = twin_measurement.scatter(np.full((1, 3), 0.5), scans, np.array([350.0, 1425.0, 2500.0]))
+    scans = measurement.ScanState(np.array([1.1]), np.array([0.2]), np.array([0.01]), np.ones((1, 3)))
+    seen = measurement.scatter(np.full((1, 3), 0.5), scans, np.array([350.0, 1425.0, 2500.0]))
     np.testing.assert_allclose(seen[0], 0.55 * np.exp([-0.2, 0.0, 0.2]) + 0.01)
 
 
@@ -234,7 +232,7 @@ def test_a_switch_leaves_the_soils_alone(small, switch):
 def test_the_null_control_has_no_troughs():
     axis = np.arange(365.0, 2501.0)
     for troughs in (True, False):
-        curve = twin_endmembers.soc_curve(axis, troughs=troughs, darkness=0.037)
+        curve = soc_curve(axis, troughs=troughs, darkness=0.037)
         minima = axis[1:-1][(curve[1:-1] < curve[:-2]) & (curve[1:-1] < curve[2:])]
         assert (minima.size > 0) is troughs
         if troughs:
@@ -254,7 +252,7 @@ def test_clay_follows_soc_as_asked():
     def slope(exponent):
         library = make_twin(dataclasses.replace(SMALL, n_samples=3000, n_regions=1, clay_follows_soc=exponent))
         mass = library.truth.mass
-        clay = mass[:, np.isin(library.truth.names, twin_soils.CLAY_MINERALS)].sum(1)
+        clay = mass[:, np.isin(library.truth.names, soils.CLAY_MINERALS)].sum(1)
         rest = 1.0 - clay - mass[:, -1]
         keep = (clay > 0) & (rest > 0)
         return np.polyfit(np.log(mass[keep, -1]), np.log(clay[keep] / rest[keep]), 1)[0]

@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from jaxsoil.data.pairs import FIELDS_OUT, Scans, load
+from jaxsoil.data.pairs import FIELDS_OUT, load
+from jaxsoil.data.scans import Scans
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig

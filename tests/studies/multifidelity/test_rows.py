@@ -10,7 +10,7 @@ import pytest
 from jaxsoil.data.library import Library
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
-from jaxsoil.studies.multifidelity.rows import blocks, check_rows, share_out, split_rows
+from jaxsoil.studies.multifidelity.rows import check_rows, split_rows
 
 
 def library(ids: list[str], pedons: list[str] | None = None) -> Library:
@@ -25,23 +25,13 @@ PEDONS = [f"p{i // 3}" for i in range(60)]
 SCANS = np.repeat([*IDS, *(f"x{i}" for i in range(20))], 2)
 
 
-def test_every_group_is_on_one_side_and_the_share_is_near() -> None:
-    names = np.array(PEDONS)
-    taken = share_out(names, 0.2, np.random.default_rng(1))
-    assert 9 <= taken.sum() <= 15
-    assert not set(names[taken]) & set(names[~taken])
-    assert not share_out(names, 0.0, np.random.default_rng(1)).any()
-    with pytest.raises(DataError, match="fewer than two groups"):
-        share_out(np.array(["a", "a"]), 0.5, np.random.default_rng(0))
-
-
 def test_validation_pairs_and_their_pedons_are_nowhere_in_training() -> None:
     labelled, pairs = library(IDS, PEDONS), library(IDS[:30], PEDONS[:30])
     rows = split_rows(SCANS, labelled, pairs, 0, validation=0.2, watch=0.1)
-    judged = set(blocks(pairs)[rows.pairs_valid])
+    judged = set(pairs.blocks[rows.pairs_valid])
     assert judged and 4 <= rows.pairs_valid.size <= 8
     used = np.concatenate([rows.labelled, rows.labelled_watch])
-    assert not judged & set(blocks(labelled)[used])
+    assert not judged & set(labelled.blocks[used])
     banned = {i for i, p in zip(IDS, PEDONS, strict=True) if p in judged}
     assert set(SCANS[rows.scans]) == set(SCANS) - banned
     again = split_rows(SCANS, labelled, pairs, 0, validation=0.2, watch=0.1)

@@ -51,7 +51,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_all_strategies_properties_and_sets_are_scored(finished: Path) -> None:
-    from jaxsoil.data.pairs import PROPERTIES
+    from jaxsoil.data.properties import PROPERTIES
 
     scores = pd.read_csv(finished / "scores.csv")
     assert set(scores["strategy"]) == {*MultifidelityConfig().strategies, *ABLATIONS} >= set(STRATEGIES)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.runs.errors import DataError
+from jaxsoil.data.twin.settings import require, require_finite
 
 MIR_LOW, MIR_HIGH = 600.0, 4000.0  # cm-1
 NIR_LOW, NIR_HIGH = 1350.0, 2550.0  # nm, the portable instrument
@@ -75,24 +74,25 @@ class InfraredTwinConfig:
 
     def __post_init__(self) -> None:
         for field in ("samples", "repeats", "labelled", "pairs", "test", "instruments", "nir_repeats"):
-            self._require(getattr(self, field) >= 1, field, "Ask for at least one.")
-        self._require(self.labelled <= self.samples, "labelled", "Label at most all samples.")
-        self._require(self.pairs <= self.labelled, "pairs", "Pair at most the labelled samples.")
+            require(self, field, getattr(self, field) >= 1, "Ask for at least one.")
+        require(self, "labelled", self.labelled <= self.samples, "Label at most all samples.")
+        require(self, "pairs", self.pairs <= self.labelled, "Pair at most the labelled samples.")
         full = self.samples * self.repeats
-        self._require(
-            self.scans is None or full - min(self.samples, full - self.samples) <= self.scans <= full,
+        require(
+            self,
             "scans",
+            self.scans is None or full - min(self.samples, full - self.samples) <= self.scans <= full,
             "Give between samples x (repeats - 1), at least one each, and samples x repeats.",
         )
-        self._require(0.5 <= self.mir_step <= 100, "mir_step", "Give a step of 0.5 to 100 cm-1.")
-        self._require(
-            NIR_LOW <= self.nir_low < self.nir_high <= NIR_HIGH, "nir_low", "Stay within 1350-2550 nm, low below high."
+        require(self, "mir_step", 0.5 <= self.mir_step <= 100, "Give a step of 0.5 to 100 cm-1.")
+        require(
+            self,
+            "nir_low",
+            NIR_LOW <= self.nir_low < self.nir_high <= NIR_HIGH,
+            "Stay within 1350-2550 nm, low below high.",
         )
-        self._require(self.nir_bands >= 2, "nir_bands", "Ask for at least two bands.")
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float):
-                self._require(0 <= value < math.inf, field.name, "Give a finite number, not negative.")
+        require(self, "nir_bands", self.nir_bands >= 2, "Ask for at least two bands.")
+        require_finite(self)
 
     @classmethod
     def paper(cls, **changes: object) -> InfraredTwinConfig:
@@ -120,9 +120,3 @@ class InfraredTwinConfig:
     def nir_axis(self) -> NDArray[np.float64]:
         """Near-infrared bands in nm, ascending, shape (nir_bands,)."""
         return np.linspace(self.nir_low, self.nir_high, self.nir_bands)
-
-    def _require(self, holds: bool, field: str, remedy: str) -> None:
-        if not holds:
-            raise DataError(
-                "impossible setting of the infrared twin", column=field, value=getattr(self, field), remedy=remedy
-            )

@@ -3,8 +3,8 @@
     data = make_infrared_twin(InfraredTwinConfig())   # 12,000 scans of 3,000 samples, 400 pairs, 206 test samples
     data.pretrain.read([0, 1, 2])                     # any scans, made when they are asked for
 
-Soils come first (``twin_infrared_soils``), their constituents absorb in both ranges (``twin_infrared_bands``), light
-is scattered and mirrored and the instruments add what they add (``twin_infrared_optics``). A scan depends on the
+Soils come first (``soils.py``), their constituents absorb in both ranges (``bands.py``), light
+is scattered and mirrored and the instruments add what they add (``optics.py``). A scan depends on the
 seed and its own number alone, so any rows of any size of library can be made in bounded memory (an instrument's
 slow drift runs over the whole library and so follows its size).
 
@@ -23,11 +23,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library, Property, Strings
-from jaxsoil.data.pairs import MultifidelityData, Scans
-from jaxsoil.data.twin.infrared import optics as optical
-from jaxsoil.data.twin.infrared import soils as composition
+from jaxsoil.data.properties import UNITS
+from jaxsoil.data.scans import MultifidelityData, Scans
 from jaxsoil.data.twin.infrared.bands import NAMES
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
+from jaxsoil.data.twin.infrared.optics import (
+    ROWS,
+    Optics,
+    Scanning,
+    absorbances,
+    both_forms,
+    mid_infrared,
+    near_infrared,
+    normal,
+)
+from jaxsoil.data.twin.infrared.soils import CROPLAND, DRAWS, LIBRARY, InfraredSoils, Population, compose, measured
 from jaxsoil.spectra.container import Spectra
 
 # Streams of random numbers: purposes that never share a number.
@@ -84,8 +94,8 @@ class Instruments:
 def make_infrared_twin(config: InfraredTwinConfig | None = None) -> MultifidelityData:
     """Returns the twin; the same configuration gives the same bits on the same kind of device."""
     config = InfraredTwinConfig() if config is None else config
-    library = _Campaign.of(config, composition.LIBRARY, config.samples, "S", _SOILS)
-    elsewhere = _Campaign.of(config, composition.CROPLAND, config.test, "T", _TEST)
+    library = _Campaign.of(config, LIBRARY, config.samples, "S", _SOILS)
+    elsewhere = _Campaign.of(config, CROPLAND, config.test, "T", _TEST)
     labelled, paired = _choose(config, library.soils)
     test = np.arange(config.test)
     return MultifidelityData(
@@ -106,8 +116,8 @@ def make_infrared_twin(config: InfraredTwinConfig | None = None) -> Multifidelit
 
 def reference_values(config: InfraredTwinConfig) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Returns the measured properties of the labelled, paired and test samples, without making any spectrum."""
-    library = _Campaign.of(config, composition.LIBRARY, config.samples, "S", _SOILS)
-    elsewhere = _Campaign.of(config, composition.CROPLAND, config.test, "T", _TEST)
+    library = _Campaign.of(config, LIBRARY, config.samples, "S", _SOILS)
+    elsewhere = _Campaign.of(config, CROPLAND, config.test, "T", _TEST)
     labelled, paired = _choose(config, library.soils)
     return {
         "labelled": {name: values[labelled] for name, values in library.labels.items()},
@@ -116,7 +126,7 @@ def reference_values(config: InfraredTwinConfig) -> dict[str, dict[str, NDArray[
     }
 
 
-def _choose(config: InfraredTwinConfig, soils: composition.InfraredSoils) -> tuple[NDArray, NDArray]:
+def _choose(config: InfraredTwinConfig, soils: InfraredSoils) -> tuple[NDArray, NDArray]:
     """Returns the samples with labels, and those of them with pairs: mineral soils, as in the study."""
     rng = np.random.default_rng(np.random.SeedSequence((config.seed, _PAIRING)))
     labelled = np.sort(rng.permutation(config.samples)[: config.labelled])
@@ -155,25 +165,23 @@ class _Campaign:
     """The samples of one laboratory and how they are scanned, in both ranges."""
 
     config: InfraredTwinConfig
-    soils: composition.InfraredSoils
+    soils: InfraredSoils
     labels: dict[str, NDArray[np.float64]]
     ids: Strings
     new: bool  # scanned by the test set's instruments
     seed: int
-    mir: optical.Optics
-    nir: optical.Optics
+    mir: Optics
+    nir: Optics
     instruments: dict[str, Instruments]
 
     @classmethod
-    def of(
-        cls, config: InfraredTwinConfig, population: composition.Population, n: int, prefix: str, stream: int
-    ) -> _Campaign:
+    def of(cls, config: InfraredTwinConfig, population: Population, n: int, prefix: str, stream: int) -> _Campaign:
         # Each campaign's numbers come from a seed of its own: rows of both are counted from 0.
         seed = int(np.random.SeedSequence((config.seed, stream)).generate_state(1)[0])
         rows = np.arange(n)
-        soils = composition.compose(population, optical.normal(seed, _SOILS, rows, composition.DRAWS), config.matrix)
-        error = optical.normal(seed, _LABELS, rows, 7)
-        labels = composition.measured(soils, error, config.label_log_sd, config.label_ph_sd, config.label_texture_sd)
+        soils = compose(population, normal(seed, _SOILS, rows, DRAWS), config.matrix)
+        error = normal(seed, _LABELS, rows, 7)
+        labels = measured(soils, error, config.label_log_sd, config.label_ph_sd, config.label_texture_sd)
         return cls(
             config=config,
             soils=soils,
@@ -181,8 +189,8 @@ class _Campaign:
             ids=np.array([f"{prefix}{row:06d}" for row in range(n)]),
             new=stream == _TEST,
             seed=seed,
-            mir=optical.mid_infrared(config.mir_axis),
-            nir=optical.near_infrared(config.nir_axis, config.nir_resolution),
+            mir=mid_infrared(config.mir_axis),
+            nir=near_infrared(config.nir_axis, config.nir_resolution),
             instruments={"mir": draw_instruments(config, False), "nir": draw_instruments(config, True)},
         )
 
@@ -202,8 +210,8 @@ class _Campaign:
         axis = self.nir.axis if near else self.mir.axis
         values = np.empty((len(rows), axis.size), np.float32)
         missing = 0 if near else self._missing()
-        for start in range(0, len(rows), optical.ROWS):
-            part = np.asarray(rows)[start : start + optical.ROWS]
+        for start in range(0, len(rows), ROWS):
+            part = np.asarray(rows)[start : start + ROWS]
             made = [self._absorbance(near, part, np.full(part.size, turn)) for turn in range(total - 1)]
             mean = np.sum(made, axis=0, dtype=np.float64) if made else np.zeros((part.size, axis.size))
             last = part >= missing
@@ -211,12 +219,11 @@ class _Campaign:
             values[start : start + part.size] = mean / np.where(last, total, total - 1)[:, None]
         spectra = Spectra(values, axis, "nm" if near else "cm-1", "absorbance", (f"mean of {total} repeats",))
         chosen = self.soils.select(np.asarray(rows))
-        units = composition.PROPERTY_UNITS
         return Library(
             name="infrared_twin",
             spectra=spectra,
             ids=self.ids[rows],
-            properties={name: Property(self.labels[name][rows], unit) for name, unit in units.items()},
+            properties={name: Property(self.labels[name][rows], unit) for name, unit in UNITS.items()},
             groups={"sample": self.ids[rows], "source": np.full(len(rows), "new" if self.new else "library")},
             licence="Apache-2.0 (generated)",
             truth=InfraredTruth(NAMES, chosen.mass, chosen.properties, self.config),
@@ -243,14 +250,14 @@ class _Campaign:
         """Returns the scans of ``sample`` that are its repeats number ``turn``."""
         config = self.config
         number = sample * 64 + turn  # at most 64 repeats of a sample
-        z = optical.normal(self.seed, _NIR if near else _MIR, number, _DRAWS_SCAN)
+        z = normal(self.seed, _NIR if near else _MIR, number, _DRAWS_SCAN)
         logits = config.form_sd * self.soils.forms[sample]
         mass = self.soils.mass[sample] * np.exp(config.aliquot_log_sd * z[:, 8:])
         instrument, which = self._instrument(near, sample)
         wave = 2.0 * np.pi * sample / len(self.ids) * 1.5 + instrument.phase[which]
-        scans = optical.Scanning(
+        scans = Scanning(
             number=number,
-            mass=optical.both_forms(mass, logits),
+            mass=both_forms(mass, logits),
             sand=self.soils.sand[sample],
             packing=(0.10 if near else 0.06) * z[:, 0],
             mirrored=(0.02 if near else config.specular) * instrument.mirrored[which] * np.exp(0.3 * z[:, 1]),
@@ -267,7 +274,7 @@ class _Campaign:
             gas=config.carbon_dioxide_sd * z[:, 6],
             noise=np.full(number.shape, config.nir_noise if near else config.noise) * np.exp(0.2 * z[:, 7]),
         )
-        return optical.absorbances(self.nir if near else self.mir, scans, self.seed, _NIR_NOISE if near else _MIR_NOISE)
+        return absorbances(self.nir if near else self.mir, scans, self.seed, _NIR_NOISE if near else _MIR_NOISE)
 
     def _instrument(self, near: bool, sample: NDArray) -> tuple[Instruments, NDArray]:
         """Returns the instruments and the index of that which scans each sample: batches of 96 go to one."""

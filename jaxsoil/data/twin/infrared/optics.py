@@ -262,7 +262,7 @@ def _instrument(
     number: jax.Array,
     key: jax.Array,
 ) -> jax.Array:
-    """Blurs, shifts, scales and adds: what this instrument makes of it in this scan."""
+    """Absorbances (ROWS, M) as the instrument records them: blurred, shifted, scaled, with baseline, gas and noise."""
     padded = jnp.pad(absorbance, ((0, 0), (1, 1)), mode="edge")
     left, right = padded[:, :-2], padded[:, 2:]
     seen = absorbance + column["blur"] * (left + right - 2.0 * absorbance)

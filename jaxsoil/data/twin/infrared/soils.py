@@ -13,17 +13,6 @@ from scipy.special import expit, ndtr
 
 from jaxsoil.data.twin.infrared.bands import NAMES
 
-PROPERTY_UNITS = {
-    "tc": "%",
-    "tn": "%",
-    "ic": "%",  # CaCO3 equivalent
-    "eoc": "%",
-    "ph": "1",
-    "cec": "cmol(+)/kg",
-    "clay": "%",
-    "silt": "%",
-    "sand": "%",
-}
 CARBON_OF_CARBONATE = 0.12  # g C per g CaCO3: 12.011 / 100.09, rounded as in the paper (EOC = TC - 0.12 IC)
 SOM_PER_CARBON = 1.9  # mass of soil organic matter per mass of organic carbon, on average
 # Exchange capacity in cmol(+)/kg of the pure material: usual ranges of soil science, middles taken by us.
@@ -95,7 +84,7 @@ class InfraredSoils:
     """n samples.
 
     Args:
-      properties: name -> (n,) true values in ``PROPERTY_UNITS``.
+      properties: name -> (n,) true values in the units of ``jaxsoil.data.properties.UNITS``.
       mass: (n, K) mass fractions of the constituents in ``NAMES``; water is per mass of dry soil, the others sum to
         at most one (dolomite stands for more calcite than it weighs).
       sand: (n,) mass fraction of the mineral part, which sets how coarse the sample is.

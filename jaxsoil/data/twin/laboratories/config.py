@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.runs.errors import DataError
+from jaxsoil.data.twin.settings import require, require_finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,24 +43,22 @@ class LaboratoriesConfig:
     method_log_sd: float = 0.03  # between the laboratories' methods
 
     def __post_init__(self) -> None:
-        self._require(self.laboratories >= 2, "laboratories", "Ask for at least two.")
-        self._require(self.repeats >= 1, "repeats", "Ask for at least one.")
-        self._require(self.samples >= 4 * self.laboratories, "samples", "Ask for at least four per laboratory.")
+        require(self, "laboratories", self.laboratories >= 2, "Ask for at least two.")
+        require(self, "repeats", self.repeats >= 1, "Ask for at least one.")
+        require(self, "samples", self.samples >= 4 * self.laboratories, "Ask for at least four per laboratory.")
         for field in ("carbon", "organic_matter", "transfer", "duplicates", "outliers"):
-            self._require(0 <= getattr(self, field) <= self.samples, field, "Ask for 0 to `samples`.")
-        self._require(self.carbon > 0 and self.organic_matter > 0, "carbon", "Measure each property at least once.")
-        self._require(
-            self.transfer + self.duplicates + self.outliers <= self.samples // 2,
+            require(self, field, 0 <= getattr(self, field) <= self.samples, "Ask for 0 to `samples`.")
+        require(self, "carbon", self.carbon > 0 and self.organic_matter > 0, "Measure each property at least once.")
+        require(
+            self,
             "transfer",
+            self.transfer + self.duplicates + self.outliers <= self.samples // 2,
             "Keep transfer samples, duplicates and outliers below half of the samples.",
         )
-        self._require(0.5 <= self.mir_step <= 100, "mir_step", "Give a step of 0.5 to 100 cm-1.")
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float):
-                self._require(0 <= value < math.inf, field.name, "Give a finite number, not negative.")
-        self._require(
-            self.organic_share < 1 and self.blur <= 0.25, "organic_share", "Give a share below 1, blur to 1/4."
+        require(self, "mir_step", 0.5 <= self.mir_step <= 100, "Give a step of 0.5 to 100 cm-1.")
+        require_finite(self)
+        require(
+            self, "organic_share", self.organic_share < 1 and self.blur <= 0.25, "Give a share below 1, blur to 1/4."
         )
 
     @classmethod
@@ -81,7 +78,3 @@ class LaboratoriesConfig:
     def axis(self) -> NDArray[np.float64]:
         """Bands in cm-1, ascending."""
         return np.arange(600.0, 4000.0 + 1e-9, self.mir_step)
-
-    def _require(self, holds: bool, field: str, remedy: str) -> None:
-        if not holds:
-            raise DataError("impossible setting of the twin", column=field, value=getattr(self, field), remedy=remedy)

@@ -3,7 +3,7 @@
     library = load_laboratories()                            # 2,000 samples, 5 laboratories, 426 bands
     library.property("carbon"), library.property("organic_matter")   # g/kg, NaN where not measured
 
-Soils and optics are those of ``twin_infrared``. Each laboratory scans its own soils on an instrument with its own
+Soils and optics are those of the infrared twin. Each laboratory scans its own soils on an instrument with its own
 gain, offset, tilt, resolution and drift. Carbon is measured on 51,079 of 57,000 samples and organic matter on 5,750,
 as in the abstract of the study; both are skewed as its numbers imply: an R2 of 0.96 at an RMSE of 15.41 g/kg means a
 standard deviation near 77 g/kg, and an RPIQ of 1.38 an interquartile range of 21 g/kg (OM: 42 and 20). At the
@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from jaxsoil.data.library import Library, Property, Strings
-from jaxsoil.data.twin.infrared import optics as optical
-from jaxsoil.data.twin.infrared import soils as composition
 from jaxsoil.data.twin.infrared.bands import NAMES
+from jaxsoil.data.twin.infrared.optics import Optics, Scanning, absorbances, both_forms, mid_infrared, normal
+from jaxsoil.data.twin.infrared.soils import CARBON_OF_CARBONATE, DRAWS, LIBRARY, SOM_PER_CARBON, InfraredSoils, compose
 from jaxsoil.data.twin.laboratories.config import LaboratoriesConfig
 from jaxsoil.spectra.container import Spectra
 
@@ -153,12 +153,9 @@ def _names(laboratory: NDArray[np.int64]) -> Strings:
     return np.array([f"L{number + 1}" for number in laboratory.tolist()])
 
 
-def _soils(config: LaboratoriesConfig) -> composition.InfraredSoils:
-    normal = optical.normal(config.seed, _SOILS, np.arange(config.samples), composition.DRAWS)
-    population = dataclasses.replace(
-        composition.LIBRARY, carbon=1.0, carbon_log_sd=0.95, organic_share=config.organic_share
-    )
-    return composition.compose(population, normal)
+def _soils(config: LaboratoriesConfig) -> InfraredSoils:
+    population = dataclasses.replace(LIBRARY, carbon=1.0, carbon_log_sd=0.95, organic_share=config.organic_share)
+    return compose(population, normal(config.seed, _SOILS, np.arange(config.samples), DRAWS))
 
 
 def _homes(config: LaboratoriesConfig) -> NDArray[np.int64]:
@@ -223,9 +220,9 @@ def _instruments(config: LaboratoriesConfig) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _spectra(config: LaboratoriesConfig, soils: composition.InfraredSoils, rows: _Rows) -> NDArray[np.float32]:
+def _spectra(config: LaboratoriesConfig, soils: InfraredSoils, rows: _Rows) -> NDArray[np.float32]:
     """Returns (n, M) absorbances, mean over the repeats, a block of rows at a time."""
-    optics, instrument = optical.mid_infrared(config.axis), _instruments(config)
+    optics, instrument = mid_infrared(config.axis), _instruments(config)
     values = np.empty((rows.soil.size, config.axis.size), np.float32)
     for start in range(0, rows.soil.size, 4096):
         part = np.arange(start, min(start + 4096, rows.soil.size))
@@ -236,25 +233,25 @@ def _spectra(config: LaboratoriesConfig, soils: composition.InfraredSoils, rows:
 
 def _scan(
     config: LaboratoriesConfig,
-    optics: optical.Optics,
+    optics: Optics,
     instrument: dict[str, NDArray[np.float64]],
-    soils: composition.InfraredSoils,
+    soils: InfraredSoils,
     rows: _Rows,
     part: NDArray[np.int64],
     turn: int,
 ) -> NDArray[np.float32]:
     number = part * 8 + turn
     soil, lab, spoiled = rows.soil[part], rows.laboratory[part], rows.spoiled[part]
-    z = optical.normal(config.seed, _SCAN, number, 8 + len(NAMES))
+    z = normal(config.seed, _SCAN, number, 8 + len(NAMES))
     mass = soils.mass[soil] * np.exp(0.04 * z[:, 8:])
     mass[spoiled == "wet", NAMES.index("water")] += 0.15
     # Oil of the pump, or plastic of the vial: hydrocarbon bands that no soil has at this strength.
     mass[spoiled == "contaminated", NAMES.index("aliphatic")] += 0.08
     wave = 3.0 * np.pi * soil / config.samples + instrument["phase"][lab]
     drift = instrument["drift"][lab]
-    scans = optical.Scanning(
+    scans = Scanning(
         number=number,
-        mass=optical.both_forms(mass, 1.2 * soils.forms[soil]),
+        mass=both_forms(mass, 1.2 * soils.forms[soil]),
         sand=soils.sand[soil],
         packing=instrument["packing"][lab] + 0.05 * z[:, 0],
         mirrored=instrument["mirrored"][lab] * np.exp(0.2 * z[:, 1]),
@@ -267,21 +264,21 @@ def _scan(
         gas=0.01 * z[:, 6],
         noise=config.noise * np.where(spoiled == "noisy", 40.0, 1.0) * np.exp(0.2 * z[:, 7]),
     )
-    made = optical.absorbances(optics, scans, config.seed, _NOISE)
+    made = absorbances(optics, scans, config.seed, _NOISE)
     # A detector that is driven into saturation reports nothing above a level.
     limit = np.where(spoiled == "saturated", 0.75, np.inf)[:, None]
     return np.minimum(made, limit).astype(np.float32)
 
 
 def _labels(
-    config: LaboratoriesConfig, soils: composition.InfraredSoils, home: NDArray[np.int64], rows: _Rows
+    config: LaboratoriesConfig, soils: InfraredSoils, home: NDArray[np.int64], rows: _Rows
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Returns what was measured (NaN where nothing was) and what is true, by row, in g/kg."""
     rng = np.random.default_rng(np.random.SeedSequence((config.seed, _LABELS)))
     true = {
         "carbon": 10.0 * soils.properties["tc"],
-        "organic_matter": np.minimum(10.0 * composition.SOM_PER_CARBON * soils.properties["eoc"], 980.0),
-        "inorganic_carbon": 10.0 * composition.CARBON_OF_CARBONATE * soils.properties["ic"],
+        "organic_matter": np.minimum(10.0 * SOM_PER_CARBON * soils.properties["eoc"], 980.0),
+        "inorganic_carbon": 10.0 * CARBON_OF_CARBONATE * soils.properties["ic"],
     }
     # Organic matter is determined by few, mostly on soils with some of it, seldom on peat.
     carbon = rng.permutation(config.samples)[: config.carbon]
@@ -295,7 +292,7 @@ def _labels(
     out = {}
     for name, chosen, seed in (("carbon", carbon, 0), ("organic_matter", matter, 1)):
         stream = rows.soil * config.laboratories + analyst
-        error = config.label_log_sd * optical.normal(config.seed, _LABELS + 100 * (seed + 1), stream, 1)[:, 0]
+        error = config.label_log_sd * normal(config.seed, _LABELS + 100 * (seed + 1), stream, 1)[:, 0]
         measured = true[name][rows.soil] * np.exp(method + error)
         measured = np.where(np.isin(rows.soil, chosen), measured, np.nan)
         wrong = rows.spoiled == "mislabelled"
@@ -305,7 +302,7 @@ def _labels(
 
 
 def _places(
-    config: LaboratoriesConfig, soils: composition.InfraredSoils, home: NDArray[np.int64]
+    config: LaboratoriesConfig, soils: InfraredSoils, home: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
     """Returns depth and place of each soil: each laboratory's soils lie around a few centres."""
     rng = np.random.default_rng(np.random.SeedSequence((config.seed, _LAYOUT, 2)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from jaxsoil.data.twin.settings import require_finite
 from jaxsoil.runs.errors import DataError
 
 DEPTHS = ((0, 5), (5, 15), (15, 30), (30, 60), (60, 100), (100, 200))
@@ -41,6 +42,7 @@ class LandscapeConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_finite(self)
         if len(self.gaps) != len(DEPTHS) or len(self.medians) != len(DEPTHS):
             raise DataError(
                 "gaps and medians need one number for each layer",

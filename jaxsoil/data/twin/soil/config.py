@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxsoil.data.root import USGS_FOLDER, data_root
+from jaxsoil.data.twin.settings import require, require_finite
 from jaxsoil.physics.parametric_minerals import HIGH, LOW
 from jaxsoil.runs.errors import DataError, did_you_mean
 
@@ -49,7 +50,7 @@ class TwinConfig:
     main_minerals: tuple[str, ...] = MAIN_MINERALS
     minerals_left_out: tuple[str, ...] = ()  # of the true library
     grain_exponent: float = 1.5  # -ln R of a soil's grains over that of the finer powders of the library
-    iron_coat: float = 0.85  # thickness of the grains' iron oxide coat, see twin_endmembers.coat_absorption
+    iron_coat: float = 0.85  # thickness of the grains' iron oxide coat, see endmembers.coat_absorption
     concentration: float = 12.0  # of the Dirichlet of a sample's main minerals around the mean of its region
     region_log_sd: float = 0.7  # of a region's mean mineral shares around the mean soil
     trace_share: float = 0.04  # mass share of all other minerals together
@@ -102,18 +103,19 @@ class TwinConfig:
     decoder_rho_r_log_sd: float = 0.0  # log-SD of the error of its densities
 
     def __post_init__(self) -> None:
-        self._require(self.n_samples >= 1, "n_samples", "Ask for at least one sample.")
-        self._require(1 <= self.n_regions <= self.n_samples, "n_regions", "Ask for 1 to n_samples regions.")
-        self._require(self.n_bands >= 2, "n_bands", "Ask for at least two bands.")
-        self._require(
-            LOW <= self.wavelength_low < self.wavelength_high <= HIGH,
+        require(self, "n_samples", self.n_samples >= 1, "Ask for at least one sample.")
+        require(self, "n_regions", 1 <= self.n_regions <= self.n_samples, "Ask for 1 to n_samples regions.")
+        require(self, "n_bands", self.n_bands >= 2, "Ask for at least two bands.")
+        require(
+            self,
             "wavelength_low",
+            LOW <= self.wavelength_low < self.wavelength_high <= HIGH,
             f"Stay within {LOW:g}-{HIGH:g} nm, low below high: there the minerals are known.",
         )
-        self._require(1 <= self.horizons_fewest <= self.horizons_most, "horizons_fewest", "Ask for 1 to horizons_most.")
-        self._require(self.n_outlying >= 0, "n_outlying", "Ask for 0 or more.")
-        self._require(0 < self.soc_low < self.soc_high <= 100, "soc_low", "Give percentages, low below high.")
-        self._require(0.0 < self.soc_darkness < 0.5, "soc_darkness", "Give a reflectance between 0 and 0.5.")
+        require(self, "horizons_fewest", 1 <= self.horizons_fewest <= self.horizons_most, "Ask for 1 to horizons_most.")
+        require(self, "n_outlying", self.n_outlying >= 0, "Ask for 0 or more.")
+        require(self, "soc_low", 0 < self.soc_low < self.soc_high <= 100, "Give percentages, low below high.")
+        require(self, "soc_darkness", 0.0 < self.soc_darkness < 0.5, "Give a reflectance between 0 and 0.5.")
         if self.minerals not in MINERAL_SOURCES:
             raise DataError(
                 "unknown source of minerals",
@@ -121,21 +123,14 @@ class TwinConfig:
                 value=self.minerals,
                 remedy=did_you_mean(self.minerals, MINERAL_SOURCES),
             )
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float):
-                self._require(0 <= value < math.inf, field.name, "Give a finite number, not negative.")
+        require_finite(self)
         for share in ("trace_share", "outlying_share", "soc_depth_share", "soc_horizon_share"):
-            self._require(getattr(self, share) < 1, share, "Give a share below 1.")
+            require(self, share, getattr(self, share) < 1, "Give a share below 1.")
 
     @property
     def axis(self) -> NDArray[np.float64]:
         """Band centres in nm, shape (n_bands,)."""
         return np.linspace(self.wavelength_low, self.wavelength_high, self.n_bands)
-
-    def _require(self, holds: bool, field: str, remedy: str) -> None:
-        if not holds:
-            raise DataError("impossible setting of the twin", column=field, value=getattr(self, field), remedy=remedy)
 
 
 def reference_config(n_samples: int = 2000, seed: int = 0, **changes: Any) -> TwinConfig:
@@ -174,9 +169,7 @@ def reference_config(n_samples: int = 2000, seed: int = 0, **changes: Any) -> Tw
 
 
 def _measured_minerals_available() -> bool:
-    from jaxsoil.data import endmembers, registry
-
     try:
-        return (registry.data_root() / endmembers.USGS_FOLDER).is_dir()
+        return (data_root() / USGS_FOLDER).is_dir()
     except DataError:
         return False

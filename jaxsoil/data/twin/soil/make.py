@@ -3,8 +3,8 @@
     library = make_twin(TwinConfig())            # 17 regions, 1,700 horizons, 200 bands, in about a second
     library.truth.mass, library.truth.f_soc      # what models try to recover
 
-Soils are drawn first (``twin_soils``: regions, pedons, horizons, minerals, SOC, water), mixed by the physics of
-``models/mixing.py``, then scanned (``twin_measurement``: water bands, scatter, splices, noise).
+Soils are drawn first (``soils.py``: regions, pedons, horizons, minerals, SOC, water), mixed by the physics of
+``jaxsoil.physics.mixing``, then scanned (``measurement.py``: water bands, scatter, splices, noise).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library, Property
-from jaxsoil.data.twin.soil import endmembers as twin_endmembers
-from jaxsoil.data.twin.soil import measurement as twin_measurement
-from jaxsoil.data.twin.soil import soils as twin_soils
 from jaxsoil.data.twin.soil.config import TwinConfig, reference_config
+from jaxsoil.data.twin.soil.endmembers import as_soil_grains, decoder_minerals, powder_minerals, soc_reflectance
+from jaxsoil.data.twin.soil.measurement import draw_scans, measure
+from jaxsoil.data.twin.soil.soils import SOC, Soils, compose
 from jaxsoil.physics import mixing
 from jaxsoil.spectra.container import Spectra
 
@@ -98,15 +98,15 @@ def make_twin(config: TwinConfig | None = None, *, axis: ArrayLike | None = None
     config = TwinConfig() if config is None else config
     bands = config.axis if axis is None else np.asarray(axis, dtype=np.float64)
     soil_seed, scan_seed, noise_seed, label_seed, decoder_seed = np.random.SeedSequence(config.seed).spawn(5)
-    powders = twin_endmembers.powder_minerals(config, bands)
-    minerals = twin_endmembers.as_soil_grains(powders, config)
-    soils = twin_soils.compose(config, minerals.names, soil_seed)
+    powders = powder_minerals(config, bands)
+    minerals = as_soil_grains(powders, config)
+    soils = compose(config, minerals.names, soil_seed)
     rho_r = np.append(minerals.rho_r, config.soc_rho_r)
-    endmembers = np.vstack([minerals.spectra.values.astype(np.float64), twin_endmembers.soc_reflectance(config, bands)])
+    endmembers = np.vstack([minerals.spectra.values.astype(np.float64), soc_reflectance(config, bands)])
     values, area = _scan(config, soils, rho_r, endmembers, bands, scan_seed, noise_seed)
     regions = np.array([f"R{region + 1:02d}" for region in range(config.n_regions)])
     truth = TwinTruth(
-        names=(*minerals.names, twin_soils.SOC),
+        names=(*minerals.names, SOC),
         axis=bands,
         mass=soils.mass,
         area=area,
@@ -114,7 +114,7 @@ def make_twin(config: TwinConfig | None = None, *, axis: ArrayLike | None = None
         rho_r=rho_r,
         moisture=soils.moisture,
         minerals=minerals,
-        decoder_minerals=twin_endmembers.decoder_minerals(config, powders, decoder_seed),
+        decoder_minerals=decoder_minerals(config, powders, decoder_seed),
         outlying_regions=tuple(regions[list(soils.outlying)].tolist()),
         config=config,
     )
@@ -129,7 +129,7 @@ def reference_twin(n_samples: int = 2000, seed: int = 0, **changes: Any) -> Libr
 
 def _scan(
     config: TwinConfig,
-    soils: twin_soils.Soils,
+    soils: Soils,
     rho_r: NDArray,
     endmembers: NDArray,
     axis: NDArray,
@@ -138,7 +138,7 @@ def _scan(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Returns the measured (n, m) reflectances and the (n, K) area fractions, chunk by chunk."""
     n = len(soils.mass)
-    scans = twin_measurement.draw_scans(config, n, np.random.default_rng(scan_seed))
+    scans = draw_scans(config, n, np.random.default_rng(scan_seed))
     noise = np.random.default_rng(noise_seed)
     values = np.empty((n, axis.size), dtype=np.float32)
     area = np.empty(soils.mass.shape)
@@ -148,7 +148,7 @@ def _scan(
         mass = jnp.asarray(soils.mass[rows], jnp.float32)
         dry = np.array(_mix(mass, rho, spectra))
         area[rows] = np.asarray(mixing.area_fractions(mass, rho))
-        values[rows] = twin_measurement.measure(dry, soils.moisture[rows], scans.rows(rows), axis, config, noise)
+        values[rows] = measure(dry, soils.moisture[rows], scans.rows(rows), axis, config, noise)
     return values, area
 
 
@@ -158,7 +158,7 @@ _mix = jax.jit(mixing.mix)
 def _library(
     name: str,
     config: TwinConfig,
-    soils: twin_soils.Soils,
+    soils: Soils,
     regions: NDArray,
     spectra: Spectra,
     truth: TwinTruth,

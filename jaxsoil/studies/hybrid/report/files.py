@@ -10,17 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jaxsoil.data.properties import LABELS
 from jaxsoil.report import files
 
-LABELS = {
-    "carbon": "Carbon",
-    "organic_matter": "Organic matter",
-    "soc": "SOC",
-    "clay": "Clay",
-    "silt": "Silt",
-    "sand": "Sand",
-    "ph": "pH",
-}
 MODELS = {"plsr": "PLSR", "cnn": "CNN, bounded", "cnn-clipped": "CNN, clipped"}
 METHODS = {
     "none": "none",

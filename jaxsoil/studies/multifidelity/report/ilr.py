@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from jaxsoil.data.properties import TEXTURE
 from jaxsoil.evaluation.compare import MEAN
 from jaxsoil.report.files import where
 from jaxsoil.report.html import Document
@@ -28,7 +29,6 @@ from jaxsoil.studies.multifidelity.report.files import (
     split_by,
 )
 
-TEXTURE = ("clay", "silt", "sand")
 PAIRS = ((MIR_ILR, "MIR-MLP"), (NIR_ILR, "NIRtoMIR-MLP"))
 """With and without ILR."""
 

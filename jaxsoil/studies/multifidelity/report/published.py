@@ -10,22 +10,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from jaxsoil.data.properties import LABELS, UNITS
+
 SOURCE = (
     "Sun, Safanelli, Sanderman, Georgiou, Brungard, Grover, Hopkins, Liu, Bremer, Self-supervised and Multi-fidelity "
     "Learning for Extended Predictive Soil Spectroscopy, Appendices A and B"
 )
 
-PROPERTIES = {
-    "tc": ("TC", "%"),
-    "tn": ("TN", "%"),
-    "ic": ("IC", "% CaCO3"),
-    "eoc": ("EOC", "%"),
-    "ph": ("pH", "1"),
-    "cec": ("CEC", "cmol(+)/kg"),
-    "clay": ("Clay", "%"),
-    "silt": ("Silt", "%"),
-    "sand": ("Sand", "%"),
-}
+PROPERTIES = {name: (LABELS[name], unit) for name, unit in UNITS.items()} | {"ic": (LABELS["ic"], "% CaCO3")}
 """Name in our results -> name in print and unit, in the order of the appendices."""
 
 STRATEGIES = (

@@ -1,6 +1,6 @@
 """The reflectance of soil organic carbon by direct regression, in closed form: no network, no mineral library.
 
-The mixing model (``models/mixing.py``) of a sample with organic carbon m, x = m / (1 - m), reads
+The mixing model (``jaxsoil.physics.mixing``) of a sample with organic carbon m, x = m / (1 - m), reads
 
     R (a + x / c) = b + (x / c) f,      a = sum_k u_k / g_k,   b = sum_k (u_k / g_k) f_k,
 

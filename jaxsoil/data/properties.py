@@ -1,0 +1,38 @@
+"""Names of soil properties: the unit in which data hold each, and the name that reports print."""
+
+from __future__ import annotations
+
+UNITS = {
+    "tc": "%",
+    "tn": "%",
+    "ic": "%",  # CaCO3 equivalent
+    "eoc": "%",
+    "ph": "1",
+    "cec": "cmol(+)/kg",
+    "clay": "%",
+    "silt": "%",
+    "sand": "%",
+}
+"""Unit of each property of the multi-fidelity study, by mass; in the order of its appendices."""
+
+PROPERTIES = tuple(UNITS)
+"""Total carbon, total nitrogen, inorganic carbon, estimated organic carbon, pH, exchange capacity, texture."""
+
+TEXTURE = ("clay", "silt", "sand")
+"""The size fractions; they sum to 100 %."""
+
+LABELS = {
+    "tc": "TC",
+    "tn": "TN",
+    "ic": "IC",
+    "eoc": "EOC",
+    "ph": "pH",
+    "cec": "CEC",
+    "clay": "Clay",
+    "silt": "Silt",
+    "sand": "Sand",
+    "soc": "SOC",
+    "carbon": "Carbon",
+    "organic_matter": "Organic matter",
+}
+"""Name of each property in reports."""

@@ -1,0 +1,227 @@
+"""Infrared scans, and the data set of the multi-fidelity study: scans, labelled spectra and near-infrared pairs.
+
+These are the types and their checks; ``jaxsoil.data.pairs`` loads data sets by name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxsoil.data.library import Library, Strings
+from jaxsoil.data.properties import TEXTURE
+from jaxsoil.runs.errors import DataError
+
+# Three fractions that are each rounded to 0.1 % sum to 100 within 0.15; laboratories allow more.
+_TEXTURE_TOLERANCE = 1.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scans:
+    """n absorbance scans on one axis, made or read when they are asked for.
+
+    Args:
+      axis: (M,) cm-1, ascending.
+      samples: (n,) sample of each scan; its repeats must stay on one side of any split.
+      reader: gives (r, M) float32 absorbances of (r,) scan numbers.
+      state_bytes: what the reader holds in memory, all scans together.
+    """
+
+    axis: NDArray[np.float64]
+    samples: Strings
+    reader: Callable[[NDArray[np.int64]], NDArray[np.float32]]
+    state_bytes: int = 0
+
+    @classmethod
+    def of(cls, library: Library, *, sample: str = "sample") -> Scans:
+        """Returns the scans of a library in memory, as absorbance; without the group each row is a sample."""
+        spectra = library.spectra.to_unit("cm-1").to_absorbance()
+        samples = library.groups.get(sample, library.ids)
+        return cls(spectra.axis, samples, lambda rows: spectra.values[rows], spectra.values.nbytes)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __repr__(self) -> str:
+        span = f"{self.axis[0]:g}-{self.axis[-1]:g} cm-1, {self.axis.size} bands"
+        return f"Scans({len(self)} scans of {len(np.unique(self.samples))} samples, {span})"
+
+    def read(self, rows: Any) -> NDArray[np.float32]:
+        """Returns (r, M) absorbances of the chosen scans (indices, a mask or a slice), in their order.
+
+        A twin makes them in blocks of 512, so that many rows at a time cost less than few.
+
+        Raises:
+          DataError: a scan that does not exist.
+        """
+        if isinstance(rows, slice):
+            chosen = np.arange(len(self))[rows]
+        else:
+            chosen = np.atleast_1d(np.asarray(rows))
+            if chosen.dtype == bool:
+                if chosen.shape != (len(self),):
+                    raise DataError(
+                        "a mask has another length than the scans",
+                        value=f"{chosen.shape} for {len(self)} scans",
+                        remedy="Give one truth value for each scan.",
+                    )
+                chosen = np.nonzero(chosen)[0]
+        chosen = chosen.astype(np.int64)  # an empty list is float64
+        outside = chosen[(chosen < 0) | (chosen >= len(self))]
+        if outside.size:
+            raise DataError(
+                "no such scan", column="rows", value=int(outside[0]), remedy=f"Count scans from 0 to {len(self) - 1}."
+            )
+        return self.reader(chosen)
+
+    def fingerprint(self) -> str:
+        """Returns the SHA-256 of axis, samples and the first and last 512 scans; to read all would take too long."""
+        digest = hashlib.sha256(self.axis.astype("<f8").tobytes())
+        digest.update("\n".join(self.samples.tolist()).encode())
+        for rows in (slice(0, 512), slice(max(len(self) - 512, 0), len(self))):
+            digest.update(self.read(rows).astype("<f4").tobytes())
+        return digest.hexdigest()
+
+    def blocks(self, size: int = 4096) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Yields (rows, absorbances) block by block, so that all scans are never held together."""
+        for start in range(0, len(self), size):
+            rows = np.arange(start, min(start + size, len(self)))
+            yield rows, self.read(rows)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MultifidelityData:
+    """What the stages of the study use; all spectra are absorbance, axes ascend.
+
+    Args:
+      name: of the data.
+      pretrain: mid-infrared scans with repeats, for stage 1.
+      labelled: mid-infrared, one row a sample (its repeats averaged), with properties (NaN where absent).
+      paired_mir, paired_nir: the same samples row by row, both ranges.
+      test_mir, test_nir: the same samples row by row, from another laboratory or a held-out field.
+      notes: what a reader must know.
+      truth: of a twin.
+    """
+
+    name: str
+    pretrain: Scans
+    labelled: Library
+    paired_mir: Library
+    paired_nir: Library
+    test_mir: Library
+    test_nir: Library
+    notes: tuple[str, ...] = ()
+    truth: Any = None
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether there is any near-infrared; without, ``paired_*`` and ``test_nir`` have no rows."""
+        return max(len(self.paired_mir), len(self.paired_nir), len(self.test_nir)) > 0
+
+    def check(self) -> None:
+        """Raises DataError, naming what is wrong, unless the parts fit together.
+
+        Refused: rows that do not pair, axes that differ, spectra that are no absorbance, a property that is missing
+        for all rows, texture that does not sum to 100 %, and pre-training, labelled or paired samples that occur in
+        the test set too.
+        """
+        if self.has_pairs:
+            _check_pairs("paired", self.paired_mir, self.paired_nir, self.name)
+            _check_pairs("test", self.test_mir, self.test_nir, self.name)
+        for part in self._libraries().values():
+            part.spectra.require_quantity("absorbance")
+        self._check_axes()
+        for where, library in self._libraries().items():
+            _check_properties(library, f"{self.name}, {where}")
+        self._check_test()
+
+    def _libraries(self) -> dict[str, Library]:
+        names = ("labelled", "paired_mir", "paired_nir", "test_mir", "test_nir")
+        return {name: getattr(self, name) for name in names}
+
+    def _check_axes(self) -> None:
+        for name in ("labelled", "paired_mir", "test_mir"):
+            _check_axis(self.pretrain.axis, "cm-1", getattr(self, name), f"{self.name}, {name}", "pretrain")
+        nir = self.paired_nir.spectra
+        _check_axis(nir.axis, nir.unit, self.test_nir, f"{self.name}, test_nir", "paired_nir")
+
+    def _check_test(self) -> None:
+        test = np.unique(np.concatenate([self.test_mir.samples, self.test_mir.ids]))
+        for where, samples in (
+            ("pretrain", self.pretrain.samples),
+            ("labelled", np.concatenate([self.labelled.samples, self.labelled.ids])),
+            ("paired_mir", np.concatenate([self.paired_mir.samples, self.paired_mir.ids])),
+        ):
+            shared = np.intersect1d(samples, test)
+            if shared.size:
+                raise DataError(
+                    "training and test set share samples",
+                    source=self.name,
+                    column=where,
+                    value=f"{str(shared[0])!r}; {shared.size} samples",
+                    remedy="Leave the test samples, all their repeats included, out of pre-training and training.",
+                )
+
+
+def _check_pairs(what: str, mir: Library, nir: Library, source: str) -> None:
+    if len(mir) != len(nir):
+        raise DataError(
+            "near- and mid-infrared rows do not pair",
+            source=source,
+            column=what,
+            value=f"{len(mir)} mid-infrared, {len(nir)} near-infrared rows",
+            remedy="Give both ranges of the same samples, in the same order.",
+        )
+    differ = np.nonzero(mir.ids != nir.ids)[0]
+    if differ.size:
+        row = int(differ[0])
+        raise DataError(
+            "near- and mid-infrared rows do not pair",
+            source=source,
+            column=what,
+            value=f"{str(mir.ids[row])!r} and {str(nir.ids[row])!r} in row {row}; {differ.size} rows",
+            remedy="Bring both to the same samples in the same order: select rows by id.",
+        )
+
+
+def _check_axis(axis: NDArray[np.float64], unit: str, library: Library, where: str, other: str) -> None:
+    spectra = library.spectra
+    if spectra.unit == unit and spectra.n_bands == axis.size and np.allclose(spectra.axis, axis, rtol=1e-6, atol=0.0):
+        return
+    raise DataError(
+        f"the axis differs from that of {other}",
+        source=where,
+        column="axis",
+        value=f"{spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {spectra.n_bands} bands, against "
+        f"{axis[0]:g}-{axis[-1]:g} {unit}, {axis.size} bands",
+        remedy="Bring both to one axis with to_unit(...) and Resample(axis).",
+    )
+
+
+def _check_properties(library: Library, where: str) -> None:
+    for name, prop in library.properties.items():
+        if len(library) and np.isnan(prop.values).all():
+            raise DataError(
+                "a property is missing for all rows",
+                source=where,
+                column=name,
+                value=f"{len(library)} rows",
+                remedy="Leave the property out, or give its values.",
+            )
+    if all(name in library.properties for name in TEXTURE):
+        total = np.sum([library.property(name).values for name in TEXTURE], axis=0)
+        wrong = np.nonzero(np.abs(total - 100.0) > _TEXTURE_TOLERANCE)[0]  # NaN is not measured, and not wrong
+        if wrong.size:
+            row = int(wrong[0])
+            raise DataError(
+                f"clay, silt and sand do not sum to 100 % within {_TEXTURE_TOLERANCE:g}",
+                source=where,
+                column=" + ".join(TEXTURE),
+                value=f"{total[row]:.4g} at {str(library.ids[row])!r}; {wrong.size} rows",
+                remedy="Correct the row, or leave its texture empty.",
+            )
