@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxsoil.report.html import Document
+from jaxsoil.report.document import Document
 from jaxsoil.report.tables import UNDEFINED, Table, markdown_text, natural_sorted, number, plus_minus
 
 NASTY = '<script>alert(1)</script> a|b *c* `d` \n# e [x](javascript:1) & "q"'

@@ -11,11 +11,10 @@ import numpy as np
 from jaxsoil.evaluation import alarm as measured
 from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES, AlarmTables, Outcome
 from jaxsoil.evaluation.roc import Auroc, RankTest
-from jaxsoil.report import sections
-from jaxsoil.report.html import Document
+from jaxsoil.report.document import Document
 from jaxsoil.report.style import Look, save
 from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number
-from jaxsoil.studies.reconstruction.report import alarm_figures
+from jaxsoil.studies.reconstruction.report import alarm_figures, sections
 from jaxsoil.studies.reconstruction.report.alarm_figures import ALARM_LABELS, FAILURE_LABELS
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.results import SOC_FLOOR
-from jaxsoil.report import figures, sections
-from jaxsoil.report.html import Document
+from jaxsoil.report import figures
+from jaxsoil.report.document import Document
 from jaxsoil.report.style import GREY, OKABE_ITO, WIDTH, looks, new_figure, save, styled
 from jaxsoil.report.tables import DAGGER, Table, number, plus_minus
-from jaxsoil.studies.reconstruction.report import published, scores
+from jaxsoil.studies.reconstruction.report import published, scores, sections
 from jaxsoil.studies.reconstruction.report.curves import curves_figure
 from jaxsoil.studies.reconstruction.report.examples import reconstruction_figure
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, predictions_by_trial, read_run
@@ -61,7 +61,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     _figures(document, run, parts)
     sections.status_section(document, run)
     sections.exposure_section(document, run, _uses(run))
-    sections.closing_sections(document, run)
+    closing_sections(document, run, MODEL_LABELS)
     return document.write(run.path)
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxsoil.report import sections
-from jaxsoil.report.html import Document
+from jaxsoil.report.document import Document
 from jaxsoil.report.style import GREY, WIDTH, Look, new_figure, save, styled
+from jaxsoil.studies.reconstruction.report import sections
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 
 if TYPE_CHECKING:

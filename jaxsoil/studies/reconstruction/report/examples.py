@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxsoil.report import figures, sections
-from jaxsoil.report.html import Document
+from jaxsoil.report import figures
+from jaxsoil.report.document import Document
 from jaxsoil.report.style import Look, save
+from jaxsoil.studies.reconstruction.report import sections
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 
 COUNT = 6

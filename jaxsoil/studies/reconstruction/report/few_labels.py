@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jaxsoil.report import figures, paired, sections
+from jaxsoil.report import figures
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
 from jaxsoil.report.style import Look, looks, save
 from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, number
-from jaxsoil.studies.reconstruction.report import published, scores
+from jaxsoil.studies.reconstruction.report import paired, published, scores, sections
 from jaxsoil.studies.reconstruction.report.curves import curves_figure
 from jaxsoil.studies.reconstruction.report.learned import movement_section
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run
@@ -73,7 +73,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     for stage, view in views.items():
         sections.status_section(document, view, f"Convergence, {STAGES[stage]}", trained_on[stage])
     _exposure(document, run, views)
-    sections.closing_sections(document, run)
+    closing_sections(document, run, MODEL_LABELS)
     return document.write(run.path)
 
 
@@ -297,7 +297,7 @@ def _exposure(document: Document, run: Run, views: Mapping[str, Run]) -> None:
     )
     caption = "Use of the held-out region, by stage and model."
     document.table(Table(caption, header, tuple(rows), notes, left=(0, 1, 2)))
-    document.table(sections.uses_table(_uses(run, views)))
+    document.table(uses_table(_uses(run, views)))
 
 
 def _uses(run: Run, views: Mapping[str, Run]) -> list[tuple[str, str, str]]:

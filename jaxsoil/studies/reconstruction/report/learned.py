@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import read_arrays, where
-from jaxsoil.report.html import Document
 from jaxsoil.report.tables import UNDEFINED, Table, number, plus_minus
 from jaxsoil.studies.reconstruction.report.reading import Run, TrialRow, kept_epochs, model_label
 

@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.results import DIVERGED, SOC_FLOOR
-from jaxsoil.report import figures, paired, sections
+from jaxsoil.report import figures
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
 from jaxsoil.report.style import Look, looks, save
 from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, number
-from jaxsoil.studies.reconstruction.report import published, scores
+from jaxsoil.studies.reconstruction.report import paired, published, scores, sections
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
 from jaxsoil.studies.reconstruction.report.curves import curves_figure
 from jaxsoil.studies.reconstruction.report.examples import reconstruction_figure
@@ -59,7 +59,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     _by_region(document, run)
     sections.status_section(document, run, trained_on="training regions")
     sections.exposure_section(document, run, _uses(run))
-    sections.closing_sections(document, run)
+    closing_sections(document, run, MODEL_LABELS)
     return document.write(run.path)
 
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxsoil.report import figures, paired, sections
-from jaxsoil.report.html import Document
+from jaxsoil.report import figures
+from jaxsoil.report.document import Document
 from jaxsoil.report.style import GREY, WIDTH, Look, looks, new_figure, save, styled
 from jaxsoil.report.tables import DAGGER, Table, number, plus_minus
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.reconstruction.report import scores
+from jaxsoil.studies.reconstruction.report import paired, scores, sections
 from jaxsoil.studies.reconstruction.report.curves import curves_figure
 from jaxsoil.studies.reconstruction.report.learned import START_F, Learned, movement_section, read_learned, short_run
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run
@@ -98,7 +98,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
         ("f_SOC and (rho r)_SOC", "none", "none"),
     ]
     sections.exposure_section(document, run, uses)
-    sections.closing_sections(document, run)
+    closing_sections(document, run, MODEL_LABELS)
     return document.write(run.path)
 
 

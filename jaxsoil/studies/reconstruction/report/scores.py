@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.results import over_regions
-from jaxsoil.report import sections
 from jaxsoil.report.files import where
 from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number, plus_minus
-from jaxsoil.studies.reconstruction.report import published
+from jaxsoil.studies.reconstruction.report import published, sections
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 
 DIGITS = {"ccc": 2, "r2": 2, "rpiq": 2, "rmse": 3, "bias": 3, "mrmse": 2}

@@ -17,12 +17,11 @@ from jaxsoil.evaluation.stats import (
     welch_t,
     welch_t_from_summary,
 )
-from jaxsoil.report import sections
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
 from jaxsoil.report.tables import Table, number
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.reconstruction.report import published
+from jaxsoil.studies.reconstruction.report import published, sections
 from jaxsoil.studies.reconstruction.report.reading import Run
 
 STUDENT, WELCH, BY_REGION = "Student, runs", "Welch, runs", "Welch, region means"

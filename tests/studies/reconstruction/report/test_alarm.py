@@ -8,7 +8,7 @@ import pytest
 from alarm_samples import make_samples
 
 from jaxsoil.evaluation.alarm import alarm_areas, alarm_tables
-from jaxsoil.report.html import Document
+from jaxsoil.report.document import Document
 from jaxsoil.report.style import looks
 from jaxsoil.studies.reconstruction.report import alarm_figures
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
