@@ -156,4 +156,3 @@ class Document:
     def _add(self, markdown: str, markup: str) -> None:
         self._markdown.append(markdown)
         self._html.append(markup)
-

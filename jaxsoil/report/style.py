@@ -225,15 +225,17 @@ def legend(
     if columns is None:
         columns = 1 if size_inches is None else _columns([len(name) for name in names], size_inches()[0])
     options = {"columnspacing": 1.4, **options}
-    if not options.get("title"):
-        options.pop("title", None)
-    return target.legend(handles=handles, labels=names, loc=_PLACES.get(place, place), ncols=columns, **options)
+    options["title"] = options.get("title") or None
+    where: Any = _PLACES.get(place, place)
+    return target.legend(handles=handles, labels=names, loc=where, ncols=columns, **options)
 
 
 def _labelled(target: Figure | Axes) -> list[Any]:
-    axes = getattr(target, "axes", None)
+    # A figure has a list of axes; an axis has none.
+    inside: Any = getattr(target, "axes", None)
+    axes: list[Any] = inside if isinstance(inside, list) else [target]
     found: dict[str, Any] = {}
-    for axis in axes if isinstance(axes, list) else [target]:
+    for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     return list(found.values())

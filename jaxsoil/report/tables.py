@@ -259,7 +259,7 @@ def rows_table(
       title, notes: caption and footnotes.
       labels: column of the frame -> key -> text.
       marks: column of the frame -> boolean column; a dagger follows the text of a line for which it is true.
-      missing: stands where a text is None.
+      missing: stands where a text is None or NaN.
       left: columns that are aligned left; those without a format by default.
     """
     text, marks = _Labels(labels or {}, {}), dict(marks or {})
@@ -270,7 +270,7 @@ def rows_table(
             keys = (names,) if isinstance(names, str) else names
             found = tuple(record[name] for name in keys)
             if isinstance(shown, str) or keys[0] in text.labels:
-                entry = missing if found[0] is None else text.of(keys[0], found[0])
+                entry = missing if pd.isna(found[0]) else text.of(keys[0], found[0])
             else:
                 entry = cell(found, shown[1])
             cells.append(marked(entry, keys[0] in marks and record[marks[keys[0]]]))

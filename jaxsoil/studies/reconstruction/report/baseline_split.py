@@ -15,6 +15,7 @@ import pandas as pd
 from jaxsoil.evaluation.results import SOC_FLOOR
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
+from jaxsoil.report.run_sections import closing_sections
 from jaxsoil.report.style import GREY, OKABE_ITO, WIDTH, looks, new_figure, save, styled
 from jaxsoil.report.tables import DAGGER, Table, number, plus_minus
 from jaxsoil.studies.reconstruction.report import published, scores, sections

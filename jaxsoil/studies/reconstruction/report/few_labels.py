@@ -13,6 +13,7 @@ import pandas as pd
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
+from jaxsoil.report.run_sections import closing_sections, uses_table
 from jaxsoil.report.style import Look, looks, save
 from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, number
 from jaxsoil.studies.reconstruction.report import paired, published, scores, sections

@@ -15,6 +15,7 @@ from jaxsoil.evaluation.results import DIVERGED, SOC_FLOOR
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
+from jaxsoil.report.run_sections import closing_sections
 from jaxsoil.report.style import Look, looks, save
 from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, number
 from jaxsoil.studies.reconstruction.report import paired, published, scores, sections

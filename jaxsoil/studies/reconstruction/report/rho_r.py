@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
+from jaxsoil.report.run_sections import closing_sections
 from jaxsoil.report.style import GREY, WIDTH, Look, looks, new_figure, save, styled
 from jaxsoil.report.tables import DAGGER, Table, number, plus_minus
 from jaxsoil.runs.errors import DataError
