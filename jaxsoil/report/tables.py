@@ -163,7 +163,7 @@ def pivot_table(
     *,
     title: str,
     fmt: Format | Mapping[Any, Format] = 3,
-    combine: Callable[[ArrayLike], Any] | None = None,
+    combine: Callable[[Any], Any] | None = None,
     order: Mapping[str, Iterable[Any]] | None = None,
     labels: Mapping[str, Mapping[Any, str] | Callable[[Any], str]] | None = None,
     units: Mapping[Any, str] | None = None,
@@ -301,7 +301,7 @@ def _cells(
     keys: tuple[Sequence[str], Sequence[str]],
     values: Sequence[str],
     flags: Collection[str],
-    combine: Callable[[ArrayLike], Any] | None,
+    combine: Callable[[Any], Any] | None,
 ) -> tuple[dict[tuple[_Key, _Key], Any], dict[tuple[_Key, _Key, str | None], bool]]:
     """Value or values by row and column key, and whether any line of the cell has a flag."""
     (sides, across), lines, doubtful = keys, defaultdict(list), defaultdict(bool)
@@ -321,7 +321,7 @@ def _cells(
 
 def _ordered(keys: Iterable[_Key], names: Sequence[str], order: Mapping[str, Iterable[Any]]) -> list[_Key]:
     """Distinct keys as they came, sorted by the levels that have an order; what an order does not name stands last."""
-    ranks = [{key: rank for rank, key in enumerate(order.get(name, ()))} for name in names]
+    ranks = [{key: rank for rank, key in enumerate(dict.fromkeys(order.get(name, ())))} for name in names]
     return sorted(
         dict.fromkeys(keys),
         key=lambda key: [known.get(part, len(known)) for known, part in zip(ranks, key, strict=True)],

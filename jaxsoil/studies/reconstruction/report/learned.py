@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxsoil.report.document import Document
 from jaxsoil.report.files import read_arrays, where
-from jaxsoil.report.tables import UNDEFINED, Table, number, plus_minus
+from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, number
 from jaxsoil.studies.reconstruction.report.reading import Run, TrialRow, kept_epochs, model_label
 
 START_F = 0.5
@@ -110,20 +110,16 @@ def _movement(learned: Learned, chosen: np.ndarray) -> tuple[str, ...]:
     moved = np.sqrt(np.mean((f - START_F) ** 2, axis=1))
     off = UNDEFINED
     if learned.truth is not None:
-        off = _spread(np.sqrt(np.mean((f - learned.truth) ** 2, axis=1)))
+        off = mean_sd(np.sqrt(np.mean((f - learned.truth) ** 2, axis=1))).text()
     with_rho_r = bool(np.isfinite(c).all())
     return (
-        _spread(moved),
-        _spread(f.mean(axis=1)),
+        mean_sd(moved).text(),
+        mean_sd(f.mean(axis=1)).text(),
         off,
-        _spread(c) if with_rho_r else "not used",
+        mean_sd(c).text() if with_rho_r else "not used",
         number(learned.start_rho_r, 3) if with_rho_r else "",
         number(learned.truth_rho_r, 3) if with_rho_r else "",
     )
-
-
-def _spread(values: np.ndarray) -> str:
-    return plus_minus(float(values.mean()), float(values.std(ddof=1)) if values.size > 1 else None, 3)
 
 
 def short_run(run: Run, learned: Learned) -> tuple[str, ...]:
@@ -167,5 +163,4 @@ def movement_section(document: Document, run: Run, stages: dict[str, str] | None
     """Adds :func:`movement_table`; nothing where the run has no mixing decoder."""
     learned = read_learned(run)
     if learned is not None and learned.model.size:
-        document.heading("What the mixing decoder learned")
-        document.table(movement_table(learned, stages or {"": ""}))
+        document.section("What the mixing decoder learned", movement_table(learned, stages or {"": ""}))
