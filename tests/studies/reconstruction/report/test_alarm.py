@@ -18,9 +18,9 @@ REGIONS = ("A", "B", "C", "D", "E", "F", "G", "H")
 
 
 def section(run):
-    document = Document("t")
+    document = Document("t", run.path)
     styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
-    alarm_section(document, run, styles, run.path / "figures")
+    alarm_section(document, run, styles)
     return document.markdown()
 
 

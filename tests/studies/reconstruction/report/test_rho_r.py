@@ -101,7 +101,7 @@ def opened(folder: Path, made: Learned) -> str:
     """Opening of the report of a synthetic run with these spectra."""
     write_run(folder, regions=tuple(f"R{i}" for i in range(6)), models=(WITH,), seeds=2)
     run, document = read_run(folder), Document("t")
-    rho_r._opening(document, run, made, rescaling(made))
+    document.add(*rho_r._opening(run, made, rescaling(made)))
     return document.markdown()
 
 
