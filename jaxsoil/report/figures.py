@@ -5,6 +5,7 @@ Every axis carries its quantity and unit; a model keeps its colour and marker th
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsoil.report.style import GREY, WIDTH, Look, new_figure, styled
+from jaxsoil.report.style import (
+    DASHED,
+    GREY,
+    WIDTH,
+    Look,
+    corner_text,
+    free_corner,
+    legend,
+    light_grid,
+    log_ticks,
+    new_figure,
+    one_to_one,
+    points,
+    shifts,
+    shortened,
+    styled,
+    trim,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_BACKDROP = {"facecolor": "white", "alpha": 0.75, "linewidth": 0.0, "pad": 1.0}
 
 CEILING = 100.0
 """Largest SOC that is drawn, % by mass: no soil holds more, but a linear model of log10 SOC may predict it."""
@@ -51,24 +67,18 @@ def predicted_vs_observed(panels: Sequence[ScatterPanel], *, title: str, color: 
     columns = min(4, len(panels)) if len(panels) <= 8 else 5 if len(panels) <= 10 else 6
     rows = math.ceil(len(panels) / columns)
     low, high = _log_limits(panels, floor)
-    figure, axes = _square_panels(rows, columns)
-    for axis, panel in zip(axes, panels, strict=False):
+    figure, axes = _square_panels(rows, columns, len(panels))
+    for axis, panel in zip(axes, panels, strict=True):
         observed, predicted = _drawn(panel.observed, floor), _drawn(panel.predicted, floor)
-        axis.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=1)
+        one_to_one(axis, low, high)
         # Many points need less ink each.
         size = float(np.clip(500.0 / max(observed.size, 1), 1.5, 9.0))
         axis.scatter(observed, predicted, s=size, color=color, alpha=0.55, linewidths=0, zorder=2, rasterized=True)
         axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
-        axis.set_title(_shortened(panel.title, 22), loc="left", pad=3)
-        _write_in_free_corner(axis, panel.text, observed, predicted)
-        _plain_log_ticks(axis, low, high)
-    for axis in axes[len(panels) :]:
-        axis.set_visible(False)
-    for column in range(columns):
-        # The lowest panel of a column that is not full carries the tick labels itself.
-        used = [axes[row * columns + column] for row in range(rows) if row * columns + column < len(panels)]
-        if used:
-            used[-1].tick_params(labelbottom=True)
+        axis.set_title(shortened(panel.title, 22), loc="left", pad=3)
+        corner_text(axis, panel.text, free_corner(axis, observed, predicted), fontsize=6.8, linespacing=1.25)
+        for side in (axis.xaxis, axis.yaxis):
+            log_ticks(side, inner=True)
     width, height = (float(inches) for inches in figure.get_size_inches())
     figure.suptitle(title, x=0.08 / width, y=1.0 - 0.08 / height, ha="left", va="top", fontsize=9.5)
     figure.supxlabel("Observed SOC (% by mass)", y=0.05 / height, va="bottom", fontsize=8.5)
@@ -76,8 +86,8 @@ def predicted_vs_observed(panels: Sequence[ScatterPanel], *, title: str, color: 
     return figure
 
 
-def _square_panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
-    """A grid of square panels with fixed margins in inches; solving the layout of many panels takes seconds."""
+def _square_panels(rows: int, columns: int, count: int) -> tuple[Figure, np.ndarray]:
+    """``count`` square panels with fixed margins in inches; solving the layout of many panels takes seconds."""
     left, right, top, bottom, gap, between = 0.50, 0.08, 0.55, 0.48, 0.14, 0.30
     # Panels of a page with few regions are as large as those of four in a row, and the page is narrower.
     across = max(columns, 4)
@@ -94,7 +104,7 @@ def _square_panels(rows: int, columns: int) -> tuple[Figure, np.ndarray]:
         wspace=gap / side,
         hspace=between / side,
     )
-    return figure, axes.ravel()
+    return figure, trim(axes, count)
 
 
 @dataclass(frozen=True)
@@ -132,8 +142,7 @@ def metric_by_region(
     axis = figure.subplots()
     places = {region: index for index, region in enumerate(regions)}
     # Models stand a little above each other, in the order of the legend, so that equal values stay visible.
-    shifts = np.linspace(0.16, -0.16, len(styles)) if len(styles) > 1 else np.zeros(1)
-    for (model, look), shift in zip(styles.items(), shifts.tolist(), strict=True):
+    for (model, look), shift in zip(styles.items(), shifts(len(styles), -0.16), strict=True):
         mine = [dot for dot in dots if dot.model == model]
         for dot in mine:
             _draw_dot(axis, places[dot.region] + shift, dot.values, look, dot.trusted, lower)
@@ -145,7 +154,8 @@ def metric_by_region(
     _region_axis(axis, regions, means)
     _metric_limits(axis, lower, best)
     axis.set_xlabel(label)
-    _model_legend(figure, styles, open_marker=not all(dot.trusted for dot in dots))
+    doubtful = [] if all(dot.trusted for dot in dots) else [Look("not converged", GREY, "o", filled=False)]
+    legend(figure, [*styles.values(), *doubtful])
     return figure
 
 
@@ -201,7 +211,8 @@ def reconstructions(
         if index + columns >= len(examples):
             below.set_xlabel(AXIS_LABELS.get(unit, unit))
     figure.align_ylabels()
-    _reconstruction_legend(figure, styles)
+    models = [dataclasses.replace(look, marker="", line=DASHED) for look in styles.values()]
+    legend(figure, [Look("Observed", "black", line="-"), *models])
     return figure
 
 
@@ -215,35 +226,6 @@ def _log_limits(panels: Sequence[ScatterPanel], floor: float) -> tuple[float, fl
     values = np.concatenate([*drawn, [1.0]])
     values = values[np.isfinite(values)]
     return 0.8 * float(values.min()), 1.25 * float(values.max())
-
-
-def _write_in_free_corner(axis: Axes, text: str, observed: np.ndarray, predicted: np.ndarray) -> None:
-    """Writes above the 1:1 line on the left or below it on the right, where fewer points are or they keep away."""
-    places = axis.transAxes.inverted().transform(axis.transData.transform(np.column_stack([observed, predicted])))
-    # How far each point stays outside the text's box in either corner; negative: it would be covered.
-    upper_left = np.maximum(places[:, 0] - 0.50, 0.70 - places[:, 1])
-    lower_right = np.maximum(0.50 - places[:, 0], places[:, 1] - 0.30)
-    crowding = [(int((gap < 0.0).sum()), -float(np.min(gap, initial=1.0))) for gap in (upper_left, lower_right)]
-    look = {"transform": axis.transAxes, "fontsize": 6.8, "linespacing": 1.25, "bbox": _BACKDROP}
-    if crowding[0] <= crowding[1]:
-        axis.text(0.05, 0.95, text, ha="left", va="top", **look)
-    else:
-        axis.text(0.95, 0.05, text, ha="right", va="bottom", **look)
-
-
-def _plain_log_ticks(axis: Axes, low: float, high: float) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    decades = [10.0**power for power in range(-4, 7) if low <= 10.0**power <= high]
-    if len(decades) < 2:
-        decades = sorted({*decades, *(3.0 * 10.0**p for p in range(-4, 7) if low <= 3.0 * 10.0**p <= high)})
-    # A number at the edge of a panel would run into that of its neighbour.
-    edge = 0.1 * math.log10(high / low)
-    inner = [decade for decade in decades if edge < math.log10(decade / low) < math.log10(high / low) - edge]
-    for side in (axis.xaxis, axis.yaxis):
-        side.set_major_locator(FixedLocator(inner if len(inner) > 1 else decades))
-        side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        side.set_minor_locator(NullLocator())
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -268,28 +250,16 @@ def _draw_dot(
     if len(finite) > 1:
         ends = np.clip([min(finite), max(finite)], lower, None)
         axis.plot(ends, [place, place], color=look.color, linewidth=0.9, alpha=0.7, zorder=2)
-    axis.plot(
-        [where],
-        [place],
-        linestyle="none",
-        marker="<" if outside else look.marker,
-        markersize=5.0,
-        markerfacecolor=look.color if trusted else "white",
-        markeredgecolor=look.color,
-        markeredgewidth=0.9,
-        alpha=0.9,
-        zorder=3,
-        clip_on=False,
-    )
+    drawn = dataclasses.replace(look, marker="<") if outside else look
+    points(axis, where, place, drawn, trusted=trusted, size=5.0, alpha=0.9, zorder=3, clip_on=False)
 
 
 def _region_axis(axis: Axes, regions: Sequence[str], means: Mapping[tuple[str, str], float]) -> None:
-    axis.set_yticks([-1.4, *range(len(regions))], ["mean", *(_shortened(region, 28) for region in regions)])
+    axis.set_yticks([-1.4, *range(len(regions))], ["mean", *(shortened(region, 28) for region in regions)])
     axis.set_ylim(-2.0, len(regions) - 0.4)
     axis.tick_params(axis="y", length=0, labelsize=8.0)
     axis.spines["left"].set_visible(False)
-    axis.grid(axis="y", color="#e6e6e6", linewidth=0.6, zorder=0)
-    axis.set_axisbelow(True)
+    light_grid(axis)
     for place, region in enumerate(regions):
         if not math.isfinite(_sort_value(means, region)[0]):
             axis.annotate(
@@ -303,21 +273,6 @@ def _metric_limits(axis: Axes, lower: float | None, best: float | None) -> None:
     axis.set_xlim(low, high if best is None else max(best, min(high, best)))
     if low < 0.0:
         axis.axvline(0.0, color=GREY, linewidth=0.6, zorder=1)
-
-
-def _model_legend(figure: Figure, styles: Mapping[str, Look], *, open_marker: bool) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], linestyle="none", marker=look.marker, color=look.color, markersize=5.0, label=look.label)
-        for look in styles.values()
-    ]
-    if open_marker:
-        handles.append(
-            Line2D([], [], linestyle="none", marker="o", mfc="white", mec=GREY, markersize=5.0, label="not converged")
-        )
-    columns = len(handles) if len(handles) <= 5 else 3
-    figure.legend(handles=handles, loc="outside upper center", ncols=columns, columnspacing=1.4)
 
 
 def _draw_reconstruction(
@@ -334,10 +289,10 @@ def _draw_reconstruction(
             lines.append(("diverged", look.color))
             continue
         residual = 100.0 * (spectrum - example.observed)
-        upper.plot(axis_values, spectrum, color=look.color, linewidth=1.1, linestyle=(0, (4, 2)), zorder=3)
+        upper.plot(axis_values, spectrum, color=look.color, linewidth=1.1, linestyle=DASHED, zorder=3)
         below.plot(axis_values, residual, color=look.color, linewidth=0.9, zorder=2)
         lines.append((f"RMSE {np.sqrt(np.mean(residual**2)):.2f} %", look.color))
-    upper.set_title(_shortened(example.title, 34), loc="left", pad=3)
+    upper.set_title(shortened(example.title, 34), loc="left", pad=3)
     # Soil reflectance rises with wavelength, so the lower right corner is free.
     for place, (text, color) in enumerate(reversed(lines)):
         height = 0.04 + 0.09 * place
@@ -353,20 +308,3 @@ def _residual_limit(examples: Sequence[Reconstruction]) -> float:
         if np.isfinite(spectrum).all()
     ]
     return 1.1 * max([*largest, 0.5])
-
-
-def _reconstruction_legend(figure: Figure, styles: Mapping[str, Look]) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], color="black", linewidth=1.0, label="Observed")]
-    handles += [
-        Line2D([], [], color=look.color, linewidth=1.1, linestyle=(0, (4, 2)), label=look.label)
-        for look in styles.values()
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-
-
-def _shortened(text: str, limit: int) -> str:
-    # A dollar sign in a name would start mathematics.
-    text = text if len(text) <= limit else text[: limit - 1] + "…"
-    return text.replace("$", r"\$")

@@ -1,18 +1,30 @@
-"""Tables of a report: text cells, written as Markdown and as HTML."""
+"""Tables of a report: text cells, written as Markdown and as HTML, and how they are filled from data frames."""
 
 from __future__ import annotations
 
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 
 UNDEFINED = "n/a"
 """What stands in a table where a number is undefined."""
 
 DAGGER = "†"
 """Marks every number that rests on a network that did not converge."""
+
+DASH = "–"
+"""What stands in a pivot table where there is no number at all."""
+
+Format = int | str | Callable[..., str]
+"""How numbers become a cell: digits, a format string such as "{:,}", or a function of them."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,251 @@ def plus_minus(mean: float | None, se: float | None, digits: int = 3) -> str:
     if centre == UNDEFINED or se is None or not math.isfinite(se):
         return centre
     return f"{centre} ± {number(se, digits)}"
+
+
+class MeanError(NamedTuple):
+    """A mean with its standard deviation or standard error, over ``n`` finite values; NaN where undefined."""
+
+    mean: float
+    error: float
+    n: int
+
+    def text(self, digits: int = 3) -> str:
+        """``mean ± error``, the mean alone where the error is undefined."""
+        return plus_minus(self.mean, self.error, digits)
+
+
+def mean_sd(values: ArrayLike) -> MeanError:
+    """Mean and standard deviation (n - 1) of the finite values."""
+    found = np.asarray(values, dtype=np.float64).ravel()
+    found = found[np.isfinite(found)]
+    if not found.size:
+        return MeanError(math.nan, math.nan, 0)
+    return MeanError(float(found.mean()), float(found.std(ddof=1)) if found.size > 1 else math.nan, found.size)
+
+
+def mean_se(values: ArrayLike) -> MeanError:
+    """Mean and standard error (SD/sqrt(n), n - 1 in the SD) of the finite values."""
+    mean, sd, n = mean_sd(values)
+    return MeanError(mean, sd / math.sqrt(n) if n else math.nan, n)
+
+
+def with_interval(mean: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
+    """``mean [low, high]``; the mean alone where the interval is undefined."""
+    centre = number(mean, digits)
+    if low is None or not math.isfinite(low):
+        return centre
+    return f"{centre} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def marked(text: str, doubtful: object) -> str:
+    """``text`` with a dagger if ``doubtful`` is true (or a list that is not empty)."""
+    return f"{text} {DAGGER}" if doubtful else text
+
+
+def cell(values: object, fmt: Format = 3) -> str:
+    """The text of a cell.
+
+    Args:
+      values: a number; (mean, error) for ``mean ± error``; (mean, low, high) for ``mean [low, high]``; a text stays.
+      fmt: digits, or what else makes a text of them (:data:`Format`).
+    """
+    numbers = tuple(values) if isinstance(values, tuple | list) else (values,)
+    if isinstance(fmt, str):
+        return fmt.format(*numbers)
+    if not isinstance(fmt, int):
+        return fmt(*numbers)
+    if isinstance(numbers[0], str):
+        return " ".join(map(str, numbers))
+    write: Any = (number, plus_minus, with_interval)[len(numbers) - 1]
+    return write(*numbers, fmt)
+
+
+def pivot_table(
+    frame: pd.DataFrame,
+    index: str | Sequence[str] | Mapping[str, str],
+    columns: str | Sequence[str],
+    value: str | Sequence[str],
+    *,
+    title: str,
+    fmt: Format | Mapping[Any, Format] = 3,
+    combine: Callable[[Any], Any] | None = None,
+    order: Mapping[str, Iterable[Any]] | None = None,
+    labels: Mapping[str, Mapping[Any, str] | Callable[[Any], str]] | None = None,
+    units: Mapping[Any, str] | None = None,
+    heading: Callable[..., str] | None = None,
+    marks: Mapping[str, str] | None = None,
+    missing: str = DASH,
+    notes: Iterable[str] = (),
+    left: Collection[int] | None = None,
+) -> Table:
+    """A table with a cell for each pair of a row key and a column key of a long data frame.
+
+    Example::
+
+        pivot_table(scores, {"model": "Model"}, "metric", ("mean", "se"), title="Scores.",
+                    fmt={"ccc": 2, "rmse": 3}, order={"metric": METRICS}, labels={"model": LABELS, "metric": NAMES},
+                    units={"rmse": "%"}, marks={"model": "doubtful"}, notes=(CONVENTIONS,))
+
+    Args:
+      frame: one line for each cell; several lines of one cell need ``combine``.
+      index: columns of the frame that name a row, or a mapping of them to their headings in the table.
+      columns: columns of the frame that name a column of the table.
+      value: column of the frame with the number; two for ``mean ± error``, three for ``mean [low, high]``, or as many
+        as ``fmt`` takes.
+      title: caption.
+      fmt: digits, format string or function of the value(s); or a mapping of a key, of the column or else of the row,
+        to these (3 digits for keys that it does not name).
+      combine: makes one value of the lines of a cell, such as :func:`mean_sd`, :func:`mean_se` or ``np.nanmean``;
+        a result with an error is shown as ``mean ± error``.
+      order: column of the frame -> keys in order. Rows and columns otherwise stand as the frame has them. Column keys
+        that all levels of ``columns`` order stand in the table even where the frame has none of them.
+      labels: column of the frame -> key -> text.
+      units: key of a column -> unit, which follows the text in parentheses; "" and "1" add nothing.
+      heading: makes a heading of the texts of the levels of ``columns``; otherwise they are joined by commas.
+      marks: a column of ``index`` (its text is marked), or the (first) value column (cells are), -> boolean column of
+        the frame. A dagger follows the text of a row or cell with a line for which it is true.
+      missing: stands where the frame has no line.
+      notes: footnotes.
+      left: columns that are aligned left; those of ``index`` by default.
+
+    Raises:
+      ValueError: several lines of one cell without ``combine``.
+    """
+    sides, across, values = (_names(names) for names in (index, columns, value))
+    order = {name: list(keys) for name, keys in (order or {}).items()}
+    marks, text = dict(marks or {}), _Labels(labels or {}, units or {})
+    found, doubtful = _cells(frame, (sides, across), values, set(marks.values()), combine)
+    rows = _ordered([row for row, _ in found], sides, order)
+    full = all(name in order for name in across)
+    expected = pd.MultiIndex.from_product([order[name] for name in across]).to_list() if full else []
+    heads = _ordered([*expected, *(column for _, column in found)], across, order)
+    filled = []
+    for row in rows:
+        names = [
+            marked(text.of(name, key), any(doubtful[row, column, marks.get(name)] for column in heads))
+            for name, key in zip(sides, row, strict=True)
+        ]
+        cells = [
+            marked(cell(found[row, column], _format(fmt, column, row)), doubtful[row, column, marks.get(values[0])])
+            if (row, column) in found
+            else missing
+            for column in heads
+        ]
+        filled.append((*names, *cells))
+    join = heading or (lambda *texts: ", ".join(texts))
+    header = [join(*(text.of(name, key, unit=True) for name, key in zip(across, head, strict=True))) for head in heads]
+    first = index.values() if isinstance(index, Mapping) else [_title(name) for name in sides]
+    return Table(
+        title, (*first, *header), tuple(filled), tuple(notes), tuple(range(len(sides)) if left is None else left)
+    )
+
+
+def rows_table(
+    frame: pd.DataFrame,
+    columns: Mapping[str | tuple[str, ...], str | tuple[str, Format]],
+    *,
+    title: str,
+    labels: Mapping[str, Mapping[Any, str] | Callable[[Any], str]] | None = None,
+    marks: Mapping[str, str] | None = None,
+    missing: str = DASH,
+    notes: Iterable[str] = (),
+    left: Collection[int] | None = None,
+) -> Table:
+    """A table with a row for each line of a data frame.
+
+    Example::
+
+        rows_table(coverage, {"model": "Model", "n": ("n", "{:,}"), ("mean", "sd"): ("Coverage (%)", 1)}, title="...")
+
+    Args:
+      frame: the lines, in order.
+      columns: column of the frame (or two for ``mean ± error``, three for ``mean [low, high]``, or as many as the
+        format takes) -> heading, for text that is aligned left, or heading and :data:`Format`.
+      title, notes: caption and footnotes.
+      labels: column of the frame -> key -> text.
+      marks: column of the frame -> boolean column; a dagger follows the text of a line for which it is true.
+      missing: stands where a text is None or NaN.
+      left: columns that are aligned left; those without a format by default.
+    """
+    text, marks = _Labels(labels or {}, {}), dict(marks or {})
+    filled = []
+    for record in frame.to_dict("records"):
+        cells = []
+        for names, shown in columns.items():
+            keys = (names,) if isinstance(names, str) else names
+            found = tuple(record[name] for name in keys)
+            if isinstance(shown, str) or keys[0] in text.labels:
+                entry = missing if pd.isna(found[0]) else text.of(keys[0], found[0])
+            else:
+                entry = cell(found, shown[1])
+            cells.append(marked(entry, keys[0] in marks and record[marks[keys[0]]]))
+        filled.append(tuple(cells))
+    header = tuple(shown if isinstance(shown, str) else shown[0] for shown in columns.values())
+    texts = [place for place, shown in enumerate(columns.values()) if isinstance(shown, str)]
+    return Table(title, header, tuple(filled), tuple(notes), tuple(texts if left is None else left))
+
+
+class _Labels(NamedTuple):
+    """Texts and units of the keys of a data frame."""
+
+    labels: Mapping[str, Mapping[Any, str] | Callable[[Any], str]]
+    units: Mapping[Any, str]
+
+    def of(self, column: str, key: Any, *, unit: bool = False) -> str:
+        known = self.labels.get(column, {})
+        text = known.get(key, str(key)) if isinstance(known, Mapping) else known(key)
+        found = self.units.get(key, "") if unit else ""
+        return f"{text} ({found})" if found not in ("", "1") else text
+
+
+_Key = tuple[Any, ...]
+
+
+def _cells(
+    frame: pd.DataFrame,
+    keys: tuple[Sequence[str], Sequence[str]],
+    values: Sequence[str],
+    flags: Collection[str],
+    combine: Callable[[Any], Any] | None,
+) -> tuple[dict[tuple[_Key, _Key], Any], dict[tuple[_Key, _Key, str | None], bool]]:
+    """Value or values by row and column key, and whether any line of the cell has a flag."""
+    (sides, across), lines, doubtful = keys, defaultdict(list), defaultdict(bool)
+    for record in frame.to_dict("records"):
+        place = tuple(record[name] for name in sides), tuple(record[name] for name in across)
+        lines[place].append(tuple(record[name] for name in values))
+        for flag in flags:
+            doubtful[(*place, flag)] |= bool(record[flag])
+    if combine is not None:
+        combined = {place: combine([line[0] for line in found]) for place, found in lines.items()}
+        return {p: (v.mean, v.error) if isinstance(v, MeanError) else v for p, v in combined.items()}, doubtful
+    several = next((place for place, found in lines.items() if len(found) > 1), None)
+    if several is not None:
+        raise ValueError(f"{len(lines[several])} lines for the cell {several}: say how to combine them")
+    return {place: found[0] for place, found in lines.items()}, doubtful
+
+
+def _ordered(keys: Iterable[_Key], names: Sequence[str], order: Mapping[str, Iterable[Any]]) -> list[_Key]:
+    """Distinct keys as they came, sorted by the levels that have an order; what an order does not name stands last."""
+    ranks = [{key: rank for rank, key in enumerate(dict.fromkeys(order.get(name, ())))} for name in names]
+    return sorted(
+        dict.fromkeys(keys),
+        key=lambda key: [known.get(part, len(known)) for known, part in zip(ranks, key, strict=True)],
+    )
+
+
+def _format(fmt: Format | Mapping[Any, Format], column: _Key, row: _Key) -> Format:
+    if not isinstance(fmt, Mapping):
+        return fmt
+    return next((fmt[key] for key in (column, *column, *row) if key in fmt), 3)
+
+
+def _names(names: str | Sequence[str] | Mapping[str, str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _title(name: str) -> str:
+    return (name[:1].upper() + name[1:]).replace("_", " ")
 
 
 def markdown_text(text: str) -> str:

@@ -1,11 +1,23 @@
-"""Tables and documents: formats, marks, and text from data that must stay text."""
+"""Tables: formats, marks, text from data that must stay text, and cells from data frames."""
 
-from pathlib import Path
-
+import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
-from jaxsoil.report.html import Document
-from jaxsoil.report.tables import UNDEFINED, Table, markdown_text, natural_sorted, number, plus_minus
+from jaxsoil.report.tables import (
+    DASH,
+    UNDEFINED,
+    Table,
+    cell,
+    mean_sd,
+    mean_se,
+    natural_sorted,
+    number,
+    pivot_table,
+    plus_minus,
+    rows_table,
+)
 
 NASTY = '<script>alert(1)</script> a|b *c* `d` \n# e [x](javascript:1) & "q"'
 
@@ -39,36 +51,108 @@ def test_rows_of_wrong_length_are_refused():
         Table("Caption.", ("a", "b"), (("1",),))
 
 
-def test_html_escapes_everything(tmp_path: Path):
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "f.png").write_bytes(b"\x89PNG")
-    document = Document(NASTY)
-    document.heading(NASTY)
-    document.text(NASTY)
-    document.bullets([NASTY])
-    document.bullets([])
-    document.table(Table(NASTY, (NASTY,), ((NASTY,),), (NASTY,)))
-    document.command(NASTY)
-    document.figure(tmp_path / "figures" / "f.png", NASTY, tmp_path)
-    html = document.html()
-    assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 12
-    assert '"q"' not in html
-    assert html.count("<ul>") == 1
-    # Base64 of the four bytes written above.
-    assert 'src="data:image/png;base64,iVBORw=="' in html
-    assert "](figures/f.png)" in document.markdown()
-    assert "<script" not in document.markdown().replace(f"```\n{NASTY}\n```", "")
+def test_means_are_those_of_scipy() -> None:
+    values = [0.3, 1.7, np.nan, 2.2, np.inf]
+    finite = [0.3, 1.7, 2.2]
+    np.testing.assert_allclose(mean_sd(values), (np.mean(finite), stats.tstd(finite), 3))
+    np.testing.assert_allclose(mean_se(values), (np.mean(finite), stats.sem(finite), 3))
+    assert mean_sd([1.5]).text(1) == "1.5" and np.isnan(mean_se([1.5]).error)
+    assert mean_sd([]).n == 0 and mean_se([]).text() == UNDEFINED
+    assert mean_sd([1.0, 3.0]).text(2) == "2.00 ± 1.41"
 
 
-def test_a_command_cannot_close_its_fence():
-    document = Document("t")
-    document.command("echo ``` ````")
-    assert "`````\necho ``` ````\n`````" in document.markdown()
+def test_a_cell_shows_its_numbers() -> None:
+    assert cell(0.5) == cell((0.5,)) == "0.500"
+    assert cell((0.5, 0.1), 1) == "0.5 ± 0.1" and cell((0.5, np.nan), 1) == "0.5"
+    assert cell((0.5, -0.1, 1.1), 1) == "0.5 [−0.1, 1.1]" and cell((0.5, np.nan, np.nan), 1) == "0.5"
+    assert cell(1234, "{:,}") == "1,234" and cell("as published", 2) == "as published"
+    assert cell((1.0, 2.0, 3.0, 4.0), lambda *parts: f"{sum(parts):g}") == "10"
+    assert cell(None) == cell(np.nan) == UNDEFINED
 
 
-def test_a_document_is_written_twice(tmp_path: Path):
-    path = Document("t").write(tmp_path / "new")
-    assert path.name == "report.html"
-    assert (tmp_path / "new" / "report.md").read_text("utf-8") == "# t\n"
-    assert markdown_text("few_labels") == "few\\_labels"
+LONG = pd.DataFrame(
+    [("b", "rmse", 0.25, 0.01, False), ("b", "ccc", 0.9, 0.02, True), ("a", "rmse", np.nan, np.nan, False)],
+    columns=["model", "metric", "mean", "se", "doubtful"],
+)
+
+
+def test_a_pivot_has_a_cell_for_each_pair() -> None:
+    table = pivot_table(
+        LONG,
+        {"model": "Network"},
+        "metric",
+        ("mean", "se"),
+        title="Scores.",
+        fmt={"ccc": 2},
+        order={"metric": ("ccc", "rmse", "bias"), "model": ("a", "b", "c")},
+        labels={"model": {"a": "A"}, "metric": str.upper},
+        units={"rmse": "%", "ccc": "1"},
+        marks={"model": "doubtful"},
+        notes=("A note.",),
+    )
+    assert table.header == ("Network", "CCC", "RMSE (%)", "BIAS")
+    assert table.rows == (("A", DASH, UNDEFINED, DASH), ("b †", "0.90 ± 0.02", "0.250 ± 0.010", DASH))
+    assert table.notes == ("A note.",) and table.left == (0,)
+
+
+def test_a_pivot_keeps_the_order_of_the_frame_and_marks_cells() -> None:
+    table = pivot_table(LONG, "model", "metric", "mean", title="t", marks={"mean": "doubtful"}, missing="")
+    assert table.header == ("Model", "rmse", "ccc")
+    assert table.rows == (("b", "0.250", "0.900 †"), ("a", UNDEFINED, ""))
+
+
+def test_several_lines_of_a_cell_are_combined_or_refused() -> None:
+    twice = pd.concat([LONG, LONG.assign(mean=LONG["mean"] + 0.5)])
+    with pytest.raises(ValueError, match="2 lines for the cell"):
+        pivot_table(twice, "model", "metric", "mean", title="t")
+    table = pivot_table(twice, "model", "metric", "mean", title="t", combine=mean_sd, fmt={"b": 2, "a": 1})
+    assert table.rows[0] == ("b", f"0.50 ± {np.std([0.25, 0.75], ddof=1):.2f}", "1.15 ± 0.35")
+    table = pivot_table(twice, "model", "metric", "mean", title="t", combine=np.mean, fmt="{:.1f}")
+    assert table.rows[0] == ("b", "0.5", "1.1")
+
+
+def test_rows_and_columns_may_have_several_levels() -> None:
+    frame = pd.DataFrame(
+        [("after", "x", "test", "r2", 1.0), ("before", "y", "train", "r2", 2.0), ("before", "x", "test", "n", 3.0)],
+        columns=["stage", "model", "split", "metric", "value"],
+    )
+    table = pivot_table(
+        frame,
+        ["stage", "model"],
+        ["split", "metric"],
+        "value",
+        title="t",
+        fmt=0,
+        order={"stage": ("before", "after"), "split": ("train", "test"), "metric": ("n", "r2")},
+        heading=lambda split, metric: f"{metric}, {split}",
+        missing="",
+    )
+    assert table.header == ("Stage", "Model", "n, train", "r2, train", "n, test", "r2, test")
+    # Within a stage the models stand as the frame has them.
+    assert table.rows == (
+        ("before", "y", "", "2", "", ""), ("before", "x", "", "", "3", ""), ("after", "x", "", "", "", "1"),
+    )  # fmt: skip
+    assert table.left == (0, 1)
+    plain = pivot_table(frame, "model", ["split", "metric"], "value", title="t")
+    assert plain.header == ("Model", "test, r2", "train, r2", "test, n")
+
+
+def test_an_empty_frame_is_a_table_without_rows() -> None:
+    table = pivot_table(LONG.iloc[:0], "model", "metric", "mean", title="t", order={"metric": ("ccc",)})
+    assert table.header == ("Model", "ccc") and table.rows == ()
+
+
+def test_a_row_for_each_line() -> None:
+    table = rows_table(
+        LONG.assign(n=[1200, 3, 4], why=["", None, "few"]),
+        {"model": "Model", "n": ("n", "{:,}"), ("mean", "se"): ("CCC", 2), "metric": ("Metric", str), "why": "Why"},
+        title="t",
+        labels={"model": {"b": "Big"}},
+        marks={"mean": "doubtful", "model": "doubtful"},
+    )
+    assert table.header == ("Model", "n", "CCC", "Metric", "Why") and table.left == (0, 4)
+    assert table.rows == (
+        ("Big", "1,200", "0.25 ± 0.01", "rmse", ""),
+        ("Big †", "3", "0.90 ± 0.02 †", "ccc", DASH),
+        ("a", "4", UNDEFINED, "rmse", "few"),
+    )

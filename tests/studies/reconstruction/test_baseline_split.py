@@ -105,5 +105,9 @@ def test_a_run_from_data_to_report(tmp_path):
     assert main(EXPERIMENTS, f"{where} {size}".split()) == 0
     text = (folder / "report.md").read_text("utf-8")
     assert "| Physics-informed † | here, by row |" in text or "| Physics-informed | here, by row |" in text
-    assert "What parting pedons leaks" in text and "| draws | 1 | 10 |" in text and "| seeds |" not in text
+    assert (
+        "What drawing by row gains from shared pedons" in text
+        and "| draws | 1 | 10 |" in text
+        and "| seeds |" not in text
+    )
     assert text.count("in training") >= 2

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, number
 from jaxsoil.runs.files import write_text_atomic

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from jaxsoil.report.html import Document
+from jaxsoil.report.document import Document
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, number
 from jaxsoil.studies.layers.report import figures, tables

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxsoil.evaluation.compare import mean_sd
-from jaxsoil.report import files, paired
+from jaxsoil.evaluation.compare import mean_sd, t_interval
+from jaxsoil.report import files
 from jaxsoil.report.tables import Table, number, plus_minus
 
 LABELS = {
@@ -282,7 +282,7 @@ def _gain(run: LayersRun, split: str, first: str, second: str, layer: str) -> Ga
     for fold in sorted(set(rmse[0].index.get_level_values("fold"))):
         one, other = (float(values.loc[fold].mean()) for values in rmse)
         by_fold[str(fold)] = [100.0 * (1.0 - one / other)]
-    student = paired.interval(by_fold)
+    student = t_interval([values[0] for values in by_fold.values()])
     better = f"{sum(values[0] > 0.0 for values in by_fold.values())} of {len(by_fold)}"
     return Gain(student.mean, (student.low, student.high), _block_interval(run, split, first, second, layer), better)
 

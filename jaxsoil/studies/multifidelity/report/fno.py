@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from jaxsoil.evaluation.compare import MEAN
-from jaxsoil.report.html import Document
+from jaxsoil.report.document import Document
 from jaxsoil.report.style import save
 from jaxsoil.studies.multifidelity.report import parts, scores, spectra
 from jaxsoil.studies.multifidelity.report import score_figures as figures

@@ -11,8 +11,8 @@ import pandas as pd
 
 from jaxsoil.data.properties import TEXTURE
 from jaxsoil.evaluation.compare import MEAN
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, number
 from jaxsoil.studies.multifidelity.report import parts, scores

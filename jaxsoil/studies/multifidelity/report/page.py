@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from jaxsoil.evaluation.compare import MEAN
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import DAGGER, number, plus_minus
 from jaxsoil.studies.multifidelity.report import parts, scores, spectra

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.compare import describe, mean_sd
-from jaxsoil.report import sections
+from jaxsoil.report import run_sections
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, number, plus_minus
 from jaxsoil.studies.multifidelity.report import published
@@ -314,10 +314,10 @@ def _shown(value: object) -> str:
 def closing(document: Document, run: MultifidelityRun) -> None:
     """What all reports end with."""
     ours_section(document, run)
-    sections.differences_section(document, run.run)
+    run_sections.differences_section(document, run.run)
     data = run.run.data
     facts = [f"Fingerprint of the data: {data['sha256']}"] if data.get("sha256") else []
-    sections.data_section(document, run.run)
+    run_sections.data_section(document, run.run)
     document.bullets(facts)
-    sections.timing_section(document, run.run)
-    sections.command_section(document, run.run)
+    run_sections.timing_section(document, run.run)
+    run_sections.command_section(document, run.run)

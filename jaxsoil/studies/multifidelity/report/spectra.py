@@ -7,8 +7,8 @@ import pandas as pd
 
 from jaxsoil.evaluation.compare import mean_sd
 from jaxsoil.evaluation.conversion import coverage, difference, widening
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, number, plus_minus
 from jaxsoil.studies.multifidelity.report import figures

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 
 from jaxsoil.evaluation import alarm as measured
 from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES, AlarmTables, Outcome
 from jaxsoil.evaluation.roc import Auroc, RankTest
-from jaxsoil.report import sections
-from jaxsoil.report.html import Document
-from jaxsoil.report.style import Look, save
+from jaxsoil.report.document import Document, Item
+from jaxsoil.report.style import Look
 from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number
-from jaxsoil.studies.reconstruction.report import alarm_figures
+from jaxsoil.studies.reconstruction.report import alarm_figures, sections
 from jaxsoil.studies.reconstruction.report.alarm_figures import ALARM_LABELS, FAILURE_LABELS
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 
@@ -33,52 +31,50 @@ Tests = Mapping[tuple[str, str, str], RankTest]
 _LEVEL = 0.05
 
 
-def alarm_section(document: Document, run: Run, styles: Mapping[str, Look], folder: Path) -> None:
+def alarm_section(document: Document, run: Run, styles: Mapping[str, Look]) -> None:
     """Adds definitions, areas under the ROC curve, what thresholds cost and save, and two figures.
 
     Args:
       document: receives the section.
       run: the run; without samples.parquet a sentence says so.
       styles: look of each model.
-      folder: where figures are saved.
     """
-    document.heading("Does the reconstruction error flag failure without labels?")
+    document.section("Does the reconstruction error flag failure without labels?")
     if run.samples is None or not len(run.samples):
         document.text("The run holds no scores of single samples (samples.parquet), so no alarm was measured.")
         return
     tables = measured.alarm_tables(run.samples)
-    _definitions(document)
+    document.add(*_definitions())
     if tables.left_out:
         document.text(f"Left out: {'; '.join(tables.left_out)}.")
     if not len(tables.regions):
         document.text("No trial is left to measure an alarm on.")
         return
     areas, tests = measured.alarm_areas(tables), measured.alarm_tests(tables)
-    document.text(_verdict(areas, tests))
-    document.table(_area_table(run, tables, areas, tests))
-    document.table(_sample_table(run, tables))
-    document.table(_region_table(run, tables))
-    _figures(document, run, tables, areas, {m: styles[m] for m in tables.models if m in styles}, folder)
+    document.add(
+        _verdict(areas, tests),
+        _area_table(run, tables, areas, tests),
+        _sample_table(run, tables),
+        _region_table(run, tables),
+    )
+    _figures(document, run, tables, areas, {m: styles[m] for m in tables.models if m in styles})
 
 
-def _definitions(document: Document) -> None:
-    document.text(
+def _definitions() -> list[Item]:
+    return [
         "An alarm is a score that needs no label of the held-out region: the reconstruction error (RMSE over bands), "
         "the Mahalanobis distance of the mass fractions from those trained on, and the predicted SOC itself. Each is "
-        "divided by its mean over the training rows of the same network. A network fails"
-    )
-    document.bullets(
+        "divided by its mean over the training rows of the same network. A network fails",
         [
             "in a region where R2 of SOC in % is negative (the paper's criterion);",
             f"in a region whose RMSE exceeds the {measured.REGION_PERCENTILE:g}th percentile of the RMSE of its "
             "training regions (predictions of rows it was trained on), in % and on the log10 scale;",
             f"on a sample whose error exceeds {measured.SAMPLE_MULTIPLE:g} times the RMSE of the training rows, in % "
             "and on the log10 scale.",
-        ]
-    )
-    document.text(
-        "In % large errors come with large SOC, so predicted SOC has a head start there; on the log10 scale it has not."
-    )
+        ],
+        "In % large errors come with large SOC, so predicted SOC has a head start there; on the log10 scale it has "
+        "not.",
+    ]
 
 
 def _verdict(areas: Areas, tests: Tests) -> str:
@@ -142,7 +138,7 @@ def _area_table(run: Run, tables: AlarmTables, areas: Areas, tests: Tests) -> Ta
                 "no decoder" if area is None else _area(area, tests.get((model, failure, alarm)))
                 for alarm, area in found.items()
             )
-            rows.append((sections.marked(model_label(model), run, model), label, counted, *cells))
+            rows.append((sections.marked_label(run, model), label, counted, *cells))
     notes = (
         "AUROC: probability that a failure has a higher score than a success; 0.5 is a coin. In parentheses the 95 % "
         "percentile interval of a bootstrap that draws whole regions with all their samples and seeds, none with fewer "
@@ -172,7 +168,7 @@ def _failing_regions(tables: AlarmTables) -> tuple[str, ...]:
 def _sample_table(run: Run, tables: AlarmTables) -> Table:
     rows = []
     for (model, alarm, rule), outcome in measured.sample_outcomes(tables).items():
-        name = sections.marked(model_label(model), run, model)
+        name = sections.marked_label(run, model)
         rows.append((name, ALARM_LABELS[alarm], _RULES[rule], *_costs(outcome), *_errors(outcome)))
     notes = (
         f"Failure: error in % above {measured.SAMPLE_MULTIPLE:g} times the training RMSE. Rows pooled over regions "
@@ -197,7 +193,7 @@ def _region_table(run: Run, tables: AlarmTables) -> Table:
     rows = []
     for failure in REGION_FAILURES:
         for (model, alarm), outcome in measured.region_outcomes(tables, failure).items():
-            name = sections.marked(model_label(model), run, model)
+            name = sections.marked_label(run, model)
             counted = f"{outcome.failures} of {outcome.units}"
             rows.append((name, FAILURE_LABELS[failure], counted, ALARM_LABELS[alarm], *_costs(outcome)))
     header = (
@@ -242,23 +238,15 @@ def _errors(outcome: Outcome) -> tuple[str, str]:
     return number(outcome.rmse, 3), number(outcome.rmse_accepted, 3)
 
 
-def _figures(
-    document: Document,
-    run: Run,
-    tables: AlarmTables,
-    areas: Areas,
-    styles: dict[str, Look],
-    folder: Path,
-) -> None:
-    marked = [sections.marked(model_label(model), run, model) for model in tables.models if run.untrusted(model)]
+def _figures(document: Document, run: Run, tables: AlarmTables, areas: Areas, styles: dict[str, Look]) -> None:
+    marked = [sections.marked_label(run, model) for model in tables.models if run.untrusted(model)]
     doubtful = f" With networks that did not converge: {', '.join(marked)}." if marked else ""
     caption = (
         "Alarm scores of the held-out regions (mean over rows and seeds) against 1 − R2 (above) and RMSE over the "
         "training regions' limit (below). Shaded: failure. Vertical line: mean of the training rows. "
         "Regions with R2 < 0 are named." + doubtful
     )
-    figure = alarm_figures.score_by_region(tables, styles)
-    document.figure(save(figure, folder, "alarm_by_region"), caption, run.path)
+    document.draw(alarm_figures.score_by_region(tables, styles), "alarm_by_region", caption)
     curves = alarm_figures.roc_curves(tables, areas, styles)
     if curves is None:
         document.text("No ROC curve: no failure is present beside a success.")
@@ -267,4 +255,4 @@ def _figures(
         "ROC curves: share of failures caught against share of successes flagged, as the threshold falls; in each "
         "panel the AUROC in the colour of its alarm." + doubtful
     )
-    document.figure(save(curves, folder, "alarm_roc"), caption, run.path)
+    document.draw(curves, "alarm_roc", caption)

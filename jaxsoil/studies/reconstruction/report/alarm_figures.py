@@ -11,11 +11,23 @@ import numpy as np
 from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES, AlarmTables
 from jaxsoil.evaluation.metrics import UndefinedMetric
 from jaxsoil.evaluation.roc import Auroc, roc_curve
-from jaxsoil.report.style import GREY, OKABE_ITO, WIDTH, Look, new_figure, styled
+from jaxsoil.report.style import (
+    BACKDROP,
+    GREY,
+    OKABE_ITO,
+    WIDTH,
+    Look,
+    legend,
+    log_ticks,
+    new_figure,
+    one_to_one,
+    points,
+    shortened,
+    styled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 ALARM_LABELS = {
@@ -35,7 +47,6 @@ _ALARM_COLORS: dict[str, str] = dict(zip(ALARMS, (OKABE_ITO[3], OKABE_ITO[2], OK
 _ALARM_LINES: dict[str, Any] = dict(zip(ALARMS, ("-", (0, (5, 1.5)), (0, (1.5, 1.2))), strict=True))
 _CURVE_POINTS = 400
 _FAILURE = "#f3e3dc"
-_BACKDROP = {"facecolor": "white", "alpha": 0.8, "linewidth": 0.0, "pad": 0.6}
 
 
 @styled
@@ -49,15 +60,17 @@ def score_by_region(tables: AlarmTables, styles: Mapping[str, Look]) -> Figure:
     figure = new_figure(WIDTH, 4.9)
     panels = figure.subplots(2, len(ALARMS), sharex="col", sharey="row")
     for column, alarm in enumerate(ALARMS):
-        points = [(look, *point) for model, look in styles.items() for point in _region_means(tables, model, alarm)]
-        _draw_scores(panels[0, column], [(look, name, x, unexplained) for look, name, x, unexplained, _ in points])
-        _draw_scores(panels[1, column], [(look, name, x, ratio) for look, name, x, _, ratio in points])
-        _name_failures(panels[0, column], points)
+        means = [(look, *point) for model, look in styles.items() for point in _region_means(tables, model, alarm)]
+        _draw_scores(panels[0, column], [(look, name, x, unexplained) for look, name, x, unexplained, _ in means])
+        _draw_scores(panels[1, column], [(look, name, x, ratio) for look, name, x, _, ratio in means])
+        _name_failures(panels[0, column], means)
         panels[1, column].set_xlabel(f"{ALARM_LABELS[alarm]}\n(held out / training mean)")
     panels[0, 0].set_ylabel("1 − R2 of SOC in % (SSE/SST)")
     panels[1, 0].set_ylabel("RMSE / limit of training regions")
     _shade(panels)
-    _model_legend(figure, styles)
+    from matplotlib.patches import Patch
+
+    legend(figure, [*styles.values(), Patch(color=_FAILURE, label="failure")], size=4.5)
     return figure
 
 
@@ -82,14 +95,14 @@ def roc_curves(
         panels[row, 0].set_ylabel(f"{label}\nfailures caught", fontsize=7.5)
     for panel in panels[-1]:
         panel.set_xlabel("False alarms", fontsize=7.5)
-    _alarm_legend(figure)
+    legend(figure, [Look(ALARM_LABELS[a], _ALARM_COLORS[a], line=_ALARM_LINES[a]) for a in ALARM_LABELS])
     return figure
 
 
 def _roc_panel(
     panel: Axes, tables: AlarmTables, areas: Mapping[tuple[str, str, str], Auroc], model: str, failure: str
 ) -> None:
-    panel.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
+    one_to_one(panel, 0.0, 1.0)
     panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     frame = tables.regions if failure in REGION_FAILURES else tables.samples
     mine = frame[frame["model"] == model]
@@ -113,7 +126,7 @@ def _roc_panel(
     for place, (text, color) in enumerate(reversed(lines) if low else lines):
         look: Any = {"ha": "right" if low else "left", "va": "bottom" if low else "top", "fontsize": 7.0}
         where = (0.97, 0.04 + 0.11 * place) if low else (0.04, 0.97 - 0.11 * place)
-        panel.text(*where, text, color=color, bbox=_BACKDROP, zorder=5, **look)
+        panel.text(*where, text, color=color, bbox=BACKDROP, zorder=5, **look)
 
 
 def _thinned(alarms: np.ndarray, caught: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,23 +150,23 @@ def _region_means(tables: AlarmTables, model: str, alarm: str) -> list[tuple[str
     return found
 
 
-def _draw_scores(panel: Axes, points: Sequence[tuple[Look, str, float, float]]) -> None:
-    for look, _, score, height in points:
-        panel.plot([score], [height], look.marker, color=look.color, markersize=4.5, alpha=0.8, mew=0.0, clip_on=False)
+def _draw_scores(panel: Axes, means: Sequence[tuple[Look, str, float, float]]) -> None:
+    for look, _, score, height in means:
+        points(panel, score, height, look, alpha=0.8, mew=0.0, clip_on=False)
 
 
-def _name_failures(panel: Axes, points: Sequence[tuple[Look, str, float, float, float]]) -> None:
+def _name_failures(panel: Axes, means: Sequence[tuple[Look, str, float, float, float]]) -> None:
     """Names the regions with R2 below zero, each at its worst model."""
     worst: dict[str, tuple[float, float]] = {}
-    for _, name, score, unexplained, _ in points:
+    for _, name, score, unexplained, _ in means:
         if unexplained > worst.get(name, (0.0, 1.0))[1]:
             worst[name] = (score, unexplained)
-    low, high = (limit(score for _, _, score, _, _ in points) for limit in (min, max)) if points else (1.0, 1.0)
+    low, high = (limit(score for _, _, score, _, _ in means) for limit in (min, max)) if means else (1.0, 1.0)
     for name, (score, unexplained) in worst.items():
         # Beside the point, on the side with more room.
         right = score < math.sqrt(low * high)
         look: Any = {"xytext": (4 if right else -4, 2), "textcoords": "offset points", "fontsize": 6.5}
-        panel.annotate(_short(name), (score, unexplained), ha="left" if right else "right", **look)
+        panel.annotate(shortened(name, 14), (score, unexplained), ha="left" if right else "right", **look)
 
 
 def _shade(panels: np.ndarray) -> None:
@@ -166,44 +179,5 @@ def _shade(panels: np.ndarray) -> None:
             panel.set(xscale="log", yscale="log", ylim=limits)
             panel.axhspan(1.0, 1e9, color=_FAILURE, linewidth=0.0, zorder=0)
             panel.axvline(1.0, color=GREY, linewidth=0.6, zorder=1)
-            _plain_ticks(panel.xaxis)
-        _plain_ticks(side[0].yaxis)
-
-
-def _plain_ticks(side: Axis) -> None:
-    """Few round numbers on a logarithmic axis, written out."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
-    low, high = side.get_view_interval()
-    # Within a factor of four, ticks at 1, 2 and 5 alone would leave one number or none.
-    steps = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0) if high < 4.0 * low else (1.0, 2.0, 5.0) if high < 50.0 * low else (1.0,)
-    side.set_major_locator(LogLocator(subs=steps))
-    side.set_minor_locator(NullLocator())
-    side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _model_legend(figure: Figure, styles: Mapping[str, Look]) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], linestyle="none", marker=look.marker, color=look.color, markersize=4.5, label=look.label)
-        for look in styles.values()
-    ]
-    handles.append(Patch(color=_FAILURE, label="failure"))
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(5, len(handles)))
-
-
-def _alarm_legend(figure: Figure) -> None:
-    from matplotlib.lines import Line2D
-
-    handles: Sequence[Line2D] = [
-        Line2D([], [], color=_ALARM_COLORS[alarm], linestyle=_ALARM_LINES[alarm], label=label)
-        for alarm, label in ALARM_LABELS.items()
-    ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), columnspacing=1.2)
-
-
-def _short(text: str, limit: int = 14) -> str:
-    # A dollar sign in a name would start mathematics.
-    return (text if len(text) <= limit else text[: limit - 1] + "…").replace("$", r"\$")
+            log_ticks(panel.xaxis)
+        log_ticks(side[0].yaxis)

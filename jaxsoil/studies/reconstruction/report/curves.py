@@ -5,28 +5,27 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jaxsoil.report import sections
-from jaxsoil.report.html import Document
-from jaxsoil.report.style import GREY, WIDTH, Look, new_figure, save, styled
-from jaxsoil.studies.reconstruction.report.reading import Run, model_label
+from jaxsoil.report.document import Document
+from jaxsoil.report.style import DASHED, GREY, Look, grid, styled
+from jaxsoil.studies.reconstruction.report import sections
+from jaxsoil.studies.reconstruction.report.reading import Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], folder: Path) -> None:
-    """Adds the loss curves; nothing where no network was trained."""
+def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], subfolder: str = "") -> None:
+    """Adds the loss curves, saved in a folder within figures/; nothing where no network was trained."""
     curves = losses_by_model(run)
     if not curves:
         return
     shown = {model: styles[model] for model in curves}
-    doubtful = [sections.marked(model_label(model), run, model) for model in curves if run.untrusted(model)]
+    doubtful = [sections.marked_label(run, model) for model in curves if run.untrusted(model)]
     patience = run.config.get("config", {}).get("train", {}).get("patience", 0)
     band = (
         ""
@@ -38,8 +37,7 @@ def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], fold
         f"trainings went; dashed: median of the training loss.{band}"
         + (f" With networks that did not converge: {', '.join(doubtful)}." if doubtful else "")
     )
-    figure = loss_curves(curves, shown, band=not patience)
-    document.figure(save(figure, folder, "loss_curves"), caption, run.path)
+    document.draw(loss_curves(curves, shown, band=not patience), "loss_curves", caption, subfolder=subfolder)
 
 
 def losses_by_model(run: Run) -> dict[str, np.ndarray]:
@@ -67,20 +65,9 @@ def loss_curves(curves: Mapping[str, np.ndarray], styles: Mapping[str, Look], *,
       styles: look of each model.
       band: shade the last fifth of the epochs.
     """
-    columns = min(3, len(curves))
-    rows = math.ceil(len(curves) / columns)
-    figure = new_figure(WIDTH * (0.55 if columns == 1 else 1.0), 0.35 + 2.3 * rows)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for panel, (model, losses) in zip(panels, curves.items(), strict=False):
+    figure, panels = grid(len(curves), xlabel="Epoch", ylabel="Loss (dimensionless)", sharex=True, sharey=True)
+    for panel, (model, losses) in zip(panels, curves.items(), strict=True):
         _draw(panel, losses, styles[model], band)
-    for panel in panels[len(curves) :]:
-        panel.set_visible(False)
-    # The lowest panel of each column carries the epochs.
-    for panel in panels[max(0, len(curves) - columns) : len(curves)]:
-        panel.set_xlabel("Epoch")
-        panel.tick_params(labelbottom=True)
-    for row in range(rows):
-        panels[row * columns].set_ylabel("Loss (dimensionless)")
     return figure
 
 
@@ -96,7 +83,8 @@ def _draw(panel: Axes, losses: np.ndarray, look: Look, band: bool) -> None:
     for part in (0, 1):
         median[enough[:, part], part] = np.nanmedian(losses[:, enough[:, part], part], axis=0)
     panel.plot(epochs, median[:, 1], color=look.color, linewidth=1.6, label="watched")
-    panel.plot(epochs, median[:, 0], color=GREY, linewidth=1.2, linestyle=(0, (4, 2)), label="training")
+    panel.plot(epochs, median[:, 0], color=GREY, linewidth=1.2, linestyle=DASHED, label="training")
     if (np.nan_to_num(losses) > 0.0).any():
         panel.set_yscale("log")
+    panel.locator_params(axis="x", integer=True)
     panel.set_title(f"{look.label} (n = {len(losses)})", loc="left", pad=3)

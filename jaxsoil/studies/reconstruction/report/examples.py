@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 
-from jaxsoil.report import figures, sections
-from jaxsoil.report.html import Document
-from jaxsoil.report.style import Look, save
-from jaxsoil.studies.reconstruction.report.reading import Run, model_label
+from jaxsoil.report import figures
+from jaxsoil.report.document import Document
+from jaxsoil.report.style import Look
+from jaxsoil.studies.reconstruction.report import sections
+from jaxsoil.studies.reconstruction.report.reading import Run
 
 COUNT = 6
 
 
-def reconstruction_figure(document: Document, run: Run, styles: dict[str, Look], folder: Path, held_out: str) -> None:
+def reconstruction_figure(document: Document, run: Run, styles: dict[str, Look], held_out: str) -> None:
     """Adds the figure of reconstructed spectra, or a sentence where no model reconstructs.
 
     Args:
       document: receives the figure.
       run: the run.
       styles: look of each model.
-      folder: where the figure is saved.
       held_out: what the spectra come from, in the plural ("held-out regions").
     """
     arrays = run.reconstructions
@@ -33,13 +32,13 @@ def reconstruction_figure(document: Document, run: Run, styles: dict[str, Look],
     shown = {model: look for model, look in styles.items() if model in models}
     unit = str(run.data.get("unit", "nm"))
     figure = figures.reconstructions(arrays["axis"], examples, shown, unit=unit)
-    doubtful = [sections.marked(model_label(model), run, model) for model in shown if run.untrusted(model)]
+    doubtful = [sections.marked_label(run, model) for model in shown if run.untrusted(model)]
     caption = (
         f"One spectrum (of median SOC) of {held_out}: observed (solid), reconstructed (dashed) and the residual, "
         "reconstructed minus observed. They are spaced evenly from the smallest to the largest error of all examples."
         + (f" With networks that did not converge: {', '.join(doubtful)}." if doubtful else "")
     )
-    document.figure(save(figure, folder, "reconstructions"), caption, run.path)
+    document.draw(figure, "reconstructions", caption)
 
 
 def choose_examples(arrays: dict[str, np.ndarray], count: int) -> tuple[list[figures.Reconstruction], set[str]]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from jaxsoil.report import figures, paired, sections
+from jaxsoil.report import figures
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
-from jaxsoil.report.style import Look, looks, save
-from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, number
-from jaxsoil.studies.reconstruction.report import published, scores
+from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document, settings, uses_table
+from jaxsoil.report.style import Look, looks
+from jaxsoil.report.tables import UNDEFINED, Table, marked, number
+from jaxsoil.studies.reconstruction.report import paired, published, scores, sections
 from jaxsoil.studies.reconstruction.report.curves import curves_figure
 from jaxsoil.studies.reconstruction.report.learned import movement_section
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run
@@ -61,20 +62,20 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """
     run = read_run(run_folder)
     views = {stage: stage_view(run, stage) for stage in STAGES}
-    document = Document(f"Few labels, then fine-tuning on the held-out region, data '{run.name}'")
-    _opening(document, run, views)
-    _published(document, run, views)
-    _changes(document, run, views)
+    document = open_document(run, "Few labels, then fine-tuning on the held-out region", run.name)
+    document.add(*_opening(run, views))
+    document.section("Beside the published Table 3", _published(run, views))
+    document.section("What fine-tuning changes", _changes(run, views))
     styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
     _figures(document, run, views, styles)
     movement_section(document, run, STAGES)
-    _by_region(document, run, views)
+    document.section("By region", *_by_region(run, views))
     trained_on = {"before": "labelled training rows", "after": "labelled rows of the held-out region"}
     for stage, view in views.items():
         sections.status_section(document, view, f"Convergence, {STAGES[stage]}", trained_on[stage])
-    _exposure(document, run, views)
-    sections.closing_sections(document, run)
-    return document.write(run.path)
+    document.section("What was seen of the held-out part", _exposure(run, views), uses_table(_uses(run, views)))
+    closing_sections(document, run, MODEL_LABELS)
+    return document.write()
 
 
 def stage_view(run: Run, stage: str) -> Run:
@@ -91,88 +92,84 @@ def stage_view(run: Run, stage: str) -> Run:
     if arrays:
         rows = np.char.endswith(arrays["study"].astype(str), f"/{stage}")
         arrays = {name: values if name in ("axis", "unit") else values[rows] for name, values in arrays.items()}
-    settings = run.config.get("config", {})
+    chosen = settings(run)
     # Sections that ask how the networks were trained then find the settings of this stage.
-    trained = settings.get("finetune" if stage == "after" else "train", {})
+    trained = chosen.get("finetune" if stage == "after" else "train", {})
     criterion = run.config.get("convergence_by_stage", {}).get(stage, "The run states no criterion of convergence.")
     return dataclasses.replace(
         run,
-        config={**run.config, "config": {**settings, "train": trained}, "convergence": criterion},
+        config={**run.config, "config": {**chosen, "train": trained}, "convergence": criterion},
         results=part(run.results),
         tables={name: part(frame) for name, frame in run.tables.items()},
         arrays={**run.arrays, "reconstructions": arrays},
     )
 
 
-def _opening(document: Document, run: Run, views: Mapping[str, Run]) -> None:
-    settings = run.config.get("config", {})
+def _opening(run: Run, views: Mapping[str, Run]) -> list[str]:
+    chosen = settings(run)
     seeds = len({trial.seed for trial in run.trials})
-    document.text(
+    texts = [
         f"Each of {len(run.regions)} regions is held out in turn. Pre-trained: labels of "
-        f"{settings.get('pedons_per_region', '(unknown)')} pedons of each other region, all spectra of those regions. "
-        f"Fine-tuned: labels of {settings.get('adaptation_pedons', '(unknown)')} pedons of the held-out region and all "
+        f"{chosen.get('pedons_per_region', '(unknown)')} pedons of each other region, all spectra of those regions. "
+        f"Fine-tuned: labels of {chosen.get('adaptation_pedons', '(unknown)')} pedons of the held-out region and all "
         f"its spectra. Both are judged on the region's other pedons. Seeds, each with its own draw of pedons: {seeds}."
-    )
-    for model in run.models:
-        if model in published.MODELS:
-            found = _change(views, model, "log10", "rmse")
-            text = paired.interval_text(paired.interval(found), "rmse")
-            document.text(
-                f"{_marked(views, model)}: RMSE of log10 SOC changes by {text} on fine-tuning (mean over regions, 95 % "
-                f"interval); better in {paired.improved(found, 'rmse')} regions."
-            )
-    if any(run.untrusted(model) for model in run.models):
-        document.text(f"A dagger ({DAGGER}) marks every number with a network behind it that did not converge.")
+    ]
+    for model in (model for model in run.models if model in published.MODELS):
+        found = _change(views, model, "log10", "rmse")
+        text = paired.interval_text(paired.interval(found), "rmse")
+        texts.append(
+            f"{_marked(views, model)}: RMSE of log10 SOC changes by {text} on fine-tuning (mean over regions, 95 % "
+            f"interval); better in {paired.improved(found, 'rmse')} regions."
+        )
+    return [*texts, dagger_sentence(any(run.untrusted(model) for model in run.models))]
 
 
 def _marked(views: Mapping[str, Run], model: str) -> str:
-    doubtful = any(view.untrusted(model) for view in views.values())
-    return f"{model_label(model)} {DAGGER}" if doubtful else model_label(model)
+    return marked(model_label(model), any(view.untrusted(model) for view in views.values()))
 
 
-def _notes(views: Mapping[str, Run]) -> tuple[str, ...]:
-    return tuple(
-        f"{STAGES[stage].capitalize()}: {note}"
-        for stage, view in views.items()
-        for note in sections.dagger_notes(view, view.models)
-    )
+def _of_stages(views: Mapping[str, Run], notes: Callable[[Run], Iterable[str]]) -> tuple[str, ...]:
+    """The notes of either stage, with its name before them."""
+    return tuple(f"{STAGES[stage].capitalize()}: {note}" for stage, view in views.items() for note in notes(view))
 
 
-def _train_notes(views: Mapping[str, Run]) -> tuple[str, ...]:
-    return tuple(
-        f"{STAGES[stage].capitalize()}: {note}" for stage, view in views.items() for note in sections.train_note(view)
-    )
+def _dagger_notes(views: Mapping[str, Run]) -> tuple[str, ...]:
+    return _of_stages(views, lambda view: sections.dagger_notes(view, view.models))
 
 
-def _published(document: Document, run: Run, views: Mapping[str, Run]) -> None:
-    document.heading("Beside the published Table 3")
-    rows = []
+def _published(run: Run, views: Mapping[str, Run]) -> Table:
+    lines = []
     for stage, view in views.items():
-        for line in published.rows(3, STAGES[stage]):
-            rows.append((STAGES[stage], published.MODELS[line.model], "paper", *scores.printed(line)))
-            if line.model in view.models:
-                name = sections.marked(published.MODELS[line.model], view, line.model)
-                rows.append((STAGES[stage], name, "here", *scores.ours(view.results, line.model)))
-        for model in (model for model in view.models if model not in published.MODELS):
-            name = sections.marked(model_label(model), view, model)
-            rows.append((STAGES[stage], name, "here", *scores.ours(view.results, model)))
-    header = ("Stage", "Model", "Source", *scores.published_header("held out"))
-    # Both stages share the column; its last name is that of the held-out MRMSE.
-    header = (*header[:-1], f"{header[-1]} (fine-tuned: in-sample)")
-    caption = "SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds."
+        lines += [
+            scores.paper_lines(3, STAGES[stage], stage=STAGES[stage]),
+            scores.our_lines(view, stage=STAGES[stage]),
+        ]
     notes = (
-        *_notes(views),
+        *_dagger_notes(views),
         IN_SAMPLE,
         *TABLE_3_FOOTNOTES,
         *_baseline_note(run),
         *sections.unbounded_note(run),
-        *_train_notes(views),
+        *_of_stages(views, sections.train_note),
         scores.CONVENTIONS,
         "Data, number of spectra, bands and training length differ from the paper's as listed under 'Settings that "
         "differ from the paper'.",
         f"Source: {published.RECONSTRUCTION_SOURCE}.",
     )
-    document.table(Table(caption, header, tuple(rows), notes, left=(0, 1, 2)))
+    return scores.beside_table(
+        lines,
+        {"stage": "Stage", "model": "Model", "source": "Source"},
+        title="SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds.",
+        notes=notes,
+        order={"stage": STAGES.values()},
+        # Both stages share the columns.
+        heading=_published_heading,
+    )
+
+
+def _published_heading(split: str, metric: str) -> str:
+    in_sample = split == "held out" and metric == scores.column("mrmse", "%")
+    return f"{metric}, {split}" + (" (fine-tuned: in-sample)" if in_sample else "")
 
 
 def _baseline_note(run: Run) -> tuple[str, ...]:
@@ -190,8 +187,7 @@ def _change(views: Mapping[str, Run], model: str, scale: str, metric: str) -> di
     return paired.by_region(before, after, (model, model), scale, metric)
 
 
-def _changes(document: Document, run: Run, views: Mapping[str, Run]) -> None:
-    document.heading("What fine-tuning changes")
+def _changes(run: Run, views: Mapping[str, Run]) -> Table:
     rows = []
     for model in run.models:
         found = {measure: _change(views, model, *measure) for measure in paired.MEASURES}
@@ -205,14 +201,13 @@ def _changes(document: Document, run: Run, views: Mapping[str, Run]) -> None:
         "After minus before on the same rows, paired by region and seed; seeds are averaged, the interval is "
         "Student's over regions. Regions improved: those whose RMSE of log10 SOC falls.",
         IN_SAMPLE,
-        *_notes(views),
+        *_dagger_notes(views),
     )
-    document.table(Table("Change, mean (95 % interval) over held-out regions.", header, tuple(rows), notes))
+    return Table("Change, mean (95 % interval) over held-out regions.", header, tuple(rows), notes)
 
 
 def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dict[str, Look]) -> None:
-    document.heading("Figures")
-    folder = run.path / "figures"
+    document.section("Figures")
     label = "Change of RMSE of log10 SOC on fine-tuning, after − before (log10 %)"
     dots = _dots(run, views, "log10", "rmse")
     if dots:
@@ -222,7 +217,7 @@ def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dic
             "Bars: range over seeds; the last line is the mean over regions. Open markers: networks that did not "
             f"converge in one of the stages. Triangles that point left at the edge: below {number(_LOWEST_CHANGE, 1)}."
         )
-        document.figure(save(figure, folder, "change_by_region"), caption, run.path)
+        document.draw(figure, "change_by_region", caption)
     dots = _dots(run, views, "reflectance", "mrmse")
     if dots:
         shown = {model: styles[model] for model in styles if any(dot.model == model for dot in dots)}
@@ -230,10 +225,10 @@ def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dic
         highest = max(value for dot in dots for value in dot.values)
         figure = figures.metric_by_region(dots, shown, label=label, best=0.0 if highest < 0.0 else None)
         caption = f"Change of the reconstruction error by held-out region, in-sample after fine-tuning. {IN_SAMPLE}"
-        document.figure(save(figure, folder, "mrmse_change_by_region"), caption, run.path)
+        document.draw(figure, "mrmse_change_by_region", caption)
     for stage, view in views.items():
         document.text(f"Loss curves, {STAGES[stage]}.")
-        curves_figure(document, view, styles, folder / stage)
+        curves_figure(document, view, styles, stage)
 
 
 def _dots(run: Run, views: Mapping[str, Run], scale: str, metric: str) -> list[figures.Dot]:
@@ -244,36 +239,30 @@ def _dots(run: Run, views: Mapping[str, Run], scale: str, metric: str) -> list[f
     ]
 
 
-def _by_region(document: Document, run: Run, views: Mapping[str, Run]) -> None:
-    document.heading("By region")
-    columns = (("log10", "rmse"), ("log10", "ccc"), ("percent", "rmse"), ("percent", "r2"), ("reflectance", "mrmse"))
-    header = ["Region", "n"]
-    for scale, metric in columns:
-        name = scores.column(metric, "log10 %" if scale == "log10" else "%")
-        name += " (log10)" if scale == "log10" and metric == "ccc" else ""
-        header += [f"{name}, {text}" for text in STAGES.values()]
-    header[-1] += ", in-sample"
-    for model in run.models:
-        rows = []
-        for region in run.regions:
-            cells = [_mean(views["after"], model, region, "percent", "n", 0)]
-            for scale, metric in columns:
-                digits = scores.DIGITS[metric]
-                cells += [_mean(view, model, region, scale, metric, digits) for view in views.values()]
-            rows.append((sections.marked(region, run, model, region), *cells))
-        notes = _notes(views) if run.untrusted(model) else ()
-        document.table(Table(f"{model_label(model)}, mean over seeds.", tuple(header), tuple(rows), notes))
+def _by_region(run: Run, views: Mapping[str, Run]) -> list[Table]:
+    measures = (("log10", "rmse"), ("log10", "ccc"), ("percent", "rmse"), ("percent", "r2"), ("reflectance", "mrmse"))
+    heads = {("percent", "n", "after"): "n"} | {
+        (*measure, stage): f"{scores.scaled_column(*measure)}, {text}"
+        for measure in measures
+        for stage, text in STAGES.items()
+    }
+    heads["reflectance", "mrmse", "after"] += ", in-sample"
+    lines = pd.concat([where(view.results, split="test").assign(stage=stage) for stage, view in views.items()])
+    lines = lines.assign(head=list(zip(lines["scale"], lines["metric"], lines["stage"], strict=True)))
+    return [
+        scores.region_table(
+            run,
+            model,
+            lines,
+            heads,
+            title=f"{model_label(model)}, mean over seeds.",
+            notes=_dagger_notes(views) if run.untrusted(model) else (),
+        )
+        for model in run.models
+    ]
 
 
-def _mean(view: Run, model: str, region: str, scale: str, metric: str, digits: int) -> str:
-    rows = where(view.results, model=model, region=region, scale=scale, metric=metric, split="test")
-    values = rows["value"].to_numpy(dtype=np.float64)
-    values = values[np.isfinite(values)]
-    return number(float(values.mean()) if values.size else None, digits)
-
-
-def _exposure(document: Document, run: Run, views: Mapping[str, Run]) -> None:
-    document.heading("What was seen of the held-out part")
+def _exposure(run: Run, views: Mapping[str, Run]) -> Table:
     rows = []
     for stage, view in views.items():
         for model in view.models:
@@ -290,9 +279,7 @@ def _exposure(document: Document, run: Run, views: Mapping[str, Run]) -> None:
         "SOC scores: labels of the tested pedons serve to score alone, in both stages.",
         IN_SAMPLE,
     )
-    caption = "Use of the held-out region, by stage and model."
-    document.table(Table(caption, header, tuple(rows), notes, left=(0, 1, 2)))
-    document.table(sections.uses_table(_uses(run, views)))
+    return Table("Use of the held-out region, by stage and model.", header, tuple(rows), notes, left=(0, 1, 2))
 
 
 def _uses(run: Run, views: Mapping[str, Run]) -> list[tuple[str, str, str]]:
@@ -322,7 +309,7 @@ def _uses(run: Run, views: Mapping[str, Run]) -> list[tuple[str, str, str]]:
 
 def _epoch_choice(view: Run, tuned: str) -> tuple[str, str]:
     """What chose the epoch of the fine-tuned networks: the set number of epochs, or the loss that was watched."""
-    train = view.config.get("config", {}).get("train", {})
+    train = settings(view).get("train", {})
     if train.get("keep", "last") == "last" and not train.get("patience", 0):
         epochs = train.get("epochs")
         return f"none: the last of {epochs} epochs, set beforehand" if epochs else "none: the last epoch", "none"
@@ -337,4 +324,4 @@ def _general(exposure: str, region: str) -> str:
 
 
 def _stored(run: Run) -> bool:
-    return run.config.get("config", {}).get("finetune", {}).get("batch_norm", "stored") == "stored"
+    return settings(run).get("finetune", {}).get("batch_norm", "stored") == "stored"

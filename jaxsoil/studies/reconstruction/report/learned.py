@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxsoil.evaluation.compare import mean_sd
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import read_arrays, where
-from jaxsoil.report.html import Document
-from jaxsoil.report.tables import UNDEFINED, Table, number, plus_minus
+from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, number
 from jaxsoil.studies.reconstruction.report.reading import Run, TrialRow, kept_epochs, model_label
 
 START_F = 0.5
@@ -111,21 +110,16 @@ def _movement(learned: Learned, chosen: np.ndarray) -> tuple[str, ...]:
     moved = np.sqrt(np.mean((f - START_F) ** 2, axis=1))
     off = UNDEFINED
     if learned.truth is not None:
-        off = _mean_and_sd(np.sqrt(np.mean((f - learned.truth) ** 2, axis=1)))
+        off = mean_sd(np.sqrt(np.mean((f - learned.truth) ** 2, axis=1))).text()
     with_rho_r = bool(np.isfinite(c).all())
     return (
-        _mean_and_sd(moved),
-        _mean_and_sd(f.mean(axis=1)),
+        mean_sd(moved).text(),
+        mean_sd(f.mean(axis=1)).text(),
         off,
-        _mean_and_sd(c) if with_rho_r else "not used",
+        mean_sd(c).text() if with_rho_r else "not used",
         number(learned.start_rho_r, 3) if with_rho_r else "",
         number(learned.truth_rho_r, 3) if with_rho_r else "",
     )
-
-
-def _mean_and_sd(values: np.ndarray) -> str:
-    mean, sd, _ = mean_sd(values)
-    return plus_minus(mean, sd, 3)
 
 
 def short_run(run: Run, learned: Learned) -> tuple[str, ...]:
@@ -169,5 +163,4 @@ def movement_section(document: Document, run: Run, stages: dict[str, str] | None
     """Adds :func:`movement_table`; nothing where the run has no mixing decoder."""
     learned = read_learned(run)
     if learned is not None and learned.model.size:
-        document.heading("What the mixing decoder learned")
-        document.table(movement_table(learned, stages or {"": ""}))
+        document.section("What the mixing decoder learned", movement_table(learned, stages or {"": ""}))

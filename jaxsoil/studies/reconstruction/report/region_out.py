@@ -13,12 +13,13 @@ import pandas as pd
 
 from jaxsoil.evaluation import regions as over_regions
 from jaxsoil.evaluation.results import DIVERGED, SOC_FLOOR
-from jaxsoil.report import figures, paired, sections
+from jaxsoil.report import figures
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
-from jaxsoil.report.style import Look, looks, save
-from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, number
-from jaxsoil.studies.reconstruction.report import published, scores
+from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document
+from jaxsoil.report.style import Look, looks
+from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number
+from jaxsoil.studies.reconstruction.report import paired, published, scores, sections
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
 from jaxsoil.studies.reconstruction.report.curves import curves_figure
 from jaxsoil.studies.reconstruction.report.examples import reconstruction_figure
@@ -47,34 +48,32 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
       DataError: if a file of the run is missing or damaged.
     """
     run = read_run(run_folder)
-    document = Document(f"Leave one region out: soil organic carbon, data '{run.name}'")
+    document = open_document(run, "Leave one region out: soil organic carbon", run.name)
     blocks = region_blocks(run)
-    _opening(document, run, blocks)
-    _headline(document, run)
-    folder = run.path / "figures"
+    document.add(*_opening(run, blocks))
+    common = "Mean over regions ± standard error (SD/√n over regions and seeds), held-out regions."
+    document.section("Mean over regions", *scores.mean_tables(run, common))
     styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
-    _published(document, run, blocks)
+    document.section("Beside the published Table 2", _published(run, blocks))
     ttest_section(document, run, blocks)
-    alarm_section(document, run, styles, folder)
-    _figures(document, run, styles, folder)
-    _by_region(document, run)
+    alarm_section(document, run, styles)
+    _figures(document, run, styles)
+    document.section("By region", *_by_region(run))
     sections.status_section(document, run, trained_on="training regions")
     sections.exposure_section(document, run, _uses(run))
-    sections.closing_sections(document, run)
-    return document.write(run.path)
+    closing_sections(document, run, MODEL_LABELS)
+    return document.write()
 
 
-def _opening(document: Document, run: Run, blocks: dict[str, list[str]]) -> None:
+def _opening(run: Run, blocks: dict[str, list[str]]) -> list[str]:
     seeds = len({trial.seed for trial in run.trials})
-    document.text(
+    return [
         f"Each of {len(run.regions)} regions is held out in turn; a model that is trained on the others predicts it. "
-        f"Models: {', '.join(model_label(model) for model in run.models)}; seeds of the networks: {seeds}."
-    )
-    for sentence in (_best(run), _no_comparison(run, blocks)):
-        if sentence:
-            document.text(sentence)
-    if any(run.untrusted(model) for model in run.models):
-        document.text(f"A dagger ({DAGGER}) marks every number with a network behind it that did not converge.")
+        f"Models: {', '.join(model_label(model) for model in run.models)}; seeds of the networks: {seeds}.",
+        _best(run),
+        _no_comparison(run, blocks),
+        dagger_sentence(any(run.untrusted(model) for model in run.models)),
+    ]
 
 
 def _best(run: Run) -> str:
@@ -86,10 +85,7 @@ def _best(run: Run) -> str:
     if not means:
         return ""
     mean, best = max(means)
-    said = (
-        f"Highest mean CCC of log10 SOC over regions: {number(mean, 2)}, "
-        f"{sections.marked(model_label(best), run, best)}."
-    )
+    said = f"Highest mean CCC of log10 SOC over regions: {number(mean, 2)}, {sections.marked_label(run, best)}."
     if len(means) == 1:
         return said
     if len(run.regions) < 2:
@@ -98,7 +94,7 @@ def _best(run: Run) -> str:
     for value, model in sorted(means, reverse=True):
         difference = paired.interval(paired.by_region(run.results, run.results, (model, best), "log10", "ccc"))
         if model != best and not difference.clear:
-            text = f"{sections.marked(model_label(model), run, model)} {number(value, 2)}"
+            text = f"{sections.marked_label(run, model)} {number(value, 2)}"
             close.append(f"{text} (difference {paired.interval_text(difference, 'ccc')})")
     if not close:
         return f"{said} The 95 % interval of the difference, paired by region, tells all others from it."
@@ -123,13 +119,6 @@ def _no_comparison(run: Run, blocks: dict[str, list[str]]) -> str:
     )
 
 
-def _headline(document: Document, run: Run) -> None:
-    document.heading("Mean over regions")
-    common = "Mean over regions ± standard error (SD/√n over regions and seeds), held-out regions."
-    for table in scores.mean_tables(run, common):
-        document.table(table)
-
-
 def region_blocks(run: Run) -> dict[str, list[str]]:
     """The paper's parting of the regions: problematic where R2 of SOC in % is negative for all networks and seeds.
 
@@ -143,26 +132,28 @@ def region_blocks(run: Run) -> dict[str, list[str]]:
     }
 
 
-def _published(document: Document, run: Run, blocks: dict[str, list[str]]) -> None:
-    document.heading("Beside the published Table 2")
-    rows = []
+def _published(run: Run, blocks: dict[str, list[str]]) -> Table:
+    lines = []
     for block, regions in blocks.items():
         frame = pd.DataFrame(run.results[run.results["region"].isin(regions)])
-        for line in published.rows(2, block):
-            rows.append((block, published.MODELS[line.model], "paper", *scores.printed(line)))
-            if line.model in run.models and regions:
-                name = sections.marked(published.MODELS[line.model], run, line.model)
-                rows.append((block, name, "here", *scores.ours(frame, line.model)))
-        if block == "all":
-            for model in (model for model in run.models if model not in published.MODELS):
-                name = sections.marked(model_label(model), run, model)
-                rows.append((block, name, "here", *scores.ours(frame, model)))
-    header = scores.published_header("held out")
-    caption = "SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds."
-    notes = (*sections.dagger_notes(run, run.models), *_block_notes(run, blocks), *sections.train_note(run))
-    notes = (*notes, *sections.unbounded_note(run), *published.TABLE_2_FOOTNOTES)
-    notes = (*notes, f"Source: {published.RECONSTRUCTION_SOURCE}.")
-    document.table(Table(caption, ("Regions", "Model", "Source", *header), tuple(rows), notes, left=(0, 1, 2)))
+        lines += [
+            scores.paper_lines(2, block, block=block),
+            scores.our_lines(run, frame, known=block != "all", block=block),
+        ]
+    return scores.beside_table(
+        lines,
+        {"block": "Regions", "model": "Model", "source": "Source"},
+        title="SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds.",
+        notes=(
+            *sections.dagger_notes(run, run.models),
+            *_block_notes(run, blocks),
+            *sections.train_note(run),
+            *sections.unbounded_note(run),
+            *published.TABLE_2_FOOTNOTES,
+            f"Source: {published.RECONSTRUCTION_SOURCE}.",
+        ),
+        order={"block": blocks},
+    )
 
 
 def _block_notes(run: Run, blocks: dict[str, list[str]]) -> tuple[str, ...]:
@@ -172,8 +163,7 @@ def _block_notes(run: Run, blocks: dict[str, list[str]]) -> tuple[str, ...]:
     return (
         "A region is problematic where R2 of the held-out region is negative for all networks and seeds. "
         f"Here {'; '.join(named)}.",
-        "Data, number of spectra, bands and training length differ from the paper's as listed under "
-        "'Settings that differ from the paper': the columns show what each found, not a like-for-like comparison.",
+        ALIKE_NOT,
     )
 
 
@@ -201,45 +191,33 @@ def _uses(run: Run) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _by_region(document: Document, run: Run) -> None:
-    document.heading("By region")
-    header = (
-        "Region", "n", "CCC (log10)", "RMSE (log10 %)", "Bias (log10 %)", "R2 (log10)", "RPIQ (log10)",
-        "CCC", "RMSE (%)", "Bias (%)", "R2", "RPIQ", "MRMSE (%)", "Status", "Exposure",
-    )  # fmt: skip
-    values: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
-    for row in where(run.results, split="test").to_dict("records"):
-        if math.isfinite(float(row["value"])):
-            values[row["model"], row["region"], row["scale"], row["metric"]].append(float(row["value"]))
+def _by_region(run: Run) -> list[Table]:
+    measures = [(scale, metric) for scale in ("log10", "percent") for metric in scores.METRICS]
+    shown = [("percent", "n"), *measures, ("reflectance", "mrmse")]
+    heads: dict[tuple[str, ...], str] = {measure: scores.scaled_column(*measure) for measure in shown}
+    heads |= {("status",): "Status", ("exposure",): "Exposure"}
+    lines = where(run.results, split="test")
+    lines = lines.assign(head=list(zip(lines["scale"], lines["metric"], strict=True)))
+    texts = [
+        (model, region, (name,), ", ".join(sorted({getattr(trial, name) for trial in trials})) or UNDEFINED)
+        for model in run.models
+        for region in run.regions
+        for trials in [[trial for trial in run.trials if (trial.model, trial.region) == (model, region)]]
+        for name in ("status", "exposure")
+    ]
+    named = pd.DataFrame(texts, columns=pd.Index(["model", "region", "head", "value"]))
+    lines = pd.concat([pd.DataFrame(lines[named.columns]).astype({"value": object}), named])
+    tables = []
     for model in run.models:
-        rows = tuple(_region_row(run, values, model, region) for region in run.regions)
         seeds = len({trial.seed for trial in run.trials if trial.model == model})
-        caption = f"{model_label(model)}, held-out regions" + (f", mean of {seeds} seeds." if seeds > 1 else ".")
+        title = f"{model_label(model)}, held-out regions" + (f", mean of {seeds} seeds." if seeds > 1 else ".")
         notes = (*sections.dagger_notes(run, (model,)), *sections.unbounded_note(run, (model,)))
-        document.table(Table(caption, header, rows, notes, left=(0, -2, -1)))
+        tables.append(scores.region_table(run, model, lines, heads, title=title, notes=notes, left=(0, -2, -1)))
+    return tables
 
 
-def _region_row(
-    run: Run, values: dict[tuple[str, str, str, str], list[float]], model: str, region: str
-) -> tuple[str, ...]:
-    def cell(scale: str, metric: str, digits: int) -> str:
-        found = values.get((model, region, scale, metric))
-        return number(float(np.mean(found)) if found else None, digits)
-
-    trials = [trial for trial in run.trials if trial.model == model and trial.region == region]
-    return (
-        sections.marked(region, run, model, region),
-        cell("percent", "n", 0),
-        *(cell("log10", metric, scores.DIGITS[metric]) for metric in ("ccc", "rmse", "bias", "r2", "rpiq")),
-        *(cell("percent", metric, scores.DIGITS[metric]) for metric in ("ccc", "rmse", "bias", "r2", "rpiq")),
-        cell("reflectance", "mrmse", scores.DIGITS["mrmse"]),
-        ", ".join(sorted({trial.status for trial in trials})) or UNDEFINED,
-        ", ".join(sorted({trial.exposure for trial in trials})) or UNDEFINED,
-    )
-
-
-def _figures(document: Document, run: Run, styles: dict[str, Look], folder: Path) -> None:
-    document.heading("Figures")
+def _figures(document: Document, run: Run, styles: dict[str, Look]) -> None:
+    document.section("Figures")
     dots = _dots(run)
     label = "CCC of log10 SOC in the held-out region (dimensionless)"
     figure = figures.metric_by_region(dots, styles, label=label, lower=_LOWEST_CCC)
@@ -248,19 +226,18 @@ def _figures(document: Document, run: Run, styles: dict[str, Look], folder: Path
         "the mean over regions. Open markers: networks that did not converge. Triangles that point left at the edge: "
         f"below {number(_LOWEST_CCC, 1)}."
     )
-    document.figure(save(figure, folder, "ccc_by_region"), caption, run.path)
+    document.draw(figure, "ccc_by_region", caption)
     for model in run.models:
         panels = _scatter_panels(run, dots, model)
-        name = sections.marked(model_label(model), run, model)
+        name = sections.marked_label(run, model)
         figure = figures.predicted_vs_observed(panels, title=name, color=styles[model].color, floor=SOC_FLOOR)
         caption = (
             f"Predicted against observed SOC by held-out region, {name}; grey: 1:1. CCC on the log10 scale. "
             f"Values outside {SOC_FLOOR:g} to {figures.CEILING:g} % are drawn at the edge."
         )
-        path = save(figure, folder, f"predicted_vs_observed_{_file_name(model)}")
-        document.figure(path, caption, run.path)
-    reconstruction_figure(document, run, styles, folder, "held-out regions")
-    curves_figure(document, run, styles, folder)
+        document.draw(figure, f"predicted_vs_observed_{_file_name(model)}", caption)
+    reconstruction_figure(document, run, styles, "held-out regions")
+    curves_figure(document, run, styles)
 
 
 def _dots(run: Run) -> list[figures.Dot]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import os
@@ -11,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from jaxsoil.evaluation.compare import mean_sd
-from jaxsoil.report import figures, paired, sections
-from jaxsoil.report.html import Document
-from jaxsoil.report.style import GREY, WIDTH, Look, looks, new_figure, save, styled
-from jaxsoil.report.tables import DAGGER, Table, number, plus_minus
+from jaxsoil.report import figures
+from jaxsoil.report.document import Document, Item
+from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document
+from jaxsoil.report.style import DASHED, GREY, WIDTH, Look, band, corner_text, legend, looks, new_figure, styled
+from jaxsoil.report.tables import Table, mean_sd, number, plus_minus, rows_table
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.reconstruction.report import scores
+from jaxsoil.studies.reconstruction.report import paired, scores, sections
 from jaxsoil.studies.reconstruction.report.curves import curves_figure
 from jaxsoil.studies.reconstruction.report.learned import START_F, Learned, movement_section, read_learned, short_run
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run
@@ -31,8 +33,6 @@ WITH, WITHOUT = "physics", "physics_no_rho"
 
 DARKEST = 0.02
 """f_SOC under which a ratio of two spectra is left out: noise divided by almost nothing."""
-
-_BACKDROP = {"facecolor": "white", "alpha": 0.75, "linewidth": 0.0, "pad": 1.0}
 
 CLAIM = (
     "The paper ran its experiments with and without rho r and found no significant change in performance; taking rho r "
@@ -85,12 +85,12 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
             source=run.path / "soc_spectra.npz",
             remedy="Finish the run first (the same command with --resume), then report on it.",
         )
-    document = Document(f"The mixing decoder with and without rho r, data '{run.name}'")
+    document = open_document(run, "The mixing decoder with and without rho r", run.name)
     found = rescaling(learned)
     styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
-    _opening(document, run, learned, found)
-    _performance(document, run)
-    _rescaled(document, run, learned, found)
+    document.add(*_opening(run, learned, found))
+    document.section("Performance", _performance(run))
+    document.section("Is f_SOC rescaled by a factor?", *_rescaled(run, learned, found))
     movement_section(document, run)
     _figures(document, run, learned, found, styles)
     sections.status_section(document, run, trained_on="training regions")
@@ -99,8 +99,8 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
         ("f_SOC and (rho r)_SOC", "none", "none"),
     ]
     sections.exposure_section(document, run, uses)
-    sections.closing_sections(document, run)
-    return document.write(run.path)
+    closing_sections(document, run, MODEL_LABELS)
+    return document.write()
 
 
 def rescaling(learned: Learned) -> Rescaling | None:
@@ -153,17 +153,15 @@ def beyond_seeds(learned: Learned) -> paired.Interval:
     return paired.interval(differences)
 
 
-def _opening(document: Document, run: Run, learned: Learned, found: Rescaling | None) -> None:
+def _opening(run: Run, learned: Learned, found: Rescaling | None) -> list[Item]:
     seeds = len({trial.seed for trial in run.trials})
-    document.text(
+    return [
         f"Two mixing decoders, one that converts mass to area by rho r and one that takes area fractions for mass "
-        f"fractions. Each of {len(run.regions)} regions is held out in turn; seeds: {seeds}."
-    )
-    document.text(CLAIM)
-    bounds = short_run(run, learned)
-    document.bullets([_verdict(run), _scaling_verdict(found), *_seeds_verdict(learned, found), *bounds])
-    if any(run.untrusted(model) for model in run.models):
-        document.text(f"A dagger ({DAGGER}) marks every number with a network behind it that did not converge.")
+        f"fractions. Each of {len(run.regions)} regions is held out in turn; seeds: {seeds}.",
+        CLAIM,
+        [_verdict(run), _scaling_verdict(found), *_seeds_verdict(learned, found), *short_run(run, learned)],
+        dagger_sentence(any(run.untrusted(model) for model in run.models)),
+    ]
 
 
 def _verdict(run: Run) -> str:
@@ -182,7 +180,7 @@ def _scaling_verdict(found: Rescaling | None) -> str:
         return "f_SOC: no pair of trainings to compare."
     share = 1.0 - float(np.sum(found.scaled**2) / max(float(np.sum(found.unscaled**2)), 1e-30))
     return (
-        f"f_SOC here: the best single factor is {_mean_and_sd(found.factor, 2)} over trainings and takes away "
+        f"f_SOC here: the best single factor is {mean_sd(found.factor).text(2)} over trainings and takes away "
         f"{100.0 * share:.0f} % of the squared difference between the two spectra; the ratio of the two has a "
         f"coefficient of variation of {100.0 * _ratio_variation(found):.0f} % over bands (median over trainings)."
     )
@@ -220,27 +218,19 @@ def _ratio_variation(found: Rescaling) -> float:
     return float(np.median(variation)) if variation else math.nan
 
 
-def _mean_and_sd(values: np.ndarray, digits: int = 3) -> str:
-    mean, sd, _ = mean_sd(values)
-    return plus_minus(mean, sd, digits)
-
-
 def _difference(run: Run, scale: str, metric: str, split: str = "test") -> dict[str, tuple[float, ...]]:
     return paired.by_region(run.results, run.results, (WITH, WITHOUT), scale, metric, split)
 
 
-def _performance(document: Document, run: Run) -> None:
-    document.heading("Performance")
+def _performance(run: Run) -> Table:
     rows = []
     for scale, metric in (("log10", "rmse"), ("log10", "ccc"), ("log10", "bias"), *paired.MEASURES[2:]):
-        unit = "log10 %" if scale == "log10" else "%"
-        name = scores.column(metric, unit) + (" (log10)" if scale == "log10" and metric == "ccc" else "")
         for split, text in (("train", "training"), ("test", "held out")):
             averages = [scores.average(run.results, model, scale, metric, split) for model in (WITH, WITHOUT)]
             cells = [plus_minus(mean, se, scores.DIGITS[metric]) for mean, se in averages]
             found = _difference(run, scale, metric, split)
             change = paired.interval_text(paired.interval(found), metric)
-            rows.append((f"{name}, {text}", *cells, change, str(len(found))))
+            rows.append((f"{scores.scaled_column(scale, metric)}, {text}", *cells, change, str(len(found))))
     labels = [sections.marked(label, run, model) for label, model in (("With rho r", WITH), ("Without rho r", WITHOUT))]
     header = ("Metric", *labels, "Difference (95 % interval)", "Regions")
     notes = (
@@ -252,25 +242,23 @@ def _performance(document: Document, run: Run) -> None:
         scores.CONVENTIONS,
         *sections.dagger_notes(run, run.models),
     )
-    document.table(Table("Scores of the two decoders, one region left out at a time.", header, tuple(rows), notes))
+    return Table("Scores of the two decoders, one region left out at a time.", header, tuple(rows), notes)
 
 
-def _rescaled(document: Document, run: Run, learned: Learned, found: Rescaling | None) -> None:
-    document.heading("Is f_SOC rescaled by a factor?")
+def _rescaled(run: Run, learned: Learned, found: Rescaling | None) -> list[Item]:
     if found is None:
-        document.text("No pair of trainings stayed finite.")
-        return
+        return ["No pair of trainings stayed finite."]
     left_out = 100.0 * float(np.isnan(found.ratio).mean())
     rows = (
-        ("Best single factor a: without = a with", _mean_and_sd(found.factor)),
-        ("RMSE between the two spectra", _mean_and_sd(found.unscaled)),
+        ("Best single factor a: without = a with", mean_sd(found.factor).text()),
+        ("RMSE between the two spectra", mean_sd(found.unscaled).text()),
         *(
-            (f"RMSE between two seeds {text} rho r, for comparison", _mean_and_sd(between_seeds(learned, model)))
+            (f"RMSE between two seeds {text} rho r, for comparison", mean_sd(between_seeds(learned, model)).text())
             for text, model in (("with", WITH), ("without", WITHOUT))
         ),
-        ("RMSE after the factor a", _mean_and_sd(found.scaled)),
-        ("RMSE after the line p + b (with − p)", _mean_and_sd(found.affine)),
-        ("Slope b of that line", _mean_and_sd(found.slope)),
+        ("RMSE after the factor a", mean_sd(found.scaled).text()),
+        ("RMSE after the line p + b (with − p)", mean_sd(found.affine).text()),
+        ("Slope b of that line", mean_sd(found.slope).text()),
         ("Its fixed point p (reflectance), median over trainings", number(float(np.nanmedian(found.pivot)), 3)),
         ("Ratio over bands: coefficient of variation, median (%)", number(100.0 * _ratio_variation(found), 1)),
     )
@@ -288,8 +276,7 @@ def _rescaled(document: Document, run: Run, learned: Learned, found: Rescaling |
     caption = (
         f"f_SOC without rho r against f_SOC with it; mean ± standard deviation over {found.factor.size} trainings."
     )
-    document.table(Table(caption, ("Quantity", "Value"), rows, notes))
-    document.table(_ratio_table(learned, found))
+    return [Table(caption, ("Quantity", "Value"), rows, notes), _ratio_table(learned, found)]
 
 
 def _start_note(found: Rescaling) -> tuple[str, ...]:
@@ -302,23 +289,23 @@ def _start_note(found: Rescaling) -> tuple[str, ...]:
 
 
 def _ratio_table(learned: Learned, found: Rescaling) -> Table:
-    axis = learned.axis
-    rows = []
-    for place in sorted({round(p) for p in np.linspace(0, axis.size - 1, min(9, axis.size))}):
-        ratio = found.ratio[:, place]
-        ratio = ratio[np.isfinite(ratio)]
-        low, middle, high = np.percentile(ratio, (10, 50, 90)) if ratio.size else (math.nan,) * 3
-        rows.append((f"{axis[place]:.0f}", number(float(middle), 3), number(float(low), 3), number(float(high), 3)))
-    header = (f"Band ({learned.unit})", "Median", "10th percentile", "90th percentile")
-    caption = "Ratio f_SOC without rho r over f_SOC with it, over trainings, at evenly spaced bands."
-    return Table(caption, header, tuple(rows))
+    places = sorted({round(p) for p in np.linspace(0, learned.axis.size - 1, min(9, learned.axis.size))})
+    ratios = [ratio[np.isfinite(ratio)] for ratio in found.ratio.T[places]]
+    percentiles = [np.percentile(ratio, (50, 10, 90)) if ratio.size else (math.nan,) * 3 for ratio in ratios]
+    frame = pd.DataFrame(percentiles, columns=pd.Index(["middle", "low", "high"])).assign(band=learned.axis[places])
+    return rows_table(
+        frame,
+        {"band": (f"Band ({learned.unit})", 0), "middle": ("Median", 3), "low": ("10th percentile", 3),
+         "high": ("90th percentile", 3)},
+        title="Ratio f_SOC without rho r over f_SOC with it, over trainings, at evenly spaced bands.",
+        left=(0,),
+    )  # fmt: skip
 
 
 def _figures(
     document: Document, run: Run, learned: Learned, found: Rescaling | None, styles: Mapping[str, Look]
 ) -> None:
-    document.heading("Figures")
-    folder = run.path / "figures"
+    document.section("Figures")
     if found is not None:
         figure = spectra_and_ratio(learned, found, styles)
         caption = (
@@ -327,7 +314,7 @@ def _figures(
             + ". Below: ratio of the two (without over with rho r), median and the same percentiles; dashed: the best "
             "single factor. A multiplicative factor would make the ratio a level line."
         )
-        document.figure(save(figure, folder, "f_soc_ratio"), caption, run.path)
+        document.draw(figure, "f_soc_ratio", caption)
     change = _difference(run, "log10", "rmse")
     if change:
         trusted = {region: not any(run.untrusted(model, region) for model in (WITH, WITHOUT)) for region in change}
@@ -338,8 +325,8 @@ def _figures(
             "Difference of the RMSE of log10 SOC by held-out region; right of zero the decoder without rho r is worse. "
             "Bars: range over seeds; the last line is the mean over regions."
         )
-        document.figure(save(figure, folder, "difference_by_region"), caption, run.path)
-    curves_figure(document, run, dict(styles), folder)
+        document.draw(figure, "difference_by_region", caption)
+    curves_figure(document, run, styles)
 
 
 @styled
@@ -354,27 +341,23 @@ def spectra_and_ratio(learned: Learned, found: Rescaling, styles: Mapping[str, L
     figure = new_figure(WIDTH, 4.8)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.5, 1.0])
     for model, spectra in ((WITH, found.with_rho_r), (WITHOUT, found.without)):
-        _band(upper, learned.axis, spectra, styles[model])
+        _percentiles(upper, learned.axis, spectra, styles[model])
     upper.axhline(START_F, color=GREY, linewidth=0.8, linestyle=":", label=f"start ({START_F:g})")
     if learned.truth is not None:
-        upper.plot(learned.axis, learned.truth, color="black", linewidth=1.1, linestyle=(0, (4, 2)), label="truth")
+        upper.plot(learned.axis, learned.truth, color="black", linewidth=1.1, linestyle=DASHED, label="truth")
     upper.set_ylabel("f_SOC (reflectance fraction)")
-    figure.legend(loc="outside upper center", ncols=4)
+    legend(figure)
     shown = np.isfinite(found.ratio).any(axis=0)
-    _band(lower, learned.axis[shown], found.ratio[:, shown], Look("", "black", "o"))
+    _percentiles(lower, learned.axis[shown], found.ratio[:, shown], Look("", "black"))
     factor = float(np.median(found.factor))
-    lower.axhline(factor, color=GREY, linewidth=0.9, linestyle=(0, (4, 2)))
-    lower.text(
-        0.99, 0.96, f"dashed: best single factor {factor:.2f}", transform=lower.transAxes, ha="right", va="top",
-        fontsize=7.0, color=GREY, bbox=_BACKDROP,
-    )  # fmt: skip
+    lower.axhline(factor, color=GREY, linewidth=0.9, linestyle=DASHED)
+    corner_text(lower, f"dashed: best single factor {factor:.2f}", "upper right", color=GREY)
     lower.set_ylabel("Ratio, without / with rho r")
     lower.set_xlabel(figures.AXIS_LABELS.get(learned.unit, learned.unit))
     figure.align_ylabels()
     return figure
 
 
-def _band(axis: Axes, values: np.ndarray, spectra: np.ndarray, look: Look) -> None:
+def _percentiles(axis: Axes, values: np.ndarray, spectra: np.ndarray, look: Look) -> None:
     low, middle, high = np.nanpercentile(spectra, (10, 50, 90), axis=0)
-    axis.fill_between(values, low, high, color=look.color, alpha=0.2, linewidth=0.0)
-    axis.plot(values, middle, color=look.color, linewidth=1.3, label=look.label or None)
+    band(axis, values, low, middle, high, dataclasses.replace(look, marker=""))

@@ -1,21 +1,24 @@
-"""Cells of the result tables: averages over regions (or draws) and seeds, ours and the published ones."""
+"""The result tables: averages over regions (or draws) and seeds, ours and the published ones."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.results import over_regions
-from jaxsoil.report import sections
 from jaxsoil.report.files import where
-from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number, plus_minus
-from jaxsoil.studies.reconstruction.report import published
+from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, pivot_table
+from jaxsoil.studies.reconstruction.report import published, sections
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 
-DIGITS = {"ccc": 2, "r2": 2, "rpiq": 2, "rmse": 3, "bias": 3, "mrmse": 2}
-NAMES = {"ccc": "CCC", "rmse": "RMSE", "bias": "Bias", "r2": "R2", "rpiq": "RPIQ", "mrmse": "MRMSE"}
+DIGITS = {"ccc": 2, "r2": 2, "rpiq": 2, "rmse": 3, "bias": 3, "mrmse": 2, "n": 0}
+NAMES = {"ccc": "CCC", "rmse": "RMSE", "bias": "Bias", "r2": "R2", "rpiq": "RPIQ", "mrmse": "MRMSE", "n": "n"}
+METRICS = ("ccc", "rmse", "bias", "r2", "rpiq")
+"""Metrics of SOC on either scale, in the order of the tables."""
 
 CONVENTIONS = "Bias is predicted minus observed; R2 is 1 − SSE/SST; CCC is Lin's; RPIQ is IQR(observed)/RMSE."
 
@@ -25,6 +28,12 @@ def column(metric: str, unit: str) -> str:
     if metric == "mrmse":
         return "MRMSE (%)"
     return f"{NAMES[metric]} ({unit})" if metric in ("rmse", "bias") else NAMES[metric]
+
+
+def scaled_column(scale: str, metric: str) -> str:
+    """Heading of a metric's column that says on which scale it is."""
+    name = column(metric, "log10 %" if scale == "log10" else "%")
+    return name if scale != "log10" or "log10" in name else f"{name} (log10)"
 
 
 def average(frame: pd.DataFrame, model: str, scale: str, metric: str, split: str = "test") -> tuple[float, float]:
@@ -37,22 +46,17 @@ def average(frame: pd.DataFrame, model: str, scale: str, metric: str, split: str
     return math.nan, math.nan
 
 
-def average_text(frame: pd.DataFrame, model: str, scale: str, metric: str) -> str:
-    """``mean ± standard error`` of the held-out rows."""
-    return plus_minus(*average(frame, model, scale, metric), DIGITS[metric])
-
-
 def median_r2(frame: pd.DataFrame, model: str, scale: str) -> float:
     """Median of R2 over regions and seeds: one region whose SOC hardly varies can decide the mean."""
-    rows = where(frame, model=model, split="test", scale=scale, metric="r2").to_dict("records")
-    values = [float(row["value"]) for row in rows if math.isfinite(row["value"])]
-    return float(np.median(values)) if values else math.nan
+    values = where(frame, model=model, split="test", scale=scale, metric="r2")["value"].to_numpy(dtype=np.float64)
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if values.size else math.nan
 
 
 def undefined_regions(frame: pd.DataFrame, model: str) -> list[str]:
     """Regions where the CCC of log10 SOC of at least one seed is undefined."""
-    rows = where(frame, model=model, split="test", scale="log10", metric="ccc").to_dict("records")
-    return natural_sorted({str(row["region"]) for row in rows if not math.isfinite(row["value"])})
+    rows = where(frame, model=model, split="test", scale="log10", metric="ccc")
+    return natural_sorted({str(name) for name in rows["region"][~np.isfinite(rows["value"])]})
 
 
 def mean_tables(run: Run, common: str) -> list[Table]:
@@ -69,42 +73,145 @@ def mean_tables(run: Run, common: str) -> list[Table]:
     if left_out:
         reasons = (f"Regions whose CCC of a seed is undefined and not in the mean: {'; '.join(left_out)}.", *reasons)
     tables = []
-    for scale, unit, columns, extra in (
-        ("log10", "log10 %", ("ccc", "rmse", "bias", "r2", "rpiq"), sections.clipped_note(run)),
-        ("percent", "%", ("ccc", "rmse", "bias", "r2", "rpiq", "mrmse"), sections.unbounded_note(run)),
+    for scale, unit, metrics, title, extra in (
+        ("log10", "log10 %", METRICS, "SOC on the log10 scale. ", sections.clipped_note(run)),
+        (
+            "percent",
+            "%",
+            (*METRICS, "mrmse"),
+            "SOC in % by mass; MRMSE in % reflectance. ",
+            sections.unbounded_note(run),
+        ),
     ):
-        rows = tuple(
-            (
-                sections.marked(model_label(model), run, model),
-                *(average_text(frame, model, scale, c) for c in columns),
-                number(median_r2(frame, model, scale), 2),
-            )
+        heads = {name: column(name, unit) for name in metrics} | {"median": "R2, median"}
+        lines = [
+            (model, name, *average(frame, model, scale, name), bool(run.untrusted(model)))
             for model in run.models
+            for name in metrics
+        ] + [(model, "median", median_r2(frame, model, scale), math.nan, False) for model in run.models]
+        tables.append(
+            pivot_table(
+                pd.DataFrame(lines, columns=pd.Index(["model", "metric", "mean", "se", "doubtful"])),
+                "model",
+                "metric",
+                ("mean", "se"),
+                title=title + common,
+                fmt=DIGITS | {"median": 2},
+                labels={"model": model_label, "metric": heads},
+                marks={"model": "doubtful"},
+                notes=(CONVENTIONS, *notes, *extra, *reasons),
+            )
         )
-        title = "SOC on the log10 scale. " if scale == "log10" else "SOC in % by mass; MRMSE in % reflectance. "
-        header = ("Model", *(column(name, unit) for name in columns), "R2, median")
-        tables.append(Table(title + common, header, rows, (CONVENTIONS, *notes, *extra, *reasons)))
     return tables
 
 
-def published_header(held_out: str) -> list[str]:
-    """Headings of :func:`printed` and :func:`ours`."""
-    return [f"{column(m, '%')}, {part}" for part in ("train", held_out) for m in published.METRICS]
+_LINE = pd.Index(["model", "split", "metric", "mean", "se", "doubtful"])
 
 
-def printed(row: published.PublishedRow) -> list[str]:
-    """Cells of a published line: training, then validation."""
-    return [
-        plus_minus(values[name].mean, values[name].se, 3) if name in values else UNDEFINED
-        for values in (row.train, row.test)
-        for name in published.METRICS
+def paper_lines(table: int, block: str | None = None, /, **columns: str) -> pd.DataFrame:
+    """The lines of a published table (or of one of its blocks) for :func:`beside_table`.
+
+    Args:
+      table: 1, 2 or 3.
+      block: its block, all of them by default.
+      columns: columns that name the rows, with their value, beside ``source``, which is "paper".
+    """
+    lines = [
+        (row.model, split, metric, value.mean, value.se, False)
+        for row in published.rows(table, block)
+        for split, values in (("train", row.train), ("test", row.test))
+        for metric, value in values.items()
     ]
+    return pd.DataFrame(lines, columns=_LINE).assign(**{"source": "paper", **columns})
 
 
-def ours(frame: pd.DataFrame, model: str) -> list[str]:
-    """Our cells for the same columns."""
-    return [
-        plus_minus(*average(frame, model, "percent", metric, split), 3)
+def our_lines(run: Run, frame: pd.DataFrame | None = None, *, known: bool = False, **columns: str) -> pd.DataFrame:
+    """The same of a run, SOC in %.
+
+    Args:
+      run: the run.
+      frame: the results to average, if not all of the run's.
+      known: leave out models that the paper does not have.
+      columns: as of :func:`paper_lines`; ``source`` is "here" if it is not given.
+    """
+    frame = run.results if frame is None else frame
+    lines = [
+        (model, split, metric, *average(frame, model, "percent", metric, split), bool(run.untrusted(model)))
+        for model in run.models
+        if len(frame) and not (known and model not in published.MODELS)
         for split in ("train", "test")
         for metric in published.METRICS
     ]
+    return pd.DataFrame(lines, columns=_LINE).assign(**{"source": "here", **columns})
+
+
+def beside_table(
+    lines: Iterable[pd.DataFrame], index: Mapping[str, str], *, title: str, notes: Iterable[str], **options: Any
+) -> Table:
+    """The published numbers beside ours: RMSE, R2, bias and MRMSE of training and held-out rows with standard errors.
+
+    Args:
+      lines: of :func:`paper_lines` and :func:`our_lines`, in the order of the rows of one model.
+      index: columns that name a row, with their headings; "model" among them.
+      title, notes: caption and footnotes.
+      options: ``order``, ``labels`` or ``heading`` of :func:`pivot_table`, beyond those of models and metrics.
+    """
+    frame = pd.concat(list(lines), ignore_index=True)
+    order = {"split": ("train", "test"), "metric": published.METRICS, "model": [*published.MODELS, *frame["model"]]}
+    labels = {"model": lambda model: published.MODELS.get(model, model_label(model))}
+    labels |= {"metric": lambda metric: column(metric, "%"), "split": {"test": "held out"}}
+    return pivot_table(
+        frame,
+        index,
+        ["split", "metric"],
+        ("mean", "se"),
+        title=title,
+        order=order | options.pop("order", {}),
+        labels=labels | options.pop("labels", {}),
+        heading=options.pop("heading", lambda split, metric: f"{metric}, {split}"),
+        marks={"model": "doubtful"},
+        missing=UNDEFINED,
+        notes=notes,
+        **options,
+    )
+
+
+def region_table(
+    run: Run,
+    model: str,
+    lines: pd.DataFrame,
+    heads: Mapping[tuple[str, ...], str],
+    *,
+    title: str,
+    notes: Iterable[str],
+    left: Sequence[int] = (0,),
+) -> Table:
+    """Scores of a model by region, seeds averaged.
+
+    Args:
+      run: the run.
+      model: the model.
+      lines: results with a column ``head``, which holds a key of ``heads``; a value may also be a text.
+      heads: column of the table -> heading; the last word of a key that is a metric sets the digits.
+      title, notes: caption and footnotes.
+      left: columns that are aligned left.
+    """
+    doubtful = {trial.region for trial in run.untrusted(model)}
+    mine = where(lines, model=model)
+    return pivot_table(
+        pd.DataFrame(mine[[head in heads for head in mine["head"]]]).assign(
+            doubtful=lambda frame: frame["region"].isin(doubtful)
+        ),
+        "region",
+        "head",
+        "value",
+        title=title,
+        fmt={head: DIGITS.get(head[1], 3) for head in heads if len(head) > 1},
+        combine=lambda found: found[0] if isinstance(found[0], str) else mean_sd(found).mean,
+        order={"region": run.regions, "head": heads},
+        labels={"head": heads},
+        marks={"region": "doubtful"},
+        missing=UNDEFINED,
+        notes=notes,
+        left=left,
+    )

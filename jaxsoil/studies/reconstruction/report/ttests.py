@@ -6,10 +6,9 @@ import math
 
 from jaxsoil.evaluation.compare import Summary, TTest, t_test
 from jaxsoil.evaluation.regions import BY_REGION, STUDENT, TESTS, WELCH, block_tests
-from jaxsoil.report import sections
-from jaxsoil.report.html import Document
+from jaxsoil.report.document import Document
 from jaxsoil.report.tables import Table, number
-from jaxsoil.studies.reconstruction.report import published
+from jaxsoil.studies.reconstruction.report import published, sections
 from jaxsoil.studies.reconstruction.report.reading import Run
 
 _PUBLISHED_RUNS = {"problematic": 24, "generalising": 44}

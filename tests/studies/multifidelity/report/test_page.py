@@ -11,8 +11,8 @@ from multifidelity_run import write_multifidelity_run
 from scipy.stats import ttest_rel
 
 from jaxsoil.evaluation.compare import MEAN
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
 from jaxsoil.report.tables import number, plus_minus
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.multifidelity.report import fno, ilr, published

@@ -8,7 +8,7 @@ import pytest
 from alarm_samples import make_samples
 
 from jaxsoil.evaluation.alarm import alarm_areas, alarm_tables
-from jaxsoil.report.html import Document
+from jaxsoil.report.document import Document
 from jaxsoil.report.style import looks
 from jaxsoil.studies.reconstruction.report import alarm_figures
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
@@ -18,9 +18,9 @@ REGIONS = ("A", "B", "C", "D", "E", "F", "G", "H")
 
 
 def section(run):
-    document = Document("t")
+    document = Document("t", run.path)
     styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
-    alarm_section(document, run, styles, run.path / "figures")
+    alarm_section(document, run, styles)
     return document.markdown()
 
 

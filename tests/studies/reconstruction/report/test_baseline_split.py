@@ -74,7 +74,7 @@ def test_draws_are_parted(both):
 @pytest.mark.parametrize("draws", [DRAWS, (DRAWS[0],), tuple(draw + BY_ROW for draw in DRAWS)])
 def test_one_kind_of_draw(make_run, quiet, draws):
     text = written(make_run(regions=draws, models=MODELS))
-    assert "What parting pedons leaks" not in text
+    assert "What drawing by row gains from shared pedons" not in text
     assert ("here, by row" in text) == draws[0].endswith(BY_ROW)
 
 

@@ -12,11 +12,10 @@ from reconstruction_run import write_run
 from scipy import stats
 
 from jaxsoil.evaluation.results import over_regions, read_results
-from jaxsoil.report import sections
-from jaxsoil.report.html import Document
+from jaxsoil.report.document import Document
 from jaxsoil.report.tables import plus_minus
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.reconstruction.report import region_out
+from jaxsoil.studies.reconstruction.report import region_out, sections
 from jaxsoil.studies.reconstruction.report.examples import choose_examples
 from jaxsoil.studies.reconstruction.report.reading import kept_epochs, read_run
 from jaxsoil.studies.reconstruction.report.region_out import region_blocks, write_report

@@ -16,10 +16,9 @@ from reconstruction_run import write_run
 from scipy import stats
 
 from jaxsoil.evaluation.results import read_results
-from jaxsoil.report import paired
-from jaxsoil.report.html import Document
+from jaxsoil.report.document import Document
 from jaxsoil.runs.errors import UsageError
-from jaxsoil.studies.reconstruction.report import rho_r
+from jaxsoil.studies.reconstruction.report import paired, rho_r
 from jaxsoil.studies.reconstruction.report.learned import Learned, movement_table, short_run
 from jaxsoil.studies.reconstruction.report.reading import read_run
 from jaxsoil.studies.reconstruction.report.rho_r import WITH, WITHOUT, between_seeds, beyond_seeds, rescaling
@@ -102,7 +101,7 @@ def opened(folder: Path, made: Learned) -> str:
     """Opening of the report of a synthetic run with these spectra."""
     write_run(folder, regions=tuple(f"R{i}" for i in range(6)), models=(WITH,), seeds=2)
     run, document = read_run(folder), Document("t")
-    rho_r._opening(document, run, made, rescaling(made))
+    document.add(*rho_r._opening(run, made, rescaling(made)))
     return document.markdown()
 
 

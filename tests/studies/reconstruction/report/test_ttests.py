@@ -8,7 +8,7 @@ from reconstruction_run import write_run
 from scipy.stats import ttest_ind
 
 from jaxsoil.evaluation.results import read_results
-from jaxsoil.report.html import Document
+from jaxsoil.report.document import Document
 from jaxsoil.studies.reconstruction.report.reading import read_run
 from jaxsoil.studies.reconstruction.report.ttests import (
     BY_REGION,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxsoil.report import sections
-from jaxsoil.report.html import Document
+from jaxsoil.report import run_sections
+from jaxsoil.report.document import Document
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import number, plus_minus
 from jaxsoil.studies.reconstruction.soc_spectrum.direct import GAUGE
@@ -236,7 +236,7 @@ def _closing(document: Document, run: SpectrumRun) -> None:
             "prediction is scored.",
         ]
     )
-    sections.differences_section(document, run.run)
+    run_sections.differences_section(document, run.run)
     endmembers = run.run.config.get("endmembers")
     if endmembers:
         document.text(f"The mixing decoder has K = {endmembers} endmembers, SOC included (paper: 94).")
@@ -245,4 +245,4 @@ def _closing(document: Document, run: SpectrumRun) -> None:
         "(illuminant C, CIE 1931 2° observer) and turned into values by ASTM D1535; an instrument's own chart reading "
         "of a soil also contains its minerals."
     )
-    sections.run_sections(document, run.run)
+    run_sections.run_sections(document, run.run)

@@ -1,4 +1,4 @@
-"""Parts that every report has: what was run, on which data, what converged, what was seen, how to run it again."""
+"""Parts that the reconstruction reports share: convergence, what was seen of the held-out part, footnotes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from jaxsoil.evaluation import metrics, results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
+from jaxsoil.report import tables
+from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
-from jaxsoil.report.html import Document
-from jaxsoil.report.tables import DAGGER, UNDEFINED, Table, natural_sorted, number
+from jaxsoil.report.run_sections import criterion, dagger_note, uses_table
+from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number
 from jaxsoil.studies.reconstruction.report.reading import (
     Run,
     TrialRow,
@@ -33,7 +35,12 @@ _INDUCTIVE_MEANS = (
 
 def marked(text: str, run: Run, model: str, region: str | None = None) -> str:
     """``text`` with a dagger if a network behind it did not converge."""
-    return f"{text} {DAGGER}" if run.untrusted(model, region) else text
+    return tables.marked(text, run.untrusted(model, region))
+
+
+def marked_label(run: Run, model: str) -> str:
+    """The model's name with its mark."""
+    return marked(model_label(model), run, model)
 
 
 def dagger_notes(run: Run, models: Iterable[str]) -> tuple[str, ...]:
@@ -45,8 +52,7 @@ def dagger_notes(run: Run, models: Iterable[str]) -> tuple[str, ...]:
         f"{model_label(model)} {len(run.untrusted(model))} of {sum(t.model == model for t in run.trials)} trainings"
         for model in doubtful
     ]
-    criterion = str(run.config.get("convergence", "The run states no criterion of convergence."))
-    return (f"{DAGGER} includes networks that did not converge ({'; '.join(counts)}). {criterion}",)
+    return dagger_note(run, counts)
 
 
 def status_section(
@@ -64,7 +70,7 @@ def status_section(
     if not models:
         return
     document.heading(heading)
-    document.text(str(run.config.get("convergence", "The run states no criterion of convergence.")))
+    document.text(criterion(run))
     kept = kept_epochs(run)
     rows = []
     for model in models:
@@ -169,64 +175,12 @@ def exposure_section(document: Document, run: Run, uses: Sequence[tuple[str, str
         document.table(uses_table(uses))
 
 
-def uses_table(uses: Sequence[tuple[str, str, str]]) -> Table:
-    """For each kind of number its name and what it took of the spectra and of the labels of the held-out part."""
-    header = ("Number", "Spectra of the held-out part", "Labels of the held-out part")
-    return Table("What each number of this report used.", header, tuple(uses), left=(0, 1, 2))
-
-
 def reconstruction_uses() -> list[tuple[str, str, str]]:
     """Lines of the exposure table for reports that show reconstructed spectra: the example is chosen by its SOC."""
     return [
         ("MRMSE", "through the finished model, to score", "none"),
         ("Reconstructed spectra", "through the finished model, to show", "median SOC chooses the example shown"),
     ]
-
-
-def differences_section(document: Document, run: Run) -> None:
-    """Settings that differ from the publication, from ``differs_from_paper`` of config.json."""
-    document.heading("Settings that differ from the paper")
-    differences = run.config.get("differs_from_paper")
-    if differences is None:
-        document.text("The run does not say how its settings compare with the paper's.")
-    elif not differences:
-        document.text("None.")
-    else:
-        rows = tuple((str(field), _setting(ours), _setting(paper)) for field, ours, paper in differences)
-        caption = "Settings that were compared with the paper's and differ from them."
-        document.table(Table(caption, ("Setting", "Here", "Paper"), rows, left=(0, 1, 2)))
-
-
-def _setting(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(_setting(item) for item in value)
-    return "not stated" if value is None else str(value)
-
-
-def data_section(document: Document, run: Run) -> None:
-    """The data of the run, with exclusions and conversions."""
-    document.heading("Data")
-    data = run.data
-    if not data:
-        document.text("The run folder has no data.json.")
-        return
-    facts = []
-    if "rows" in data and "bands" in data:
-        facts.append(f"{data.get('name', 'data')}: {data['rows']} spectra of {data['bands']} bands{_axis(data)}.")
-    if data.get("licence"):
-        facts.append(f"Licence: {data['licence']}.")
-    facts += [f"Preprocessing: {', '.join(map(str, data['steps']))}."] if data.get("steps") else []
-    facts += [str(note) for note in data.get("notes", ())]
-    if data.get("sha256"):
-        facts.append(f"SHA-256 of the content: {data['sha256']}")
-    document.bullets(facts)
-
-
-def _axis(data: dict) -> str:
-    axis = data.get("axis") or ()
-    return f", {axis[0]:g} to {axis[-1]:g} {data.get('unit', '')}" if len(axis) > 1 else ""
 
 
 def undefined_notes(run: Run, shown: Sequence[str] = ("ccc", "r2", "rpiq")) -> list[str]:
@@ -289,56 +243,3 @@ def unbounded_note(run: Run, models: Iterable[str] | None = None) -> tuple[str, 
         f"Predictions above {_MOST_SOC:g} % SOC, of a model of log10 SOC: {', '.join(listed)}. They decide its scores "
         "in %; the log10 scale is the one to read there.",
     )
-
-
-def timing_section(document: Document, run: Run) -> None:
-    """Seconds by step, compilation apart; nothing where the run has no timing.json."""
-    if not run.timing:
-        return
-    document.heading("Time")
-    order = sorted(run.timing, key=lambda name: (name == "total_s", not name.startswith("compile"), name))
-    rows = tuple((_step(name), number(float(run.timing[name]), 1)) for name in order)
-    note = "Compilation happens once for each group of equal networks and is not part of their training time."
-    document.table(Table("Wall-clock time of the run.", ("Step", "Seconds"), rows, (note,)))
-    environment = [_setting(run.env[key]) for key in ("processor", "devices") if run.env.get(key)]
-    if environment:
-        document.text(f"On {', '.join(environment)}.")
-
-
-def _step(name: str) -> str:
-    base = name.removesuffix("_s")
-    names = {"compile": "Compilation", "total": "Whole run"}
-    if base.endswith("_train"):
-        return f"Training: {model_label(base.removesuffix('_train'))}"
-    return names.get(base, model_label(base).replace("_", " "))
-
-
-def command_section(document: Document, run: Run) -> None:
-    """How to repeat the run."""
-    document.heading("To repeat this run")
-    command = run.env.get("command")
-    if command:
-        document.command(str(command))
-    else:
-        document.text("The run did not record its command.")
-    versions = run.env.get("versions")
-    if isinstance(versions, dict):
-        listed = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-        document.text(f"With Python {run.env.get('python', '(unknown)')}, {listed}.")
-    git = run.env.get("git")
-    if isinstance(git, dict) and git.get("commit"):
-        changed = ", with uncommitted changes" if git.get("modified") else ""
-        document.text(f"Code at commit {git['commit']}{changed}.")
-
-
-def run_sections(document: Document, run: Run) -> None:
-    """Writes what was run on, how long it took and the command."""
-    data_section(document, run)
-    timing_section(document, run)
-    command_section(document, run)
-
-
-def closing_sections(document: Document, run: Run) -> None:
-    """Writes how the settings differ from the paper's, then the run."""
-    differences_section(document, run)
-    run_sections(document, run)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import base64
 import html
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, markdown_text
 from jaxsoil.runs.files import write_text_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, "Segoe UI", Roboto, sans-serif; color: #1a1a1a; background: #fff;
@@ -29,23 +35,51 @@ pre { background: #f4f4f4; padding: .6rem .8rem; overflow-x: auto; }
 """.strip()
 
 
+Item = str | Table | Sequence[str] | None
+"""A paragraph, a table, a list, or nothing."""
+
+
 class Document:
     """Headings, paragraphs, lists, tables, figures and commands, in order.
 
     All text is plain: whatever comes from data is escaped for the format it is written to.
 
+    Example::
+
+        document = Document("Leave one region out", run.path)
+        document.section("Scores", "Means over regions.", score_table(run), ["One remark.", "Another."])
+        document.draw(scatter(run), "scatter", "Predicted against observed SOC.")
+        return document.write()
+
     Args:
       title: heading of the document.
+      folder: where report.md, report.html and figures/ are written.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, folder: str | os.PathLike[str] = ".") -> None:
         self.title = title
+        self.folder = Path(folder)
         self._markdown = [f"# {markdown_text(title)}"]
         self._html = [f"<h1>{html.escape(title)}</h1>"]
 
+    def section(self, heading: str, *items: Item) -> None:
+        """Starts a section, with what :meth:`add` takes."""
+        self._add(f"## {markdown_text(heading)}", f"<h2>{html.escape(heading)}</h2>")
+        self.add(*items)
+
     def heading(self, text: str) -> None:
         """Starts a section."""
-        self._add(f"## {markdown_text(text)}", f"<h2>{html.escape(text)}</h2>")
+        self.section(text)
+
+    def add(self, *items: Item) -> None:
+        """Adds paragraphs (text), tables and lists (sequences of text), in order; nothing for None or ""."""
+        for item in items:
+            if isinstance(item, Table):
+                self.table(item)
+            elif isinstance(item, str):
+                self.text(item) if item else None
+            elif item is not None:
+                self.bullets(item)
 
     def text(self, text: str) -> None:
         """Adds a paragraph."""
@@ -64,12 +98,33 @@ class Document:
     def command(self, line: str) -> None:
         """Adds a command line."""
         # A fence longer than any run of backticks inside cannot be closed by the text.
-        fence = "`" * max(3, 1 + max((len(run) for run in _runs(line, "`")), default=0))
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", line)), default=0))
         self._add(f"{fence}\n{line}\n{fence}", f"<pre>{html.escape(line)}</pre>")
 
-    def figure(self, png: Path, caption: str, base: Path) -> None:
-        """Adds a PNG: linked relative to ``base`` in Markdown, embedded in HTML."""
-        link = png.relative_to(base).as_posix()
+    def draw(
+        self,
+        figure: Figure | None,
+        name: str,
+        caption: str,
+        *,
+        subfolder: str = "",
+        formats: Sequence[str] = ("png",),
+    ) -> None:
+        """Saves a figure as figures/``name``.png (or in ``subfolder`` of figures/) and adds it; nothing for None.
+
+        Args:
+          figure: the figure.
+          name: of the file, without its ending.
+          caption: what it shows, one to three sentences.
+          subfolder: folder within figures/.
+          formats: formats of the file, PNG first.
+        """
+        if figure is not None:
+            self.figure(save(figure, self.folder / "figures" / subfolder, name, formats=formats), caption)
+
+    def figure(self, png: Path, caption: str, base: Path | None = None) -> None:
+        """Adds a PNG: linked relative to ``base`` (the document's folder) in Markdown, embedded in HTML."""
+        link = png.relative_to(self.folder if base is None else base).as_posix()
         data = base64.b64encode(png.read_bytes()).decode("ascii")
         text = html.escape(caption, quote=True)
         self._add(
@@ -91,9 +146,9 @@ class Document:
             + "\n</body>\n</html>\n"
         )
 
-    def write(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes report.md and report.html into ``folder``; returns the path of the HTML file."""
-        target = Path(folder)
+    def write(self, folder: str | os.PathLike[str] | None = None) -> Path:
+        """Writes report.md and report.html into the document's folder, or another; returns the path of the HTML."""
+        target = self.folder if folder is None else Path(folder)
         write_text_atomic(target / "report.md", self.markdown())
         write_text_atomic(target / "report.html", self.html())
         return target / "report.html"
@@ -101,14 +156,3 @@ class Document:
     def _add(self, markdown: str, markup: str) -> None:
         self._markdown.append(markdown)
         self._html.append(markup)
-
-
-def _runs(text: str, letter: str) -> list[str]:
-    runs, current = [], ""
-    for character in text + "\0":
-        if character == letter:
-            current += character
-        elif current:
-            runs.append(current)
-            current = ""
-    return runs

@@ -1,0 +1,128 @@
+"""Documents: text from data stays text, figures are saved where they are linked, every part of a run is named."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxsoil.report import run_sections, style
+from jaxsoil.report.document import Document
+from jaxsoil.report.tables import DAGGER, Table, markdown_text
+
+NASTY = '<script>alert(1)</script> a|b *c* `d` \n# e [x](javascript:1) & "q"'
+
+
+def test_html_escapes_everything(tmp_path: Path) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "f.png").write_bytes(b"\x89PNG")
+    document = Document(NASTY)
+    document.heading(NASTY)
+    document.text(NASTY)
+    document.bullets([NASTY])
+    document.bullets([])
+    document.table(Table(NASTY, (NASTY,), ((NASTY,),), (NASTY,)))
+    document.command(NASTY)
+    document.figure(tmp_path / "figures" / "f.png", NASTY, tmp_path)
+    html = document.html()
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") == 12
+    assert '"q"' not in html
+    assert html.count("<ul>") == 1
+    # Base64 of the four bytes written above.
+    assert 'src="data:image/png;base64,iVBORw=="' in html
+    assert "](figures/f.png)" in document.markdown()
+    assert "<script" not in document.markdown().replace(f"```\n{NASTY}\n```", "")
+
+
+def test_a_command_cannot_close_its_fence() -> None:
+    document = Document("t")
+    document.command("echo ``` ````")
+    assert "`````\necho ``` ````\n`````" in document.markdown()
+
+
+def test_a_document_is_written_twice(tmp_path: Path) -> None:
+    path = Document("t").write(tmp_path / "new")
+    assert path.name == "report.html"
+    assert (tmp_path / "new" / "report.md").read_text("utf-8") == "# t\n"
+    assert markdown_text("few_labels") == "few\\_labels"
+
+
+def test_a_section_takes_text_tables_and_lists_in_order() -> None:
+    document = Document("t")
+    document.section("S", "first", None, Table("c", ("a",), (("1",),)), "", ["x", "y"], [])
+    assert document.markdown() == "# t\n\n## S\n\nfirst\n\nc\n\n| a |\n| --- |\n| 1 |\n\n- x\n- y\n"
+    assert document.html().index("first") < document.html().index("<table>") < document.html().index("<ul>")
+
+
+def test_a_figure_is_saved_and_linked(tmp_path: Path) -> None:
+    document = Document("t", tmp_path)
+    figure, axes = style.grid(1)
+    axes[0].plot([0, 1])
+    document.draw(figure, "line", "A line.", subfolder="before", formats=("png", "pdf"))
+    document.draw(None, "nothing", "Not there.")
+    assert document.write() == tmp_path / "report.html"
+    assert sorted(p.name for p in (tmp_path / "figures" / "before").iterdir()) == ["line.pdf", "line.png"]
+    markdown = (tmp_path / "report.md").read_text("utf-8")
+    assert "![A line.](figures/before/line.png)" in markdown and "Not there" not in markdown
+
+
+@dataclass
+class Record:
+    """The files that all runs have."""
+
+    path: Path = Path("run")
+    config: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    timing: dict[str, Any] = field(default_factory=dict)
+
+
+def test_an_empty_run_says_what_it_does_not_know() -> None:
+    run = Record()
+    document = run_sections.open_document(run, "A study")
+    run_sections.closing_sections(document, run)
+    text = document.markdown()
+    assert text.startswith("# A study, data 'data'\n") and document.folder == Path("run")
+    assert "does not say how its settings compare" in text and "has no data.json" in text
+    assert "did not record its command" in text and "## Time" not in text
+    assert run_sections.dagger_sentence([]) == "" and run_sections.dagger_note(run, []) == ()
+
+
+def test_a_full_run_states_data_time_settings_and_command() -> None:
+    run = Record(
+        config={"differs_from_paper": [["train.epochs", 5, None], ["widths", [8, 4.5], 100]], "convergence": "Flat."},
+        env={"command": "python run.py", "python": "3.12", "versions": {"jax": "0.9", "x": None}, "processor": "p",
+             "git": {"commit": "abc", "modified": True}},
+        data={"name": "twin", "rows": 3, "bands": 2, "axis": [400.0, 2500.0], "unit": "nm", "notes": ["a note"],
+              "sha256": "ff", "steps": ["snv"], "licence": "CC0"},
+        timing={"total_s": 3.0, "compile_s": 1.25, "plsr_s": 0.5, "ann_train_s": 1.0},
+    )  # fmt: skip
+    document = run_sections.open_document(run, "A study")
+    run_sections.closing_sections(document, run, {"plsr": "PLSR", "ann": "Encoder"})
+    text = document.markdown()
+    for line in (
+        "| train.epochs | 5 | not stated |",
+        "| widths | 8, 4.5 | 100 |",
+        "- twin: 3 spectra of 2 bands, 400 to 2500 nm.",
+        "- Preprocessing: snv.",
+        "| Compilation | 1.2 |\n| Training: Encoder | 1.0 |\n| PLSR | 0.5 |\n| Whole run | 3.0 |",
+        "With Python 3.12, jax 0.9.",
+        "Code at commit abc, with uncommitted changes.",
+    ):
+        assert line in text, line
+    (note,) = run_sections.dagger_note(run, ["ANN 1 of 2 trainings"])
+    assert note == f"{DAGGER} includes networks that did not converge (ANN 1 of 2 trainings). Flat."
+
+
+def test_a_run_without_differences_says_none() -> None:
+    document = Document("t")
+    run_sections.differences_section(document, Record(config={"differs_from_paper": []}))
+    assert document.markdown().endswith("## Settings that differ from the paper\n\nNone.\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.001, "0.001"), (None, "not stated"), (("a", 2.0), "a, 2"), (True, "True")]
+)
+def test_settings_as_text(value: object, text: str) -> None:
+    assert run_sections.setting_text(value) == text
