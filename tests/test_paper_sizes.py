@@ -1,4 +1,4 @@
-"""Every experiment at the paper's size, traced: networks and one training step keep their shapes; nothing is computed."""
+"""Every experiment at the paper's size, traced: networks and one training step; nothing is computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from command import EXPERIMENTS
 from smoke_runs import TWINS
 
-from jaxsoil.experiment import load
+from jaxsoil.experiments import load
 
 RECONSTRUCTION = ("region_out", "baseline_split", "few_labels", "rho_r", "soc_spectrum")
 MULTIFIDELITY = ("multifidelity", "ilr", "fno")
@@ -132,7 +132,11 @@ def test_the_three_stages_of_the_multifidelity_study(name: str) -> None:
     fno = Fno(mir, config.fno.width, config.fno.layers, config.fno.modes)
     check(FnoLoss(fno), parameters(fno, nir), both)
     rows = config.properties.loop.batch
-    for bands, widths in ((mir, config.properties.widths), (nir, config.properties.widths), (32, config.properties.latent_widths)):
+    for bands, widths in (
+        (mir, config.properties.widths),
+        (nir, config.properties.widths),
+        (32, config.properties.latent_widths),
+    ):
         for task, outputs in (("multi", 9), ("single", 1)):
             network = Mlp(outputs, tuple(widths), dropout=config.properties.dropout)
             values = {"x": table(rows, bands), "t": table(rows, 9), "known": table(rows, 9)}

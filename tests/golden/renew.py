@@ -21,15 +21,15 @@ import golden_files  # noqa: E402
 from command import EXPERIMENTS, XLA_FLAGS  # noqa: E402
 from golden_runs import MEASURED  # noqa: E402
 from numbers_of_runs import numbers  # noqa: E402
-from smoke_runs import TWINS  # noqa: E402
+from smoke_runs import TWINS, arguments  # noqa: E402
 
 
 def made(experiment: str, data: str, flags: str, folder: Path) -> Path:
     """Runs the experiment at its smoke size."""
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     environment |= {"XLA_FLAGS": flags} if flags else {}
-    command = [sys.executable, str(EXPERIMENTS / "run.py"), "--exp", experiment, "--smoke", "--data", data]
-    command += [*MEASURED.get((experiment, data), ()), "--wandb", "disabled", "--workdir", str(folder)]
+    words = arguments(experiment, data, *MEASURED.get((experiment, data), ()))
+    command = [sys.executable, str(EXPERIMENTS / "run.py"), *words, "--workdir", str(folder)]
     subprocess.run(command, check=True, cwd=ROOT, env=environment | {"MPLBACKEND": "Agg"})
     return folder
 

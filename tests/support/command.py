@@ -15,7 +15,7 @@ XLA_FLAGS = "--xla_backend_optimization_level=0"
 
 def run_here(*arguments: str) -> int:
     """Runs the command line in this process, which has JAX and compiled programs already; returns its exit status."""
-    from jaxsoil.experiment import main
+    from jaxsoil.cli import main
 
     return main(EXPERIMENTS, list(arguments))
 

@@ -1,7 +1,7 @@
 """Golden files: a few numbers of a smoke run, the platform that made them, and how they are compared.
 
-Each file is a table of tests/support/numbers_of_runs.py with one column more: ``elsewhere``, the relative difference that
-is allowed on other platforms. Its first line states the platform that made it.
+Each file is a table as numbers_of_runs.py makes it, with one column more: ``elsewhere``, the relative difference
+that is allowed on other platforms. Its first line states the platform that made it.
 """
 
 from __future__ import annotations
@@ -58,10 +58,12 @@ def write(path: Path, golden: Golden) -> None:
 
 
 def platform_of(folder: Path, flags: str) -> dict[str, Any]:
-    """What rounding depends on, from the run's own record; ``flags``: of XLA."""
+    """What numbers depend on besides the code, from the run's own record; ``flags``: of XLA."""
     record = json.loads((folder / "env.json").read_text("utf-8"))
     versions = {name: record["versions"].get(name) for name in ("jax", "jaxlib", "numpy", "scipy", "scikit-learn")}
+    data = json.loads((folder / "data.json").read_text("utf-8"))
     return {
+        "minerals": data.get("minerals", {}).get("source", ""),
         "machine": platform.machine(),
         "processor": record["processor"],
         "instructions": _instructions(),
@@ -95,7 +97,9 @@ def chosen(frame: pd.DataFrame, tolerance: pd.Series, number: int = ROWS) -> pd.
     taken: list[Any] = []
     while len(taken) < min(number, len(cells)):
         # Of rows that add the same, the steadier one.
-        best = max((row for row in cells if row not in taken), key=lambda row: (len(cells[row] - seen), -tolerance[row]))
+        best = max(
+            (row for row in cells if row not in taken), key=lambda row: (len(cells[row] - seen), -tolerance[row])
+        )
         seen |= cells[best]
         taken.append(best)
     return frame.loc[sorted(taken)].assign(elsewhere=tolerance[sorted(taken)])

@@ -59,7 +59,12 @@ HYBRID = (
         {"scheme": "split", "laboratory": "region"} | same("property", "model", "harmonisation"),
         SCORES,
     ),
-    Table("coverage.csv", {"kind": "split", "laboratory": "region"} | same("property", "nominal"), ("coverage",), "coverage"),
+    Table(
+        "coverage.csv",
+        {"kind": "split", "laboratory": "region"} | same("property", "nominal"),
+        ("coverage",),
+        "coverage",
+    ),
 )
 LAYERS = (
     Table("results.csv", LONG | same("layer")),

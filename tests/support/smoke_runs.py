@@ -29,8 +29,25 @@ TWINS = {
 }
 """Every experiment and the name of its twin."""
 
+OPTIONS: dict[str, tuple[str, ...]] = {
+    # One replicate, and the strategies of ilr and fno, so that these need no run of their own.
+    "multifidelity": (
+        "--seeds", "1", "--strategies", "MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "NIR-PLSR", "NIR-MLP", "NIRtoMIR-MLP",
+        "NIRtoMIR-SSL-MLP", "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded", "MIR-ILR-MLP",
+        "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP",
+    ),
+}  # fmt: skip
+"""Options of smoke runs on twins that tests share, where they are not the plain ones."""
+
 PATIENCE = 900.0
 """Seconds that a process waits for a run that another one makes."""
+
+
+def arguments(experiment: str, data: str = "", *options: str) -> list[str]:
+    """Words of the command of a smoke run, without its folder."""
+    data = data or TWINS[experiment]
+    own = OPTIONS.get(experiment, ()) if data == TWINS[experiment] else ()
+    return ["--exp", experiment, "--smoke", "--data", data, "--wandb", "disabled", *own, *options]
 
 
 def smoke_run(experiment: str, data: str = "", *options: str) -> Path:
@@ -39,8 +56,7 @@ def smoke_run(experiment: str, data: str = "", *options: str) -> Path:
     The folder belongs to all tests: one that changes files works on ``copied``.
     """
     base = Path(os.environ[BASE])
-    data = data or TWINS[experiment]
-    words = ["--exp", experiment, "--smoke", "--data", data, "--wandb", "disabled", *options]
+    data, words = data or TWINS[experiment], arguments(experiment, data, *options)
     mark = "-" + hashlib.sha256(" ".join(options).encode()).hexdigest()[:8] if options else ""
     folder = base / f"{experiment}-{Path(data).stem}{mark}"
     status = folder.with_name(folder.name + ".status")
@@ -60,11 +76,11 @@ def copied(folder: Path, target: Path) -> Path:
     return Path(shutil.copytree(folder, target))
 
 
-def _make(arguments: list[str], status: Path) -> None:
+def _make(words: list[str], status: Path) -> None:
     """Makes the run; what became of it enters ``status`` in one step, so that those who wait read it whole."""
     said = "interrupted"
     try:
-        code = run_here(*arguments)
+        code = run_here(*words)
         said = "done" if code == 0 else f"exit status {code}; the message stands in the output of the first test"
     except BaseException:
         said = traceback.format_exc()
