@@ -24,12 +24,14 @@ class Table:
       names: columns that identify a number, under the name that they get here.
       values: columns of numbers, or none for a long table with the columns metric and value.
       what: which table it is, where a study has several.
+      given: what identifies all numbers of the table and stands in no column of it.
     """
 
     file: str
     names: dict[str, str]
     values: tuple[str, ...] = ()
     what: str = "scores"
+    given: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def same(*names: str) -> dict[str, str]:
@@ -42,7 +44,7 @@ LONG = same("model", "property", "region", "seed", "split", "scale", "metric")
 SCORES = ("rmse", "bias", "r2", "ccc", "rpiq")
 SPECTRUM = ("rmse", "cosine", "ratio_error", "c_error")
 
-RECONSTRUCTION = (Table("results.csv", LONG | same("stage")),)
+RECONSTRUCTION = (Table("results.csv", LONG | same("stage"), given={"property": "soc"}),)
 MULTIFIDELITY = (
     Table("results.csv", LONG | {"strategy": "model", "set": "split"} | same("task")),
     Table(
@@ -112,11 +114,14 @@ def _tidy(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
         frame = frame.melt([*names], [*table.values], "metric", "value")
         names |= same("metric")
     tidy = frame[[*names]].rename(columns=names)
+    tidy = tidy.assign(**{name: value for name, value in table.given.items() if name not in tidy.columns})
     if "study" in frame.columns and frame["study"].str.contains("/").any():
         tidy["stage"] = frame["study"].str.split("/").str[1]
+    tidy["metric"] = tidy["metric"].replace(METRICS)
+    if "property" in tidy.columns:
+        tidy["property"] = tidy["property"].mask(tidy["metric"] == "mrmse", "reflectance")
     own = [name for name in tidy.columns if name not in COLUMNS]
     rows = [";".join(f"{k}={v}" for k, v in zip(own, row, strict=True) if v != "") for row in tidy[own].to_numpy()]
     tidy["other"] = rows if table.what == "scores" else [f"{table.what};{row}" for row in rows]
-    tidy["metric"] = tidy["metric"].replace(METRICS)
     tidy = tidy.reindex(columns=[*COLUMNS], fill_value="")
     return tidy.assign(value=pd.to_numeric(frame["value"], errors="coerce").to_numpy(float))

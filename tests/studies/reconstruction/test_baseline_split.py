@@ -103,12 +103,12 @@ def test_a_run_from_data_to_report():
     folder = smoke_run("baseline_split")
     text = (folder / "report.md").read_text("utf-8")
     results = pd.read_csv(folder / "results.csv")
-    chosen = results[(results["split"] == "test") & (results["scale"] == "log10") & (results["metric"] == "rmse")]
+    chosen = results[(results["split"] == "test") & (results["scale"] == "percent") & (results["metric"] == "rmse")]
     for model, name in {"plsr": "PLSR", "physics": "Physics-informed", "ann": "ANN"}.items():
         for parting in ("", ", by row"):
             rows = chosen["region"].isin([f"draw {number}{parting}" for number in (1, 2)])
             values = chosen.loc[rows & (chosen["model"] == model), "value"]
             assert len(values) == 2
-            assert f"{values.mean():.3f} ± {values.std():.3f}" in text, (name, parting)
+            assert f" {values.mean():.3f} ± {values.std() / np.sqrt(2):.3f} |" in text, (name, parting)
     assert "| draws | 2 | 10 |" in text and "| seeds |" not in text
     assert text.count("in training") >= 2
