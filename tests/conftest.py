@@ -17,6 +17,7 @@ from pathlib import Path
 import hypothesis
 import jaxtyping
 import pytest
+from command import XLA_FLAGS
 
 ROOT = Path(__file__).resolve().parents[1]
 NO_DATA = "no measured data"
@@ -31,8 +32,12 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     CACHE_MADE_HERE = tempfile.mkdtemp(prefix="jaxsoil-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE_MADE_HERE
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
-# Tests compile much and compute little: without LLVM's optimisations they take less than half of the time.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
+# Smoke runs that tests share (support/smoke_runs.py).
+RUNS_MADE_HERE: str | None = None
+if "JAXSOIL_TEST_RUNS" not in os.environ:
+    RUNS_MADE_HERE = tempfile.mkdtemp(prefix="jaxsoil-runs-")
+    os.environ["JAXSOIL_TEST_RUNS"] = RUNS_MADE_HERE
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["WANDB_MODE"] = "disabled"
 if "JAXSOIL_DATA" not in os.environ and (ROOT.parent / "shared" / "data").is_dir():
@@ -87,15 +92,16 @@ def run_with_devices() -> Callable[..., str]:
 
 
 def pytest_unconfigure() -> None:
-    """Removes the compiled programs; only the process that made the folder does, after its workers have ended."""
-    if CACHE_MADE_HERE is not None:
-        shutil.rmtree(CACHE_MADE_HERE, ignore_errors=True)
+    """Removes compiled programs and shared runs; only the process that made the folders does, after its workers."""
+    for folder in (CACHE_MADE_HERE, RUNS_MADE_HERE):
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def starts_studies(path: Path) -> bool:
     """Whether a file of tests runs whole studies or processes with several devices: minutes, with few tests."""
     text = path.read_text("utf-8")
-    return "subprocess" in text or "run_with_devices" in text
+    return "subprocess" in text or "run_with_devices" in text or "smoke_run" in text
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

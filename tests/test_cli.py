@@ -1,16 +1,15 @@
-"""The command line of experiments: refusals with a remedy, resuming after kill -9, what a run leaves."""
+"""The command line of experiments: refusals with a remedy, resuming, what a run leaves."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from smoke_runs import arguments, smoke_run
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "experiments"
@@ -38,12 +37,8 @@ def run(*arguments: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A smoke run with more epochs, undisturbed; the kill test compares with it."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    done = command(*SMOKE, "--workdir", str(folder), "--train.epochs", "24")
-    assert done.returncode == 0, done.stderr
-    return folder
+def finished() -> Path:
+    return smoke_run("region_out")
 
 
 def test_a_run_leaves_tables_figures_and_what_it_depends_on(finished: Path) -> None:
@@ -53,8 +48,8 @@ def test_a_run_leaves_tables_figures_and_what_it_depends_on(finished: Path) -> N
     environment = json.loads((finished / "env.json").read_text())
     assert environment["versions"]["jax"] and environment["devices"] and "--smoke" in environment["command"]
     config = json.loads((finished / "config.json").read_text())
-    assert config["config"]["train"]["epochs"] == 24
-    assert ["train.epochs", 24, 1000] in config["differs_from_paper"]
+    assert config["config"]["train"]["epochs"] == 12
+    assert ["train.epochs", 12, 1000] in config["differs_from_paper"]
     assert "compile_s" in json.loads((finished / "timing.json").read_text())
 
 
@@ -62,40 +57,16 @@ def test_results_name_every_model_region_and_exposure(finished: Path) -> None:
     from jaxsoil.evaluation.results import read_results
 
     frame = read_results(finished / "results.csv")
-    assert set(frame.model) == {"none", "physics", "plsr", "random_forest"}
+    assert set(frame.model) == {"none", "ann", "physics", "plsr", "random_forest"}
     assert set(frame.region) == {"R01", "R02", "R03", "R04"}
-    assert set(frame[frame.metric == "mrmse"].model) == {"physics"}
+    assert set(frame[frame.metric == "mrmse"].model) == {"ann", "physics"}
     trials = (finished / "trials.csv").read_text()
-    assert trials.count("inductive") == 16
-
-
-def test_kill_and_resume_end_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "killed"
-    arguments = [*SMOKE, "--workdir", str(folder), "--train.epochs", "24"]
-    process = subprocess.Popen(
-        [sys.executable, str(EXPERIMENTS / "run.py"), *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY")},
-    )
-    # Killed as soon as the first checkpoint stands, in the middle of the training.
-    for _ in range(2400):
-        if any((folder / "checkpoints").glob("*/[0-9]*")) or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (folder / "results.csv").exists()
-    resumed = command(*arguments, "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    for name in ("results.csv", "history.csv", "trials.csv"):
-        assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
+    assert trials.count("inductive") == 20
 
 
 def test_an_existing_run_is_refused_and_left_alone(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (finished / "results.csv").stat().st_mtime_ns
-    assert run(*SMOKE, "--workdir", str(finished)) == 2
+    assert run(*arguments("region_out"), "--workdir", str(finished)) == 2
     assert "--resume" in capsys.readouterr().err
     assert (finished / "results.csv").stat().st_mtime_ns == before
 
@@ -103,8 +74,8 @@ def test_an_existing_run_is_refused_and_left_alone(finished: Path, capsys: pytes
 def test_resuming_with_another_configuration_names_the_field(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*SMOKE, "--workdir", str(finished), "--train.epochs", "25", "--resume") == 2
-    assert "train.epochs was 24, is 25" in capsys.readouterr().err
+    assert run(*arguments("region_out"), "--workdir", str(finished), "--train.epochs", "25", "--resume") == 2
+    assert "train.epochs was 12, is 25" in capsys.readouterr().err
 
 
 def test_overwrite_deletes_only_what_is_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
-from layers_study import TINY, start
+from layers_study import TINY
 
 from jaxsoil.data.rasters.rasters import fill_gaps, windows_around
 from jaxsoil.runs import tracking
@@ -20,17 +20,6 @@ from jaxsoil.studies.layers import run as study
 from jaxsoil.studies.layers.groups import Group, groups, predictor
 from jaxsoil.studies.layers.prepare import Prepared
 from jaxsoil.studies.layers.report.page import write_report
-
-TABLES = (
-    "log.jsonl",
-    "predictions.parquet",
-    "scores.csv",
-    "folds.csv",
-    "coverage.csv",
-    "truth.csv",
-    "trainings.csv",
-    "sites.csv",
-)
 
 
 def test_maps_line_up_with_the_inputs_and_say_what_they_hold(finished: Path) -> None:
@@ -73,32 +62,6 @@ def test_tables_read_back_with_every_model_split_seed_and_layer(finished: Path, 
     assert set(scores["layer"]) == {layer.name for layer in prepared.layers} | {"pooled"}
     data = json.loads((finished / "data.json").read_text())
     assert data["truth"] and data["scale"] == "log1p" and data["overlap"]["blocks"] <= data["overlap"]["random"]
-
-
-def test_an_interrupted_study_goes_on_to_the_same_tables(
-    finished: Path, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, real, done = start(tmp_path / "run", TINY), study.finish, []
-
-    def stop(group: Group, *rest: object) -> object:
-        if len(done) == 4:
-            raise KeyboardInterrupt
-        done.append(group.label)
-        return real(group, *rest)  # pyright: ignore[reportArgumentType]
-
-    monkeypatch.setattr(study, "finish", stop)
-    with pytest.raises(KeyboardInterrupt):
-        study.run(TINY, folder, prepared)
-    monkeypatch.setattr(study, "finish", real)
-    members = sorted((folder.path / "members").iterdir())
-    assert [path.stem for path in members] == sorted(done) and not (folder.path / "scores.csv").exists()
-    written = {path: path.stat().st_mtime_ns for path in members}
-    study.run(TINY, folder, prepared)
-    assert {path: path.stat().st_mtime_ns for path in members} == written
-    for name in TABLES:
-        assert (folder.path / name).read_bytes() == (finished / name).read_bytes(), name
-    for path in sorted((finished / "maps").iterdir()):
-        assert (folder.path / "maps" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_the_log_has_every_epoch_and_ends_with_a_summary(finished: Path) -> None:

@@ -1,18 +1,14 @@
-"""The study end to end at the smallest size: files, no leak, resuming after kill -9, ablations, plan."""
+"""The study end to end at the smallest size: files, no leak, ablations, plan."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from smoke_runs import smoke_run
 
 from jaxsoil.studies.multifidelity.config import STRATEGIES, MultifidelityConfig
 
@@ -23,31 +19,9 @@ SMOKE += ["--strategies", *MultifidelityConfig().strategies, *ABLATIONS]
 TEXTURE = ["clay", "silt", "sand"]
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    # A user's JAX is neither strict nor type-checked, so the real command runs without the tests' settings.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY")}
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "experiments" / "run.py"), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> str:
-    printed, errors = process.communicate(timeout=400)
-    assert process.returncode == 0, errors
-    return printed
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A smoke run, undisturbed."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    finish(start(*SMOKE, "--workdir", str(folder)))
-    return folder
+def finished() -> Path:
+    return smoke_run("multifidelity")
 
 
 def test_all_strategies_properties_and_sets_are_scored(finished: Path) -> None:
@@ -97,25 +71,6 @@ def test_validation_pairs_are_judged_and_never_trained_on(finished: Path) -> Non
     # Two scans of each sample, less those of the validation pairs.
     assert roles["scans"] == 2 * (160 - len(judged))
     assert roles["labelled"] + roles["labelled_watch"] == 130 - len(judged)
-
-
-def test_kill_and_resume_end_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "killed"
-    arguments = [*SMOKE, "--workdir", str(folder)]
-    process = start(*arguments)
-    # Killed in stage 2, when stage 1 is safe.
-    for _ in range(4800):
-        if (folder / "parts" / "seed0-stage1.npz").exists() or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert not (folder / "scores.csv").exists()
-    printed = finish(start(*arguments, "--resume"))
-    assert "seed0-stage1: kept" in printed
-    for name in ("scores.csv", "history.csv", "convergence.csv", "curves.csv", "distances.csv", "conversion.csv"):
-        assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
 
 
 def test_texture_sums_to_100_with_ilr_alone(finished: Path) -> None:

@@ -6,9 +6,10 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from smoke_runs import smoke_run
 
-from jaxsoil.cli import main
 from jaxsoil.data.library import Library, Property
 from jaxsoil.data.splits import INDUCTIVE, check_no_leak
 from jaxsoil.experiments import load
@@ -98,16 +99,16 @@ def test_the_papers_settings():
     assert paper.networks == ("none", "ann", "physics") and paper.twin.n_bands == 2136
 
 
-def test_a_run_from_data_to_report(tmp_path):
-    folder = tmp_path / "run"
-    where = f"--exp=baseline_split --smoke --workdir {folder} --wandb disabled"
-    size = "--draws 1 --networks physics --baselines plsr --train.epochs 5 --twin.n-samples 160"
-    assert main(EXPERIMENTS, f"{where} {size}".split()) == 0
+def test_a_run_from_data_to_report():
+    folder = smoke_run("baseline_split")
     text = (folder / "report.md").read_text("utf-8")
-    assert "| Physics-informed † | here, by row |" in text or "| Physics-informed | here, by row |" in text
-    assert (
-        "What drawing by row gains from shared pedons" in text
-        and "| draws | 1 | 10 |" in text
-        and "| seeds |" not in text
-    )
+    results = pd.read_csv(folder / "results.csv")
+    chosen = results[(results["split"] == "test") & (results["scale"] == "percent") & (results["metric"] == "rmse")]
+    for model, name in {"plsr": "PLSR", "physics": "Physics-informed", "ann": "ANN"}.items():
+        for parting in ("", ", by row"):
+            rows = chosen["region"].isin([f"draw {number}{parting}" for number in (1, 2)])
+            values = chosen.loc[rows & (chosen["model"] == model), "value"]
+            assert len(values) == 2
+            assert f" {values.mean():.3f} ± {values.std() / np.sqrt(2):.3f} |" in text, (name, parting)
+    assert "| draws | 2 | 10 |" in text and "| seeds |" not in text
     assert text.count("in training") >= 2

@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from smoke_runs import smoke_run
 
 from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.studies.reconstruction.few_labels import AFTER, BEFORE, FewLabelsConfig, both_labels, prepare
 from jaxsoil.training.config import TrainConfig
 
-ROOT = Path(__file__).resolve().parents[3]
-# Two networks: one without and one with a decoder; more epochs, so that a kill meets the second stage.
-SMOKE = [
-    "--exp=few_labels",
-    "--smoke",
-    "--wandb",
-    "disabled",
-    "--finetune.epochs",
-    "30",
-    "--networks",
-    "none",
-    "physics",
-]
 CONFIG = FewLabelsConfig(
     seeds=2,
     networks=("none", "ann"),
@@ -46,30 +29,9 @@ CONFIG = FewLabelsConfig(
 )
 
 
-def start(*arguments: str) -> subprocess.Popen[str]:
-    # A user's JAX is neither strict nor type-checked, so the real command runs without the tests' settings.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY")}
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "experiments" / "run.py"), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment,
-    )
-
-
-def finish(process: subprocess.Popen[str]) -> None:
-    printed, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, printed
-
-
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A smoke run, undisturbed."""
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    finish(start(*SMOKE, "--workdir", str(folder)))
-    return folder
+def finished() -> Path:
+    return smoke_run("few_labels")
 
 
 def test_both_stages_have_the_same_trials_and_the_same_test_rows() -> None:
@@ -221,21 +183,3 @@ def test_the_report_prints_the_published_table_and_what_was_seen(finished: Path)
     assert "(rho r)\\_SOC" in text and "near their start" in text
     for name in ("change_by_region", "mrmse_change_by_region", "before/loss_curves", "after/loss_curves"):
         assert (finished / "figures" / f"{name}.png").stat().st_size > 10_000, name
-
-
-def test_kill_in_the_second_stage_and_resume_end_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "killed"
-    process = start(*SMOKE, "--workdir", str(folder))
-    # Killed as soon as fine-tuning has its first checkpoint.
-    for _ in range(4000):
-        if any((folder / "checkpoints").glob("after-*/[0-9]*")) or process.poll() is not None:
-            break
-        time.sleep(0.05)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert (folder / "states").is_dir() and not (folder / "results.csv").exists()
-    finish(start(*SMOKE, "--workdir", str(folder), "--resume"))
-    for name in ("results.csv", "history.csv", "trials.csv"):
-        assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
-    assert not (folder / "states").exists()

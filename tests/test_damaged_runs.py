@@ -1,0 +1,87 @@
+"""A damaged file of a finished run, one by one: a message of one line names it, and nothing ends in a traceback."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import matplotlib.figure
+import pytest
+from command import EXPERIMENTS, run_here
+from damage import each_damaged, files_read
+from smoke_runs import arguments, copied, smoke_run
+
+from jaxsoil.experiments import Experiment, load
+from jaxsoil.runs.errors import DataError, UsageError
+
+STUDIES = ("region_out", "few_labels", "soc_spectrum", "multifidelity", "hybrid_dataset", "layer_transfer")
+
+
+def one_line(message: str, name: Path, what: str) -> None:
+    assert name.name in message, f"{what}: the message does not name the file: {message}"
+    assert "\n" not in message.strip(), f"{what}: {message}"
+
+
+@pytest.mark.parametrize("experiment", STUDIES)
+def test_a_report_names_the_damaged_file(experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", _empty_picture)
+    whole, write = smoke_run(experiment), load(experiment, EXPERIMENTS).report_module().write_report
+    copy = copied(whole, tmp_path / "whole")
+    names = files_read(copy, lambda: write(copy))
+    assert len(names) > 4, names
+    wrong = []
+    for what, folder, name in each_damaged(whole, names, tmp_path):
+        try:
+            write(folder)
+        except (DataError, UsageError) as error:
+            one_line(str(error), name, what)
+        except Exception as error:
+            wrong.append(f"{what}: {type(error).__name__}: {error}")
+        else:
+            wrong.append(f"{what}: the report was written")
+        shutil.rmtree(folder)
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("experiment", STUDIES)
+def test_resuming_names_the_damaged_file(
+    experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or makes again what it does not rest on, such as a table: then it ends as the undisturbed run."""
+    whole, study = smoke_run(experiment), load(experiment, EXPERIMENTS).study_module()
+    monkeypatch.setattr(Experiment, "report_module", lambda self: SimpleNamespace(write_report=lambda folder: folder))
+    read: dict[str, Any] = {}  # the data, once
+    once = study.prepare
+    monkeypatch.setattr(study, "prepare", lambda config: read.get("data") or read.setdefault("data", once(config)))
+    words = [*arguments(experiment), "--resume", "--workdir"]
+    copy = copied(whole, tmp_path / "whole")
+    names = files_read(copy, lambda: run_here(*words, str(copy)))
+    assert Path("config.json") in names and len(names) > 1
+    wrong = []
+    for what, folder, name in each_damaged(whole, names, tmp_path):
+        try:
+            code = run_here(*words, str(folder))
+        except Exception as error:
+            wrong.append(f"{what}: {type(error).__name__}: {error}")
+        else:
+            printed = capsys.readouterr().err
+            if code == 2:
+                one_line(printed[printed.rindex("error: ") :], name, what)
+            elif code or (name.suffix in (".csv", ".parquet") and _differ(folder / name, whole / name)):
+                wrong.append(f"{what}: exit status {code}, the file differs")
+        shutil.rmtree(folder)
+    assert not wrong, "\n".join(wrong)
+
+
+def _differ(first: Path, second: Path) -> bool:
+    return first.read_bytes() != second.read_bytes()
+
+
+def _empty_picture(figure: Any, target: Any, **options: Any) -> None:
+    """Figures are not what is tested here, and drawing takes most of a report's time."""
+    if hasattr(target, "write"):
+        target.write(b"")
+    else:
+        Path(target).write_bytes(b"")

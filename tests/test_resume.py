@@ -1,0 +1,25 @@
+"""Every study, killed and resumed by support/resume.py; experiments with the same code as one of these are left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from resume import killed_run_is_the_same
+
+KILLED = {
+    "region_out": 0.3,  # within the networks' trainings
+    "few_labels": 0.8,  # in the second stage, when states of the first one are on the disk
+    "soc_spectrum": 0.5,  # between the runs that it consists of
+    "multifidelity": 0.5,  # in stage 2
+    "hybrid_dataset": 0.3,
+    "layer_transfer": 0.3,
+}
+"""Share of the log that is written when the run is killed."""
+
+
+@pytest.mark.parametrize("experiment", KILLED)
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_run_is_the_same(experiment, tmp_path / "killed", monkeypatch, share=KILLED[experiment])
