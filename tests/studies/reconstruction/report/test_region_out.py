@@ -213,7 +213,7 @@ def test_baselines_alone(make_run):
     folder = make_run(models=("plsr",), regions=("A", "B"))
     (folder / "timing.json").unlink()
     (folder / "data.json").unlink()
-    (folder / "config.json").write_text('{"experiment": "region_out"}')
+    (folder / "config.json").write_text('{"experiment": "region_out", "config": {}}')
     (folder / "env.json").write_text("{}")
     markdown, _ = written(folder)
     assert "No model of this run reconstructs spectra." in markdown
@@ -316,6 +316,9 @@ def test_damaged_files_are_named(make_run):
     with pytest.raises(DataError, match=r"config\.json: this is not a JSON object"):
         write_report(folder)
     (folder / "config.json").write_text("{}")
+    with pytest.raises(DataError, match=r"config\.json: the configuration is missing"):
+        write_report(folder)
+    (folder / "config.json").write_text('{"config": {}}')
     whole = (folder / "reconstructions.npz").read_bytes()
     arrays = dict(np.load(folder / "reconstructions.npz"))
     np.savez(folder / "reconstructions.npz", **{**arrays, "axis": arrays["axis"][1:]})
