@@ -31,7 +31,7 @@ from jaxsoil.studies.reconstruction.study import (
     prepare,
     run_study,
 )
-from jaxsoil.training import limits
+from jaxsoil.training import config as limits
 from jaxsoil.training.config import TrainConfig
 
 

@@ -1,4 +1,4 @@
-"""How long a group of trials will take on the present devices, from a few timed steps."""
+"""What trainings cost: one table for every study's plan, and how long a group of trials takes, from a few timed steps."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import matmul_precision
-from jaxsoil.training.fit import Data
-from jaxsoil.training.grid import Group, steps_per_epoch
-from jaxsoil.training.runner import GroupRun
+from jaxsoil.training.grid import Group, GroupRun, MakeLoss, steps_per_epoch
+from jaxsoil.training.loop import advance
+from jaxsoil.training.step import Data
 
 STEPS = 8
 """Steps that are timed; a few seconds at the publication's size on a laptop."""
@@ -43,14 +43,14 @@ class Cost:
     seconds: float
 
 
-def estimate(group: Group, data: Data, train: TrainConfig, devices: DeviceConfig) -> Cost:
+def estimate(group: Group, data: Data, train: TrainConfig, devices: DeviceConfig, make_loss: MakeLoss) -> Cost:
     """Times a few steps of one chunk at the precision of the run and scales them to the whole group.
 
     Evaluation and checkpoints are not counted: a percent or so of a long training.
     """
     total = sum(steps_per_epoch(trial, train) for trial in group.trials) * train.epochs
     with tempfile.TemporaryDirectory() as folder, matmul_precision(train.precision):
-        runner = GroupRun(group, data, train, devices, Path(folder))
+        runner = GroupRun(group, data, train, devices, Path(folder), make_loss)
         per_step, compiling = _seconds_per_step(runner)
         operations = _operations(runner)
     counted = BY_XLA if operations else BY_FORMULA
@@ -61,7 +61,7 @@ def estimate(group: Group, data: Data, train: TrainConfig, devices: DeviceConfig
         counted=counted,
         # Parameters and two moments are read and written, gradients written and read.
         step_bytes=4.0 * 8 * group.parameters,
-        chunk_bytes=float(group.trial_bytes * (group.size // runner.spread.trial_devices)),
+        chunk_bytes=float(group.trial_bytes * (group.size // runner.layout.mesh.shape["trial"])),
         step_seconds=per_step,
         compile_seconds=compiling,
         seconds=compiling + per_step * total,
@@ -74,30 +74,30 @@ def _operations(runner: GroupRun) -> float:
     Before, because what the compiler hands to a library of the device (matrix products, convolutions) is not counted
     after. A step has no loop, of which XLA would count one pass.
     """
-    step = runner.spread.step
+    group, number = runner.group, jnp.int32(0)
+    program = runner.program(group.chunk(0))
+    step = program.functions.step
     if not hasattr(step, "lower"):
         return 0.0  # pmap
-    group, number = runner.group, jnp.int32(0)
-    trials = runner.spread.place(runner.arrays(group.chunk(0)))
-    state = jax.eval_shape(runner.spread.init, trials, runner.data)
-    total = jax.ShapeDtypeStruct((group.size,), jnp.float32)
-    found = step.lower(state, total, trials, runner.data, number, number).cost_analysis()
+    state = jax.eval_shape(lambda: runner.initial(program, group.chunk(0)))
+    total = {name: jax.ShapeDtypeStruct((group.size,), jnp.float32) for name in state.history if name != "validation_loss"}
+    order = jax.eval_shape(program.functions.order, program.member, number)
+    found = step.lower(state, total, order, program.member, program.data, number, number).cost_analysis()
     return float((found or {}).get("flops", 0.0)) / group.size
 
 
 def _seconds_per_step(runner: GroupRun) -> tuple[float, float]:
     """Seconds of one step of one trial, and of compilation."""
-    size = runner.group.size
-    trials = runner.spread.place(
-        dataclasses.replace(runner.arrays(runner.group.chunk(0)), steps=jnp.full(size, STEPS, jnp.int32))
-    )
-    state = runner.timed(runner.spread.init, trials, runner.data)
-    seconds = []
+    trials = runner.group.chunk(0)
+    program = runner.program(trials)
+    program.member = dataclasses.replace(program.member, steps=jnp.full(runner.group.size, STEPS, jnp.int32))
+    program.most = STEPS
+    state, seconds = runner.initial(program, trials), []
     for epoch in range(3):
         before, compiled = time.perf_counter(), runner.compile_seconds
-        state = jax.block_until_ready(runner.train_epochs(state, trials, epoch, epoch + 1, STEPS))
+        state = jax.block_until_ready(advance(program, state, epoch, epoch + 1))
         seconds.append(time.perf_counter() - before - (runner.compile_seconds - compiled))
-    return float(np.min(seconds)) / STEPS / size, runner.compile_seconds
+    return float(np.min(seconds)) / STEPS / runner.group.size, runner.compile_seconds
 
 
 def duration(seconds: float) -> str:

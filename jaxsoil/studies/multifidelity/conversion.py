@@ -36,9 +36,9 @@ from jaxsoil.models.fno import Fno
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.models.vae import Decoder, draw
 from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.multifidelity.config import ConversionConfig, FnoConfig
 from jaxsoil.studies.multifidelity.pretrain import Pretrained, in_parts, norms
-from jaxsoil.training.config import ConversionConfig, FnoConfig
-from jaxsoil.training.loop import Fitted, fit
+from jaxsoil.training.rows import Fitted, fit
 
 FACTORS = tuple(np.round(np.geomspace(0.25, 8.0, 21), 4).tolist())
 """Factors on the latent standard deviations among which the watched pairs choose."""
@@ -146,12 +146,12 @@ class ConversionLoss:
 
     networks: Networks
 
-    def __call__(self, params: Any, batch: Any, key: Any, progress: jax.Array, *, shared: Any) -> Any:
+    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: jax.Array, *, shared: Any) -> Any:
         mean = _apply(self.networks.encoder, params["encoder"], batch["nir"])
         mir = jnp.mean(norms(_apply(self.networks.decoder, shared, mean) - batch["mir"]))
         nir = jnp.mean(norms(_apply(self.networks.nir_decoder, params["nir_decoder"], mean) - batch["nir"]))
         alpha = 1.0 - progress
-        return mir + alpha * nir, {"mir": mir, "nir": nir, "alpha": alpha}
+        return mir + alpha * nir, (stats, {"mir": mir, "nir": nir, "alpha": alpha})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,12 +160,12 @@ class SpreadLoss:
 
     networks: Networks
 
-    def __call__(self, params: Any, batch: Any, key: Any, progress: jax.Array, *, shared: Any) -> Any:
+    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: jax.Array, *, shared: Any) -> Any:
         # The same noise whenever it is watched, so that epochs compare.
         key = jax.random.key(0) if key is None else key
         mean = _apply(self.networks.encoder, shared["encoder"], batch["nir"])
         logvar = _apply(self.networks.variances, params, batch["nir"])
-        return energy_score(self.networks, shared["decoder"], mean, logvar, batch["mir"], key), {}
+        return energy_score(self.networks, shared["decoder"], mean, logvar, batch["mir"], key), (stats, {})
 
 
 def energy_score(
@@ -270,8 +270,8 @@ class FnoLoss:
 
     model: Fno
 
-    def __call__(self, params: Any, batch: Any, key: Any, progress: jax.Array) -> Any:
-        return jnp.mean(norms(_apply(self.model, params, batch["nir"]) - batch["mir"])), {}
+    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: jax.Array) -> Any:
+        return jnp.mean(norms(_apply(self.model, params, batch["nir"]) - batch["mir"])), (stats, {})
 
 
 def fit_fno(

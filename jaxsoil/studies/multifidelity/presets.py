@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.models.config import VaeConfig
-from jaxsoil.studies.multifidelity.config import BETA, CurveConfig, MultifidelityConfig, PropertyConfig
-from jaxsoil.training.config import ConversionConfig, FnoConfig, LoopConfig, PretrainConfig
+from jaxsoil.studies.multifidelity.config import (
+    BETA,
+    ConversionConfig,
+    CurveConfig,
+    FnoConfig,
+    MultifidelityConfig,
+    PretrainConfig,
+    PropertyConfig,
+)
+from jaxsoil.training.config import LoopConfig
 
 if TYPE_CHECKING:
     from jaxsoil.experiment import RunFolder

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.studies.multifidelity.targets import Targets
-from jaxsoil.training.loop import Fitted, LoopConfig, fit, fit_many
+from jaxsoil.training.config import LoopConfig
+from jaxsoil.training.rows import Fitted, fit, fit_many
 
 Task = Literal["multi", "single"]
 
@@ -66,13 +67,13 @@ class PropertyLoss:
     network: Mlp
     task: Task
 
-    def __call__(self, params: Any, batch: Any, key: Any, progress: Any, own: Any = None) -> tuple[jax.Array, dict]:
+    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, own: Any = None) -> Any:
         predicted: Any = self.network.apply({"params": params}, batch["x"], key)
         t, known = batch["t"], batch["known"]
         if self.task == "single":
             t, known = (t @ own)[:, None], (known @ own)[:, None]
         squares = known * (predicted - t) ** 2
-        return jnp.sum(squares) / jnp.maximum(jnp.sum(known), 1.0), {}
+        return jnp.sum(squares) / jnp.maximum(jnp.sum(known), 1.0), (stats, {})
 
 
 def fit_properties(

@@ -20,7 +20,7 @@ from jaxsoil.studies.multifidelity.rows import SeedRows
 from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.grid import trial_key
-from jaxsoil.training.loop import Fitted
+from jaxsoil.training.rows import Fitted
 
 FNO = "NIRtoMIR-FNO-MLP"
 
@@ -99,7 +99,7 @@ def stage2(config: MultifidelityConfig, seed: Seed, pretrained: Pretrained) -> P
         seed.key("stage2"), label=f"seed {seed.number} stage 2",
     )  # fmt: skip
     tables = _tables(Fitted(None, made.history, made.converged, made.epochs_run), "stage2", seed.number, "nir encoder")
-    reached = int(np.isfinite(made.spread_history["watched"]).sum())
+    reached = int(np.isfinite(made.spread_history["validation_loss"]).sum())
     spread = Fitted(None, made.spread_history, None, reached)
     tables["history"] = pd.concat(
         [tables["history"], history_rows(spread, "stage2", seed.number, "spread")], ignore_index=True

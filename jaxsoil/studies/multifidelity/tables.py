@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jaxsoil.evaluation import metrics
 from jaxsoil.studies.multifidelity.inputs import Inputs
 from jaxsoil.studies.multifidelity.rows import SeedRows
-from jaxsoil.training.loop import Fitted
+from jaxsoil.training.rows import Fitted
 
 SCORES = ("rmse", "me", "r2", "ccc", "rpiq")
 

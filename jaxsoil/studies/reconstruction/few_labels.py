@@ -22,7 +22,7 @@ from jaxsoil.studies.reconstruction import study
 from jaxsoil.studies.reconstruction.plan import plan_study
 from jaxsoil.studies.reconstruction.study import Prepared, Recording, StudyConfig
 from jaxsoil.studies.reconstruction.tables import Tables
-from jaxsoil.training import limits
+from jaxsoil.training import config as limits
 from jaxsoil.training.config import TrainConfig
 
 BEFORE, AFTER = "before", "after"

@@ -21,7 +21,7 @@ from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.experiment import RunFolder
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.studies.reconstruction.tables import Tables
-from jaxsoil.training import limits
+from jaxsoil.training import config as limits
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 
 EncoderKind = Literal["mlp", "cnn", "attention"]
@@ -96,8 +96,8 @@ def check(config: StudyConfig) -> None:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if isinstance(value, TrainConfig):
-            limits.require(value, limits.TRAIN, f"{field.name}.")
-    limits.require(config.devices, limits.DEVICES, "devices.")
+            limits.require(value, limits.TRAIN_LIMITS, f"{field.name}.")
+    limits.require(config.devices, limits.DEVICE_LIMITS, "devices.")
     for option, names, kind in (("networks", config.networks, Network), ("baselines", config.baselines, Baseline)):
         for name in names:
             if name not in get_args(kind):
