@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxsoil.training.fit import Data, TrialArrays, make_fit
 from problem import Problem, serve
 
 from jaxsoil.models.autoencoder import Autoencoder, ModelConfig, parameter_count
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import make_mesh, spread
-from jaxsoil.training.fit import Data, TrialArrays, make_fit
 
 EPOCHS = 1000
 

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from engine_worker import peak
+from jaxsoil.training.steps import LoopConfig
 from pretraining_problem import problem_of
 from problem import serve
 
@@ -16,7 +17,6 @@ from jaxsoil.data.pairs import Scans
 from jaxsoil.models.autoencoder import parameter_count
 from jaxsoil.models.vae import VaeConfig
 from jaxsoil.studies.multifidelity.pretrain import PretrainConfig, PretrainRun
-from jaxsoil.training.steps import LoopConfig
 
 EPOCHS = 1000
 

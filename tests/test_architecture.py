@@ -128,8 +128,8 @@ def forbidden_arrow(module: str, imported: str) -> str | None:
 @pytest.mark.parametrize(
     ("module", "imported", "allowed"),
     [
-        ("jaxsoil.training.fit", "jaxsoil.models.autoencoder.Autoencoder", True),
-        ("jaxsoil.training.fit", "jaxsoil.evaluation.metrics", False),
+        ("jaxsoil.training.grid", "jaxsoil.models.autoencoder.Autoencoder", True),
+        ("jaxsoil.training.grid", "jaxsoil.evaluation.metrics", False),
         ("jaxsoil.models.autoencoder", "jaxsoil.data.library", False),
         ("jaxsoil.data.twin.soil.make", "jaxsoil.physics.mixing.mix", True),
         ("jaxsoil.data.twin.soil.soils", "jaxsoil.physics.mixing.mix", True),

@@ -80,7 +80,9 @@ def _operations(runner: GroupRun) -> float:
     if not hasattr(step, "lower"):
         return 0.0  # pmap
     state = jax.eval_shape(lambda: runner.initial(program, group.chunk(0)))
-    total = {name: jax.ShapeDtypeStruct((group.size,), jnp.float32) for name in state.history if name != "validation_loss"}
+    total = {
+        name: jax.ShapeDtypeStruct((group.size,), jnp.float32) for name in state.history if name != "validation_loss"
+    }
     order = jax.eval_shape(program.functions.order, program.member, number)
     found = step.lower(state, total, order, program.member, program.data, number, number).cost_analysis()
     return float((found or {}).get("flops", 0.0)) / group.size

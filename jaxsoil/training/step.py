@@ -123,7 +123,9 @@ class Training:
         if not self.rates:
             return optax.apply_updates(params, jax.tree.map(lambda u: -lr * u, updates))
         rates = {name: lr * dict(self.rates).get(name, 1.0) for name in params}
-        return {name: jax.tree.map(lambda p, u, r=rates[name]: p - r * u, params[name], updates[name]) for name in params}
+        return {
+            name: jax.tree.map(lambda p, u, r=rates[name]: p - r * u, params[name], updates[name]) for name in params
+        }
 
     def value(self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, member: Member, data: Data) -> Any:
         """The loss, new statistics and terms of a batch."""
@@ -137,7 +139,13 @@ def initial(training: Training, params: Any, stats: Any, member: Member, data: D
         batch = training.batches.take(data.arrays, member, training.batches.order(member, jnp.int32(0)), jnp.int32(0))
     progress = jnp.float32(0)
     _, (_, terms) = jax.eval_shape(
-        lambda p, s, b, k, m, d: training.value(p, s, b, k, progress, m, d), params, stats, batch, member.key, member, data
+        lambda p, s, b, k, m, d: training.value(p, s, b, k, progress, m, d),
+        params,
+        stats,
+        batch,
+        member.key,
+        member,
+        data,
     )
     # Copies, because a state's buffers are given back to XLA at each call: the caller's must not be, nor be shared.
     copy = functools.partial(jax.tree.map, jnp.copy)
@@ -169,7 +177,9 @@ def goes_on(training: Training, state: State) -> Any:
     return state.alive & ((state.waited < training.patience) | (training.patience == 0))
 
 
-def step(training: Training, state: State, total: Any, order: Any, member: Member, data: Data, epoch, i, live: Any = True):
+def step(
+    training: Training, state: State, total: Any, order: Any, member: Member, data: Data, epoch, i, live: Any = True
+):
     """One step on the i-th batch of an epoch; adds loss and terms to ``total``. Not ``live``: nothing changes."""
     batch = training.batches.take(data.arrays, member, order, i)
     key = jax.random.fold_in(jax.random.fold_in(member.key, 2 * epoch + 1), i)
@@ -214,7 +224,9 @@ def validation_loss(training: Training, state: State, member: Member, data: Data
     return training.batches.validation(value, data.arrays, member, training.jit_per_step)
 
 
-def close(training: Training, state: State, total: Any, member: Member, validation: Any, epoch, live: Any = True) -> State:
+def close(
+    training: Training, state: State, total: Any, member: Member, validation: Any, epoch, live: Any = True
+) -> State:
     """Ends an epoch: its means enter the history, and the parameters are kept if they are the best.
 
     ``validation``: the validation loss; None takes the training loss in its place. Not ``live``: nothing changes.

@@ -59,9 +59,10 @@ class Predicted:
     """Predictions of all rows by every model.
 
     Attributes:
-      values: (target, part, method, model) -> (members, n) on the learning scale, before clipping.
+      values: (target, part, method, model) -> (members, n) on the learning scale, before clipping; networks that
+        diverged are left out.
       history: one row for each network and epoch.
-      networks: one row for each network: whether it converged, epochs, rows.
+      networks: one row for each network: whether it is alive (did not diverge) and converged, epochs, rows.
       left_out: (target, part) -> row numbers that did not train because their spectrum is an outlier.
       seconds: time by kind of model, of this call.
     """
@@ -101,7 +102,7 @@ def fit_all(crossing: Crossing, folder: Path, tracker: Tracker) -> Predicted:
       tracker: takes the epochs of every network, and how many models are done.
 
     Raises:
-      DataError: too few rows of a part, or a loss that is not finite.
+      DataError: too few rows of a part.
     """
     folder.mkdir(parents=True, exist_ok=True)
     values: dict[tuple[str, Part, str, str], list[Floats]] = {}
@@ -119,7 +120,8 @@ def fit_all(crossing: Crossing, folder: Path, tracker: Tracker) -> Predicted:
                 stored = _fit(crossing, job, harmonised, data)
                 write_arrays(path, **stored)
                 seconds[job.model] += time.perf_counter() - start
-            values.setdefault((job.target, job.part, job.method, job.model), []).append(stored["predicted"])
+            if bool(stored.get("alive", True)):  # PLSR does not diverge.
+                values.setdefault((job.target, job.part, job.method, job.model), []).append(stored["predicted"])
             if job.model != PLSR:
                 histories.append(_history(job, stored))
                 networks.append(_summary(job, stored))
@@ -171,6 +173,7 @@ def _flat(network: Network, data: Trainable) -> dict[str, Any]:
     flat |= {f"constants.{name}": np.asarray(value) for name, value in network.constants.items()}
     flat |= {f"history.{name}": values for name, values in network.history.items()}
     flat |= {"converged": np.array(network.converged), "epochs": np.array(network.epochs)}
+    flat |= {"alive": np.array(network.alive)}
     return flat | {"rows": np.array(data.rows.size)}
 
 
@@ -182,12 +185,12 @@ def _history(job: Job, stored: dict[str, Any]) -> pd.DataFrame:
         frame.insert(place, name, getattr(job, name))
     frame.insert(1, "scheme", job.part.scheme)
     frame.insert(2, "part", job.part.name)
-    return frame.loc[np.isfinite(frame["watched"].to_numpy())]
+    return frame.loc[np.isfinite(frame["validation_loss"].to_numpy())]
 
 
 def _log(tracker: Tracker, job: Job, history: pd.DataFrame) -> None:
     """One record for each epoch; a model of an earlier call repeats its own, which the log leaves out."""
-    shown: pd.DataFrame = history.loc[:, ["epoch", "loss", "watched"]]
+    shown: pd.DataFrame = history.loc[:, ["epoch", "loss", "validation_loss"]]
     for row in shown.to_dict("records"):
         tracker.log({"trial": job.name, **{str(name): value for name, value in row.items()}})
 
@@ -200,6 +203,7 @@ def _summary(job: Job, stored: dict[str, Any]) -> dict[str, Any]:
         "method": job.method,
         "model": job.model,
         "member": job.member,
+        "alive": bool(stored.get("alive", True)),
         "converged": bool(stored["converged"]),
         "epochs": int(stored["epochs"]),
         "rows": int(stored["rows"]),

@@ -54,6 +54,7 @@ class Network:
       params: parameters of the convolutional network.
       constants: "mean" and "spread" (m,) of the training bands, "centre" and "unit" () of the training values.
       history: losses by epoch. converged: whether the validation loss had come to rest. epochs: how many ran.
+      alive: False where the training diverged; its predictions are NaN.
     """
 
     kind: Kind
@@ -62,11 +63,14 @@ class Network:
     history: dict[str, Floats]
     converged: bool
     epochs: int
+    alive: bool = True
 
     def predict(self, spectra: ArrayLike) -> Floats:
         """Predictions (n,) on the learning scale for (n, m) spectra, before any clipping."""
         table = np.asarray(spectra, dtype=np.float32)
-        result = np.empty(table.shape[0])
+        result = np.full(table.shape[0], np.nan)
+        if not self.alive:
+            return result
         for start in range(0, table.shape[0], _PREDICTED_AT_ONCE):
             part = table[start : start + _PREDICTED_AT_ONCE]
             # Every call has one shape, so that one program serves all.
@@ -102,7 +106,7 @@ def train(
       label: shown by the progress bar.
 
     Raises:
-      DataError: if the target does not vary over the training rows, or the loss is not finite.
+      DataError: if the target does not vary over the training rows.
     """
     centre, spread = float(np.mean(target[rows])), float(np.std(target[rows]))
     if spread <= 1e-9 * max(abs(centre), 1.0):
@@ -124,7 +128,8 @@ def train(
     fitted = fit(
         _loss(kind), start, arrays, rows, watch, config, jax.random.fold_in(key, 2), label=label, shared=constants
     )
-    return Network(kind, fitted.params, constants, fitted.history, bool(fitted.converged), int(fitted.epochs_run))
+    rest = (fitted.history, fitted.converged, fitted.epochs_run, fitted.alive)
+    return Network(kind, fitted.params, constants, *rest)
 
 
 @functools.cache

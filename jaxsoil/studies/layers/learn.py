@@ -258,7 +258,9 @@ def _fit(
 
 def _trained(fitted: Fitted, own: dict[str, np.ndarray], stages: dict[str, Fitted]) -> Trained:
     history = {
-        f"{stage}/{name}": found.history[name] for stage, found in stages.items() for name in ("loss", "validation_loss")
+        f"{stage}/{name}": found.history[name]
+        for stage, found in stages.items()
+        for name in ("loss", "validation_loss")
     }
     return Trained(fitted.params, own, np.asarray(fitted.alive), np.asarray(fitted.converged), history)
 

@@ -52,9 +52,10 @@ class Conversion:
     """A trained conversion of near-infrared to mid-infrared SNV absorbance.
 
     ``params``: of the encoder ("encoder"), its regulariser ("nir_decoder"), the spread ("spread") and the frozen
-    mid-infrared decoder ("decoder"). ``history``: "loss", "watched", "mir" (Eq. 5), "nir" (Eq. 6 without alpha) and
+    mid-infrared decoder ("decoder"). ``history``: "loss", "validation_loss", "mir" (Eq. 5), "nir" (Eq. 6 without alpha) and
     "alpha" of each epoch; ``spread_history`` that of the spread. ``factor`` on the latent standard deviations;
-    ``residual`` (M,) variance that is added to that of samples.
+    ``residual`` (M,) variance that is added to that of samples. ``alive``: False where a training diverged; nothing
+    else is then of use.
     """
 
     config: ConversionConfig
@@ -68,6 +69,7 @@ class Conversion:
     residual: np.ndarray
     converged: bool
     epochs_run: int
+    alive: bool = True
 
     def embed(self, nir: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean, the embedding, and log variance (n, latents), its factor included, of SNV absorbance (n, B)."""
@@ -188,7 +190,7 @@ def fit_conversion(
     *,
     label: str = "stage 2",
 ) -> Conversion:
-    """Trains the conversion on pairs and calibrates its spread.
+    """Trains the conversion on pairs and calibrates its spread; where a training diverged it is not ``alive``.
 
     Args:
       pretrained: stage 1, whose decoder stays as it is.
@@ -200,7 +202,7 @@ def fit_conversion(
       label: shown by the progress bar.
 
     Raises:
-      DataError: rows that do not pair, other mid-infrared bands than the decoder's, or a loss that is not finite.
+      DataError: rows that do not pair, or other mid-infrared bands than the decoder's.
     """
     nir, mir = _paired(nir, mir, pretrained.axis.size)
     networks = Networks(config, pretrained.config.vae, mir.shape[1], nir.shape[1])
@@ -230,10 +232,11 @@ def fit_conversion(
         residual=np.zeros(networks.bands),
         converged=bool(point.converged),
         epochs_run=int(point.epochs_run),
+        alive=bool(point.alive and spread.alive),
     )
     watch = np.asarray(watch)
     rows = np.flatnonzero(watch) if watch.dtype == bool else watch
-    return _calibrated(made, nir[rows], mir[rows], jax.random.fold_in(key, 3)) if rows.size else made
+    return _calibrated(made, nir[rows], mir[rows], jax.random.fold_in(key, 3)) if rows.size and made.alive else made
 
 
 def _calibrated(made: Conversion, nir: np.ndarray, mir: np.ndarray, key: jax.Array) -> Conversion:
@@ -258,9 +261,12 @@ class FnoConversion:
     converged: bool
     epochs_run: int
     nir_bands: int
+    alive: bool = True
 
     def convert(self, nir: np.ndarray) -> np.ndarray:
-        """Mid-infrared SNV absorbance (n, M)."""
+        """Mid-infrared SNV absorbance (n, M); NaN from a training that diverged."""
+        if not self.alive:
+            return np.full((len(nir), self.model.outputs), np.nan, np.float32)
         return in_parts(lambda x: (_apply_jit(self.model, self.params, x),), _nir(nir, self.nir_bands))[0]
 
 
@@ -294,7 +300,7 @@ def fit_fno(
     arrays = {"nir": nir, "mir": mir}
     fitted: Fitted = fit(FnoLoss(model), params, arrays, train, watch, config.loop, key, label=label)
     params = jax.tree.map(np.asarray, fitted.params)
-    return FnoConversion(model, params, fitted.history, bool(fitted.converged), int(fitted.epochs_run), nir.shape[1])
+    return FnoConversion(model, params, fitted.history, fitted.converged, fitted.epochs_run, nir.shape[1], fitted.alive)
 
 
 def _paired(nir: np.ndarray, mir: np.ndarray, bands: int) -> tuple[np.ndarray, np.ndarray]:

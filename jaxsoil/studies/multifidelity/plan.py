@@ -13,13 +13,14 @@ import numpy as np
 
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.models.vae import Decoder, Vae
-from jaxsoil.studies.multifidelity.config import MIR_STRATEGIES, MultifidelityConfig, enough_steps
+from jaxsoil.studies.multifidelity.config import MIR_STRATEGIES, MultifidelityConfig, PretrainConfig, enough_steps
 from jaxsoil.studies.multifidelity.conversion import Networks
-from jaxsoil.studies.multifidelity.pretrain import PretrainConfig, pretrain
+from jaxsoil.studies.multifidelity.pretrain import pretrain
 from jaxsoil.studies.multifidelity.stages import Prepared, scans_of
 from jaxsoil.studies.multifidelity.strategies import APPLIED, TRAINED
+from jaxsoil.training.config import LoopConfig
 from jaxsoil.training.cost import duration
-from jaxsoil.training.loop import LoopConfig, fit
+from jaxsoil.training.rows import fit
 
 TIMED_STEPS = 8
 """Steps of an epoch that is timed."""
@@ -157,9 +158,9 @@ def _training(name: str, count: int, parameters: int, rows: int, loop: LoopConfi
     params = network.init(jax.random.key(0), jnp.zeros((1, width), jnp.float32))["params"]
     arrays = {"x": np.zeros((TIMED_STEPS * batch, width), np.float32)}
 
-    def loss(params: Any, batch: Any, key: Any, progress: Any) -> Any:
+    def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any) -> Any:
         predicted: Any = network.apply({"params": params}, batch["x"])
-        return jnp.mean(jnp.square(predicted)), {}
+        return jnp.mean(jnp.square(predicted)), (stats, {})
 
     def run(epochs: int) -> Any:
         few = dataclasses.replace(loop, epochs=epochs, patience=0, batch=batch)

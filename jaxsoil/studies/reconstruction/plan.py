@@ -12,6 +12,7 @@ def plan_study(config: StudyConfig, prepared: Prepared) -> str:
     Operations are counted of one step, bytes from shapes; the time is that of a few steps, timed here, times their
     number.
     """
+    from jaxsoil.studies.reconstruction.objectives import make_loss
     from jaxsoil.training.cost import duration, estimate
     from jaxsoil.training.grid import make_groups, steps_per_epoch
 
@@ -28,7 +29,7 @@ def plan_study(config: StudyConfig, prepared: Prepared) -> str:
     counted: dict[str, list[str]] = {}
     for group in make_groups(prepared.trials, train, config.devices, config.components, bands, minerals):
         steps = [steps_per_epoch(trial, train) for trial in group.trials]
-        cost = estimate(group, data, train, config.devices)
+        cost = estimate(group, data, train, config.devices, make_loss)
         operations, seconds = operations + cost.operations, seconds + cost.seconds
         counted.setdefault(cost.counted, []).append(group.label)
         lines.append(

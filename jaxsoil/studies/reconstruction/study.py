@@ -373,11 +373,11 @@ def convergence_sentence(train: TrainConfig) -> str:
     )
     if train.patience:
         return (
-            f"A network counts as converged when the watched loss ({watched}) has not fallen below its lowest for "
+            f"A network counts as converged when the validation loss ({watched}) has not fallen below its lowest for "
             f"{train.patience} epochs, within at most {train.epochs}; training then stops."
         )
     return (
-        f"A network counts as converged when the mean of the watched loss ({watched}) over the last fifth of its "
+        f"A network counts as converged when the mean of the validation loss ({watched}) over the last fifth of its "
         f"{train.epochs} epochs is less than {train.tolerance:.0%} under that over the fifth before."
     )
 

@@ -152,7 +152,7 @@ class Tables:
             learned = {"f_soc": outcome.f_soc, "soc_rho_r": float(outcome.soc_rho_r), "abundance": outcome.abundance}
             self._learned.append(self._key(trial.name, split, trial.seed, "train", stage) | learned)
         self._history.append(
-            pd.DataFrame(outcome.history, columns=["train_loss", "monitored_loss"]).assign(
+            pd.DataFrame(outcome.history, columns=["train_loss", "validation_loss"]).assign(
                 trial=name, epoch=np.arange(1, len(outcome.history) + 1)
             )
         )
@@ -233,7 +233,7 @@ class Tables:
             self._write_parquet("samples.parquet", self._samples, [*keys, *measured])
         if self._history:
             history = pd.concat(self._history, ignore_index=True)
-            columns = ["trial", "epoch", "train_loss", "monitored_loss"]
+            columns = ["trial", "epoch", "train_loss", "validation_loss"]
             write_csv(folder / "history.csv", history.loc[:, columns], float_format="%.9g")
         if self._examples:
             rows = [example["row"] for example in self._examples]
@@ -322,7 +322,7 @@ class _Progress:
         self._bar.update(stop - start)
         losses = history[stop - 1]
         self._tracker.log(
-            {"trial": trial.id, "epoch": stop, "train_loss": float(losses[0]), "monitored_loss": float(losses[1])}
+            {"trial": trial.id, "epoch": stop, "train_loss": float(losses[0]), "validation_loss": float(losses[1])}
         )
 
 

@@ -26,7 +26,7 @@ from jaxsoil.studies.hybrid.prepare import prepare
 from jaxsoil.studies.hybrid.product import COLUMNS, check_product
 from jaxsoil.studies.hybrid.ranges import range_of
 from jaxsoil.studies.hybrid.run import plan, run_study
-from jaxsoil.training.loop import LoopConfig
+from jaxsoil.training.config import LoopConfig
 
 CONFIG = HybridConfig(
     folds=2,
@@ -195,7 +195,7 @@ def test_the_log_has_every_epoch_and_ends_with_a_summary(finished: Path, crossin
     assert [r["models_done"] for r in records if "models_done" in r] == list(range(1, len(todo) + 1))
     epochs = [r for r in records if "epoch" in r]
     assert [(r["trial"], r["epoch"]) for r in epochs] == [(name, e) for name in networks for e in range(1, 6)]
-    assert all(np.isfinite([r["loss"], r["watched"]]).all() for r in epochs)
+    assert all(np.isfinite([r["loss"], r["validation_loss"]]).all() for r in epochs)
     scores = pd.read_csv(finished / "scores.csv")
     ours = scores[(scores["model"] == "cnn") & (scores["harmonisation"] == "direct") & (scores["laboratory"] == "all")]
     assert last["summary"]["rmse/carbon/laboratory"] == ours.loc[ours["scheme"] == "laboratory", "rmse"].item()

@@ -8,7 +8,7 @@ import pytest
 
 from jaxsoil.evaluation.metrics import r2
 from jaxsoil.studies.multifidelity.property_models import PropertyModel, fit_properties
-from jaxsoil.training.loop import LoopConfig
+from jaxsoil.training.config import LoopConfig
 
 NAMES = ("tc", "ph")
 LOOP = LoopConfig(epochs=60, batch=32, lr=5e-3)

@@ -123,7 +123,7 @@ def predictions_by_trial(run: Run) -> dict[tuple[str, str, int], tuple[np.ndarra
 def kept_epochs(run: Run) -> dict[str, int]:
     """The epoch, from 1, whose parameters each trained network has, by trial.
 
-    That of the lowest watched loss (the first of equals), or the last where the settings say ``keep = "last"``;
+    That of the lowest validation loss (the first of equals), or the last where the settings say ``keep = "last"``;
     diverged trials and a run without history.csv have none.
     """
     if run.history is None:
@@ -131,7 +131,7 @@ def kept_epochs(run: Run) -> dict[str, int]:
     finite = {trial.trial: trial.epochs for trial in run.trials if trial.status != DIVERGED and trial.epochs}
     if run.config.get("config", {}).get("train", {}).get("keep", "best") == "last":
         return finite
-    watched = np.asarray(run.history["monitored_loss"], dtype=np.float64)
+    watched = np.asarray(run.history["validation_loss"], dtype=np.float64)
     epochs = np.asarray(run.history["epoch"], dtype=np.int64)
     found = {}
     for trial, places in run.history.groupby("trial", sort=False).indices.items():
@@ -208,7 +208,7 @@ def _reconstructions(path: Path) -> dict[str, np.ndarray]:
 def _history(path: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
-    columns = ("trial", "epoch", "train_loss", "monitored_loss")
+    columns = ("trial", "epoch", "train_loss", "validation_loss")
     frame = files.read_csv(path, columns, dtype=str, keep_default_na=False)
     # Epochs that a diverged trial did not reach are empty.
     numbers = {name: pd.to_numeric(frame[name], errors="coerce") for name in columns[1:]}
