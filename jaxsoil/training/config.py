@@ -43,7 +43,7 @@ class TrainConfig:
     keep: Literal["last", "best"] = "last"
     """Parameters that predict: the last, or those of the best validation loss (paper: last)."""
     patience: int = 0
-    """Stop, as converged, once the validation loss has not fallen below its best for so many epochs; 0 runs them all."""
+    """Stop, as converged, after so many epochs without a new best validation loss; 0 runs all."""
     tolerance: float = 0.05
     """Converged without patience: the mean validation loss of the last fifth of the epochs is less than this (relative)
     under that of the fifth before."""

@@ -276,7 +276,8 @@ class GroupRun:
         """Yields each trial with its outcome, running what is not yet done.
 
         Args:
-          on_epochs: called after each segment for each trial with (trial, first epoch, epoch after, losses (epochs, 2)).
+          on_epochs: called after each segment for each trial with (trial, first epoch, epoch after,
+            losses (epochs, 2)).
         """
         for number in range(self.group.chunks):
             trials = self.group.chunk(number)

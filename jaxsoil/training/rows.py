@@ -83,6 +83,15 @@ def fit(
     Raises:
       DataError: no training rows, or rows that do not exist or are in both sets.
     """
+    program = program_of(loss, arrays, train, validation, config, key, shared)
+    state = run(program, program.initial(params), checkpoints=checkpoints, label=label)
+    return fitted(state, config.tolerance, config.patience)
+
+
+def program_of(
+    loss: Loss, arrays: Any, train: Any, validation: Any, config: LoopConfig, key: jax.Array, shared: Any = None
+) -> Program:
+    """The program that :func:`fit` runs, from its arguments."""
     arrays, n = _arrays(arrays)
     rows, others = _rows(train, n, "training"), _rows(validation, n, "validation")
     _disjoint(rows, others)
@@ -91,9 +100,7 @@ def fit(
         {"train": _padded(rows, n), "count": jnp.int32(rows.size), "validation": jnp.asarray(others)},
         *(jnp.int32(rows.size // max(batch, 1)), jnp.float32(config.lr), key),
     )
-    program = Program(_training(loss, config, batch), Layout(), member, Data(arrays, shared))
-    state = run(program, program.initial(params), checkpoints=checkpoints, label=label)
-    return fitted(state, config.tolerance, config.patience)
+    return Program(_training(loss, config, batch), Layout(), member, Data(arrays, shared))
 
 
 def fit_many(

@@ -1,4 +1,4 @@
-"""Trainings over rows: closed forms, optax as reference, the same bits again, members that do not disturb each other."""
+"""Trainings over rows: closed forms, optax as reference, the same bits again, members that leave each other alone."""
 
 from __future__ import annotations
 

@@ -52,10 +52,10 @@ class Conversion:
     """A trained conversion of near-infrared to mid-infrared SNV absorbance.
 
     ``params``: of the encoder ("encoder"), its regulariser ("nir_decoder"), the spread ("spread") and the frozen
-    mid-infrared decoder ("decoder"). ``history``: "loss", "validation_loss", "mir" (Eq. 5), "nir" (Eq. 6 without alpha) and
-    "alpha" of each epoch; ``spread_history`` that of the spread. ``factor`` on the latent standard deviations;
-    ``residual`` (M,) variance that is added to that of samples. ``alive``: False where a training diverged; nothing
-    else is then of use.
+    mid-infrared decoder ("decoder"). ``history``: "loss", "validation_loss", "mir" (Eq. 5), "nir" (Eq. 6 without
+    alpha) and "alpha" of each epoch; ``spread_history`` that of the spread. ``factor`` on the latent standard
+    deviations; ``residual`` (M,) variance that is added to that of samples. ``alive``: False where a training
+    diverged; nothing else is then of use.
     """
 
     config: ConversionConfig
