@@ -24,7 +24,10 @@ STEPS = 8
 BY_XLA = "those of one training step as XLA counts them, times the steps"
 BY_FORMULA = "6 for each parameter and row (too few where weights are shared, and without the mixing product)"
 
-HEADER = "training                count  parameters  epochs steps/epoch     TFLOP  MB/step   chunks GB/chunk  ms/step     time"
+HEADER = (
+    f"{'training':22} {'count':>6} {'parameters':>11} {'epochs':>7} {'steps/epoch':>11} {'TFLOP':>9} {'MB/step':>8} "
+    f"{'chunks':>8} {'GB/chunk':>8} {'ms/step':>8} {'time':>8}"
+)
 
 
 @dataclasses.dataclass(frozen=True)

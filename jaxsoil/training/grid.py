@@ -295,7 +295,7 @@ class GroupRun:
 
     def initial(self, program: Program, trials: Sequence[Trial], number: int = 0) -> State:
         """State before the first step: as drawn, or with the parameters of the previous stage's chunk."""
-        make = _initial(self.network, self.layout)
+        make = initialiser(self.network, self.layout)
         start = self.layout.place(self._start(trials))
         params, stats = make(program.member.key, start, self.data.shared)
         if self.previous is not None:
@@ -355,7 +355,7 @@ class GroupRun:
 
     def _write_outcomes(self, path: Path, trials: tuple[Trial, ...], state: State) -> None:
         spectra, minerals = self.data.arrays["spectra"], self.data.shared
-        predict, reconstruct = _predicting(self.network, self.layout)
+        predict, reconstruct = predictors(self.network, self.layout)
         mass, rmse = (np.asarray(x) for x in predict(state, spectra, minerals))
         alive = np.asarray(state.alive)
         examples = self.layout.place(spectra[jnp.asarray([t.example for t in self._filled(trials)])][:, None, :])
@@ -376,11 +376,13 @@ class GroupRun:
 
 
 @functools.lru_cache(maxsize=64)
-def _initial(network: Autoencoder, layout: Layout) -> Any:
+def initialiser(network: Autoencoder, layout: Layout) -> Any:
+    """:func:`initial_variables` over trials: of (keys, starts, minerals)."""
     return shard(functools.partial(initial_variables, network), (0, 0, None), layout)
 
 
 @functools.lru_cache(maxsize=64)
-def _predicting(network: Autoencoder, layout: Layout) -> tuple[Any, Any]:
+def predictors(network: Autoencoder, layout: Layout) -> tuple[Any, Any]:
+    """Both functions of :class:`Predictions` over trials: of (states, spectra, minerals)."""
     made = Predictions(network)
     return shard(made.all_rows, (0, None, None), layout), shard(made.reconstruct, (0, 0, None), layout)

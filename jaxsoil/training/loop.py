@@ -228,7 +228,9 @@ class _Keeper:
                 source=self.checkpoints.folder,
                 remedy="Resume with the seed it was made with, or start again with --overwrite.",
             )
-        return found["state"], found["total"], int(found["epoch"]), int(found["step"])
+        # On no device in particular: where the state lies decides where it is used.
+        total = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), found["total"])
+        return found["state"], total, int(found["epoch"]), int(found["step"])
 
     def _tree(self, state: State, total: Any, epoch: int, at: int) -> dict[str, Any]:
         key = jax.random.key_data(self.program.member.key)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import dataclasses
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsoil.training import loop as loop_module
 from jaxsoil.training import step as pure
 from jaxsoil.training.batches import RowBatches
 from jaxsoil.training.checkpoints import Checkpoints
@@ -114,7 +116,7 @@ def test_a_kill_changes_no_bit(tmp_path: Path, kind: Any, per_step: bool, policy
 
 def test_time_counts_from_the_latest_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(np.arange(100.0))
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(loop_module, "time", types.SimpleNamespace(monotonic=lambda: float(next(clock))))
     with Recorder(tmp_path) as folder:
         trained(program(), checkpoints=folder, policy=CheckpointPolicy(epochs=1, seconds=2.0))
         # A second passes at each look: the first look comes too early, and the next one is on time.
@@ -125,12 +127,14 @@ def test_progress_is_told_and_a_run_at_rest_ends() -> None:
     told: list[tuple[int, int]] = []
     trained(program(), on_epochs=lambda first, after, state: told.append((first, after)))
     assert told == [(i, i + 1) for i in range(EPOCHS)]
-    # Nothing improves on a loss that is at its end: two epochs of waiting, no third.
+    # It has waited as long as its patience: no epoch is run.
     made, told = program(patience=2), []
     state = made.initial({"w": jnp.float32(3)})
-    waited = jnp.int32(2)
-    state = pure.dataclasses.replace(state, waited=waited)
-    run(made, state, on_epochs=lambda first, after, state: told.append((first, after)))
+    run(
+        made,
+        dataclasses.replace(state, waited=jnp.int32(2)),
+        on_epochs=lambda first, after, state: told.append((first, after)),
+    )
     assert told == []
 
 
