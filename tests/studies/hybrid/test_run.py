@@ -102,6 +102,9 @@ def test_a_network_learns_and_predicts_the_same_in_any_batch(crossing: Crossing)
     assert np.corrcoef(predicted[rows], target[rows])[0, 1] > 0.8
     np.testing.assert_allclose(found.predict(data.values[5:9]), predicted[5:9], atol=1e-5)
     assert not limits.outside(predicted).any()
+    wild = (limits, "bounded", CONFIG.network, dataclasses.replace(loop, lr=1e30), jax.random.key(1), "test")
+    lost = train(data.values, target, rows[4:], rows[:4], *wild)
+    assert not lost.alive and np.isnan(lost.predict(data.values)).all()
     with pytest.raises(DataError, match="do not vary"):
         train(data.values, np.full(len(data), 2.0), rows[4:], rows[:4], *settings)
 
