@@ -71,7 +71,7 @@ def test_results_name_every_model_region_and_exposure(finished: Path) -> None:
 
 def test_kill_and_resume_end_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
-    arguments = [*SMOKE, "--workdir", str(folder), "--train.epochs", "24"]
+    arguments = [*SMOKE, "--workdir", str(folder), "--train.epochs", "24", "--train.checkpoint-seconds", "0"]
     process = subprocess.Popen(
         [sys.executable, str(EXPERIMENTS / "run.py"), *arguments],
         stdout=subprocess.DEVNULL,

@@ -225,7 +225,8 @@ def test_the_report_prints_the_published_table_and_what_was_seen(finished: Path)
 
 def test_kill_in_the_second_stage_and_resume_end_in_the_same_bytes(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
-    process = start(*SMOKE, "--workdir", str(folder))
+    every = ("--train.checkpoint-seconds", "0", "--finetune.checkpoint-seconds", "0")
+    process = start(*SMOKE, *every, "--workdir", str(folder))
     # Killed as soon as fine-tuning has its first checkpoint.
     for _ in range(4000):
         if any((folder / "checkpoints").glob("after-*/[0-9]*")) or process.poll() is not None:
@@ -235,7 +236,7 @@ def test_kill_in_the_second_stage_and_resume_end_in_the_same_bytes(finished: Pat
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert (folder / "states").is_dir() and not (folder / "results.csv").exists()
-    finish(start(*SMOKE, "--workdir", str(folder), "--resume"))
+    finish(start(*SMOKE, *every, "--workdir", str(folder), "--resume"))
     for name in ("results.csv", "history.csv", "trials.csv"):
         assert (folder / name).read_bytes() == (finished / name).read_bytes(), name
     assert not (folder / "states").exists()
