@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from problem import Problem, serve
 
 from jaxsoil.models.autoencoder import Autoencoder, ModelConfig, parameter_count
+from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training.config import DeviceConfig, TrainConfig
-from jaxsoil.training.devices import make_mesh, spread
-from jaxsoil.training.fit import Data, TrialArrays, make_fit
+from jaxsoil.training.devices import Layout, make_mesh, shard
+from jaxsoil.training.grid import initial_variables, make_training
+from jaxsoil.training.loop import Program
+from jaxsoil.training.step import Data, Member
 
 EPOCHS = 1000
 
@@ -25,22 +28,23 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
     jax.config.update("jax_default_matmul_precision", "highest")
     train = TrainConfig(epochs=EPOCHS, batch=problem.batch, lr=problem.lr, b1=problem.b1)
     model = ModelConfig(width=problem.width, hidden=problem.hidden, decoder="ann")
-    mesh = make_mesh(DeviceConfig(), jax.devices()[:1])
-    engine = spread(make_fit(Autoencoder(problem.components, problem.bands, model), train, 0, mesh), mesh, "jit")
-    data = engine.replicate(Data(*map(jnp.asarray, problem.data())))
+    network = Autoencoder(problem.components, problem.bands, model)
+    layout = Layout("jit", make_mesh(DeviceConfig(), jax.devices()[:1]))
+    data = layout.replicate(Data(dict(zip(("spectra", "soc"), map(jnp.asarray, problem.data()), strict=True))))
     trials = setting["trials"]
-    arrays = engine.place(_arrays(problem, trials))
-    state = engine.init(arrays, data)
+    member = layout.place(_members(problem, trials))
+    program = Program(make_training(network, train, make_loss(network, train), 0), layout, member, data)
+    variables = shard(functools.partial(initial_variables, network), (0, None, None), layout)
+    state = program.initial(*variables(member.key, None, None))
     parameters = parameter_count(state.params) // trials
     done = 0
 
     def epoch() -> dict[str, float]:
         nonlocal state, done
         began = time.perf_counter()
-        bounds = (jnp.int32(done), jnp.int32(done + 1), jnp.int32(problem.steps))
-        state = jax.block_until_ready(engine.run(state, arrays, data, *bounds))
+        state = jax.block_until_ready(program.epochs(state, done, done + 1))
         seconds = time.perf_counter() - began
-        loss = float(state.history[0, done, 0])
+        loss = float(state.history["loss"][0, done])
         done += 1
         return {"seconds": seconds / trials, "loss": loss}
 
@@ -55,12 +59,10 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
     return description, {"epoch": epoch, "peak": lambda: peak(problem.product)}
 
 
-def _arrays(problem: Problem, trials: int) -> TrialArrays:
-    everything = np.ones((trials, problem.rows), dtype=bool)
-    return TrialArrays(
-        labelled=jnp.asarray(everything),
-        unlabelled=jnp.asarray(~everything),
-        validation=jnp.asarray(~everything),
+def _members(problem: Problem, trials: int) -> Member:
+    everything = jnp.ones((trials, problem.rows), dtype=bool)
+    return Member(
+        rows={"labelled": everything, "unlabelled": ~everything, "validation": ~everything},
         steps=jnp.full(trials, problem.steps, jnp.int32),
         lr=jnp.full(trials, problem.lr, jnp.float32),
         key=jax.vmap(jax.random.key)(jnp.arange(trials)),

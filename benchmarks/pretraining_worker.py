@@ -15,8 +15,10 @@ from problem import serve
 from jaxsoil.data.scans import Scans
 from jaxsoil.models.autoencoder import parameter_count
 from jaxsoil.models.vae import VaeConfig
-from jaxsoil.studies.multifidelity.pretrain import PretrainConfig, PretrainRun
-from jaxsoil.training.steps import LoopConfig
+from jaxsoil.studies.multifidelity.config import PretrainConfig
+from jaxsoil.studies.multifidelity.pretrain import ScansProgram
+from jaxsoil.training.config import LoopConfig
+from jaxsoil.training.loop import advance
 
 EPOCHS = 1000
 
@@ -36,14 +38,14 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
         held_out=0.0,
         memory_gb=1e9,
     )
-    run = PretrainRun(scans, config, jax.random.key(0), jax.devices()[:1])
-    state, done = run.start, 0
+    program = ScansProgram(scans, config, jax.random.key(0), jax.devices()[:1])
+    state, done = program.start, 0
 
     def epoch() -> dict[str, float]:
         nonlocal state, done
         began = time.perf_counter()
-        state, total = run.epoch(state, done)
-        loss = float(jax.block_until_ready(total)["loss"]) / problem.steps
+        state = advance(program, state, done, done + 1)
+        loss = float(state.history["loss"][done])
         seconds = time.perf_counter() - began
         done += 1
         return {"seconds": seconds, "loss": loss}

@@ -130,9 +130,9 @@ def forbidden_arrow(module: str, imported: str) -> str | None:
 @pytest.mark.parametrize(
     ("module", "imported", "allowed"),
     [
-        ("jaxsoil.training.step", "jaxsoil.models.autoencoder.Autoencoder", True),
-        ("jaxsoil.training.step", "jaxsoil.evaluation.metrics", False),
-        ("jaxsoil.training.step", "jaxsoil.studies.reconstruction.objectives", False),
+        ("jaxsoil.training.grid", "jaxsoil.models.autoencoder.Autoencoder", True),
+        ("jaxsoil.training.grid", "jaxsoil.evaluation.metrics", False),
+        ("jaxsoil.training.grid", "jaxsoil.studies.reconstruction.objectives", False),
         ("jaxsoil.models.autoencoder", "jaxsoil.data.library", False),
         ("jaxsoil.data.twin.soil.make", "jaxsoil.physics.mixing.mix", True),
         ("jaxsoil.data.twin.soil.make", "jaxsoil.models.autoencoder", False),

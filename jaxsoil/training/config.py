@@ -1,11 +1,13 @@
-"""Settings of a training, as frozen dataclasses that import no heavy library."""
+"""Settings of a training and what they can be: numbers that cannot be are refused before anything is loaded."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
-from jaxsoil.models.config import VaeConfig
+from jaxsoil.runs.errors import UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,16 +39,18 @@ class TrainConfig:
     sigma_reflectance: float = 0.01
     """Standard error of reflectance in Eq. 1 (paper: 0.01)."""
     validation_share: float = 0.0
-    """Share of the training groups set aside to watch convergence (paper: 0; then the training loss is watched)."""
+    """Share of the training groups set aside for the validation loss (paper: 0; the training loss then stands in)."""
     keep: Literal["last", "best"] = "last"
-    """Parameters that predict: the last, or those of the lowest watched loss (paper: last)."""
+    """Parameters that predict: the last, or those of the best validation loss (paper: last)."""
     patience: int = 0
-    """Stop, as converged, once the watched loss has not fallen below its lowest for so many epochs; 0 runs them all."""
+    """Stop, as converged, after so many epochs without a new best validation loss; 0 runs all."""
     tolerance: float = 0.05
-    """Converged without patience: the mean watched loss of the last fifth of the epochs is less than this (relative)
+    """Converged without patience: the mean validation loss of the last fifth of the epochs is less than this (relative)
     under that of the fifth before."""
     checkpoint_every: int = 50
     """Epochs between checkpoints."""
+    checkpoint_seconds: float = 60.0
+    """Seconds between checkpoints at least: trainings that are shorter keep none and are repeated whole."""
     precision: Literal["highest", "default"] = "highest"
     """Precision of float32 matrix products: 'highest' for published tables, 'default' is faster on accelerators."""
     seed: int = 0
@@ -82,70 +86,68 @@ class LoopConfig:
     schedule: Literal["constant", "cosine"] = "cosine"
     """Learning rate over the steps: constant, or falling to zero along half a cosine."""
     patience: int = 0
-    """Epochs without a new lowest watched loss before it stops, as converged; 0 runs all."""
-    stepped: bool = False
+    """Epochs without a new best validation loss before it stops, as converged; 0 runs all."""
+    jit_per_step: bool = False
     """One compiled program per step: convolutions on a CPU are 17 times slower inside a loop of XLA's."""
     tolerance: float = 0.05
-    """Converged without patience: the mean watched loss of the last fifth of the epochs is less than this (relative)
+    """Converged without patience: the mean validation loss of the last fifth of the epochs is less than this (relative)
     under that of the fifth before."""
 
 
-@dataclasses.dataclass(frozen=True)
-class PretrainConfig:
-    """Stage 1 of the multi-fidelity study: the autoencoder of mid-infrared scans.
+Limit = tuple[Callable[[float], bool], str]
+"""Whether a number is admitted, and in words what is."""
 
-    The publication states 32 latent features and the 80:20 split; all other numbers are ours.
+
+def at_least(low: float) -> Limit:
+    """Finite numbers from ``low``."""
+    return lambda value: low <= value < math.inf, f"{low:g} or more"
+
+
+def above(low: float) -> Limit:
+    """Finite numbers above ``low``."""
+    return lambda value: low < value < math.inf, f"a number above {low:g}"
+
+
+def from_to(low: float, high: float) -> Limit:
+    """Numbers from ``low`` to ``high``, both included."""
+    return lambda value: low <= value <= high, f"{low:g} to {high:g}"
+
+
+_DECAY: Limit = (lambda value: 0.0 <= value < 1.0, "0 to below 1")
+
+TRAIN_LIMITS: dict[str, Limit] = {
+    "epochs": at_least(1),
+    "batch": at_least(1),
+    "unlabelled_batch": at_least(0),
+    "lr": above(0.0),
+    "b1": _DECAY,
+    "b2": _DECAY,
+    "decoder_lr": above(0.0),
+    "mineral_kl": at_least(0.0),
+    "sigma_soc": above(0.0),
+    "sigma_reflectance": above(0.0),
+    "validation_share": from_to(0.0, 0.5),
+    "patience": at_least(0),
+    "tolerance": (lambda value: 0.0 < value < 1.0, "a share above 0 and below 1"),
+    "checkpoint_every": at_least(1),
+    "checkpoint_seconds": at_least(0.0),
+    "seed": from_to(0, 2**32 - 1),
+}
+"""What the settings of :class:`TrainConfig` can be."""
+
+DEVICE_LIMITS: dict[str, Limit] = {"batch_devices": at_least(1), "chunk": at_least(0), "memory_gb": at_least(0.0)}
+"""What the settings of :class:`DeviceConfig` can be."""
+
+
+def require(settings: Any, limits: Mapping[str, Limit], prefix: str = "") -> None:
+    """Raises UsageError that names the option where a setting lies outside its limits.
+
+    Args:
+      settings: a configuration.
+      limits: by field of ``settings``.
+      prefix: where the fields stand on the command line, such as "train.".
     """
-
-    vae: VaeConfig = dataclasses.field(default_factory=VaeConfig)
-    """Shape of the autoencoder."""
-    loop: LoopConfig = dataclasses.field(default_factory=lambda: LoopConfig(epochs=60, batch=256, lr=2e-3))
-    """Training; ``stepped`` is chosen by the kind of autoencoder and the device."""
-    beta: float = 1e-2
-    """Weight of the divergence, beside a norm that grows with the root of the number of bands. Chosen on the twin's
-    training samples: 1e-3 fits scans a little better, 1e-1 makes 24 of 32 latent features collapse."""
-    warmup: float = 0.3
-    """Share of the epochs over which that weight rises from 0."""
-    held_out: float = 0.2
-    """Share of the samples that are watched, not trained on (paper: 20 %)."""
-    active: float = 0.05
-    """Mean divergence, nats, below which a latent feature counts as collapsed to the prior."""
-    memory_gb: float = 4.0
-    """Scans that take more are streamed."""
-    block: int = 64
-    """Steps whose scans are held together when streaming."""
-    checkpoint_steps: int = 1000
-    """Steps between checkpoints, in the middle of an epoch too."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ConversionConfig:
-    """Stage 2 of the multi-fidelity study: near-infrared to mid-infrared spectra.
-
-    The publication states Eqs. 4 to 6 and the 80:20 split; the numbers are ours.
-    """
-
-    widths: tuple[int, ...] = (256, 128)
-    """Units of the near-infrared encoder's layers; its regularising decoder has the same backwards."""
-    loop: LoopConfig = dataclasses.field(default_factory=lambda: LoopConfig(epochs=200, batch=32, weight_decay=1e-4))
-    """Training of the point conversion."""
-    spread_widths: tuple[int, ...] = (64,)
-    """Units of the layers that give the log variances."""
-    spread_loop: LoopConfig = dataclasses.field(
-        default_factory=lambda: LoopConfig(epochs=100, batch=32, weight_decay=1e-4, patience=20)
-    )
-    """Training of the spread."""
-
-
-@dataclasses.dataclass(frozen=True)
-class FnoConfig:
-    """The Fourier neural operator of the multi-fidelity study (its Appendix C); its numbers are ours."""
-
-    width: int = 24
-    """Channels."""
-    layers: int = 4
-    """Fourier layers."""
-    modes: int = 64
-    """Frequencies that a layer mixes; 64 resolve features of about 27 cm-1 on 3400 cm-1."""
-    loop: LoopConfig = dataclasses.field(default_factory=lambda: LoopConfig(epochs=100, batch=32, weight_decay=1e-4))
-    """Training."""
+    for name, (admits, words) in limits.items():
+        value = getattr(settings, name)
+        if not admits(value):
+            raise UsageError(f"--{prefix}{name} {value:g}: give {words}.".replace("_", "-"))

@@ -1,10 +1,11 @@
-"""How long a group of trials will take on the present devices, from a few timed steps."""
+"""What trainings cost: the table of every study's plan, and what a group of trials takes by a few timed steps."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -12,60 +13,136 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.training.config import DeviceConfig, TrainConfig
-from jaxsoil.training.devices import matmul_precision
-from jaxsoil.training.fit import Data
-from jaxsoil.training.grid import Group, steps_per_epoch
-from jaxsoil.training.runner import GroupRun
+from jaxsoil.training.devices import compile_seconds, make_mesh, matmul_precision
+from jaxsoil.training.grid import Group, GroupRun, MakeLoss, steps_per_epoch
+from jaxsoil.training.loop import Program, advance
+from jaxsoil.training.step import Data, State, zero
 
 STEPS = 8
 """Steps that are timed; a few seconds at the publication's size on a laptop."""
 
-
 BY_XLA = "those of one training step as XLA counts them, times the steps"
 BY_FORMULA = "6 for each parameter and row (too few where weights are shared, and without the mixing product)"
+
+HEADER = (
+    f"{'training':22} {'count':>6} {'parameters':>11} {'epochs':>7} {'steps/epoch':>11} {'TFLOP':>9} {'MB/step':>8} "
+    f"{'chunks':>8} {'GB/chunk':>8} {'ms/step':>8} {'time':>8}"
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What a group costs: counted operations and bytes, measured seconds.
+    """What trainings of one kind cost: counted operations and bytes, measured seconds.
 
-    ``operations`` of all trials and epochs, ``counted`` as it says; ``step_bytes`` that the parameters and moments of
-    one trial move in a step; ``chunk_bytes`` of memory for a chunk's trials on one device, by the count that decides
-    the chunk; ``step_seconds`` of one step of one trial (measured), ``seconds`` of the group.
+    ``count`` trainings of ``parameters`` parameters and ``epochs`` epochs, whose ``steps`` (an epoch) may differ;
+    ``operations`` of all of them, ``counted`` as it says; ``step_seconds`` of one step of one training (measured),
+    ``seconds`` of all. ``chunks``: how many programs of how many trainings; ``chunk_bytes`` of memory for those of a
+    chunk on one device, by the count that decides the chunk.
     """
 
+    name: str
+    count: int
+    parameters: int
+    epochs: int
+    steps: tuple[int, ...]
     operations: float
     counted: str
-    step_bytes: float
-    chunk_bytes: float
     step_seconds: float
-    compile_seconds: float
     seconds: float
+    chunks: str = "-"
+    chunk_bytes: float = 0.0
+
+    @property
+    def step_bytes(self) -> float:
+        """Bytes a step moves: parameters and two moments are read and written, gradients written and read."""
+        return 4.0 * 8 * self.parameters
+
+    def line(self) -> str:
+        """Its line of the table."""
+        steps = "-".join(str(number) for number in sorted({min(self.steps), max(self.steps)}))
+        memory = f"{self.chunk_bytes / 1e9:.3g}" if self.chunk_bytes else "-"
+        return (
+            f"{self.name:22} {self.count:6d} {self.parameters:11,d} {self.epochs:7d} {steps:>11} "
+            f"{self.operations / 1e12:9.4g} {self.step_bytes / 1e6:8.1f} {self.chunks:>8} "
+            f"{memory:>8} {1e3 * self.step_seconds:8.2f} {duration(self.seconds):>8}"
+        )
 
 
-def estimate(group: Group, data: Data, train: TrainConfig, devices: DeviceConfig) -> Cost:
+def dense_cost(name: str, count: int, parameters: int, epochs: int, steps: int, batch: int, seconds: float) -> Cost:
+    """The cost of ``count`` dense trainings that run one by one, a step of which takes ``seconds``.
+
+    Operations: 2 for each parameter and row forward, 4 backward.
+    """
+    total = count * epochs * steps
+    return Cost(
+        *(name, count, parameters, epochs, (steps,)),
+        *(6.0 * parameters * batch * total, BY_FORMULA, seconds, seconds * total),
+    )
+
+
+def table(costs: Sequence[Cost], others: Sequence[tuple[str, int]], beside: str) -> list[str]:
+    """The lines of a plan's table and what they add up to.
+
+    Args:
+      costs: of the networks.
+      others: names and numbers of models that are not timed.
+      beside: what comes on top of the time, in words.
+    """
+    ways: dict[str, list[str]] = {}
+    for cost in costs:
+        ways.setdefault(cost.counted, []).append(cost.name)
+    operations, seconds = sum(c.operations for c in costs), sum(c.seconds for c in costs)
+    return [
+        HEADER,
+        *(f"{name:22} {count:6d}" for name, count in others),
+        *(cost.line() for cost in costs),
+        "",
+        "GB/chunk: counted memory of a chunk's trainings on one device, which decides how many a chunk holds.",
+        *(f"Operations of {', '.join(names)}: {how}." for how, names in ways.items()),
+        f"Networks: {operations / 1e12:.4g} TFLOP (float32), {duration(seconds)} here if all epochs are run",
+        f"(timed on a few steps; early stops shorten it; {beside} come on top).",
+        "Nothing was run.",
+    ]
+
+
+def estimate(group: Group, data: Data, train: TrainConfig, devices: DeviceConfig, make_loss: MakeLoss) -> Cost:
     """Times a few steps of one chunk at the precision of the run and scales them to the whole group.
 
     Evaluation and checkpoints are not counted: a percent or so of a long training.
     """
-    total = sum(steps_per_epoch(trial, train) for trial in group.trials) * train.epochs
+    steps = tuple(steps_per_epoch(trial, train) for trial in group.trials)
+    total = sum(steps) * train.epochs
     with tempfile.TemporaryDirectory() as folder, matmul_precision(train.precision):
-        runner = GroupRun(group, data, train, devices, Path(folder))
-        per_step, compiling = _seconds_per_step(runner)
+        runner = GroupRun(group, data, train, devices, Path(folder), make_loss)
+        program = runner.program(group.chunk(0))
+        program.member = dataclasses.replace(program.member, steps=jnp.full(group.size, STEPS, jnp.int32))
+        program.most = STEPS
+        per_step = seconds_per_step(program, runner.initial(program, group.chunk(0))) / group.size
+        compiling = runner.compile_seconds
         operations = _operations(runner)
-    counted = BY_XLA if operations else BY_FORMULA
-    # 2 operations for each parameter and row forward, 4 backward.
-    operations = operations or 6.0 * group.parameters * (train.batch + train.unlabelled_batch)
     return Cost(
-        operations=operations * total,
-        counted=counted,
-        # Parameters and two moments are read and written, gradients written and read.
-        step_bytes=4.0 * 8 * group.parameters,
-        chunk_bytes=float(group.trial_bytes * (group.size // runner.spread.trial_devices)),
+        name=group.label,
+        count=len(group.trials),
+        parameters=group.parameters,
+        epochs=train.epochs,
+        steps=steps,
+        operations=total * (operations or 6.0 * group.parameters * (train.batch + train.unlabelled_batch)),
+        counted=BY_XLA if operations else BY_FORMULA,
         step_seconds=per_step,
-        compile_seconds=compiling,
         seconds=compiling + per_step * total,
+        chunks=f"{group.chunks} x {group.size}",
+        chunk_bytes=float(group.trial_bytes * (group.size // make_mesh(devices).shape["trial"])),
     )
+
+
+def seconds_per_step(program: Program, state: State) -> float:
+    """Seconds of one step of all trainings of a program: the fastest of three epochs, compilation left out."""
+    seconds = []
+    for epoch in range(3):
+        before, compiled = time.perf_counter(), compile_seconds()
+        state = jax.block_until_ready(advance(program, state, epoch, epoch + 1))
+        seconds.append(time.perf_counter() - before - (compile_seconds() - compiled))
+    return max(float(np.min(seconds)), 1e-9) / program.most
 
 
 def _operations(runner: GroupRun) -> float:
@@ -74,30 +151,16 @@ def _operations(runner: GroupRun) -> float:
     Before, because what the compiler hands to a library of the device (matrix products, convolutions) is not counted
     after. A step has no loop, of which XLA would count one pass.
     """
-    step = runner.spread.step
+    group, number = runner.group, jnp.int32(0)
+    program = runner.program(group.chunk(0))
+    step = program.functions.step
     if not hasattr(step, "lower"):
         return 0.0  # pmap
-    group, number = runner.group, jnp.int32(0)
-    trials = runner.spread.place(runner.arrays(group.chunk(0)))
-    state = jax.eval_shape(runner.spread.init, trials, runner.data)
-    total = jax.ShapeDtypeStruct((group.size,), jnp.float32)
-    found = step.lower(state, total, trials, runner.data, number, number).cost_analysis()
+    state = jax.eval_shape(lambda: runner.initial(program, group.chunk(0)))
+    total = jax.eval_shape(zero, state)
+    order = jax.eval_shape(program.functions.order, program.member, number)
+    found = step.lower(state, total, order, program.member, program.data, number, number).cost_analysis()
     return float((found or {}).get("flops", 0.0)) / group.size
-
-
-def _seconds_per_step(runner: GroupRun) -> tuple[float, float]:
-    """Seconds of one step of one trial, and of compilation."""
-    size = runner.group.size
-    trials = runner.spread.place(
-        dataclasses.replace(runner.arrays(runner.group.chunk(0)), steps=jnp.full(size, STEPS, jnp.int32))
-    )
-    state = runner.timed(runner.spread.init, trials, runner.data)
-    seconds = []
-    for epoch in range(3):
-        before, compiled = time.perf_counter(), runner.compile_seconds
-        state = jax.block_until_ready(runner.train_epochs(state, trials, epoch, epoch + 1, STEPS))
-        seconds.append(time.perf_counter() - before - (runner.compile_seconds - compiled))
-    return float(np.min(seconds)) / STEPS / size, runner.compile_seconds
 
 
 def duration(seconds: float) -> str:

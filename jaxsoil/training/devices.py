@@ -1,4 +1,4 @@
-"""Spreading trials over devices: one small interface, two ways to run it.
+"""Trainings over devices: one small interface, several ways to run it.
 
 ``jit`` shards a stack of trials over the "trial" axis of a mesh and each trial's batch over its "batch" axis.
 ``pmap`` keeps one replica per device and maps over its share of the trials. jit is the default
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -18,7 +18,23 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.training.config import DeviceConfig
-from jaxsoil.training.fit import Data, Fit, TrialArrays, TrialState
+
+Axes = tuple[int | None, ...]
+
+_COMPILING = {"seconds": 0.0}
+
+
+def compile_seconds() -> float:
+    """Seconds that this process has spent on lowering and compiling programs."""
+    return _COMPILING["seconds"]
+
+
+def _listen(event: str, seconds: float, **_: Any) -> None:
+    if event.endswith(("jaxpr_to_mlir_module_duration", "backend_compile_duration")):
+        _COMPILING["seconds"] += seconds
+
+
+jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 def matmul_precision(name: str) -> contextlib.AbstractContextManager[Any]:
@@ -41,55 +57,67 @@ def make_mesh(config: DeviceConfig, devices: Sequence[Any] | None = None) -> Mes
 
 
 @dataclasses.dataclass(frozen=True)
-class Spread:
-    """The functions of a :class:`Fit` over stacks of trials; every leaf carries a leading trial axis.
+class Layout:
+    """How the functions of one training become a program over trainings.
 
-    The number of trials must be a multiple of ``trial_devices``.
+    "alone": one training, nothing is mapped. "in_turn", "side_by_side": several on one device, one after the other or
+    vectorised. "jit", "pmap": several over the "trial" axis of ``mesh``, whose size must divide their number.
     """
 
-    init: Callable[[TrialArrays, Data], TrialState]
-    restart: Callable[[Any, Any], TrialState]
-    run: Callable[..., TrialState]
-    step: Callable[..., tuple[TrialState, jax.Array]]
-    close: Callable[..., TrialState]
-    predict: Callable[[TrialState, Data], tuple[jax.Array, jax.Array]]
-    reconstruct: Callable[[TrialState, Any, Data], jax.Array] | None
-    place: Callable[[Any], Any]
-    replicate: Callable[[Any], Any]
-    trial_devices: int
+    method: Literal["alone", "in_turn", "side_by_side", "jit", "pmap"] = "alone"
+    mesh: Mesh | None = None
+
+    def masked(self, trainings: int) -> bool:
+        """Whether trainings are vectorised, so that one that rests is masked and not skipped."""
+        across = self.mesh.shape["trial"] if self.mesh is not None and self.method == "pmap" else 1
+        return self.method in ("side_by_side", "jit", "pmap") and trainings > across
+
+    def place(self, tree: Any) -> Any:
+        """A tree with a leading axis of trainings, each on its device."""
+        return tree if self.mesh is None else jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec("trial")))
+
+    def replicate(self, tree: Any) -> Any:
+        """A tree with a copy on every device."""
+        return tree if self.mesh is None else jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
 
 
-def spread(fit: Fit, mesh: Mesh, method: str) -> Spread:
-    """Maps a trial's functions over trials and spreads them over ``mesh`` by ``method`` ("jit" or "pmap")."""
-    trial, whole = NamedSharding(mesh, PartitionSpec("trial")), NamedSharding(mesh, PartitionSpec())
-    mapped = _pmapped if method == "pmap" else _jitted
-    # A state is donated where it is replaced: a chunk then needs room for one copy of it, not two.
-    make = lambda f, axes, donate=(): mapped(f, axes, mesh, donate)  # noqa: E731
-    return Spread(
-        init=make(fit.init, (0, None)),
-        restart=make(fit.restart, (0, 0)),
-        run=make(fit.run, (0, 0, None, None, None, None), (0,)),
-        step=make(fit.step, (0, 0, 0, None, None, None), (0, 1)),
-        close=make(fit.close, (0, 0, 0, None, None), (0,)),
-        predict=make(fit.predict, (0, None)),
-        reconstruct=None if fit.reconstruct is None else make(fit.reconstruct, (0, 0, None)),
-        place=lambda tree: jax.device_put(tree, trial),
-        replicate=lambda tree: jax.device_put(tree, whole),
-        trial_devices=mesh.shape["trial"],
-    )
+def shard(function: Callable[..., Any], axes: Axes, layout: Layout, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """Maps a function of one training over trainings, compiled.
+
+    Args:
+      function: of arguments that are trees of arrays.
+      axes: for each argument 0, a tree with a leading axis of trainings, or None, the same for all.
+      layout: how they are mapped.
+      donate: arguments whose memory the result may take: a state that is replaced then needs room once.
+    """
+    if layout.method == "pmap":
+        assert layout.mesh is not None
+        return _pmapped(function, axes, layout.mesh, donate)
+    if layout.method == "jit":
+        assert layout.mesh is not None
+        trial, whole = (NamedSharding(layout.mesh, PartitionSpec(*names)) for names in (("trial",), ()))
+        return jax.jit(
+            _over_trials(function, axes, "trial"),
+            in_shardings=tuple(whole if axis is None else trial for axis in axes),
+            out_shardings=trial,
+            donate_argnums=donate,
+        )
+    mapped = {"alone": lambda f, _: f, "in_turn": _in_turn, "side_by_side": jax.vmap}[layout.method](function, axes)
+    return jax.jit(mapped, donate_argnums=donate)
 
 
-def _jitted(function: Callable[..., Any], axes: tuple[int | None, ...], mesh: Mesh, donate: tuple[int, ...]):
-    trial, whole = NamedSharding(mesh, PartitionSpec("trial")), NamedSharding(mesh, PartitionSpec())
-    return jax.jit(
-        _over_trials(function, axes, "trial"),
-        in_shardings=tuple(whole if axis is None else trial for axis in axes),
-        out_shardings=trial,
-        donate_argnums=donate,
-    )
+def _in_turn(function: Callable[..., Any], axes: Axes) -> Callable[..., Any]:
+    def call(*arguments):
+        def one(mapped: Any) -> Any:
+            mine = iter(mapped)
+            return function(*(next(mine) if axis == 0 else a for a, axis in zip(arguments, axes, strict=True)))
+
+        return jax.lax.map(one, [a for a, axis in zip(arguments, axes, strict=True) if axis == 0])
+
+    return call
 
 
-def _pmapped(function: Callable[..., Any], axes: tuple[int | None, ...], mesh: Mesh, donate: tuple[int, ...]):
+def _pmapped(function: Callable[..., Any], axes: Axes, mesh: Mesh, donate: tuple[int, ...]):
     devices = list(mesh.devices[:, 0])
     replicas = jax.pmap(_over_trials(function, axes), in_axes=axes, devices=devices, donate_argnums=donate)
     split = lambda x: x.reshape(len(devices), x.shape[0] // len(devices), *x.shape[1:])  # noqa: E731
@@ -102,7 +130,7 @@ def _pmapped(function: Callable[..., Any], axes: tuple[int | None, ...], mesh: M
     return call
 
 
-def _over_trials(function: Callable[..., Any], axes: tuple[int | None, ...], name: str | None = None):
+def _over_trials(function: Callable[..., Any], axes: Axes, name: str | None = None):
     """``jax.vmap`` over the leading axis, except for a single trial: a batch of one costs twice the time on a CPU."""
 
     def call(*arguments):

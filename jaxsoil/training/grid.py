@@ -1,13 +1,17 @@
-"""The grid of trials: identity, keys, convergence, and the groups that share one compiled program.
+"""The grid of trials: identity, keys, the groups that share one compiled program, and how a group is run.
 
-Trials with the same static configuration form a group; a group compiles once and runs in chunks that fit memory
-(``runner.py`` runs them).
+Trials with the same static configuration form a group; a group compiles once and runs in chunks that fit memory. A
+chunk keeps checkpoints while it runs and one file of outcomes when it is done: an interrupted study goes on where it
+was and ends with the same bytes.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +19,19 @@ import numpy as np
 
 from jaxsoil.data.splits import Split
 from jaxsoil.models.autoencoder import Autoencoder, Minerals, ModelConfig, parameter_count
+from jaxsoil.runs.keys import key_of
+from jaxsoil.runs.pieces import Piece, Pieces
+from jaxsoil.training.batches import LabelledBatches
+from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig, TrainConfig
-from jaxsoil.training.devices import bytes_per_trial, chunk_sizes, make_mesh
+from jaxsoil.training.devices import Layout, bytes_per_trial, chunk_sizes, compile_seconds, make_mesh, shard
+from jaxsoil.training.loop import CheckpointPolicy, Program, run
+from jaxsoil.training.outcomes import Outcome, Predictions, applied, as_outcomes, decoder_of, losses
+from jaxsoil.training.step import Data, Loss, Member, State, Training, kept
+
+OnTrial = Callable[["Trial", int, int, np.ndarray], None]
+Measure = Callable[["Trial", np.ndarray], np.ndarray]
+MakeLoss = Callable[[Autoencoder, TrainConfig], Loss]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,29 +61,6 @@ class Trial:
     def id(self) -> str:
         """Name of the trial; its random key depends on nothing else, so adding trials changes no other."""
         return f"{self.name}/{self.split.name}/{self.seed}"
-
-
-def converged(history: np.ndarray, tolerance: float, patience: int = 0) -> bool:
-    """Whether the watched loss has stopped falling.
-
-    With ``patience`` it has when the training stopped by it, before its last epoch. Without, it has when its mean
-    over the last fifth of the epochs is less than ``tolerance`` (relative) under its mean over the fifth before;
-    means, because the loss of single epochs is noisy.
-
-    Args:
-      history: (epochs, 2) training and watched loss, NaN after a stop; fewer than 10 epochs never count as converged.
-      tolerance: relative amount, such as 0.05.
-      patience: epochs without a new lowest watched loss after which training stops; 0 for none.
-    """
-    watched = np.asarray(history, dtype=np.float64)[:, 1]
-    done = np.isfinite(watched)
-    if patience:
-        last = watched[done][-patience:]
-        return bool(done.sum() > patience and last.min() >= watched[done][:-patience].min())
-    fifth = watched.size // 5
-    if watched.size < 10 or not done.all():
-        return False
-    return bool(watched[-fifth:].mean() >= (1.0 - tolerance) * watched[-2 * fifth : -fifth].mean())
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -152,3 +144,213 @@ def steps_per_epoch(trial: Trial, train: TrainConfig) -> int:
     if train.unlabelled_batch:
         unlabelled = int(trial.split.unlabelled.sum()) // train.unlabelled_batch
     return max(labelled, unlabelled)
+
+
+def make_training(
+    network: Autoencoder, train: TrainConfig, loss: Loss, capacity: int, mesh: Any = None, jit_per_step: bool = False
+) -> Training:
+    """The static part of the trials of a group.
+
+    Args:
+      network: the network.
+      train: settings; all but ``lr``, which each trial carries, are static.
+      loss: the study's.
+      capacity: upper bound on the validation rows of any trial; 0: the training loss stands in for theirs.
+      mesh: devices with the axes "trial" and "batch"; given, each batch lies over "batch".
+      jit_per_step: a program for each step.
+    """
+    unlabelled = train.unlabelled_batch if network.config.decoder != "none" else 0
+    rates = (("decoder", train.decoder_lr),) if network.config.physical else ()
+    return Training(
+        loss,
+        LabelledBatches(train.batch, unlabelled, capacity, ("soc",), mesh),
+        train.epochs,
+        train.patience,
+        train.keep,
+        train.b1,
+        train.b2,
+        rates=rates,
+        jit_per_step=jit_per_step,
+    )
+
+
+def initial_variables(network: Autoencoder, key: jax.Array, start: Any, minerals: Any) -> tuple[Any, Any]:
+    """Parameters and statistics of an untrained network, its mixing decoder at ``start`` unless that is None."""
+    zeros = jnp.zeros((2, network.bands), jnp.float32)
+    variables = network.init(jax.random.fold_in(key, 0), zeros, minerals, train=False)
+    params = dict(variables["params"])
+    if network.config.physical and start is not None:
+        params["decoder"] = {name: start[name] for name in params["decoder"]}
+    return params, variables["batch_stats"]
+
+
+class GroupRun:
+    """Runs the chunks of one group and keeps their outcomes in ``folder``.
+
+    Args:
+      group: the trials.
+      data: host arrays "spectra" (n, M) as reflectance and "soc" (n,) as a mass fraction, 0 where there is no label;
+        shared: the constants of the mixing decoder, None where no network has one.
+      train, devices: settings.
+      folder: run folder; checkpoints, states and outcomes go below it.
+      make_loss: the study's loss of a network.
+      stage: name of this stage, part of its files' names.
+      previous: stage whose trained parameters these trials start from (fine-tuning); None starts anew.
+      keep_states: keep the trained parameters for a later stage.
+      measure: makes one number per row of a trial's mass fractions ``(n, K)``, such as a latent distance.
+      score: makes one number per endmember of them, such as the error of its abundance.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        data: Data,
+        train: TrainConfig,
+        devices: DeviceConfig,
+        folder: Path,
+        make_loss: MakeLoss,
+        *,
+        stage: str = "",
+        previous: str | None = None,
+        keep_states: bool = False,
+        measure: Measure | None = None,
+        score: Measure | None = None,
+    ) -> None:
+        self.group, self.train, self.folder = group, train, folder
+        self.stage, self.previous, self.keep_states = stage, previous, keep_states
+        self.measure, self.score = measure, score
+        self.pieces = Pieces(folder / "trials")
+        self._compiled_before = compile_seconds()
+        mesh = make_mesh(devices)
+        # The validation capacity depends on the library only, never on the other trials of the group.
+        most = max(int(trial.validation.sum()) for trial in group.trials)
+        spectra = data.arrays["spectra"]
+        capacity = 0 if most == 0 else int(train.validation_share * spectra.shape[0])
+        self.network = Autoencoder(group.components, spectra.shape[1], group.model)
+        self.layout = Layout(devices.method, mesh)
+        cnn = group.model.encoder == "cnn" and mesh.devices.flat[0].platform == "cpu"
+        self.training = make_training(
+            self.network, train, make_loss(self.network, train), capacity, mesh, jit_per_step=cnn
+        )
+        shared = data.shared if group.model.physical else None
+        self.data = self.layout.replicate(jax.tree.map(jnp.asarray, dataclasses.replace(data, shared=shared)))
+
+    @property
+    def compile_seconds(self) -> float:
+        """Seconds of compilation since this run was made."""
+        return compile_seconds() - self._compiled_before
+
+    def outcomes(self, on_epochs: OnTrial) -> Iterator[tuple[Trial, Outcome]]:
+        """Yields each trial with its outcome, running what is not yet done.
+
+        Args:
+          on_epochs: called after each segment for each trial with (trial, first epoch, epoch after,
+            losses (epochs, 2)).
+        """
+        for number in range(self.group.chunks):
+            trials = self.group.chunk(number)
+            train = functools.partial(self._run_chunk, number, trials, on_epochs)
+            piece = self.pieces.get(self._name(self.stage, number), train, identity=[trial.id for trial in trials])
+            # A resumed run finds these where it was killed after the outcomes were written.
+            Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number)).remove()
+            yield from zip(trials, as_outcomes(piece.arrays), strict=True)
+
+    def _name(self, stage: str, number: int) -> str:
+        return f"{stage}-{self.group.label}-{number}".lstrip("-")
+
+    def program(self, trials: Sequence[Trial]) -> Program:
+        """The program of a chunk."""
+        return Program(self.training, self.layout, self.layout.place(self.members(trials)), self.data)
+
+    def initial(self, program: Program, trials: Sequence[Trial], number: int = 0) -> State:
+        """State before the first step: as drawn, or with the parameters of the previous stage's chunk."""
+        make = initialiser(self.network, self.layout)
+        start = self.layout.place(self._start(trials))
+        params, stats = make(program.member.key, start, self.data.shared)
+        if self.previous is not None:
+            with Checkpoints(self.folder / "states" / self._name(self.previous, number)) as states:
+                params, stats = states.restore((params, stats))
+        return program.initial(params, stats)
+
+    def _run_chunk(self, number: int, trials: tuple[Trial, ...], on_epochs: OnTrial) -> Piece:
+        program = self.program(trials)
+
+        def report(first: int, after: int, state: State) -> None:
+            for trial, history in zip(trials, losses(state), strict=False):
+                on_epochs(trial, first, after, history)
+
+        checkpoints = Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number))
+        policy = CheckpointPolicy(epochs=self.train.checkpoint_every, seconds=self.train.checkpoint_seconds)
+        with checkpoints:
+            state = self.initial(program, trials, number)
+            state = run(program, state, checkpoints=checkpoints, policy=policy, on_epochs=report)
+            if self.keep_states:
+                self._save_state(number, state)
+            return Piece(self._outcomes(trials, state))
+
+    def _save_state(self, number: int, state: State) -> None:
+        with Checkpoints(self.folder / "states" / self._name(self.stage, number)) as states:
+            if states.latest is None:
+                states.save(self.train.epochs, kept(state))
+
+    def _filled(self, trials: Sequence[Trial]) -> list[Trial]:
+        """A short last chunk, filled up with its last trial, so that it runs the same program as the others."""
+        return list(trials) + [trials[-1]] * (self.group.size - len(trials))
+
+    def members(self, trials: Sequence[Trial]) -> Member:
+        """The arrays of a chunk's trials, stacked."""
+        filled = self._filled(trials)
+        stack = lambda values: jnp.asarray(np.stack(values))  # noqa: E731
+        return Member(
+            rows={
+                "labelled": stack([t.split.train & ~t.validation for t in filled]),
+                "unlabelled": stack([t.split.unlabelled for t in filled]),
+                "validation": stack([t.validation for t in filled]),
+            },
+            steps=jnp.asarray([steps_per_epoch(t, self.train) for t in filled], jnp.int32),
+            lr=jnp.full(len(filled), self.train.lr, jnp.float32),
+            key=jnp.stack([key_of(self.train.seed, t.id) for t in filled]),
+        )
+
+    def _start(self, trials: Sequence[Trial]) -> Any:
+        starts = [trial.start for trial in self._filled(trials) if trial.start is not None]
+        if not starts:
+            return None
+        return {
+            "f_soc": jnp.asarray(np.stack([np.asarray(f, np.float32) for f, _ in starts])),
+            "soc_rho_r": jnp.asarray([c for _, c in starts], jnp.float32),
+        }
+
+    def _outcomes(self, trials: tuple[Trial, ...], state: State) -> dict[str, np.ndarray]:
+        """The fields of :class:`jaxsoil.training.outcomes.Outcome`, each with a leading axis of trials."""
+        spectra, minerals = self.data.arrays["spectra"], self.data.shared
+        predict, reconstruct = predictors(self.network, self.layout)
+        mass, rmse = (np.asarray(x) for x in predict(state, spectra, minerals))
+        alive = np.asarray(state.alive)
+        examples = self.layout.place(spectra[jnp.asarray([t.example for t in self._filled(trials)])][:, None, :])
+        f_soc, soc_rho_r = decoder_of(state, spectra.shape[1])
+        made = {
+            "soc": mass[:, :, -1],
+            "rmse": rmse,
+            "latent": applied(self.measure, trials, mass, alive, mass.shape[1]),
+            "abundance": applied(self.score, trials, mass, alive, mass.shape[2]),
+            "example": np.asarray(reconstruct(state, examples, minerals))[:, 0],
+            "f_soc": f_soc,
+            "soc_rho_r": soc_rho_r,
+            "history": losses(state),
+            "alive": alive,
+        }
+        return {name: np.asarray(values)[: len(trials)] for name, values in made.items()}
+
+
+@functools.lru_cache(maxsize=64)
+def initialiser(network: Autoencoder, layout: Layout) -> Any:
+    """:func:`initial_variables` over trials: of (keys, starts, minerals)."""
+    return shard(functools.partial(initial_variables, network), (0, 0, None), layout)
+
+
+@functools.lru_cache(maxsize=64)
+def predictors(network: Autoencoder, layout: Layout) -> tuple[Any, Any]:
+    """Both functions of :class:`Predictions` over trials: of (states, spectra, minerals)."""
+    made = Predictions(network)
+    return shard(made.all_rows, (0, None, None), layout), shard(made.reconstruct, (0, 0, None), layout)

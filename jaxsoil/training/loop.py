@@ -1,17 +1,15 @@
-"""A general training loop: any loss over any arrays, alone or as many members of one program.
+"""The host loop of every training: it calls compiled programs, keeps the state, and stops when nothing moves any more.
 
-The loss is a pure function of (parameters, batch, key, progress). It is minimised by AdamW over shuffled batches
-whose incomplete last one is dropped; a watched loss over other rows decides which parameters are kept and when the
-training has converged. Row subsets of any size run the same compiled program. What must not move (a frozen decoder)
-is handed over as ``shared``, outside the optimiser's tree.
-
-Pass the same loss object again to use what is compiled: a new lambda or closure compiles anew.
+A training runs as whole epochs in one call, or in parts of an epoch where each step is a program of its own or where
+the data come block by block.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -19,307 +17,244 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from jaxsoil.runs.errors import DataError, UsageError
+from jaxsoil.runs.errors import DataError
+from jaxsoil.training import step as pure
 from jaxsoil.training.checkpoints import Checkpoints
-from jaxsoil.training.config import LoopConfig
-from jaxsoil.training.grid import converged
-from jaxsoil.training.steps import (
-    WATCH_ROWS,
-    Loss,
-    Member,
-    State,
-    Task,
-    begin,
-    close,
-    initial,
-    one_begin,
-    one_close,
-    one_step,
-    one_watch,
-    rests,
-    step,
-    watch_loss,
-)
-
-__all__ = ["Fitted", "Loss", "fit", "fit_many"]
+from jaxsoil.training.devices import Layout, shard
+from jaxsoil.training.step import Data, Member, State, Training
 
 SEGMENTS = 20
 """Calls in which a training is run, so that progress can be shown and the state kept between them."""
 
+OnEpochs = Callable[[int, int, State], None]
+"""``on_epochs(first, after, state)``: called when some epochs are done."""
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Fitted:
-    """What a training leaves; from :func:`fit_many` every value has a leading axis of members S.
 
-    ``params``: those of the lowest watched loss. ``history``: "loss" and "watched" and the loss's own terms, each
-    (epochs,) float64, NaN where not reached. ``alive``: False for a member whose loss was not finite.
+@dataclasses.dataclass(frozen=True)
+class CheckpointPolicy:
+    """When the state is kept: the latest replaces the one before, and the end of a training is not kept.
+
+    After every multiple of ``epochs`` epochs, of ``steps`` steps (in the middle of an epoch too) or of a ``share`` of
+    the epochs, whichever are set, if ``seconds`` have passed since the last time.
     """
 
-    params: Any
-    history: dict[str, np.ndarray]
-    converged: Any
-    epochs_run: Any
-    alive: Any = True
+    epochs: int = 0
+    steps: int = 0
+    share: float = 1.0 / SEGMENTS
+    seconds: float = 0.0
+
+    def every(self, epochs: int) -> int:
+        """Epochs between two states that are kept, at most ``epochs``; 0: none at the end of an epoch."""
+        return min(self.epochs or int(np.ceil(self.share * epochs)), epochs)
 
 
-def fit(
-    loss: Loss,
-    params: Any,
-    arrays: Any,
-    train: np.ndarray,
-    watch: np.ndarray,
-    config: LoopConfig,
-    key: jax.Array,
-    *,
-    label: str = "",
-    shared: Any = None,
-    checkpoints: Checkpoints | None = None,
-) -> Fitted:
-    """Trains ``params`` and returns those of the lowest watched loss.
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """The functions of ``step.py`` over the trainings of a layout; each compiles when first called."""
 
-    Args:
-      loss: see :data:`Loss`.
-      params: initial parameters, a tree of float32 arrays; they stay as they are.
-      arrays: tree of arrays (n, ...) with one number of rows n.
-      train, watch: row numbers or masks (n,); they must not overlap. Without watched rows the training loss is watched.
-      config: settings.
-      key: random key; the same key gives the same bits.
-      label: shown by the progress bar.
-      shared: constants handed to the loss as keyword ``shared``, not trained.
-      checkpoints: where the state is kept while it runs; an interrupted training goes on from there, to the same bits.
-
-    Raises:
-      DataError: no training rows, rows that do not exist or are in both sets, or a loss that is not finite.
-    """
-    arrays, n = _arrays(arrays)
-    rows, watched = _rows(train, n, "training"), _rows(watch, n, "watched")
-    _disjoint(rows, watched)
-    task = Task(loss, config, min(config.batch, rows.size))
-    member = Member(_padded(rows, n), jnp.int32(rows.size), jnp.asarray(watched), key, None)
-    state = _run(_Program(task, member, arrays, shared, None), params, label, checkpoints)
-    history = _history(state.history)
-    done = int(np.isfinite(history["watched"]).sum())
-    if not bool(state.alive):
-        raise DataError(
-            "the loss is not finite",
-            source=label or None,
-            value=f"epoch {done + 1} of {config.epochs}",
-            remedy="Check the data for values that are not numbers, or lower the learning rate.",
-        )
-    return Fitted(state.best, history, _converged(history, config), done)
+    initial: Callable[..., State]
+    epochs: Callable[..., State]
+    order: Callable[..., Any]
+    step: Callable[..., tuple[State, Any]]
+    steps: Callable[..., tuple[State, Any]]
+    finish: Callable[..., State]
+    close: Callable[..., State]
 
 
-def fit_many(
-    loss: Loss,
-    params: Any,
-    arrays: Any,
-    train: np.ndarray,
-    watch: np.ndarray,
-    config: LoopConfig,
-    keys: jax.Array,
-    *,
-    label: str = "",
-    shared: Any = None,
-    own: Any = None,
-    vectorised: bool | None = None,
-    checkpoints: Checkpoints | None = None,
-) -> Fitted:
-    """Trains S members (seeds, targets, folds) in one program; not for convolutions on a CPU.
+@functools.lru_cache(maxsize=64)
+def compiled(training: Training, layout: Layout) -> Compiled:
+    """The programs of a training; equal trainings share them."""
 
-    Args:
-      loss, arrays, config, label, shared, checkpoints: as for :func:`fit`, common to all members.
-      params: initial parameters, each leaf with a leading axis S.
-      train, watch: masks (S, n), or (n,) for all members; unequal numbers of rows share the program. A member with
-        fewer watched rows than another repeats some of its own. All batches have the size that fits the smallest.
-      keys: (S,) random keys.
-      own: tree of constants (S, ...), of which each member's is handed to its loss as keyword ``own``.
-      vectorised: members side by side (default on accelerators) or one after the other (default on a CPU, where
-        batched matrix products are slower).
+    def make(function: Callable[..., Any], axes: tuple[int | None, ...], donate: tuple[int, ...] = ()) -> Any:
+        return shard(functools.partial(function, training), axes, layout, donate)
 
-    Raises:
-      DataError: as for :func:`fit`, but a member whose loss is not finite is marked as not ``alive`` and rests.
-    """
-    arrays, n = _arrays(arrays)
-    if config.stepped:
-        raise UsageError("fit_many runs whole epochs in one program: call fit once per member for stepped trainings.")
-    members = keys.shape[0]
-    chosen = [_members(masks, members, n, name) for masks, name in ((train, "training"), (watch, "watched"))]
-    for rows, watched in zip(*chosen, strict=True):
-        _disjoint(rows, watched)
-    counts = [rows.size for rows in chosen[0]]
-    width = max(watched.size for watched in chosen[1])
-    if width and not all(watched.size for watched in chosen[1]):
-        raise DataError("some members have watched rows and others none", remedy="Give watched rows to all or to none.")
-    member = Member(
-        jnp.stack([_padded(rows, n) for rows in chosen[0]]),
-        jnp.asarray(counts, jnp.int32),
-        jnp.asarray(np.stack([np.resize(watched, width) for watched in chosen[1]])),
-        keys,
-        own,
-    )
-    task = Task(loss, config, min(config.batch, *counts))
-    vectorised = jax.default_backend() != "cpu" if vectorised is None else vectorised
-    state = _run(_Program(task, member, arrays, shared, vectorised), params, label, checkpoints)
-    history = _history(state.history)
-    each = [{name: values[i] for name, values in history.items()} for i in range(members)]
-    alive = np.asarray(state.alive)
-    return Fitted(
-        state.best,
-        history,
-        np.array([_converged(h, config) for h in each]) & alive,
-        np.isfinite(history["watched"]).sum(axis=1),
-        alive,
+    return Compiled(
+        initial=make(pure.initial, (0, 0, 0, None)),
+        epochs=make(pure.epochs, (0, 0, None, None, None, None), (0,)),
+        order=make(lambda training, member, epoch: training.batches.order(member, epoch), (0, None)),
+        step=make(pure.one_step, (0, 0, 0, 0, None, None, None), (0, 1)),
+        steps=make(pure.steps, (0, 0, 0, 0, None, None, None, None), (0, 1)),
+        finish=make(pure.finish, (0, 0, 0, None, None), (0,)),
+        close=make(pure.close, (0, 0, 0, 0, None), (0,)),
     )
 
 
-@dataclasses.dataclass
-class _Program:
-    """A training ready to run: ``vectorised`` is None for a single member."""
+class Program:
+    """A training, or several of one layout, ready to run.
 
-    task: Task
-    member: Member
-    arrays: Any
-    shared: Any
-    vectorised: bool | None
+    Args:
+      training: the static part.
+      layout: how trainings are mapped.
+      member: the arrays of the training, with a leading axis unless the layout is "alone"; placed by the caller.
+      data: what trainings share.
+    """
 
-    def init(self, params: Any) -> State:
-        names = self._names(params)
-        # Copied: the state's buffers are given back to XLA at each call, the caller's are not.
-        params = jax.tree.map(lambda x: jnp.array(x, copy=True), params)
-        if self.vectorised is None:
-            return initial(self.task.config.epochs, names, params)
-        return jax.vmap(lambda p: initial(self.task.config.epochs, names, p))(params)
+    def __init__(self, training: Training, layout: Layout, member: Member, data: Data) -> None:
+        self.training, self.member, self.data = training, member, data
+        self.functions = compiled(training, layout)
+        self.most = int(np.max(np.asarray(member.steps)))
+        self.masked = layout.masked(np.size(member.steps))
+        self.in_parts = training.jit_per_step
 
-    def _names(self, params: Any) -> tuple[str, ...]:
-        member = self.member
-        if self.vectorised is not None:
-            params, member = jax.tree.map(lambda x: x[0], (params, member))
-        batch = jax.tree.map(lambda x: x[: self.task.batch], self.arrays)
-        shapes = jax.eval_shape(
-            lambda p, b, k, own, shared: self.task.evaluate(p, b, k, jnp.float32(0), own, shared)[1],
-            *(params, batch, member.key, member.own, self.shared),
-        )
-        return ("loss", "watched", *sorted(shapes))
+    def initial(self, params: Any, stats: Any = None) -> State:
+        """State before the first step, from parameters and statistics that stay as they are."""
+        return self.functions.initial(params, stats, self.member, self.data)
 
-    def advance(self, state: State, start: int, stop: int) -> State:
-        if self.task.config.stepped:
-            for epoch in range(start, stop):
-                if not self.resting(state):
-                    state = self._stepped(state, jnp.int32(epoch))
-            return state
-        bounds = (jnp.int32(start), jnp.int32(stop))
-        return _epochs(self.task, self.vectorised, state, self.member, self.arrays, self.shared, *bounds)
+    def rests(self, state: State) -> bool:
+        """Whether nothing moves any more: every training has waited long enough or diverged."""
+        return not np.any(np.asarray(pure.goes_on(self.training, state)))
 
-    def _stepped(self, state: State, epoch: jax.Array) -> State:
-        task, member = self.task, self.member
-        order, total = one_begin(task, state, member, epoch)
-        for i in range(int(member.count) // task.batch):
-            rows = jax.lax.dynamic_slice_in_dim(order, i * task.batch, task.batch)
-            state, total = one_step(task, state, total, member, self.arrays, self.shared, rows, epoch, jnp.int32(i))
-        parts = [member.watch[i : i + WATCH_ROWS] for i in range(0, member.watch.shape[0], WATCH_ROWS)]
-        values = [one_watch(task, state.params, member, self.arrays, self.shared, part) for part in parts]
-        watched = sum(v * (p.shape[0] / member.watch.shape[0]) for v, p in zip(values, parts, strict=True))
-        return one_close(task, state, total, member, watched if parts else None, epoch)
+    def epochs(self, state: State, start: int, stop: int) -> State:
+        """Whole epochs in one call."""
+        most = jnp.int32(self.most) if self.masked else None
+        return self.functions.epochs(state, self.member, self.data, jnp.int32(start), jnp.int32(stop), most)
 
-    def resting(self, state: State) -> bool:
-        """Whether nothing moves any more: every member has converged by patience or is not finite."""
-        return bool(np.all(np.asarray(rests(self.task.config, state)) | ~np.asarray(state.alive)))
+    def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
+        """The steps of an epoch from step ``at`` on in blocks: (step after the block, order, data)."""
+        yield self.most, self.functions.order(self.member, jnp.int32(epoch)), self.data
+
+    def steps(self, state: State, total: Any, order: Any, data: Data, epoch: int, start: int, stop: int):
+        """Some steps of an epoch, one program each where the training asks for it."""
+        number = jnp.int32(epoch)
+        if not self.training.jit_per_step:
+            bounds = (jnp.int32(start), jnp.int32(stop))
+            return self.functions.steps(state, total, order, self.member, data, number, *bounds)
+        for i in range(start, stop):
+            state, total = self.functions.step(state, total, order, self.member, data, number, jnp.int32(i))
+        return state, total
+
+    def finish(self, state: State, total: Any, epoch: int) -> State:
+        """Ends an epoch."""
+        return self.functions.finish(state, total, self.member, self.data, jnp.int32(epoch))
 
 
-def _run(program: _Program, params: Any, label: str, checkpoints: Checkpoints | None) -> State:
-    config = program.task.config
-    if config.epochs < 1 or config.batch < 1:
-        raise UsageError(f"epochs {config.epochs} and batch {config.batch} must be at least 1.")
-    state = program.init(params)
-    done = (checkpoints.latest or 0) if checkpoints is not None else 0
-    if checkpoints is not None and done:
-        state = checkpoints.restore(state)
-    stride = -(-config.epochs // SEGMENTS)
-    with tqdm(total=config.epochs, initial=done, desc=f"{label:14}", unit="epoch", leave=False) as bar:
-        while done < config.epochs and not program.resting(state):
-            until = min((done // stride + 1) * stride, config.epochs)
-            state = jax.block_until_ready(program.advance(state, done, until))
-            if checkpoints is not None:
-                checkpoints.save(until, state)
+def run(
+    program: Program,
+    state: State,
+    *,
+    checkpoints: Checkpoints | None = None,
+    policy: CheckpointPolicy = CheckpointPolicy(),
+    on_epochs: OnEpochs | None = None,
+    label: str | None = None,
+) -> State:
+    """Runs a program to its end, from the latest checkpoint on where there is one, to the same bits.
+
+    Args:
+      program: what is run.
+      state: before the first step.
+      checkpoints: where the state is kept while it runs.
+      policy: when it is kept.
+      on_epochs: told about progress, about :data:`SEGMENTS` times.
+      label: shown by a progress bar; None shows none.
+
+    Raises:
+      DataError: a checkpoint of another configuration or random key.
+    """
+    epochs = program.training.epochs
+    keeper = _Keeper(program, checkpoints, policy)
+    state, total, done, at = keeper.restored(state)
+    stride, every = -(-epochs // SEGMENTS), policy.every(epochs)
+    name = f"{label or '':14}"
+    with tqdm(total=epochs, initial=done, desc=name, unit="epoch", leave=False, disable=label is None) as bar:
+        while done < epochs and not program.rests(state):
+            # Calls of any length run the same program, so progress can be shown between checkpoints.
+            until = min((done // stride + 1) * stride, (done // every + 1) * every if every else epochs, epochs)
+            state = jax.block_until_ready(advance(program, state, done, until, keeper, total, at))
+            total, at = None, 0
+            if every and until % every == 0 and until < epochs:
+                keeper.save(state, pure.zero(state), until, 0)
+            if on_epochs is not None:
+                on_epochs(done, until, state)
             bar.update(until - done)
             done = until
     return state
 
 
-@functools.partial(jax.jit, static_argnames=("task", "vectorised"), donate_argnames="state")
-def _epochs(task: Task, vectorised: bool | None, state: State, member: Member, arrays, shared, start, stop) -> State:
-    def run(state: State, member: Member) -> State:
-        def body(epoch, state: State) -> State:
-            go = state.alive & ~rests(task.config, state)
-            return jax.lax.cond(go, lambda s: _epoch(task, s, member, arrays, shared, epoch), lambda s: s, state)
-
-        return jax.lax.fori_loop(start, stop, body, state)
-
-    if vectorised is None:
-        return run(state, member)
-    if vectorised:
-        return jax.vmap(run)(state, member)
-    return jax.lax.map(lambda pair: run(*pair), (state, member))
+def advance(
+    program: Program, state: State, start: int, stop: int, keeper: _Keeper | None = None, total: Any = None, at: int = 0
+) -> State:
+    """Runs the epochs ``start`` to ``stop``, of the first one the steps from ``at`` on, whose sums so far are given."""
+    if not program.in_parts:
+        return program.epochs(state, start, stop)
+    keeper = _Keeper(program, None, CheckpointPolicy()) if keeper is None else keeper
+    for epoch in range(start, stop):
+        if not program.rests(state):
+            state = _in_parts(program, keeper, state, pure.zero(state) if total is None else total, epoch, at)
+        total, at = None, 0
+    return state
 
 
-def _epoch(task: Task, state: State, member: Member, arrays, shared, epoch) -> State:
-    order, total = begin(task, state, member, epoch)
-
-    def body(i, carry):
-        state, total = carry
-        rows = jax.lax.dynamic_slice_in_dim(order, i * task.batch, task.batch)
-        return step(task, state, total, member, arrays, shared, rows, epoch, i)
-
-    state, total = jax.lax.fori_loop(0, member.count // task.batch, body, (state, total))
-    watched = watch_loss(task, state.params, member, arrays, shared) if member.watch.shape[0] else None
-    return close(task, state, total, member, watched, epoch)
-
-
-def _arrays(arrays: Any) -> tuple[Any, int]:
-    arrays = jax.tree.map(jnp.asarray, arrays)
-    sizes = {leaf.shape[0] for leaf in jax.tree.leaves(arrays)}
-    if len(sizes) != 1:
-        raise DataError("the arrays differ in their number of rows", value=sorted(sizes), remedy="Pair them by row.")
-    return arrays, sizes.pop()
+def _in_parts(program: Program, keeper: _Keeper, state: State, total: Any, epoch: int, at: int) -> State:
+    """One epoch step by step or block by block; the state may be kept in the middle of it."""
+    for stop, order, data in program.blocks(epoch, at):
+        while at < stop:
+            until = min(stop, keeper.next_step(epoch, at))
+            state, total = program.steps(state, total, order, data, epoch, at, until)
+            at = until
+            if at == keeper.next_step(epoch, at - 1):
+                keeper.save(state, total, epoch, at)
+    return program.finish(state, total, epoch)
 
 
-def _rows(rows: Any, n: int, name: str) -> np.ndarray:
-    rows = np.asarray(rows)
-    if rows.dtype == bool:
-        if rows.shape != (n,):
-            raise DataError(f"the mask of {name} rows has shape {rows.shape}, not ({n},)", remedy="One value per row.")
-        rows = np.flatnonzero(rows)
-    if name == "training" and rows.size == 0:
-        raise DataError("there are no training rows", remedy="Select rows that the data have.")
-    if rows.size and (rows.min() < 0 or rows.max() >= n or np.unique(rows).size != rows.size):
-        raise DataError(f"{name} rows must be different numbers from 0 to {n - 1}", remedy="Correct the row numbers.")
-    return rows.astype(np.int32)
+class _Keeper:
+    """Saves and restores what a run needs to go on: state, sums of the epoch so far, position and random key."""
+
+    def __init__(self, program: Program, checkpoints: Checkpoints | None, policy: CheckpointPolicy) -> None:
+        self.program, self.checkpoints, self.policy = program, checkpoints, policy
+        self.saved = time.monotonic()
+
+    def next_step(self, epoch: int, at: int) -> int:
+        """The step of the epoch, after ``at``, at which the state is kept; beyond its end where it is not."""
+        every, before = self.policy.steps, epoch * self.program.most
+        return ((before + at) // every + 1) * every - before if every else self.program.most + 1
+
+    def save(self, state: State, total: Any, epoch: int, at: int) -> None:
+        """Keeps the state unless too little time has passed."""
+        if self.checkpoints is None or time.monotonic() - self.saved < self.policy.seconds:
+            return
+        # Numbered such that the end of an epoch, before it is finished, has a place of its own.
+        self.checkpoints.save(epoch * (self.program.most + 1) + at, self._tree(state, total, epoch, at))
+        self.saved = time.monotonic()
+
+    def restored(self, state: State) -> tuple[State, Any, int, int]:
+        """State, sums, epoch and step from which a run goes on."""
+        if self.checkpoints is None or not self.checkpoints.latest:
+            return state, None, 0, 0
+        like = self._tree(state, pure.zero(state), 0, 0)
+        found = self.checkpoints.restore(like)
+        if not np.array_equal(found["key"], like["key"]):
+            raise DataError(
+                "the checkpoint belongs to another random key",
+                source=self.checkpoints.folder,
+                remedy="Resume with the seed it was made with, or start again with --overwrite.",
+            )
+        # On no device in particular: where the state lies decides where it is used.
+        total = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), found["total"])
+        return found["state"], total, int(found["epoch"]), int(found["step"])
+
+    def _tree(self, state: State, total: Any, epoch: int, at: int) -> dict[str, Any]:
+        key = jax.random.key_data(self.program.member.key)
+        return {"state": state, "total": total, "epoch": jnp.int32(epoch), "step": jnp.int32(at), "key": key}
 
 
-def _members(masks: Any, members: int, n: int, name: str) -> list[np.ndarray]:
-    masks = np.asarray(masks)
-    if masks.dtype != bool or masks.shape not in ((n,), (members, n)):
-        raise DataError(
-            f"the {name} rows of several members are masks ({members}, {n}) or ({n},)",
-            value=f"{masks.dtype} {masks.shape}",
-            remedy="Make masks of the row numbers.",
-        )
-    return [_rows(mask, n, name) for mask in np.broadcast_to(masks, (members, n))]
+def converged(history: np.ndarray, tolerance: float, patience: int = 0) -> bool:
+    """Whether the validation loss has stopped falling.
 
+    With ``patience`` it has when the training stopped by it, before its last epoch. Without, it has when its mean
+    over the last fifth of the epochs is less than ``tolerance`` (relative) under its mean over the fifth before;
+    means, because the loss of single epochs is noisy.
 
-def _disjoint(train: np.ndarray, watch: np.ndarray) -> None:
-    both = np.intersect1d(train, watch)
-    if both.size:
-        raise DataError("rows are trained on and watched", value=both[:5].tolist(), remedy="Part the two sets.")
-
-
-def _padded(rows: np.ndarray, n: int) -> jax.Array:
-    return jnp.asarray(np.concatenate([rows, np.zeros(n - rows.size, np.int32)]))
-
-
-def _history(history: dict[str, jax.Array]) -> dict[str, np.ndarray]:
-    return {name: np.asarray(values, np.float64) for name, values in history.items()}
-
-
-def _converged(history: dict[str, np.ndarray], config: LoopConfig) -> bool:
-    return converged(np.stack([history["loss"], history["watched"]], axis=1), config.tolerance, config.patience)
+    Args:
+      history: (epochs,) validation loss, NaN after a stop; fewer than 10 epochs never count as converged.
+      tolerance: relative amount, such as 0.05.
+      patience: epochs without a new best loss after which training stops; 0 for none.
+    """
+    losses = np.asarray(history, dtype=np.float64)
+    done = np.isfinite(losses)
+    if patience:
+        last = losses[done][-patience:]
+        return bool(done.sum() > patience and last.min() >= losses[done][:-patience].min())
+    fifth = losses.size // 5
+    if losses.size < 10 or not done.all():
+        return False
+    return bool(losses[-fifth:].mean() >= (1.0 - tolerance) * losses[-2 * fifth : -fifth].mean())

@@ -8,7 +8,7 @@ from pathlib import Path
 from jaxsoil.data.twin.landscape.make import LandscapeConfig
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers.config import LayersConfig
-from jaxsoil.training.loop import LoopConfig
+from jaxsoil.training.config import LoopConfig
 
 LOOP = LoopConfig(epochs=3, batch=16, lr=3e-3)
 TINY = LayersConfig(

@@ -165,7 +165,9 @@ def _training(
             extra = {"reconstruction": 0.8 * loss, "kl": 0.2 * epoch / 40.0} if stage == "stage1" else {}
             extra |= {"alpha": 1.0 - epoch / 39.0, "nir": 0.5 * loss} if stage == "stage2" else {}
             key = {"stage": stage, "seed": seed, "label": label}
-            history.append(pd.DataFrame({"epoch": epoch, "loss": loss, "watched": 1.1 * loss, **extra}).assign(**key))
+            history.append(
+                pd.DataFrame({"epoch": epoch, "loss": loss, "validation_loss": 1.1 * loss, **extra}).assign(**key)
+            )
             convergence.append({**key, "epochs": 40, "converged": label.split(" ")[0] != not_converged})
     pd.concat(history).to_csv(folder / "history.csv", index=False)
     pd.DataFrame(convergence).to_csv(folder / "convergence.csv", index=False)
@@ -202,7 +204,7 @@ def _headers(
         "config.json": {
             "experiment": "multifidelity",
             "config": {"data": "synthetic", "seeds": 3},
-            "convergence": "A network counts as converged when its watched loss did not fall for 10 epochs.",
+            "convergence": "A network counts as converged when its validation loss did not fall for 10 epochs.",
             "differs_from_paper": [["scans", 12_000, 334_665]],
             "ours": [["stage1.beta", 0.001, "not published"], ["stage1.widths", [512, 128], "not published"]],
             **config,

@@ -85,7 +85,7 @@ def write_run(
                 loss = np.exp(-np.arange(60) / 15.0)
                 history.append(
                     pd.DataFrame(
-                        {"trial": trial, "epoch": np.arange(1, 61), "train_loss": loss, "monitored_loss": 1.2 * loss}
+                        {"trial": trial, "epoch": np.arange(1, 61), "train_loss": loss, "validation_loss": 1.2 * loss}
                     )
                 )
     results.write_results(folder / "results.csv", results.as_frame(rows))

@@ -6,8 +6,8 @@ import numpy as np
 
 from jaxsoil.data.scans import Scans
 from jaxsoil.models.vae import VaeConfig
-from jaxsoil.studies.multifidelity.pretrain import PretrainConfig
-from jaxsoil.training.steps import LoopConfig
+from jaxsoil.studies.multifidelity.config import PretrainConfig
+from jaxsoil.training.config import LoopConfig
 
 BANDS, NIR_BANDS, FACTORS = 30, 12, 3
 SMALL = VaeConfig(latents=6, widths=(24, 16), features=(4, 6), kernel=5)

@@ -12,26 +12,26 @@ from jaxsoil.training.devices import bytes_per_trial, chunk_sizes, make_mesh
 COMPARE = """
 import sys; sys.path.insert(0, "tests/support")
 import dataclasses, jax, jax.numpy as jnp, numpy as np
-from engine_problem import BANDS, COMPONENTS, TRAIN, arrays, problem
-from jaxsoil.models.autoencoder import Autoencoder, ModelConfig
+from engine_problem import members, network, problem, training
 from jaxsoil.training.config import DeviceConfig
-from jaxsoil.training.devices import make_mesh, spread
-from jaxsoil.training.fit import make_fit
+from jaxsoil.training.devices import Layout, make_mesh
+from jaxsoil.training.grid import initialiser, predictors
+from jaxsoil.training.loop import Program
 
 def history(method, batch_devices, devices):
     mesh = make_mesh(DeviceConfig(method=method, batch_devices=batch_devices), jax.devices()[:devices])
-    model = Autoencoder(COMPONENTS, BANDS, ModelConfig(width=16, hidden=1, decoder="ann"))
-    over = spread(make_fit(model, TRAIN, 12, mesh), mesh, method)
+    layout = Layout(method, mesh)
     # A small step: rounding that moves a unit across its kink would otherwise grow with every step.
-    trial = over.place(dataclasses.replace(arrays(8), lr=jnp.full(8, 1e-3)))
-    data = over.replicate(problem())
-    state = over.init(trial, data)
-    state = over.run(state, trial, data, jnp.int32(0), jnp.int32(4), jnp.int32(5))
-    soc, rmse = over.predict(state, data)
+    member = layout.place(dataclasses.replace(members(8), lr=jnp.full(8, 1e-3)))
+    program = Program(training(mesh=mesh), layout, member, layout.replicate(problem()))
+    state = program.initial(*initialiser(network(), layout)(member.key, None, None))
+    state = program.epochs(state, 0, 4)
+    mass, rmse = predictors(network(), layout)[0](state, program.data.arrays["spectra"], None)
     if devices > 1:
-        assert len(state.history.sharding.device_set) == devices, state.history.sharding
-    assert np.isfinite(soc).all() and np.isfinite(rmse).all()
-    return np.asarray(state.history)
+        placed = state.history["loss"].sharding
+        assert len(placed.device_set) == devices, placed
+    assert np.isfinite(mass).all() and np.isfinite(rmse).all()
+    return np.stack([np.asarray(state.history[name]) for name in ("loss", "validation_loss")])
 
 assert len(jax.devices()) == 8
 one = history("jit", 1, 1)

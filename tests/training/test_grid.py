@@ -1,4 +1,4 @@
-"""Trials: keys that do not move, groups, convergence, outcomes that survive."""
+"""Trials: keys that do not move, groups, outcomes that survive."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from engine_problem import BANDS, COMPONENTS, ROWS, TRAIN, problem
 from jaxsoil.data.splits import Split, validation_rows
 from jaxsoil.models.autoencoder import ModelConfig
 from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.grid import (
+    GroupRun,
     Trial,
-    converged,
     make_groups,
     steps_per_epoch,
 )
-from jaxsoil.training.runner import GroupRun
+from jaxsoil.training.loop import compiled
 
 DEVICES = DeviceConfig()
 MODEL = ModelConfig(width=16, hidden=1, decoder="ann")
@@ -41,7 +42,7 @@ def run(trials: list[Trial], folder: Path, train=TRAIN, devices=DEVICES):
     data = jax.tree.map(np.asarray, problem())
     (group,) = make_groups(trials, train, devices, COMPONENTS, BANDS)
     seen = []
-    runner = GroupRun(group, data, train, devices, folder)
+    runner = GroupRun(group, data, train, devices, folder, make_loss)
     return dict(
         (t.id, outcome)
         for t, outcome in runner.outcomes(lambda t, start, stop, history: seen.append((t.id, start, stop)))
@@ -86,7 +87,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
             raise Stop
 
     with pytest.raises(Stop):
-        list(GroupRun(group, data, train, devices, tmp_path / "cut").outcomes(stop_in_epoch_four))
+        list(GroupRun(group, data, train, devices, tmp_path / "cut", make_loss).outcomes(stop_in_epoch_four))
     resumed, seen = run([trial(), trial(seed=1)], tmp_path / "cut", train, devices)
     assert min(start for _, start, _ in seen) == 4
     for name, outcome in whole.items():
@@ -129,18 +130,35 @@ def test_a_full_disk_is_reported_as_the_system_says_it(tmp_path: Path, monkeypat
     assert raised.value.filename == str(checkpoints.folder)
 
 
-def test_convergence_is_a_flat_watched_loss() -> None:
-    epochs = np.arange(50)
-    falling = np.stack([epochs, np.exp(-epochs / 10.0)], axis=1)
-    flat = np.stack([epochs, 1.0 + np.exp(-epochs / 3.0)], axis=1)
-    assert not converged(falling, 0.05)
-    assert converged(flat, 0.05)
-    assert not converged(flat[:9], 0.05)
-    assert not converged(np.where(epochs[:, None] > 40, np.nan, flat), 0.05)
-    # Lowest at epoch 30, then stopped ten epochs later; one epoch earlier it would not have waited long enough.
-    bowl = np.stack([epochs, (epochs - 30.0) ** 2], axis=1)
-    assert converged(np.where(epochs[:, None] > 40, np.nan, bowl), 0.05, patience=10)
-    assert not converged(np.where(epochs[:, None] > 39, np.nan, bowl), 0.05, patience=10)
+def test_a_group_compiles_once_for_all_its_chunks_and_runs(tmp_path: Path) -> None:
+    trials = [trial(seed=seed) for seed in range(3)]
+    data = jax.tree.map(np.asarray, problem())
+    (group,) = make_groups(trials, TRAIN, DEVICES, COMPONENTS, BANDS)
+    runs = [GroupRun(group, data, TRAIN, DEVICES, tmp_path / name, make_loss) for name in ("a", "b")]
+    list(runs[0].outcomes(lambda *_: None))
+    epochs = compiled(runs[0].training, runs[0].layout).epochs
+    programs = epochs._cache_size()  # type: ignore[attr-defined]
+    before = runs[1].compile_seconds
+    list(runs[1].outcomes(lambda *_: None))
+    assert compiled(runs[1].training, runs[1].layout).epochs is epochs
+    assert epochs._cache_size() == programs  # type: ignore[attr-defined]
+    assert runs[1].compile_seconds - before < runs[0].compile_seconds
+
+
+def test_a_diverged_trial_is_recorded_and_its_neighbours_go_on(tmp_path: Path) -> None:
+    data = jax.tree.map(np.array, problem())
+    bad, good = trial(), trial(seed=1)
+    # A validation row of one trial that the other does not see.
+    only = np.flatnonzero(bad.validation & ~good.validation)[0]
+    good = dataclasses.replace(good, split=dataclasses.replace(good.split, train=good.split.train & ~bad.validation))
+    data.arrays["soc"][only] = np.nan
+    devices = DeviceConfig(chunk=2)
+    (group,) = make_groups([bad, good], TRAIN, devices, COMPONENTS, BANDS)
+    runner = GroupRun(group, data, TRAIN, devices, tmp_path, make_loss, measure=lambda t, mass: mass[:, 0])
+    first, second = (outcome for _, outcome in runner.outcomes(lambda *_: None))
+    assert (first.alive, second.alive) == (False, True)
+    assert np.isnan(first.history).all() and np.isfinite(second.history).all()
+    assert np.isnan(first.latent).all() and np.isfinite(second.latent).all()
 
 
 def test_steps_drop_the_incomplete_last_batch() -> None:

@@ -1,211 +1,151 @@
-"""The general loop: closed forms, optax as reference, the same bits again, members that do not disturb each other."""
+"""The host loop: when the state is kept, that the same bits come after a kill anywhere, and when it stops."""
 
 from __future__ import annotations
 
+import dataclasses
+import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from jaxsoil.runs.errors import DataError, UsageError
+from jaxsoil.training import loop as loop_module
+from jaxsoil.training import step as pure
+from jaxsoil.training.batches import RowBatches
 from jaxsoil.training.checkpoints import Checkpoints
-from jaxsoil.training.loop import LoopConfig, fit, fit_many
+from jaxsoil.training.devices import Layout
+from jaxsoil.training.loop import CheckpointPolicy, Program, converged, run
+from jaxsoil.training.step import Data, Member, Training
 
-N, P = 60, 3
-KEY = jax.random.key(1)
-
-
-def problem(seed: int = 0) -> dict[str, np.ndarray]:
-    draw = np.random.default_rng(seed)
-    x = draw.normal(size=(N, P)).astype(np.float32)
-    return {"x": x, "y": (x @ np.array([1.0, -2.0, 0.5], np.float32) + 3.0).astype(np.float32)}
+ROWS, STEPS, EPOCHS = 12, 3, 5
 
 
-def start() -> dict[str, jax.Array]:
-    return {"w": jnp.zeros(P, jnp.float32), "b": jnp.zeros((), jnp.float32)}
+def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any) -> Any:
+    return jnp.mean(jnp.square(batch["x"] * params["w"] - 1.0)), (stats, {})
 
 
-def squares(params: Any, batch: Any, key: Any, progress: Any) -> Any:
-    error = batch["x"] @ params["w"] + params["b"] - batch["y"]
-    return jnp.mean(jnp.square(error)), {"bias": jnp.mean(error), "progress": progress}
+class InBlocks(Program):
+    """Two steps, then one: as data that come block by block."""
+
+    def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
+        for stop, order, data in super().blocks(epoch, at):
+            for until in (2, stop):
+                if until > at:
+                    yield until, order, data
 
 
-def same(a: Any, b: Any) -> bool:
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+def program(kind: type[Program] = Program, patience: int = 0, per_step: bool = False) -> Program:
+    rows = {"train": jnp.arange(ROWS, dtype=jnp.int32), "count": jnp.int32(ROWS), "validation": jnp.zeros(0, jnp.int32)}
+    member = Member(rows, jnp.int32(STEPS), jnp.float32(0.1), jax.random.key(0))
+    training = Training(loss, RowBatches(ROWS // STEPS), EPOCHS, patience, jit_per_step=per_step)
+    made = kind(training, Layout(), member, Data({"x": jnp.linspace(0.5, 2.0, ROWS)}))
+    made.in_parts = kind is InBlocks or per_step
+    return made
 
 
-TRAIN, WATCH = np.arange(40), np.arange(40, N)
+def trained(made: Program, **options: Any) -> pure.State:
+    return run(made, made.initial({"w": jnp.float32(3)}), **options)
 
 
-@pytest.mark.parametrize("stepped", [False, True])
-def test_least_squares_are_found(stepped: bool) -> None:
-    config = LoopConfig(epochs=150, batch=16, lr=0.1, stepped=stepped)
-    fitted = fit(squares, start(), problem(), TRAIN, WATCH, config, KEY, label="squares")
-    np.testing.assert_allclose(fitted.params["w"], [1.0, -2.0, 0.5], atol=1e-3)
-    assert float(fitted.params["b"]) == pytest.approx(3.0, abs=1e-3)
-    assert set(fitted.history) == {"loss", "watched", "bias", "progress"}
-    np.testing.assert_allclose(fitted.history["progress"], np.linspace(0, 1, 150), atol=1e-6)
-    assert fitted.epochs_run == 150 and fitted.history["watched"][-1] < 1e-5
+class Killed(Exception):
+    pass
 
 
-def test_a_full_batch_follows_optax_adamw() -> None:
-    config = LoopConfig(epochs=7, batch=40, lr=0.05, weight_decay=0.1, schedule="cosine")
-    arrays = problem()
-    fitted = fit(squares, start(), arrays, TRAIN, WATCH, config, KEY)
-    rate: Any = optax.cosine_decay_schedule(0.05, 7)
-    params: Any = start()
-    batch, losses = {k: jnp.asarray(v[:40]) for k, v in arrays.items()}, []
-    with jax.numpy_dtype_promotion("standard"):
-        adamw = optax.adamw(rate, weight_decay=0.1)
-        state = adamw.init(params)
-        for _ in range(7):
-            (value, _), grads = jax.value_and_grad(squares, has_aux=True)(params, batch, None, 0.0)
-            updates, state = adamw.update(grads, state, params)
-            params = optax.apply_updates(params, updates)
-            losses.append(float(value))
-    np.testing.assert_allclose(fitted.history["loss"], losses, rtol=1e-5)
-    np.testing.assert_allclose(fitted.params["w"], params["w"], rtol=1e-4)
+class Recorder(Checkpoints):
+    """Notes what is kept; dies after the number ``last``."""
+
+    def __init__(self, folder: Path, last: tuple[int, int] | None = None) -> None:
+        super().__init__(folder)
+        self.kept: list[tuple[int, int]] = []
+        self.last = last
+
+    def save(self, number: int, state: Any) -> None:
+        super().save(number, state)
+        self.kept.append((int(state["epoch"]), int(state["step"])))
+        if self.kept[-1] == self.last:
+            raise Killed
 
 
-def test_the_parameters_of_the_lowest_watched_loss_are_kept() -> None:
-    config = LoopConfig(epochs=20, batch=16, lr=1.5, schedule="constant")
-    fitted = fit(squares, start(), problem(), TRAIN, WATCH, config, KEY)
-    held_out = {k: jnp.asarray(v[WATCH]) for k, v in problem().items()}
-    lowest = float(squares(fitted.params, held_out, None, 1.0)[0])
-    assert lowest == pytest.approx(fitted.history["watched"].min(), rel=1e-5)
-    assert fitted.history["watched"].argmin() < 19, "the last epoch must not be the best for this test"
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (CheckpointPolicy(epochs=2), [(2, 0), (4, 0)]),
+        (CheckpointPolicy(share=0.5), [(3, 0)]),
+        (CheckpointPolicy(share=0.0), []),
+        (CheckpointPolicy(epochs=1, seconds=3600.0), []),
+        (CheckpointPolicy(share=0.0, steps=4), [(1, 1), (2, 2), (3, 3)]),
+    ],
+)
+def test_the_state_is_kept_as_the_policy_says(tmp_path: Path, policy: CheckpointPolicy, expected: list) -> None:
+    # Three steps an epoch; the end of the training is not kept.
+    with Recorder(tmp_path) as folder:
+        trained(program(InBlocks), checkpoints=folder, policy=policy)
+        assert folder.kept == expected
 
 
-def test_patience_stops_as_converged() -> None:
-    config = LoopConfig(epochs=400, batch=16, lr=1.0, schedule="constant", patience=3)
-    fitted = fit(squares, start(), problem(), TRAIN, WATCH, config, KEY)
-    assert fitted.converged and fitted.epochs_run < 400
-    assert np.nanargmin(fitted.history["watched"]) == fitted.epochs_run - 1 - 3
+def test_only_the_latest_state_lies_on_the_disk(tmp_path: Path) -> None:
+    with Recorder(tmp_path) as folder:
+        trained(program(), checkpoints=folder, policy=CheckpointPolicy(epochs=1))
+        assert len(folder.kept) == EPOCHS - 1
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 1
 
 
-@pytest.mark.parametrize("stepped", [False, True])
-def test_a_resumed_run_has_the_same_bits(tmp_path: Path, stepped: bool) -> None:
-    config = LoopConfig(epochs=4, batch=16, lr=0.1, stepped=stepped)
-    whole = fit(squares, start(), problem(), TRAIN, WATCH, config, KEY)
-
-    class Killed(Exception):
-        pass
-
-    class Dies(Checkpoints):
-        def save(self, epochs: int, state: Any) -> None:
-            super().save(epochs, state)
-            if epochs == 2:
-                raise Killed
-
-    with Dies(tmp_path) as folder, pytest.raises(Killed):
-        fit(squares, start(), problem(), TRAIN, WATCH, config, KEY, checkpoints=folder)
+@pytest.mark.parametrize(
+    ("kind", "per_step", "policy", "last"),
+    [
+        (Program, False, CheckpointPolicy(epochs=2), (2, 0)),
+        (Program, True, CheckpointPolicy(share=0.0, steps=5), (1, 2)),
+        (InBlocks, False, CheckpointPolicy(share=0.0, steps=2), (2, 2)),
+        # The end of an epoch, before it is closed.
+        (InBlocks, False, CheckpointPolicy(share=0.0, steps=6), (1, 3)),
+    ],
+)
+def test_a_kill_changes_no_bit(tmp_path: Path, kind: Any, per_step: bool, policy: Any, last: Any) -> None:
+    whole = trained(program(kind, per_step=per_step))
+    with Recorder(tmp_path, last) as folder, pytest.raises(Killed):
+        trained(program(kind, per_step=per_step), checkpoints=folder, policy=policy)
     with Checkpoints(tmp_path) as folder:
-        assert folder.latest == 2
-        resumed = fit(squares, start(), problem(), TRAIN, WATCH, config, KEY, checkpoints=folder)
-        again = fit(squares, start(), problem(), TRAIN, WATCH, config, KEY, checkpoints=folder)
-    for other in (resumed, again):
-        assert same(whole.params, other.params)
-        assert all(np.array_equal(whole.history[k], other.history[k]) for k in whole.history)
+        resumed = trained(program(kind, per_step=per_step), checkpoints=folder, policy=policy)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+        assert np.array_equal(a, b, equal_nan=True)
 
 
-def test_held_out_rows_change_nothing() -> None:
-    config, arrays = LoopConfig(epochs=5, batch=16), problem()
-    spoilt = {"x": arrays["x"].copy(), "y": arrays["y"].copy()}
-    spoilt["y"][50:] = 1e3
-    rows = (TRAIN, np.arange(40, 50))
-    a, b = (fit(squares, start(), data, *rows, config, KEY) for data in (arrays, spoilt))
-    assert same(a.params, b.params)
+def test_time_counts_from_the_latest_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(np.arange(100.0))
+    monkeypatch.setattr(loop_module, "time", types.SimpleNamespace(monotonic=lambda: float(next(clock))))
+    with Recorder(tmp_path) as folder:
+        trained(program(), checkpoints=folder, policy=CheckpointPolicy(epochs=1, seconds=2.0))
+        # A second passes at each look: the first look comes too early, and the next one is on time.
+        assert folder.kept == [(2, 0), (4, 0)]
 
 
-def test_what_is_shared_is_not_trained() -> None:
-    def loss(params: Any, batch: Any, key: Any, progress: Any, *, shared: Any) -> Any:
-        return squares({"w": params["w"], "b": shared}, batch, key, progress)
-
-    shared = jnp.float32(3.0)
-    config = LoopConfig(epochs=100, batch=16, lr=0.1, weight_decay=1e-3)
-    fitted = fit(loss, {"w": jnp.zeros(P)}, problem(), TRAIN, WATCH, config, KEY, shared=shared)
-    assert set(fitted.params) == {"w"} and float(shared) == 3.0
-    np.testing.assert_allclose(fitted.params["w"], [1.0, -2.0, 0.5], atol=1e-2)
-
-
-def test_a_random_loss_is_drawn_from_the_key_and_watched_without_one() -> None:
-    seen = []
-
-    def noisy(params: Any, batch: Any, key: Any, progress: Any) -> Any:
-        seen.append(key is None)
-        value, _ = squares(params, batch, key, progress)
-        return value if key is None else value + jax.random.normal(key), {}
-
-    config = LoopConfig(epochs=3, batch=16)
-    runs = [fit(noisy, start(), problem(), TRAIN, WATCH, config, jax.random.key(k)) for k in (0, 0, 1)]
-    assert set(seen) == {True, False}
-    assert np.array_equal(runs[0].history["loss"], runs[1].history["loss"])
-    assert not np.allclose(runs[0].history["loss"], runs[2].history["loss"])
+def test_progress_is_told_and_a_run_at_rest_ends() -> None:
+    told: list[tuple[int, int]] = []
+    trained(program(), on_epochs=lambda first, after, state: told.append((first, after)))
+    assert told == [(i, i + 1) for i in range(EPOCHS)]
+    # It has waited as long as its patience: no epoch is run.
+    made, told = program(patience=2), []
+    state = made.initial({"w": jnp.float32(3)})
+    run(
+        made,
+        dataclasses.replace(state, waited=jnp.int32(2)),
+        on_epochs=lambda first, after, state: told.append((first, after)),
+    )
+    assert told == []
 
 
-def many(arrays: Any, train: np.ndarray, watch: np.ndarray, config: LoopConfig, members: int, **options: Any) -> Any:
-    params = jax.tree.map(lambda x: jnp.stack([x] * members), start())
-    keys = jnp.stack([jax.random.key(i) for i in range(members)])
-    return fit_many(squares, params, arrays, train, watch, config, keys, **options)
-
-
-@pytest.mark.parametrize("vectorised", [False, True])
-def test_members_are_the_trainings_they_would_be_alone(vectorised: bool) -> None:
-    """Folds of unequal size: each as :func:`fit` would train it with the common batch."""
-    config = LoopConfig(epochs=12, batch=16, lr=0.1, patience=5)
-    train, watch = np.zeros((2, N), bool), np.zeros((2, N), bool)
-    train[0, :40], train[1, 10:42], watch[0, 45:], watch[1, 50:55] = True, True, True, True
-    together = many(problem(), train, watch, config, 2, vectorised=vectorised)
-    for i in range(2):
-        alone = fit(squares, start(), problem(), train[i], watch[i], config, jax.random.key(i))
-        np.testing.assert_allclose(together.params["w"][i], alone.params["w"], atol=1e-5)
-        np.testing.assert_allclose(together.history["watched"][i], alone.history["watched"], rtol=1e-4)
-        assert together.epochs_run[i] == alone.epochs_run
-
-
-@pytest.mark.parametrize("vectorised", [False, True])
-def test_a_member_that_dies_leaves_the_others_alone(vectorised: bool) -> None:
-    arrays = problem()
-    arrays["y"][39] = np.nan
-    config = LoopConfig(epochs=6, batch=8)
-    train = np.zeros((2, N), bool)
-    train[:, :39], train[1, 39] = True, True
-    fitted = many(arrays, train, np.arange(N) >= 40, config, 2, vectorised=vectorised)
-    assert fitted.alive.tolist() == [True, False]
-    assert np.isfinite(fitted.params["w"]).all() and fitted.epochs_run[0] == 6 and not fitted.converged[1]
-
-
-def test_members_have_constants_of_their_own() -> None:
-    def column(params: Any, batch: Any, key: Any, progress: Any, *, own: Any) -> Any:
-        return squares(params, {"x": batch["x"], "y": batch["y"] * own}, key, progress)
-
-    params = jax.tree.map(lambda x: jnp.stack([x] * 2), start())
-    keys = jnp.stack([KEY, KEY])
-    config, masks = LoopConfig(epochs=150, batch=16, lr=0.1), (np.arange(N) < 40, np.arange(N) >= 40)
-    fitted = fit_many(column, params, problem(), *masks, config, keys, own=jnp.array([1.0, -1.0]))
-    np.testing.assert_allclose(fitted.params["b"], [3.0, -3.0], atol=1e-2)
-
-
-def test_bad_input_is_refused() -> None:
-    config = LoopConfig(epochs=2, batch=8)
-    with pytest.raises(DataError, match="no training rows"):
-        fit(squares, start(), problem(), np.array([], int), WATCH, config, KEY)
-    with pytest.raises(DataError, match="trained on and watched"):
-        fit(squares, start(), problem(), TRAIN, TRAIN[:3], config, KEY)
-    with pytest.raises(DataError, match="from 0 to 59"):
-        fit(squares, start(), problem(), np.array([3, 60]), WATCH, config, KEY)
-    with pytest.raises(DataError, match="number of rows"):
-        fit(squares, start(), {**problem(), "y": np.zeros(5, np.float32)}, TRAIN, WATCH, config, KEY)
-    arrays = problem()
-    arrays["x"][3] = np.inf
-    with pytest.raises(DataError, match="not finite") as raised:
-        fit(squares, start(), arrays, TRAIN, WATCH, config, KEY, label="MIR-MLP")
-    assert "MIR-MLP" in str(raised.value) and "epoch 1 of 2" in str(raised.value)
-    with pytest.raises(UsageError, match="stepped"):
-        many(problem(), np.arange(N) < 40, np.arange(N) >= 40, LoopConfig(stepped=True), 2)
-    with pytest.raises(DataError, match="masks"):
-        many(problem(), TRAIN, WATCH, config, 2)
+def test_convergence_is_a_flat_validation_loss() -> None:
+    epochs = np.arange(50)
+    falling, flat = np.exp(-epochs / 10.0), 1.0 + np.exp(-epochs / 3.0)
+    assert not converged(falling, 0.05)
+    assert converged(flat, 0.05)
+    assert not converged(flat[:9], 0.05)
+    assert not converged(np.where(epochs > 40, np.nan, flat), 0.05)
+    # Lowest at epoch 30, then stopped ten epochs later; one epoch earlier it would not have waited long enough.
+    bowl = (epochs - 30.0) ** 2
+    assert converged(np.where(epochs > 40, np.nan, bowl), 0.05, patience=10)
+    assert not converged(np.where(epochs > 39, np.nan, bowl), 0.05, patience=10)

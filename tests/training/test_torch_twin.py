@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from jaxsoil.models.autoencoder import Autoencoder, DecoderKind, Minerals, ModelConfig
+from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training.config import TrainConfig
-from jaxsoil.training.fit import Data, TrialArrays, make_fit
+from jaxsoil.training.devices import Layout
+from jaxsoil.training.grid import initial_variables, make_training
+from jaxsoil.training.loop import Program, advance
+from jaxsoil.training.step import Data, Member
 
 torch = pytest.importorskip("torch", reason="PyTorch is optional: pip install torch")
 pytestmark = pytest.mark.compare
@@ -39,7 +43,7 @@ def load(module, params) -> None:
 
 
 def step_in_torch(params, data: Data, decoder: str, minerals: Minerals, config: TrainConfig):
-    x, soc = (torch.tensor(np.asarray(a)) for a in (data.spectra, data.soc))
+    x, soc = (torch.tensor(np.asarray(data.arrays[name])) for name in ("spectra", "soc"))
     encoder = trunk(BANDS, COMPONENTS, WIDTH)
     load(encoder, params["encoder"]["Trunk_0"])
     trained = list(encoder.parameters())
@@ -81,21 +85,24 @@ def test_one_step_equals_pytorch(decoder: DecoderKind) -> None:
         jnp.asarray(draw.uniform(1.5, 4.0, COMPONENTS - 1), jnp.float32),
     )
     data = Data(
-        jnp.asarray(draw.uniform(0.1, 0.6, (ROWS, BANDS)), jnp.float32),
-        jnp.asarray(draw.uniform(0.002, 0.08, ROWS), jnp.float32),
-        minerals,
+        {
+            "spectra": jnp.asarray(draw.uniform(0.1, 0.6, (ROWS, BANDS)), jnp.float32),
+            "soc": jnp.asarray(draw.uniform(0.002, 0.08, ROWS), jnp.float32),
+        },
+        minerals if decoder == "physics" else None,
     )
     config = TrainConfig(epochs=2, batch=ROWS, lr=1e-3)
-    fit = make_fit(Autoencoder(COMPONENTS, BANDS, ModelConfig(width=WIDTH, decoder=decoder)), config, 0)
+    network = Autoencoder(COMPONENTS, BANDS, ModelConfig(width=WIDTH, decoder=decoder))
     every = jnp.ones(ROWS, bool)
-    trial = TrialArrays(every, ~every, ~every, jnp.int32(1), jnp.float32(config.lr), jax.random.key(3))
+    rows = {"labelled": every, "unlabelled": ~every, "validation": ~every}
+    member = Member(rows, jnp.int32(1), jnp.float32(config.lr), jax.random.key(3))
+    program = Program(make_training(network, config, make_loss(network, config), 0), Layout(), member, data)
     with jax.default_matmul_precision("float32"):
-        start = fit.init(trial, data)
+        params, stats = initial_variables(network, member.key, None, data.shared)
         # A batch holds every row: shuffling changes the order of sums only.
-        one = jax.jit(fit.run)(start, trial, data, jnp.int32(0), jnp.int32(1), jnp.int32(1))
-        two = jax.jit(fit.run)(one, trial, data, jnp.int32(1), jnp.int32(2), jnp.int32(1))
-    losses, last, learned = step_in_torch(start.params, data, decoder, minerals, config)
-    np.testing.assert_allclose(np.asarray(two.history)[:, 0], losses, rtol=1e-5)
+        two = advance(program, program.initial(params, stats), 0, 2)
+    losses, last, learned = step_in_torch(params, data, decoder, minerals, config)
+    np.testing.assert_allclose(two.history["loss"], losses, rtol=1e-5)
     for name, value in learned.items():
         np.testing.assert_allclose(two.params["decoder"][name], value, rtol=1e-5)
     ours = two.params["encoder"]["Trunk_0"]["Dense_4"]["kernel"]

@@ -89,4 +89,4 @@ class HybridConfig:
     train: LoopConfig = dataclasses.field(
         default_factory=lambda: LoopConfig(epochs=60, batch=64, lr=2e-3, weight_decay=1e-4)
     )
-    """How it is trained; one program per step on a CPU, whatever `stepped` says."""
+    """How it is trained; one program per step on a CPU, whatever `jit-per-step` says."""

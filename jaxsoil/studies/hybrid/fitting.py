@@ -57,9 +57,10 @@ class Predicted:
     """Predictions of all rows by every model.
 
     Attributes:
-      values: (target, part, method, model) -> (members, n) on the learning scale, before clipping.
+      values: (target, part, method, model) -> (members, n) on the learning scale, before clipping; networks that
+        diverged are left out.
       history: one row for each network and epoch.
-      networks: one row for each network: whether it converged, epochs, rows.
+      networks: one row for each network: whether it is alive (did not diverge) and converged, epochs, rows.
       left_out: (target, part) -> row numbers that did not train because their spectrum is an outlier.
       seconds: time by kind of model, of this call.
     """
@@ -99,7 +100,7 @@ def fit_all(crossing: Crossing, folder: Path, tracker: Tracker) -> Predicted:
       tracker: takes the epochs of every network, and how many models are done.
 
     Raises:
-      DataError: too few rows of a part, a loss that is not finite, or a damaged file of a finished model.
+      DataError: too few rows of a part, or a damaged file of a finished model.
     """
     pieces = Pieces(folder)
     values: dict[tuple[str, Part, str, str], list[Floats]] = {}
@@ -114,7 +115,8 @@ def fit_all(crossing: Crossing, folder: Path, tracker: Tracker) -> Predicted:
             stored = pieces.get(job.name, functools.partial(_fit, crossing, job, harmonised, data))
             if not there:
                 seconds[job.model] += stored.seconds
-            values.setdefault((job.target, job.part, job.method, job.model), []).append(stored.arrays["predicted"])
+            if stored.facts.get("alive", True):  # PLSR does not diverge.
+                values.setdefault((job.target, job.part, job.method, job.model), []).append(stored.arrays["predicted"])
             if job.model != PLSR:
                 histories.append(_history(job, stored))
                 networks.append(_summary(job, stored))
@@ -156,7 +158,12 @@ def _fit(crossing: Crossing, job: Job, values: Floats, data: Trainable) -> Piece
     label = f"{job.target} {job.part.name}"[:24]
     arguments = (limits, output, config.network, config.train, key_of(config.seed, job.draw), label)
     network = train(values, target, data.rows, data.watch, *arguments)
-    facts = {"converged": bool(network.converged), "epochs": int(network.epochs), "rows": int(data.rows.size)}
+    facts = {
+        "alive": bool(network.alive),
+        "converged": bool(network.converged),
+        "epochs": int(network.epochs),
+        "rows": int(data.rows.size),
+    }
     return Piece(
         arrays={"predicted": network.predict(values).astype(np.float32)},
         trees={"params": network.params, "constants": network.constants},
@@ -172,12 +179,12 @@ def _history(job: Job, stored: Piece) -> pd.DataFrame:
         frame.insert(place, name, getattr(job, name))
     frame.insert(1, "scheme", job.part.scheme)
     frame.insert(2, "part", job.part.name)
-    return frame.loc[np.isfinite(frame["watched"].to_numpy())]
+    return frame.loc[np.isfinite(frame["validation_loss"].to_numpy())]
 
 
 def _log(tracker: Tracker, job: Job, history: pd.DataFrame) -> None:
     """One record for each epoch; a model of an earlier call repeats its own, which the log leaves out."""
-    shown: pd.DataFrame = history.loc[:, ["epoch", "loss", "watched"]]
+    shown: pd.DataFrame = history.loc[:, ["epoch", "loss", "validation_loss"]]
     for row in shown.to_dict("records"):
         tracker.log({"trial": job.name, **{str(name): value for name, value in row.items()}})
 

@@ -15,7 +15,8 @@ from jaxsoil.models.cnn import Cnn1d
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.hybrid.config import NetworkConfig
 from jaxsoil.studies.hybrid.ranges import Range
-from jaxsoil.training.loop import LoopConfig, fit
+from jaxsoil.training.config import LoopConfig
+from jaxsoil.training.rows import fit
 
 Output = Literal["bounded", "clipped"]
 """How predictions are kept within the physical range: by a link that cannot leave it, or by clipping afterwards."""
@@ -52,7 +53,8 @@ class Network:
       kind: its static part.
       params: parameters of the convolutional network.
       constants: "mean" and "spread" (m,) of the training bands, "centre" and "unit" () of the training values.
-      history: losses by epoch. converged: whether the watched loss had come to rest. epochs: how many ran.
+      history: losses by epoch. converged: whether the validation loss had come to rest. epochs: how many ran.
+      alive: False where the training diverged; its predictions are NaN.
     """
 
     kind: Kind
@@ -61,11 +63,14 @@ class Network:
     history: dict[str, Floats]
     converged: bool
     epochs: int
+    alive: bool = True
 
     def predict(self, spectra: ArrayLike) -> Floats:
         """Predictions (n,) on the learning scale for (n, m) spectra, before any clipping."""
         table = np.asarray(spectra, dtype=np.float32)
-        result = np.empty(table.shape[0])
+        result = np.full(table.shape[0], np.nan)
+        if not self.alive:
+            return result
         for start in range(0, table.shape[0], _PREDICTED_AT_ONCE):
             part = table[start : start + _PREDICTED_AT_ONCE]
             # Every call has one shape, so that one program serves all.
@@ -101,7 +106,7 @@ def train(
       label: shown by the progress bar.
 
     Raises:
-      DataError: if the target does not vary over the training rows, or the loss is not finite.
+      DataError: if the target does not vary over the training rows.
     """
     centre, spread = float(np.mean(target[rows])), float(np.std(target[rows]))
     if spread <= 1e-9 * max(abs(centre), 1.0):
@@ -119,20 +124,21 @@ def train(
     arrays = {"x": np.asarray(spectra, np.float32), "y": np.nan_to_num(target).astype(np.float32)}
     start = kind.module.init(jax.random.fold_in(key, 1), jnp.zeros((1, spectra.shape[1]), jnp.float32))
     # Convolutions on a CPU are far slower inside a loop of XLA's than one step at a time.
-    stepped = dataclasses.replace(config, stepped=jax.default_backend() == "cpu")
+    config = dataclasses.replace(config, jit_per_step=jax.default_backend() == "cpu")
     fitted = fit(
-        _loss(kind), start, arrays, rows, watch, stepped, jax.random.fold_in(key, 2), label=label, shared=constants
+        _loss(kind), start, arrays, rows, watch, config, jax.random.fold_in(key, 2), label=label, shared=constants
     )
-    return Network(kind, fitted.params, constants, fitted.history, bool(fitted.converged), int(fitted.epochs_run))
+    rest = (fitted.history, fitted.converged, fitted.epochs_run, fitted.alive)
+    return Network(kind, fitted.params, constants, *rest)
 
 
 @functools.cache
 def _loss(kind: Kind) -> Any:
     """Mean square error on the learning scale, in units of the training rows' spread."""
 
-    def loss(params: Any, batch: Any, key: Any, progress: Any, shared: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+    def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any, shared: Any) -> Any:
         predicted = _forward(kind, params, shared, batch["x"], key)
-        return jnp.mean(((predicted - batch["y"]) / shared["unit"]) ** 2), {}
+        return jnp.mean(((predicted - batch["y"]) / shared["unit"]) ** 2), (stats, {})
 
     return loss
 

@@ -80,9 +80,16 @@ class Calibrated:
 def calibrate(crossing: Crossing, predicted: Predicted, target: str) -> Calibrated:
     """Out-of-fold scores of the ensemble behind the product."""
     limits, data = crossing.data.ranges[target], crossing.data
-    members = [
-        predicted.values[target, Part(RANDOM, str(k)), crossing.method, CNN] for k in range(crossing.config.folds)
-    ]
+    keys = [(target, Part(RANDOM, str(k)), crossing.method, CNN) for k in range(crossing.config.folds)]
+    missing = [key[1].name for key in keys if key not in predicted.values]
+    if missing:
+        raise DataError(
+            "every network of a fold diverged, and without them there is no product",
+            source=target,
+            value=f"fold {', '.join(missing)}",
+            remedy="Lower --train.lr and start again with --overwrite.",
+        )
+    members = [predicted.values[key] for key in keys]
     centre = np.stack([m.mean(axis=0) for m in members])
     rows = np.flatnonzero(np.isfinite(data.observed(target)) & (crossing.fold >= 0))
     fold = crossing.fold[rows]
@@ -107,10 +114,8 @@ def predictions(crossing: Crossing, predicted: Predicted, calibrated: dict[str, 
         keys = {(t, m, model) for t, p, m, model in predicted.values if p.scheme == RANDOM}
         for target, method, model in sorted(keys):
             rows = np.flatnonzero(np.isfinite(crossing.data.observed(target)) & (crossing.fold < 0))
-            folds = [
-                predicted.values[target, Part(RANDOM, str(k)), method, model].mean(axis=0)[rows]
-                for k in range(crossing.config.folds)
-            ]
+            places = [(target, Part(RANDOM, str(k)), method, model) for k in range(crossing.config.folds)]
+            folds = [predicted.values[key].mean(axis=0)[rows] for key in places if key in predicted.values]
             frames.append(_lines(crossing, target, HELD_OUT, "-", method, model, rows, np.mean(folds, axis=0)))
     frame = pd.concat(frames, ignore_index=True)
     return _with_intervals(crossing, frame, calibrated)

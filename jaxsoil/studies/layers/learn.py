@@ -17,7 +17,8 @@ from jaxsoil.runs.keys import key_of
 from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.network import LayerCnn, ProfileCnn, layer_means, turned
 from jaxsoil.studies.layers.prepare import Prepared
-from jaxsoil.training.loop import Fitted, LoopConfig, fit_many
+from jaxsoil.training.config import LoopConfig
+from jaxsoil.training.rows import Fitted, fit_many
 
 KIND = {"cnn": "single", "multitask": "multitask", "transfer": "layer_input", "profile": "profile"}
 """How each network uses the layers, see :class:`jaxsoil.studies.layers.network.LayerCnn`."""
@@ -40,12 +41,12 @@ class WindowLoss:
     hidden: int
     dropout: float
 
-    def __call__(self, params: Any, batch: Any, key: Any, progress: Any, own: Any) -> tuple[Any, dict[str, Any]]:
+    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, own: Any) -> Any:
         predicted = self.predict(params, batch["x"], own, key)
         weight = batch["seen"] * own["weight"][None, :]
         errors = weight * (predicted - (batch["y"] - own["y_mean"][None, :]) / own["y_sd"][None, :]) ** 2
         # A batch in which nothing was measured weighs nothing.
-        return errors.sum() / jnp.maximum(weight.sum(), 1.0), {}
+        return errors.sum() / jnp.maximum(weight.sum(), 1.0), (stats, {})
 
     def predict(self, params: Any, x: Any, own: Any, key: Any = None) -> Float[jax.Array, "n l"]:
         """Standardised predictions of all layers; with a key as in training: turned windows and dropout."""
@@ -79,7 +80,7 @@ class Trained:
     Attributes:
       params, own: trees with a leading axis of members.
       alive, converged: (members,); a member that is not alive diverged and predicts nothing.
-      history: tables (members, epochs) by "stage/loss" and "stage/watched".
+      history: tables (members, epochs) by "stage/loss" and "stage/validation_loss".
     """
 
     params: Any
@@ -257,7 +258,9 @@ def _fit(
 
 def _trained(fitted: Fitted, own: dict[str, np.ndarray], stages: dict[str, Fitted]) -> Trained:
     history = {
-        f"{stage}/{name}": found.history[name] for stage, found in stages.items() for name in ("loss", "watched")
+        f"{stage}/{name}": found.history[name]
+        for stage, found in stages.items()
+        for name in ("loss", "validation_loss")
     }
     return Trained(fitted.params, own, np.asarray(fitted.alive), np.asarray(fitted.converged), history)
 

@@ -93,8 +93,8 @@ def records(group: Group, outcome: Outcome) -> list[dict[str, Any]]:
     """
     found = []
     for stage in dict.fromkeys(name.split("/")[0] for name in outcome.history):
-        losses = {name: outcome.history[f"{stage}/{name}"] for name in ("loss", "watched")}
-        training = np.isfinite(losses["watched"])
+        losses = {name: outcome.history[f"{stage}/{name}"] for name in ("loss", "validation_loss")}
+        training = np.isfinite(losses["validation_loss"])
         for epoch in np.flatnonzero(training.any(axis=0)).tolist():
             members = training[:, epoch]
             means = {name: float(values[members, epoch].mean()) for name, values in losses.items()}
@@ -187,14 +187,14 @@ def _trainings(outcomes: dict[Group, Outcome]) -> pd.DataFrame:
     for group, outcome in outcomes.items():
         if group.model not in NETWORKS:
             continue
-        watched = [values for name, values in outcome.history.items() if name.endswith("/watched")]
+        losses = [values for name, values in outcome.history.items() if name.endswith("/validation_loss")]
         rows.append(
             dataclasses.asdict(group)
             | {
                 "members": outcome.alive.size,
                 "diverged": int((~outcome.alive).sum()),
                 "converged": int(outcome.converged.sum()),
-                "epochs": "+".join(f"{np.isfinite(values).sum(axis=1).mean():.0f}" for values in watched),
+                "epochs": "+".join(f"{np.isfinite(values).sum(axis=1).mean():.0f}" for values in losses),
             }
         )
     columns = ["model", "split", "seed", "members", "diverged", "converged", "epochs"]

@@ -36,9 +36,9 @@ from jaxsoil.models.fno import Fno
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.models.vae import Decoder, draw
 from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.multifidelity.config import ConversionConfig, FnoConfig
 from jaxsoil.studies.multifidelity.pretrain import Pretrained, in_parts, norms
-from jaxsoil.training.config import ConversionConfig, FnoConfig
-from jaxsoil.training.loop import Fitted, fit
+from jaxsoil.training.rows import Fitted, fit
 
 FACTORS = tuple(np.round(np.geomspace(0.25, 8.0, 21), 4).tolist())
 """Factors on the latent standard deviations among which the watched pairs choose."""
@@ -52,9 +52,10 @@ class Conversion:
     """A trained conversion of near-infrared to mid-infrared SNV absorbance.
 
     ``params``: of the encoder ("encoder"), its regulariser ("nir_decoder"), the spread ("spread") and the frozen
-    mid-infrared decoder ("decoder"). ``history``: "loss", "watched", "mir" (Eq. 5), "nir" (Eq. 6 without alpha) and
-    "alpha" of each epoch; ``spread_history`` that of the spread. ``factor`` on the latent standard deviations;
-    ``residual`` (M,) variance that is added to that of samples.
+    mid-infrared decoder ("decoder"). ``history``: "loss", "validation_loss", "mir" (Eq. 5), "nir" (Eq. 6 without
+    alpha) and "alpha" of each epoch; ``spread_history`` that of the spread. ``factor`` on the latent standard
+    deviations; ``residual`` (M,) variance that is added to that of samples. ``alive``: False where a training
+    diverged; nothing else is then of use.
     """
 
     config: ConversionConfig
@@ -68,6 +69,7 @@ class Conversion:
     residual: np.ndarray
     converged: bool
     epochs_run: int
+    alive: bool = True
 
     def embed(self, nir: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean, the embedding, and log variance (n, latents), its factor included, of SNV absorbance (n, B)."""
@@ -146,12 +148,12 @@ class ConversionLoss:
 
     networks: Networks
 
-    def __call__(self, params: Any, batch: Any, key: Any, progress: jax.Array, *, shared: Any) -> Any:
+    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: jax.Array, *, shared: Any) -> Any:
         mean = _apply(self.networks.encoder, params["encoder"], batch["nir"])
         mir = jnp.mean(norms(_apply(self.networks.decoder, shared, mean) - batch["mir"]))
         nir = jnp.mean(norms(_apply(self.networks.nir_decoder, params["nir_decoder"], mean) - batch["nir"]))
         alpha = 1.0 - progress
-        return mir + alpha * nir, {"mir": mir, "nir": nir, "alpha": alpha}
+        return mir + alpha * nir, (stats, {"mir": mir, "nir": nir, "alpha": alpha})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,12 +162,12 @@ class SpreadLoss:
 
     networks: Networks
 
-    def __call__(self, params: Any, batch: Any, key: Any, progress: jax.Array, *, shared: Any) -> Any:
+    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: jax.Array, *, shared: Any) -> Any:
         # The same noise whenever it is watched, so that epochs compare.
         key = jax.random.key(0) if key is None else key
         mean = _apply(self.networks.encoder, shared["encoder"], batch["nir"])
         logvar = _apply(self.networks.variances, params, batch["nir"])
-        return energy_score(self.networks, shared["decoder"], mean, logvar, batch["mir"], key), {}
+        return energy_score(self.networks, shared["decoder"], mean, logvar, batch["mir"], key), (stats, {})
 
 
 def energy_score(
@@ -188,7 +190,7 @@ def fit_conversion(
     *,
     label: str = "stage 2",
 ) -> Conversion:
-    """Trains the conversion on pairs and calibrates its spread.
+    """Trains the conversion on pairs and calibrates its spread; where a training diverged it is not ``alive``.
 
     Args:
       pretrained: stage 1, whose decoder stays as it is.
@@ -200,7 +202,7 @@ def fit_conversion(
       label: shown by the progress bar.
 
     Raises:
-      DataError: rows that do not pair, other mid-infrared bands than the decoder's, or a loss that is not finite.
+      DataError: rows that do not pair, or other mid-infrared bands than the decoder's.
     """
     nir, mir = _paired(nir, mir, pretrained.axis.size)
     networks = Networks(config, pretrained.config.vae, mir.shape[1], nir.shape[1])
@@ -230,10 +232,11 @@ def fit_conversion(
         residual=np.zeros(networks.bands),
         converged=bool(point.converged),
         epochs_run=int(point.epochs_run),
+        alive=bool(point.alive and spread.alive),
     )
     watch = np.asarray(watch)
     rows = np.flatnonzero(watch) if watch.dtype == bool else watch
-    return _calibrated(made, nir[rows], mir[rows], jax.random.fold_in(key, 3)) if rows.size else made
+    return _calibrated(made, nir[rows], mir[rows], jax.random.fold_in(key, 3)) if rows.size and made.alive else made
 
 
 def _calibrated(made: Conversion, nir: np.ndarray, mir: np.ndarray, key: jax.Array) -> Conversion:
@@ -258,9 +261,12 @@ class FnoConversion:
     converged: bool
     epochs_run: int
     nir_bands: int
+    alive: bool = True
 
     def convert(self, nir: np.ndarray) -> np.ndarray:
-        """Mid-infrared SNV absorbance (n, M)."""
+        """Mid-infrared SNV absorbance (n, M); NaN from a training that diverged."""
+        if not self.alive:
+            return np.full((len(nir), self.model.outputs), np.nan, np.float32)
         return in_parts(lambda x: (_apply_jit(self.model, self.params, x),), _nir(nir, self.nir_bands))[0]
 
 
@@ -270,8 +276,8 @@ class FnoLoss:
 
     model: Fno
 
-    def __call__(self, params: Any, batch: Any, key: Any, progress: jax.Array) -> Any:
-        return jnp.mean(norms(_apply(self.model, params, batch["nir"]) - batch["mir"])), {}
+    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: jax.Array) -> Any:
+        return jnp.mean(norms(_apply(self.model, params, batch["nir"]) - batch["mir"])), (stats, {})
 
 
 def fit_fno(
@@ -294,7 +300,7 @@ def fit_fno(
     arrays = {"nir": nir, "mir": mir}
     fitted: Fitted = fit(FnoLoss(model), params, arrays, train, watch, config.loop, key, label=label)
     params = jax.tree.map(np.asarray, fitted.params)
-    return FnoConversion(model, params, fitted.history, bool(fitted.converged), int(fitted.epochs_run), nir.shape[1])
+    return FnoConversion(model, params, fitted.history, fitted.converged, fitted.epochs_run, nir.shape[1], fitted.alive)
 
 
 def _paired(nir: np.ndarray, mir: np.ndarray, bands: int) -> tuple[np.ndarray, np.ndarray]:

@@ -112,7 +112,8 @@ def _scores(inputs: Inputs, predicted: NDArray) -> list[dict]:
     found = []
     for column, prop in enumerate(inputs.properties):
         observed = inputs.values["test"][:, column]
-        known = np.isfinite(observed)
+        # A training that diverged predicts nothing.
+        known = np.isfinite(observed) & np.isfinite(predicted[:, column])
         if not known.any():
             continue
         scores = metrics.summary(observed[known], predicted[known, column])

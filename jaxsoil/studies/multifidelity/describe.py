@@ -65,10 +65,10 @@ def convergence(config: MultifidelityConfig) -> str:
     words = []
     for name, loop in loops.items():
         if loop.patience:
-            rule = f"its watched loss has not fallen below its lowest for {loop.patience} epochs"
+            rule = f"its validation loss has not fallen below its lowest for {loop.patience} epochs"
         else:
             rule = (
-                f"the mean watched loss of the last fifth of its {loop.epochs} epochs is less than "
+                f"the mean validation loss of the last fifth of its {loop.epochs} epochs is less than "
                 f"{loop.tolerance:.0%} under that of the fifth before"
             )
         words.append(f"{name} when {rule}")

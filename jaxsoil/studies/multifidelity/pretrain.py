@@ -12,33 +12,37 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from tqdm import tqdm
 
 from jaxsoil.data.scans import Scans
 from jaxsoil.models.vae import Vae, kl_to_prior
 from jaxsoil.runs.errors import DataError, UsageError
-from jaxsoil.studies.multifidelity.streams import READ_ROWS, Plan, read_snv, split_samples
+from jaxsoil.studies.multifidelity.config import PretrainConfig
+from jaxsoil.studies.multifidelity.streams import READ_ROWS, BlockBatches, Plan, read_snv, split_samples
+from jaxsoil.training import step as pure
+from jaxsoil.training.batches import over_devices
 from jaxsoil.training.checkpoints import Checkpoints
-from jaxsoil.training.config import DeviceConfig, PretrainConfig
-from jaxsoil.training.devices import make_mesh
-from jaxsoil.training.grid import converged
-from jaxsoil.training.steps import Member, State, Task, initial, one_close, one_step, rests, step
+from jaxsoil.training.config import DeviceConfig
+from jaxsoil.training.devices import Layout, make_mesh
+from jaxsoil.training.loop import CheckpointPolicy, Program, run
+from jaxsoil.training.rows import fitted
+from jaxsoil.training.step import Data, Loss, Member, State, Training
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pretrained:
     """A trained autoencoder of SNV absorbance on ``axis`` (M,) cm-1.
 
-    ``params``: {"encoder", "decoder"}. ``history``: "loss", "watched", "reconstruction" and "kl" of each epoch.
-    ``kl`` (latents,): mean divergence of each latent feature from the prior over the training scans, nats.
-    ``train``, ``watch``: row numbers of the scans.
+    ``params``: {"encoder", "decoder"}. ``history``: "loss", "validation_loss", "reconstruction" and "kl" of each
+    epoch. ``kl`` (latents,): mean divergence of each latent feature from the prior over the training scans, nats.
+    ``train``, ``watch``: row numbers of the scans that train and that validate. ``alive``: False where the training
+    diverged; nothing else is then of use.
     """
 
     config: PretrainConfig
@@ -50,6 +54,7 @@ class Pretrained:
     epochs_run: int
     train: np.ndarray
     watch: np.ndarray
+    alive: bool = True
 
     @property
     def model(self) -> Vae:
@@ -104,26 +109,20 @@ class VaeLoss:
     warmup: float
     mesh: Mesh | None = None
 
-    def __call__(self, params: Any, batch: jax.Array, key: jax.Array | None, progress: jax.Array) -> Any:
-        batch = spread(batch, self.mesh)
+    def __call__(self, params: Any, stats: Any, batch: jax.Array, key: jax.Array | None, progress: jax.Array) -> Any:
+        if self.mesh is not None and batch.shape[0] % self.mesh.size == 0:
+            batch = over_devices(batch, self.mesh)
         result: Any = self.model.apply({"params": params}, batch, key)
         rebuilt, mean, logvar = result
         reconstruction = jnp.mean(norms(rebuilt - batch))
         kl = jnp.mean(jnp.sum(kl_to_prior(mean, logvar), axis=1))
         weight = self.beta * (jnp.minimum(1.0, progress / self.warmup) if self.warmup else 1.0)
-        return reconstruction + weight * kl, {"reconstruction": reconstruction, "kl": kl}
+        return reconstruction + weight * kl, (stats, {"reconstruction": reconstruction, "kl": kl})
 
 
 def norms(difference: jax.Array) -> jax.Array:
     """L2 norm of each row (n, M), with a gradient of zero at zero."""
     return jnp.sqrt(jnp.sum(jnp.square(difference), axis=1) + 1e-12)
-
-
-def spread(batch: jax.Array, mesh: Mesh | None) -> jax.Array:
-    """The batch over the devices of the mesh; each computes its rows, and gradients are averaged."""
-    if mesh is None or mesh.size == 1 or batch.shape[0] % mesh.size:
-        return batch
-    return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, PartitionSpec("batch")))
 
 
 def pretrain(
@@ -135,7 +134,7 @@ def pretrain(
     checkpoints: Checkpoints | None = None,
     devices: Sequence[Any] | None = None,
 ) -> Pretrained:
-    """Trains the autoencoder on scans.
+    """Trains the autoencoder on scans; a training that diverged is not ``alive``.
 
     Args:
       scans: absorbance; SNV is applied here.
@@ -146,110 +145,96 @@ def pretrain(
       devices: over which the batch is spread (default: all).
 
     Raises:
-      DataError: a scan that is constant or not finite, fewer than two samples, or a loss that is not finite.
+      DataError: a scan that is constant or not finite, or fewer than two samples.
       UsageError: a batch that the devices cannot share.
     """
-    run = PretrainRun(scans, config, key, devices)
-    state, position = run.train(label, checkpoints)
-    history = {name: np.asarray(values, np.float64) for name, values in state.history.items()}
-    both = np.stack([history["loss"], history["watched"]], axis=1)
+    program = ScansProgram(scans, config, key, devices)
+    policy = CheckpointPolicy(share=0.0, steps=config.checkpoint_steps)
+    state = run(program, program.start, checkpoints=checkpoints, policy=policy, label=label)
+    made = fitted(state, config.loop.tolerance, config.loop.patience)
     return Pretrained(
         config=config,
         axis=np.asarray(scans.axis),
-        params=jax.tree.map(np.asarray, state.best),
-        history=history,
-        kl=run.divergence(state.best),
-        converged=converged(both, config.loop.tolerance, config.loop.patience),
-        epochs_run=position,
-        train=run.plan.rows,
-        watch=run.watch,
+        params=jax.tree.map(np.asarray, made.params),
+        history=made.history,
+        kl=program.divergence(made.params),
+        converged=made.converged,
+        epochs_run=made.epochs_run,
+        train=program.plan.rows,
+        watch=program.watch,
+        alive=made.alive,
     )
 
 
-class PretrainRun:
-    """Stage 1 on its way: what it reads, where its arrays lie, how far it is."""
+class ScansProgram(Program):
+    """Stage 1 as a program whose scans lie on every device or come block by block; each batch is shared by all.
+
+    Args: as for :func:`pretrain`.
+    """
 
     def __init__(self, scans: Scans, config: PretrainConfig, key: jax.Array, devices: Sequence[Any] | None) -> None:
         self.scans, self.config = scans, config
         devices = list(devices if devices is not None else jax.devices())
         self.mesh = make_mesh(DeviceConfig(batch_devices=len(devices)), devices)
-        seeds = tuple(int(word) for word in np.asarray(jax.random.key_data(key)).ravel())
-        if np.unique(scans.samples).size < 2:
-            raise DataError("stage 1 needs at least two samples", remedy="Give more scans, with their samples' names.")
-        train, self.watch = split_samples(np.asarray(scans.samples), config.held_out, stable_seed(seeds))
-        batch = min(config.loop.batch, train.size // len(devices) * len(devices))
-        if batch == 0 or batch % len(devices):
-            raise UsageError(f"{len(devices)} devices cannot share batches of {batch}: set the batch to a multiple.")
-        self.streamed = len(scans) * scans.axis.size * 4e-9 > config.memory_gb
-        self.plan = Plan(train, batch, seeds, min(config.block, train.size // batch) if self.streamed else 0)
-        platform = devices[0].platform
-        loop = dataclasses.replace(config.loop, stepped=config.vae.kind == "conv" and platform == "cpu")
-        model = Vae(scans.axis.size, config.vae)
-        self.task = Task(VaeLoss(model, config.beta, config.warmup, self.mesh), loop, batch)
-        params = model.init(jax.random.fold_in(key, 0), jnp.zeros((2, scans.axis.size), jnp.float32))["params"]
-        self.member = self.place(Member(None, jnp.int32(train.size), None, jax.random.fold_in(key, 1), None))
-        names = ("loss", "watched", "reconstruction", "kl")
-        self.start = self.place(initial(loop.epochs, names, params))
+        self.plan, self.watch = self._planned(key, len(devices))
+        self.model = Vae(scans.axis.size, config.vae)
+        loop, zeros = config.loop, jnp.zeros((self.plan.batch, scans.axis.size), jnp.float32)
+        training = Training(
+            VaeLoss(self.model, config.beta, config.warmup, self.mesh),
+            BlockBatches(),
+            loop.epochs,
+            loop.patience,
+            weight_decay=loop.weight_decay,
+            schedule=loop.schedule,
+            jit_per_step=config.vae.kind == "conv" and devices[0].platform == "cpu",
+        )
+        # One program for one replica of the training; where its arrays lie says that all devices take part.
+        member = Member(None, jnp.int32(self.plan.steps), jnp.float32(loop.lr), jax.random.fold_in(key, 1))
+        super().__init__(training, Layout(), self.place(member), Data(None))
+        self.in_parts = True
+        params = self.model.init(jax.random.fold_in(key, 0), zeros[:2])["params"]
+        self.start = self.place(pure.initial(training, params, None, member, self.data, zeros))
         self.resident = None if self.streamed else self.place(read_snv(scans, np.arange(len(scans))))
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the scans exceed the memory."""
+        return len(self.scans) * self.scans.axis.size * 4e-9 > self.config.memory_gb
+
+    def _planned(self, key: jax.Array, devices: int) -> tuple[Plan, np.ndarray]:
+        """The batches of every epoch, and the rows that validate."""
+        config, samples = self.config, np.asarray(self.scans.samples)
+        seeds = tuple(int(word) for word in np.asarray(jax.random.key_data(key)).ravel())
+        if np.unique(samples).size < 2:
+            raise DataError("stage 1 needs at least two samples", remedy="Give more scans, with their samples' names.")
+        train, watch = split_samples(samples, config.held_out, stable_seed(seeds))
+        batch = min(config.loop.batch, train.size // devices * devices)
+        if batch == 0 or batch % devices:
+            raise UsageError(f"{devices} devices cannot share batches of {batch}: set the batch to a multiple.")
+        block = min(config.block, train.size // batch) if self.streamed else 0
+        return Plan(train, batch, seeds, block), watch
 
     def place(self, tree: Any) -> Any:
         """On every device a copy."""
         return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
 
-    def train(self, label: str, checkpoints: Checkpoints | None) -> tuple[State, int]:
-        """Runs all epochs, from the checkpoint on where there is one; returns the state and the epochs run."""
-        loop = self.task.config
-        state, total, done = self._resumed(checkpoints)
-        epoch, at = divmod(done, self.plan.steps + 1)
-        with tqdm(total=loop.epochs, initial=epoch, desc=f"{label:14}", unit="epoch", leave=False) as bar:
-            while epoch < loop.epochs and not bool(rests(loop, state)):
-                state, total = self.epoch(state, epoch, at, total, checkpoints)
-                state = one_close(self.task, state, total, self.member, self._watched(state.params), jnp.int32(epoch))
-                self._check(state, epoch, label)
-                epoch, at, total = epoch + 1, 0, None
-                bar.update(1)
-        return state, epoch
-
-    def epoch(
-        self, state: State, number: int, at: int = 0, total: Any = None, checkpoints: Checkpoints | None = None
-    ) -> tuple[State, Any]:
-        """Runs the steps of an epoch from step ``at`` on; returns the state and the sums of loss and terms."""
-        total = self._zero(state) if total is None else total
-        for block in self.plan.epoch(number, at, functools.partial(read_snv, self.scans)):
+    def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
+        """The steps of an epoch in blocks, each with its scans."""
+        for block in self.plan.epoch(epoch, at, functools.partial(read_snv, self.scans)):
             values = self.resident if block.values is None else self.place(block.values)
-            order = self.place(block.order)
-            while at < block.last:
-                until = min(block.last, self._next_checkpoint(number, at))
-                state, total = self._advance(state, total, values, order, number, at, until, block.first)
-                at = until
-                if checkpoints is not None and (number * self.plan.steps + at) % self.config.checkpoint_steps == 0:
-                    self._save(checkpoints, state, total, number, at)
-        return state, total
+            yield block.last, self.place((block.order, np.int32(block.first))), Data(values)
 
-    def _next_checkpoint(self, epoch: int, at: int) -> int:
-        every, before = self.config.checkpoint_steps, epoch * self.plan.steps
-        return ((before + at) // every + 1) * every - before
+    def finish(self, state: State, total: Any, epoch: int) -> State:
+        """Ends an epoch with the loss on the validation scans, read in parts."""
+        return self.functions.close(state, total, self.member, self._validation_loss(state.params), jnp.int32(epoch))
 
-    def _advance(self, state, total, values, order, epoch: int, start: int, stop: int, first: int):
-        """Steps ``start`` to ``stop`` of an epoch, whose batches are the rows of ``order`` from ``first`` on."""
-        number = jnp.int32(epoch)
-        if self.task.config.stepped:
-            for i in range(start, stop):
-                state, total = one_step(
-                    self.task, state, total, self.member, values, None, order[i - first], number, jnp.int32(i)
-                )
-            return state, total
-        bounds = (jnp.int32(start), jnp.int32(stop), jnp.int32(first))
-        return _segment(self.task, state, total, self.member, values, order, number, *bounds)
-
-    def _watched(self, params: Any) -> jax.Array | None:
-        """The loss on the watched scans with the full weight of the divergence, read in parts."""
+    def _validation_loss(self, params: Any) -> jax.Array | None:
         if not self.watch.size:
             return None
         total = jnp.float32(0)
         for start in range(0, self.watch.size, READ_ROWS):
             rows = self.watch[start : start + READ_ROWS]
-            total = total + _loss_on(self.task.loss, params, self._rows(rows)) * np.float32(rows.size)
+            total = total + _loss_on(self.training.loss, params, self._rows(rows)) * np.float32(rows.size)
         return total / np.float32(self.watch.size)
 
     def _rows(self, rows: np.ndarray) -> jax.Array:
@@ -259,47 +244,11 @@ class PretrainRun:
 
     def divergence(self, params: Any) -> np.ndarray:
         """Mean divergence of each latent feature over the training scans, nats, float64."""
-        model: Any = self.task.loss
         rows, total = self.plan.rows, np.zeros(self.config.vae.latents)
         for start in range(0, rows.size, READ_ROWS):
-            mean, logvar = _encode(model.model, params, self._rows(rows[start : start + READ_ROWS]))
+            mean, logvar = _encode(self.model, params, self._rows(rows[start : start + READ_ROWS]))
             total += np.asarray(kl_to_prior(mean, logvar), np.float64).sum(axis=0)
         return total / rows.size
-
-    def _zero(self, state: State) -> dict[str, jax.Array]:
-        return self.place({name: jnp.float32(0) for name in state.history if name != "watched"})
-
-    def _tree(self, state: State, total: Any, epoch: int, at: int) -> dict[str, Any]:
-        """What a checkpoint holds: the state, the sums of the epoch so far, where it is, and its key."""
-        key = jax.random.key_data(self.member.key)
-        return {"state": state, "total": total, "epoch": jnp.int32(epoch), "step": jnp.int32(at), "key": key}
-
-    def _save(self, checkpoints: Checkpoints, state: State, total: Any, epoch: int, at: int) -> None:
-        # Numbered such that the end of an epoch, before it is closed, has a place of its own.
-        checkpoints.save(epoch * (self.plan.steps + 1) + at, self._tree(state, total, epoch, at))
-
-    def _resumed(self, checkpoints: Checkpoints | None) -> tuple[State, Any, int]:
-        state, total = self.start, self._zero(self.start)
-        if checkpoints is None or not checkpoints.latest:
-            return state, total, 0
-        like = self._tree(state, total, 0, 0)
-        kept = checkpoints.restore(like)
-        if not np.array_equal(kept["key"], like["key"]):
-            raise DataError(
-                "the checkpoint belongs to another random key",
-                source=checkpoints.folder,
-                remedy="Resume with the seed it was made with, or start again with --overwrite.",
-            )
-        return kept["state"], kept["total"], int(kept["epoch"]) * (self.plan.steps + 1) + int(kept["step"])
-
-    def _check(self, state: State, epoch: int, label: str) -> None:
-        if not bool(state.alive):
-            raise DataError(
-                "the loss is not finite",
-                source=label,
-                value=f"epoch {epoch + 1} of {self.config.loop.epochs}",
-                remedy="Lower the learning rate.",
-            )
 
 
 def stable_seed(seeds: Sequence[int]) -> int:
@@ -307,19 +256,9 @@ def stable_seed(seeds: Sequence[int]) -> int:
     return int(np.random.SeedSequence(list(seeds)).generate_state(1)[0])
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=(1, 2))
-def _segment(task: Task, state: State, total, member: Member, values, order, epoch, start, stop, first):
-    def body(i, carry):
-        state, total = carry
-        rows = jax.lax.dynamic_index_in_dim(order, i - first, keepdims=False)
-        return step(task, state, total, member, values, None, rows, epoch, i)
-
-    return jax.lax.fori_loop(start, stop, body, (state, total))
-
-
 @functools.partial(jax.jit, static_argnums=0)
-def _loss_on(loss: VaeLoss, params: Any, batch: jax.Array) -> jax.Array:
-    return loss(params, batch, None, jnp.float32(1))[0]
+def _loss_on(loss: Loss, params: Any, batch: jax.Array) -> jax.Array:
+    return loss(params, None, batch, None, jnp.float32(1))[0]
 
 
 @functools.partial(jax.jit, static_argnums=0)

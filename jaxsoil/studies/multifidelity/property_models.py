@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.studies.multifidelity.targets import Targets
-from jaxsoil.training.loop import Fitted, LoopConfig, fit, fit_many
+from jaxsoil.training.config import LoopConfig
+from jaxsoil.training.rows import Fitted, fit, fit_many
 
 Task = Literal["multi", "single"]
 
@@ -27,7 +28,7 @@ class PropertyModel:
     """A trained MLP, its input scaling and its targets.
 
     ``params`` have a leading axis of targets for the task "single". ``centre`` and ``scale`` (m,) standardise the
-    input by the training rows.
+    input by the training rows. ``alive``: False for a training that diverged, an array for the task "single".
     """
 
     network: Mlp
@@ -36,15 +37,17 @@ class PropertyModel:
     targets: Targets
     centre: NDArray[np.float32]
     scale: NDArray[np.float32]
+    alive: Any = True
 
     def predict(self, x: ArrayLike) -> NDArray[np.float64]:
-        """Predictions (n, p) in the units of the properties for inputs (n, m)."""
+        """Predictions (n, p) in the units of the properties for inputs (n, m), NaN from trainings that diverged."""
         x = (np.asarray(x, np.float32) - self.centre) / self.scale
         parts = [
             np.asarray(_apply(self.network, self.task, self.params, jnp.asarray(x[i : i + PREDICT_ROWS])))
             for i in range(0, len(x), PREDICT_ROWS)
         ]
-        return self.targets.inverse(np.concatenate(parts))
+        predicted = np.concatenate(parts)
+        return self.targets.inverse(np.where(np.broadcast_to(self.alive, predicted.shape[1:]), predicted, np.nan))
 
 
 @functools.partial(jax.jit, static_argnames=("network", "task"))
@@ -66,13 +69,13 @@ class PropertyLoss:
     network: Mlp
     task: Task
 
-    def __call__(self, params: Any, batch: Any, key: Any, progress: Any, own: Any = None) -> tuple[jax.Array, dict]:
+    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, own: Any = None) -> Any:
         predicted: Any = self.network.apply({"params": params}, batch["x"], key)
         t, known = batch["t"], batch["known"]
         if self.task == "single":
             t, known = (t @ own)[:, None], (known @ own)[:, None]
         squares = known * (predicted - t) ** 2
-        return jnp.sum(squares) / jnp.maximum(jnp.sum(known), 1.0), {}
+        return jnp.sum(squares) / jnp.maximum(jnp.sum(known), 1.0), (stats, {})
 
 
 def fit_properties(
@@ -137,7 +140,7 @@ def fit_properties(
             loss, params, arrays, mask(train, len(x)), mask(watch, len(x)), loop, jax.random.split(run, members),
             own=jnp.eye(members, dtype=jnp.float32), label=label,
         )  # fmt: skip
-    return PropertyModel(network, task, fitted.params, targets, centre, scale.astype(np.float32)), fitted
+    return PropertyModel(network, task, fitted.params, targets, centre, scale.astype(np.float32), fitted.alive), fitted
 
 
 def mask(rows: NDArray[Any], n: int) -> NDArray[np.bool_]:

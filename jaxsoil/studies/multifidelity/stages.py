@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.data.scans import Scans
+from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig, enough_steps
@@ -20,7 +21,7 @@ from jaxsoil.studies.multifidelity.pretrain import Pretrained, pretrain
 from jaxsoil.studies.multifidelity.rows import SeedRows
 from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows
 from jaxsoil.training.checkpoints import Checkpoints
-from jaxsoil.training.loop import Fitted
+from jaxsoil.training.rows import Fitted
 
 FNO = "NIRtoMIR-FNO-MLP"
 
@@ -62,7 +63,7 @@ def stage1(config: MultifidelityConfig, seed: Seed, checkpoints: Checkpoints | N
     rows = round(seed.rows.scans.size * (1.0 - config.pretrain.held_out))
     enough = dataclasses.replace(config.pretrain, loop=enough_steps(config.pretrain.loop, rows, config.steps))
     made = pretrain(scans, enough, seed.key("stage1"), label=f"seed {seed.number} stage 1", checkpoints=checkpoints)
-    fitted = Fitted(None, made.history, made.converged, made.epochs_run)
+    fitted = Fitted(None, made.history, made.converged, made.epochs_run, made.alive)
     return Piece(
         arrays={"kl": made.kl, "train": made.train, "watch": made.watch},
         trees={"vae": made.params},
@@ -71,8 +72,13 @@ def stage1(config: MultifidelityConfig, seed: Seed, checkpoints: Checkpoints | N
 
 
 def restored_stage1(config: MultifidelityConfig, seed: Seed, part: Piece) -> Pretrained:
-    """The autoencoder of a finished stage 1."""
+    """The autoencoder of a finished stage 1.
+
+    Raises:
+      DataError: its training diverged.
+    """
     table = part.tables["convergence"]
+    _require_alive(part, "stage 1", seed, "pretrain.loop.lr")
     return Pretrained(
         config=config.pretrain,
         axis=np.asarray(seed.inputs.data.pretrain.axis),
@@ -98,8 +104,9 @@ def stage2(config: MultifidelityConfig, seed: Seed, pretrained: Pretrained) -> P
         dataclasses.replace(config.convert, **loops),
         seed.key("stage2"), label=f"seed {seed.number} stage 2",
     )  # fmt: skip
-    tables = _tables(Fitted(None, made.history, made.converged, made.epochs_run), "stage2", seed.number, "nir encoder")
-    reached = int(np.isfinite(made.spread_history["watched"]).sum())
+    fitted = Fitted(None, made.history, made.converged, made.epochs_run, made.alive)
+    tables = _tables(fitted, "stage2", seed.number, "nir encoder")
+    reached = int(np.isfinite(made.spread_history["validation_loss"]).sum())
     spread = Fitted(None, made.spread_history, None, reached)
     tables["history"] = pd.concat(
         [tables["history"], history_rows(spread, "stage2", seed.number, "spread")], ignore_index=True
@@ -109,7 +116,12 @@ def stage2(config: MultifidelityConfig, seed: Seed, pretrained: Pretrained) -> P
 
 
 def restored_stage2(config: MultifidelityConfig, seed: Seed, part: Piece) -> Conversion:
-    """The conversion of a finished stage 2."""
+    """The conversion of a finished stage 2.
+
+    Raises:
+      DataError: its training, or that of its spread, diverged.
+    """
+    _require_alive(part, "stage 2", seed, "convert.loop.lr or --convert.spread-loop.lr")
     return Conversion(
         config=config.convert,
         vae=config.pretrain.vae,
@@ -134,7 +146,7 @@ def stage2_fno(config: MultifidelityConfig, seed: Seed) -> Piece:
         dataclasses.replace(config.fno, loop=loop),
         seed.key("fno"), label=f"seed {seed.number} FNO",
     )  # fmt: skip
-    fitted = Fitted(None, made.history, made.converged, made.epochs_run)
+    fitted = Fitted(None, made.history, made.converged, made.epochs_run, made.alive)
     converted = {name: made.convert(inputs.nir[name]) for name in ("pairs", "test")}
     return Piece(converted, {"fno": made.params}, _tables(fitted, "stage2", seed.number, "FNO"))
 
@@ -171,6 +183,16 @@ def views_of(
 
 def _operator(fno: Piece) -> dict[str, NDArray]:
     return {name: np.asarray(fno.arrays[name]) for name in ("pairs", "test")}
+
+
+def _require_alive(part: Piece, stage: str, seed: Seed, option: str) -> None:
+    row = part.tables["convergence"].iloc[0]
+    if not bool(row["alive"]):
+        raise DataError(
+            f"{stage} of seed {seed.number} diverged: its loss is not finite, and later stages need it",
+            value=f"after {int(row['epochs'])} epochs",
+            remedy=f"Lower --{option} and start again with --overwrite.",
+        )
 
 
 def _tables(fitted: Fitted, stage: str, seed: int, label: str) -> dict[str, pd.DataFrame]:

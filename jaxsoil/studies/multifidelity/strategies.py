@@ -24,7 +24,7 @@ from jaxsoil.studies.multifidelity.property_models import PropertyModel, Task, f
 from jaxsoil.studies.multifidelity.rows import SeedRows
 from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows, members, prediction_rows
 from jaxsoil.studies.multifidelity.targets import LOGGED
-from jaxsoil.training.loop import Fitted
+from jaxsoil.training.rows import Fitted
 
 Views = Mapping[str, Mapping[str, NDArray]]
 """What models read: view -> set -> array. "mir" and "nir" (n, m) are SNV spectra; "latents" and "nir_latents" (n, K)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import jax
 import numpy as np
 
 from jaxsoil.data.draws import take_share
 from jaxsoil.data.scans import Scans
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.preprocess import SNV
+from jaxsoil.training.step import Member
 
 READ_ROWS = 4096
 """Scans that are read and prepared together."""
@@ -35,11 +38,11 @@ def read_snv(scans: Scans, rows: np.ndarray) -> np.ndarray:
 
 
 def split_samples(samples: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Splits scans into training and watched rows such that all scans of a sample lie on one side.
+    """Splits scans into training and validation rows such that all scans of a sample lie on one side.
 
     Args:
       samples: (n,) sample of each scan.
-      share: of the samples to watch, 0 to below 1; rounded, at least one sample unless 0.
+      share: of the samples that validate, 0 to below 1; rounded, at least one sample unless 0.
       seed: of the draw.
     """
     held = take_share(samples, share, np.random.default_rng(seed), "of groups")
@@ -113,3 +116,25 @@ class Plan:
         values = read(np.sort(sequence[first * self.batch : first * self.batch + size]))
         # The last block is filled up, so that it runs the same program; its order names no filling.
         return np.pad(values, ((0, size - len(values)), (0, 0)))
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockBatches:
+    """Batches of a block that the host has read: the engine's :class:`jaxsoil.training.step.Batches` for scans.
+
+    The order is handed over by the host as (batches (steps, batch) of row numbers, first step), and so is the
+    validation loss, whose scans may exceed the memory.
+    """
+
+    def order(self, member: Member, epoch: Any) -> Any:
+        """Never asked for: the host knows it."""
+        raise NotImplementedError("The order of scans comes with their block.")
+
+    def take(self, arrays: jax.Array, member: Member, order: tuple[jax.Array, jax.Array], i: Any) -> jax.Array:
+        """The scans of step ``i`` of the epoch."""
+        batches, first = order
+        return arrays[jax.lax.dynamic_index_in_dim(batches, i - first, keepdims=False)]
+
+    def validation(self, value: Any, arrays: Any, member: Member, unrolled: bool) -> None:
+        """None: the host computes it."""
+        return None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from jaxsoil.evaluation import metrics
 from jaxsoil.studies.multifidelity.inputs import Inputs
 from jaxsoil.studies.multifidelity.rows import SeedRows
-from jaxsoil.training.loop import Fitted
+from jaxsoil.training.rows import Fitted
 
 SCORES = ("rmse", "me", "r2", "ccc", "rpiq")
 
@@ -28,7 +28,7 @@ def members(fitted: Fitted) -> Iterator[Fitted]:
 
 
 def history_rows(fitted: Fitted, stage: str, seed: int, label: str) -> pd.DataFrame:
-    """Rows ``stage, seed, label, epoch, loss, watched, ...`` of the epochs that were run."""
+    """Rows ``stage, seed, label, epoch, loss, validation_loss, ...`` of the epochs that were run."""
     done = int(fitted.epochs_run)
     frame = pd.DataFrame({name: values[:done] for name, values in fitted.history.items()})
     for place, (name, value) in enumerate((("stage", stage), ("seed", seed), ("label", label))):
@@ -52,7 +52,10 @@ def convergence_row(fitted: Fitted, stage: str, seed: int, label: str) -> dict[s
 def prediction_rows(
     inputs: Inputs, rows: SeedRows, seed: int, strategy: str, task: str, predicted: NDArray
 ) -> pd.DataFrame:
-    """Tidy predictions (validation pairs first, then the test set) with what was observed; unmeasured rows left out."""
+    """Tidy predictions (validation pairs first, then the test set) with what was observed.
+
+    Rows that were not measured are left out, and so are predictions of trainings that diverged (NaN).
+    """
     frames, start = [], 0
     for part, chosen in (("pairs", rows.pairs_valid), ("test", None)):
         if part not in inputs.values:
@@ -63,7 +66,7 @@ def prediction_rows(
         mine = predicted[start : start + len(ids)]
         start += len(ids)
         for column, name in enumerate(inputs.properties):
-            known = np.isfinite(observed[:, column])
+            known = np.isfinite(observed[:, column]) & np.isfinite(mine[:, column])
             frames.append(
                 pd.DataFrame(
                     {

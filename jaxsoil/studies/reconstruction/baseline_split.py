@@ -19,7 +19,7 @@ from jaxsoil.studies.reconstruction.config import BY_ROW, PAPER_TABLE_1, Baselin
 from jaxsoil.studies.reconstruction.plan import plan_study as plan
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
 from jaxsoil.studies.reconstruction.run import run_study
-from jaxsoil.training import limits
+from jaxsoil.training import config as limits
 
 __all__ = ["draw", "make_draws", "plan", "prepare", "run"]
 

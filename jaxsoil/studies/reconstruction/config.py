@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.runs.errors import UsageError, did_you_mean
-from jaxsoil.training import limits
+from jaxsoil.training import config as limits
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 
 EncoderKind = Literal["mlp", "cnn", "attention"]
@@ -142,8 +142,8 @@ def check(config: StudyConfig) -> None:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if isinstance(value, TrainConfig):
-            limits.require(value, limits.TRAIN, f"{field.name}.")
-    limits.require(config.devices, limits.DEVICES, "devices.")
+            limits.require(value, limits.TRAIN_LIMITS, f"{field.name}.")
+    limits.require(config.devices, limits.DEVICE_LIMITS, "devices.")
     for option, names, kind in (("networks", config.networks, Network), ("baselines", config.baselines, Baseline)):
         for name in names:
             if name not in get_args(kind):
@@ -163,10 +163,10 @@ def convergence_sentence(train: TrainConfig) -> str:
     )
     if train.patience:
         return (
-            f"A network counts as converged when the watched loss ({watched}) has not fallen below its lowest for "
+            f"A network counts as converged when the validation loss ({watched}) has not fallen below its lowest for "
             f"{train.patience} epochs, within at most {train.epochs}; training then stops."
         )
     return (
-        f"A network counts as converged when the mean of the watched loss ({watched}) over the last fifth of its "
+        f"A network counts as converged when the mean of the validation loss ({watched}) over the last fifth of its "
         f"{train.epochs} epochs is less than {train.tolerance:.0%} under that over the fifth before."
     )

@@ -32,7 +32,7 @@ from jaxsoil.studies.reconstruction.prepare import (
 )
 from jaxsoil.studies.reconstruction.run import Recording, recording
 from jaxsoil.studies.reconstruction.tables import Tables
-from jaxsoil.training import limits
+from jaxsoil.training import config as limits
 from jaxsoil.training.config import TrainConfig
 
 BEFORE, AFTER = "before", "after"

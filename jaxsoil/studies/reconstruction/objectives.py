@@ -2,8 +2,64 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+
+from jaxsoil.models.autoencoder import Autoencoder, evaluate
+from jaxsoil.training.config import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ReconstructionLoss:
+    """Eq. 1 of Coleman et al. 2024 for a network, as the engine asks for (:data:`jaxsoil.training.step.Loss`).
+
+    The mixing decoder adds ``mineral_kl`` times :func:`mineral_divergence` and multiplies by one plus
+    :func:`outside_unit_interval`; the validation loss is Eq. 1 alone, with BatchNorm's stored statistics.
+    ``stored_statistics``: the training loss has them too, and they stay as they are.
+    """
+
+    model: Autoencoder
+    sigma_soc: float
+    sigma_reflectance: float
+    mineral_kl: float
+    stored_statistics: bool
+
+    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, shared: Any = None) -> Any:
+        if key is None:
+            return self._validation(params, stats, batch, shared), (stats, {})
+        stored, x, soc = self.stored_statistics, batch["spectra"], batch["soc"]
+        variables, mutable = (
+            {"params": params, "batch_stats": stats},
+            ([] if self.stored_statistics else ["batch_stats"]),
+        )
+        (mass, rebuilt), updated = self.model.apply(variables, x, shared, train=not stored, mutable=mutable)
+        # The labelled rows come first in the batch; the spectrum term averages over all of them (Eq. 1, N' != N).
+        loss = soc_term(soc, mass[: soc.shape[0], -1], self.sigma_soc)
+        if rebuilt is not None:
+            loss = loss + spectrum_term(x, rebuilt, self.sigma_reflectance)
+        if self.model.config.physical and self.mineral_kl:
+            loss = loss + self.mineral_kl * mineral_divergence(mass, shared.shares)
+        if self.model.config.physical:
+            loss = loss * (1.0 + outside_unit_interval(params["decoder"]["f_soc"]))
+        return loss, (stats if stored else updated["batch_stats"], {})
+
+    def _validation(self, params: Any, stats: Any, batch: Any, minerals: Any) -> jax.Array:
+        weight, x = batch["weight"], batch["spectra"]
+        mean = lambda values: jnp.sum(weight * values) / jnp.sum(weight)  # noqa: E731
+        mass, rebuilt = evaluate(self.model, {"params": params, "batch_stats": stats}, x, minerals)
+        loss = mean(jnp.square(mass[:, -1] - batch["soc"])) / self.sigma_soc**2
+        if rebuilt is not None:
+            loss = loss + mean(jnp.mean(jnp.square(rebuilt - x), axis=1)) / self.sigma_reflectance**2
+        return loss
+
+
+def make_loss(model: Autoencoder, train: TrainConfig) -> ReconstructionLoss:
+    """The loss of a network by the settings of its training."""
+    stored = train.batch_norm == "stored"
+    return ReconstructionLoss(model, train.sigma_soc, train.sigma_reflectance, train.mineral_kl, stored)
 
 
 def soc_term(observed: jax.Array, predicted: jax.Array, sigma: float) -> jax.Array:

@@ -13,39 +13,15 @@ def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
     Operations are counted of one step, bytes from shapes; the time is that of a few steps, timed here, times their
     number.
     """
-    from jaxsoil.training.cost import duration, estimate
-    from jaxsoil.training.grid import make_groups, steps_per_epoch
+    from jaxsoil.studies.reconstruction.objectives import make_loss
+    from jaxsoil.training import cost
+    from jaxsoil.training.grid import make_groups
 
-    library, train = prepared.library, config.train
+    library, train, devices = prepared.library, config.train, config.devices
     data, minerals = shared_data(library, prepared.minerals)
-    bands = library.spectra.n_bands
-    lines = [
-        f"{library.name}: {len(library)} spectra x {bands} bands, {len(prepared.splits)} splits, {config.seeds} seeds",
-        "",
-        "model           trials  parameters  epochs steps/epoch     TFLOP  MB/step   chunks GB/chunk  ms/step     time",
-    ]
-    lines += [f"{name:14} {len(prepared.splits):7d}" for name in config.baselines]
-    operations = seconds = 0.0
-    counted: dict[str, list[str]] = {}
-    for group in make_groups(prepared.trials, train, config.devices, config.components, bands, minerals):
-        steps = [steps_per_epoch(trial, train) for trial in group.trials]
-        cost = estimate(group, data, train, config.devices)
-        operations, seconds = operations + cost.operations, seconds + cost.seconds
-        counted.setdefault(cost.counted, []).append(group.label)
-        lines.append(
-            f"{group.label:14} {len(group.trials):7d} {group.parameters:11,d} {train.epochs:7d} "
-            f"{f'{min(steps)}-{max(steps)}':>11} {cost.operations / 1e12:9.4g} {cost.step_bytes / 1e6:8.1f} "
-            f"{f'{group.chunks} x {group.size}':>8} {cost.chunk_bytes / 1e9:8.3g} {1e3 * cost.step_seconds:8.2f} "
-            f"{duration(cost.seconds):>8}"
-        )
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "GB/chunk: counted memory of a chunk's trials on one device, which decides how many a chunk holds.",
-            *(f"Operations of {', '.join(names)}: {how}." for how, names in counted.items()),
-            f"Networks: {operations / 1e12:.4g} TFLOP (float32), {duration(seconds)} here if all epochs are run",
-            "(timed on a few steps; early stops shorten it; baselines, evaluation and checkpoints come on top).",
-            "Nothing was run.",
-        ]
-    )
+    bands, splits = library.spectra.n_bands, len(prepared.splits)
+    groups = make_groups(prepared.trials, train, devices, config.components, bands, minerals)
+    costs = [cost.estimate(group, data, train, devices, make_loss) for group in groups]
+    baselines = [(name, splits) for name in config.baselines]
+    title = f"{library.name}: {len(library)} spectra x {bands} bands, {splits} splits, {config.seeds} seeds"
+    return "\n".join([title, "", *cost.table(costs, baselines, "baselines, evaluation and checkpoints")])

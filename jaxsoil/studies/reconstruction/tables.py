@@ -93,12 +93,12 @@ class Tables:
           components: endmembers K of the networks without mixing decoder.
           tracker: takes one record for each trial and progress step.
           timing: seconds of compilation and of each group are added here.
-          stage, previous, keep_states: as in :class:`jaxsoil.training.runner.GroupRun`; results of a named stage have
+          stage, previous, keep_states: as in :class:`jaxsoil.training.grid.GroupRun`; results of a named stage have
             "experiment/stage" as their study.
         """
+        from jaxsoil.studies.reconstruction.objectives import make_loss
         from jaxsoil.training.devices import matmul_precision
-        from jaxsoil.training.grid import make_groups
-        from jaxsoil.training.runner import GroupRun
+        from jaxsoil.training.grid import GroupRun, make_groups
 
         logging.getLogger("jax").setLevel(logging.ERROR)
         data, count = shared_data(self.library, self.minerals)
@@ -111,6 +111,7 @@ class Tables:
                     train,
                     devices,
                     self.run.path,
+                    make_loss,
                     stage=stage,
                     previous=previous,
                     keep_states=keep_states,
@@ -125,12 +126,12 @@ class Tables:
                 timing[f"{label.replace(' ', '_')}_train_s"] = progress.seconds - runner.compile_seconds
 
     def _add_network(self, trial: Any, outcome: Any, parameters: int, train: Any, stage: str) -> None:
-        from jaxsoil.training.grid import converged
+        from jaxsoil.training.loop import converged
 
         split, epochs = trial.split, int(np.isfinite(outcome.history[:, 0]).sum())
         status = DIVERGED
         if outcome.alive:
-            status = CONVERGED if converged(outcome.history, train.tolerance, train.patience) else NOT_CONVERGED
+            status = CONVERGED if converged(outcome.history[:, 1], train.tolerance, train.patience) else NOT_CONVERGED
         lost = np.full(self.soc.size, np.nan)
         soc = PERCENT * np.asarray(outcome.soc, dtype=np.float64) if outcome.alive else lost
         rmse = outcome.rmse if outcome.alive else lost
@@ -149,7 +150,7 @@ class Tables:
             learned = {"f_soc": outcome.f_soc, "soc_rho_r": float(outcome.soc_rho_r), "abundance": outcome.abundance}
             self._learned.append(self._key(trial.name, split, trial.seed, "train", stage) | learned)
         self._history.append(
-            pd.DataFrame(outcome.history, columns=["train_loss", "monitored_loss"]).assign(
+            pd.DataFrame(outcome.history, columns=["train_loss", "validation_loss"]).assign(
                 trial=name, epoch=np.arange(1, len(outcome.history) + 1)
             )
         )
@@ -230,7 +231,7 @@ class Tables:
             self._write_parquet("samples.parquet", self._samples, [*keys, *measured])
         if self._history:
             history = pd.concat(self._history, ignore_index=True)
-            columns = ["trial", "epoch", "train_loss", "monitored_loss"]
+            columns = ["trial", "epoch", "train_loss", "validation_loss"]
             write_csv(folder / "history.csv", history.loc[:, columns], float_format="%.9g")
         if self._examples:
             rows = [example["row"] for example in self._examples]
@@ -282,10 +283,10 @@ class Tables:
 
 
 def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
-    """What all trials share (:class:`jaxsoil.training.fit.Data`, host arrays), and the number of minerals."""
+    """What all trials share (:class:`jaxsoil.training.step.Data`, host arrays), and the number of minerals."""
     from jaxsoil.models.autoencoder import Minerals
     from jaxsoil.studies.reconstruction.soc_spectrum.direct import mean_soil_shares
-    from jaxsoil.training.fit import Data
+    from jaxsoil.training.step import Data
 
     constants, count = None, 0
     if minerals is not None:
@@ -294,7 +295,7 @@ def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
         constants = Minerals(minerals.spectra.values, minerals.rho_r.astype(np.float32), shares)
     # A NaN would make every loss NaN; rows without a label are never among the labelled rows of a split.
     soc = (np.nan_to_num(library.property("soc").values, nan=0.0) / PERCENT).astype(np.float32)
-    return Data(library.spectra.values, soc, constants), count
+    return Data({"spectra": library.spectra.values, "soc": soc}, constants), count
 
 
 class _Progress:
@@ -319,7 +320,7 @@ class _Progress:
         self._bar.update(stop - start)
         losses = history[stop - 1]
         self._tracker.log(
-            {"trial": trial.id, "epoch": stop, "train_loss": float(losses[0]), "monitored_loss": float(losses[1])}
+            {"trial": trial.id, "epoch": stop, "train_loss": float(losses[0]), "validation_loss": float(losses[1])}
         )
 
 

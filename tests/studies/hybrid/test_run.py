@@ -26,7 +26,7 @@ from jaxsoil.studies.hybrid.prepare import prepare_library
 from jaxsoil.studies.hybrid.product import COLUMNS, check_product
 from jaxsoil.studies.hybrid.ranges import range_of
 from jaxsoil.studies.hybrid.run import plan, run
-from jaxsoil.training.loop import LoopConfig
+from jaxsoil.training.config import LoopConfig
 
 CONFIG = HybridConfig(
     folds=2,
@@ -102,6 +102,9 @@ def test_a_network_learns_and_predicts_the_same_in_any_batch(crossing: Crossing)
     assert np.corrcoef(predicted[rows], target[rows])[0, 1] > 0.8
     np.testing.assert_allclose(found.predict(data.values[5:9]), predicted[5:9], atol=1e-5)
     assert not limits.outside(predicted).any()
+    wild = (limits, "bounded", CONFIG.network, dataclasses.replace(loop, lr=1e30), jax.random.key(1), "test")
+    lost = train(data.values, target, rows[4:], rows[:4], *wild)
+    assert not lost.alive and np.isnan(lost.predict(data.values)).all()
     with pytest.raises(DataError, match="do not vary"):
         train(data.values, np.full(len(data), 2.0), rows[4:], rows[:4], *settings)
 
@@ -199,7 +202,7 @@ def test_the_log_has_every_epoch_and_ends_with_a_summary(finished: Path, crossin
     assert [r["models_done"] for r in records if "models_done" in r] == list(range(1, len(todo) + 1))
     epochs = [r for r in records if "epoch" in r]
     assert [(r["trial"], r["epoch"]) for r in epochs] == [(name, e) for name in networks for e in range(1, 6)]
-    assert all(np.isfinite([r["loss"], r["watched"]]).all() for r in epochs)
+    assert all(np.isfinite([r["loss"], r["validation_loss"]]).all() for r in epochs)
     scores = pd.read_csv(finished / "scores.csv")
     ours = scores[(scores["model"] == "cnn") & (scores["harmonisation"] == "direct") & (scores["laboratory"] == "all")]
     assert last["summary"]["rmse/carbon/laboratory"] == ours.loc[ours["scheme"] == "laboratory", "rmse"].item()

@@ -46,7 +46,7 @@ def test_the_loss_is_the_mean_over_what_was_measured(prepared: Prepared) -> None
     params = jax.jit(loss.network.init)(jax.random.key(0), x)
     target = np.where(prepared.seen, prepared.to_scale(prepared.sites.values), 77.0).astype(np.float32)
     batch = {"x": x, "y": jnp.asarray(target), "seen": jnp.asarray(prepared.seen, jnp.float32)}
-    value, _ = jax.jit(loss)(params, batch, None, jnp.float32(0), own)
+    value, _ = jax.jit(loss)(params, None, batch, None, jnp.float32(0), own)
     predicted = np.asarray(jax.jit(loss.predict)(params, x, own))
     standard = (prepared.to_scale(prepared.sites.values) - np.asarray(own["y_mean"])) / np.asarray(own["y_sd"])
     assert float(value) == pytest.approx(np.nanmean((predicted - standard) ** 2), rel=1e-4)

@@ -15,18 +15,17 @@ from scans_problem import BANDS, CONFIG, NIR_BANDS, scans, snv, spectra
 
 from jaxsoil.models.vae import VaeConfig
 from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.multifidelity.config import ConversionConfig, FnoConfig
 from jaxsoil.studies.multifidelity.conversion import (
     Conversion,
-    ConversionConfig,
     ConversionLoss,
-    FnoConfig,
     Networks,
     energy_score,
     fit_conversion,
     fit_fno,
 )
 from jaxsoil.studies.multifidelity.pretrain import Pretrained, pretrain
-from jaxsoil.training.steps import LoopConfig
+from jaxsoil.training.config import LoopConfig
 
 KEY = jax.random.key(5)
 SAMPLES = 60
@@ -94,7 +93,7 @@ def test_the_loss_is_equation_five_plus_fading_equation_six() -> None:
     five = np.linalg.norm(np.asarray(converted) - mir, axis=1).mean()
     six = np.linalg.norm(np.asarray(rebuilt) - nir, axis=1).mean()
     for progress in (0.0, 0.25, 1.0):
-        loss, terms = ConversionLoss(networks)(params, batch, None, jnp.float32(progress), shared=decoder)
+        loss, (_, terms) = ConversionLoss(networks)(params, None, batch, None, jnp.float32(progress), shared=decoder)
         assert float(loss) == pytest.approx(five + (1 - progress) * six, rel=1e-5)
         assert float(terms["alpha"]) == 1 - progress
     alpha = conversion().history["alpha"]
@@ -141,6 +140,16 @@ def test_the_operator_learns_the_pairs() -> None:
     made = fit_fno(nir, mir, TRAIN, WATCH, config, KEY)
     error = np.sqrt(np.mean((made.convert(nir[WATCH]) - mir[WATCH]) ** 2))
     assert error < 0.5 * np.sqrt(np.mean((mir[WATCH] - mir[TRAIN].mean(axis=0)) ** 2))
+
+
+def test_a_diverged_training_is_recorded() -> None:
+    nir, mir = pairs()
+    wild = dataclasses.replace(SETTING, loop=dataclasses.replace(SETTING.loop, lr=1e30, epochs=2))
+    made = fit_conversion(stage_one(), nir, mir, TRAIN, WATCH, wild, KEY)
+    assert not made.alive and not made.converged
+    operator = FnoConfig(width=8, layers=2, modes=10, loop=dataclasses.replace(wild.loop, weight_decay=0.0))
+    lost = fit_fno(nir, mir, TRAIN, WATCH, operator, KEY)
+    assert not lost.alive and np.isnan(lost.convert(nir)).all()
 
 
 def test_rows_that_do_not_pair_and_other_bands_are_refused() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from jaxsoil.evaluation.metrics import r2
 from jaxsoil.studies.multifidelity.property_models import PropertyModel, fit_properties
-from jaxsoil.training.loop import LoopConfig
+from jaxsoil.training.config import LoopConfig
 
 NAMES = ("tc", "ph")
 LOOP = LoopConfig(epochs=60, batch=32, lr=5e-3)
@@ -48,3 +48,14 @@ def test_rows_without_a_value_do_not_train_that_property() -> None:
     model, _ = fitted(x, gaps, "multi")
     assert r2(y[220:, 1], model.predict(x[220:])[:, 1]) > 0.95
     assert model.targets.centre[0] == pytest.approx(np.log1p(y[150:200, 0]).mean())
+
+
+@pytest.mark.parametrize("task", ["multi", "single"])
+def test_a_diverged_training_predicts_nothing(task) -> None:
+    x, y = problem()
+    rows, wild = np.arange(len(x)), LoopConfig(epochs=3, batch=32, lr=1e30)
+    model, training = fit_properties(
+        x, y, NAMES, rows[:200], rows[200:220], widths=(16,), dropout=0.0, loop=wild, task=task, key=jax.random.key(0)
+    )
+    assert not np.any(training.alive) and not np.any(training.converged)
+    assert np.isnan(model.predict(x[220:])).all()

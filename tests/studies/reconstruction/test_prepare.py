@@ -237,6 +237,7 @@ def test_every_difference_from_the_paper_is_listed() -> None:
 
 
 def test_the_plan_counts_operations_and_the_memory_that_decides_the_chunk() -> None:
+    from jaxsoil.studies.reconstruction.objectives import make_loss
     from jaxsoil.training.cost import BY_FORMULA, BY_XLA, estimate
     from jaxsoil.training.grid import make_groups, steps_per_epoch
 
@@ -244,7 +245,7 @@ def test_the_plan_counts_operations_and_the_memory_that_decides_the_chunk() -> N
     data, count = shared_data(prepared.library, prepared.minerals)
     devices = DeviceConfig(chunk=2)
     for group in make_groups(prepared.trials, TINY.train, devices, 5, 12, count):
-        cost = estimate(group, data, TINY.train, devices)
+        cost = estimate(group, data, TINY.train, devices, make_loss)
         steps = sum(steps_per_epoch(trial, TINY.train) for trial in group.trials)
         formula = 6.0 * group.parameters * TINY.train.batch * steps
         assert cost.counted == BY_XLA
@@ -253,4 +254,4 @@ def test_the_plan_counts_operations_and_the_memory_that_decides_the_chunk() -> N
         assert cost.chunk_bytes == 2 / max(1, len(jax.devices())) * group.trial_bytes
     replicas = dataclasses.replace(devices, method="pmap")
     (group, _) = make_groups(prepared.trials, TINY.train, replicas, 5, 12, count)
-    assert estimate(group, data, TINY.train, replicas).counted == BY_FORMULA
+    assert estimate(group, data, TINY.train, replicas, make_loss).counted == BY_FORMULA

@@ -233,11 +233,12 @@ def _networks(document: Document, run: HybridRun) -> None:
                 done = int(column(part, "converged").sum())
                 epochs = column(part, "epochs")
                 size = column(part, "rows")
-                cells = (f"{len(part)}", f"{done}", f"{int(epochs.min())} to {int(epochs.max())}")
+                lost = int((~column(part, "alive").astype(bool)).sum())
+                cells = (f"{len(part)}", f"{done}", f"{lost}", f"{int(epochs.min())} to {int(epochs.max())}")
                 rows.append((LABELS.get(target, target), MODELS[model], *cells, f"{size.min():,} to {size.max():,}"))
-    header = ("Property", "Model", "Networks", "Converged", "Epochs", "Training rows")
+    header = ("Property", "Model", "Networks", "Converged", "Diverged", "Epochs", "Training rows")
     note = (
-        "Converged: the mean watched loss of the last fifth of the epochs is less than "
+        "Converged: the mean validation loss of the last fifth of the epochs is less than "
         f"{100 * run.config['config']['train']['tolerance']:g} % under that of the fifth before (or patience ran out)."
     )
     document.table(Table("Trainings.", header, tuple(rows), (note,), (0, 1)))

@@ -267,8 +267,8 @@ def training_table(run: LayersRun) -> Table:
             )  # fmt: skip
     header = ("Split", "Network", "Trained", "Converged", "Diverged", "Mean epochs by seed")
     note = (
-        "Converged: stopped by patience, or the watched loss had become flat. Transfer: epochs on all layers + on one. "
-        "What diverged predicts nothing and is left out of the means over seeds."
+        "Converged: stopped by patience, or the validation loss had become flat. Transfer: epochs on all layers + on "
+        "one. What diverged predicts nothing and is left out of the means over seeds."
     )
     return Table("Trainings.", header, tuple(rows), (note,), (0, 1, -1))
 

@@ -33,7 +33,7 @@ _CELL = ("set", "task", "strategy", "property")
 _KEY = ["seed", "strategy", "task", "set", "property"]
 _SCORES = (*_KEY, "n", "rmse", "me", "r2", "ccc", "rpiq")
 _TABLES = {
-    "history": ("stage", "seed", "epoch", "loss", "watched"),
+    "history": ("stage", "seed", "epoch", "loss", "validation_loss"),
     "latents": ("seed", "latent", "kl", "active"),
     "distances": ("seed", "space", "set", "id", "distance", "limit", "extreme"),
     "limits": ("seed", "space", "d0", "dof", "alpha", "limit"),
@@ -48,7 +48,7 @@ _ARRAYS = {
     "xi": ("wavenumber", "xi"),
     "converted": ("wavenumber", "observed", "converted"),
 }
-_TERMS = ("reconstruction", "kl", "mir", "nir", "alpha", "loss", "watched")
+_TERMS = ("reconstruction", "kl", "mir", "nir", "alpha", "loss", "validation_loss")
 _TEXT = ("strategy", "task", "set", "property", "stage", "label", "id", "space", "range")
 
 

@@ -37,7 +37,7 @@ _INTERNAL_SETS = (("pairs", VALIDATION, "Pairs: held-out validation rows"), ("te
 _CLOUD_STRATEGIES = ("NIR-PLSR", "NIRtoMIR-SSL-MLP")
 _TERMS = {
     "loss": "training",
-    "watched": "watched",
+    "validation_loss": "validation",
     "reconstruction": "reconstruction",
     "kl": "KL",
     "mir": "MIR",
@@ -236,8 +236,10 @@ def _convergence_table(table: pd.DataFrame) -> Table:
         epochs = sorted({int(value) for value in numbers(part, "epochs")})
         span = str(epochs[0]) if len(epochs) == 1 else f"{epochs[0]} to {epochs[-1]}"
         converged = int(numbers(part, "converged").sum())
-        rows.append((str(stage), str(name), str(converged), str(len(part) - converged), span))
-    header = ("Stage", "Training", "Converged", "Not converged", "Epochs")
+        diverged = int((~part["alive"].astype(bool)).sum()) if "alive" in part.columns else 0
+        counts = (str(converged), str(len(part) - converged - diverged), str(diverged))
+        rows.append((str(stage), str(name), *counts, span))
+    header = ("Stage", "Training", "Converged", "Not converged", "Diverged", "Epochs")
     return Table("Trainings by outcome.", header, tuple(rows), left=(0, 1))
 
 

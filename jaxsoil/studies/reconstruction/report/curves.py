@@ -30,10 +30,10 @@ def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], subf
     band = (
         ""
         if patience
-        else " The grey band is the last fifth of the epochs, whose watched loss decides about convergence."
+        else " The grey band is the last fifth of the epochs, whose validation loss decides about convergence."
     )
     caption = (
-        "Loss of Eq. 1 by epoch. Thin: watched loss of each training; thick: its median, as far as half of the "
+        "Loss of Eq. 1 by epoch. Thin: validation loss of each training; thick: its median, as far as half of the "
         f"trainings went; dashed: median of the training loss.{band}"
         + (f" With networks that did not converge: {', '.join(doubtful)}." if doubtful else "")
     )
@@ -41,12 +41,12 @@ def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], subf
 
 
 def losses_by_model(run: Run) -> dict[str, np.ndarray]:
-    """Training and watched loss, (trials, epochs, 2), by model; epochs that a trial did not reach are NaN."""
+    """Training and validation loss, (trials, epochs, 2), by model; epochs that a trial did not reach are NaN."""
     if run.history is None:
         return {}
     model_of = {trial.trial: trial.model for trial in run.trials}
     epochs = np.asarray(run.history["epoch"], dtype=np.int64)
-    losses = np.stack([np.asarray(run.history[c], dtype=np.float64) for c in ("train_loss", "monitored_loss")], axis=1)
+    losses = np.stack([np.asarray(run.history[c], dtype=np.float64) for c in ("train_loss", "validation_loss")], axis=1)
     found: dict[str, list[np.ndarray]] = defaultdict(list)
     for trial, places in run.history.groupby("trial", sort=False).indices.items():
         if str(trial) in model_of:
@@ -61,7 +61,7 @@ def loss_curves(curves: Mapping[str, np.ndarray], styles: Mapping[str, Look], *,
     """A panel for each model on common axes.
 
     Args:
-      curves: (trials, epochs, 2) training and watched loss by model.
+      curves: (trials, epochs, 2) training and validation loss by model.
       styles: look of each model.
       band: shade the last fifth of the epochs.
     """
@@ -82,7 +82,7 @@ def _draw(panel: Axes, losses: np.ndarray, look: Look, band: bool) -> None:
     median = np.full(losses.shape[1:], np.nan)
     for part in (0, 1):
         median[enough[:, part], part] = np.nanmedian(losses[:, enough[:, part], part], axis=0)
-    panel.plot(epochs, median[:, 1], color=look.color, linewidth=1.6, label="watched")
+    panel.plot(epochs, median[:, 1], color=look.color, linewidth=1.6, label="validation")
     panel.plot(epochs, median[:, 0], color=GREY, linewidth=1.2, linestyle=DASHED, label="training")
     if (np.nan_to_num(losses) > 0.0).any():
         panel.set_yscale("log")

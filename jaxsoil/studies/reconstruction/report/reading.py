@@ -30,7 +30,7 @@ FILES = RunFiles(
     csv={
         "trials": Columns(text="trial model region status exposure", whole="seed epochs parameters"),
         # Epochs that a diverged trial did not reach are empty.
-        "history": Columns(text="trial", whole="epoch", number="train_loss monitored_loss"),
+        "history": Columns(text="trial", whole="epoch", number="train_loss validation_loss"),
     },
     parquet={
         "predictions": Columns(text="model region split id", whole="seed", number="observed predicted"),
@@ -135,7 +135,7 @@ def predictions_by_trial(run: Run) -> dict[tuple[str, str, int], tuple[np.ndarra
 def kept_epochs(run: Run) -> dict[str, int]:
     """The epoch, from 1, whose parameters each trained network has, by trial.
 
-    That of the lowest watched loss (the first of equals), or the last where the settings say ``keep = "last"``;
+    That of the lowest validation loss (the first of equals), or the last where the settings say ``keep = "last"``;
     diverged trials and a run without history.csv have none.
     """
     if run.history is None:
@@ -143,7 +143,7 @@ def kept_epochs(run: Run) -> dict[str, int]:
     finite = {trial.trial: trial.epochs for trial in run.trials if trial.status != DIVERGED and trial.epochs}
     if run.config.get("config", {}).get("train", {}).get("keep", "best") == "last":
         return finite
-    watched = np.asarray(run.history["monitored_loss"], dtype=np.float64)
+    watched = np.asarray(run.history["validation_loss"], dtype=np.float64)
     epochs = np.asarray(run.history["epoch"], dtype=np.int64)
     found = {}
     for trial, places in run.history.groupby("trial", sort=False).indices.items():

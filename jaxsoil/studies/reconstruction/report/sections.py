@@ -92,7 +92,7 @@ def status_section(
         "Kept epoch, median (range)", "Epochs run, median (range)", "Trainable parameters",
     )  # fmt: skip
     notes = (
-        "Converged says that the watched loss stopped falling, not that the network fitted: read it beside the "
+        "Converged says that the validation loss stopped falling, not that the network fitted: read it beside the "
         "training R2, the mean over trainings. Kept epoch: the one whose parameters the network has.",
         *train_note(run),
         *dagger_notes(run, models),

@@ -250,7 +250,7 @@ def _read(part: Part, folder: Path) -> Trained:
     trials: dict[tuple[str, int], dict[str, Any]] = {}
     for row, trial in zip(found.to_dict("records"), part.prepared.trials, strict=True):
         kept = int(row["epochs"])
-        watched = history.loc[history["trial"] == row["trial"], "monitored_loss"].to_numpy(dtype=float)
+        watched = history.loc[history["trial"] == row["trial"], "validation_loss"].to_numpy(dtype=float)
         if train.keep == "best" and np.isfinite(watched).any():
             kept = int(np.nanargmin(watched)) + 1
         f_soc, c = trial.start or (np.full(arrays["axis"].size, 0.5), float(arrays["start_rho_r"]))

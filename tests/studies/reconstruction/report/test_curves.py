@@ -25,7 +25,7 @@ def test_a_trial_that_stopped_and_one_without_losses(make_run):
     history = pd.read_csv(folder / "history.csv")
     first, second = history["trial"].unique()[:2]
     history = history[~((history["trial"] == first) & (history["epoch"] > 10))]
-    history.loc[history["trial"] == second, ["train_loss", "monitored_loss"]] = np.nan
+    history.loc[history["trial"] == second, ["train_loss", "validation_loss"]] = np.nan
     history.to_csv(folder / "history.csv", index=False)
     curves = losses_by_model(read_run(folder))["ann"]
     assert np.isnan(curves[0, 10:]).all() and np.isfinite(curves[0, :10]).all()
@@ -43,5 +43,5 @@ def test_no_history(make_run):
 def test_a_damaged_history_is_named(make_run):
     folder = make_run()
     (folder / "history.csv").write_text("trial,epoch\na,1\n")
-    with pytest.raises(DataError, match=r"history\.csv: columns are missing: train_loss, monitored_loss"):
+    with pytest.raises(DataError, match=r"history\.csv: columns are missing: train_loss, validation_loss"):
         read_run(folder)

@@ -107,7 +107,7 @@ def test_fit_stands_beside_convergence(clean, doubtful):
     frame = read_results(folder / "results.csv")
     rows = frame.query("model == 'ann' and split == 'train' and metric == 'r2'")
     found = {scale: float(np.mean(rows["value"][rows["scale"] == scale])) for scale in ("log10", "percent")}
-    # The watched loss of the synthetic runs falls to the end.
+    # The validation loss of the synthetic runs falls to the end.
     cells = f"{found['log10']:.2f} | {found['percent']:.2f} | 60 | 60 |".replace("-", "−")
     assert f"| Encoder + ANN decoder | 3 | 0 | 0 | {cells}" in markdown
     assert "stopped without fitting" not in markdown and "rows set aside for early stopping" not in markdown
@@ -121,7 +121,7 @@ def test_the_kept_epoch_is_that_of_the_lowest_watched_loss(make_run):
     history = pd.read_csv(folder / "history.csv")
     for region, epoch in (("Alpha", 10), ("Beta", 20), ("Gamma", 60)):
         lowest = (history["trial"] == f"ann/region_out/{region}/0") & (history["epoch"] == epoch)
-        history.loc[lowest, "monitored_loss"] = -1.0
+        history.loc[lowest, "validation_loss"] = -1.0
     history.to_csv(folder / "history.csv", index=False)
     document = Document("t")
     sections.status_section(document, read_run(folder))

@@ -131,7 +131,7 @@ def test_a_run_too_short_to_move_says_so(tmp_path: Path) -> None:
         config = {"config": {"train": {"lr": lr, "batch": 10, "validation_share": 0.1}}}
         (folder / "config.json").write_text(json.dumps(config))
         found = short_run(read_run(folder), made)
-        # The watched loss of the synthetic runs is lowest in epoch 60.
+        # The validation loss of the synthetic runs is lowest in epoch 60.
         reach = lr * np.median([60 * int(0.9 * count // 10) for count in rows])
         assert len(found) == (1 if parts else 0)
         for text in found:

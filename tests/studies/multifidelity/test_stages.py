@@ -1,0 +1,28 @@
+"""A stage that diverged is recorded in its piece, and the study ends where a later stage would need it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from jaxsoil.studies.multifidelity.parts import Part
+
+from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.multifidelity import stages
+from jaxsoil.studies.multifidelity.config import MultifidelityConfig
+
+
+@pytest.mark.parametrize(
+    ("restore", "stage", "option"),
+    [
+        (stages.restored_stage1, "stage 1", "--pretrain.loop.lr"),
+        (stages.restored_stage2, "stage 2", "--convert.loop.lr"),
+    ],
+)
+def test_what_diverged_is_not_restored(restore: Any, stage: str, option: str) -> None:
+    part = Part({"convergence": pd.DataFrame([{"converged": False, "alive": False, "epochs": 3}])})
+    nothing: Any = None
+    with pytest.raises(DataError, match=f"{stage} of seed 2 diverged") as raised:
+        restore(MultifidelityConfig(), stages.Seed(2, nothing, nothing), part)
+    assert option in str(raised.value) and "after 3 epochs" in str(raised.value)

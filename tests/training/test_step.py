@@ -1,0 +1,250 @@
+"""The pure training: it learns, repeats itself bit for bit, sees nothing that it must not see, and rests for free."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from engine_problem import BANDS, ROWS, TRAIN, members, network, problem, training
+
+from jaxsoil.models.autoencoder import DecoderKind, Minerals
+from jaxsoil.studies.reconstruction.objectives import mineral_divergence
+from jaxsoil.training import step as pure
+from jaxsoil.training.config import TrainConfig
+from jaxsoil.training.devices import Layout
+from jaxsoil.training.grid import initialiser, predictors
+from jaxsoil.training.loop import Program, advance
+from jaxsoil.training.step import Data, Member, State, Training
+
+SIDE_BY_SIDE = Layout("side_by_side")
+
+
+def run(
+    decoder: DecoderKind, train: TrainConfig, member: Member, data: Data, stop: int, state: Any = None, start: int = 0
+) -> State:
+    """Trains trials side by side from ``start`` to ``stop``."""
+    program = Program(training(decoder, train), SIDE_BY_SIDE, member, data)
+    if state is None:
+        state = program.initial(*initialiser(network(decoder), SIDE_BY_SIDE)(member.key, None, data.shared))
+    # Copied: the state is given back to XLA.
+    return program.epochs(jax.tree.map(jnp.copy, state), start, stop)
+
+
+def predict(decoder: DecoderKind, state: State, data: Data) -> np.ndarray:
+    predicted = predictors(network(decoder), SIDE_BY_SIDE)[0](state, data.arrays["spectra"], data.shared)
+    return np.asarray(predicted[0])
+
+
+def leaves(tree: object) -> list[np.ndarray]:
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+
+
+def same(a: object, b: object) -> bool:
+    return all(np.array_equal(x, y, equal_nan=True) for x, y in zip(leaves(a), leaves(b), strict=True))
+
+
+def with_rows(member: Member, **changes: Any) -> Member:
+    return dataclasses.replace(member, rows=member.rows | changes)
+
+
+def with_soc(data: Data, soc: jax.Array) -> Data:
+    return dataclasses.replace(data, arrays=data.arrays | {"soc": soc})
+
+
+def test_training_lowers_the_loss_and_finds_the_relation() -> None:
+    train, data = dataclasses.replace(TRAIN, epochs=40), problem()
+    state = run("ann", train, members(2), data, train.epochs)
+    loss = np.asarray(state.history["loss"])
+    assert np.all(loss[:, -1] < 0.2 * loss[:, 0])
+    soc = np.asarray(data.arrays["soc"])
+    for predicted in predict("ann", state, data)[..., -1]:
+        assert np.corrcoef(predicted[92:], soc[92:])[0, 1] > 0.9
+
+
+def test_a_run_in_two_parts_is_the_run_in_one_bit_for_bit() -> None:
+    half = run("ann", TRAIN, members(2), problem(), 3)
+    whole = run("ann", TRAIN, members(2), problem(), 4)
+    assert same(whole, run("ann", TRAIN, members(2), problem(), 4, half, 3))
+
+
+def test_held_out_rows_change_nothing() -> None:
+    """Neither loss, BatchNorm nor the validation loss may see a row outside the trial's masks."""
+    data = problem()
+    spoilt = Data({"spectra": data.arrays["spectra"].at[92:].set(1.4), "soc": data.arrays["soc"].at[92:].set(0.9)})
+    assert same(run("ann", TRAIN, members(1), data, 4), run("ann", TRAIN, members(1), spoilt, 4))
+
+
+def test_validation_rows_are_not_trained_on() -> None:
+    train, data = dataclasses.replace(TRAIN, keep="last"), problem()
+    spoilt = with_soc(data, data.arrays["soc"].at[80:92].set(0.5))
+    a, b = (run("ann", train, members(1), d, 4) for d in (data, spoilt))
+    assert same((a.params, a.stats, a.history["loss"]), (b.params, b.stats, b.history["loss"]))
+    assert np.all(np.asarray(b.history["validation_loss"]) > np.asarray(a.history["validation_loss"]))
+
+
+def test_a_trial_that_diverges_by_its_gradient_stops_and_leaves_its_neighbours_alone() -> None:
+    member = members(3)
+    bad = dataclasses.replace(member, lr=member.lr.at[1].set(jnp.nan))
+    good, mixed = (run("ann", TRAIN, m, problem(), 4) for m in (member, bad))
+    assert np.asarray(mixed.alive).tolist() == [True, False, True]
+    assert np.isnan(mixed.history["loss"][1]).all()
+    pick = lambda tree: jax.tree.map(lambda x: x[jnp.array([0, 2])], tree)  # noqa: E731
+    assert same(pick((good.params, good.history)), pick((mixed.params, mixed.history)))
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_a_validation_loss_that_is_not_finite_is_a_divergence(trials: int) -> None:
+    data = problem()
+    spoilt = with_soc(data, data.arrays["soc"].at[85].set(jnp.nan))
+    state = run("ann", TRAIN, members(trials), spoilt, 4)
+    assert not np.asarray(state.alive).any()
+    assert np.isnan(state.history["loss"]).all() and np.isinf(state.best_loss).all()
+
+
+def test_a_trial_alone_agrees_with_itself_in_company() -> None:
+    member = members(3)
+    alone = jax.tree.map(lambda x: x[:1], member)
+    # Batched matrix products round differently (by up to 2.4e-7 a step, measured); 20 steps of Adam add to that.
+    np.testing.assert_allclose(
+        run("ann", TRAIN, alone, problem(), 4).history["loss"][0],
+        run("ann", TRAIN, member, problem(), 4).history["loss"][0],
+        rtol=1e-4,
+    )
+
+
+def test_trials_with_fewer_rows_share_the_program() -> None:
+    """A smaller fold takes fewer steps in an epoch; the steps it skips must leave it untouched."""
+    small = np.asarray(members(2).rows["labelled"]).copy()
+    small[1, 48:80] = False
+    uneven = with_rows(members(2), labelled=jnp.asarray(small))
+    uneven = dataclasses.replace(uneven, steps=jnp.array([5, 3], jnp.int32))
+    alone = jax.tree.map(lambda x: x[1:], uneven)
+    together, single = (run("ann", TRAIN, m, problem(), 4).history["loss"] for m in (uneven, alone))
+    np.testing.assert_allclose(together[1], single[0], rtol=1e-4)
+
+
+def test_unlabelled_rows_train_the_decoder_only() -> None:
+    """N' != N (Eq. 1): spectra without label enter the second term; without a decoder they enter nothing."""
+    train, data = dataclasses.replace(TRAIN, unlabelled_batch=8), problem()
+    member = members(1, train_rows=48)
+    extra = np.zeros((1, ROWS), dtype=bool)
+    extra[0, 92:] = True
+    more = with_rows(member, unlabelled=jnp.asarray(extra))
+    wrong_label = with_soc(data, data.arrays["soc"].at[92:].set(0.9))
+    with_label = run("ann", train, more, data, 4)
+    assert same(with_label, run("ann", train, more, wrong_label, 4))
+    darker = dataclasses.replace(data, arrays=data.arrays | {"spectra": data.arrays["spectra"].at[92:].multiply(0.5)})
+    assert not same(with_label.params, run("ann", train, more, darker, 4).params)
+    assert same(run("none", train, more, data, 4).params, run("none", TRAIN, member, data, 4).params)
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_the_kept_parameters_are_returned(keep: str) -> None:
+    train, data = dataclasses.replace(TRAIN, keep=keep, epochs=12), problem()
+    state = run("ann", train, members(1), data, 12)
+    if keep == "best":
+        best = int(np.argmin(np.asarray(state.history["validation_loss"])[0])) + 1
+        at_best = run("ann", train, members(1), data, best)
+        assert same(pure.kept(state), (at_best.params, at_best.stats))
+    else:
+        assert state.best is None and same(pure.kept(state), (state.params, state.stats))
+    assert np.isfinite(predict("ann", state, data)).all()
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_patience_rests_a_trial_without_touching_its_state(trials: int) -> None:
+    train, data = dataclasses.replace(TRAIN, patience=2, epochs=40, lr=3e-2), problem()
+    state = run("ann", train, members(trials), data, 40)
+    losses = np.asarray(state.history["validation_loss"])
+    stops = np.isfinite(losses).sum(axis=1)
+    assert (stops < 40).all(), "the problem must converge for this test"
+    for trial, stop in enumerate(stops.tolist()):
+        assert np.nanargmin(losses[trial]) == stop - 1 - 2
+        then = run("ann", train, members(trials), data, stop)
+        assert same(*(jax.tree.map(lambda x, t=trial: x[t], tree) for tree in (state, then)))
+
+
+def plain(loss: Any, epochs: int = 6, **options: Any) -> tuple[Training, Member, Data]:
+    """Eight rows of one number in one batch, nothing to validate on."""
+    from jaxsoil.training.batches import RowBatches
+
+    rows = {"train": jnp.arange(8, dtype=jnp.int32), "count": jnp.int32(8), "validation": jnp.zeros(0, jnp.int32)}
+    member = Member(rows, jnp.int32(1), jnp.float32(0.1), jax.random.key(0))
+    return Training(loss, RowBatches(8), epochs, **options), member, Data({"x": jnp.arange(8.0)})
+
+
+def test_a_resting_training_alone_computes_no_gradient() -> None:
+    calls: list[int] = []
+
+    def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any) -> Any:
+        jax.debug.callback(lambda: calls.append(1))
+        # A loss that does not fall: the first epoch is the best, and patience ends two epochs later.
+        return jnp.mean(batch["x"]) + 0.0 * params["w"], (stats, {})
+
+    program_of = plain(loss, epochs=50, patience=2)
+    state = pure.initial(program_of[0], {"w": jnp.float32(1)}, None, *program_of[1:])
+    state = jax.jit(functools.partial(pure.epochs, program_of[0]))(state, *program_of[1:], jnp.int32(0), jnp.int32(50))
+    jax.effects_barrier()
+    assert len(calls) == 3 and int(state.waited) == 2
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_steps_are_optax_adamw(schedule: Any) -> None:
+    def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any) -> Any:
+        return jnp.mean(jnp.square(batch["x"] * params["w"] - 1.0)), (stats, {})
+
+    made, member, data = plain(loss, weight_decay=0.1, schedule=schedule, b1=0.8, b2=0.95)
+    state = pure.initial(made, {"w": jnp.float32(1)}, None, member, data)
+    state = pure.epochs(made, state, member, data, jnp.int32(0), jnp.int32(6))
+    rate: Any = optax.cosine_decay_schedule(0.1, 6) if schedule == "cosine" else 0.1
+    params: Any = {"w": jnp.float32(1)}
+    with jax.numpy_dtype_promotion("standard"):
+        adamw = optax.adamw(rate, 0.8, 0.95, weight_decay=0.1)
+        moments = adamw.init(params)
+        for _ in range(6):
+            grads = jax.grad(lambda p: loss(p, None, data.arrays, None, 0.0)[0])(params)
+            updates, moments = adamw.update(grads, moments, params)
+            params = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(state.params["w"], params["w"], rtol=1e-6)
+
+
+def test_a_part_of_the_parameters_has_a_rate_of_its_own() -> None:
+    def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any) -> Any:
+        return params["slow"] + params["fast"], (stats, {})
+
+    made, member, data = plain(loss, epochs=1, rates=(("slow", 0.25),))
+    start = {"slow": jnp.float32(0), "fast": jnp.float32(0)}
+    state = pure.initial(made, start, None, member, data)
+    state = pure.epochs(made, state, member, data, jnp.int32(0), jnp.int32(1))
+    # The first step of Adam is the learning rate, whatever the gradient.
+    assert float(state.params["fast"]) == pytest.approx(-0.1, rel=1e-5)
+    assert float(state.params["slow"]) == pytest.approx(-0.025, rel=1e-5)
+
+
+def test_step_by_step_is_the_epoch_in_one_program() -> None:
+    data, member = problem(), jax.tree.map(lambda x: x[0], members(1))
+    histories = []
+    for per_step in (False, True):
+        program = Program(training("ann", TRAIN, per_step=per_step), Layout(), member, data)
+        state = program.initial(*initialiser(network(), Layout())(member.key, None, None))
+        histories.append(advance(program, state, 0, 2).history["validation_loss"])
+    # Two programs round differently, and ten steps of Adam add to that.
+    np.testing.assert_allclose(*histories, rtol=1e-3)
+
+
+def test_a_weight_on_the_divergence_draws_the_minerals_to_the_mean_soil() -> None:
+    shares = jnp.array([0.7, 0.1, 0.1, 0.1])
+    spectra = jnp.linspace(0.2, 0.7, 4)[:, None] * jnp.ones((4, BANDS))
+    data = dataclasses.replace(problem(), shared=Minerals(spectra, jnp.linspace(1.0, 2.0, 4), shares))
+    divergence = []
+    for weight in (0.0, 1e4):  # the SOC term of these few steps is as large
+        train = dataclasses.replace(TRAIN, mineral_kl=weight, epochs=20)
+        mass = predict("physics", run("physics", train, members(1), data, 20), data)
+        divergence.append(float(mineral_divergence(jnp.asarray(mass[0]), shares)))
+    assert divergence[1] < 0.1 * divergence[0]
