@@ -138,11 +138,9 @@ def test_a_group_compiles_once_for_all_its_chunks_and_runs(tmp_path: Path) -> No
     list(runs[0].outcomes(lambda *_: None))
     epochs = compiled(runs[0].training, runs[0].layout).epochs
     programs = epochs._cache_size()  # type: ignore[attr-defined]
-    before = runs[1].compile_seconds
     list(runs[1].outcomes(lambda *_: None))
     assert compiled(runs[1].training, runs[1].layout).epochs is epochs
     assert epochs._cache_size() == programs  # type: ignore[attr-defined]
-    assert runs[1].compile_seconds - before < runs[0].compile_seconds
 
 
 def test_a_diverged_trial_is_recorded_and_its_neighbours_go_on(tmp_path: Path) -> None:
