@@ -90,7 +90,7 @@ class LabelledBatches:
     def take(self, arrays: Any, member: Member, order: Any, i: Any) -> Any:
         """The rows of the i-th batch."""
         sizes = (self.size, self.unlabelled)
-        taken = [_wrapped(*part, i, size) for part, size in zip(order, sizes, strict=False)]
+        taken = [_wrapped(rows, count, i, size) for (rows, count), size in zip(order, sizes, strict=False)]
         rows = jnp.concatenate(taken) if len(taken) > 1 else taken[0]
         return {
             name: values[taken[0]] if name in self.labels else over_devices(values[rows], self.mesh)

@@ -29,9 +29,9 @@ def compile_seconds() -> float:
     return _COMPILING["seconds"]
 
 
-def _listen(event: str, seconds: float, **_: Any) -> None:
+def _listen(event: str, duration_secs: float, **_: Any) -> None:
     if event.endswith(("jaxpr_to_mlir_module_duration", "backend_compile_duration")):
-        _COMPILING["seconds"] += seconds
+        _COMPILING["seconds"] += duration_secs
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)

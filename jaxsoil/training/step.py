@@ -210,7 +210,8 @@ def steps(training: Training, state: State, total: Any, order: Any, member: Memb
     """The steps ``start`` to ``stop`` of an epoch."""
 
     def body(i, carry):
-        return step(training, *carry, order, member, data, epoch, i)
+        state, total = carry
+        return step(training, state, total, order, member, data, epoch, i)
 
     return jax.lax.fori_loop(start, stop, body, (state, total))
 
@@ -260,8 +261,9 @@ def epochs(training: Training, state: State, member: Member, data: Data, start, 
         order = training.batches.order(member, epoch)
 
         def body(i, carry):
+            state, total = carry
             masked = True if most is None else live & (i < member.steps)
-            return step(training, *carry, order, member, data, epoch, i, masked)
+            return step(training, state, total, order, member, data, epoch, i, masked)
 
         bound = member.steps if most is None else most
         state, total = jax.lax.fori_loop(0, bound, body, (state, zero(state)))
