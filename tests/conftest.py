@@ -101,7 +101,7 @@ def pytest_unconfigure() -> None:
 def starts_studies(path: Path) -> bool:
     """Whether a file of tests runs whole studies or processes with several devices: minutes, with few tests."""
     text = path.read_text("utf-8")
-    return "subprocess" in text or "run_with_devices" in text or "smoke_run" in text
+    return "subprocess" in text or "run_with_devices" in text or "smoke_run" in text or "killed_run" in text
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
