@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs import require
+from jaxsoil.runs.errors import DataError
 
 UNITS = ("nm", "cm-1")
 QUANTITIES = ("reflectance", "absorbance", "pretreated")
@@ -41,8 +42,8 @@ class Spectra:
     steps: tuple[str, ...] = ()
 
     def __init__(self, values: ArrayLike, axis: ArrayLike, unit: str, quantity: str, steps: Sequence[str] = ()) -> None:
-        _require_known("unit", unit, UNITS)
-        _require_known("quantity", quantity, QUANTITIES)
+        require.known(unit, UNITS, "unknown unit")
+        require.known(quantity, QUANTITIES, "unknown quantity")
         values, axis = _frozen(values, np.float32), _frozen(axis, np.float64)
         if values.ndim != 2 or axis.ndim != 1 or values.shape[1] != axis.shape[0] or axis.shape[0] == 0:
             raise DataError(
@@ -105,7 +106,7 @@ class Spectra:
         >>> Spectra([[0.2, 0.3]], [4000.0, 5000.0], "cm-1", "absorbance").to_unit("nm").axis.tolist()
         [2000.0, 2500.0]
         """
-        _require_known("unit", unit, UNITS)
+        require.known(unit, UNITS, "unknown unit")
         if unit == self.unit:
             return self
         return self.replace(values=self.values[:, ::-1], axis=1e7 / self.axis[::-1], unit=unit, step=f"axis in {unit}")
@@ -207,11 +208,6 @@ def check_finite(values: NDArray[np.floating], axis: NDArray[np.floating], *, so
         value=f"{values[row, band]} in row {row}; {bad.any(0).sum()} bands and {bad.any(1).sum()} rows",
         remedy="Leave those bands out or exclude those rows with a reason; nothing is filled in silently.",
     )
-
-
-def _require_known(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise DataError(f"unknown {what}", value=value, remedy=did_you_mean(str(value), known))
 
 
 def _frozen(array: ArrayLike, dtype: Any) -> NDArray[Any]:

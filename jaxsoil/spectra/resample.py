@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs import require
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra, check_axis
 from jaxsoil.spectra.steps import Step
 
@@ -83,8 +84,7 @@ class Resample(Step):
                 remedy="Give np.arange(low, high + step / 2, step).",
             )
         check_axis(axis, source="target axis")
-        if self.method not in METHODS:
-            raise DataError("unknown method", value=self.method, remedy=did_you_mean(self.method, METHODS))
+        require.known(self.method, METHODS, "unknown method")
         if (self.fwhm is not None or self.source_fwhm) and self.method != "gaussian":
             raise DataError(
                 "a band width belongs to the Gaussian method",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jaxsoil.data.library import Library, Property, Strings
 from jaxsoil.data.readers.schema import Axis, Composite, Exclude, Group, Label, Manifest, read_manifest
 from jaxsoil.data.readers.table import band_columns, column_numbers, column_strings, read_table, spectral_values
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.checks import check_entry
 from jaxsoil.spectra.container import Spectra
@@ -188,29 +189,22 @@ def _group(table: pd.DataFrame, group: Group, file: Path) -> Strings:
     if group.characters is None:
         return values
     first, last = group.characters
-    short = np.nonzero(np.char.str_len(values) < last)[0]
-    if short.size:
-        raise DataError(
-            f"a name is too short to take characters {first} to {last} of it",
-            source=file,
-            column=group.column,
-            value=f"{str(values[short[0]])!r} in row {int(short[0])}",
-            remedy="Correct the name, or exclude the row with a reason.",
-        )
+    require.no_row(
+        np.char.str_len(values) < last,
+        f"a name is too short to take characters {first} to {last} of it",
+        show=lambda row: f"{str(values[row])!r} in row {row}",
+        source=file,
+        column=group.column,
+        remedy="Correct the name, or exclude the row with a reason.",
+    )
     return np.array([value[first - 1 : last] for value in values.tolist()])
 
 
 def _require_named(groups: Mapping[str, Strings], file: Path) -> None:
     for name, values in groups.items():
-        empty = np.nonzero(np.char.str_len(np.char.strip(values)) == 0)[0]
-        if empty.size:
-            raise DataError(
-                "a group name is empty",
-                source=file,
-                column=f"groups.{name}",
-                value=f"row {int(empty[0])}; {empty.size} rows",
-                remedy="Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason.",
-            )
+        remedy = "Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason."
+        empty = np.char.strip(values) == ""
+        require.no_row(empty, "a group name is empty", source=file, column=f"groups.{name}", remedy=remedy)
 
 
 def _require_rows(rows: list[int], n: int, where: str, file: Path) -> None:

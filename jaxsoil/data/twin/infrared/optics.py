@@ -11,7 +11,7 @@ strong lattice bands makes the mirrored part rise and fall around 1000-1250 cm-1
 from __future__ import annotations
 
 import dataclasses
-import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -92,6 +92,47 @@ class Scanning:
     blur: NDArray[Any]
     gas: NDArray[Any]
     noise: NDArray[Any]
+
+
+def draw_scans(
+    number: NDArray[np.integer],
+    mass: NDArray,
+    sand: NDArray,
+    instrument: Mapping[str, NDArray],
+    which: NDArray[np.integer],
+    wave: NDArray,
+    z: NDArray,
+    sd: Mapping[str, float],
+    noise: float | NDArray,
+) -> Scanning:
+    """Returns scans that add their own draws to what their instrument does.
+
+    Args:
+      number, mass, sand: as in ``Scanning``.
+      instrument: packing, mirrored, gain, offset, tilt, curve, shift and blur of each instrument, (L,) each, and
+        ``drift``, the amplitude of a slow wave (absorbance).
+      which: (n,) instrument of each scan.
+      wave: (n,) phase of the slow wave, radians.
+      z: (n, 8) or more standard normal numbers.
+      sd: of the scans' own draws, by the names of ``Scanning`` that have one.
+      noise: SD of the noise in the middle of the range.
+    """
+    of = {name: values[which] for name, values in instrument.items()}
+    return Scanning(
+        number=number,
+        mass=mass,
+        sand=sand,
+        packing=of["packing"] + sd["packing"] * z[:, 0],
+        mirrored=of["mirrored"] * np.exp(sd["mirrored"] * z[:, 1]),
+        gain=of["gain"] * np.exp(sd["gain"] * z[:, 2]),
+        offset=of["offset"] + of["drift"] * np.sin(wave) + sd["offset"] * z[:, 3],
+        tilt=of["tilt"] + of["drift"] * np.cos(1.7 * wave) + sd["tilt"] * z[:, 4],
+        curve=of["curve"] + sd["curve"] * z[:, 5],
+        shift=of["shift"],
+        blur=of["blur"],
+        gas=sd["gas"] * z[:, 6],
+        noise=noise * np.exp(0.2 * z[:, 7]),
+    )
 
 
 def normal(seed: int, stream: int, rows: NDArray[np.integer], width: int) -> NDArray[np.float64]:
@@ -210,19 +251,13 @@ def _fundamentals(axis: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float3
     return absorption.astype(np.float32), extinction.astype(np.float32), dispersion.astype(np.float32)
 
 
-@functools.lru_cache(maxsize=8)
-def _organic_columns() -> NDArray[np.float32]:
-    column = np.isin(np.array((*NAMES, *NAMES)), ORGANICS)
-    return column.astype(np.float32)
-
-
 def _device_table(optics: Optics) -> dict[str, Any]:
     names = ("absorption", "extinction", "dispersion", "base", "dark", "scatter", "gas", "noise")
     table = {name: getattr(optics, name) for name in names}
     scaled = 2.0 * (optics.axis - optics.axis[0]) / (optics.axis[-1] - optics.axis[0]) - 1.0
     # dA = A' dx with dx = shift * x.
     slope = optics.axis / np.gradient(optics.axis)
-    extra = {"scaled": scaled, "slope": slope, "coarse": np.float32(optics.coarse), "organic": _organic_columns()}
+    extra = {"scaled": scaled, "slope": slope, "coarse": optics.coarse, "organic": np.isin((*NAMES, *NAMES), ORGANICS)}
     return {name: np.asarray(value, np.float32) for name, value in (table | extra).items()}
 
 

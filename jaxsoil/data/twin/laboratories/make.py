@@ -24,12 +24,14 @@ from scipy.special import expit
 
 from jaxsoil.data.library import Library, Property, Strings
 from jaxsoil.data.twin.infrared.bands import NAMES
-from jaxsoil.data.twin.infrared.optics import Optics, Scanning, absorbances, both_forms, mid_infrared, normal
+from jaxsoil.data.twin.infrared.optics import Optics, absorbances, both_forms, draw_scans, mid_infrared, normal
 from jaxsoil.data.twin.infrared.soils import CARBON_OF_CARBONATE, DRAWS, LIBRARY, SOM_PER_CARBON, InfraredSoils, compose
 from jaxsoil.data.twin.laboratories.config import LaboratoriesConfig
 from jaxsoil.spectra.container import Spectra
 
 _SOILS, _SCAN, _NOISE, _LAYOUT, _LABELS, _INSTRUMENTS, _SPOIL = range(20, 27)
+# Standard deviations between the scans of one laboratory, as in ``Scanning``.
+_SCAN_SD = {"packing": 0.05, "mirrored": 0.2, "gain": 0.03, "offset": 0.015, "tilt": 0.015, "curve": 0.008, "gas": 0.01}
 # What goes wrong with a row, in turn.
 SPOILS = ("saturated", "noisy", "wet", "contaminated", "mislabelled")
 
@@ -72,12 +74,8 @@ class LaboratoriesTruth:
 
     def select(self, rows: Any) -> LaboratoriesTruth:
         """Returns the truth of the chosen rows (a mask, indices or a slice)."""
-        by_row = {
-            field.name: getattr(self, field.name)[rows]
-            for field in dataclasses.fields(self)
-            if field.name not in ("names", "config")
-        }
-        return dataclasses.replace(self, **by_row)
+        fields = [field.name for field in dataclasses.fields(self) if field.name not in ("names", "config")]
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in fields})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -248,22 +246,9 @@ def _scan(
     # Oil of the pump, or plastic of the vial: hydrocarbon bands that no soil has at this strength.
     mass[spoiled == "contaminated", NAMES.index("aliphatic")] += 0.08
     wave = 3.0 * np.pi * soil / config.samples + instrument["phase"][lab]
-    drift = instrument["drift"][lab]
-    scans = Scanning(
-        number=number,
-        mass=both_forms(mass, 1.2 * soils.forms[soil]),
-        sand=soils.sand[soil],
-        packing=instrument["packing"][lab] + 0.05 * z[:, 0],
-        mirrored=instrument["mirrored"][lab] * np.exp(0.2 * z[:, 1]),
-        gain=instrument["gain"][lab] * np.exp(0.03 * z[:, 2]),
-        offset=instrument["offset"][lab] + drift * np.sin(wave) + 0.015 * z[:, 3],
-        tilt=instrument["tilt"][lab] + drift * np.cos(1.7 * wave) + 0.015 * z[:, 4],
-        curve=instrument["curve"][lab] + 0.008 * z[:, 5],
-        shift=instrument["shift"][lab],
-        blur=instrument["blur"][lab],
-        gas=0.01 * z[:, 6],
-        noise=config.noise * np.where(spoiled == "noisy", 40.0, 1.0) * np.exp(0.2 * z[:, 7]),
-    )
+    noise = config.noise * np.where(spoiled == "noisy", 40.0, 1.0)
+    forms, sand = both_forms(mass, 1.2 * soils.forms[soil]), soils.sand[soil]
+    scans = draw_scans(number, forms, sand, instrument, lab, wave, z, _SCAN_SD, noise)
     made = absorbances(optics, scans, config.seed, _NOISE)
     # A detector that is driven into saturation reports nothing above a level.
     limit = np.where(spoiled == "saturated", 0.75, np.inf)[:, None]
