@@ -73,11 +73,9 @@ class EndmemberLibrary:
         for field in ("provenance", "exclusions"):
             object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
         if len(self.names) < 2:
-            raise DataError(
-                "a mixture needs at least two minerals",
-                value=f"{self.names}; excluded: {dict(self.exclusions)}",
-                remedy="Give a library with more minerals: with one, its abundance carries no information.",
-            )
+            value = f"{self.names}; excluded: {dict(self.exclusions)}"
+            remedy = "Give a library with more minerals: with one, its abundance carries no information."
+            raise DataError("a mixture needs at least two minerals", value=value, remedy=remedy)
         repeated = next((name for name in self.names if self.names.count(name) > 1), None)
         if repeated is not None:
             raise DataError("mineral names must be unique", value=repeated, remedy="Keep one of them.")
@@ -140,22 +138,16 @@ class EndmemberLibrary:
         target = np.asarray(axis, dtype=np.float64)
         own = self.spectra.axis
         if target.min() < own[0] - 1e-6 or target.max() > own[-1] + 1e-6:
-            raise DataError(
-                "the minerals do not cover the axis of the data",
-                value=f"minerals {own[0]:g}-{own[-1]:g} nm, data {target.min():g}-{target.max():g} nm",
-                remedy=f"Trim the data to {own[0]:g}-{own[-1]:g} nm, or give minerals that reach further.",
-            )
+            value = f"minerals {own[0]:g}-{own[-1]:g} nm, data {target.min():g}-{target.max():g} nm"
+            remedy = f"Trim the data to {own[0]:g}-{own[-1]:g} nm, or give minerals that reach further."
+            raise DataError("the minerals do not cover the axis of the data", value=value, remedy=remedy)
         return dataclasses.replace(self, spectra=Resample(axis=target, method="bandmean")(self.spectra))
 
     def _checked(self, field: str) -> NDArray[np.float64]:
         values = np.array(getattr(self, field), dtype=np.float64)
         if values.shape != (len(self.names),) or not np.all(np.isfinite(values) & (values > 0)):
-            raise DataError(
-                "every mineral needs a positive value",
-                column=field,
-                value=values,
-                remedy="Exclude the minerals without one, with a reason.",
-            )
+            remedy = "Exclude the minerals without one, with a reason."
+            raise DataError("every mineral needs a positive value", column=field, value=values, remedy=remedy)
         values.flags.writeable = False
         return values
 
@@ -180,11 +172,8 @@ def load_usgs(
     folder = (data_root() if root is None else Path(root)) / USGS_FOLDER
     for name in (_SPECTRA_FILE, _PROPERTIES_FILE):
         if not (folder / name).is_file():
-            raise DataError(
-                "the measured minerals are not there",
-                source=folder / name,
-                remedy="Set JAXSOIL_DATA to the folder that holds them, or use the twin's minerals.",
-            )
+            remedy = "Set JAXSOIL_DATA to the folder that holds them, or use the twin's minerals."
+            raise DataError("the measured minerals are not there", source=folder / name, remedy=remedy)
     spectra = read_table(folder / _SPECTRA_FILE)
     # As text: a spreadsheet may have turned a range such as 2-3 into a date, which must be seen, not parsed.
     sheet = read_table(folder / _PROPERTIES_FILE, as_text=True)
@@ -349,4 +338,3 @@ def _volume(sheet: Mapping[str, str]) -> tuple[float, str, list[str]]:
 def _spectrum_source(record: Mapping[str, Any], source: str) -> str:
     parts = [source, "USGS splib07" if source == USGS_FOLDER else "", str(record.get("instrument", ""))]
     return ", ".join(part for part in (*parts, str(record.get("flag") or "")) if part)
-

@@ -207,13 +207,8 @@ def _check_groups(groups: Mapping[str, Strings], source: str) -> None:
 
 def _check_soc(soc: Property, ids: Strings, source: str) -> None:
     if soc.unit != "%":
-        raise DataError(
-            "SOC must be in % by mass",
-            source=source,
-            column="soc",
-            value=soc.unit,
-            remedy='Convert it: 1 % = 10 g/kg (factor = 0.1 and unit = "%" in a manifest).',
-        )
+        remedy = 'Convert it: 1 % = 10 g/kg (factor = 0.1 and unit = "%" in a manifest).'
+        raise DataError("SOC must be in % by mass", source=source, column="soc", value=soc.unit, remedy=remedy)
     require.no_row(
         (soc.values < 0) | (soc.values > 100),
         "SOC must lie between 0 and 100 %",

@@ -190,13 +190,9 @@ def _check_axis(axis: NDArray[np.float64], unit: str, library: Library, where: s
 def _check_properties(library: Library, where: str) -> None:
     for name, prop in library.properties.items():
         if len(library) and np.isnan(prop.values).all():
-            raise DataError(
-                "a property is missing for all rows",
-                source=where,
-                column=name,
-                value=f"{len(library)} rows",
-                remedy="Leave the property out, or give its values.",
-            )
+            value = f"{len(library)} rows"
+            remedy = "Leave the property out, or give its values."
+            raise DataError("a property is missing for all rows", source=where, column=name, value=value, remedy=remedy)
     if all(name in library.properties for name in TEXTURE):
         total = np.sum([library.property(name).values for name in TEXTURE], axis=0)
         require.no_row(

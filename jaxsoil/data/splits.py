@@ -105,11 +105,7 @@ def check_no_leak(split: Split, groups: Mapping[str, Strings] | Strings) -> None
 
 
 def region_out(
-    library: Library,
-    *,
-    by: str = "region",
-    protect: Sequence[str] = PROTECTED,
-    target: str | None = "soc",
+    library: Library, *, by: str = "region", protect: Sequence[str] = PROTECTED, target: str | None = "soc"
 ) -> list[Split]:
     """Returns one inductive split for each region: it is held out, all others train.
 
@@ -286,12 +282,8 @@ def _labelled(library: Library, target: str | None) -> Mask:
         return np.ones(len(library), bool)
     labelled = np.isfinite(library.property(target).values)
     if not labelled.any():
-        raise DataError(
-            "no row has this label",
-            source=library.name,
-            column=target,
-            remedy="Choose another target, or pass target=None to split all rows.",
-        )
+        remedy = "Choose another target, or pass target=None to split all rows."
+        raise DataError("no row has this label", source=library.name, column=target, remedy=remedy)
     return labelled
 
 
@@ -314,13 +306,7 @@ def _blocks(library: Library, by: str | None, protect: Sequence[str]) -> NDArray
 
 
 def _draw(
-    library: Library,
-    rows: Mask,
-    units: Strings,
-    count: int,
-    rng: np.random.Generator,
-    region: str,
-    leave: int = 0,
+    library: Library, rows: Mask, units: Strings, count: int, rng: np.random.Generator, region: str, leave: int = 0
 ) -> Mask:
     """Draws ``count`` groups among ``rows``; at least ``leave`` must remain."""
     names = np.unique(units[rows])

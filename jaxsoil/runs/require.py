@@ -63,23 +63,16 @@ def array(
     """
     found = np.asarray(values, dtype=dtype)
     if found.ndim != ndim or 0 in found.shape[1:]:
-        raise DataError(
-            f"{name} are an array of {ndim} dimension{'s' if ndim > 1 else ''}",
-            value=f"shape {found.shape}",
-            remedy="Pass rows of features as (n, m), one value for each row as (n,).",
-        )
+        value = f"shape {found.shape}"
+        remedy = "Pass rows of features as (n, m), one value for each row as (n,)."
+        raise DataError(f"{name} are an array of {ndim} dimension{'s' if ndim > 1 else ''}", value=value, remedy=remedy)
     if found.shape[0] < least:
-        raise DataError(
-            f"{name} are too few: at least {least} needed",
-            value=found.shape[0],
-            remedy="Pass more rows, or leave this part out, by name.",
-        )
+        remedy = "Pass more rows, or leave this part out, by name."
+        raise DataError(f"{name} are too few: at least {least} needed", value=found.shape[0], remedy=remedy)
     if features is not None and found.shape[1] != features:
-        raise DataError(
-            f"{name} have another number of features than the training rows",
-            value=f"{found.shape[1]} against {features}",
-            remedy="Pass rows on the axis, or of the encoder, of the training.",
-        )
+        value = f"{found.shape[1]} against {features}"
+        remedy = "Pass rows on the axis, or of the encoder, of the training."
+        raise DataError(f"{name} have another number of features than the training rows", value=value, remedy=remedy)
     if finite:
         all_finite(found, name)
     return found

@@ -84,12 +84,9 @@ def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         except ValueError:
             record = None
         if not isinstance(record, dict):
-            raise DataError(
-                f"line {number} is not a JSON object",
-                source=source,
-                value=line.decode("utf-8", "replace"),
-                remedy="Delete that line; the log informs, no result is computed from it.",
-            )
+            value = line.decode("utf-8", "replace")
+            remedy = "Delete that line; the log informs, no result is computed from it."
+            raise DataError(f"line {number} is not a JSON object", source=source, value=value, remedy=remedy)
         records.append(record)
     return records
 

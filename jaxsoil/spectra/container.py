@@ -54,9 +54,7 @@ class Spectra:
         check_axis(axis)
         check_finite(values, axis)
         for name, value in zip(
-            ("values", "axis", "unit", "quantity", "steps"),
-            (values, axis, unit, quantity, tuple(steps)),
-            strict=True,
+            ("values", "axis", "unit", "quantity", "steps"), (values, axis, unit, quantity, tuple(steps)), strict=True
         ):
             object.__setattr__(self, name, value)
 
@@ -129,9 +127,7 @@ class Spectra:
                 remedy="Remove the band or the row, or correct the reflectance at its source.",
             )
         return self.replace(
-            values=-np.log10(self.values.astype(np.float64)),
-            quantity="absorbance",
-            step="absorbance log10(1/R)",
+            values=-np.log10(self.values.astype(np.float64)), quantity="absorbance", step="absorbance log10(1/R)"
         )
 
     def to_reflectance(self) -> Spectra:
@@ -150,33 +146,24 @@ class Spectra:
     def require_quantity(self, *quantities: str) -> None:
         """Raises DataError unless the quantity is one of ``quantities``."""
         if self.quantity not in quantities:
-            raise DataError(
-                f"{' or '.join(quantities)} is needed",
-                value=f"{self.quantity}, steps {list(self.steps)}",
-                remedy="Apply this before the step that changed the quantity, or convert the spectra first.",
-            )
+            value = f"{self.quantity}, steps {list(self.steps)}"
+            remedy = "Apply this before the step that changed the quantity, or convert the spectra first."
+            raise DataError(f"{' or '.join(quantities)} is needed", value=value, remedy=remedy)
 
     def require_same_axis(self, other: Spectra) -> None:
         """Raises DataError unless both have the same unit and the same bands (to a part in a million)."""
         same = self.unit == other.unit and self.n_bands == other.n_bands
         if not same or not np.allclose(self.axis, other.axis, rtol=_AXIS_RTOL, atol=0.0):
-            raise DataError(
-                "the spectra lie on different axes",
-                value=f"{self!r} and {other!r}",
-                remedy="Bring both to one axis with to_unit(...) and Resample(axis).",
-            )
+            remedy = "Bring both to one axis with to_unit(...) and Resample(axis)."
+            raise DataError("the spectra lie on different axes", value=f"{self!r} and {other!r}", remedy=remedy)
 
 
 def check_axis(axis: NDArray[np.floating], *, source: object = None) -> None:
     """Raises DataError, naming the offender, unless ``axis`` is finite, positive and strictly ascending."""
     if not np.all(np.isfinite(axis)) or np.any(axis <= 0):
         bad = axis[~(np.isfinite(axis) & (axis > 0))][0]
-        raise DataError(
-            "the axis must hold positive, finite numbers",
-            source=source,
-            value=f"{bad:g}",
-            remedy="Name each spectral column by its wavelength in nm or its wavenumber in cm-1.",
-        )
+        remedy = "Name each spectral column by its wavelength in nm or its wavenumber in cm-1."
+        raise DataError("the axis must hold positive, finite numbers", source=source, value=f"{bad:g}", remedy=remedy)
     falls = np.nonzero(np.diff(axis) <= 0)[0]
     if falls.size == 0:
         return

@@ -78,19 +78,13 @@ class Resample(Step):
     def __post_init__(self) -> None:
         axis = np.array(self.axis, np.float64)
         if axis.ndim != 1 or axis.size == 0:
-            raise DataError(
-                "the target axis must be one row of bands",
-                value=f"shape {axis.shape}",
-                remedy="Give np.arange(low, high + step / 2, step).",
-            )
+            remedy = "Give np.arange(low, high + step / 2, step)."
+            raise DataError("the target axis must be one row of bands", value=f"shape {axis.shape}", remedy=remedy)
         check_axis(axis, source="target axis")
         require.known(self.method, METHODS, "unknown method")
         if (self.fwhm is not None or self.source_fwhm) and self.method != "gaussian":
-            raise DataError(
-                "a band width belongs to the Gaussian method",
-                value=self.method,
-                remedy='Write method="gaussian", or leave fwhm and source_fwhm out.',
-            )
+            remedy = 'Write method="gaussian", or leave fwhm and source_fwhm out.'
+            raise DataError("a band width belongs to the Gaussian method", value=self.method, remedy=remedy)
         axis.flags.writeable = False
         object.__setattr__(self, "axis", axis)
 
@@ -124,11 +118,9 @@ class Resample(Step):
     def _sigma(self, spacing: Floats) -> Floats:
         fwhm = spacing if self.fwhm is None else np.full_like(spacing, self.fwhm)
         if np.any(fwhm <= self.source_fwhm):
-            raise DataError(
-                "the spectra are broader already than the target response",
-                value=f"source {self.source_fwhm:g}, target {fwhm.min():g} {self.unit}",
-                remedy="Widen fwhm or use a coarser axis: resampling cannot sharpen.",
-            )
+            value = f"source {self.source_fwhm:g}, target {fwhm.min():g} {self.unit}"
+            remedy = "Widen fwhm or use a coarser axis: resampling cannot sharpen."
+            raise DataError("the spectra are broader already than the target response", value=value, remedy=remedy)
         return np.sqrt(fwhm**2 - self.source_fwhm**2) / _FWHM_PER_SIGMA
 
     def _require_inside(self, spectra: Spectra, target: Floats) -> None:
@@ -205,12 +197,8 @@ class SpliceCorrection(Step):
                 remedy="Give ascending splices inside the axis with at least `points` (2 or more) bands beside each.",
             )
         if self.reference is not None and not 0 <= self.reference < count:
-            raise DataError(
-                "no such detector segment",
-                column="reference",
-                value=self.reference,
-                remedy=f"Count the {count} segments from 0.",
-            )
+            remedy = f"Count the {count} segments from 0."
+            raise DataError("no such detector segment", column="reference", value=self.reference, remedy=remedy)
 
     @property
     def _lost(self) -> str:

@@ -31,8 +31,7 @@ class Step:
     def inverse(self, spectra: Spectra) -> Spectra:
         """Returns the spectra as they were before the step; NotInvertibleError where that is lost."""
         raise NotInvertibleError(
-            f"{type(self).__name__} cannot be undone: {self._lost}",
-            remedy="Keep the spectra from before this step.",
+            f"{type(self).__name__} cannot be undone: {self._lost}", remedy="Keep the spectra from before this step."
         )
 
     @property

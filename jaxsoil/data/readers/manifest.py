@@ -82,13 +82,9 @@ def _keep(table: pd.DataFrame, manifest: Manifest, file: Path) -> tuple[NDArray[
         notes.append(f"left out {int((out & kept).sum())} rows: {rule.reason}")
         kept &= ~out
     if not kept.any():
-        raise DataError(
-            "the exclusions leave no row",
-            source=file,
-            column="exclude",
-            value="; ".join(notes),
-            remedy="Correct the rows or conditions of [[exclude]].",
-        )
+        value = "; ".join(notes)
+        remedy = "Correct the rows or conditions of [[exclude]]."
+        raise DataError("the exclusions leave no row", source=file, column="exclude", value=value, remedy=remedy)
     return kept, notes
 
 
@@ -130,13 +126,9 @@ def _ids(table: pd.DataFrame, manifest: Manifest, file: Path) -> Strings:
     if empty.size or (counts > 1).any():
         what = "an id is empty" if empty.size else "an id occurs twice"
         row = int(empty[0]) if empty.size else int(first[counts > 1].min())
-        raise DataError(
-            what,
-            source=file,
-            column=" and ".join(columns),
-            value=f"{str(ids[row])!r} in row {row}",
-            remedy="Name a column that differs for every row, or several (id = [...]); what repeats is a group.",
-        )
+        value = f"{str(ids[row])!r} in row {row}"
+        remedy = "Name a column that differs for every row, or several (id = [...]); what repeats is a group."
+        raise DataError(what, source=file, column=" and ".join(columns), value=value, remedy=remedy)
     return ids
 
 
@@ -210,13 +202,9 @@ def _require_named(groups: Mapping[str, Strings], file: Path) -> None:
 def _require_rows(rows: list[int], n: int, where: str, file: Path) -> None:
     wrong = [row for row in rows if not 0 <= row < n]
     if wrong or not rows:
-        raise DataError(
-            "no such row",
-            source=file,
-            column=where,
-            value=wrong[0] if wrong else "none given",
-            remedy=f"Count rows from 0 to {n - 1}, without the header.",
-        )
+        value = wrong[0] if wrong else "none given"
+        remedy = f"Count rows from 0 to {n - 1}, without the header."
+        raise DataError("no such row", source=file, column=where, value=value, remedy=remedy)
 
 
 def _conversions(manifest: Manifest) -> list[str]:

@@ -36,18 +36,12 @@ def read_table(path: Path, *, separator: str = ",", decimal: str = ".", as_text:
       DataError: a file that is absent, empty, of another kind, broken or larger than the memory.
     """
     if path.suffix not in READABLE:
-        raise DataError(
-            "this kind of file is not read",
-            source=path,
-            value=path.suffix or "no extension",
-            remedy=f"Give a table as {' or '.join(READABLE)}.",
-        )
+        value = path.suffix or "no extension"
+        remedy = f"Give a table as {' or '.join(READABLE)}."
+        raise DataError("this kind of file is not read", source=path, value=value, remedy=remedy)
     if not path.is_file():
-        raise DataError(
-            "the data file does not exist",
-            source=path,
-            remedy="Check the key `data` of the manifest and, for packaged data sets, JAXSOIL_DATA.",
-        )
+        remedy = "Check the key `data` of the manifest and, for packaged data sets, JAXSOIL_DATA."
+        raise DataError("the data file does not exist", source=path, remedy=remedy)
     if path.stat().st_size == 0:
         raise _empty(path)
     try:
@@ -57,12 +51,9 @@ def read_table(path: Path, *, separator: str = ",", decimal: str = ".", as_text:
     except MemoryError as error:
         raise _too_large(path, "all of it") from error
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(
-            "the table cannot be read",
-            source=path,
-            value=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            remedy="Check that the file is whole and that its extension says what it is (CSV is UTF-8 text).",
-        ) from error
+        value = str(error).splitlines()[0] if str(error) else type(error).__name__
+        remedy = "Check that the file is whole and that its extension says what it is (CSV is UTF-8 text)."
+        raise DataError("the table cannot be read", source=path, value=value, remedy=remedy) from error
     if len(table) == 0:
         raise _empty(path)
     return table

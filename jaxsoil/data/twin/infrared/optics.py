@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.data.twin.infrared.bands import CONSTITUENTS, NAMES, ORGANICS
+from jaxsoil.data.twin.infrared.bands import CONSTITUENTS, NAMES, ORGANICS, Constituent
 
 _LATTICE = 5.0  # bands of at least this strength below 1600 cm-1 disperse
 _KAPPA = 0.06  # extinction index per unit of absorption at such a band
@@ -189,14 +189,12 @@ def mid_infrared(axis: NDArray[np.float64]) -> Optics:
 def near_infrared(axis: NDArray[np.float64], resolution: float = 16.0) -> Optics:
     """Returns the constituents on an axis in nm, bands broadened by the instrument (full width, nm)."""
     absorption = np.zeros((2 * len(CONSTITUENTS), axis.size))
-    for row, constituent in enumerate(CONSTITUENTS):
-        for form in (0, 1):
-            for band in constituent.overtones:
-                # The second form lies where its fundamentals do: the relative shift is that of the mid-infrared.
-                centre = band.centre / (1.0 + form * constituent.shift / 2000.0)
-                width = np.hypot(band.width * (constituent.broadening if form else 1.0), resolution)
-                height = band.strength * band.width / width
-                absorption[row + form * len(CONSTITUENTS)] += height * _gaussian(axis, centre, width)
+    for at, constituent, form in _forms():
+        for band in constituent.overtones:
+            # The second form lies where its fundamentals do: the relative shift is that of the mid-infrared.
+            centre = band.centre / (1.0 + form * constituent.shift / 2000.0)
+            width = np.hypot(band.width * (constituent.broadening if form else 1.0), resolution)
+            absorption[at] += band.strength * band.width / width * _gaussian(axis, centre, width)
     oxides = 1.6 * np.exp(-(axis - 1350.0) / 120.0)  # the wing of the crystal-field band near 900 nm
     absorption[[NAMES.index("iron oxides"), NAMES.index("iron oxides") + len(NAMES)]] += oxides
     water = 3.0 * np.exp((axis - 2550.0) / 130.0)  # the wing of the fundamentals near 2900 nm
@@ -233,22 +231,25 @@ def _gaussian(axis: NDArray, centre: float, width: float) -> NDArray:
 
 def _fundamentals(axis: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Returns absorption, extinction and dispersion (2 K, M): bands are half Gaussian, half Lorentzian."""
-    k = len(CONSTITUENTS)
-    absorption, extinction, dispersion = (np.zeros((2 * k, axis.size)) for _ in range(3))
-    for row, constituent in enumerate(CONSTITUENTS):
-        for form in (0, 1):
-            at = row + form * k
-            for band in constituent.bands:
-                centre = band.centre * (1.0 + form * constituent.shift / 2000.0)
-                width = band.width * (constituent.broadening if form else 1.0)
-                height = band.strength * band.width / width
-                half = width / 2.0
-                lorentz = half**2 / ((axis - centre) ** 2 + half**2)
-                absorption[at] += height * 0.5 * (lorentz + _gaussian(axis, centre, width))
-                if band.strength >= _LATTICE and band.centre < 1600.0:
-                    extinction[at] += _KAPPA * height * lorentz
-                    dispersion[at] -= _KAPPA * height * half * (axis - centre) / ((axis - centre) ** 2 + half**2)
+    absorption, extinction, dispersion = (np.zeros((2 * len(CONSTITUENTS), axis.size)) for _ in range(3))
+    for at, constituent, form in _forms():
+        for band in constituent.bands:
+            centre = band.centre * (1.0 + form * constituent.shift / 2000.0)
+            width = band.width * (constituent.broadening if form else 1.0)
+            height = band.strength * band.width / width
+            half = width / 2.0
+            lorentz = half**2 / ((axis - centre) ** 2 + half**2)
+            absorption[at] += height * 0.5 * (lorentz + _gaussian(axis, centre, width))
+            if band.strength >= _LATTICE and band.centre < 1600.0:
+                extinction[at] += _KAPPA * height * lorentz
+                dispersion[at] -= _KAPPA * height * half * (axis - centre) / ((axis - centre) ** 2 + half**2)
     return absorption.astype(np.float32), extinction.astype(np.float32), dispersion.astype(np.float32)
+
+
+def _forms() -> list[tuple[int, Constituent, int]]:
+    """Returns row, constituent and form (0 or 1) of the tables of ``Optics``."""
+    k = len(CONSTITUENTS)
+    return [(row + form * k, constituent, form) for form in (0, 1) for row, constituent in enumerate(CONSTITUENTS)]
 
 
 def _device_table(optics: Optics) -> dict[str, Any]:
@@ -291,11 +292,7 @@ def _scan(table: dict[str, jax.Array], scan: dict[str, jax.Array], key: jax.Arra
 
 
 def _instrument(
-    absorbance: jax.Array,
-    row: dict[str, jax.Array],
-    column: dict[str, jax.Array],
-    number: jax.Array,
-    key: jax.Array,
+    absorbance: jax.Array, row: dict[str, jax.Array], column: dict[str, jax.Array], number: jax.Array, key: jax.Array
 ) -> jax.Array:
     """Absorbances (ROWS, M) as the instrument records them: blurred, shifted, scaled, with baseline, gas and noise."""
     padded = jnp.pad(absorbance, ((0, 0), (1, 1)), mode="edge")

@@ -99,12 +99,9 @@ class TwinConfig:
         require(self, "n_samples", self.n_samples >= 1, "Ask for at least one sample.")
         require(self, "n_regions", 1 <= self.n_regions <= self.n_samples, "Ask for 1 to n_samples regions.")
         require(self, "n_bands", self.n_bands >= 2, "Ask for at least two bands.")
-        require(
-            self,
-            "wavelength_low",
-            LOW <= self.wavelength_low < self.wavelength_high <= HIGH,
-            f"Stay within {LOW:g}-{HIGH:g} nm, low below high: there the minerals are known.",
-        )
+        inside = LOW <= self.wavelength_low < self.wavelength_high <= HIGH
+        remedy = f"Stay within {LOW:g}-{HIGH:g} nm, low below high: there the minerals are known."
+        require(self, "wavelength_low", inside, remedy)
         require(self, "horizons_fewest", 1 <= self.horizons_fewest <= self.horizons_most, "Ask for 1 to horizons_most.")
         require(self, "n_outlying", self.n_outlying >= 0, "Ask for 0 or more.")
         require(self, "soc_low", 0 < self.soc_low < self.soc_high <= 100, "Give percentages, low below high.")
