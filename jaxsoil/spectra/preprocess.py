@@ -7,6 +7,7 @@ as well. All arithmetic is float64; Spectra store float32.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,8 @@ class SNV(Step):
     [[-1.0, 0.0, 1.0]]
     """
 
+    _lost: ClassVar[str] = "mean and standard deviation of each spectrum are lost"
+
     def __call__(self, spectra: Spectra) -> Spectra:
         """Returns the spectra with mean 0 and standard deviation 1 each."""
         values = spectra.values.astype(np.float64)
@@ -68,10 +71,6 @@ class SNV(Step):
             raise DataError("a constant spectrum has no standard normal variate", value=value, remedy=remedy)
         scaled = (values - values.mean(axis=1, keepdims=True)) / spread[:, None]
         return spectra.replace(values=scaled, quantity="pretreated", step="SNV")
-
-    @property
-    def _lost(self) -> str:
-        return "mean and standard deviation of each spectrum are lost"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,6 +89,7 @@ class SavitzkyGolay(Step):
     Source: Savitzky and Golay (1964), Analytical Chemistry 36, 1627.
     """
 
+    _lost: ClassVar[str] = "smoothing removes what varies from band to band"
     points: int | None = None
     width: float | None = None
     polyorder: int = 2
@@ -124,10 +124,6 @@ class SavitzkyGolay(Step):
             remedy = "Use an odd window above the order, up to the number of bands; the order at least deriv."
             raise DataError("the Savitzky-Golay window does not fit", value=value, remedy=remedy)
         return points
-
-    @property
-    def _lost(self) -> str:
-        return "smoothing removes what varies from band to band"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

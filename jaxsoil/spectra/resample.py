@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +25,7 @@ _FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 class Trim(Step):
     """Keeps the bands between ``low`` and ``high``, both included, in the unit of the spectra."""
 
+    _lost: ClassVar[str] = "the bands outside are dropped"
     low: float
     high: float
 
@@ -42,10 +44,6 @@ class Trim(Step):
             axis=spectra.axis[inside],
             step=f"trim {self.low:g}-{self.high:g} {spectra.unit}",
         )
-
-    @property
-    def _lost(self) -> str:
-        return "the bands outside are dropped"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,6 +67,7 @@ class Resample(Step):
       DataError: another unit, a target band outside the measured range, an unknown method.
     """
 
+    _lost: ClassVar[str] = "the shape between the bands is lost"
     axis: ArrayLike
     unit: str = "nm"
     method: str = "bandmean"
@@ -138,10 +137,6 @@ class Resample(Step):
                 remedy="Choose a target axis inside the measured range; nothing is extrapolated.",
             )
 
-    @property
-    def _lost(self) -> str:
-        return "the shape between the bands is lost"
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SpliceCorrection(Step):
@@ -161,6 +156,7 @@ class SpliceCorrection(Step):
       DataError: a splice without enough bands on either side, a reference that does not exist.
     """
 
+    _lost: ClassVar[str] = "the offsets of each spectrum are not kept"
     at: Sequence[float] = (1000.0, 1800.0)
     reference: int | None = None
     points: int = 5
@@ -199,10 +195,6 @@ class SpliceCorrection(Step):
         if self.reference is not None and not 0 <= self.reference < count:
             remedy = f"Count the {count} segments from 0."
             raise DataError("no such detector segment", column="reference", value=self.reference, remedy=remedy)
-
-    @property
-    def _lost(self) -> str:
-        return "the offsets of each spectrum are not kept"
 
 
 def _line_at(axis: Floats, values: Floats, at: float) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Self
+from typing import ClassVar, Self
 
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
@@ -20,6 +20,8 @@ class Step:
     Steps that learn nothing return themselves from ``fit``. A fitted step used before ``fit`` raises DataError.
     """
 
+    _lost: ClassVar[str] = "it keeps only part of the information"
+
     def fit(self, spectra: Spectra) -> Self:
         """Returns the step fitted to ``spectra`` (training rows only)."""
         return self
@@ -33,10 +35,6 @@ class Step:
         raise NotInvertibleError(
             f"{type(self).__name__} cannot be undone: {self._lost}", remedy="Keep the spectra from before this step."
         )
-
-    @property
-    def _lost(self) -> str:
-        return "it keeps only part of the information"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

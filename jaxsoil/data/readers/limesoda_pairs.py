@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from jaxsoil.data import registry
 from jaxsoil.data.draws import take_share
-from jaxsoil.data.library import Library, Property, Strings
-from jaxsoil.data.readers.composite import join_properties
+from jaxsoil.data.library import Library, Property
+from jaxsoil.data.readers.composite import join_properties, prefixed
 from jaxsoil.data.scans import MultifidelityData, Scans
 from jaxsoil.runs import require
 from jaxsoil.spectra.container import Spectra
@@ -172,10 +172,10 @@ def _load(name: str) -> Library:
     return Library(
         name=name,
         spectra=spectra.with_steps((f"{name} as absorbance", *spectra.steps[-1:])),
-        ids=_prefixed(name, source.ids),
+        ids=prefixed(name, source.ids),
         properties=properties,
         groups={
-            "sample": _prefixed(name, source.samples),
+            "sample": prefixed(name, source.samples),
             "region": np.full(len(source), name),
             "laboratory": source.group("laboratory"),
         },
@@ -216,7 +216,3 @@ def _no_nir(library: Library) -> Library:
     empty = library.select([])
     nir = Spectra(np.empty((0, NIR_AXIS.size), np.float32), NIR_AXIS, "nm", "absorbance")
     return empty.with_spectra(nir)
-
-
-def _prefixed(name: str, values: Strings) -> Strings:
-    return np.array([f"{name}/{value}" for value in values.tolist()])

@@ -142,17 +142,16 @@ def _property(table: pd.DataFrame, name: str, label: Label, file: Path) -> tuple
             f"{name} of {int(out.sum())} rows counts as missing: {label.unless.column} is {label.unless.equals}"
         )
         numbers[out] = np.nan
-    below = np.nonzero(numbers < 0)[0]
-    if below.size or np.isinf(numbers).any():
-        row = int(below[0]) if below.size else int(np.nonzero(np.isinf(numbers))[0][0])
-        raise DataError(
-            f"{name} cannot be negative or infinite",
-            source=file,
-            column=label.column,
-            value=f"{numbers[row]:g} in row {row}; {max(below.size, 1)} rows",
-            remedy=f"Correct it; if it stands for a missing value, write missing = [{numbers[row]:g}] under "
-            f"[labels.{name}].",
-        )
+    wrong = (numbers < 0) | np.isinf(numbers)
+    code = f"{numbers[np.argmax(wrong)]:g}" if wrong.any() else ""
+    require.no_row(
+        wrong,
+        f"{name} cannot be negative or infinite",
+        show=lambda row: f"{numbers[row]:g} in row {row}",
+        source=file,
+        column=label.column,
+        remedy=f"Correct it; if it stands for a missing value, write missing = [{code}] under [labels.{name}].",
+    )
     values = numbers * label.multiplier
     most = {"soc": _MOST_SOC}.get(name, 100.0)
     if label.unit == "%" and np.nanmax(values, initial=0.0) > most:
