@@ -147,10 +147,8 @@ def metric_by_region(
         mine = [dot for dot in dots if dot.model == model]
         for dot in mine:
             _draw_dot(axis, places[dot.region] + shift, dot.values, look, dot.trusted, lower)
-        average, trusted = (
-            mean_sd([means[dot.model, dot.region] for dot in mine]).mean,
-            all(dot.trusted for dot in mine),
-        )
+        average = mean_sd([means[dot.model, dot.region] for dot in mine]).mean
+        trusted = all(dot.trusted for dot in mine)
         _draw_dot(axis, -1.4 + shift, (average,), look, trusted, lower)
     axis.axhline(-0.7, color=GREY, linewidth=0.6)
     _region_axis(axis, regions, means)

@@ -161,7 +161,8 @@ class Tracker:
         if mode != "disabled":
             with self._guard("W&B"):
                 # Offline, and the way out when the server could not be reached: a mirror on disk can be synced later.
-                run, self._run = self._run or self._open_mirror("offline"), None
+                run = self._open_mirror("offline") if self._run is None else self._run
+                self._run = None
                 with _quiet(self._folder / "wandb"):
                     run.finish()
 
@@ -211,7 +212,8 @@ class Tracker:
     def _mirror(self, run: Any, step: int) -> None:
         """Adds a record's numbers as W&B curves, ``train_loss/ann/geeves/0``: one section per metric."""
         record = self._log.records[step]
-        run.summary.update(record.get("summary", {}))
+        if "summary" in record:
+            run.summary.update(record["summary"])
         trial = f"/{record['trial']}" if record.get("trial") is not None else ""
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
         run.log({name if name == "epoch" else f"{name}{trial}": value for name, value in numbers.items()}, step=step)

@@ -25,6 +25,7 @@ _LATTICE = 5.0  # bands of at least this strength below 1600 cm-1 disperse
 _KAPPA = 0.06  # extinction index per unit of absorption at such a band
 _INDEX = 1.5  # of refraction, far from the bands
 _WIDTH = 64  # standard normal numbers drawn for a row, of which a caller takes the first
+_Arrays = dict[str, jax.Array]
 ROWS = 512  # scans that are computed at a time: a fixed shape is compiled once
 
 
@@ -149,19 +150,14 @@ def normal(seed: int, stream: int, rows: NDArray[np.integer], width: int) -> NDA
 
 def absorbances(optics: Optics, scans: Scanning, seed: int, stream: int) -> NDArray[np.float32]:
     """Returns (n, M) absorbances, computed in blocks of ``ROWS``."""
-    fields = [field.name for field in dataclasses.fields(Scanning)]
-    table = _device_table(optics)
-    key = _key(seed, stream)
-    n = len(scans.number)
+    table, key, n = _device_table(optics), _key(seed, stream), len(scans.number)
     out = np.empty((n, optics.axis.size), np.float32)
     for start in range(0, n, ROWS):
-        count = min(ROWS, n - start)
         block = {}
-        for name in fields:
-            part = np.asarray(getattr(scans, name))[start : start + count]
-            kind = np.uint32 if name == "number" else np.float32
-            block[name] = np.resize(part.astype(kind), (ROWS, *part.shape[1:]))
-        out[start : start + count] = np.asarray(_scan(table, block, key))[:count]
+        for name, values in vars(scans).items():
+            part = np.asarray(values, np.uint32 if name == "number" else np.float32)[start : start + ROWS]
+            block[name] = np.resize(part, (ROWS, *part.shape[1:]))
+        out[start : start + ROWS] = np.asarray(_scan(table, block, key))[: n - start]
     return out
 
 
@@ -272,7 +268,7 @@ def _normal(key: jax.Array, rows: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _scan(table: dict[str, jax.Array], scan: dict[str, jax.Array], key: jax.Array) -> jax.Array:
+def _scan(table: _Arrays, scan: _Arrays, key: jax.Array) -> jax.Array:
     """Returns (ROWS, M) absorbances."""
     column = {name: value[:, None] for name, value in scan.items() if value.ndim == 1}
     row = {name: value[None, :] for name, value in table.items() if value.ndim == 1}
@@ -291,9 +287,7 @@ def _scan(table: dict[str, jax.Array], scan: dict[str, jax.Array], key: jax.Arra
     return _instrument(absorbance, row, column, scan["number"], key)
 
 
-def _instrument(
-    absorbance: jax.Array, row: dict[str, jax.Array], column: dict[str, jax.Array], number: jax.Array, key: jax.Array
-) -> jax.Array:
+def _instrument(absorbance: jax.Array, row: _Arrays, column: _Arrays, number: jax.Array, key: jax.Array) -> jax.Array:
     """Absorbances (ROWS, M) as the instrument records them: blurred, shifted, scaled, with baseline, gas and noise."""
     padded = jnp.pad(absorbance, ((0, 0), (1, 1)), mode="edge")
     left, right = padded[:, :-2], padded[:, 2:]
