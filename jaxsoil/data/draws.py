@@ -48,12 +48,9 @@ def take_share(
     if share == 0:
         return np.zeros(codes.size, bool)
     if kinds.size < 2 and rule in ("nearest", "of groups"):
-        raise DataError(
-            "a share needs at least two groups",
-            source=source,
-            value=f"{kinds.size} groups, {codes.size} rows",
-            remedy="Use more samples or a finer group, or set the share to 0.",
-        )
+        value = f"{kinds.size} groups, {codes.size} rows"
+        remedy = "Use more samples or a finer group, or set the share to 0."
+        raise DataError("a share needs at least two groups", source=source, value=value, remedy=remedy)
     order = rng.permutation(kinds.size)
     reached = np.cumsum(sizes[order])
     if rule == "nearest":
@@ -108,11 +105,9 @@ def group_folds(groups: Any, folds: int, rng: np.random.Generator) -> NDArray[np
     """
     kinds, codes, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     if kinds.size < folds:
-        raise DataError(
-            "there are too few groups for so many folds",
-            value=f"{folds} folds, {kinds.size} groups, {codes.size} rows",
-            remedy="Use fewer folds, or leave this property out.",
-        )
+        value = f"{folds} folds, {kinds.size} groups, {codes.size} rows"
+        remedy = "Use fewer folds, or leave this property out."
+        raise DataError("there are too few groups for so many folds", value=value, remedy=remedy)
     shuffled = rng.permutation(kinds.size)
     filled, fold = np.zeros(folds, np.int64), np.empty(kinds.size, np.int64)
     for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from jaxsoil.data.readers.table import read_table, require_column, spectral_values
 from jaxsoil.data.root import DATA_VARIABLE, USGS_FOLDER, data_root
 from jaxsoil.physics import parametric_minerals, unit_cell
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample
@@ -72,23 +73,17 @@ class EndmemberLibrary:
         for field in ("provenance", "exclusions"):
             object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
         if len(self.names) < 2:
-            raise DataError(
-                "a mixture needs at least two minerals",
-                value=f"{self.names}; excluded: {dict(self.exclusions)}",
-                remedy="Give a library with more minerals: with one, its abundance carries no information.",
-            )
-        if len(set(self.names)) != len(self.names):
-            repeated = next(name for name in self.names if self.names.count(name) > 1)
+            value = f"{self.names}; excluded: {dict(self.exclusions)}"
+            remedy = "Give a library with more minerals: with one, its abundance carries no information."
+            raise DataError("a mixture needs at least two minerals", value=value, remedy=remedy)
+        repeated = next((name for name in self.names if self.names.count(name) > 1), None)
+        if repeated is not None:
             raise DataError("mineral names must be unique", value=repeated, remedy="Keep one of them.")
         self.spectra.require_quantity("reflectance")
         for field in ("density", "cell_volume"):
             object.__setattr__(self, field, self._checked(field))
-        if len(self.spectra) != len(self.names):
-            raise DataError(
-                "spectra and names differ in number",
-                value=f"{len(self.spectra)} and {len(self.names)}",
-                remedy="Give one spectrum for each mineral.",
-            )
+        spectra = {"spectra": self.spectra, "names": self.names}
+        require.same_length(spectra, remedy="Give one spectrum for each mineral.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -143,22 +138,16 @@ class EndmemberLibrary:
         target = np.asarray(axis, dtype=np.float64)
         own = self.spectra.axis
         if target.min() < own[0] - 1e-6 or target.max() > own[-1] + 1e-6:
-            raise DataError(
-                "the minerals do not cover the axis of the data",
-                value=f"minerals {own[0]:g}-{own[-1]:g} nm, data {target.min():g}-{target.max():g} nm",
-                remedy=f"Trim the data to {own[0]:g}-{own[-1]:g} nm, or give minerals that reach further.",
-            )
+            value = f"minerals {own[0]:g}-{own[-1]:g} nm, data {target.min():g}-{target.max():g} nm"
+            remedy = f"Trim the data to {own[0]:g}-{own[-1]:g} nm, or give minerals that reach further."
+            raise DataError("the minerals do not cover the axis of the data", value=value, remedy=remedy)
         return dataclasses.replace(self, spectra=Resample(axis=target, method="bandmean")(self.spectra))
 
     def _checked(self, field: str) -> NDArray[np.float64]:
         values = np.array(getattr(self, field), dtype=np.float64)
         if values.shape != (len(self.names),) or not np.all(np.isfinite(values) & (values > 0)):
-            raise DataError(
-                "every mineral needs a positive value",
-                column=field,
-                value=values,
-                remedy="Exclude the minerals without one, with a reason.",
-            )
+            remedy = "Exclude the minerals without one, with a reason."
+            raise DataError("every mineral needs a positive value", column=field, value=values, remedy=remedy)
         values.flags.writeable = False
         return values
 
@@ -183,11 +172,8 @@ def load_usgs(
     folder = (data_root() if root is None else Path(root)) / USGS_FOLDER
     for name in (_SPECTRA_FILE, _PROPERTIES_FILE):
         if not (folder / name).is_file():
-            raise DataError(
-                "the measured minerals are not there",
-                source=folder / name,
-                remedy="Set JAXSOIL_DATA to the folder that holds them, or use the twin's minerals.",
-            )
+            remedy = "Set JAXSOIL_DATA to the folder that holds them, or use the twin's minerals."
+            raise DataError("the measured minerals are not there", source=folder / name, remedy=remedy)
     spectra = read_table(folder / _SPECTRA_FILE)
     # As text: a spreadsheet may have turned a range such as 2-3 into a date, which must be seen, not parsed.
     sheet = read_table(folder / _PROPERTIES_FILE, as_text=True)
@@ -221,31 +207,31 @@ def read_endmembers(
     values = spectral_values(spectra, bands, Path(source))
     rows_of_sheet = {row["component"].strip().lower(): row for row in sheet.to_dict("records")}
     given = {name.lower(): value for name, value in (densities or {}).items()}
-    kept: list[dict[str, Any]] = []
+    kept: list[tuple[str, NDArray, float, float, dict[str, str]]] = []
     exclusions: dict[str, str] = {}
     notes: list[str] = []
     for row, record in enumerate(spectra.drop(columns=bands).to_dict("records")):
-        name = _capitalised(record["mineral"])
+        name = record["mineral"][:1].upper() + record["mineral"][1:]
         try:
-            _require_usable(values[row], {item["name"]: item["values"] for item in kept})
-            properties = _properties(rows_of_sheet.get(name.lower()), given.get(name.lower()))
+            _require_usable(values[row], {found[0]: found[1] for found in kept})
+            if (sheet_row := rows_of_sheet.get(name.lower())) is None:
+                raise ValueError("no row in the sheet of properties")
+            density, density_from = _density(sheet_row["density_best"], given.get(name.lower()))
+            volume, volume_from, remarks = _volume(sheet_row)
         except ValueError as problem:
             exclusions[name] = str(problem)
             continue
-        notes += [f"{name}: {note}" for note in properties.pop("notes")]
-        properties["provenance"]["spectrum"] = _spectrum_source(record, source)
-        kept.append({"name": name, "values": values[row], **properties})
+        notes += [f"{name}: {note}" for note in remarks]
+        sources = {"density": density_from, "cell_volume": volume_from, "spectrum": _spectrum_source(record, source)}
+        kept.append((name, values[row], density, volume, sources))
+    names, spectrum, density, volume, provenance = zip(*kept, strict=True) if kept else ((),) * 5
+    reflectance = np.array(spectrum).reshape(len(kept), len(bands))
     return EndmemberLibrary(
-        names=tuple(item["name"] for item in kept),
-        spectra=Spectra(
-            np.array([item["values"] for item in kept]).reshape(len(kept), len(bands)),
-            np.array(bands, dtype=np.float64),
-            "nm",
-            "reflectance",
-        ),
-        density=np.array([item["density"] for item in kept]),
-        cell_volume=np.array([item["cell_volume"] for item in kept]),
-        provenance={item["name"]: item["provenance"] for item in kept},
+        names=names,
+        spectra=Spectra(reflectance, np.array(bands, dtype=np.float64), "nm", "reflectance"),
+        density=np.array(density),
+        cell_volume=np.array(volume),
+        provenance=dict(zip(names, provenance, strict=True)),
         exclusions=exclusions,
         notes=tuple(notes),
         source=f"USGS splib07, {source}" if source == USGS_FOLDER else source,
@@ -314,20 +300,6 @@ def _require_usable(values: NDArray[np.float64], earlier: Mapping[str, NDArray[n
             raise ValueError(f"spectrum is a duplicate of {name}'s, band for band")
 
 
-def _properties(sheet: Mapping[str, str] | None, given: tuple[float, str] | None) -> dict[str, Any]:
-    """Returns density, cell volume, their provenance and notes; raises ValueError with the reason if it cannot."""
-    if sheet is None:
-        raise ValueError("no row in the sheet of properties")
-    density, density_from = _density(sheet["density_best"], given)
-    volume, volume_from, notes = _volume(sheet)
-    return {
-        "density": density,
-        "cell_volume": volume,
-        "provenance": {"density": density_from, "cell_volume": volume_from},
-        "notes": notes,
-    }
-
-
 def _density(cell: str, given: tuple[float, str] | None) -> tuple[float, str]:
     if given is not None:
         return float(given[0]), f"given by the caller: {given[1]}"
@@ -366,7 +338,3 @@ def _volume(sheet: Mapping[str, str]) -> tuple[float, str, list[str]]:
 def _spectrum_source(record: Mapping[str, Any], source: str) -> str:
     parts = [source, "USGS splib07" if source == USGS_FOLDER else "", str(record.get("instrument", ""))]
     return ", ".join(part for part in (*parts, str(record.get("flag") or "")) if part)
-
-
-def _capitalised(name: str) -> str:
-    return name[:1].upper() + name[1:]

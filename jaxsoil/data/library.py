@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra
 
@@ -131,8 +132,8 @@ class Library:
                 "the data have no such group column",
                 source=self.name,
                 column=name,
-                remedy=f"Name it under [groups] in the manifest, as a column or as a constant. "
-                f"{did_you_mean(name, self.groups)}",
+                remedy="Name it under [groups] in the manifest, as a column or as a constant. "
+                + did_you_mean(name, self.groups),
             )
         return self.groups[name]
 
@@ -185,47 +186,34 @@ def _joined(values: Strings) -> bytes:
 
 def _check_ids(ids: Strings, source: str) -> None:
     names, counts = np.unique(ids, return_counts=True)
-    if np.any(counts > 1):
-        raise DataError(
-            "ids must be unique",
-            source=source,
-            column="ids",
-            value=f"{str(names[counts > 1][0])!r}; {int((counts > 1).sum())} ids repeat",
-            remedy="Use a column that differs for every row; what repeats (a sample) is a group.",
-        )
+    require.no_row(
+        counts > 1,
+        "ids must be unique",
+        show=lambda place: repr(str(names[place])),
+        source=source,
+        column="ids",
+        what="ids repeat",
+        remedy="Use a column that differs for every row; what repeats (a sample) is a group.",
+    )
 
 
 def _check_groups(groups: Mapping[str, Strings], source: str) -> None:
     for name, values in groups.items():
         if name not in GROUPS:
             raise DataError("unknown group", source=source, column=name, remedy=did_you_mean(name, GROUPS))
-        empty = np.nonzero(np.char.strip(values) == "")[0]
-        if empty.size:
-            raise DataError(
-                "a group name is empty",
-                source=source,
-                column=name,
-                value=f"row {int(empty[0])}; {empty.size} rows",
-                remedy="Give every row a group, or exclude the rows without one, with a reason.",
-            )
+        remedy = "Give every row a group, or exclude the rows without one, with a reason."
+        require.no_row(np.char.strip(values) == "", "a group name is empty", source=source, column=name, remedy=remedy)
 
 
 def _check_soc(soc: Property, ids: Strings, source: str) -> None:
     if soc.unit != "%":
-        raise DataError(
-            "SOC must be in % by mass",
-            source=source,
-            column="soc",
-            value=soc.unit,
-            remedy='Convert it: 1 % = 10 g/kg (factor = 0.1 and unit = "%" in a manifest).',
-        )
-    impossible = np.nonzero((soc.values < 0) | (soc.values > 100))[0]
-    if impossible.size:
-        row = int(impossible[0])
-        raise DataError(
-            "SOC must lie between 0 and 100 %",
-            source=source,
-            column="soc",
-            value=f"{soc.values[row]:g} at {str(ids[row])!r}; {impossible.size} rows",
-            remedy="Check the unit (g/kg needs factor = 0.1); leave the cells of missing values empty.",
-        )
+        remedy = 'Convert it: 1 % = 10 g/kg (factor = 0.1 and unit = "%" in a manifest).'
+        raise DataError("SOC must be in % by mass", source=source, column="soc", value=soc.unit, remedy=remedy)
+    require.no_row(
+        (soc.values < 0) | (soc.values > 100),
+        "SOC must lie between 0 and 100 %",
+        show=lambda row: f"{soc.values[row]:g} at {str(ids[row])!r}",
+        source=source,
+        column="soc",
+        remedy="Check the unit (g/kg needs factor = 0.1); leave the cells of missing values empty.",
+    )

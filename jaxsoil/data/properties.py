@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-UNITS = {
-    "tc": "%",
-    "tn": "%",
-    "ic": "%",  # CaCO3 equivalent
-    "eoc": "%",
-    "ph": "1",
-    "cec": "cmol(+)/kg",
-    "clay": "%",
-    "silt": "%",
-    "sand": "%",
-}
-"""Unit of each property of the multi-fidelity study, by mass; in the order of its appendices."""
+UNITS = {"tc": "%", "tn": "%", "ic": "%", "eoc": "%", "ph": "1", "cec": "cmol(+)/kg"}
+UNITS |= {"clay": "%", "silt": "%", "sand": "%"}
+"""Unit of each property of the multi-fidelity study, by mass (IC as CaCO3); in the order of its appendices."""
 
 PROPERTIES = tuple(UNITS)
 """Total carbon, total nitrogen, inorganic carbon, estimated organic carbon, pH, exchange capacity, texture."""
@@ -22,17 +13,7 @@ TEXTURE = ("clay", "silt", "sand")
 """The size fractions; they sum to 100 %."""
 
 LABELS = {
-    "tc": "TC",
-    "tn": "TN",
-    "ic": "IC",
-    "eoc": "EOC",
-    "ph": "pH",
-    "cec": "CEC",
-    "clay": "Clay",
-    "silt": "Silt",
-    "sand": "Sand",
-    "soc": "SOC",
-    "carbon": "Carbon",
-    "organic_matter": "Organic matter",
-}
+    "tc": "TC", "tn": "TN", "ic": "IC", "eoc": "EOC", "ph": "pH", "cec": "CEC", "clay": "Clay", "silt": "Silt",
+    "sand": "Sand", "soc": "SOC", "carbon": "Carbon", "organic_matter": "Organic matter",
+}  # fmt: skip
 """Name of each property in reports."""

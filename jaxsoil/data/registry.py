@@ -27,10 +27,7 @@ def names() -> tuple[str, ...]:
 
 def describe() -> list[tuple[str, str]]:
     """Returns (name, one line) of each data set, from the manifests alone: no data are needed."""
-    lines = [(TWIN, _TWIN_LINE)]
-    for name, path in sorted(_packaged().items()):
-        lines.append((name, read_manifest(path).title))
-    return lines
+    return [(TWIN, _TWIN_LINE), *((name, read_manifest(path).title) for name, path in sorted(_packaged().items()))]
 
 
 def load(name: str | os.PathLike[str], *, axis: ArrayLike | None = None) -> Library:
@@ -44,15 +41,15 @@ def load(name: str | os.PathLike[str], *, axis: ArrayLike | None = None) -> Libr
       DataError: an unknown name (with the nearest), absent data, or data that do not hold what is declared.
     """
     library = _load(os.fspath(name), Path(), ())
-    if axis is None:
-        return library
-    return library.with_spectra(Resample(axis)(library.spectra.to_unit("nm")))
+    return library if axis is None else library.with_spectra(Resample(axis)(library.spectra.to_unit("nm")))
 
 
 def _load(name: str, folder: Path, above: tuple[str, ...]) -> Library:
     """Loads a name or a path relative to ``folder``; ``above`` are the composites that contain it."""
     if name == TWIN:
-        return _twin()
+        from jaxsoil.data.twin.soil.make import make_twin  # imports JAX, which no other data set needs
+
+        return make_twin()
     packaged = _packaged()
     own = name.endswith(".toml")
     if not own and name not in packaged:
@@ -66,12 +63,6 @@ def _load(name: str, folder: Path, above: tuple[str, ...]) -> Library:
         raise DataError("a composite contains itself", source=path, remedy="Remove it from its members.")
     members = [_load(member, path.parent, (*above, key)) for member in manifest.members]
     return join(manifest, members)
-
-
-def _twin() -> Library:
-    from jaxsoil.data.twin.soil.make import make_twin  # imports JAX, which no other data set needs
-
-    return make_twin()
 
 
 def _packaged() -> dict[str, Path]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library, Strings
 from jaxsoil.data.properties import TEXTURE
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 # Three fractions that are each rounded to 0.1 % sum to 100 within 0.15; laboratories allow more.
@@ -59,18 +60,10 @@ class Scans:
         Raises:
           DataError: a scan that does not exist.
         """
-        if isinstance(rows, slice):
-            chosen = np.arange(len(self))[rows]
-        else:
-            chosen = np.atleast_1d(np.asarray(rows))
-            if chosen.dtype == bool:
-                if chosen.shape != (len(self),):
-                    raise DataError(
-                        "a mask has another length than the scans",
-                        value=f"{chosen.shape} for {len(self)} scans",
-                        remedy="Give one truth value for each scan.",
-                    )
-                chosen = np.nonzero(chosen)[0]
+        chosen = np.arange(len(self))[rows] if isinstance(rows, slice) else np.atleast_1d(np.asarray(rows))
+        if chosen.dtype == bool:
+            require.same_length({"a mask": chosen, "scans": self}, remedy="Give one truth value for each scan.")
+            chosen = np.nonzero(chosen)[0]
         chosen = chosen.astype(np.int64)  # an empty list is float64
         outside = chosen[(chosen < 0) | (chosen >= len(self))]
         if outside.size:
@@ -151,13 +144,10 @@ class MultifidelityData:
         _check_axis(nir.axis, nir.unit, self.test_nir, f"{self.name}, test_nir", "paired_nir")
 
     def _check_test(self) -> None:
-        test = np.unique(np.concatenate([self.test_mir.samples, self.test_mir.ids]))
-        for where, samples in (
-            ("pretrain", self.pretrain.samples),
-            ("labelled", np.concatenate([self.labelled.samples, self.labelled.ids])),
-            ("paired_mir", np.concatenate([self.paired_mir.samples, self.paired_mir.ids])),
-        ):
-            shared = np.intersect1d(samples, test)
+        names = {key: np.concatenate([part.samples, part.ids]) for key, part in self._libraries().items()}
+        names["pretrain"] = self.pretrain.samples
+        for where in ("pretrain", "labelled", "paired_mir"):
+            shared = np.intersect1d(names[where], names["test_mir"])
             if shared.size:
                 raise DataError(
                     "training and test set share samples",
@@ -169,24 +159,18 @@ class MultifidelityData:
 
 
 def _check_pairs(what: str, mir: Library, nir: Library, source: str) -> None:
+    problem, remedy = "near- and mid-infrared rows do not pair", "Give both the same samples in one order, by id."
     if len(mir) != len(nir):
-        raise DataError(
-            "near- and mid-infrared rows do not pair",
-            source=source,
-            column=what,
-            value=f"{len(mir)} mid-infrared, {len(nir)} near-infrared rows",
-            remedy="Give both ranges of the same samples, in the same order.",
-        )
-    differ = np.nonzero(mir.ids != nir.ids)[0]
-    if differ.size:
-        row = int(differ[0])
-        raise DataError(
-            "near- and mid-infrared rows do not pair",
-            source=source,
-            column=what,
-            value=f"{str(mir.ids[row])!r} and {str(nir.ids[row])!r} in row {row}; {differ.size} rows",
-            remedy="Bring both to the same samples in the same order: select rows by id.",
-        )
+        value = f"{len(mir)} mid-infrared, {len(nir)} near-infrared rows"
+        raise DataError(problem, source=source, column=what, value=value, remedy=remedy)
+    require.no_row(
+        mir.ids != nir.ids,
+        problem,
+        show=lambda row: f"{str(mir.ids[row])!r} and {str(nir.ids[row])!r} in row {row}",
+        source=source,
+        column=what,
+        remedy=remedy,
+    )
 
 
 def _check_axis(axis: NDArray[np.float64], unit: str, library: Library, where: str, other: str) -> None:
@@ -206,22 +190,16 @@ def _check_axis(axis: NDArray[np.float64], unit: str, library: Library, where: s
 def _check_properties(library: Library, where: str) -> None:
     for name, prop in library.properties.items():
         if len(library) and np.isnan(prop.values).all():
-            raise DataError(
-                "a property is missing for all rows",
-                source=where,
-                column=name,
-                value=f"{len(library)} rows",
-                remedy="Leave the property out, or give its values.",
-            )
+            value = f"{len(library)} rows"
+            remedy = "Leave the property out, or give its values."
+            raise DataError("a property is missing for all rows", source=where, column=name, value=value, remedy=remedy)
     if all(name in library.properties for name in TEXTURE):
         total = np.sum([library.property(name).values for name in TEXTURE], axis=0)
-        wrong = np.nonzero(np.abs(total - 100.0) > _TEXTURE_TOLERANCE)[0]  # NaN is not measured, and not wrong
-        if wrong.size:
-            row = int(wrong[0])
-            raise DataError(
-                f"clay, silt and sand do not sum to 100 % within {_TEXTURE_TOLERANCE:g}",
-                source=where,
-                column=" + ".join(TEXTURE),
-                value=f"{total[row]:.4g} at {str(library.ids[row])!r}; {wrong.size} rows",
-                remedy="Correct the row, or leave its texture empty.",
-            )
+        require.no_row(
+            np.abs(total - 100.0) > _TEXTURE_TOLERANCE,  # NaN is not measured, and not wrong
+            f"clay, silt and sand do not sum to 100 % within {_TEXTURE_TOLERANCE:g}",
+            show=lambda row: f"{total[row]:.4g} at {str(library.ids[row])!r}",
+            source=where,
+            column=" + ".join(TEXTURE),
+            remedy="Correct the row, or leave its texture empty.",
+        )

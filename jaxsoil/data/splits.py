@@ -1,7 +1,14 @@
 """Splits by group, as masks of static shape; a group on both sides is an error.
 
 The protocols are those of the structured-reconstruction study: a random share (baseline, 60:40), one region
-left out (Experiment 1), and few labels with adaptation to the held-out region (Experiment 3).
+left out (Experiment 1), and few labels with adaptation to the held-out region (Experiment 3). Their arguments
+have one meaning:
+
+* ``library``: the rows to split.
+* ``seed``: seed of the draw.
+* ``by``: the group that is held out (regions, few labels), or that is kept together too (folds, random shares).
+* ``protect``: groups that never lie on both sides, as far as the library has them: samples and pedons.
+* ``target``: property that a row must have to train with a label or to test; None takes every row.
 """
 
 from __future__ import annotations
@@ -15,7 +22,8 @@ from numpy.typing import NDArray
 
 from jaxsoil.data.draws import Mask, group_folds, take_share
 from jaxsoil.data.library import PROTECTED, Library, Strings
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs import require
+from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.keys import stable_hash
 
 INDUCTIVE = "inductive"
@@ -64,20 +72,12 @@ class Split:
                     column=field,
                     remedy="Check that the part has labelled rows, or use fewer folds or another share.",
                 )
-        overlaps = {
-            "train and test": self.train & self.test,
-            "train and unlabelled": self.train & self.unlabelled,
-        }
+        overlaps = {"train and test": self.train & self.test, "train and unlabelled": self.train & self.unlabelled}
         if self.exposure == INDUCTIVE:
             overlaps["unlabelled and test"] = self.unlabelled & self.test
         for pair, both in overlaps.items():
-            if both.any():
-                raise DataError(
-                    f"leak: rows lie in {pair}",
-                    source=self.name,
-                    value=f"{int(both.sum())} rows, first {int(np.nonzero(both)[0][0])}",
-                    remedy="Give every row one role; a protocol that uses test spectra declares it.",
-                )
+            remedy = "Give every row one role; a protocol that uses test spectra declares it."
+            require.no_row(both, f"leak: rows lie in {pair}", source=self.name, remedy=remedy)
 
 
 def check_no_leak(split: Split, groups: Mapping[str, Strings] | Strings) -> None:
@@ -105,19 +105,9 @@ def check_no_leak(split: Split, groups: Mapping[str, Strings] | Strings) -> None
 
 
 def region_out(
-    library: Library,
-    *,
-    by: str = "region",
-    protect: Sequence[str] = PROTECTED,
-    target: str | None = "soc",
+    library: Library, *, by: str = "region", protect: Sequence[str] = PROTECTED, target: str | None = "soc"
 ) -> list[Split]:
     """Returns one inductive split for each region: it is held out, all others train.
-
-    Args:
-      library: the rows to split.
-      by: the group that is left out, one at a time.
-      protect: groups that must not lie in two regions, as far as the library has them.
-      target: property that a row must have to train or test; None takes every row.
 
     Raises:
       DataError: fewer than two regions; a sample or pedon in two regions (named); a region without labels.
@@ -133,26 +123,9 @@ def region_out(
             remedy="Use k-fold or a random share, or join data sets from several regions.",
         )
     labelled = _labelled(library, target)
-    splits = []
-    for name in names.tolist():
-        splits.append(_held_out(library, labelled, regions == name, f"{by}_out/{name}", name, 0, protect))
-    return splits
-
-
-def _held_out(
-    library: Library,
-    labelled: Mask,
-    out: Mask,
-    name: str,
-    held_out: str,
-    seed: int,
-    protect: Sequence[str],
-) -> Split:
-    """The inductive split that tests on the labelled rows of ``out`` and trains on all other labelled rows."""
-    nothing = np.zeros(len(library), bool)
-    split = Split(name, held_out, labelled & ~out, nothing, labelled & out, INDUCTIVE, seed)
-    _check(split, library, protect)
-    return split
+    return [
+        _held_out(library, labelled, regions == name, f"{by}_out/{name}", name, 0, protect) for name in names.tolist()
+    ]
 
 
 def kfold(
@@ -165,14 +138,6 @@ def kfold(
     target: str | None = "soc",
 ) -> list[Split]:
     """Returns ``n_folds`` splits whose test parts cover every labelled row once.
-
-    Args:
-      library: the rows to split.
-      n_folds: number of folds, at least 2.
-      seed: seed of the draw.
-      by: a further group to keep together; samples and pedons always stay together.
-      protect: groups that are kept together, as far as the library has them.
-      target: property that a row must have to train or test; None takes every row.
 
     Raises:
       DataError: fewer groups (or rows) than folds.
@@ -208,12 +173,7 @@ def random_share(
     """Returns a random split that trains on about ``share`` of the labelled rows, by group.
 
     Args:
-      library: the rows to split.
       share: share of labelled rows that train, between 0 and 1 (0.6 in the published baseline).
-      seed: seed of the draw.
-      by: a further group to keep together; samples and pedons always stay together.
-      protect: groups that are kept together, as far as the library has them.
-      target: property that a row must have to train or test; None takes every row.
 
     Raises:
       DataError: a share outside 0 to 1, fewer than two groups.
@@ -244,18 +204,14 @@ def few_label(
     labelled pedons are the same whichever other region is held out.
 
     Args:
-      library: the rows to split.
       pedons_per_region: labelled pedons drawn from each region but the held-out one (10 in the paper).
-      seed: seed of the draw.
       held_out: the region that is held out.
-      by: the group that is held out.
       unit: the group in which labels come.
-      target: property that a row must have to carry a label; None takes every row.
       fewer: what becomes of a training region with fewer labelled pedons: an error, or all of them are taken (none
         where no row has a label).
     """
     regions, units = library.group(by), library.group(unit)
-    _require_region(library, regions, by, held_out)
+    require.known(held_out, np.unique(regions).tolist(), f"no such {by}", source=library.name, column=by)
     labelled = _labelled(library, target)
     train = np.zeros(len(library), bool)
     for place, region in enumerate(np.unique(regions).tolist()):
@@ -269,9 +225,7 @@ def few_label(
             train |= _draw(library, rows, units, count, np.random.default_rng([seed, place]), region)
     out = regions == held_out
     name = f"few_label/{held_out}/{pedons_per_region}"
-    split = Split(name, held_out, train, ~out & ~train, labelled & out, INDUCTIVE, seed)
-    _check(split, library, PROTECTED)
-    return split
+    return _checked(Split(name, held_out, train, ~out & ~train, labelled & out, INDUCTIVE, seed), library)
 
 
 def few_label_adaptation(
@@ -290,25 +244,19 @@ def few_label_adaptation(
     without those pedons. The exposure says so: the reconstruction error of such a trial is in-sample.
 
     Args:
-      library: the rows to split.
       pedons: labelled pedons drawn from the held-out region (5 in the paper).
-      seed: seed of the draw.
       held_out: the region that is adapted to.
-      by: the group that is held out.
       unit: the group in which labels come.
-      target: property that a row must have to carry a label; None takes every row.
     """
     regions, units = library.group(by), library.group(unit)
-    _require_region(library, regions, by, held_out)
+    require.known(held_out, np.unique(regions).tolist(), f"no such {by}", source=library.name, column=by)
     inside = regions == held_out
     labelled = _labelled(library, target) & inside
     train = _draw(library, labelled, units, pedons, np.random.default_rng(seed), held_out, leave=1)
     drawn = np.isin(units, units[train])
     exposure = f"all spectra of {held_out} and the labels of {pedons} of its {unit}s"
     name = f"few_label_adaptation/{held_out}/{pedons}"
-    split = Split(name, held_out, train, inside & ~train, labelled & ~drawn, exposure, seed)
-    _check(split, library, PROTECTED)
-    return split
+    return _checked(Split(name, held_out, train, inside & ~train, labelled & ~drawn, exposure, seed), library)
 
 
 def validation_rows(split: Split, groups: np.ndarray, share: float, seed: int) -> Mask:
@@ -334,12 +282,8 @@ def _labelled(library: Library, target: str | None) -> Mask:
         return np.ones(len(library), bool)
     labelled = np.isfinite(library.property(target).values)
     if not labelled.any():
-        raise DataError(
-            "no row has this label",
-            source=library.name,
-            column=target,
-            remedy="Choose another target, or pass target=None to split all rows.",
-        )
+        remedy = "Choose another target, or pass target=None to split all rows."
+        raise DataError("no row has this label", source=library.name, column=target, remedy=remedy)
     return labelled
 
 
@@ -362,13 +306,7 @@ def _blocks(library: Library, by: str | None, protect: Sequence[str]) -> NDArray
 
 
 def _draw(
-    library: Library,
-    rows: Mask,
-    units: Strings,
-    count: int,
-    rng: np.random.Generator,
-    region: str,
-    leave: int = 0,
+    library: Library, rows: Mask, units: Strings, count: int, rng: np.random.Generator, region: str, leave: int = 0
 ) -> Mask:
     """Draws ``count`` groups among ``rows``; at least ``leave`` must remain."""
     names = np.unique(units[rows])
@@ -383,17 +321,15 @@ def _draw(
     return rows & np.isin(units, rng.choice(names, count, replace=False))
 
 
-def _require_region(library: Library, regions: Strings, by: str, held_out: str) -> None:
-    if held_out not in regions:
-        names = np.unique(regions).tolist()
-        raise DataError(
-            f"no such {by}",
-            source=library.name,
-            column=by,
-            value=held_out,
-            remedy=did_you_mean(held_out, names),
-        )
+def _held_out(
+    library: Library, labelled: Mask, out: Mask, name: str, held_out: str, seed: int, protect: Sequence[str]
+) -> Split:
+    """The inductive split that tests on the labelled rows of ``out`` and trains on all other labelled rows."""
+    nothing = np.zeros(len(library), bool)
+    split = Split(name, held_out, labelled & ~out, nothing, labelled & out, INDUCTIVE, seed)
+    return _checked(split, library, protect)
 
 
-def _check(split: Split, library: Library, protect: Sequence[str]) -> None:
+def _checked(split: Split, library: Library, protect: Sequence[str] = PROTECTED) -> Split:
     check_no_leak(split, {name: library.groups[name] for name in protect if name in library.groups})
+    return split

@@ -51,11 +51,9 @@ class LatentSpace:
         rows = require.table(latents, "training latents")
         rows = rows[np.isfinite(rows).all(axis=1)]
         if rows.shape[0] < 2:
-            raise DataError(
-                "a latent space takes at least two finite training rows",
-                value=f"{rows.shape[0]} rows",
-                remedy="Mark the trial as diverged, or train on more rows.",
-            )
+            value = f"{rows.shape[0]} rows"
+            remedy = "Mark the trial as diverged, or train on more rows."
+            raise DataError("a latent space takes at least two finite training rows", value=value, remedy=remedy)
         centre = np.median(rows, axis=0)
         lower, upper = np.percentile(rows, [25.0, 75.0], axis=0)
         scale = upper - lower
@@ -142,11 +140,8 @@ def critical_limit(train_distances: ArrayLike, alpha: float = ALPHA) -> Critical
     require.between_0_and_1(alpha, "share of rows beyond the limit (alpha)")
     mean, variance = float(d.mean()), float(d.var())
     if np.ptp(d) == 0.0 or variance == 0.0:
-        raise DataError(
-            "the distances of the training rows do not vary",
-            value=f"{d.size} x {mean:g}",
-            remedy="Check that the latents differ between rows.",
-        )
+        remedy = "Check that the latents differ between rows."
+        raise DataError("the distances of the training rows do not vary", value=f"{d.size} x {mean:g}", remedy=remedy)
     # Eq. 17 cuts to an integer; a quotient that is whole but for rounding must not lose one.
     dof = max(1, int(2.0 * mean**2 / variance * (1.0 + 1e-12)))
     return CriticalLimit(mean, dof, alpha, float(chi2.ppf(1.0 - alpha, dof)) * mean / dof)

@@ -119,11 +119,8 @@ def t_test(first: Summary, second: Summary, *, pooled: bool) -> TTest:
     from scipy.stats import ttest_ind_from_stats
 
     if first.se == 0.0 and second.se == 0.0:
-        raise DataError(
-            "t is undefined: neither sample varies",
-            value=(first.mean, second.mean),
-            remedy="Report the two means without a test.",
-        )
+        remedy = "Report the two means without a test."
+        raise DataError("t is undefined: neither sample varies", value=(first.mean, second.mean), remedy=remedy)
     sizes = [(one.mean, one.se * math.sqrt(one.n), one.n) for one in (first, second)]
     statistic, p = ttest_ind_from_stats(*sizes[0], *sizes[1], equal_var=pooled)
     v1, v2 = first.se**2, second.se**2

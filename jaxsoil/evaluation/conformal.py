@@ -106,11 +106,9 @@ def cross_interval(
     models, wide = np.asarray(fold), _scale(scale, centre)
     outside = models.shape != found.shape or models.dtype.kind not in "iu"
     if outside or (models < 0).any() or (models >= centre.shape[0]).any():
-        raise DataError(
-            "every score needs the number of the fold's model",
-            value=f"{models.dtype} {models.shape}, {centre.shape[0]} models",
-            remedy="Number the folds 0 ... K - 1, in the order of the predictions.",
-        )
+        value = f"{models.dtype} {models.shape}, {centre.shape[0]} models"
+        remedy = "Number the folds 0 ... K - 1, in the order of the predictions."
+        raise DataError("every score needs the number of the fold's model", value=value, remedy=remedy)
     n, t = found.size, centre.shape[1]
     place = _place(n, coverage)
     if place > n:
@@ -166,11 +164,9 @@ def fold_intervals(
     found, centre = scores(observed, predicted, scale), require.vector(predicted, "predictions")
     wide, folds = _scale(scale, centre), np.asarray(fold)
     if folds.shape != centre.shape or np.unique(folds).size < 2:
-        raise DataError(
-            "intervals out of fold take two or more folds, one for each row",
-            value=f"{folds.shape}, {np.unique(folds).size} folds",
-            remedy="Pass the fold of every row.",
-        )
+        value = f"{folds.shape}, {np.unique(folds).size} folds"
+        remedy = "Pass the fold of every row."
+        raise DataError("intervals out of fold take two or more folds, one for each row", value=value, remedy=remedy)
     half = np.empty(centre.size)
     for name in np.unique(folds).tolist():
         inside = folds == name

@@ -157,11 +157,9 @@ def _pair(observed: ArrayLike, predicted: ArrayLike, ndim: int = 1) -> tuple[np.
 def _require_variation(values: np.ndarray, what: str, metric: str) -> None:
     # A constant float array can show a variance of rounding errors, so the range is compared instead.
     if np.ptp(values) == 0.0:
-        raise UndefinedMetric(
-            f"{metric} is undefined: the {what} values are all the same",
-            value=f"{values.size} x {values.flat[0]:g}",
-            remedy="Score more samples together, or report RMSE and bias only.",
-        )
+        value = f"{values.size} x {values.flat[0]:g}"
+        remedy = "Score more samples together, or report RMSE and bias only."
+        raise UndefinedMetric(f"{metric} is undefined: the {what} values are all the same", value=value, remedy=remedy)
 
 
 def _nonzero_rmse(obs: np.ndarray, pred: np.ndarray, metric: str) -> float:

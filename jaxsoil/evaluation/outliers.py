@@ -72,11 +72,9 @@ class PcaSpace:
         """
         rows = require.finite_rows(spectra, "training spectra")
         if min(rows.shape) < components + 2 or components < 1:
-            raise DataError(
-                "principal components need more rows and bands than components",
-                value=f"shape {rows.shape}, {components} components",
-                remedy="Lower the number of components, or train on more rows.",
-            )
+            value = f"shape {rows.shape}, {components} components"
+            remedy = "Lower the number of components, or train on more rows."
+            raise DataError("principal components need more rows and bands than components", value=value, remedy=remedy)
         space = _fit(rows, components, alpha)
         for _ in range(rounds - 1):
             kept = ~space.judge(rows).outside

@@ -65,11 +65,9 @@ def bin_spectra(spectra: ArrayLike, wavenumber: ArrayLike, width: float = BIN_WI
     rows, axis = require.finite_rows(spectra, "spectra"), np.asarray(wavenumber, dtype=np.float64)
     steps = np.diff(axis)
     if axis.shape != rows.shape[1:] or not (bool((steps > 0.0).all()) or bool((steps < 0.0).all())):
-        raise DataError(
-            "spectra and axis do not belong together",
-            value=f"spectra {rows.shape}, axis {axis.shape}",
-            remedy="Pass (n, M) spectra and their (M,) axis, ascending or descending.",
-        )
+        value = f"spectra {rows.shape}, axis {axis.shape}"
+        remedy = "Pass (n, M) spectra and their (M,) axis, ascending or descending."
+        raise DataError("spectra and axis do not belong together", value=value, remedy=remedy)
     if not width > 0.0:
         raise DataError("the width of a bin is positive", value=width, remedy="Pass a width in cm-1, such as 25.")
     # A band at the edge belongs to the bin above it, whatever the rounding of the axis.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxsoil.evaluation.compare import mean_sd
 from jaxsoil.report.style import (
     DASHED,
     GREY,
@@ -136,7 +137,7 @@ def metric_by_region(
       lower: values below are drawn at this value as left-pointing triangles.
       best: value of a perfect model, to which the axis reaches; None leaves it to the data.
     """
-    means = {(dot.model, dot.region): _mean(dot.values) for dot in dots}
+    means = {(dot.model, dot.region): mean_sd(dot.values).mean for dot in dots}
     regions = sorted({dot.region for dot in dots}, key=lambda region: _sort_value(means, region))
     figure = new_figure(WIDTH, 1.25 + 0.22 * (len(regions) + 1))
     axis = figure.subplots()
@@ -146,10 +147,9 @@ def metric_by_region(
         mine = [dot for dot in dots if dot.model == model]
         for dot in mine:
             _draw_dot(axis, places[dot.region] + shift, dot.values, look, dot.trusted, lower)
-        defined = [m for dot in mine if math.isfinite(m := means[dot.model, dot.region])]
-        if defined:
-            trusted = all(dot.trusted for dot in mine)
-            _draw_dot(axis, -1.4 + shift, (float(np.mean(defined)),), look, trusted, lower)
+        average = mean_sd([means[dot.model, dot.region] for dot in mine]).mean
+        trusted = all(dot.trusted for dot in mine)
+        _draw_dot(axis, -1.4 + shift, (average,), look, trusted, lower)
     axis.axhline(-0.7, color=GREY, linewidth=0.6)
     _region_axis(axis, regions, means)
     _metric_limits(axis, lower, best)
@@ -202,12 +202,11 @@ def reconstructions(
         upper.tick_params(labelbottom=False)
         # The last panel of a column carries the axis, also where the row below is not full.
         below.tick_params(labelbottom=index + columns >= len(examples))
-        if column == 0:
-            upper.set_ylabel("Reflectance (fraction)")
-            below.set_ylabel("Residual\n(% refl.)")
-        else:
-            upper.tick_params(labelleft=False)
-            below.tick_params(labelleft=False)
+        for panel, label in ((upper, "Reflectance (fraction)"), (below, "Residual\n(% refl.)")):
+            if column == 0:
+                panel.set_ylabel(label)
+            else:
+                panel.tick_params(labelleft=False)
         if index + columns >= len(examples):
             below.set_xlabel(AXIS_LABELS.get(unit, unit))
     figure.align_ylabels()
@@ -228,20 +227,15 @@ def _log_limits(panels: Sequence[ScatterPanel], floor: float) -> tuple[float, fl
     return 0.8 * float(values.min()), 1.25 * float(values.max())
 
 
-def _mean(values: Sequence[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return float(np.mean(finite)) if finite else math.nan
-
-
 def _sort_value(means: Mapping[tuple[str, str], float], region: str) -> tuple[float, str]:
-    mean = _mean([value for (_, where), value in means.items() if where == region])
+    mean = mean_sd([value for (_, where), value in means.items() if where == region]).mean
     return (mean if math.isfinite(mean) else -math.inf, region)
 
 
 def _draw_dot(
     axis: Axes, place: float, values: Sequence[float], look: Look, trusted: bool, lower: float | None
 ) -> None:
-    mean = _mean(values)
+    mean = mean_sd(values).mean
     if not math.isfinite(mean):
         return
     outside = lower is not None and mean < lower

@@ -7,7 +7,7 @@ one :class:`RunFiles`, and :meth:`RunFiles.read` gives them as a :class:`RunCont
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -125,15 +125,9 @@ class RunFiles:
             found = pd.DataFrame(columns=pd.Index(results.RESULT_COLUMNS))
         else:
             found = results.read_results(require(path / "results.csv"), self.results)
-        csv = {name: read_csv(path / f"{name}.csv", self.csv[name]) for name in self._there(path, self.csv, "csv")}
-        parquet = {
-            name: read_parquet(path / f"{name}.parquet", self.parquet[name])
-            for name in self._there(path, self.parquet, "parquet")
-        }
-        arrays = {
-            name: read_arrays(path / f"{name}.npz", self.arrays[name]) for name in self._there(path, self.arrays, "npz")
-        }
-        return RunContents(path=path, results=found, tables=csv | parquet, arrays=arrays, json=own, **header)
+        tables = self._all(path, "csv", self.csv, read_csv) | self._all(path, "parquet", self.parquet, read_parquet)
+        arrays = self._all(path, "npz", self.arrays, read_arrays)
+        return RunContents(path=path, results=found, tables=tables, arrays=arrays, json=own, **header)
 
     def _json(self, path: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
         # An optional file of the header is empty where it is absent, since all reports ask for it.
@@ -143,8 +137,9 @@ class RunFiles:
             if name in HEADER or name not in self.optional or (path / f"{name}.json").exists()
         }
 
-    def _there(self, path: Path, names: Mapping[str, Any], suffix: str) -> list[str]:
-        return [name for name in names if name not in self.optional or (path / f"{name}.{suffix}").exists()]
+    def _all(self, path: Path, suffix: str, declared: Mapping[str, Any], read: Callable[[Path, Any], Any]) -> dict:
+        found = {name: path / f"{name}.{suffix}" for name in declared}
+        return {n: read(p, declared[n]) for n, p in found.items() if n not in self.optional or p.exists()}
 
 
 def require(path: Path) -> Path:
@@ -154,11 +149,8 @@ def require(path: Path) -> Path:
       DataError: there is no such file.
     """
     if not path.is_file():
-        raise DataError(
-            "this file of the run is missing",
-            source=path,
-            remedy="Finish the run first (the same command with --resume), then report on it.",
-        )
+        remedy = "Finish the run first (the same command with --resume), then report on it."
+        raise DataError("this file of the run is missing", source=path, remedy=remedy)
     return path
 
 
@@ -248,23 +240,13 @@ def _typed(path: Path, name: str, kind: str, cells: list[str]) -> np.ndarray | l
         if None in known:
             raise _wrong(path, name, known.index(None), cells, "True or False")
         return np.array(known, dtype=bool)
-    if kind == "whole":
-        return np.array([_whole(path, name, row, cells) for row in range(len(cells))], dtype=np.int64)
-    return np.array([_number(path, name, row, cells) for row in range(len(cells))], dtype=np.float64)
-
-
-def _number(path: Path, name: str, row: int, cells: list[str]) -> float:
-    try:
-        return float(cells[row] or "nan")
-    except ValueError:
-        raise _wrong(path, name, row, cells, "a number") from None
-
-
-def _whole(path: Path, name: str, row: int, cells: list[str]) -> int:
-    try:
-        return int(cells[row])
-    except ValueError:
-        raise _wrong(path, name, row, cells, "a whole number") from None
+    whole, numbers = kind == "whole", []
+    for row, cell in enumerate(cells):
+        try:
+            numbers.append(int(cell) if whole else float(cell or "nan"))
+        except ValueError:
+            raise _wrong(path, name, row, cells, "a whole number" if whole else "a number") from None
+    return np.array(numbers, dtype=np.int64 if whole else np.float64)
 
 
 def _wrong(path: Path, name: str, row: int, cells: list[str], what: str) -> DataError:

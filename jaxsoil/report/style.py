@@ -44,21 +44,12 @@ WIDTH = 7.2
 """Width of a page in inches."""
 
 _STYLE: Any = {
-    "font.size": 8.0,
-    "font.family": "DejaVu Sans",
-    "axes.titlesize": 8.0,
-    "axes.labelsize": 8.5,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.labelsize": 7.0,
-    "ytick.labelsize": 7.0,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 8.0,
-    "pdf.fonttype": 42,
-}
+    "font.size": 8.0, "font.family": "DejaVu Sans", "pdf.fonttype": 42,
+    "axes.titlesize": 8.0, "axes.labelsize": 8.5, "axes.linewidth": 0.6,
+    "axes.spines.top": False, "axes.spines.right": False,
+    "xtick.labelsize": 7.0, "ytick.labelsize": 7.0, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
+    "legend.frameon": False, "legend.fontsize": 8.0,
+}  # fmt: skip
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
@@ -244,17 +235,9 @@ def _labelled(target: Figure | Axes) -> list[Any]:
 def _sign(look: Look, size: float) -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D(
-        [],
-        [],
-        color=look.color,
-        linestyle=look.line or "none",
-        linewidth=1.2,
-        marker=look.marker,
-        markersize=size,
-        markerfacecolor=look.color if look.filled else "white",
-        label=look.label,
-    )
+    face = look.color if look.filled else "white"
+    shape: dict[str, Any] = {"marker": look.marker, "ms": size, "mfc": face, "ls": look.line or "none", "lw": 1.2}
+    return Line2D([], [], color=look.color, label=look.label, **shape)
 
 
 def _columns(letters: Sequence[int], width: float) -> int:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+
+from jaxsoil.evaluation import compare
 
 UNDEFINED = "n/a"
 """What stands in a table where a number is undefined."""
@@ -110,17 +111,13 @@ class MeanError(NamedTuple):
 
 
 def mean_sd(values: ArrayLike) -> MeanError:
-    """Mean and standard deviation (n - 1) of the finite values."""
-    found = np.asarray(values, dtype=np.float64).ravel()
-    found = found[np.isfinite(found)]
-    if not found.size:
-        return MeanError(math.nan, math.nan, 0)
-    return MeanError(float(found.mean()), float(found.std(ddof=1)) if found.size > 1 else math.nan, found.size)
+    """Mean and standard deviation (n - 1) of the finite values, as a report writes them."""
+    return MeanError(*compare.mean_sd(values))
 
 
 def mean_se(values: ArrayLike) -> MeanError:
     """Mean and standard error (SD/sqrt(n), n - 1 in the SD) of the finite values."""
-    mean, sd, n = mean_sd(values)
+    mean, sd, n = compare.mean_sd(values)
     return MeanError(mean, sd / math.sqrt(n) if n else math.nan, n)
 
 

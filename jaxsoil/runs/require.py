@@ -5,13 +5,13 @@ A ``name`` is a plural noun that fits into a sentence, such as "training spectra
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, did_you_mean
 
 FINITE = "Leave out rows without a measurement and models that diverged, by name."
 ROWS = "Pass arrays of the same samples, in the same order."
@@ -63,23 +63,16 @@ def array(
     """
     found = np.asarray(values, dtype=dtype)
     if found.ndim != ndim or 0 in found.shape[1:]:
-        raise DataError(
-            f"{name} are an array of {ndim} dimension{'s' if ndim > 1 else ''}",
-            value=f"shape {found.shape}",
-            remedy="Pass rows of features as (n, m), one value for each row as (n,).",
-        )
+        value = f"shape {found.shape}"
+        remedy = "Pass rows of features as (n, m), one value for each row as (n,)."
+        raise DataError(f"{name} are an array of {ndim} dimension{'s' if ndim > 1 else ''}", value=value, remedy=remedy)
     if found.shape[0] < least:
-        raise DataError(
-            f"{name} are too few: at least {least} needed",
-            value=found.shape[0],
-            remedy="Pass more rows, or leave this part out, by name.",
-        )
+        remedy = "Pass more rows, or leave this part out, by name."
+        raise DataError(f"{name} are too few: at least {least} needed", value=found.shape[0], remedy=remedy)
     if features is not None and found.shape[1] != features:
-        raise DataError(
-            f"{name} have another number of features than the training rows",
-            value=f"{found.shape[1]} against {features}",
-            remedy="Pass rows on the axis, or of the encoder, of the training.",
-        )
+        value = f"{found.shape[1]} against {features}"
+        remedy = "Pass rows on the axis, or of the encoder, of the training."
+        raise DataError(f"{name} have another number of features than the training rows", value=value, remedy=remedy)
     if finite:
         all_finite(found, name)
     return found
@@ -188,6 +181,44 @@ def columns(frame: Any, names: Iterable[str], source: str, *, remedy: str = "Run
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise DataError(f"columns are missing: {', '.join(missing)}", source=source, remedy=remedy)
+
+
+def known(value: str, options: Iterable[str], problem: str, *, source: object = None, column: object = None) -> None:
+    """Refuses a name that is not among ``options``.
+
+    Raises:
+      DataError: with the nearest option.
+    """
+    options = list(options)
+    if value not in options:
+        raise DataError(problem, source=source, column=column, value=value, remedy=did_you_mean(str(value), options))
+
+
+def no_row(
+    wrong: ArrayLike,
+    problem: str,
+    *,
+    show: Callable[[int], str] | None = None,
+    source: object = None,
+    column: object = None,
+    what: str = "rows",
+    remedy: str,
+) -> None:
+    """Refuses rows of which one is wrong.
+
+    Args:
+      wrong: (n,) True where it is.
+      problem, source, column, remedy: as in :class:`~jaxsoil.runs.errors.DataError`.
+      show: says what stands in the first wrong row; its number alone by default.
+      what: is counted.
+
+    Raises:
+      DataError: with the first wrong row and their number.
+    """
+    rows = np.nonzero(wrong)[0]
+    if rows.size:
+        first = show(int(rows[0])) if show else f"row {int(rows[0])}"
+        raise DataError(problem, source=source, column=column, value=f"{first}; {rows.size} {what}", remedy=remedy)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import write_text_atomic
@@ -29,46 +29,15 @@ PROJECT = "jaxsoil"
 
 FSYNC_SECONDS = 5.0
 """At most this much of the log is lost when the machine (not only the process) stops."""
-INIT_TIMEOUT_SECONDS = 10
-FINISH_TIMEOUT_SECONDS = 60
 
-_SETTINGS: dict[str, Any] = {
-    "silent": True,
-    "console": "off",
-    "symlink": False,
-    "init_timeout": INIT_TIMEOUT_SECONDS,
-    "finish_timeout": FINISH_TIMEOUT_SECONDS,
-    # The run folder's env.json describes the machine and the code; nothing of them leaves it unasked.
-    "disable_code": True,
-    "disable_git": True,
-    "disable_job_creation": True,
-    "x_disable_meta": True,
-    "x_disable_stats": True,
-    "x_disable_machine_info": True,
-}
+# The run folder's env.json describes the machine and the code; nothing of them leaves it unasked.
+_PRIVATE = ("disable_code", "disable_git", "disable_job_creation")
+_PRIVATE += ("x_disable_meta", "x_disable_stats", "x_disable_machine_info")
+_SETTINGS: dict[str, Any] = dict.fromkeys(("silent", *_PRIVATE), True)
+_SETTINGS |= {"console": "off", "symlink": False, "init_timeout": 10, "finish_timeout": 60}  # seconds
 
 Mode = Literal["auto", "offline", "online", "disabled"]
 MODES: tuple[Mode, ...] = ("auto", "offline", "online", "disabled")
-
-
-class Tracker(Protocol):
-    """Where a study says what it is doing; also a context manager that finishes at its end."""
-
-    def log(self, record: Mapping[str, Any]) -> None:
-        """Adds one record, e.g. ``{"trial": "ann/geeves/0", "epoch": 10, "train_loss": 0.3}``."""
-        ...
-
-    def summary(self, values: Mapping[str, Any]) -> None:
-        """Adds values that describe the whole study; later values replace earlier ones of the same name."""
-        ...
-
-    def finish(self) -> None:
-        """Closes the log and completes the mirror; nothing can be added afterwards."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *error: object) -> None: ...
 
 
 def start(run_folder: str | os.PathLike[str], mode: Mode = "auto", config: Mapping[str, Any] | None = None) -> Tracker:
@@ -86,10 +55,7 @@ def start(run_folder: str | os.PathLike[str], mode: Mode = "auto", config: Mappi
       UsageError: for an unknown mode.
       DataError: if an existing log is damaged other than by a half-written last line.
     """
-    chosen = resolve_mode(mode)
-    log = RunLog(Path(run_folder) / LOG_NAME)
-    mirror = None if chosen == "disabled" else _Mirror(Path(run_folder), chosen, plain(config or {}))
-    return RunTracker(log, mirror)
+    return Tracker(Path(run_folder), resolve_mode(mode), plain(config or {}))
 
 
 def resolve_mode(mode: str) -> Literal["offline", "online", "disabled"]:
@@ -110,48 +76,44 @@ def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     Raises:
       DataError: if any other line is not a JSON object.
     """
-    source = Path(path)
-    if not source.exists():
-        return []
-    *lines, _unfinished = source.read_bytes().split(b"\n")
-    records = []
+    source, records = Path(path), []
+    lines = source.read_bytes().split(b"\n")[:-1] if source.exists() else []
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
         except ValueError:
             record = None
         if not isinstance(record, dict):
-            raise DataError(
-                f"line {number} is not a JSON object",
-                source=source,
-                value=line.decode("utf-8", "replace"),
-                remedy="Delete that line; the log informs, no result is computed from it.",
-            )
+            value = line.decode("utf-8", "replace")
+            remedy = "Delete that line; the log informs, no result is computed from it."
+            raise DataError(f"line {number} is not a JSON object", source=source, value=value, remedy=remedy)
         records.append(record)
     return records
 
 
 class RunLog:
-    """Appends JSON lines to a file, each of them whole.
-
-    ``records`` are all records so far, those of earlier sessions first.
-    """
+    """Appends JSON lines to a file, each of them whole. ``records`` are all so far, earlier sessions' first."""
 
     def __init__(self, path: Path) -> None:
         self.records = read_log(path)
         self._earlier = {_identity(record) for record in self.records}
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+        self._file.truncate(path.read_bytes().rfind(b"\n") + 1)
         self._synced = time.monotonic()
-        self._drop_unfinished_line(path)
 
     def append(self, record: Mapping[str, Any]) -> bool:
         """Adds a record and returns True, or returns False if an earlier session wrote it already."""
         line = plain(record)
         if _identity(line) in self._earlier:
             return False
+        data = json.dumps(line, allow_nan=False).encode() + b"\n"
         whole = os.fstat(self._file.fileno()).st_size
         try:
-            self._write(json.dumps(line, allow_nan=False).encode() + b"\n")
+            if self._file.write(data) != len(data):
+                raise OSError("the disk took only part of a line")
+            if time.monotonic() - self._synced > FSYNC_SECONDS:
+                os.fsync(self._file.fileno())
+                self._synced = time.monotonic()
         except OSError:
             with contextlib.suppress(OSError):
                 self._file.truncate(whole)
@@ -166,52 +128,43 @@ class RunLog:
                 os.fsync(self._file.fileno())
             self._file.close()
 
-    def _write(self, data: bytes) -> None:
-        if self._file.write(data) != len(data):
-            raise OSError("the disk took only part of a line")
-        if time.monotonic() - self._synced > FSYNC_SECONDS:
-            os.fsync(self._file.fileno())
-            self._synced = time.monotonic()
 
-    def _drop_unfinished_line(self, path: Path) -> None:
-        text = path.read_bytes()
-        whole = text.rfind(b"\n") + 1
-        if whole < len(text):
-            self._file.truncate(whole)
+class Tracker:
+    """Where a study says what it is doing; also a context manager that finishes at its end.
 
+    The mirror is one W&B run, always filled from the log: the number of a line in the log is its step in W&B.
+    Failures of the log or of the mirror are reported once and stop nothing.
+    """
 
-class RunTracker:
-    """The log of a run folder and its mirror. Failures of either are reported once and stop nothing."""
-
-    def __init__(self, log: RunLog, mirror: _Mirror | None) -> None:
-        self._log, self._mirror = log, mirror
-        self._warned: set[str] = set()
-        if mirror and mirror.mode == "online":
+    def __init__(self, folder: Path, mode: Literal["offline", "online", "disabled"], config: Mapping[str, Any]) -> None:
+        self._folder, self._mode, self._config = folder, mode, config
+        self._log, self._run, self._warned = RunLog(folder / LOG_NAME), None, set()
+        if mode == "online":
             with self._guard("W&B (online)"):
-                mirror.open(log.records)
+                self._open_mirror("online")
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """See :class:`Tracker`."""
+        """Adds one record, e.g. ``{"trial": "ann/geeves/0", "epoch": 10, "train_loss": 0.3}``."""
         with self._guard(LOG_NAME):
-            if self._log.append(record) and self._mirror and self._mirror.is_open:
-                self._to_mirror(len(self._log.records) - 1)
+            if self._log.append(record) and self._run is not None:
+                with self._guard("W&B"):
+                    self._mirror(self._run, len(self._log.records) - 1)
 
     def summary(self, values: Mapping[str, Any]) -> None:
-        """See :class:`Tracker`."""
+        """Adds values that describe the whole study; later values replace earlier ones of the same name."""
         self.log({"summary": dict(values)})
 
     def finish(self) -> None:
-        """See :class:`Tracker`."""
+        """Closes the log and completes the mirror; nothing can be added afterwards."""
         self._log.close()
-        mirror, self._mirror = self._mirror, None
-        if mirror is None:
-            return
-        with self._guard("W&B"):
-            # Also the way out when the server could not be reached: a mirror on disk can be synced later.
-            if not mirror.is_open:
-                mirror.mode = "offline"
-                mirror.open(self._log.records)
-            mirror.close()
+        mode, self._mode = self._mode, "disabled"
+        if mode != "disabled":
+            with self._guard("W&B"):
+                # Offline, and the way out when the server could not be reached: a mirror on disk can be synced later.
+                run = self._open_mirror("offline") if self._run is None else self._run
+                self._run = None
+                with _quiet(self._folder / "wandb"):
+                    run.finish()
 
     def __enter__(self) -> Self:
         return self
@@ -219,10 +172,51 @@ class RunTracker:
     def __exit__(self, *error: object) -> None:
         self.finish()
 
-    def _to_mirror(self, step: int) -> None:
-        assert self._mirror is not None
-        with self._guard("W&B"):
-            self._mirror.add(step, self._log.records[step])
+    def _open_mirror(self, mode: Literal["offline", "online"]) -> Any:
+        """Starts the W&B run, or continues it where the server has it, and adds the records that it lacks."""
+        files = self._folder / "wandb"
+        # Kept in the folder, so that the run's name moves with it and is new in a new one.
+        if not (files / "run-id").exists():
+            write_text_atomic(files / "run-id", secrets.token_hex(4) + "\n")
+        name = (files / "run-id").read_text("utf-8").strip()
+        if mode == "offline":
+            for stale in files.glob(f"offline-run-*-{name}"):
+                shutil.rmtree(stale, ignore_errors=True)
+        used_by_others = "wandb" in sys.modules
+        with _quiet(files):
+            import wandb
+
+            try:
+                run: Any = wandb.init(
+                    project=os.environ.get("WANDB_PROJECT", PROJECT),
+                    name=self._folder.resolve().name,
+                    id=name,
+                    dir=self._folder,
+                    config=dict(self._config),
+                    mode=mode,
+                    resume="allow" if mode == "online" else None,
+                    reinit="create_new",
+                    settings=wandb.Settings(**_SETTINGS),
+                )
+            except Exception:
+                # Its service still holds the run's name, which the mirror on disk is going to need.
+                if not used_by_others:
+                    wandb.teardown()
+                raise
+        self._run = run
+        run.define_metric("*", step_metric="epoch")
+        for step in range(run.step, len(self._log.records)):
+            self._mirror(run, step)
+        return run
+
+    def _mirror(self, run: Any, step: int) -> None:
+        """Adds a record's numbers as W&B curves, ``train_loss/ann/geeves/0``: one section per metric."""
+        record = self._log.records[step]
+        if "summary" in record:
+            run.summary.update(record["summary"])
+        trial = f"/{record['trial']}" if record.get("trial") is not None else ""
+        numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
+        run.log({name if name == "epoch" else f"{name}{trial}": value for name, value in numbers.items()}, step=step)
 
     @contextlib.contextmanager
     def _guard(self, part: str) -> Iterator[None]:
@@ -236,72 +230,6 @@ class RunTracker:
                 warnings.warn(f"{part} failed and the study goes on without it: {reason}", stacklevel=4)
 
 
-class _Mirror:
-    """One W&B run, always filled from the log; the number of a line in the log is its step in W&B."""
-
-    def __init__(self, folder: Path, mode: Literal["offline", "online"], config: Mapping[str, Any]) -> None:
-        self.mode: Literal["offline", "online"] = mode
-        self._folder, self._config = folder, config
-        self._run: Any = None
-
-    @property
-    def is_open(self) -> bool:
-        return self._run is not None
-
-    def open(self, records: list[dict[str, Any]]) -> None:
-        """Starts the run, or continues it where the server has it, and adds the records that it lacks."""
-        files = self._folder / "wandb"
-        identity = self._identity(files)
-        if self.mode == "offline":
-            for stale in files.glob(f"offline-run-*-{identity}"):
-                shutil.rmtree(stale, ignore_errors=True)
-        with _quiet(files):
-            self._run = self._init(identity)
-        self._run.define_metric("*", step_metric="epoch")
-        for step in range(self._run.step, len(records)):
-            self.add(step, records[step])
-
-    def _init(self, identity: str) -> Any:
-        used_by_others = "wandb" in sys.modules
-        import wandb
-
-        try:
-            return wandb.init(
-                project=os.environ.get("WANDB_PROJECT", PROJECT),
-                name=self._folder.resolve().name,
-                id=identity,
-                dir=self._folder,
-                config=dict(self._config),
-                mode=self.mode,
-                resume="allow" if self.mode == "online" else None,
-                reinit="create_new",
-                settings=wandb.Settings(**_SETTINGS),
-            )
-        except Exception:
-            # Its service still holds the run's name, which the mirror on disk is going to need.
-            if not used_by_others:
-                wandb.teardown()
-            raise
-
-    def add(self, step: int, record: Mapping[str, Any]) -> None:
-        if "summary" in record:
-            self._run.summary.update(record["summary"])
-        self._run.log(_curves(record), step=step)
-
-    def close(self) -> None:
-        with _quiet(self._folder / "wandb"):
-            self._run.finish()
-        self._run = None
-
-    @staticmethod
-    def _identity(files: Path) -> str:
-        """The run's name at W&B: kept in the folder, so that it moves with it and is new in a new one."""
-        kept = files / "run-id"
-        if not kept.exists():
-            write_text_atomic(kept, secrets.token_hex(4) + "\n")
-        return kept.read_text("utf-8").strip()
-
-
 def plain(value: Any) -> Any:
     """Turns a value into what JSON can hold: NumPy and JAX numbers into Python's, NaN and infinity into None."""
     if isinstance(value, Mapping):
@@ -312,9 +240,7 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    return str(value)
+    return plain(value.tolist()) if hasattr(value, "tolist") else str(value)
 
 
 def _identity(record: Mapping[str, Any]) -> str:
@@ -322,46 +248,28 @@ def _identity(record: Mapping[str, Any]) -> str:
 
     A summary is about its values: one that changes them is news.
     """
-    if "summary" in record:
-        return json.dumps(record, sort_keys=True)
 
     def about(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: about(item) for key, item in value.items()}
         return None if isinstance(value, float) else value
 
-    return json.dumps(about(record), sort_keys=True)
-
-
-def _curves(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers of a record as W&B curves, ``train_loss/ann/geeves/0``: one section per metric."""
-    trial = record.get("trial")
-    suffix = f"/{trial}" if trial is not None else ""
-    return {
-        name if name == "epoch" else f"{name}{suffix}": value
-        for name, value in record.items()
-        if isinstance(value, int | float)
-    }
+    return json.dumps(record if "summary" in record else about(record), sort_keys=True)
 
 
 @contextlib.contextmanager
 def _quiet(files: Path) -> Iterator[None]:
     """Keeps W&B's remarks off the screen, its side files in the run folder and its error reports at home."""
-    wanted = {
-        "WANDB_SILENT": "true",
-        "WANDB_CACHE_DIR": str(files / "cache"),
-        "WANDB_DATA_DIR": str(files / "data"),
-        "WANDB_ERROR_REPORTING": os.environ.get("WANDB_ERROR_REPORTING", "false"),
-    }
-    before = {name: os.environ.get(name) for name in wanted}
+    wanted = {"WANDB_SILENT": "true", "WANDB_CACHE_DIR": str(files / "cache"), "WANDB_DATA_DIR": str(files / "data")}
+    wanted["WANDB_ERROR_REPORTING"] = os.environ.get("WANDB_ERROR_REPORTING", "false")
+    before = {name: os.environ.pop(name, None) for name in wanted}
     os.environ.update(wanted)
     try:
         with contextlib.redirect_stderr(io.StringIO()):
             yield
     finally:
         for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
+            del os.environ[name]
+            if value is not None:
                 os.environ[name] = value
         sys.stderr.flush()

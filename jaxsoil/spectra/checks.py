@@ -6,7 +6,6 @@ Each check can be switched off by name (``confirm`` in a manifest) once somebody
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,13 +34,7 @@ _HALF_WINDOW_CM = 50.0
 
 
 def check_entry(
-    values: Floats,
-    axis: Floats,
-    unit: str,
-    quantity: str,
-    *,
-    source: object = None,
-    confirm: Collection[str] = (),
+    values: Floats, axis: Floats, unit: str, quantity: str, *, source: object = None, confirm: Collection[str] = ()
 ) -> None:
     """Raises DataError for the first implausibility in spectra that come from outside.
 
@@ -61,10 +54,9 @@ def check_entry(
         return
     if "scale" not in confirm:
         check_scale(values, quantity, source=source)
-    if "quantity" not in confirm:
-        check_quantity(values, axis, unit, quantity, source=source)
-    if "range" not in confirm:
-        check_range(values, axis, unit, quantity, source=source)
+    for name, check in (("quantity", check_quantity), ("range", check_range)):
+        if name not in confirm:
+            check(values, axis, unit, quantity, source=source)
 
 
 def check_unit(axis: Floats, unit: str, *, source: object = None) -> None:
@@ -94,32 +86,24 @@ def check_unit(axis: Floats, unit: str, *, source: object = None) -> None:
 
 def check_scale(values: Floats, quantity: str, *, source: object = None) -> None:
     """Raises DataError where reflectance looks like percent, or like a fraction divided by 100 again."""
-    middle = float(np.median(values))
-    if quantity == "reflectance" and middle > 1.5:
-        raise DataError(
-            "reflectance must be a fraction but looks like percent",
-            source=source,
-            column="all bands",
-            value=f"median {middle:.3g}",
-            remedy='Write scale = 0.01 under [values], or confirm = ["scale"] if the scale is right.',
-        )
-    brightest = float(np.median(values.max(axis=1)))
-    if quantity == "reflectance" and 0.0 < brightest < 0.02:
-        raise DataError(
-            "reflectance looks like a fraction that was divided by 100 again",
-            source=source,
-            column="all bands",
-            value=f"half of the spectra stay below {brightest:.3g}",
-            remedy='Write scale = 1 under [values] (only percent needs 0.01), or confirm = ["scale"].',
-        )
-    if quantity == "absorbance" and middle > 5.0:
-        raise DataError(
-            "absorbance log10(1/R) of soils lies between 0 and 2",
-            source=source,
-            column="all bands",
-            value=f"median {middle:.3g}",
-            remedy='If this is reflectance in percent, write quantity = "reflectance" and scale = 0.01.',
-        )
+    middle, brightest = float(np.median(values)), float(np.median(values.max(axis=1)))
+    median, dark = f"median {middle:.3g}", f"half of the spectra stay below {brightest:.3g}"
+    percent = 'Write scale = 0.01 under [values], or confirm = ["scale"] if the scale is right.'
+    fraction = 'Write scale = 1 under [values] (only percent needs 0.01), or confirm = ["scale"].'
+    absorbance = 'If this is reflectance in percent, write quantity = "reflectance" and scale = 0.01.'
+    for of, wrong, problem, value, remedy in (
+        ("reflectance", middle > 1.5, "reflectance must be a fraction but looks like percent", median, percent),
+        (
+            "reflectance",
+            0.0 < brightest < 0.02,
+            "reflectance looks like a fraction divided by 100 again",
+            dark,
+            fraction,
+        ),
+        ("absorbance", middle > 5.0, "absorbance log10(1/R) of soils lies between 0 and 2", median, absorbance),
+    ):
+        if quantity == of and wrong:
+            raise DataError(problem, source=source, column="all bands", value=value, remedy=remedy)
 
 
 def check_range(values: Floats, axis: Floats, unit: str, quantity: str, *, source: object = None) -> None:
@@ -151,11 +135,16 @@ def check_quantity(values: Floats, axis: Floats, unit: str, quantity: str, *, so
     if evidence is None:
         return
     what, peaks = evidence
-    share = float(np.mean(peaks))
-    if quantity == "reflectance" and share > 0.5:
-        _wrong_way(quantity, "absorbance", what, share, source)
-    if quantity == "absorbance" and share < 0.5:
-        _wrong_way(quantity, "reflectance", what, 1.0 - share, source)
+    looks = "absorbance" if quantity == "reflectance" else "reflectance"
+    share = float(np.mean(peaks)) if looks == "absorbance" else 1.0 - float(np.mean(peaks))
+    if share > 0.5:
+        raise DataError(
+            f"declared {quantity} but looks like {looks}",
+            source=source,
+            column=what,
+            value=f"{100 * share:.0f} % of the spectra",
+            remedy=f'Write quantity = "{looks}" under [values], or confirm = ["quantity"] if {quantity} is right.',
+        )
 
 
 def _absorbance_evidence(values: Floats, axis: Floats, unit: str) -> tuple[str, NDArray[np.bool_]] | None:
@@ -178,13 +167,3 @@ def _absorbance_evidence(values: Floats, axis: Floats, unit: str) -> tuple[str, 
 def _window(values: Floats, axis: Floats, centre: float, half: float) -> Floats | None:
     inside = np.abs(axis - centre) <= half
     return values[:, inside].mean(axis=1, dtype=np.float64) if inside.any() else None
-
-
-def _wrong_way(declared: str, looks: str, what: str, share: float, source: object) -> NoReturn:
-    raise DataError(
-        f"declared {declared} but looks like {looks}",
-        source=source,
-        column=what,
-        value=f"{100 * share:.0f} % of the spectra",
-        remedy=f'Write quantity = "{looks}" under [values], or confirm = ["quantity"] if {declared} is right.',
-    )

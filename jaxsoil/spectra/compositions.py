@@ -121,11 +121,9 @@ def _checked(parts: Any) -> np.ndarray:
     wrong = ~np.isfinite(parts).all(axis=-1) | (parts < 0).any(axis=-1) | ~(parts.sum(axis=-1) > 0)
     if wrong.any():
         row = np.argwhere(np.atleast_1d(wrong))[0]
-        raise DataError(
-            "no composition",
-            value=f"row {int(row[0])}: {np.atleast_2d(parts)[row[0]].tolist()}",
-            remedy="Parts are finite and not negative, with a positive sum: leave such rows out.",
-        )
+        value = f"row {int(row[0])}: {np.atleast_2d(parts)[row[0]].tolist()}"
+        remedy = "Parts are finite and not negative, with a positive sum: leave such rows out."
+        raise DataError("no composition", value=value, remedy=remedy)
     return parts
 
 

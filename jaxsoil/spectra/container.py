@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs import require
+from jaxsoil.runs.errors import DataError
 
 UNITS = ("nm", "cm-1")
 QUANTITIES = ("reflectance", "absorbance", "pretreated")
@@ -41,8 +42,8 @@ class Spectra:
     steps: tuple[str, ...] = ()
 
     def __init__(self, values: ArrayLike, axis: ArrayLike, unit: str, quantity: str, steps: Sequence[str] = ()) -> None:
-        _require_known("unit", unit, UNITS)
-        _require_known("quantity", quantity, QUANTITIES)
+        require.known(unit, UNITS, "unknown unit")
+        require.known(quantity, QUANTITIES, "unknown quantity")
         values, axis = _frozen(values, np.float32), _frozen(axis, np.float64)
         if values.ndim != 2 or axis.ndim != 1 or values.shape[1] != axis.shape[0] or axis.shape[0] == 0:
             raise DataError(
@@ -53,9 +54,7 @@ class Spectra:
         check_axis(axis)
         check_finite(values, axis)
         for name, value in zip(
-            ("values", "axis", "unit", "quantity", "steps"),
-            (values, axis, unit, quantity, tuple(steps)),
-            strict=True,
+            ("values", "axis", "unit", "quantity", "steps"), (values, axis, unit, quantity, tuple(steps)), strict=True
         ):
             object.__setattr__(self, name, value)
 
@@ -105,7 +104,7 @@ class Spectra:
         >>> Spectra([[0.2, 0.3]], [4000.0, 5000.0], "cm-1", "absorbance").to_unit("nm").axis.tolist()
         [2000.0, 2500.0]
         """
-        _require_known("unit", unit, UNITS)
+        require.known(unit, UNITS, "unknown unit")
         if unit == self.unit:
             return self
         return self.replace(values=self.values[:, ::-1], axis=1e7 / self.axis[::-1], unit=unit, step=f"axis in {unit}")
@@ -128,9 +127,7 @@ class Spectra:
                 remedy="Remove the band or the row, or correct the reflectance at its source.",
             )
         return self.replace(
-            values=-np.log10(self.values.astype(np.float64)),
-            quantity="absorbance",
-            step="absorbance log10(1/R)",
+            values=-np.log10(self.values.astype(np.float64)), quantity="absorbance", step="absorbance log10(1/R)"
         )
 
     def to_reflectance(self) -> Spectra:
@@ -149,33 +146,24 @@ class Spectra:
     def require_quantity(self, *quantities: str) -> None:
         """Raises DataError unless the quantity is one of ``quantities``."""
         if self.quantity not in quantities:
-            raise DataError(
-                f"{' or '.join(quantities)} is needed",
-                value=f"{self.quantity}, steps {list(self.steps)}",
-                remedy="Apply this before the step that changed the quantity, or convert the spectra first.",
-            )
+            value = f"{self.quantity}, steps {list(self.steps)}"
+            remedy = "Apply this before the step that changed the quantity, or convert the spectra first."
+            raise DataError(f"{' or '.join(quantities)} is needed", value=value, remedy=remedy)
 
     def require_same_axis(self, other: Spectra) -> None:
         """Raises DataError unless both have the same unit and the same bands (to a part in a million)."""
         same = self.unit == other.unit and self.n_bands == other.n_bands
         if not same or not np.allclose(self.axis, other.axis, rtol=_AXIS_RTOL, atol=0.0):
-            raise DataError(
-                "the spectra lie on different axes",
-                value=f"{self!r} and {other!r}",
-                remedy="Bring both to one axis with to_unit(...) and Resample(axis).",
-            )
+            remedy = "Bring both to one axis with to_unit(...) and Resample(axis)."
+            raise DataError("the spectra lie on different axes", value=f"{self!r} and {other!r}", remedy=remedy)
 
 
 def check_axis(axis: NDArray[np.floating], *, source: object = None) -> None:
     """Raises DataError, naming the offender, unless ``axis`` is finite, positive and strictly ascending."""
     if not np.all(np.isfinite(axis)) or np.any(axis <= 0):
         bad = axis[~(np.isfinite(axis) & (axis > 0))][0]
-        raise DataError(
-            "the axis must hold positive, finite numbers",
-            source=source,
-            value=f"{bad:g}",
-            remedy="Name each spectral column by its wavelength in nm or its wavenumber in cm-1.",
-        )
+        remedy = "Name each spectral column by its wavelength in nm or its wavenumber in cm-1."
+        raise DataError("the axis must hold positive, finite numbers", source=source, value=f"{bad:g}", remedy=remedy)
     falls = np.nonzero(np.diff(axis) <= 0)[0]
     if falls.size == 0:
         return
@@ -207,11 +195,6 @@ def check_finite(values: NDArray[np.floating], axis: NDArray[np.floating], *, so
         value=f"{values[row, band]} in row {row}; {bad.any(0).sum()} bands and {bad.any(1).sum()} rows",
         remedy="Leave those bands out or exclude those rows with a reason; nothing is filled in silently.",
     )
-
-
-def _require_known(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise DataError(f"unknown {what}", value=value, remedy=did_you_mean(str(value), known))
 
 
 def _frozen(array: ArrayLike, dtype: Any) -> NDArray[Any]:

@@ -7,6 +7,7 @@ as well. All arithmetic is float64; Spectra store float32.
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,23 +58,19 @@ class SNV(Step):
     [[-1.0, 0.0, 1.0]]
     """
 
+    _lost: ClassVar[str] = "mean and standard deviation of each spectrum are lost"
+
     def __call__(self, spectra: Spectra) -> Spectra:
         """Returns the spectra with mean 0 and standard deviation 1 each."""
         values = spectra.values.astype(np.float64)
         spread = values.std(axis=1, ddof=1) if spectra.n_bands > 1 else np.zeros(len(spectra))
         flat = np.nonzero(spread <= 1e-7 * np.abs(values).max(axis=1))[0]
         if flat.size:
-            raise DataError(
-                "a constant spectrum has no standard normal variate",
-                value=f"row {int(flat[0])}; {flat.size} rows",
-                remedy="Exclude those rows with a reason: a flat spectrum is a failed scan or a fill value.",
-            )
+            value = f"row {int(flat[0])}; {flat.size} rows"
+            remedy = "Exclude those rows with a reason: a flat spectrum is a failed scan or a fill value."
+            raise DataError("a constant spectrum has no standard normal variate", value=value, remedy=remedy)
         scaled = (values - values.mean(axis=1, keepdims=True)) / spread[:, None]
         return spectra.replace(values=scaled, quantity="pretreated", step="SNV")
-
-    @property
-    def _lost(self) -> str:
-        return "mean and standard deviation of each spectrum are lost"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,6 +89,7 @@ class SavitzkyGolay(Step):
     Source: Savitzky and Golay (1964), Analytical Chemistry 36, 1627.
     """
 
+    _lost: ClassVar[str] = "smoothing removes what varies from band to band"
     points: int | None = None
     width: float | None = None
     polyorder: int = 2
@@ -99,11 +97,9 @@ class SavitzkyGolay(Step):
 
     def __post_init__(self) -> None:
         if (self.points is None) == (self.width is None):
-            raise DataError(
-                "Savitzky-Golay needs one window",
-                value=f"points={self.points}, width={self.width}",
-                remedy="Give either points (bands, odd) or width (nm or cm-1).",
-            )
+            value = f"points={self.points}, width={self.width}"
+            remedy = "Give either points (bands, odd) or width (nm or cm-1)."
+            raise DataError("Savitzky-Golay needs one window", value=value, remedy=remedy)
 
     def __call__(self, spectra: Spectra) -> Spectra:
         """Returns the smoothed spectra or their derivative."""
@@ -124,16 +120,10 @@ class SavitzkyGolay(Step):
             assert self.width is not None
             points = 2 * round((self.width / step - 1) / 2) + 1
         if points % 2 == 0 or points > n_bands or points <= self.polyorder or self.deriv > self.polyorder:
-            raise DataError(
-                "the Savitzky-Golay window does not fit",
-                value=f"{points} bands, order {self.polyorder}, derivative {self.deriv}, {n_bands} bands in all",
-                remedy="Use an odd window above the order, up to the number of bands; the order at least deriv.",
-            )
+            value = f"{points} bands, order {self.polyorder}, derivative {self.deriv}, {n_bands} bands in all"
+            remedy = "Use an odd window above the order, up to the number of bands; the order at least deriv."
+            raise DataError("the Savitzky-Golay window does not fit", value=value, remedy=remedy)
         return points
-
-    @property
-    def _lost(self) -> str:
-        return "smoothing removes what varies from band to band"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -203,11 +193,9 @@ class Standardise(_Fitted):
 
 def _require_rows(spectra: Spectra, least: int) -> None:
     if len(spectra) < least:
-        raise DataError(
-            "too few spectra to fit a step to",
-            value=f"{len(spectra)}, at least {least} needed",
-            remedy="Fit on all training rows.",
-        )
+        value = f"{len(spectra)}, at least {least} needed"
+        remedy = "Fit on all training rows."
+        raise DataError("too few spectra to fit a step to", value=value, remedy=remedy)
 
 
 def _uniform_step(spectra: Spectra) -> float:
@@ -215,9 +203,6 @@ def _uniform_step(spectra: Spectra) -> float:
     # 1 % of the step admits axes that were rounded to a few digits, not ones whose steps differ.
     if steps.size == 0 or np.ptp(steps) > 0.01 * steps.mean():
         shown = f"steps {steps.min():g} to {steps.max():g} {spectra.unit}" if steps.size else "one band"
-        raise DataError(
-            "Savitzky-Golay needs an axis with one step",
-            value=shown,
-            remedy="Resample to a uniform axis first: Resample(np.arange(low, high, step)).",
-        )
+        remedy = "Resample to a uniform axis first: Resample(np.arange(low, high, step))."
+        raise DataError("Savitzky-Golay needs an axis with one step", value=shown, remedy=remedy)
     return float(steps.mean())

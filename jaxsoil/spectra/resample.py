@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs import require
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra, check_axis
 from jaxsoil.spectra.steps import Step
 
@@ -23,6 +25,7 @@ _FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 class Trim(Step):
     """Keeps the bands between ``low`` and ``high``, both included, in the unit of the spectra."""
 
+    _lost: ClassVar[str] = "the bands outside are dropped"
     low: float
     high: float
 
@@ -41,10 +44,6 @@ class Trim(Step):
             axis=spectra.axis[inside],
             step=f"trim {self.low:g}-{self.high:g} {spectra.unit}",
         )
-
-    @property
-    def _lost(self) -> str:
-        return "the bands outside are dropped"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,6 +67,7 @@ class Resample(Step):
       DataError: another unit, a target band outside the measured range, an unknown method.
     """
 
+    _lost: ClassVar[str] = "the shape between the bands is lost"
     axis: ArrayLike
     unit: str = "nm"
     method: str = "bandmean"
@@ -77,20 +77,13 @@ class Resample(Step):
     def __post_init__(self) -> None:
         axis = np.array(self.axis, np.float64)
         if axis.ndim != 1 or axis.size == 0:
-            raise DataError(
-                "the target axis must be one row of bands",
-                value=f"shape {axis.shape}",
-                remedy="Give np.arange(low, high + step / 2, step).",
-            )
+            remedy = "Give np.arange(low, high + step / 2, step)."
+            raise DataError("the target axis must be one row of bands", value=f"shape {axis.shape}", remedy=remedy)
         check_axis(axis, source="target axis")
-        if self.method not in METHODS:
-            raise DataError("unknown method", value=self.method, remedy=did_you_mean(self.method, METHODS))
+        require.known(self.method, METHODS, "unknown method")
         if (self.fwhm is not None or self.source_fwhm) and self.method != "gaussian":
-            raise DataError(
-                "a band width belongs to the Gaussian method",
-                value=self.method,
-                remedy='Write method="gaussian", or leave fwhm and source_fwhm out.',
-            )
+            remedy = 'Write method="gaussian", or leave fwhm and source_fwhm out.'
+            raise DataError("a band width belongs to the Gaussian method", value=self.method, remedy=remedy)
         axis.flags.writeable = False
         object.__setattr__(self, "axis", axis)
 
@@ -124,11 +117,9 @@ class Resample(Step):
     def _sigma(self, spacing: Floats) -> Floats:
         fwhm = spacing if self.fwhm is None else np.full_like(spacing, self.fwhm)
         if np.any(fwhm <= self.source_fwhm):
-            raise DataError(
-                "the spectra are broader already than the target response",
-                value=f"source {self.source_fwhm:g}, target {fwhm.min():g} {self.unit}",
-                remedy="Widen fwhm or use a coarser axis: resampling cannot sharpen.",
-            )
+            value = f"source {self.source_fwhm:g}, target {fwhm.min():g} {self.unit}"
+            remedy = "Widen fwhm or use a coarser axis: resampling cannot sharpen."
+            raise DataError("the spectra are broader already than the target response", value=value, remedy=remedy)
         return np.sqrt(fwhm**2 - self.source_fwhm**2) / _FWHM_PER_SIGMA
 
     def _require_inside(self, spectra: Spectra, target: Floats) -> None:
@@ -145,10 +136,6 @@ class Resample(Step):
                 value=f"measured {spectra.axis[0]:g}-{spectra.axis[-1]:g}, {int(outside.sum())} bands outside",
                 remedy="Choose a target axis inside the measured range; nothing is extrapolated.",
             )
-
-    @property
-    def _lost(self) -> str:
-        return "the shape between the bands is lost"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -169,6 +156,7 @@ class SpliceCorrection(Step):
       DataError: a splice without enough bands on either side, a reference that does not exist.
     """
 
+    _lost: ClassVar[str] = "the offsets of each spectrum are not kept"
     at: Sequence[float] = (1000.0, 1800.0)
     reference: int | None = None
     points: int = 5
@@ -205,16 +193,8 @@ class SpliceCorrection(Step):
                 remedy="Give ascending splices inside the axis with at least `points` (2 or more) bands beside each.",
             )
         if self.reference is not None and not 0 <= self.reference < count:
-            raise DataError(
-                "no such detector segment",
-                column="reference",
-                value=self.reference,
-                remedy=f"Count the {count} segments from 0.",
-            )
-
-    @property
-    def _lost(self) -> str:
-        return "the offsets of each spectrum are not kept"
+            remedy = f"Count the {count} segments from 0."
+            raise DataError("no such detector segment", column="reference", value=self.reference, remedy=remedy)
 
 
 def _line_at(axis: Floats, values: Floats, at: float) -> Floats:

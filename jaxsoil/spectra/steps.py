@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Self
+from typing import ClassVar, Self
 
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
@@ -20,6 +20,8 @@ class Step:
     Steps that learn nothing return themselves from ``fit``. A fitted step used before ``fit`` raises DataError.
     """
 
+    _lost: ClassVar[str] = "it keeps only part of the information"
+
     def fit(self, spectra: Spectra) -> Self:
         """Returns the step fitted to ``spectra`` (training rows only)."""
         return self
@@ -31,13 +33,8 @@ class Step:
     def inverse(self, spectra: Spectra) -> Spectra:
         """Returns the spectra as they were before the step; NotInvertibleError where that is lost."""
         raise NotInvertibleError(
-            f"{type(self).__name__} cannot be undone: {self._lost}",
-            remedy="Keep the spectra from before this step.",
+            f"{type(self).__name__} cannot be undone: {self._lost}", remedy="Keep the spectra from before this step."
         )
-
-    @property
-    def _lost(self) -> str:
-        return "it keeps only part of the information"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

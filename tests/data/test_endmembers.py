@@ -124,7 +124,7 @@ def test_repeated_names_and_impossible_values_are_refused():
         library_of(flat, names=("A", "A"))
     with pytest.raises(DataError, match="density"):
         EndmemberLibrary(("A", "B"), Spectra(flat, AXIS, "nm", "reflectance"), np.array([1.0, 0.0]), np.ones(2), {})
-    with pytest.raises(DataError, match="differ in number"):
+    with pytest.raises(DataError, match="differ in length"):
         EndmemberLibrary(("A", "B", "C"), Spectra(flat, AXIS, "nm", "reflectance"), np.ones(3), np.ones(3), {})
 
 

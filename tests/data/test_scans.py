@@ -38,7 +38,7 @@ def test_scans_are_chosen_as_rows_of_an_array(twin):
 
 @pytest.mark.parametrize("rows", [[-1], [240], np.ones(5, bool)])
 def test_scans_that_do_not_exist_are_refused(twin, rows):
-    with pytest.raises(DataError, match=r"no such scan|another length"):
+    with pytest.raises(DataError, match=r"no such scan|a mask and scans differ in length"):
         twin.pretrain.read(rows)
 
 

@@ -45,6 +45,12 @@ def test_what_passes_comes_back_in_float64():
         (lambda: require.not_negative(np.array([1.0, -2.0]), "errors", remedy="Do."), r"negative \(found: -2.0\). Do."),
         (lambda: require.positive(np.array([0.0, np.nan, 1.0]), "scales", remedy="Do."), "2 of 3"),
         (lambda: require.between_0_and_1(1.0, "coverage"), r"a coverage lies between 0 and 1 \(found: 1.0\)"),
+        (lambda: require.known("nn", ["nm", "cm-1"], "no such unit"), r"no such unit \(found: nn\). Did you mean 'nm'"),
+        (lambda: require.no_row([False, True, True], "flat", remedy="Do."), r"flat \(found: row 1; 2 rows\). Do."),
+        (
+            lambda: require.no_row(np.array([True]), "flat", show=lambda row: f"id {row}", what="ids", remedy="Do."),
+            r"flat \(found: id 0; 1 ids\)",
+        ),
         (lambda: require.columns(pd.DataFrame({"a": [1]}), ["a", "b", "c"], "samples"), "samples: .* missing: b, c"),
     ],
 )

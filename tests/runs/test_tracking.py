@@ -149,7 +149,7 @@ def test_full_disk_warns_once_and_leaves_whole_lines(tmp_path: Path) -> None:
             return getattr(self.file, name)
 
     tracker = tracking.start(tmp_path, "disabled")
-    assert isinstance(tracker, tracking.RunTracker)
+    assert isinstance(tracker, tracking.Tracker)
     tracker.log({"epoch": 0})
     log = tracker._log
     real, log._file = log._file, Full(log._file)  # type: ignore[assignment]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import Spectra
-from jaxsoil.spectra.preprocess import Resample, SpliceCorrection
+from jaxsoil.spectra.resample import Resample, SpliceCorrection
 
 AXIS = np.arange(1000.0, 1101.0)
 

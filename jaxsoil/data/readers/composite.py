@@ -48,7 +48,7 @@ def join(composite: Composite, members: Sequence[Library]) -> Library:
     return Library(
         name=composite.name,
         spectra=_stack([part.spectra for part in parts], composite),
-        ids=np.concatenate([_prefixed(part, part.ids) for part in parts]),
+        ids=np.concatenate([prefixed(part.name, part.ids) for part in parts]),
         properties=join_properties(parts, composite.name),
         groups=_groups(parts),
         licence=composite.licence or "; ".join(f"{part.name}: {part.licence}" for part in parts),
@@ -112,7 +112,7 @@ def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
     # A sample or pedon of one data set is never one of another, so names carry the data set.
     for name in PROTECTED:
         if any(name in part.groups for part in parts):
-            groups[name] = np.concatenate([_prefixed(part, _nested(part, name)) for part in parts])
+            groups[name] = np.concatenate([prefixed(part.name, _nested(part, name)) for part in parts])
     if any("laboratory" in part.groups for part in parts):
         # A laboratory may hold several members: its name is its own. A member that names none is one.
         labs = [part.groups.get("laboratory", np.full(len(part), part.name)) for part in parts]
@@ -128,8 +128,9 @@ def _nested(part: Library, name: str) -> Strings:
     return part.groups.get(name, part.groups.get(alike, part.samples))
 
 
-def _prefixed(part: Library, values: Strings) -> Strings:
-    return np.array([f"{part.name}/{value}" for value in values.tolist()])
+def prefixed(name: str, values: Strings) -> Strings:
+    """Returns names that carry the data set's, so that those of two data sets never meet."""
+    return np.array([f"{name}/{value}" for value in values.tolist()])
 
 
 def _listed(names: Sequence[str]) -> str:

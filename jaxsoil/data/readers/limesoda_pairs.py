@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from jaxsoil.data import registry
 from jaxsoil.data.draws import take_share
-from jaxsoil.data.library import Library, Property, Strings
-from jaxsoil.data.readers.composite import join_properties
+from jaxsoil.data.library import Library, Property
+from jaxsoil.data.readers.composite import join_properties, prefixed
 from jaxsoil.data.scans import MultifidelityData, Scans
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs import require
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample
 
@@ -57,8 +57,7 @@ def load_field_out(field: str = "H.138") -> MultifidelityData:
     Raises:
       DataError: an unknown field, absent data.
     """
-    if field not in FIELDS:
-        raise DataError("no such field", value=field, remedy=did_you_mean(field, FIELDS))
+    require.known(field, FIELDS, "no such field")
     scans = {name: _load(name) for name in FIELDS}
     averages = {name: average_repeats(part) for name, part in scans.items()}
     labelled = _join([averages[name] for name in FIELDS if name != field], "limesoda_mir")
@@ -134,15 +133,14 @@ def average_repeats(library: Library) -> Library:
     order = np.argsort(first)  # samples in the order in which they first occur
     rank = np.argsort(order)[which.ravel()]
     for name, values in library.groups.items():
-        differ = np.nonzero(values != values[first[order]][rank])[0]
-        if differ.size:
-            raise DataError(
-                f"repeats of a sample differ in {name}",
-                source=library.name,
-                column="sample",
-                value=str(library.group("sample")[differ[0]]),
-                remedy="Give all scans of a sample the same groups, or name the samples apart.",
-            )
+        require.no_row(
+            values != values[first[order]][rank],
+            f"repeats of a sample differ in {name}",
+            show=lambda row: str(library.group("sample")[row]),
+            source=library.name,
+            column="sample",
+            remedy="Give all scans of a sample the same groups, or name the samples apart.",
+        )
     counts = np.bincount(rank)
     values = np.zeros((names.size, library.spectra.n_bands))
     np.add.at(values, rank, library.spectra.values.astype(np.float64))
@@ -174,10 +172,10 @@ def _load(name: str) -> Library:
     return Library(
         name=name,
         spectra=spectra.with_steps((f"{name} as absorbance", *spectra.steps[-1:])),
-        ids=_prefixed(name, source.ids),
+        ids=prefixed(name, source.ids),
         properties=properties,
         groups={
-            "sample": _prefixed(name, source.samples),
+            "sample": prefixed(name, source.samples),
             "region": np.full(len(source), name),
             "laboratory": source.group("laboratory"),
         },
@@ -218,7 +216,3 @@ def _no_nir(library: Library) -> Library:
     empty = library.select([])
     nir = Spectra(np.empty((0, NIR_AXIS.size), np.float32), NIR_AXIS, "nm", "absorbance")
     return empty.with_spectra(nir)
-
-
-def _prefixed(name: str, values: Strings) -> Strings:
-    return np.array([f"{name}/{value}" for value in values.tolist()])

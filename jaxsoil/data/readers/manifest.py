@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from jaxsoil.data.library import Library, Property, Strings
 from jaxsoil.data.readers.schema import Axis, Composite, Exclude, Group, Label, Manifest, read_manifest
 from jaxsoil.data.readers.table import band_columns, column_numbers, column_strings, read_table, spectral_values
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.checks import check_entry
 from jaxsoil.spectra.container import Spectra
@@ -81,13 +82,9 @@ def _keep(table: pd.DataFrame, manifest: Manifest, file: Path) -> tuple[NDArray[
         notes.append(f"left out {int((out & kept).sum())} rows: {rule.reason}")
         kept &= ~out
     if not kept.any():
-        raise DataError(
-            "the exclusions leave no row",
-            source=file,
-            column="exclude",
-            value="; ".join(notes),
-            remedy="Correct the rows or conditions of [[exclude]].",
-        )
+        value = "; ".join(notes)
+        remedy = "Correct the rows or conditions of [[exclude]]."
+        raise DataError("the exclusions leave no row", source=file, column="exclude", value=value, remedy=remedy)
     return kept, notes
 
 
@@ -129,13 +126,9 @@ def _ids(table: pd.DataFrame, manifest: Manifest, file: Path) -> Strings:
     if empty.size or (counts > 1).any():
         what = "an id is empty" if empty.size else "an id occurs twice"
         row = int(empty[0]) if empty.size else int(first[counts > 1].min())
-        raise DataError(
-            what,
-            source=file,
-            column=" and ".join(columns),
-            value=f"{str(ids[row])!r} in row {row}",
-            remedy="Name a column that differs for every row, or several (id = [...]); what repeats is a group.",
-        )
+        value = f"{str(ids[row])!r} in row {row}"
+        remedy = "Name a column that differs for every row, or several (id = [...]); what repeats is a group."
+        raise DataError(what, source=file, column=" and ".join(columns), value=value, remedy=remedy)
     return ids
 
 
@@ -149,17 +142,16 @@ def _property(table: pd.DataFrame, name: str, label: Label, file: Path) -> tuple
             f"{name} of {int(out.sum())} rows counts as missing: {label.unless.column} is {label.unless.equals}"
         )
         numbers[out] = np.nan
-    below = np.nonzero(numbers < 0)[0]
-    if below.size or np.isinf(numbers).any():
-        row = int(below[0]) if below.size else int(np.nonzero(np.isinf(numbers))[0][0])
-        raise DataError(
-            f"{name} cannot be negative or infinite",
-            source=file,
-            column=label.column,
-            value=f"{numbers[row]:g} in row {row}; {max(below.size, 1)} rows",
-            remedy=f"Correct it; if it stands for a missing value, write missing = [{numbers[row]:g}] under "
-            f"[labels.{name}].",
-        )
+    wrong = (numbers < 0) | np.isinf(numbers)
+    code = f"{numbers[np.argmax(wrong)]:g}" if wrong.any() else ""
+    require.no_row(
+        wrong,
+        f"{name} cannot be negative or infinite",
+        show=lambda row: f"{numbers[row]:g} in row {row}",
+        source=file,
+        column=label.column,
+        remedy=f"Correct it; if it stands for a missing value, write missing = [{code}] under [labels.{name}].",
+    )
     values = numbers * label.multiplier
     most = {"soc": _MOST_SOC}.get(name, 100.0)
     if label.unit == "%" and np.nanmax(values, initial=0.0) > most:
@@ -188,41 +180,30 @@ def _group(table: pd.DataFrame, group: Group, file: Path) -> Strings:
     if group.characters is None:
         return values
     first, last = group.characters
-    short = np.nonzero(np.char.str_len(values) < last)[0]
-    if short.size:
-        raise DataError(
-            f"a name is too short to take characters {first} to {last} of it",
-            source=file,
-            column=group.column,
-            value=f"{str(values[short[0]])!r} in row {int(short[0])}",
-            remedy="Correct the name, or exclude the row with a reason.",
-        )
+    require.no_row(
+        np.char.str_len(values) < last,
+        f"a name is too short to take characters {first} to {last} of it",
+        show=lambda row: f"{str(values[row])!r} in row {row}",
+        source=file,
+        column=group.column,
+        remedy="Correct the name, or exclude the row with a reason.",
+    )
     return np.array([value[first - 1 : last] for value in values.tolist()])
 
 
 def _require_named(groups: Mapping[str, Strings], file: Path) -> None:
     for name, values in groups.items():
-        empty = np.nonzero(np.char.str_len(np.char.strip(values)) == 0)[0]
-        if empty.size:
-            raise DataError(
-                "a group name is empty",
-                source=file,
-                column=f"groups.{name}",
-                value=f"row {int(empty[0])}; {empty.size} rows",
-                remedy="Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason.",
-            )
+        remedy = "Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason."
+        empty = np.char.strip(values) == ""
+        require.no_row(empty, "a group name is empty", source=file, column=f"groups.{name}", remedy=remedy)
 
 
 def _require_rows(rows: list[int], n: int, where: str, file: Path) -> None:
     wrong = [row for row in rows if not 0 <= row < n]
     if wrong or not rows:
-        raise DataError(
-            "no such row",
-            source=file,
-            column=where,
-            value=wrong[0] if wrong else "none given",
-            remedy=f"Count rows from 0 to {n - 1}, without the header.",
-        )
+        value = wrong[0] if wrong else "none given"
+        remedy = f"Count rows from 0 to {n - 1}, without the header."
+        raise DataError("no such row", source=file, column=where, value=value, remedy=remedy)
 
 
 def _conversions(manifest: Manifest) -> list[str]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from jaxsoil.data.library import GROUPS
 from jaxsoil.data.readers.toml import build, read_toml
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.require import known
 from jaxsoil.spectra.checks import CHECKS
 from jaxsoil.spectra.container import QUANTITIES, UNITS
 from jaxsoil.spectra.resample import METHODS
@@ -211,8 +212,8 @@ def read_manifest(path: Path) -> Manifest | Composite:
 
 def _check_composite(composite: Composite, path: Path) -> None:
     grid = composite.grid
-    _require_one("grid.method", grid.method, METHODS, path)
-    _require_one("grid.unit", grid.unit, UNITS, path)
+    known(grid.method, METHODS, "unknown value", source=path, column="grid.method")
+    known(grid.unit, UNITS, "unknown value", source=path, column="grid.unit")
     if not composite.members or not grid.step > 0 or not 0 <= (grid.high - grid.low) / grid.step <= _MOST_BANDS:
         raise DataError(
             "a composite needs members and a grid from low to high by a positive step",
@@ -224,27 +225,21 @@ def _check_composite(composite: Composite, path: Path) -> None:
 
 
 def _check(manifest: Manifest, path: Path) -> None:
-    _require_one("axis.unit", manifest.axis.unit, UNITS, path)
-    _require_one("axis.order", manifest.axis.order, ("ascending", "descending"), path)
-    _require_one("values.quantity", manifest.values.quantity, QUANTITIES, path)
+    known(manifest.axis.unit, UNITS, "unknown value", source=path, column="axis.unit")
+    known(manifest.axis.order, ("ascending", "descending"), "unknown value", source=path, column="axis.order")
+    known(manifest.values.quantity, QUANTITIES, "unknown value", source=path, column="values.quantity")
     for name in manifest.confirm:
-        _require_one("confirm", name, CHECKS, path)
+        known(name, CHECKS, "unknown value", source=path, column="confirm")
     for name, group in manifest.groups.items():
-        _require_one("groups", name, GROUPS, path)
+        known(name, GROUPS, "unknown value", source=path, column="groups")
         _check_group(group, f"groups.{name}", path)
     for name, label in manifest.labels.items():
-        try:
-            good = 0 < label.multiplier < math.inf
-        except (ValueError, ZeroDivisionError):
-            good = False
-        if not good:
-            raise DataError(
-                "a factor is a positive number or a quotient",
-                source=path,
-                column=f"labels.{name}.factor",
-                value=label.factor,
-                remedy='Write factor = 0.1 or factor = "1/1.724".',
-            )
+        with contextlib.suppress(ValueError, ZeroDivisionError):
+            if 0 < label.multiplier < math.inf:
+                continue
+        what, where = "a factor is a positive number or a quotient", f"labels.{name}.factor"
+        remedy = 'Write factor = 0.1 or factor = "1/1.724".'
+        raise DataError(what, source=path, column=where, value=label.factor, remedy=remedy)
     if manifest.axis.pattern is not None:
         _check_pattern(manifest.axis.pattern, path)
     for rule in manifest.exclude:
@@ -288,8 +283,3 @@ def _check_group(group: Group, where: str, path: Path) -> None:
             remedy='Write "COLUMN", { column = "COLUMN", characters = [2, 3] }, { constant = "NAME" } or '
             "{ same_rows = [[3, 4]] }.",
         )
-
-
-def _require_one(what: str, value: str, known: Any, path: Path) -> None:
-    if value not in known:
-        raise DataError("unknown value", source=path, column=what, value=value, remedy=did_you_mean(value, known))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from jaxsoil.data.library import Strings
 from jaxsoil.data.readers.schema import Axis
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
@@ -35,18 +36,12 @@ def read_table(path: Path, *, separator: str = ",", decimal: str = ".", as_text:
       DataError: a file that is absent, empty, of another kind, broken or larger than the memory.
     """
     if path.suffix not in READABLE:
-        raise DataError(
-            "this kind of file is not read",
-            source=path,
-            value=path.suffix or "no extension",
-            remedy=f"Give a table as {' or '.join(READABLE)}.",
-        )
+        value = path.suffix or "no extension"
+        remedy = f"Give a table as {' or '.join(READABLE)}."
+        raise DataError("this kind of file is not read", source=path, value=value, remedy=remedy)
     if not path.is_file():
-        raise DataError(
-            "the data file does not exist",
-            source=path,
-            remedy="Check the key `data` of the manifest and, for packaged data sets, JAXSOIL_DATA.",
-        )
+        remedy = "Check the key `data` of the manifest and, for packaged data sets, JAXSOIL_DATA."
+        raise DataError("the data file does not exist", source=path, remedy=remedy)
     if path.stat().st_size == 0:
         raise _empty(path)
     try:
@@ -56,12 +51,9 @@ def read_table(path: Path, *, separator: str = ",", decimal: str = ".", as_text:
     except MemoryError as error:
         raise _too_large(path, "all of it") from error
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(
-            "the table cannot be read",
-            source=path,
-            value=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            remedy="Check that the file is whole and that its extension says what it is (CSV is UTF-8 text).",
-        ) from error
+        value = str(error).splitlines()[0] if str(error) else type(error).__name__
+        remedy = "Check that the file is whole and that its extension says what it is (CSV is UTF-8 text)."
+        raise DataError("the table cannot be read", source=path, value=value, remedy=remedy) from error
     if len(table) == 0:
         raise _empty(path)
     return table
@@ -108,17 +100,15 @@ def column_numbers(table: pd.DataFrame, column: str, source: Path, *, what: str 
 
     series = require_column(table, column, source)
     numbers = np.array(pd.Series(pd.to_numeric(series, errors="coerce")), dtype=np.float64)
-    text = series.notna().to_numpy() & np.isnan(numbers)
-    if text.any():
-        row = int(np.nonzero(text)[0][0])
-        raise DataError(
-            f"a {what} is text, not a number",
-            source=source,
-            column=column,
-            value=f"{series.iloc[row]!r} in row {row}; {int(text.sum())} rows",
-            remedy="Write numbers (values below a detection limit as a decision of yours) and leave missing cells "
-            'empty; a decimal comma needs decimal = "," in the manifest.',
-        )
+    require.no_row(
+        series.notna().to_numpy() & np.isnan(numbers),
+        f"a {what} is text, not a number",
+        show=lambda row: f"{series.iloc[row]!r} in row {row}",
+        source=source,
+        column=column,
+        remedy="Write numbers (values below a detection limit as a decision of yours) and leave missing cells "
+        'empty; a decimal comma needs decimal = "," in the manifest.',
+    )
     return numbers
 
 
@@ -180,16 +170,10 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _require_unique(names: Sequence[str], path: Path) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise DataError(
-                "a column occurs twice",
-                source=path,
-                column=name,
-                remedy="Keep one column for each band (average repeated scans as rows, not as columns).",
-            )
-        seen.add(name)
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        remedy = "Keep one column for each band (average repeated scans as rows, not as columns)."
+        raise DataError("a column occurs twice", source=path, column=twice, remedy=remedy)
 
 
 def _require_memory(path: Path, needed: int) -> None:

@@ -33,12 +33,8 @@ def read_toml(path: Path) -> dict[str, Any]:
             "this is not a TOML file", source=path, value=str(error), remedy="See docs/data.md for an example."
         ) from error
     except OSError as error:
-        raise DataError(
-            "the file cannot be read",
-            source=path,
-            value=error.strerror,
-            remedy="Check the path; --data takes the name of a packaged data set or the path of a TOML file.",
-        ) from error
+        remedy = "Check the path; --data takes the name of a packaged data set or the path of a TOML file."
+        raise DataError("the file cannot be read", source=path, value=error.strerror, remedy=remedy) from error
 
 
 def build(cls: type[T], table: Mapping[str, Any], path: Path, where: str = "") -> T:

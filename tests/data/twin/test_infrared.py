@@ -254,8 +254,8 @@ def test_test_set_comes_from_instruments_of_its_own(small):
     assert set(small.test_mir.group("source")) == {"new"} and set(small.labelled.group("source")) == {"library"}
     near = make.draw_instruments(SMALL, True)
     mid = make.draw_instruments(dataclasses.replace(SMALL, laboratory_shift=0.0), False)
-    assert near.gain.shape == (SMALL.instruments + 1,)
-    assert mid.gain[-1] == 1.0 and mid.offset[-1] == 0.0
+    assert near["gain"].shape == (SMALL.instruments + 1,)
+    assert mid["gain"][-1] == 1.0 and mid["offset"][-1] == 0.0
 
 
 def test_truth_follows_the_selected_rows(small):

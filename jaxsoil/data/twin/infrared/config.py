@@ -78,19 +78,12 @@ class InfraredTwinConfig:
         require(self, "labelled", self.labelled <= self.samples, "Label at most all samples.")
         require(self, "pairs", self.pairs <= self.labelled, "Pair at most the labelled samples.")
         full = self.samples * self.repeats
-        require(
-            self,
-            "scans",
-            self.scans is None or full - min(self.samples, full - self.samples) <= self.scans <= full,
-            "Give between samples x (repeats - 1), at least one each, and samples x repeats.",
-        )
+        possible = self.scans is None or full - min(self.samples, full - self.samples) <= self.scans <= full
+        remedy = "Give between samples x (repeats - 1), at least one each, and samples x repeats."
+        require(self, "scans", possible, remedy)
         require(self, "mir_step", 0.5 <= self.mir_step <= 100, "Give a step of 0.5 to 100 cm-1.")
-        require(
-            self,
-            "nir_low",
-            NIR_LOW <= self.nir_low < self.nir_high <= NIR_HIGH,
-            "Stay within 1350-2550 nm, low below high.",
-        )
+        inside = NIR_LOW <= self.nir_low < self.nir_high <= NIR_HIGH
+        require(self, "nir_low", inside, "Stay within 1350-2550 nm, low below high.")
         require(self, "nir_bands", self.nir_bands >= 2, "Ask for at least two bands.")
         require_finite(self)
 
@@ -106,9 +99,8 @@ class InfraredTwinConfig:
             "labelled": 51_508,
             "pairs": 2_106,
             "test": 206,
-            "mir_step": 2.0,
-            "nir_bands": 221,
         }
+        sizes |= {"mir_step": 2.0, "nir_bands": 221}
         return cls(**{**sizes, **changes})  # type: ignore[arg-type]
 
     @property

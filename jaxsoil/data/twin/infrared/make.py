@@ -30,9 +30,9 @@ from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.data.twin.infrared.optics import (
     ROWS,
     Optics,
-    Scanning,
     absorbances,
     both_forms,
+    draw_scans,
     mid_infrared,
     near_infrared,
     normal,
@@ -70,33 +70,10 @@ class InfraredTruth:
         return dataclasses.replace(self, mass=self.mass[rows], properties=chosen)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Instruments:
-    """What L instruments of one kind do to every scan, (L,) each; the last one is the test set's.
-
-    Args:
-      gain, offset, tilt, shift, blur: as in ``Scanning``.
-      drift: amplitude of the slow wave, absorbance.
-      phase: of that wave, radians.
-      mirrored: factor on the mirrored share: the library's samples are ground in one place, the test set's elsewhere.
-    """
-
-    gain: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    tilt: NDArray[np.float64]
-    shift: NDArray[np.float64]
-    blur: NDArray[np.float64]
-    drift: NDArray[np.float64]
-    phase: NDArray[np.float64]
-    mirrored: NDArray[np.float64]
-
-
 def make_infrared_twin(config: InfraredTwinConfig | None = None) -> MultifidelityData:
     """Returns the twin; the same configuration gives the same bits on the same kind of device."""
     config = InfraredTwinConfig() if config is None else config
-    library = _Campaign.of(config, LIBRARY, config.samples, "S", _SOILS)
-    elsewhere = _Campaign.of(config, CROPLAND, config.test, "T", _TEST)
-    labelled, paired = _choose(config, library.soils)
+    library, elsewhere, labelled, paired = _campaigns(config)
     test = np.arange(config.test)
     return MultifidelityData(
         name="infrared_twin",
@@ -116,14 +93,18 @@ def make_infrared_twin(config: InfraredTwinConfig | None = None) -> Multifidelit
 
 def reference_values(config: InfraredTwinConfig) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Returns the measured properties of the labelled, paired and test samples, without making any spectrum."""
-    library = _Campaign.of(config, LIBRARY, config.samples, "S", _SOILS)
-    elsewhere = _Campaign.of(config, CROPLAND, config.test, "T", _TEST)
-    labelled, paired = _choose(config, library.soils)
+    library, elsewhere, labelled, paired = _campaigns(config)
     return {
         "labelled": {name: values[labelled] for name, values in library.labels.items()},
         "paired": {name: values[paired] for name, values in library.labels.items()},
         "test": dict(elsewhere.labels),
     }
+
+
+def _campaigns(config: InfraredTwinConfig) -> tuple[_Campaign, _Campaign, NDArray, NDArray]:
+    """Returns the library and the test set, and the library's samples with labels and with pairs."""
+    library = _Campaign.of(config, LIBRARY, config.samples, "S", _SOILS)
+    return library, _Campaign.of(config, CROPLAND, config.test, "T", _TEST), *_choose(config, library.soils)
 
 
 def _choose(config: InfraredTwinConfig, soils: InfraredSoils) -> tuple[NDArray, NDArray]:
@@ -138,26 +119,30 @@ def _choose(config: InfraredTwinConfig, soils: InfraredSoils) -> tuple[NDArray, 
     return labelled, np.sort(labelled[np.argsort(clock)[: config.pairs]])
 
 
-def draw_instruments(config: InfraredTwinConfig, near: bool) -> Instruments:
-    """Returns the instruments of the library and, last, that of the test set."""
+def draw_instruments(config: InfraredTwinConfig, near: bool) -> dict[str, NDArray[np.float64]]:
+    """Returns what the instruments of the library and, last, that of the test set do to every scan, (L,) each.
+
+    Names are those of ``Scanning``, and ``drift`` (absorbance) and ``phase`` (radians) of a slow wave. The mirrored
+    share differs since the library's samples are ground in one place, the test set's elsewhere.
+    """
     rng = np.random.default_rng(np.random.SeedSequence((config.seed, _INSTRUMENTS, int(near))))
     n = config.instruments + 1
     far = np.ones(n)
     far[-1] = 1.5 * config.laboratory_shift
     blur = config.laboratory_blur * np.exp(0.3 * far * rng.standard_normal(n))
-    return Instruments(
-        gain=np.exp(config.laboratory_gain_log_sd * far * rng.standard_normal(n)),
-        offset=config.laboratory_offset_sd * far * rng.standard_normal(n),
-        tilt=config.laboratory_tilt_sd * far * rng.standard_normal(n),
-        shift=config.laboratory_axis_sd * far * rng.standard_normal(n),
+    drawn = {
+        "gain": np.exp(config.laboratory_gain_log_sd * far * rng.standard_normal(n)),
+        "offset": config.laboratory_offset_sd * far * rng.standard_normal(n),
+        "tilt": config.laboratory_tilt_sd * far * rng.standard_normal(n),
+        "shift": config.laboratory_axis_sd * far * rng.standard_normal(n),
         # More would sharpen and ring instead of blur.
-        blur=np.minimum(blur, 0.25),
-        drift=config.drift * np.exp(0.3 * rng.standard_normal(n)),
-        phase=2.0 * np.pi * rng.random(n),
-        mirrored=np.exp(
-            config.laboratory_grinding_log_sd * np.where(np.arange(n) < n - 1, 0.0, far) * rng.normal(size=n)
-        ),
-    )
+        "blur": np.minimum(blur, 0.25),
+        "drift": config.drift * np.exp(0.3 * rng.standard_normal(n)),
+        "phase": 2.0 * np.pi * rng.random(n),
+    }
+    ground = np.exp(config.laboratory_grinding_log_sd * np.where(np.arange(n) < n - 1, 0.0, far) * rng.normal(size=n))
+    same = np.zeros(n)
+    return {**drawn, "mirrored": (0.02 if near else config.specular) * ground, "packing": same, "curve": same}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -172,7 +157,7 @@ class _Campaign:
     seed: int
     mir: Optics
     nir: Optics
-    instruments: dict[str, Instruments]
+    instruments: dict[str, dict[str, NDArray[np.float64]]]
 
     @classmethod
     def of(cls, config: InfraredTwinConfig, population: Population, n: int, prefix: str, stream: int) -> _Campaign:
@@ -253,32 +238,16 @@ class _Campaign:
         z = normal(self.seed, _NIR if near else _MIR, number, _DRAWS_SCAN)
         logits = config.form_sd * self.soils.forms[sample]
         mass = self.soils.mass[sample] * np.exp(config.aliquot_log_sd * z[:, 8:])
-        instrument, which = self._instrument(near, sample)
-        wave = 2.0 * np.pi * sample / len(self.ids) * 1.5 + instrument.phase[which]
-        scans = Scanning(
-            number=number,
-            mass=both_forms(mass, logits),
-            sand=self.soils.sand[sample],
-            packing=(0.10 if near else 0.06) * z[:, 0],
-            mirrored=(0.02 if near else config.specular) * instrument.mirrored[which] * np.exp(0.3 * z[:, 1]),
-            gain=instrument.gain[which] * np.exp((config.nir_gain_log_sd if near else config.gain_log_sd) * z[:, 2]),
-            offset=instrument.offset[which]
-            + instrument.drift[which] * np.sin(wave)
-            + (config.nir_offset_sd if near else config.offset_sd) * z[:, 3],
-            tilt=instrument.tilt[which]
-            + instrument.drift[which] * np.cos(1.7 * wave)
-            + (config.nir_tilt_sd if near else config.tilt_sd) * z[:, 4],
-            curve=(0.4 if near else 1.0) * config.curve_sd * z[:, 5],
-            shift=instrument.shift[which],
-            blur=instrument.blur[which],
-            gas=config.carbon_dioxide_sd * z[:, 6],
-            noise=np.full(number.shape, config.nir_noise if near else config.noise) * np.exp(0.2 * z[:, 7]),
-        )
+        # Batches of 96 samples go to one instrument.
+        which = np.full(sample.shape, config.instruments) if self.new else (sample // 96) % config.instruments
+        instrument = self.instruments["nir" if near else "mir"]
+        wave = 2.0 * np.pi * sample / len(self.ids) * 1.5 + instrument["phase"][which]
+        sd = {"mirrored": 0.3, "gas": config.carbon_dioxide_sd, "curve": (0.4 if near else 1.0) * config.curve_sd}
+        if near:
+            sd |= {"gain": config.nir_gain_log_sd, "offset": config.nir_offset_sd, "tilt": config.nir_tilt_sd}
+        else:
+            sd |= {"gain": config.gain_log_sd, "offset": config.offset_sd, "tilt": config.tilt_sd}
+        sd["packing"], noise = (0.10, config.nir_noise) if near else (0.06, config.noise)
+        sand = self.soils.sand[sample]
+        scans = draw_scans(number, both_forms(mass, logits), sand, instrument, which, wave, z, sd, noise)
         return absorbances(self.nir if near else self.mir, scans, self.seed, _NIR_NOISE if near else _MIR_NOISE)
-
-    def _instrument(self, near: bool, sample: NDArray) -> tuple[Instruments, NDArray]:
-        """Returns the instruments and the index of that which scans each sample: batches of 96 go to one."""
-        instruments = self.instruments["nir" if near else "mir"]
-        if self.new:
-            return instruments, np.full(sample.shape, self.config.instruments)
-        return instruments, (sample // 96) % self.config.instruments

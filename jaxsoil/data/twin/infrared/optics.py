@@ -11,7 +11,7 @@ strong lattice bands makes the mirrored part rise and fall around 1000-1250 cm-1
 from __future__ import annotations
 
 import dataclasses
-import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -19,12 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.data.twin.infrared.bands import CONSTITUENTS, NAMES, ORGANICS
+from jaxsoil.data.twin.infrared.bands import CONSTITUENTS, NAMES, ORGANICS, Constituent
 
 _LATTICE = 5.0  # bands of at least this strength below 1600 cm-1 disperse
 _KAPPA = 0.06  # extinction index per unit of absorption at such a band
 _INDEX = 1.5  # of refraction, far from the bands
 _WIDTH = 64  # standard normal numbers drawn for a row, of which a caller takes the first
+_Arrays = dict[str, jax.Array]
 ROWS = 512  # scans that are computed at a time: a fixed shape is compiled once
 
 
@@ -94,6 +95,47 @@ class Scanning:
     noise: NDArray[Any]
 
 
+def draw_scans(
+    number: NDArray[np.integer],
+    mass: NDArray,
+    sand: NDArray,
+    instrument: Mapping[str, NDArray],
+    which: NDArray[np.integer],
+    wave: NDArray,
+    z: NDArray,
+    sd: Mapping[str, float],
+    noise: float | NDArray,
+) -> Scanning:
+    """Returns scans that add their own draws to what their instrument does.
+
+    Args:
+      number, mass, sand: as in ``Scanning``.
+      instrument: packing, mirrored, gain, offset, tilt, curve, shift and blur of each instrument, (L,) each, and
+        ``drift``, the amplitude of a slow wave (absorbance).
+      which: (n,) instrument of each scan.
+      wave: (n,) phase of the slow wave, radians.
+      z: (n, 8) or more standard normal numbers.
+      sd: of the scans' own draws, by the names of ``Scanning`` that have one.
+      noise: SD of the noise in the middle of the range.
+    """
+    of = {name: values[which] for name, values in instrument.items()}
+    return Scanning(
+        number=number,
+        mass=mass,
+        sand=sand,
+        packing=of["packing"] + sd["packing"] * z[:, 0],
+        mirrored=of["mirrored"] * np.exp(sd["mirrored"] * z[:, 1]),
+        gain=of["gain"] * np.exp(sd["gain"] * z[:, 2]),
+        offset=of["offset"] + of["drift"] * np.sin(wave) + sd["offset"] * z[:, 3],
+        tilt=of["tilt"] + of["drift"] * np.cos(1.7 * wave) + sd["tilt"] * z[:, 4],
+        curve=of["curve"] + sd["curve"] * z[:, 5],
+        shift=of["shift"],
+        blur=of["blur"],
+        gas=sd["gas"] * z[:, 6],
+        noise=noise * np.exp(0.2 * z[:, 7]),
+    )
+
+
 def normal(seed: int, stream: int, rows: NDArray[np.integer], width: int) -> NDArray[np.float64]:
     """Returns (n, width <= 64) standard normal numbers; those of a row depend on seed, stream and row alone."""
     rows = np.asarray(rows, np.uint32)
@@ -108,19 +150,14 @@ def normal(seed: int, stream: int, rows: NDArray[np.integer], width: int) -> NDA
 
 def absorbances(optics: Optics, scans: Scanning, seed: int, stream: int) -> NDArray[np.float32]:
     """Returns (n, M) absorbances, computed in blocks of ``ROWS``."""
-    fields = [field.name for field in dataclasses.fields(Scanning)]
-    table = _device_table(optics)
-    key = _key(seed, stream)
-    n = len(scans.number)
+    table, key, n = _device_table(optics), _key(seed, stream), len(scans.number)
     out = np.empty((n, optics.axis.size), np.float32)
     for start in range(0, n, ROWS):
-        count = min(ROWS, n - start)
         block = {}
-        for name in fields:
-            part = np.asarray(getattr(scans, name))[start : start + count]
-            kind = np.uint32 if name == "number" else np.float32
-            block[name] = np.resize(part.astype(kind), (ROWS, *part.shape[1:]))
-        out[start : start + count] = np.asarray(_scan(table, block, key))[:count]
+        for name, values in vars(scans).items():
+            part = np.asarray(values, np.uint32 if name == "number" else np.float32)[start : start + ROWS]
+            block[name] = np.resize(part, (ROWS, *part.shape[1:]))
+        out[start : start + ROWS] = np.asarray(_scan(table, block, key))[: n - start]
     return out
 
 
@@ -148,14 +185,12 @@ def mid_infrared(axis: NDArray[np.float64]) -> Optics:
 def near_infrared(axis: NDArray[np.float64], resolution: float = 16.0) -> Optics:
     """Returns the constituents on an axis in nm, bands broadened by the instrument (full width, nm)."""
     absorption = np.zeros((2 * len(CONSTITUENTS), axis.size))
-    for row, constituent in enumerate(CONSTITUENTS):
-        for form in (0, 1):
-            for band in constituent.overtones:
-                # The second form lies where its fundamentals do: the relative shift is that of the mid-infrared.
-                centre = band.centre / (1.0 + form * constituent.shift / 2000.0)
-                width = np.hypot(band.width * (constituent.broadening if form else 1.0), resolution)
-                height = band.strength * band.width / width
-                absorption[row + form * len(CONSTITUENTS)] += height * _gaussian(axis, centre, width)
+    for at, constituent, form in _forms():
+        for band in constituent.overtones:
+            # The second form lies where its fundamentals do: the relative shift is that of the mid-infrared.
+            centre = band.centre / (1.0 + form * constituent.shift / 2000.0)
+            width = np.hypot(band.width * (constituent.broadening if form else 1.0), resolution)
+            absorption[at] += band.strength * band.width / width * _gaussian(axis, centre, width)
     oxides = 1.6 * np.exp(-(axis - 1350.0) / 120.0)  # the wing of the crystal-field band near 900 nm
     absorption[[NAMES.index("iron oxides"), NAMES.index("iron oxides") + len(NAMES)]] += oxides
     water = 3.0 * np.exp((axis - 2550.0) / 130.0)  # the wing of the fundamentals near 2900 nm
@@ -192,28 +227,25 @@ def _gaussian(axis: NDArray, centre: float, width: float) -> NDArray:
 
 def _fundamentals(axis: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Returns absorption, extinction and dispersion (2 K, M): bands are half Gaussian, half Lorentzian."""
-    k = len(CONSTITUENTS)
-    absorption, extinction, dispersion = (np.zeros((2 * k, axis.size)) for _ in range(3))
-    for row, constituent in enumerate(CONSTITUENTS):
-        for form in (0, 1):
-            at = row + form * k
-            for band in constituent.bands:
-                centre = band.centre * (1.0 + form * constituent.shift / 2000.0)
-                width = band.width * (constituent.broadening if form else 1.0)
-                height = band.strength * band.width / width
-                half = width / 2.0
-                lorentz = half**2 / ((axis - centre) ** 2 + half**2)
-                absorption[at] += height * 0.5 * (lorentz + _gaussian(axis, centre, width))
-                if band.strength >= _LATTICE and band.centre < 1600.0:
-                    extinction[at] += _KAPPA * height * lorentz
-                    dispersion[at] -= _KAPPA * height * half * (axis - centre) / ((axis - centre) ** 2 + half**2)
+    absorption, extinction, dispersion = (np.zeros((2 * len(CONSTITUENTS), axis.size)) for _ in range(3))
+    for at, constituent, form in _forms():
+        for band in constituent.bands:
+            centre = band.centre * (1.0 + form * constituent.shift / 2000.0)
+            width = band.width * (constituent.broadening if form else 1.0)
+            height = band.strength * band.width / width
+            half = width / 2.0
+            lorentz = half**2 / ((axis - centre) ** 2 + half**2)
+            absorption[at] += height * 0.5 * (lorentz + _gaussian(axis, centre, width))
+            if band.strength >= _LATTICE and band.centre < 1600.0:
+                extinction[at] += _KAPPA * height * lorentz
+                dispersion[at] -= _KAPPA * height * half * (axis - centre) / ((axis - centre) ** 2 + half**2)
     return absorption.astype(np.float32), extinction.astype(np.float32), dispersion.astype(np.float32)
 
 
-@functools.lru_cache(maxsize=8)
-def _organic_columns() -> NDArray[np.float32]:
-    column = np.isin(np.array((*NAMES, *NAMES)), ORGANICS)
-    return column.astype(np.float32)
+def _forms() -> list[tuple[int, Constituent, int]]:
+    """Returns row, constituent and form (0 or 1) of the tables of ``Optics``."""
+    k = len(CONSTITUENTS)
+    return [(row + form * k, constituent, form) for form in (0, 1) for row, constituent in enumerate(CONSTITUENTS)]
 
 
 def _device_table(optics: Optics) -> dict[str, Any]:
@@ -222,7 +254,7 @@ def _device_table(optics: Optics) -> dict[str, Any]:
     scaled = 2.0 * (optics.axis - optics.axis[0]) / (optics.axis[-1] - optics.axis[0]) - 1.0
     # dA = A' dx with dx = shift * x.
     slope = optics.axis / np.gradient(optics.axis)
-    extra = {"scaled": scaled, "slope": slope, "coarse": np.float32(optics.coarse), "organic": _organic_columns()}
+    extra = {"scaled": scaled, "slope": slope, "coarse": optics.coarse, "organic": np.isin((*NAMES, *NAMES), ORGANICS)}
     return {name: np.asarray(value, np.float32) for name, value in (table | extra).items()}
 
 
@@ -236,7 +268,7 @@ def _normal(key: jax.Array, rows: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _scan(table: dict[str, jax.Array], scan: dict[str, jax.Array], key: jax.Array) -> jax.Array:
+def _scan(table: _Arrays, scan: _Arrays, key: jax.Array) -> jax.Array:
     """Returns (ROWS, M) absorbances."""
     column = {name: value[:, None] for name, value in scan.items() if value.ndim == 1}
     row = {name: value[None, :] for name, value in table.items() if value.ndim == 1}
@@ -255,13 +287,7 @@ def _scan(table: dict[str, jax.Array], scan: dict[str, jax.Array], key: jax.Arra
     return _instrument(absorbance, row, column, scan["number"], key)
 
 
-def _instrument(
-    absorbance: jax.Array,
-    row: dict[str, jax.Array],
-    column: dict[str, jax.Array],
-    number: jax.Array,
-    key: jax.Array,
-) -> jax.Array:
+def _instrument(absorbance: jax.Array, row: _Arrays, column: _Arrays, number: jax.Array, key: jax.Array) -> jax.Array:
     """Absorbances (ROWS, M) as the instrument records them: blurred, shifted, scaled, with baseline, gas and noise."""
     padded = jnp.pad(absorbance, ((0, 0), (1, 1)), mode="edge")
     left, right = padded[:, :-2], padded[:, 2:]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
-from jaxsoil.data.twin.infrared.bands import NAMES
+from jaxsoil.data.twin.infrared.bands import NAMES, ORGANICS
 
 CARBON_OF_CARBONATE = 0.12  # g C per g CaCO3: 12.011 / 100.09, rounded as in the paper (EOC = TC - 0.12 IC)
 SOM_PER_CARBON = 1.9  # mass of soil organic matter per mass of organic carbon, on average
@@ -103,13 +103,8 @@ class InfraredSoils:
 
     def select(self, rows: NDArray) -> InfraredSoils:
         """Returns the chosen rows."""
-        return InfraredSoils(
-            {name: values[rows] for name, values in self.properties.items()},
-            self.mass[rows],
-            self.sand[rows],
-            self.forms[rows],
-            self.depth[rows],
-        )
+        properties = {name: values[rows] for name, values in self.properties.items()}
+        return InfraredSoils(properties, self.mass[rows], self.sand[rows], self.forms[rows], self.depth[rows])
 
 
 def compose(population: Population, normal: NDArray[np.float64], matrix: float = 1.0) -> InfraredSoils:
@@ -130,24 +125,15 @@ def compose(population: Population, normal: NDArray[np.float64], matrix: float =
     matter, charcoal = _matter(eoc, z[:, 48:50])
     rest = 1.0 - matter - charcoal
     ic = _carbonate(population, ph, lime, z[:, 9], rest)
-    mass = _minerals(population, leaching, sand, silt, clay, rest, ic / 100.0, z)
+    mass = _minerals(population, leaching, sand, clay, rest, ic / 100.0, z)
     cec = _exchange(mass, eoc, ph, z[:, [10, 22]], silt)
     ratio = population.ratio * np.exp(0.25 * nitrogen) * (1.0 + 0.45 * np.log1p(eoc / 10.0))
     tn = eoc / ratio
     _organic(mass, matter, charcoal, tn, ph, z[:, 23:30])
     water = 0.004 + 0.0007 * cec + 0.02 * SOM_PER_CARBON * eoc / 100.0
     mass[:, NAMES.index("water")] = water * np.exp(0.2 * z[:, 11])
-    properties = {
-        "tc": eoc + CARBON_OF_CARBONATE * ic,
-        "tn": tn,
-        "ic": ic,
-        "eoc": eoc,
-        "ph": ph,
-        "cec": cec,
-        "clay": 100.0 * clay,
-        "silt": 100.0 * silt,
-        "sand": 100.0 * sand,
-    }
+    properties = {"tc": eoc + CARBON_OF_CARBONATE * ic, "tn": tn, "ic": ic, "eoc": eoc, "ph": ph, "cec": cec}
+    properties |= {"clay": 100.0 * clay, "silt": 100.0 * silt, "sand": 100.0 * sand}
     return InfraredSoils(properties, mass, sand, _forms(mass, clay, matrix, z[:, 30 : 30 + len(NAMES)]), depth)
 
 
@@ -214,35 +200,26 @@ def _matter(eoc: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
 
 
 def _minerals(
-    population: Population,
-    leaching: NDArray,
-    sand: NDArray,
-    silt: NDArray,
-    clay: NDArray,
-    rest: NDArray,
-    lime: NDArray,
-    z: NDArray,
+    population: Population, leaching: NDArray, sand: NDArray, clay: NDArray, rest: NDArray, lime: NDArray, z: NDArray
 ) -> NDArray:
     """Returns (n, K) mass fractions that sum to ``rest``, ``lime`` of it carbonate."""
-    n = len(leaching)
-    mass = np.zeros((n, len(NAMES)))
+    silt = 1.0 - sand - clay
+    mass = np.zeros((len(leaching), len(NAMES)))
     # Clay fraction: logits of its minerals, each with a spread of its own.
-    logits = np.stack(
-        [
-            0.1 + 0.9 * leaching + 0.8 * z[:, 12],  # kaolinite
-            population.activity - 0.7 * leaching + 0.9 * z[:, 13],  # smectite
-            0.3 - 0.2 * leaching + 0.7 * z[:, 14],  # illite
-            -1.5 + 0.5 * leaching + 0.6 * z[:, 15],  # iron oxides
-            -3.5 + 1.2 * leaching + 1.0 * z[:, 16],  # gibbsite
-            -4.5 + 2.0 * z[:, 17],  # allophane
-        ],
-        axis=1,
-    )
+    by_name = {
+        "kaolinite": 0.1 + 0.9 * leaching + 0.8 * z[:, 12],
+        "smectite": population.activity - 0.7 * leaching + 0.9 * z[:, 13],
+        "illite": 0.3 - 0.2 * leaching + 0.7 * z[:, 14],
+        "iron oxides": -1.5 + 0.5 * leaching + 0.6 * z[:, 15],
+        "gibbsite": -3.5 + 1.2 * leaching + 1.0 * z[:, 16],
+        "allophane": -4.5 + 2.0 * z[:, 17],
+    }
+    logits = np.stack(list(by_name.values()), axis=1)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     # Particles of clay size are not all clay minerals.
     ground = clay * expit(-1.4 + 0.6 * z[:, 21])
-    for column, name in enumerate(("kaolinite", "smectite", "illite", "iron oxides", "gibbsite", "allophane")):
+    for column, name in enumerate(by_name):
         mass[:, NAMES.index(name)] = (clay - ground) * shares[:, column]
     # Sand is mostly quartz, silt holds more feldspar and mica; the parent material moves both.
     quartz = sand * expit(1.3 + 0.4 * leaching + 0.8 * z[:, 18]) + silt * expit(0.3 + 0.3 * leaching + 0.6 * z[:, 18])
@@ -262,26 +239,13 @@ def _organic(mass: NDArray, som: NDArray, charcoal: NDArray, tn: NDArray, ph: ND
     """Fills in the organic groups: protein by nitrogen, carboxyls charged by pH, the rest by decay."""
     # Some 40 % of the nitrogen is in amides of 16 % nitrogen.
     protein = np.minimum(0.4 * np.exp(0.2 * z[:, 0]) * tn / 100.0 / 0.16, 0.4 * som)
-    groups = np.stack(
-        [
-            0.16 * np.exp(0.4 * z[:, 1]),
-            0.34 * np.exp(0.25 * z[:, 2] - 0.15 * z[:, 4]),
-            0.26 * np.exp(0.25 * z[:, 3]),
-            0.20 * np.exp(0.25 * z[:, 4]),
-        ],
-        axis=1,
-    )
+    aliphatic, polysaccharide = 0.16 * np.exp(0.4 * z[:, 1]), 0.34 * np.exp(0.25 * z[:, 2] - 0.15 * z[:, 4])
+    lignin, carboxyl = 0.26 * np.exp(0.25 * z[:, 3]), 0.20 * np.exp(0.25 * z[:, 4])
+    groups = np.stack([aliphatic, polysaccharide, lignin, carboxyl], axis=1)
     groups *= ((som - protein) / groups.sum(axis=1))[:, None]
     charged = expit((ph - 5.2) / 0.8 + 0.4 * z[:, 5])
-    for name, part in (
-        ("aliphatic", groups[:, 0]),
-        ("polysaccharide", groups[:, 1]),
-        ("lignin", groups[:, 2]),
-        ("charcoal", charcoal),
-        ("protein", protein),
-        ("carboxylic acid", groups[:, 3] * (1.0 - charged)),
-        ("carboxylate", groups[:, 3] * charged),
-    ):
+    parts = (*groups[:, :3].T, charcoal, protein, groups[:, 3] * (1.0 - charged), groups[:, 3] * charged)
+    for name, part in zip(ORGANICS, parts, strict=True):
         mass[:, NAMES.index(name)] = part
 
 

@@ -24,12 +24,16 @@ from scipy.special import expit
 
 from jaxsoil.data.library import Library, Property, Strings
 from jaxsoil.data.twin.infrared.bands import NAMES
-from jaxsoil.data.twin.infrared.optics import Optics, Scanning, absorbances, both_forms, mid_infrared, normal
+from jaxsoil.data.twin.infrared.optics import Optics, absorbances, both_forms, draw_scans, mid_infrared, normal
 from jaxsoil.data.twin.infrared.soils import CARBON_OF_CARBONATE, DRAWS, LIBRARY, SOM_PER_CARBON, InfraredSoils, compose
 from jaxsoil.data.twin.laboratories.config import LaboratoriesConfig
 from jaxsoil.spectra.container import Spectra
 
 _SOILS, _SCAN, _NOISE, _LAYOUT, _LABELS, _INSTRUMENTS, _SPOIL = range(20, 27)
+_UNITS = {"carbon": "g/kg", "organic_matter": "g/kg", "depth_top": "cm", "depth_bottom": "cm"}
+_UNITS |= {"longitude": "degrees", "latitude": "degrees"}
+# Standard deviations between the scans of one laboratory, as in ``Scanning``.
+_SCAN_SD = {"packing": 0.05, "mirrored": 0.2, "gain": 0.03, "offset": 0.015, "tilt": 0.015, "curve": 0.008, "gas": 0.01}
 # What goes wrong with a row, in turn.
 SPOILS = ("saturated", "noisy", "wet", "contaminated", "mislabelled")
 
@@ -72,12 +76,8 @@ class LaboratoriesTruth:
 
     def select(self, rows: Any) -> LaboratoriesTruth:
         """Returns the truth of the chosen rows (a mask, indices or a slice)."""
-        by_row = {
-            field.name: getattr(self, field.name)[rows]
-            for field in dataclasses.fields(self)
-            if field.name not in ("names", "config")
-        }
-        return dataclasses.replace(self, **by_row)
+        fields = [field.name for field in dataclasses.fields(self) if field.name not in ("names", "config")]
+        return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in fields})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,34 +106,25 @@ def load_laboratories(config: LaboratoriesConfig | None = None) -> Library:
     soils = _soils(config)
     home = _homes(config)
     rows = _layout(config, home)
-    mass = soils.mass[rows.soil]
     values = _spectra(config, soils, rows)
     properties, true = _labels(config, soils, home, rows)
-    place = _places(config, soils, home)
-    place = {name: column[rows.soil] for name, column in place.items()}
-    units = {"depth_top": "cm", "depth_bottom": "cm", "longitude": "degrees", "latitude": "degrees"}
+    place = {name: column[rows.soil] for name, column in _places(config, soils, home).items()}
     truth = LaboratoriesTruth(
         soil=rows.soil,
-        carbon=true["carbon"],
-        organic_matter=true["organic_matter"],
-        inorganic_carbon=true["inorganic_carbon"],
         transfer=rows.transfer,
         duplicate=rows.duplicate,
         spoiled=rows.spoiled,
-        mass=mass,
+        mass=soils.mass[rows.soil],
         names=NAMES,
         config=config,
+        **true,
         **place,
     )
     return Library(
         name="laboratories",
         spectra=Spectra(values, config.axis, "cm-1", "absorbance", (f"mean of {config.repeats} repeats",)),
         ids=rows.ids,
-        properties={
-            "carbon": Property(properties["carbon"], "g/kg"),
-            "organic_matter": Property(properties["organic_matter"], "g/kg"),
-            **{name: Property(place[name], unit) for name, unit in units.items()},
-        },
+        properties={name: Property(column, _UNITS[name]) for name, column in {**properties, **place}.items()},
         groups={
             "sample": rows.sample,
             "laboratory": _names(rows.laboratory),
@@ -149,6 +140,10 @@ def load_laboratories(config: LaboratoriesConfig | None = None) -> Library:
     )
 
 
+def _generator(config: LaboratoriesConfig, *stream: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence((config.seed, *stream)))
+
+
 def _names(laboratory: NDArray[np.int64]) -> Strings:
     return np.array([f"L{number + 1}" for number in laboratory.tolist()])
 
@@ -160,7 +155,7 @@ def _soils(config: LaboratoriesConfig) -> InfraredSoils:
 
 def _homes(config: LaboratoriesConfig) -> NDArray[np.int64]:
     """Returns the laboratory of each soil: the first is large, the last small, and some prefer other soils."""
-    rng = np.random.default_rng(np.random.SeedSequence((config.seed, _LAYOUT)))
+    rng = _generator(config, _LAYOUT)
     weight = 0.6 ** np.arange(config.laboratories)
     home = rng.choice(config.laboratories, size=config.samples, p=weight / weight.sum())
     # Every laboratory has soils, however few there are.
@@ -169,32 +164,23 @@ def _homes(config: LaboratoriesConfig) -> NDArray[np.int64]:
 
 
 def _layout(config: LaboratoriesConfig, home: NDArray[np.int64]) -> _Rows:
-    rng = np.random.default_rng(np.random.SeedSequence((config.seed, _LAYOUT, 1)))
+    rng = _generator(config, _LAYOUT, 1)
     special = rng.permutation(config.samples)[: config.transfer + config.duplicates]
     transfer, duplicate = special[: config.transfer], special[config.transfer :]
     labs = np.arange(config.laboratories)
-    others = [(soil, lab) for soil in transfer.tolist() for lab in labs.tolist() if lab != home[soil]]
+    others = np.array([(s, lab) for s in transfer for lab in labs if lab != home[s]], np.int64).reshape(-1, 2)
     elsewhere = (home[duplicate] + 1 + rng.integers(0, config.laboratories - 1, duplicate.size)) % config.laboratories
-    soil = np.concatenate([np.arange(config.samples), np.array([s for s, _ in others], np.int64), duplicate])
-    laboratory = np.concatenate([home, np.array([lab for _, lab in others], np.int64), elsewhere]).astype(np.int64)
-    copy = np.arange(soil.size) >= soil.size - duplicate.size
-    sample = np.array(
-        [f"H{s:06d}{'b' if twice else ''}" for s, twice in zip(soil.tolist(), copy.tolist(), strict=True)]
-    )
+    soil = np.concatenate([np.arange(config.samples), others[:, 0], duplicate])
+    laboratory = np.concatenate([home, others[:, 1], elsewhere]).astype(np.int64)
+    first = soil.size - duplicate.size
+    sample = np.array([f"H{s:06d}{'b' if row >= first else ''}" for row, s in enumerate(soil.tolist())])
     ids = np.array([f"{name}-{lab}" for name, lab in zip(sample.tolist(), _names(laboratory).tolist(), strict=True)])
-    return _Rows(
-        soil=soil,
-        laboratory=laboratory,
-        sample=sample,
-        ids=ids,
-        transfer=np.isin(soil, transfer),
-        duplicate=np.isin(soil, duplicate),
-        spoiled=_spoils(config, soil, special),
-    )
+    twice, spoiled = np.isin(soil, duplicate), _spoils(config, soil, special)
+    return _Rows(soil, laboratory, sample, ids, np.isin(soil, transfer), twice, spoiled)
 
 
 def _spoils(config: LaboratoriesConfig, soil: NDArray[np.int64], special: NDArray[np.int64]) -> Strings:
-    rng = np.random.default_rng(np.random.SeedSequence((config.seed, _SPOIL)))
+    rng = _generator(config, _SPOIL)
     spoiled = np.full(soil.size, "", dtype=f"<U{max(map(len, SPOILS))}")
     ordinary = np.setdiff1d(np.arange(config.samples), special)
     chosen = rng.permutation(ordinary)[: config.outliers]
@@ -203,7 +189,7 @@ def _spoils(config: LaboratoriesConfig, soil: NDArray[np.int64], special: NDArra
 
 
 def _instruments(config: LaboratoriesConfig) -> dict[str, NDArray[np.float64]]:
-    rng = np.random.default_rng(np.random.SeedSequence((config.seed, _INSTRUMENTS)))
+    rng = _generator(config, _INSTRUMENTS)
     n = config.laboratories
     return {
         "gain": np.exp(config.gain_log_sd * rng.standard_normal(n)),
@@ -248,22 +234,9 @@ def _scan(
     # Oil of the pump, or plastic of the vial: hydrocarbon bands that no soil has at this strength.
     mass[spoiled == "contaminated", NAMES.index("aliphatic")] += 0.08
     wave = 3.0 * np.pi * soil / config.samples + instrument["phase"][lab]
-    drift = instrument["drift"][lab]
-    scans = Scanning(
-        number=number,
-        mass=both_forms(mass, 1.2 * soils.forms[soil]),
-        sand=soils.sand[soil],
-        packing=instrument["packing"][lab] + 0.05 * z[:, 0],
-        mirrored=instrument["mirrored"][lab] * np.exp(0.2 * z[:, 1]),
-        gain=instrument["gain"][lab] * np.exp(0.03 * z[:, 2]),
-        offset=instrument["offset"][lab] + drift * np.sin(wave) + 0.015 * z[:, 3],
-        tilt=instrument["tilt"][lab] + drift * np.cos(1.7 * wave) + 0.015 * z[:, 4],
-        curve=instrument["curve"][lab] + 0.008 * z[:, 5],
-        shift=instrument["shift"][lab],
-        blur=instrument["blur"][lab],
-        gas=0.01 * z[:, 6],
-        noise=config.noise * np.where(spoiled == "noisy", 40.0, 1.0) * np.exp(0.2 * z[:, 7]),
-    )
+    noise = config.noise * np.where(spoiled == "noisy", 40.0, 1.0)
+    forms, sand = both_forms(mass, 1.2 * soils.forms[soil]), soils.sand[soil]
+    scans = draw_scans(number, forms, sand, instrument, lab, wave, z, _SCAN_SD, noise)
     made = absorbances(optics, scans, config.seed, _NOISE)
     # A detector that is driven into saturation reports nothing above a level.
     limit = np.where(spoiled == "saturated", 0.75, np.inf)[:, None]
@@ -274,7 +247,7 @@ def _labels(
     config: LaboratoriesConfig, soils: InfraredSoils, home: NDArray[np.int64], rows: _Rows
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Returns what was measured (NaN where nothing was) and what is true, by row, in g/kg."""
-    rng = np.random.default_rng(np.random.SeedSequence((config.seed, _LABELS)))
+    rng = _generator(config, _LABELS)
     true = {
         "carbon": 10.0 * soils.properties["tc"],
         "organic_matter": np.minimum(10.0 * SOM_PER_CARBON * soils.properties["eoc"], 980.0),
@@ -295,9 +268,8 @@ def _labels(
         error = config.label_log_sd * normal(config.seed, _LABELS + 100 * (seed + 1), stream, 1)[:, 0]
         measured = true[name][rows.soil] * np.exp(method + error)
         measured = np.where(np.isin(rows.soil, chosen), measured, np.nan)
-        wrong = rows.spoiled == "mislabelled"
         # A misplaced decimal point, as happens when percent are typed where g/kg are asked for.
-        out[name] = np.where(wrong, measured / 10.0, measured)
+        out[name] = np.where(rows.spoiled == "mislabelled", measured / 10.0, measured)
     return out, {name: values[rows.soil] for name, values in true.items()}
 
 
@@ -305,7 +277,7 @@ def _places(
     config: LaboratoriesConfig, soils: InfraredSoils, home: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
     """Returns depth and place of each soil: each laboratory's soils lie around a few centres."""
-    rng = np.random.default_rng(np.random.SeedSequence((config.seed, _LAYOUT, 2)))
+    rng = _generator(config, _LAYOUT, 2)
     centres = np.stack(
         [rng.uniform(-120.0, 140.0, (config.laboratories, 6)), rng.uniform(-35.0, 60.0, (config.laboratories, 6))]
     )

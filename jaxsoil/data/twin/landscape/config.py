@@ -44,15 +44,11 @@ class LandscapeConfig:
     def __post_init__(self) -> None:
         require_finite(self)
         if len(self.gaps) != len(DEPTHS) or len(self.medians) != len(DEPTHS):
-            raise DataError(
-                "gaps and medians need one number for each layer",
-                value=f"{len(self.gaps)} and {len(self.medians)}",
-                remedy=f"Give {len(DEPTHS)} of each.",
-            )
+            value = f"{len(self.gaps)} and {len(self.medians)}"
+            remedy = f"Give {len(DEPTHS)} of each."
+            raise DataError("gaps and medians need one number for each layer", value=value, remedy=remedy)
         pixels = int(self.height * self.width * (1.0 - self.water))
         if min(self.height, self.width) < 16 or not 10 <= self.sites <= pixels:
-            raise DataError(
-                "this landscape is too small for its sites",
-                value=f"{self.height} x {self.width} pixels, {self.sites} sites",
-                remedy="Give at least 16 x 16 pixels and between 10 sites and one for each pixel.",
-            )
+            value = f"{self.height} x {self.width} pixels, {self.sites} sites"
+            remedy = "Give at least 16 x 16 pixels and between 10 sites and one for each pixel."
+            raise DataError("this landscape is too small for its sites", value=value, remedy=remedy)

@@ -11,20 +11,13 @@ from numpy.typing import NDArray
 from jaxsoil.data.root import USGS_FOLDER, data_root
 from jaxsoil.data.twin.settings import require, require_finite
 from jaxsoil.physics.parametric_minerals import HIGH, LOW
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.require import known
 
 MAIN_MINERALS = (
-    "Quartz",
-    "Microcline",
-    "Kaolinite",
-    "Montmorillonite",
-    "Illite",
-    "Muscovite",
-    "Calcite",
-    "Goethite",
-    "Hematite",
+    "Quartz", "Microcline", "Kaolinite", "Montmorillonite", "Illite", "Muscovite", "Calcite", "Goethite", "Hematite",
     "Gibbsite",
-)
+)  # fmt: skip
 MINERAL_SOURCES = ("fitted", "measured")
 
 
@@ -106,23 +99,14 @@ class TwinConfig:
         require(self, "n_samples", self.n_samples >= 1, "Ask for at least one sample.")
         require(self, "n_regions", 1 <= self.n_regions <= self.n_samples, "Ask for 1 to n_samples regions.")
         require(self, "n_bands", self.n_bands >= 2, "Ask for at least two bands.")
-        require(
-            self,
-            "wavelength_low",
-            LOW <= self.wavelength_low < self.wavelength_high <= HIGH,
-            f"Stay within {LOW:g}-{HIGH:g} nm, low below high: there the minerals are known.",
-        )
+        inside = LOW <= self.wavelength_low < self.wavelength_high <= HIGH
+        remedy = f"Stay within {LOW:g}-{HIGH:g} nm, low below high: there the minerals are known."
+        require(self, "wavelength_low", inside, remedy)
         require(self, "horizons_fewest", 1 <= self.horizons_fewest <= self.horizons_most, "Ask for 1 to horizons_most.")
         require(self, "n_outlying", self.n_outlying >= 0, "Ask for 0 or more.")
         require(self, "soc_low", 0 < self.soc_low < self.soc_high <= 100, "Give percentages, low below high.")
         require(self, "soc_darkness", 0.0 < self.soc_darkness < 0.5, "Give a reflectance between 0 and 0.5.")
-        if self.minerals not in MINERAL_SOURCES:
-            raise DataError(
-                "unknown source of minerals",
-                column="minerals",
-                value=self.minerals,
-                remedy=did_you_mean(self.minerals, MINERAL_SOURCES),
-            )
+        known(self.minerals, MINERAL_SOURCES, "unknown source of minerals", column="minerals")
         require_finite(self)
         for share in ("trace_share", "outlying_share", "soc_depth_share", "soc_horizon_share"):
             require(self, share, getattr(self, share) < 1, "Give a share below 1.")
@@ -140,31 +124,16 @@ def reference_config(n_samples: int = 2000, seed: int = 0, **changes: Any) -> Tw
     own, SOC independent of depth, 84 minerals + SOC. Measured minerals are used where they are available and
     the fitted ones of the same names otherwise; ``changes`` replaces any field.
     """
-    base: dict[str, Any] = {
-        "n_samples": n_samples,
-        "seed": seed,
-        "n_regions": 8,
-        "wavelength_high": 2493.0,
-        "n_bands": 267,
-        "minerals": "measured" if _measured_minerals_available() else "fitted",
-        # The published sheet gives these two no density; vermiculite stands for the swelling clays.
-        "minerals_left_out": () if _measured_minerals_available() else ("Montmorillonite", "Beidellite"),
-        "main_minerals": tuple(
-            "Vermiculite" if mineral == "Montmorillonite" else mineral for mineral in TwinConfig.main_minerals
-        ),
-        "grain_exponent": 1.0,
-        "iron_coat": 0.0,
-        "n_outlying": 0,
-        "horizons_fewest": 1,
-        "horizons_most": 1,
-        "soc_depth_share": 0.0,
-        "soc_rho_r": 1.4,
-        "moisture": 0.0,
-        "gain_log_sd": 0.0,
-        "tilt_log_sd": 0.0,
-        "offset_sd": 0.0,
-        "splice_log_sd": 0.0,
-    }
+    measured = _measured_minerals_available()
+    # The published sheet gives montmorillonite and beidellite no density; vermiculite stands for the swelling clays.
+    main = ("Vermiculite" if mineral == "Montmorillonite" else mineral for mineral in TwinConfig.main_minerals)
+    base: dict[str, Any] = dict(
+        n_samples=n_samples, seed=seed, n_regions=8, wavelength_high=2493.0, n_bands=267,
+        minerals="measured" if measured else "fitted", main_minerals=tuple(main),
+        minerals_left_out=() if measured else ("Montmorillonite", "Beidellite"),
+        grain_exponent=1.0, iron_coat=0.0, n_outlying=0, horizons_fewest=1, horizons_most=1, soc_depth_share=0.0,
+        soc_rho_r=1.4, moisture=0.0, gain_log_sd=0.0, tilt_log_sd=0.0, offset_sd=0.0, splice_log_sd=0.0,
+    )  # fmt: skip
     return TwinConfig(**{**base, **changes})
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from jaxsoil.data.endmembers import EndmemberLibrary, load_usgs, twin_minerals
 from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.physics.parametric_minerals import HIGH, LOW, band_mean
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs.require import known
 
 # Baseline of the true f_SOC: dark in the visible, rising to the near infrared.
 SOC_DARKEST, SOC_BRIGHTEST = 0.036, 0.246  # reflectance
@@ -126,10 +126,7 @@ def _without(library: EndmemberLibrary, names: tuple[str, ...], field: str) -> E
     if not names:
         return library
     for name in names:
-        if name not in library.names:
-            raise DataError(
-                "no such mineral to leave out", column=field, value=name, remedy=did_you_mean(name, library.names)
-            )
+        known(name, library.names, "no such mineral to leave out", column=field)
     kept = [name for name in library.names if name not in names]
     return library.select(kept, reason=f"left out by {field}")
 

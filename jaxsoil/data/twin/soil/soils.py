@@ -14,34 +14,16 @@ from jaxsoil.data.twin.soil.config import TwinConfig
 
 SOC = "SOC"
 CLAY_MINERALS = (
-    "Kaolinite",
-    "Montmorillonite",
-    "Illite",
-    "Vermiculite",
-    "Beidellite",
-    "Nontronite",
-    "Hectorite",
-    "Halloysite",
-    "Sepiolite",
-    "Ammonio-Smectite",
-    "Chlorite",
-)
+    "Kaolinite", "Montmorillonite", "Illite", "Vermiculite", "Beidellite", "Nontronite", "Hectorite", "Halloysite",
+    "Sepiolite", "Ammonio-Smectite", "Chlorite",
+)  # fmt: skip
 
 # Mass shares of the main minerals in the mean soil, a choice of this project: a temperate mineral soil, mostly quartz,
 # feldspar and clays, with enough oxides to colour it. They are normalised over the main minerals in use.
 MEAN_SOIL = {
-    "Quartz": 0.36,
-    "Microcline": 0.14,
-    "Kaolinite": 0.13,
-    "Montmorillonite": 0.08,
-    "Vermiculite": 0.08,
-    "Illite": 0.12,
-    "Muscovite": 0.07,
-    "Calcite": 0.04,
-    "Goethite": 0.04,
-    "Hematite": 0.015,
-    "Gibbsite": 0.015,
-}
+    "Quartz": 0.36, "Microcline": 0.14, "Kaolinite": 0.13, "Montmorillonite": 0.08, "Vermiculite": 0.08, "Illite": 0.12,
+    "Muscovite": 0.07, "Calcite": 0.04, "Goethite": 0.04, "Hematite": 0.015, "Gibbsite": 0.015,
+}  # fmt: skip
 
 # Mineralogies that no mixture of the others contains; outlying regions take them in turn.
 OUTLYING = (
