@@ -24,9 +24,9 @@ from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.training.batches import LabelledBatches
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig, TrainConfig
-from jaxsoil.training.devices import Layout, bytes_per_trial, chunk_sizes, compile_seconds, make_mesh, shard
+from jaxsoil.training.devices import Layout, bytes_per_trial, chunk_sizes, compile_seconds, make_mesh
 from jaxsoil.training.loop import CheckpointPolicy, Program, run
-from jaxsoil.training.outcomes import Outcome, Predictions, applied, as_outcomes, decoder_of, losses
+from jaxsoil.training.outcomes import NetworkFunctions, Outcome, applied, as_outcomes, decoder_of, losses, over_trials
 from jaxsoil.training.step import Data, Loss, Member, State, Training, kept
 
 OnTrial = Callable[["Trial", int, int, np.ndarray], None]
@@ -139,11 +139,8 @@ def steps_per_epoch(trial: Trial, train: TrainConfig) -> int:
     A network without a decoder takes no unlabelled rows, but as many steps as the others, so that they compare.
     """
     rows = int((trial.split.train & ~trial.validation).sum())
-    labelled = max(rows // train.batch, 1 if train.wrap else 0)
-    unlabelled = 0
-    if train.unlabelled_batch:
-        unlabelled = int(trial.split.unlabelled.sum()) // train.unlabelled_batch
-    return max(labelled, unlabelled)
+    unlabelled = int(trial.split.unlabelled.sum()) // train.unlabelled_batch if train.unlabelled_batch else 0
+    return max(rows // train.batch, int(train.wrap), unlabelled)
 
 
 def make_training(
@@ -172,16 +169,6 @@ def make_training(
         rates=rates,
         jit_per_step=jit_per_step,
     )
-
-
-def initial_variables(network: Autoencoder, key: jax.Array, start: Any, minerals: Any) -> tuple[Any, Any]:
-    """Parameters and statistics of an untrained network, its mixing decoder at ``start`` unless that is None."""
-    zeros = jnp.zeros((2, network.bands), jnp.float32)
-    variables = network.init(jax.random.fold_in(key, 0), zeros, minerals, train=False)
-    params = dict(variables["params"])
-    if network.config.physical and start is not None:
-        params["decoder"] = {name: start[name] for name in params["decoder"]}
-    return params, variables["batch_stats"]
 
 
 class GroupRun:
@@ -226,12 +213,11 @@ class GroupRun:
         most = max(int(trial.validation.sum()) for trial in group.trials)
         spectra = data.arrays["spectra"]
         capacity = 0 if most == 0 else int(train.validation_share * spectra.shape[0])
-        self.network = Autoencoder(group.components, spectra.shape[1], group.model)
+        network = Autoencoder(group.components, spectra.shape[1], group.model)
         self.layout = Layout(devices.method, mesh)
+        self.functions = over_trials(NetworkFunctions(network), self.layout)
         cnn = group.model.encoder == "cnn" and mesh.devices.flat[0].platform == "cpu"
-        self.training = make_training(
-            self.network, train, make_loss(self.network, train), capacity, mesh, jit_per_step=cnn
-        )
+        self.training = make_training(network, train, make_loss(network, train), capacity, mesh, jit_per_step=cnn)
         shared = data.shared if group.model.physical else None
         self.data = self.layout.replicate(jax.tree.map(jnp.asarray, dataclasses.replace(data, shared=shared)))
 
@@ -264,9 +250,8 @@ class GroupRun:
 
     def initial(self, program: Program, trials: Sequence[Trial], number: int = 0) -> State:
         """State before the first step: as drawn, or with the parameters of the previous stage's chunk."""
-        make = initialiser(self.network, self.layout)
         start = self.layout.place(self._start(trials))
-        params, stats = make(program.member.key, start, self.data.shared)
+        params, stats = self.functions[0](program.member.key, start, self.data.shared)
         if self.previous is not None:
             with Checkpoints(self.folder / "states" / self._name(self.previous, number)) as states:
                 params, stats = states.restore((params, stats))
@@ -279,19 +264,15 @@ class GroupRun:
             for trial, history in zip(trials, losses(state), strict=False):
                 on_epochs(trial, first, after, history)
 
-        checkpoints = Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number))
         policy = CheckpointPolicy(epochs=self.train.checkpoint_every, seconds=self.train.checkpoint_seconds)
-        with checkpoints:
+        with Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number)) as checkpoints:
             state = self.initial(program, trials, number)
             state = run(program, state, checkpoints=checkpoints, policy=policy, on_epochs=report)
             if self.keep_states:
-                self._save_state(number, state)
+                with Checkpoints(self.folder / "states" / self._name(self.stage, number)) as states:
+                    if states.latest is None:
+                        states.save(self.train.epochs, kept(state))
             return Piece(self._outcomes(trials, state))
-
-    def _save_state(self, number: int, state: State) -> None:
-        with Checkpoints(self.folder / "states" / self._name(self.stage, number)) as states:
-            if states.latest is None:
-                states.save(self.train.epochs, kept(state))
 
     def _filled(self, trials: Sequence[Trial]) -> list[Trial]:
         """A short last chunk, filled up with its last trial, so that it runs the same program as the others."""
@@ -324,7 +305,7 @@ class GroupRun:
     def _outcomes(self, trials: tuple[Trial, ...], state: State) -> dict[str, np.ndarray]:
         """The fields of :class:`jaxsoil.training.outcomes.Outcome`, each with a leading axis of trials."""
         spectra, minerals = self.data.arrays["spectra"], self.data.shared
-        predict, reconstruct = predictors(self.network, self.layout)
+        _, predict, reconstruct = self.functions
         mass, rmse = (np.asarray(x) for x in predict(state, spectra, minerals))
         alive = np.asarray(state.alive)
         examples = self.layout.place(spectra[jnp.asarray([t.example for t in self._filled(trials)])][:, None, :])
@@ -341,16 +322,3 @@ class GroupRun:
             "alive": alive,
         }
         return {name: np.asarray(values)[: len(trials)] for name, values in made.items()}
-
-
-@functools.lru_cache(maxsize=64)
-def initialiser(network: Autoencoder, layout: Layout) -> Any:
-    """:func:`initial_variables` over trials: of (keys, starts, minerals)."""
-    return shard(functools.partial(initial_variables, network), (0, 0, None), layout)
-
-
-@functools.lru_cache(maxsize=64)
-def predictors(network: Autoencoder, layout: Layout) -> tuple[Any, Any]:
-    """Both functions of :class:`Predictions` over trials: of (states, spectra, minerals)."""
-    made = Predictions(network)
-    return shard(made.all_rows, (0, None, None), layout), shard(made.reconstruct, (0, 0, None), layout)

@@ -1,8 +1,9 @@
-"""What the trials of a finished chunk leave, made from their networks and kept in one file."""
+"""The network of a trial as functions over trials, and what the trials of a finished chunk leave in its file."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.models.autoencoder import Autoencoder, evaluate
+from jaxsoil.training.devices import Layout, shard
 from jaxsoil.training.step import State, kept
 
 PREDICT_ROWS = 512
@@ -44,12 +46,21 @@ def losses(state: State) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Predictions:
-    """Predictions of one trained network, as pure functions to be mapped over trials; equal ones are equal."""
+class NetworkFunctions:
+    """Pure functions of one network, to be mapped over trials; those of equal networks are equal."""
 
-    model: Autoencoder
+    network: Autoencoder
 
-    def all_rows(self, state: State, spectra: jax.Array, minerals: Any) -> tuple[jax.Array, jax.Array]:
+    def initial(self, key: jax.Array, start: Any, minerals: Any) -> tuple[Any, Any]:
+        """Parameters and statistics of an untrained network, its mixing decoder at ``start`` unless that is None."""
+        zeros = jnp.zeros((2, self.network.bands), jnp.float32)
+        variables = self.network.init(jax.random.fold_in(key, 0), zeros, minerals, train=False)
+        params = dict(variables["params"])
+        if self.network.config.physical and start is not None:
+            params["decoder"] = {name: start[name] for name in params["decoder"]}
+        return params, variables["batch_stats"]
+
+    def predict(self, state: State, spectra: jax.Array, minerals: Any) -> tuple[jax.Array, jax.Array]:
         """Mass fractions (n, K) and reconstruction errors (n,), NaN without a decoder, of spectra (n, M)."""
 
         def row(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -66,7 +77,16 @@ class Predictions:
 
     def _evaluate(self, state: State, spectra: jax.Array, minerals: Any) -> tuple[jax.Array, jax.Array | None]:
         params, stats = kept(state)
-        return evaluate(self.model, {"params": params, "batch_stats": stats}, spectra, minerals)
+        return evaluate(self.network, {"params": params, "batch_stats": stats}, spectra, minerals)
+
+
+@functools.lru_cache(maxsize=64)
+def over_trials(functions: NetworkFunctions, layout: Layout) -> tuple[Any, Any, Any]:
+    """``initial`` of (keys, starts, minerals), ``predict`` and ``reconstruct`` of (states, spectra, minerals)."""
+    axes = ((0, 0, None), (0, None, None), (0, 0, None))
+    made = (functions.initial, functions.predict, functions.reconstruct)
+    initial, predict, reconstruct = (shard(one, axis, layout) for one, axis in zip(made, axes, strict=True))
+    return initial, predict, reconstruct
 
 
 def decoder_of(state: State, bands: int) -> tuple[np.ndarray, np.ndarray]:

@@ -18,11 +18,16 @@ from jaxsoil.studies.reconstruction.objectives import mineral_divergence
 from jaxsoil.training import step as pure
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.devices import Layout
-from jaxsoil.training.grid import initialiser, predictors
 from jaxsoil.training.loop import Program, advance
+from jaxsoil.training.outcomes import NetworkFunctions, over_trials
 from jaxsoil.training.step import Data, Member, State, Training
 
 SIDE_BY_SIDE = Layout("side_by_side")
+
+
+def functions(decoder: DecoderKind) -> Any:
+    """Those of a small network over trials side by side: initial, predict, reconstruct."""
+    return over_trials(NetworkFunctions(network(decoder)), SIDE_BY_SIDE)
 
 
 def run(
@@ -31,13 +36,13 @@ def run(
     """Trains trials side by side from ``start`` to ``stop``."""
     program = Program(training(decoder, train), SIDE_BY_SIDE, member, data)
     if state is None:
-        state = program.initial(*initialiser(network(decoder), SIDE_BY_SIDE)(member.key, None, data.shared))
+        state = program.initial(*functions(decoder)[0](member.key, None, data.shared))
     # Copied: the state is given back to XLA.
     return program.epochs(jax.tree.map(jnp.copy, state), start, stop)
 
 
 def predict(decoder: DecoderKind, state: State, data: Data) -> np.ndarray:
-    predicted = predictors(network(decoder), SIDE_BY_SIDE)[0](state, data.arrays["spectra"], data.shared)
+    predicted = functions(decoder)[1](state, data.arrays["spectra"], data.shared)
     return np.asarray(predicted[0])
 
 
@@ -232,7 +237,7 @@ def test_step_by_step_is_the_epoch_in_one_program() -> None:
     histories = []
     for per_step in (False, True):
         program = Program(training("ann", TRAIN, per_step=per_step), Layout(), member, data)
-        state = program.initial(*initialiser(network(), Layout())(member.key, None, None))
+        state = program.initial(*NetworkFunctions(network()).initial(member.key, None, None))
         histories.append(advance(program, state, 0, 2).history["validation_loss"])
     # Two programs round differently, and ten steps of Adam add to that.
     np.testing.assert_allclose(*histories, rtol=1e-3)
