@@ -127,10 +127,8 @@ def network_parameters(model: ModelConfig, components: int, bands: int) -> int:
     """Trainable parameters of a network, counted from its shapes."""
     network = Autoencoder(components, bands, model)
     minerals = Minerals(jnp.zeros((components - 1, bands)), jnp.ones(components - 1)) if model.physical else None
-    shapes = jax.eval_shape(
-        lambda key: network.init(key, jnp.zeros((2, bands), jnp.float32), minerals, train=False), jax.random.key(0)
-    )
-    return parameter_count(shapes["params"])
+    params, _ = jax.eval_shape(NetworkFunctions(network).initial, jax.random.key(0), None, minerals)
+    return parameter_count(params)
 
 
 def steps_per_epoch(trial: Trial, train: TrainConfig) -> int:

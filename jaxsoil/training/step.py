@@ -137,16 +137,8 @@ def initial(training: Training, params: Any, stats: Any, member: Member, data: D
     """State before the first step; ``batch``: an example where batches do not come from ``data``."""
     if batch is None:
         batch = training.batches.take(data.arrays, member, training.batches.order(member, jnp.int32(0)), jnp.int32(0))
-    progress = jnp.float32(0)
-    _, (_, terms) = jax.eval_shape(
-        lambda p, s, b, k, m, d: training.value(p, s, b, k, progress, m, d),
-        params,
-        stats,
-        batch,
-        member.key,
-        member,
-        data,
-    )
+    value = functools.partial(training.value, progress=jnp.float32(0), member=member, data=data)
+    _, (_, terms) = jax.eval_shape(value, params, stats, batch, member.key)
     # Copies, because a state's buffers are given back to XLA at each call: the caller's must not be, nor be shared.
     copy = functools.partial(jax.tree.map, jnp.copy)
     return State(

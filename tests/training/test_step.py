@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -184,19 +183,28 @@ def plain(loss: Any, epochs: int = 6, **options: Any) -> tuple[Training, Member,
     return Training(loss, RowBatches(8), epochs, **options), member, Data({"x": jnp.arange(8.0)})
 
 
-def test_a_resting_training_alone_computes_no_gradient() -> None:
+@pytest.mark.parametrize(("method", "per_step"), [("alone", False), ("alone", True), ("in_turn", False)])
+@pytest.mark.parametrize(("slope", "epochs"), [(0.0, 3), (np.nan, 1)])
+def test_a_training_that_rests_or_has_diverged_computes_no_gradient(
+    method: Any, per_step: bool, slope: float, epochs: int
+) -> None:
     calls: list[int] = []
 
     def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any) -> Any:
         jax.debug.callback(lambda: calls.append(1))
-        # A loss that does not fall: the first epoch is the best, and patience ends two epochs later.
-        return jnp.mean(batch["x"]) + 0.0 * params["w"], (stats, {})
+        # Flat, so that the first epoch is the best and patience ends two epochs later; or not finite at once.
+        return jnp.mean(batch["x"]) + slope * params["w"], (stats, {})
 
-    program_of = plain(loss, epochs=50, patience=2)
-    state = pure.initial(program_of[0], {"w": jnp.float32(1)}, None, *program_of[1:])
-    state = jax.jit(functools.partial(pure.epochs, program_of[0]))(state, *program_of[1:], jnp.int32(0), jnp.int32(50))
+    made, member, data = plain(loss, epochs=50, patience=2, jit_per_step=per_step)
+    params, trainings = {"w": jnp.float32(1)}, 1
+    if method == "in_turn":
+        member, params = jax.tree.map(lambda x: jnp.stack([x, x]), (member, params))
+        trainings = 2
+    program = Program(made, Layout(method), member, data)
+    state = advance(program, program.initial(params), 0, 50)
     jax.effects_barrier()
-    assert len(calls) == 3 and int(state.waited) == 2
+    assert len(calls) == trainings * epochs
+    assert np.all(np.asarray(state.alive) == np.isfinite(slope))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
