@@ -24,21 +24,10 @@ STEPS = 8
 BY_XLA = "those of one training step as XLA counts them, times the steps"
 BY_FORMULA = "6 for each parameter and row (too few where weights are shared, and without the mixing product)"
 
-COLUMNS = (
-    "training",
-    "count",
-    "parameters",
-    "epochs",
-    "steps/epoch",
-    "TFLOP",
-    "MB/step",
-    "chunks",
-    "GB/chunk",
-    "ms/step",
-    "time",
-)
-WIDTHS = (-22, 6, 11, 7, 11, 9, 8, 8, 8, 8, 8)
-"""Columns of a plan's table and their widths; below zero: set to the left."""
+TITLES = ["training", "count", "parameters", "epochs", "steps/epoch", "TFLOP"]
+TITLES += ["MB/step", "chunks", "GB/chunk", "ms/step", "time"]
+FORMATS = ["<22", ">6", ">11", ">7", ">11", ">9", ">8", ">8", ">8", ">8", ">8"]
+"""Columns of a plan's table, and the side and width of their cells."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,12 +92,9 @@ def table(costs: Sequence[Cost], others: Sequence[tuple[str, int]], beside: str)
     for cost in costs:
         ways.setdefault(cost.counted, []).append(cost.name)
     operations, seconds = sum(c.operations for c in costs), sum(c.seconds for c in costs)
-    rows = [COLUMNS, *((name, f"{count}") for name, count in others), *(cost.cells() for cost in costs)]
+    rows = [TITLES, *((name, f"{count}") for name, count in others), *(cost.cells() for cost in costs)]
     return [
-        *(
-            " ".join(f"{cell:{'<' if w < 0 else '>'}{abs(w)}}" for cell, w in zip(row, WIDTHS, strict=False))
-            for row in rows
-        ),
+        *(" ".join(f"{cell:{form}}" for cell, form in zip(row, FORMATS, strict=False)) for row in rows),
         "",
         "GB/chunk: counted memory of a chunk's trainings on one device, which decides how many a chunk holds.",
         *(f"Operations of {', '.join(names)}: {how}." for how, names in ways.items()),
