@@ -14,9 +14,8 @@ from jaxsoil.models.autoencoder import Autoencoder, ModelConfig, parameter_count
 from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import Layout, make_mesh
-from jaxsoil.training.grid import make_training
+from jaxsoil.training.grid import NetworkFunctions, make_training, over_trials
 from jaxsoil.training.loop import Program
-from jaxsoil.training.outcomes import NetworkFunctions, over_trials
 from jaxsoil.training.step import Data, Member
 
 EPOCHS = 1000

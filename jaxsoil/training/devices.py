@@ -96,13 +96,13 @@ def shard(function: Callable[..., Any], axes: Axes, layout: Layout, donate: tupl
     if layout.method == "jit":
         trial, whole = (NamedSharding(layout.mesh, PartitionSpec(*names)) for names in (("trial",), ()))
         return jax.jit(
-            _over_trials(function, axes, "trial"),
+            _vectorised(function, axes, "trial"),
             in_shardings=tuple(whole if axis is None else trial for axis in axes),
             out_shardings=trial,
             donate_argnums=donate,
         )
     devices = list(layout.mesh.devices[:, 0])
-    replicas = jax.pmap(_over_trials(function, axes), in_axes=axes, devices=devices, donate_argnums=donate)
+    replicas = jax.pmap(_vectorised(function, axes), in_axes=axes, devices=devices, donate_argnums=donate)
     split = lambda x: x.reshape(len(devices), x.shape[0] // len(devices), *x.shape[1:])  # noqa: E731
     join = lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])  # noqa: E731
     return lambda *arguments: jax.tree.map(join, replicas(*_on_mapped(split, arguments, axes)))
@@ -116,7 +116,7 @@ def _in_turn(function: Callable[..., Any], axes: Axes) -> Callable[..., Any]:
     return call
 
 
-def _over_trials(function: Callable[..., Any], axes: Axes, name: str | None = None):
+def _vectorised(function: Callable[..., Any], axes: Axes, name: str | None = None):
     """``jax.vmap`` over the leading axis, except for a single trial: a batch of one costs twice the time on a CPU."""
 
     def call(*arguments):

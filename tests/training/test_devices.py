@@ -16,7 +16,7 @@ from engine_problem import members, network, problem, training
 from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.devices import Layout, make_mesh
 from jaxsoil.training.loop import Program
-from jaxsoil.training.outcomes import NetworkFunctions, over_trials
+from jaxsoil.training.grid import NetworkFunctions, over_trials
 
 def history(method, batch_devices, devices):
     mesh = make_mesh(DeviceConfig(method=method, batch_devices=batch_devices), jax.devices()[:devices])

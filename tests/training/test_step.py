@@ -17,8 +17,8 @@ from jaxsoil.studies.reconstruction.objectives import mineral_divergence
 from jaxsoil.training import step as pure
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.devices import Layout
+from jaxsoil.training.grid import NetworkFunctions, over_trials
 from jaxsoil.training.loop import Program, advance
-from jaxsoil.training.outcomes import NetworkFunctions, over_trials
 from jaxsoil.training.step import Data, Member, State, Training
 
 SIDE_BY_SIDE = Layout("side_by_side")

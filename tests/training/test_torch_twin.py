@@ -11,9 +11,8 @@ from jaxsoil.models.autoencoder import Autoencoder, DecoderKind, Minerals, Model
 from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.devices import Layout
-from jaxsoil.training.grid import make_training
+from jaxsoil.training.grid import NetworkFunctions, make_training
 from jaxsoil.training.loop import Program, advance
-from jaxsoil.training.outcomes import NetworkFunctions
 from jaxsoil.training.step import Data, Member
 
 torch = pytest.importorskip("torch", reason="PyTorch is optional: pip install torch")
