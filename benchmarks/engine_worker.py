@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,8 +13,8 @@ from problem import Problem, serve
 from jaxsoil.models.autoencoder import Autoencoder, ModelConfig, parameter_count
 from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training.config import DeviceConfig, TrainConfig
-from jaxsoil.training.devices import Layout, make_mesh, shard
-from jaxsoil.training.grid import initial_variables, make_training
+from jaxsoil.training.devices import Layout, make_mesh
+from jaxsoil.training.grid import NetworkFunctions, make_training, over_trials
 from jaxsoil.training.loop import Program
 from jaxsoil.training.step import Data, Member
 
@@ -34,8 +33,8 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
     trials = setting["trials"]
     member = layout.place(_members(problem, trials))
     program = Program(make_training(network, train, make_loss(network, train), 0), layout, member, data)
-    variables = shard(functools.partial(initial_variables, network), (0, None, None), layout)
-    state = program.initial(*variables(member.key, None, None))
+    initial, _, _ = over_trials(NetworkFunctions(network), layout)
+    state = program.initial(*initial(member.key, None, None))
     parameters = parameter_count(state.params) // trials
     done = 0
 

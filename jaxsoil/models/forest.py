@@ -67,11 +67,7 @@ def fit(
     require.same_length({"training rows": x, "training targets": y})
     tried: Any = max_features
     trees = RandomForestRegressor(
-        n_estimators=n_trees,
-        max_features=tried,
-        min_samples_leaf=min_samples_leaf,
-        random_state=seed,
-        n_jobs=n_jobs,
+        n_estimators=n_trees, max_features=tried, min_samples_leaf=min_samples_leaf, random_state=seed, n_jobs=n_jobs
     )
     trees.fit(x, y)
     # Threads add up the trees in whatever order they finish; one thread makes the last bits reproducible.

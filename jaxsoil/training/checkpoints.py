@@ -8,10 +8,10 @@ import os
 import re
 import shutil
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxsoil.runs.errors import DataError
@@ -37,9 +37,7 @@ class Checkpoints:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def _close(self) -> None:
@@ -80,14 +78,11 @@ class Checkpoints:
 
     def _check(self, wanted: Any, stored: Any) -> None:
         """Orbax casts silently on restore, so what was saved must already have the right shapes and dtypes."""
-        want, have = _by_name(wanted), _by_name(stored)
-        wrong = sorted(
-            name
-            for name in want.keys() | have.keys()
-            if name not in want
-            or name not in have
-            or (tuple(want[name].shape), want[name].dtype) != (tuple(have[name].shape), have[name].dtype)
-        )
+        arrays = [
+            {(name, tuple(leaf.shape), np.dtype(leaf.dtype)) for name, leaf in by_name(tree).items()}
+            for tree in (wanted, stored)
+        ]
+        wrong = sorted({name for name, _, _ in arrays[0] ^ arrays[1]})
         if wrong:
             raise DataError(
                 "the checkpoint belongs to another configuration",
@@ -102,6 +97,7 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _by_name(tree: Any) -> dict[str, Any]:
+def by_name(tree: Any) -> dict[str, Any]:
+    """The arrays of a tree by their path, such as "params/encoder/kernel"."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}

@@ -24,10 +24,10 @@ STEPS = 8
 BY_XLA = "those of one training step as XLA counts them, times the steps"
 BY_FORMULA = "6 for each parameter and row (too few where weights are shared, and without the mixing product)"
 
-HEADER = (
-    f"{'training':22} {'count':>6} {'parameters':>11} {'epochs':>7} {'steps/epoch':>11} {'TFLOP':>9} {'MB/step':>8} "
-    f"{'chunks':>8} {'GB/chunk':>8} {'ms/step':>8} {'time':>8}"
-)
+TITLES = ["training", "count", "parameters", "epochs", "steps/epoch", "TFLOP"]
+TITLES += ["MB/step", "chunks", "GB/chunk", "ms/step", "time"]
+FORMATS = ["<22", ">6", ">11", ">7", ">11", ">9", ">8", ">8", ">8", ">8", ">8"]
+"""Columns of a plan's table, and the side and width of their cells."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,15 +57,15 @@ class Cost:
         """Bytes a step moves: parameters and two moments are read and written, gradients written and read."""
         return 4.0 * 8 * self.parameters
 
-    def line(self) -> str:
+    def cells(self) -> list[str]:
         """Its line of the table."""
-        steps = "-".join(str(number) for number in sorted({min(self.steps), max(self.steps)}))
-        memory = f"{self.chunk_bytes / 1e9:.3g}" if self.chunk_bytes else "-"
-        return (
-            f"{self.name:22} {self.count:6d} {self.parameters:11,d} {self.epochs:7d} {steps:>11} "
-            f"{self.operations / 1e12:9.4g} {self.step_bytes / 1e6:8.1f} {self.chunks:>8} "
-            f"{memory:>8} {1e3 * self.step_seconds:8.2f} {duration(self.seconds):>8}"
-        )
+        return [
+            *(self.name, f"{self.count}", f"{self.parameters:,d}", f"{self.epochs}"),
+            "-".join(str(number) for number in sorted({min(self.steps), max(self.steps)})),
+            *(f"{self.operations / 1e12:.4g}", f"{self.step_bytes / 1e6:.1f}", self.chunks),
+            f"{self.chunk_bytes / 1e9:.3g}" if self.chunk_bytes else "-",
+            *(f"{1e3 * self.step_seconds:.2f}", duration(self.seconds)),
+        ]
 
 
 def dense_cost(name: str, count: int, parameters: int, epochs: int, steps: int, batch: int, seconds: float) -> Cost:
@@ -92,10 +92,9 @@ def table(costs: Sequence[Cost], others: Sequence[tuple[str, int]], beside: str)
     for cost in costs:
         ways.setdefault(cost.counted, []).append(cost.name)
     operations, seconds = sum(c.operations for c in costs), sum(c.seconds for c in costs)
+    rows = [TITLES, *((name, f"{count}") for name, count in others), *(cost.cells() for cost in costs)]
     return [
-        HEADER,
-        *(f"{name:22} {count:6d}" for name, count in others),
-        *(cost.line() for cost in costs),
+        *(" ".join(f"{cell:{form}}" for cell, form in zip(row, FORMATS, strict=False)) for row in rows),
         "",
         "GB/chunk: counted memory of a chunk's trainings on one device, which decides how many a chunk holds.",
         *(f"Operations of {', '.join(names)}: {how}." for how, names in ways.items()),

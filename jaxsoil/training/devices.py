@@ -90,59 +90,46 @@ def shard(function: Callable[..., Any], axes: Axes, layout: Layout, donate: tupl
       layout: how they are mapped.
       donate: arguments whose memory the result may take: a state that is replaced then needs room once.
     """
-    if layout.method == "pmap":
-        assert layout.mesh is not None
-        return _pmapped(function, axes, layout.mesh, donate)
+    if layout.mesh is None:
+        ways = {"alone": lambda f, _: f, "in_turn": _in_turn, "side_by_side": jax.vmap}
+        return jax.jit(ways[layout.method](function, axes), donate_argnums=donate)
     if layout.method == "jit":
-        assert layout.mesh is not None
         trial, whole = (NamedSharding(layout.mesh, PartitionSpec(*names)) for names in (("trial",), ()))
         return jax.jit(
-            _over_trials(function, axes, "trial"),
+            _vectorised(function, axes, "trial"),
             in_shardings=tuple(whole if axis is None else trial for axis in axes),
             out_shardings=trial,
             donate_argnums=donate,
         )
-    mapped = {"alone": lambda f, _: f, "in_turn": _in_turn, "side_by_side": jax.vmap}[layout.method](function, axes)
-    return jax.jit(mapped, donate_argnums=donate)
+    devices = list(layout.mesh.devices[:, 0])
+    replicas = jax.pmap(_vectorised(function, axes), in_axes=axes, devices=devices, donate_argnums=donate)
+    split = lambda x: x.reshape(len(devices), x.shape[0] // len(devices), *x.shape[1:])  # noqa: E731
+    join = lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])  # noqa: E731
+    return lambda *arguments: jax.tree.map(join, replicas(*_on_mapped(split, arguments, axes)))
 
 
 def _in_turn(function: Callable[..., Any], axes: Axes) -> Callable[..., Any]:
     def call(*arguments):
-        def one(mapped: Any) -> Any:
-            mine = iter(mapped)
-            return function(*(next(mine) if axis == 0 else a for a, axis in zip(arguments, axes, strict=True)))
-
-        return jax.lax.map(one, [a for a, axis in zip(arguments, axes, strict=True) if axis == 0])
+        mapped = {i: arguments[i] for i, axis in enumerate(axes) if axis == 0}
+        return jax.lax.map(lambda own: function(*(own.get(i, a) for i, a in enumerate(arguments))), mapped)
 
     return call
 
 
-def _pmapped(function: Callable[..., Any], axes: Axes, mesh: Mesh, donate: tuple[int, ...]):
-    devices = list(mesh.devices[:, 0])
-    replicas = jax.pmap(_over_trials(function, axes), in_axes=axes, devices=devices, donate_argnums=donate)
-    split = lambda x: x.reshape(len(devices), x.shape[0] // len(devices), *x.shape[1:])  # noqa: E731
-    join = lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])  # noqa: E731
-
-    def call(*arguments):
-        parts = [a if axis is None else jax.tree.map(split, a) for a, axis in zip(arguments, axes, strict=True)]
-        return jax.tree.map(join, replicas(*parts))
-
-    return call
-
-
-def _over_trials(function: Callable[..., Any], axes: Axes, name: str | None = None):
+def _vectorised(function: Callable[..., Any], axes: Axes, name: str | None = None):
     """``jax.vmap`` over the leading axis, except for a single trial: a batch of one costs twice the time on a CPU."""
 
     def call(*arguments):
         mapped = [a for a, axis in zip(arguments, axes, strict=True) if axis is not None]
         if jax.tree.leaves(mapped)[0].shape[0] > 1:
             return jax.vmap(function, in_axes=axes, spmd_axis_name=name)(*arguments)
-        alone = [
-            a if axis is None else jax.tree.map(lambda x: x[0], a) for a, axis in zip(arguments, axes, strict=True)
-        ]
-        return jax.tree.map(lambda x: x[None], function(*alone))
+        return jax.tree.map(lambda x: x[None], function(*_on_mapped(lambda x: x[0], arguments, axes)))
 
     return call
+
+
+def _on_mapped(change: Callable[[Any], Any], arguments: Sequence[Any], axes: Axes) -> list[Any]:
+    return [a if axis is None else jax.tree.map(change, a) for a, axis in zip(arguments, axes, strict=True)]
 
 
 def chunk_sizes(trials: int, bytes_per_trial: int, config: DeviceConfig, mesh: Mesh) -> tuple[int, int]:

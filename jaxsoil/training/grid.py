@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.data.splits import Split
-from jaxsoil.models.autoencoder import Autoencoder, Minerals, ModelConfig, parameter_count
+from jaxsoil.models.autoencoder import Autoencoder, Minerals, ModelConfig, evaluate, parameter_count
 from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.training.batches import LabelledBatches
@@ -26,12 +26,14 @@ from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import Layout, bytes_per_trial, chunk_sizes, compile_seconds, make_mesh, shard
 from jaxsoil.training.loop import CheckpointPolicy, Program, run
-from jaxsoil.training.outcomes import Outcome, Predictions, applied, as_outcomes, decoder_of, losses
 from jaxsoil.training.step import Data, Loss, Member, State, Training, kept
 
 OnTrial = Callable[["Trial", int, int, np.ndarray], None]
 Measure = Callable[["Trial", np.ndarray], np.ndarray]
 MakeLoss = Callable[[Autoencoder, TrainConfig], Loss]
+
+PREDICT_ROWS = 512
+"""Rows per forward pass when predicting; bounds the memory of a prediction over a large library."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -123,14 +125,55 @@ def make_groups(
     return groups
 
 
+@dataclasses.dataclass(frozen=True)
+class NetworkFunctions:
+    """Pure functions of one network, to be mapped over trials; those of equal networks are equal."""
+
+    network: Autoencoder
+
+    def initial(self, key: jax.Array, start: Any, minerals: Any) -> tuple[Any, Any]:
+        """Parameters and statistics of an untrained network, its mixing decoder at ``start`` unless that is None."""
+        zeros = jnp.zeros((2, self.network.bands), jnp.float32)
+        variables = self.network.init(jax.random.fold_in(key, 0), zeros, minerals, train=False)
+        params = dict(variables["params"])
+        if self.network.config.physical and start is not None:
+            params["decoder"] = {name: start[name] for name in params["decoder"]}
+        return params, variables["batch_stats"]
+
+    def predict(self, state: State, spectra: jax.Array, minerals: Any) -> tuple[jax.Array, jax.Array]:
+        """Mass fractions (n, K) and reconstruction errors (n,), NaN without a decoder, of spectra (n, M)."""
+
+        def row(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            mass, rebuilt = self._evaluate(state, x[None], minerals)
+            error = jnp.float32(jnp.nan) if rebuilt is None else jnp.sqrt(jnp.mean(jnp.square(rebuilt[0] - x)))
+            return mass[0], error
+
+        return jax.lax.map(row, spectra, batch_size=min(PREDICT_ROWS, spectra.shape[0]))
+
+    def reconstruct(self, state: State, spectra: jax.Array, minerals: Any) -> jax.Array:
+        """Reconstructions of spectra (r, M), NaN without a decoder."""
+        rebuilt = self._evaluate(state, spectra, minerals)[1]
+        return jnp.full_like(spectra, jnp.nan) if rebuilt is None else rebuilt
+
+    def _evaluate(self, state: State, spectra: jax.Array, minerals: Any) -> tuple[jax.Array, jax.Array | None]:
+        params, stats = kept(state)
+        return evaluate(self.network, {"params": params, "batch_stats": stats}, spectra, minerals)
+
+
+@functools.lru_cache(maxsize=64)
+def over_trials(functions: NetworkFunctions, layout: Layout) -> tuple[Any, Any, Any]:
+    """``initial`` of (keys, starts, minerals), ``predict`` and ``reconstruct`` of (states, spectra, minerals)."""
+    initial = shard(functions.initial, (0, 0, None), layout)
+    predict = shard(functions.predict, (0, None, None), layout)
+    return initial, predict, shard(functions.reconstruct, (0, 0, None), layout)
+
+
 def network_parameters(model: ModelConfig, components: int, bands: int) -> int:
     """Trainable parameters of a network, counted from its shapes."""
     network = Autoencoder(components, bands, model)
     minerals = Minerals(jnp.zeros((components - 1, bands)), jnp.ones(components - 1)) if model.physical else None
-    shapes = jax.eval_shape(
-        lambda key: network.init(key, jnp.zeros((2, bands), jnp.float32), minerals, train=False), jax.random.key(0)
-    )
-    return parameter_count(shapes["params"])
+    params, _ = jax.eval_shape(NetworkFunctions(network).initial, jax.random.key(0), None, minerals)
+    return parameter_count(params)
 
 
 def steps_per_epoch(trial: Trial, train: TrainConfig) -> int:
@@ -139,11 +182,8 @@ def steps_per_epoch(trial: Trial, train: TrainConfig) -> int:
     A network without a decoder takes no unlabelled rows, but as many steps as the others, so that they compare.
     """
     rows = int((trial.split.train & ~trial.validation).sum())
-    labelled = max(rows // train.batch, 1 if train.wrap else 0)
-    unlabelled = 0
-    if train.unlabelled_batch:
-        unlabelled = int(trial.split.unlabelled.sum()) // train.unlabelled_batch
-    return max(labelled, unlabelled)
+    unlabelled = int(trial.split.unlabelled.sum()) // train.unlabelled_batch if train.unlabelled_batch else 0
+    return max(rows // train.batch, int(train.wrap), unlabelled)
 
 
 def make_training(
@@ -174,14 +214,30 @@ def make_training(
     )
 
 
-def initial_variables(network: Autoencoder, key: jax.Array, start: Any, minerals: Any) -> tuple[Any, Any]:
-    """Parameters and statistics of an untrained network, its mixing decoder at ``start`` unless that is None."""
-    zeros = jnp.zeros((2, network.bands), jnp.float32)
-    variables = network.init(jax.random.fold_in(key, 0), zeros, minerals, train=False)
-    params = dict(variables["params"])
-    if network.config.physical and start is not None:
-        params["decoder"] = {name: start[name] for name in params["decoder"]}
-    return params, variables["batch_stats"]
+@dataclasses.dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a finished trial leaves: predictions for all n rows, its history, whether it stayed finite.
+
+    ``soc`` (n,) mass fraction; ``rmse`` (n,) reconstruction error of each spectrum as a fraction (NaN without a
+    decoder); ``latent`` (n,) what ``measure`` of :class:`GroupRun` made of the mass fractions, ``abundance`` (K,) what
+    ``score`` did; ``example`` (M,) reconstruction of the trial's example row; ``f_soc`` (M,) and ``soc_rho_r``
+    (g cm-3 nm) of a mixing decoder, else NaN; ``history`` (epochs, 2) training and validation loss.
+    """
+
+    soc: np.ndarray
+    rmse: np.ndarray
+    latent: np.ndarray
+    abundance: np.ndarray
+    example: np.ndarray
+    f_soc: np.ndarray
+    soc_rho_r: float
+    history: np.ndarray
+    alive: bool
+
+
+def losses(state: State) -> np.ndarray:
+    """Training and validation loss of each epoch, (trials, epochs, 2), NaN where not reached."""
+    return np.stack([np.asarray(state.history[name]) for name in ("loss", "validation_loss")], axis=-1)
 
 
 class GroupRun:
@@ -223,15 +279,13 @@ class GroupRun:
         self._compiled_before = compile_seconds()
         mesh = make_mesh(devices)
         # The validation capacity depends on the library only, never on the other trials of the group.
-        most = max(int(trial.validation.sum()) for trial in group.trials)
-        spectra = data.arrays["spectra"]
-        capacity = 0 if most == 0 else int(train.validation_share * spectra.shape[0])
-        self.network = Autoencoder(group.components, spectra.shape[1], group.model)
+        watched, (rows, bands) = any(trial.validation.any() for trial in group.trials), data.arrays["spectra"].shape
+        capacity = int(train.validation_share * rows) if watched else 0
+        network = Autoencoder(group.components, bands, group.model)
         self.layout = Layout(devices.method, mesh)
+        self.functions = over_trials(NetworkFunctions(network), self.layout)
         cnn = group.model.encoder == "cnn" and mesh.devices.flat[0].platform == "cpu"
-        self.training = make_training(
-            self.network, train, make_loss(self.network, train), capacity, mesh, jit_per_step=cnn
-        )
+        self.training = make_training(network, train, make_loss(network, train), capacity, mesh, jit_per_step=cnn)
         shared = data.shared if group.model.physical else None
         self.data = self.layout.replicate(jax.tree.map(jnp.asarray, dataclasses.replace(data, shared=shared)))
 
@@ -253,7 +307,10 @@ class GroupRun:
             piece = self.pieces.get(self._name(self.stage, number), train, identity=[trial.id for trial in trials])
             # A resumed run finds these where it was killed after the outcomes were written.
             Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number)).remove()
-            yield from zip(trials, as_outcomes(piece.arrays), strict=True)
+            plain = {name: piece.arrays[name].tolist() for name in ("soc_rho_r", "alive")}
+            columns = {name: list(values) for name, values in piece.arrays.items()} | plain
+            for i, trial in enumerate(trials):
+                yield trial, Outcome(**{name: values[i] for name, values in columns.items()})
 
     def _name(self, stage: str, number: int) -> str:
         return f"{stage}-{self.group.label}-{number}".lstrip("-")
@@ -264,9 +321,8 @@ class GroupRun:
 
     def initial(self, program: Program, trials: Sequence[Trial], number: int = 0) -> State:
         """State before the first step: as drawn, or with the parameters of the previous stage's chunk."""
-        make = initialiser(self.network, self.layout)
         start = self.layout.place(self._start(trials))
-        params, stats = make(program.member.key, start, self.data.shared)
+        params, stats = self.functions[0](program.member.key, start, self.data.shared)
         if self.previous is not None:
             with Checkpoints(self.folder / "states" / self._name(self.previous, number)) as states:
                 params, stats = states.restore((params, stats))
@@ -279,19 +335,15 @@ class GroupRun:
             for trial, history in zip(trials, losses(state), strict=False):
                 on_epochs(trial, first, after, history)
 
-        checkpoints = Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number))
         policy = CheckpointPolicy(epochs=self.train.checkpoint_every, seconds=self.train.checkpoint_seconds)
-        with checkpoints:
+        with Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number)) as checkpoints:
             state = self.initial(program, trials, number)
             state = run(program, state, checkpoints=checkpoints, policy=policy, on_epochs=report)
             if self.keep_states:
-                self._save_state(number, state)
+                with Checkpoints(self.folder / "states" / self._name(self.stage, number)) as states:
+                    if states.latest is None:
+                        states.save(self.train.epochs, kept(state))
             return Piece(self._outcomes(trials, state))
-
-    def _save_state(self, number: int, state: State) -> None:
-        with Checkpoints(self.folder / "states" / self._name(self.stage, number)) as states:
-            if states.latest is None:
-                states.save(self.train.epochs, kept(state))
 
     def _filled(self, trials: Sequence[Trial]) -> list[Trial]:
         """A short last chunk, filled up with its last trial, so that it runs the same program as the others."""
@@ -300,13 +352,13 @@ class GroupRun:
     def members(self, trials: Sequence[Trial]) -> Member:
         """The arrays of a chunk's trials, stacked."""
         filled = self._filled(trials)
-        stack = lambda values: jnp.asarray(np.stack(values))  # noqa: E731
+        masks = {
+            "labelled": [t.split.train & ~t.validation for t in filled],
+            "unlabelled": [t.split.unlabelled for t in filled],
+            "validation": [t.validation for t in filled],
+        }
         return Member(
-            rows={
-                "labelled": stack([t.split.train & ~t.validation for t in filled]),
-                "unlabelled": stack([t.split.unlabelled for t in filled]),
-                "validation": stack([t.validation for t in filled]),
-            },
+            rows={name: jnp.asarray(np.stack(rows)) for name, rows in masks.items()},
             steps=jnp.asarray([steps_per_epoch(t, self.train) for t in filled], jnp.int32),
             lr=jnp.full(len(filled), self.train.lr, jnp.float32),
             key=jnp.stack([key_of(self.train.seed, t.id) for t in filled]),
@@ -314,43 +366,35 @@ class GroupRun:
 
     def _start(self, trials: Sequence[Trial]) -> Any:
         starts = [trial.start for trial in self._filled(trials) if trial.start is not None]
-        if not starts:
-            return None
-        return {
-            "f_soc": jnp.asarray(np.stack([np.asarray(f, np.float32) for f, _ in starts])),
-            "soc_rho_r": jnp.asarray([c for _, c in starts], jnp.float32),
-        }
+        columns = zip(("f_soc", "soc_rho_r"), zip(*starts, strict=True), strict=False)
+        return {name: jnp.asarray(np.asarray(values, np.float32)) for name, values in columns} or None
 
     def _outcomes(self, trials: tuple[Trial, ...], state: State) -> dict[str, np.ndarray]:
-        """The fields of :class:`jaxsoil.training.outcomes.Outcome`, each with a leading axis of trials."""
+        """The fields of :class:`Outcome`, each with a leading axis of trials."""
         spectra, minerals = self.data.arrays["spectra"], self.data.shared
-        predict, reconstruct = predictors(self.network, self.layout)
+        _, predict, reconstruct = self.functions
         mass, rmse = (np.asarray(x) for x in predict(state, spectra, minerals))
         alive = np.asarray(state.alive)
         examples = self.layout.place(spectra[jnp.asarray([t.example for t in self._filled(trials)])][:, None, :])
-        f_soc, soc_rho_r = decoder_of(state, spectra.shape[1])
+        nothing = {"f_soc": np.full((len(alive), spectra.shape[1]), np.nan), "soc_rho_r": np.full(len(alive), np.nan)}
+        decoder = kept(state)[0].get("decoder", {})
+
+        def by_trial(function: Measure | None, size: int) -> np.ndarray:
+            """What a function makes of each trial that stayed finite, (trials, size), else NaN."""
+            found = np.full((len(trials), size), np.nan)
+            for i, trial in enumerate(trials):
+                if alive[i] and function is not None:
+                    found[i] = function(trial, mass[i])
+            return found
+
         made = {
             "soc": mass[:, :, -1],
             "rmse": rmse,
-            "latent": applied(self.measure, trials, mass, alive, mass.shape[1]),
-            "abundance": applied(self.score, trials, mass, alive, mass.shape[2]),
+            "latent": by_trial(self.measure, mass.shape[1]),
+            "abundance": by_trial(self.score, mass.shape[2]),
             "example": np.asarray(reconstruct(state, examples, minerals))[:, 0],
-            "f_soc": f_soc,
-            "soc_rho_r": soc_rho_r,
+            **{name: np.asarray(decoder.get(name, values), np.float32) for name, values in nothing.items()},
             "history": losses(state),
             "alive": alive,
         }
         return {name: np.asarray(values)[: len(trials)] for name, values in made.items()}
-
-
-@functools.lru_cache(maxsize=64)
-def initialiser(network: Autoencoder, layout: Layout) -> Any:
-    """:func:`initial_variables` over trials: of (keys, starts, minerals)."""
-    return shard(functools.partial(initial_variables, network), (0, 0, None), layout)
-
-
-@functools.lru_cache(maxsize=64)
-def predictors(network: Autoencoder, layout: Layout) -> tuple[Any, Any]:
-    """Both functions of :class:`Predictions` over trials: of (states, spectra, minerals)."""
-    made = Predictions(network)
-    return shard(made.all_rows, (0, None, None), layout), shard(made.reconstruct, (0, 0, None), layout)

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -48,35 +49,26 @@ class CheckpointPolicy:
         return min(self.epochs or int(np.ceil(self.share * epochs)), epochs)
 
 
-@dataclasses.dataclass(frozen=True)
-class Compiled:
-    """The functions of ``step.py`` over the trainings of a layout; each compiles when first called."""
-
-    initial: Callable[..., State]
-    epochs: Callable[..., State]
-    order: Callable[..., Any]
-    step: Callable[..., tuple[State, Any]]
-    steps: Callable[..., tuple[State, Any]]
-    finish: Callable[..., State]
-    close: Callable[..., State]
-
-
 @functools.lru_cache(maxsize=64)
-def compiled(training: Training, layout: Layout) -> Compiled:
-    """The programs of a training; equal trainings share them."""
+def compiled(training: Training, layout: Layout) -> SimpleNamespace:
+    """Functions of ``step.py`` over the trainings of a layout; each compiles when first called, equal trainings share.
 
-    def make(function: Callable[..., Any], axes: tuple[int | None, ...], donate: tuple[int, ...] = ()) -> Any:
-        return shard(functools.partial(function, training), axes, layout, donate)
-
-    return Compiled(
-        initial=make(pure.initial, (0, 0, 0, None)),
-        epochs=make(pure.epochs, (0, 0, None, None, None, None), (0,)),
-        order=make(lambda training, member, epoch: training.batches.order(member, epoch), (0, None)),
-        step=make(pure.one_step, (0, 0, 0, 0, None, None, None), (0, 1)),
-        steps=make(pure.steps, (0, 0, 0, 0, None, None, None, None), (0, 1)),
-        finish=make(pure.finish, (0, 0, 0, None, None), (0,)),
-        close=make(pure.close, (0, 0, 0, 0, None), (0,)),
-    )
+    Their axes: 0 for an argument with a leading axis of trainings; then the arguments whose memory is given back.
+    """
+    functions = {
+        "initial": (pure.initial, (0, 0, 0, None), ()),
+        "epochs": (pure.epochs, (0, 0, None, None, None, None), (0,)),
+        "order": (lambda training, member, epoch: training.batches.order(member, epoch), (0, None), ()),
+        "step": (pure.one_step, (0, 0, 0, 0, None, None, None), (0, 1)),
+        "steps": (pure.steps, (0, 0, 0, 0, None, None, None, None), (0, 1)),
+        "finish": (pure.finish, (0, 0, 0, None, None), (0,)),
+        "close": (pure.close, (0, 0, 0, 0, None), (0,)),
+    }
+    made = {
+        name: shard(functools.partial(function, training), axes, layout, donate)
+        for name, (function, axes, donate) in functions.items()
+    }
+    return SimpleNamespace(**made)
 
 
 class Program:

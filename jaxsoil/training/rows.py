@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.training import step as pure
 from jaxsoil.training.batches import RowBatches
-from jaxsoil.training.checkpoints import Checkpoints
+from jaxsoil.training.checkpoints import Checkpoints, by_name
 from jaxsoil.training.config import LoopConfig
 from jaxsoil.training.devices import Layout
 from jaxsoil.training.loop import Program, converged, run
@@ -45,12 +46,12 @@ def fitted(state: State, tolerance: float, patience: int) -> Fitted:
     """What the state of a finished training, or of several, says."""
     history = {name: np.asarray(values, np.float64) for name, values in state.history.items()}
     losses, alive = history["validation_loss"], np.asarray(state.alive)
-    reached = np.isfinite(losses).sum(axis=-1)
+    reached, params = np.isfinite(losses).sum(axis=-1), pure.kept(state)[0]
     if losses.ndim == 1:
         still = bool(alive) and converged(losses, tolerance, patience)
-        return Fitted(pure.kept(state)[0], history, still, int(reached), bool(alive))
+        return Fitted(params, history, still, int(reached), bool(alive))
     still = np.array([converged(one, tolerance, patience) for one in losses]) & alive
-    return Fitted(pure.kept(state)[0], history, still, reached, alive)
+    return Fitted(params, history, still, reached, alive)
 
 
 def fit(
@@ -88,21 +89,6 @@ def fit(
     return fitted(state, config.tolerance, config.patience)
 
 
-def program_of(
-    loss: Loss, arrays: Any, train: Any, validation: Any, config: LoopConfig, key: jax.Array, shared: Any = None
-) -> Program:
-    """The program that :func:`fit` runs, from its arguments."""
-    arrays, n = _arrays(arrays)
-    rows, others = _rows(train, n, "training"), _rows(validation, n, "validation")
-    _disjoint(rows, others)
-    batch = min(config.batch, rows.size)
-    member = Member(
-        {"train": _padded(rows, n), "count": jnp.int32(rows.size), "validation": jnp.asarray(others)},
-        *(jnp.int32(rows.size // max(batch, 1)), jnp.float32(config.lr), key),
-    )
-    return Program(_training(loss, config, batch), Layout(), member, Data(arrays, shared))
-
-
 def fit_many(
     loss: Loss,
     params: Any,
@@ -134,37 +120,51 @@ def fit_many(
     Raises:
       DataError: as for :func:`fit`, or validation rows of some members only.
     """
-    arrays, n = _arrays(arrays)
-    if config.jit_per_step:
-        raise UsageError("fit_many runs whole epochs in one program: call fit once per member for jit_per_step.")
-    members = keys.shape[0]
-    chosen = [_members(masks, members, n, name) for masks, name in ((train, "training"), (validation, "validation"))]
-    for rows, others in zip(*chosen, strict=True):
-        _disjoint(rows, others)
-    counts = np.array([rows.size for rows in chosen[0]], np.int32)
-    width = max(others.size for others in chosen[1])
-    if width and not all(others.size for others in chosen[1]):
-        raise DataError("some members have validation rows and others none", remedy="Give them to all or to none.")
-    batch = min(config.batch, int(counts.min()))
-    member = Member(
-        {
-            "train": jnp.stack([_padded(rows, n) for rows in chosen[0]]),
-            "count": jnp.asarray(counts),
-            "validation": jnp.asarray(np.stack([np.resize(others, width) for others in chosen[1]])),
-        },
-        *(jnp.asarray(counts // max(batch, 1)), jnp.full(members, config.lr, jnp.float32), keys, own),
-    )
-    vectorised = jax.default_backend() != "cpu" if vectorised is None else vectorised
-    layout = Layout("side_by_side" if vectorised else "in_turn")
-    program = Program(_training(loss, config, batch), layout, member, Data(arrays, shared))
+    program = program_of(loss, arrays, train, validation, config, keys, shared, own, vectorised)
     state = run(program, program.initial(params), checkpoints=checkpoints, label=label)
     return fitted(state, config.tolerance, config.patience)
 
 
-def _training(loss: Loss, config: LoopConfig, batch: int) -> Training:
+def program_of(
+    loss: Loss,
+    arrays: Any,
+    train: Any,
+    validation: Any,
+    config: LoopConfig,
+    key: jax.Array,
+    shared: Any = None,
+    own: Any = None,
+    vectorised: bool | None = None,
+) -> Program:
+    """What :func:`fit`, of one key, or :func:`fit_many`, of several, runs: arguments and errors as there."""
     if config.epochs < 1 or config.batch < 1:
         raise UsageError(f"epochs {config.epochs} and batch {config.batch} must be at least 1.")
-    return Training(
+    if key.ndim and config.jit_per_step:
+        raise UsageError("fit_many runs whole epochs in one program: call fit once per member for jit_per_step.")
+    arrays = jax.tree.map(jnp.asarray, arrays)
+    require.same_length(by_name(arrays))
+    n = len(jax.tree.leaves(arrays)[0])
+    rows = _rows(train, n, key, "training")
+    others = _rows(validation, n, key, "validation")
+    counts, width = np.array([one.size for one in rows], np.int32), max(one.size for one in others)
+    batch = min(config.batch, int(counts.min()))
+    if batch == 0:
+        raise DataError("there are no training rows", remedy="Select rows that the data have.")
+    if width and not all(one.size for one in others):
+        raise DataError("some members have validation rows and others none", remedy="Give them to all or to none.")
+    for both in map(np.intersect1d, rows, others):
+        if both.size:
+            raise DataError("rows are trained on and validated", value=both[:5].tolist(), remedy="Part the two sets.")
+    drawn = {
+        "train": np.stack([np.pad(one, (0, n - one.size)) for one in rows]),
+        "count": counts,
+        "validation": np.stack([np.resize(one, width) for one in others]),
+    }
+    stacked = (drawn, counts // batch, np.full(len(rows), config.lr, np.float32))
+    member = Member(*jax.tree.map(lambda x: jnp.asarray(x if key.ndim else x[0]), stacked), key, own)
+    vectorised = jax.default_backend() != "cpu" if vectorised is None else vectorised
+    layout = Layout(("side_by_side" if vectorised else "in_turn") if key.ndim else "alone")
+    training = Training(
         loss,
         RowBatches(batch),
         config.epochs,
@@ -173,45 +173,20 @@ def _training(loss: Loss, config: LoopConfig, batch: int) -> Training:
         schedule=config.schedule,
         jit_per_step=config.jit_per_step,
     )
+    return Program(training, layout, member, Data(arrays, shared))
 
 
-def _arrays(arrays: Any) -> tuple[Any, int]:
-    arrays = jax.tree.map(jnp.asarray, arrays)
-    sizes = {leaf.shape[0] for leaf in jax.tree.leaves(arrays)}
-    if len(sizes) != 1:
-        raise DataError("the arrays differ in their number of rows", value=sorted(sizes), remedy="Pair them by row.")
-    return arrays, sizes.pop()
-
-
-def _rows(rows: Any, n: int, name: str) -> np.ndarray:
+def _rows(rows: Any, n: int, key: jax.Array, name: str) -> list[np.ndarray]:
+    """Row numbers of each member by its mask, or of a single training by its mask or numbers."""
     rows = np.asarray(rows)
-    if rows.dtype == bool:
-        if rows.shape != (n,):
-            raise DataError(f"the mask of {name} rows has shape {rows.shape}, not ({n},)", remedy="One value per row.")
-        rows = np.flatnonzero(rows)
-    if name == "training" and rows.size == 0:
-        raise DataError("there are no training rows", remedy="Select rows that the data have.")
+    if rows.dtype == bool or key.ndim:
+        if rows.dtype != bool or rows.shape not in ((n,), (*key.shape, n)):
+            raise DataError(
+                f"the {name} rows of one or several trainings are masks ({n},) or {(*key.shape, n)}",
+                value=f"{rows.dtype} {rows.shape}",
+                remedy="Make masks of the row numbers.",
+            )
+        return [np.flatnonzero(mask).astype(np.int32) for mask in np.broadcast_to(rows, (key.size, n))]
     if rows.size and (rows.min() < 0 or rows.max() >= n or np.unique(rows).size != rows.size):
         raise DataError(f"{name} rows must be different numbers from 0 to {n - 1}", remedy="Correct the row numbers.")
-    return rows.astype(np.int32)
-
-
-def _members(masks: Any, members: int, n: int, name: str) -> list[np.ndarray]:
-    masks = np.asarray(masks)
-    if masks.dtype != bool or masks.shape not in ((n,), (members, n)):
-        raise DataError(
-            f"the {name} rows of several members are masks ({members}, {n}) or ({n},)",
-            value=f"{masks.dtype} {masks.shape}",
-            remedy="Make masks of the row numbers.",
-        )
-    return [_rows(mask, n, name) for mask in np.broadcast_to(masks, (members, n))]
-
-
-def _disjoint(train: np.ndarray, validation: np.ndarray) -> None:
-    both = np.intersect1d(train, validation)
-    if both.size:
-        raise DataError("rows are trained on and validated", value=both[:5].tolist(), remedy="Part the two sets.")
-
-
-def _padded(rows: np.ndarray, n: int) -> jax.Array:
-    return jnp.asarray(np.concatenate([rows, np.zeros(n - rows.size, np.int32)]))
+    return [rows.astype(np.int32)]

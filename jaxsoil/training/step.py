@@ -122,10 +122,8 @@ class Training:
         """Parameters moved by ``updates`` times their learning rate."""
         if not self.rates:
             return optax.apply_updates(params, jax.tree.map(lambda u: -lr * u, updates))
-        rates = {name: lr * dict(self.rates).get(name, 1.0) for name in params}
-        return {
-            name: jax.tree.map(lambda p, u, r=rates[name]: p - r * u, params[name], updates[name]) for name in params
-        }
+        rate = {name: lr * dict(self.rates).get(name, 1.0) for name in params}
+        return {n: jax.tree.map(lambda p, u, n=n: p - rate[n] * u, params[n], updates[n]) for n in params}
 
     def value(self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, member: Member, data: Data) -> Any:
         """The loss, new statistics and terms of a batch."""
@@ -137,16 +135,8 @@ def initial(training: Training, params: Any, stats: Any, member: Member, data: D
     """State before the first step; ``batch``: an example where batches do not come from ``data``."""
     if batch is None:
         batch = training.batches.take(data.arrays, member, training.batches.order(member, jnp.int32(0)), jnp.int32(0))
-    progress = jnp.float32(0)
-    _, (_, terms) = jax.eval_shape(
-        lambda p, s, b, k, m, d: training.value(p, s, b, k, progress, m, d),
-        params,
-        stats,
-        batch,
-        member.key,
-        member,
-        data,
-    )
+    value = functools.partial(training.value, progress=jnp.float32(0), member=member, data=data)
+    _, (_, terms) = jax.eval_shape(value, params, stats, batch, member.key)
     # Copies, because a state's buffers are given back to XLA at each call: the caller's must not be, nor be shared.
     copy = functools.partial(jax.tree.map, jnp.copy)
     return State(
@@ -208,11 +198,7 @@ def step(
 
 def steps(training: Training, state: State, total: Any, order: Any, member: Member, data: Data, epoch, start, stop):
     """The steps ``start`` to ``stop`` of an epoch."""
-
-    def body(i, carry):
-        state, total = carry
-        return step(training, state, total, order, member, data, epoch, i)
-
+    body = lambda i, carry: step(training, *carry, order, member, data, epoch, i)  # noqa: E731
     return jax.lax.fori_loop(start, stop, body, (state, total))
 
 
@@ -228,7 +214,7 @@ def validation_loss(training: Training, state: State, member: Member, data: Data
 def close(
     training: Training, state: State, total: Any, member: Member, validation: Any, epoch, live: Any = True
 ) -> State:
-    """Ends an epoch: its means enter the history, and the parameters are kept if they are the best.
+    """Writes the means of an epoch into the history, and keeps the parameters if they are the best so far.
 
     ``validation``: the validation loss; None takes the training loss in its place. Not ``live``: nothing changes.
     """
@@ -261,9 +247,8 @@ def epochs(training: Training, state: State, member: Member, data: Data, start, 
         order = training.batches.order(member, epoch)
 
         def body(i, carry):
-            state, total = carry
             masked = True if most is None else live & (i < member.steps)
-            return step(training, state, total, order, member, data, epoch, i, masked)
+            return step(training, *carry, order, member, data, epoch, i, masked)
 
         bound = member.steps if most is None else most
         state, total = jax.lax.fori_loop(0, bound, body, (state, zero(state)))
@@ -284,7 +269,7 @@ def one_step(training: Training, state: State, total: Any, order: Any, member: M
 
 
 def finish(training: Training, state: State, total: Any, member: Member, data: Data, epoch) -> State:
-    """Ends an epoch as :func:`close`, with the validation loss, of trainings that still go on."""
+    """:func:`close` with the validation loss, of trainings that still go on."""
     # A training that diverged in this epoch must still enter as live: its epoch is left unreached either way.
     validation = validation_loss(training, state, member, data)
     return close(training, state, total, member, validation, epoch, goes_on(training, state))

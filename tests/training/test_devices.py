@@ -15,8 +15,8 @@ import dataclasses, jax, jax.numpy as jnp, numpy as np
 from engine_problem import members, network, problem, training
 from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.devices import Layout, make_mesh
-from jaxsoil.training.grid import initialiser, predictors
 from jaxsoil.training.loop import Program
+from jaxsoil.training.grid import NetworkFunctions, over_trials
 
 def history(method, batch_devices, devices):
     mesh = make_mesh(DeviceConfig(method=method, batch_devices=batch_devices), jax.devices()[:devices])
@@ -24,9 +24,10 @@ def history(method, batch_devices, devices):
     # A small step: rounding that moves a unit across its kink would otherwise grow with every step.
     member = layout.place(dataclasses.replace(members(8), lr=jnp.full(8, 1e-3)))
     program = Program(training(mesh=mesh), layout, member, layout.replicate(problem()))
-    state = program.initial(*initialiser(network(), layout)(member.key, None, None))
+    initial, predict, _ = over_trials(NetworkFunctions(network()), layout)
+    state = program.initial(*initial(member.key, None, None))
     state = program.epochs(state, 0, 4)
-    mass, rmse = predictors(network(), layout)[0](state, program.data.arrays["spectra"], None)
+    mass, rmse = predict(state, program.data.arrays["spectra"], None)
     if devices > 1:
         placed = state.history["loss"].sharding
         assert len(placed.device_set) == devices, placed

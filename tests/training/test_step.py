@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -18,11 +17,16 @@ from jaxsoil.studies.reconstruction.objectives import mineral_divergence
 from jaxsoil.training import step as pure
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.devices import Layout
-from jaxsoil.training.grid import initialiser, predictors
+from jaxsoil.training.grid import NetworkFunctions, over_trials
 from jaxsoil.training.loop import Program, advance
 from jaxsoil.training.step import Data, Member, State, Training
 
 SIDE_BY_SIDE = Layout("side_by_side")
+
+
+def functions(decoder: DecoderKind) -> Any:
+    """Those of a small network over trials side by side: initial, predict, reconstruct."""
+    return over_trials(NetworkFunctions(network(decoder)), SIDE_BY_SIDE)
 
 
 def run(
@@ -31,13 +35,13 @@ def run(
     """Trains trials side by side from ``start`` to ``stop``."""
     program = Program(training(decoder, train), SIDE_BY_SIDE, member, data)
     if state is None:
-        state = program.initial(*initialiser(network(decoder), SIDE_BY_SIDE)(member.key, None, data.shared))
+        state = program.initial(*functions(decoder)[0](member.key, None, data.shared))
     # Copied: the state is given back to XLA.
     return program.epochs(jax.tree.map(jnp.copy, state), start, stop)
 
 
 def predict(decoder: DecoderKind, state: State, data: Data) -> np.ndarray:
-    predicted = predictors(network(decoder), SIDE_BY_SIDE)[0](state, data.arrays["spectra"], data.shared)
+    predicted = functions(decoder)[1](state, data.arrays["spectra"], data.shared)
     return np.asarray(predicted[0])
 
 
@@ -179,19 +183,28 @@ def plain(loss: Any, epochs: int = 6, **options: Any) -> tuple[Training, Member,
     return Training(loss, RowBatches(8), epochs, **options), member, Data({"x": jnp.arange(8.0)})
 
 
-def test_a_resting_training_alone_computes_no_gradient() -> None:
+@pytest.mark.parametrize(("method", "per_step"), [("alone", False), ("alone", True), ("in_turn", False)])
+@pytest.mark.parametrize(("slope", "epochs"), [(0.0, 3), (np.nan, 1)])
+def test_a_training_that_rests_or_has_diverged_computes_no_gradient(
+    method: Any, per_step: bool, slope: float, epochs: int
+) -> None:
     calls: list[int] = []
 
     def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any) -> Any:
         jax.debug.callback(lambda: calls.append(1))
-        # A loss that does not fall: the first epoch is the best, and patience ends two epochs later.
-        return jnp.mean(batch["x"]) + 0.0 * params["w"], (stats, {})
+        # Flat, so that the first epoch is the best and patience ends two epochs later; or not finite at once.
+        return jnp.mean(batch["x"]) + slope * params["w"], (stats, {})
 
-    program_of = plain(loss, epochs=50, patience=2)
-    state = pure.initial(program_of[0], {"w": jnp.float32(1)}, None, *program_of[1:])
-    state = jax.jit(functools.partial(pure.epochs, program_of[0]))(state, *program_of[1:], jnp.int32(0), jnp.int32(50))
+    made, member, data = plain(loss, epochs=50, patience=2, jit_per_step=per_step)
+    params, trainings = {"w": jnp.float32(1)}, 1
+    if method == "in_turn":
+        member, params = jax.tree.map(lambda x: jnp.stack([x, x]), (member, params))
+        trainings = 2
+    program = Program(made, Layout(method), member, data)
+    state = advance(program, program.initial(params), 0, 50)
     jax.effects_barrier()
-    assert len(calls) == 3 and int(state.waited) == 2
+    assert len(calls) == trainings * epochs
+    assert np.all(np.asarray(state.alive) == np.isfinite(slope))
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
@@ -232,7 +245,7 @@ def test_step_by_step_is_the_epoch_in_one_program() -> None:
     histories = []
     for per_step in (False, True):
         program = Program(training("ann", TRAIN, per_step=per_step), Layout(), member, data)
-        state = program.initial(*initialiser(network(), Layout())(member.key, None, None))
+        state = program.initial(*NetworkFunctions(network()).initial(member.key, None, None))
         histories.append(advance(program, state, 0, 2).history["validation_loss"])
     # Two programs round differently, and ten steps of Adam add to that.
     np.testing.assert_allclose(*histories, rtol=1e-3)

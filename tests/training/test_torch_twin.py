@@ -11,7 +11,7 @@ from jaxsoil.models.autoencoder import Autoencoder, DecoderKind, Minerals, Model
 from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.devices import Layout
-from jaxsoil.training.grid import initial_variables, make_training
+from jaxsoil.training.grid import NetworkFunctions, make_training
 from jaxsoil.training.loop import Program, advance
 from jaxsoil.training.step import Data, Member
 
@@ -98,7 +98,7 @@ def test_one_step_equals_pytorch(decoder: DecoderKind) -> None:
     member = Member(rows, jnp.int32(1), jnp.float32(config.lr), jax.random.key(3))
     program = Program(make_training(network, config, make_loss(network, config), 0), Layout(), member, data)
     with jax.default_matmul_precision("float32"):
-        params, stats = initial_variables(network, member.key, None, data.shared)
+        params, stats = NetworkFunctions(network).initial(member.key, None, data.shared)
         # A batch holds every row: shuffling changes the order of sums only.
         two = advance(program, program.initial(params, stats), 0, 2)
     losses, last, learned = step_in_torch(params, data, decoder, minerals, config)

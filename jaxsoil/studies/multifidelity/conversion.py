@@ -35,10 +35,10 @@ from jaxsoil.models.config import VaeConfig
 from jaxsoil.models.fno import Fno
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.models.vae import Decoder, draw
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs import require
 from jaxsoil.studies.multifidelity.config import ConversionConfig, FnoConfig
-from jaxsoil.studies.multifidelity.pretrain import Pretrained, in_parts, norms
-from jaxsoil.training.rows import Fitted, fit
+from jaxsoil.studies.multifidelity.pretrain import Pretrained, in_parts, norms, spectra_of
+from jaxsoil.training.rows import fit
 
 FACTORS = tuple(np.round(np.geomspace(0.25, 8.0, 21), 4).tolist())
 """Factors on the latent standard deviations among which the watched pairs choose."""
@@ -73,7 +73,8 @@ class Conversion:
 
     def embed(self, nir: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean, the embedding, and log variance (n, latents), its factor included, of SNV absorbance (n, B)."""
-        mean, logvar = in_parts(lambda x: _embed(self._networks, self.params, x), _nir(nir, self.nir_bands))
+        nir = spectra_of(nir, "near-infrared spectra", self.nir_bands)
+        mean, logvar = in_parts(lambda x: _embed(self._networks, self.params, x), nir)
         return mean, logvar + np.float32(2.0 * np.log(self.factor))
 
     def convert(self, nir: np.ndarray) -> np.ndarray:
@@ -82,7 +83,7 @@ class Conversion:
 
     def decode(self, latent: np.ndarray) -> np.ndarray:
         """Mid-infrared SNV absorbance (n, M) of latent features (n, latents), by the frozen decoder."""
-        return in_parts(lambda z: (_decode(self._networks, self.params["decoder"], z),), latent)[0]
+        return in_parts(lambda z: (_apply_jit(self._networks.decoder, self.params["decoder"], z),), latent)[0]
 
     def latent_samples(self, nir: np.ndarray, key: jax.Array, n: int) -> np.ndarray:
         """``n`` draws of the latent features (n, rows, latents) for each spectrum."""
@@ -207,19 +208,13 @@ def fit_conversion(
     nir, mir = _paired(nir, mir, pretrained.axis.size)
     networks = Networks(config, pretrained.config.vae, mir.shape[1], nir.shape[1])
     decoder = pretrained.params["decoder"]
-    start, variances = networks.init(jax.random.fold_in(key, 0))
-    arrays = {"nir": nir, "mir": mir}
-    point = fit(
-        *(ConversionLoss(networks), start, arrays, train, watch, config.loop, jax.random.fold_in(key, 1)),
-        label=label,
-        shared=decoder,
-    )
+    keys = [jax.random.fold_in(key, i) for i in range(4)]
+    start, variances = networks.init(keys[0])
+    rows = ({"nir": nir, "mir": mir}, train, watch)
+    point = fit(ConversionLoss(networks), start, *rows, config.loop, keys[1], label=label, shared=decoder)
     frozen = {"decoder": decoder, "encoder": point.params["encoder"]}
-    spread = fit(
-        *(SpreadLoss(networks), variances, arrays, train, watch, config.spread_loop, jax.random.fold_in(key, 2)),
-        label=f"{label}, spread",
-        shared=frozen,
-    )
+    label = f"{label}, spread"
+    spread = fit(SpreadLoss(networks), variances, *rows, config.spread_loop, keys[2], label=label, shared=frozen)
     made = Conversion(
         config=config,
         vae=networks.vae,
@@ -235,8 +230,8 @@ def fit_conversion(
         alive=bool(point.alive and spread.alive),
     )
     watch = np.asarray(watch)
-    rows = np.flatnonzero(watch) if watch.dtype == bool else watch
-    return _calibrated(made, nir[rows], mir[rows], jax.random.fold_in(key, 3)) if rows.size and made.alive else made
+    watch = np.flatnonzero(watch) if watch.dtype == bool else watch
+    return _calibrated(made, nir[watch], mir[watch], keys[3]) if watch.size and made.alive else made
 
 
 def _calibrated(made: Conversion, nir: np.ndarray, mir: np.ndarray, key: jax.Array) -> Conversion:
@@ -267,7 +262,8 @@ class FnoConversion:
         """Mid-infrared SNV absorbance (n, M); NaN from a training that diverged."""
         if not self.alive:
             return np.full((len(nir), self.model.outputs), np.nan, np.float32)
-        return in_parts(lambda x: (_apply_jit(self.model, self.params, x),), _nir(nir, self.nir_bands))[0]
+        nir = spectra_of(nir, "near-infrared spectra", self.nir_bands)
+        return in_parts(lambda x: (_apply_jit(self.model, self.params, x),), nir)[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -294,40 +290,19 @@ def fit_fno(
 
     Args: as for :func:`fit_conversion`. Both axes must have equal steps.
     """
-    nir, mir = _paired(nir, mir, mir.shape[1])
+    nir, mir = _paired(nir, mir)
     model = Fno(mir.shape[1], config.width, config.layers, config.modes)
     params = model.init(jax.random.fold_in(key, 0), jnp.zeros((2, nir.shape[1]), jnp.float32))["params"]
     arrays = {"nir": nir, "mir": mir}
-    fitted: Fitted = fit(FnoLoss(model), params, arrays, train, watch, config.loop, key, label=label)
-    params = jax.tree.map(np.asarray, fitted.params)
-    return FnoConversion(model, params, fitted.history, fitted.converged, fitted.epochs_run, nir.shape[1], fitted.alive)
+    made = fit(FnoLoss(model), params, arrays, train, watch, config.loop, key, label=label)
+    params = jax.tree.map(np.asarray, made.params)
+    return FnoConversion(model, params, made.history, made.converged, made.epochs_run, nir.shape[1], made.alive)
 
 
-def _paired(nir: np.ndarray, mir: np.ndarray, bands: int) -> tuple[np.ndarray, np.ndarray]:
-    nir, mir = np.asarray(nir, np.float32), np.asarray(mir, np.float32)
-    if nir.ndim != 2 or mir.ndim != 2 or len(nir) != len(mir):
-        raise DataError(
-            "near- and mid-infrared rows do not pair",
-            value=f"{nir.shape} and {mir.shape}",
-            remedy="Give both spectra of the same samples, in the same order.",
-        )
-    if mir.shape[1] != bands:
-        raise DataError(
-            "the mid-infrared spectra have other bands than the decoder",
-            value=f"{mir.shape[1]} for {bands} bands",
-            remedy="Resample them to the axis of the pre-training scans.",
-        )
-    return nir, mir
-
-
-def _nir(nir: np.ndarray, bands: int) -> np.ndarray:
-    if np.ndim(nir) != 2 or nir.shape[1] != bands:
-        raise DataError(
-            "the near-infrared spectra have other bands than the conversion",
-            value=f"{np.shape(nir)} for {bands} bands",
-            remedy="Resample them to the axis of the pairs.",
-        )
-    return nir
+def _paired(nir: np.ndarray, mir: np.ndarray, bands: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    spectra = (spectra_of(nir, "near-infrared spectra"), spectra_of(mir, "mid-infrared spectra", bands))
+    require.same_length({"near-infrared": spectra[0], "mid-infrared spectra": spectra[1]})
+    return spectra
 
 
 def _apply(model: nn.Module, params: Any, x: jax.Array) -> jax.Array:
@@ -341,11 +316,6 @@ _apply_jit = jax.jit(_apply, static_argnums=0)
 @functools.partial(jax.jit, static_argnums=0)
 def _embed(networks: Networks, params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return _apply(networks.encoder, params["encoder"], x), _apply(networks.variances, params["spread"], x)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _decode(networks: Networks, decoder: Any, z: jax.Array) -> jax.Array:
-    return _apply(networks.decoder, decoder, z)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -20,11 +20,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxsoil.data.draws import take_share
 from jaxsoil.data.scans import Scans
 from jaxsoil.models.vae import Vae, kl_to_prior
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.studies.multifidelity.config import PretrainConfig
-from jaxsoil.studies.multifidelity.streams import READ_ROWS, BlockBatches, Plan, read_snv, split_samples
+from jaxsoil.studies.multifidelity.streams import READ_ROWS, BlockBatches, Plan, read_snv
 from jaxsoil.training import step as pure
 from jaxsoil.training.batches import over_devices
 from jaxsoil.training.checkpoints import Checkpoints
@@ -79,25 +81,17 @@ class Pretrained:
 
     def embed(self, spectra: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean, the embedding, and log variance (n, latents) of SNV absorbance (n, M)."""
-        mean, logvar = in_parts(lambda x: _encode(self.model, self.params, x), self._checked(spectra))
+        spectra = spectra_of(spectra, "mid-infrared spectra", self.axis.size)
+        mean, logvar = in_parts(lambda x: _apply(self.model, self.params, x, "encode"), spectra)
         return mean, logvar
 
     def decode(self, latent: np.ndarray) -> np.ndarray:
         """SNV absorbance (n, M) of latent features (n, latents)."""
-        return in_parts(lambda z: (_decode(self.model, self.params, z),), latent)[0]
+        return in_parts(lambda z: (_apply(self.model, self.params, z, "decode"),), latent)[0]
 
     def reconstruct(self, spectra: np.ndarray) -> np.ndarray:
         """SNV absorbance (n, M) as it comes back from the latent means."""
         return self.decode(self.embed(spectra)[0])
-
-    def _checked(self, spectra: np.ndarray) -> np.ndarray:
-        if np.ndim(spectra) != 2 or spectra.shape[1] != self.axis.size:
-            raise DataError(
-                "the spectra have other bands than the autoencoder",
-                value=f"{np.shape(spectra)} for {self.axis.size} bands",
-                remedy="Resample them to the axis of the pre-training scans.",
-            )
-        return spectra
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +201,10 @@ class ScansProgram(Program):
         seeds = tuple(int(word) for word in np.asarray(jax.random.key_data(key)).ravel())
         if np.unique(samples).size < 2:
             raise DataError("stage 1 needs at least two samples", remedy="Give more scans, with their samples' names.")
-        train, watch = split_samples(samples, config.held_out, stable_seed(seeds))
+        # All scans of a sample lie on one side.
+        draw = np.random.default_rng(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+        held = take_share(samples, config.held_out, draw, "of groups")
+        train, watch = np.flatnonzero(~held), np.flatnonzero(held)
         batch = min(config.loop.batch, train.size // devices * devices)
         if batch == 0 or batch % devices:
             raise UsageError(f"{devices} devices cannot share batches of {batch}: set the batch to a multiple.")
@@ -232,28 +229,22 @@ class ScansProgram(Program):
         if not self.watch.size:
             return None
         total = jnp.float32(0)
-        for start in range(0, self.watch.size, READ_ROWS):
-            rows = self.watch[start : start + READ_ROWS]
-            total = total + _loss_on(self.training.loss, params, self._rows(rows)) * np.float32(rows.size)
+        for values in self._parts(self.watch):
+            total = total + _loss_on(self.training.loss, params, values) * np.float32(len(values))
         return total / np.float32(self.watch.size)
-
-    def _rows(self, rows: np.ndarray) -> jax.Array:
-        if self.resident is not None:
-            return self.resident[self.place(rows)]
-        return self.place(read_snv(self.scans, rows))
 
     def divergence(self, params: Any) -> np.ndarray:
         """Mean divergence of each latent feature over the training scans, nats, float64."""
-        rows, total = self.plan.rows, np.zeros(self.config.vae.latents)
+        total = np.zeros(self.config.vae.latents)
+        for values in self._parts(self.plan.rows):
+            total += np.asarray(kl_to_prior(*_apply(self.model, params, values, "encode")), np.float64).sum(axis=0)
+        return total / self.plan.rows.size
+
+    def _parts(self, rows: np.ndarray) -> Iterator[jax.Array]:
+        """SNV absorbance of some scans, part by part."""
         for start in range(0, rows.size, READ_ROWS):
-            mean, logvar = _encode(self.model, params, self._rows(rows[start : start + READ_ROWS]))
-            total += np.asarray(kl_to_prior(mean, logvar), np.float64).sum(axis=0)
-        return total / rows.size
-
-
-def stable_seed(seeds: Sequence[int]) -> int:
-    """One seed from the words of a key."""
-    return int(np.random.SeedSequence(list(seeds)).generate_state(1)[0])
+            part = rows[start : start + READ_ROWS]
+            yield self.place(read_snv(self.scans, part)) if self.resident is None else self.resident[self.place(part)]
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -261,16 +252,14 @@ def _loss_on(loss: Loss, params: Any, batch: jax.Array) -> jax.Array:
     return loss(params, None, batch, None, jnp.float32(1))[0]
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _encode(model: Vae, params: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    result: Any = model.apply({"params": params}, x, method="encode")
-    return result
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _apply(model: Vae, params: Any, x: jax.Array, method: str) -> Any:
+    return model.apply({"params": params}, x, method=method)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _decode(model: Vae, params: Any, z: jax.Array) -> jax.Array:
-    result: Any = model.apply({"params": params}, z, method="decode")
-    return result
+def spectra_of(values: np.ndarray, name: str, bands: int | None = None) -> np.ndarray:
+    """Spectra (n, M) float32 with as many bands as the training's; DataError for any other array."""
+    return require.array(values, name, 2, finite=False, features=bands, dtype=np.float32)
 
 
 def in_parts(function: Any, rows: np.ndarray) -> tuple[np.ndarray, ...]:

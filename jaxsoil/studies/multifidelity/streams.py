@@ -14,7 +14,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxsoil.data.draws import take_share
 from jaxsoil.data.scans import Scans
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.preprocess import SNV
@@ -35,18 +34,6 @@ def read_snv(scans: Scans, rows: np.ndarray) -> np.ndarray:
         part = slice(start, start + READ_ROWS)
         out[part] = SNV()(Spectra(scans.read(rows[part]), scans.axis, "cm-1", "absorbance")).values
     return out
-
-
-def split_samples(samples: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Splits scans into training and validation rows such that all scans of a sample lie on one side.
-
-    Args:
-      samples: (n,) sample of each scan.
-      share: of the samples that validate, 0 to below 1; rounded, at least one sample unless 0.
-      seed: of the draw.
-    """
-    held = take_share(samples, share, np.random.default_rng(seed), "of groups")
-    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
