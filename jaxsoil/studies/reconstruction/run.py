@@ -13,6 +13,7 @@ from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergence_sentence
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences
 from jaxsoil.studies.reconstruction.tables import Tables
+from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
 
 
 def run_study(config: StudyConfig, run: RunFolder, prepared: StudyInputs, paper: Mapping[str, Any] = PAPER) -> None:
@@ -32,10 +33,9 @@ def run_study(config: StudyConfig, run: RunFolder, prepared: StudyInputs, paper:
     with recording(config, run, prepared, statement, describe(prepared.library, prepared.minerals), size) as record:
         for name in config.baselines:
             with record.clock(name):
-                record.tables.add_baseline(name)
-        record.tables.add_networks(
-            prepared.trials, config.train, config.devices, config.components, record.tracker, record.timing
-        )
+                add_baseline(record.tables, name)
+        rest = (config.devices, config.components, record.tracker, record.timing)
+        add_networks(record.tables, prepared.trials, config.train, *rest)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
