@@ -19,6 +19,7 @@ from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adapt
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import config as study
+from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.config import PAPER_TABLE_3, FewLabelsConfig
 from jaxsoil.studies.reconstruction.plan import plan_study
 from jaxsoil.studies.reconstruction.prepare import (
@@ -39,6 +40,8 @@ from jaxsoil.training.config import TrainConfig
 BEFORE, AFTER = "before", "after"
 STAGE_TRAIN = {BEFORE: "train", AFTER: "finetune"}
 """The two stages, and the field of the configuration that says how each is trained."""
+
+SUMMARIES = (summaries.stage_differences, summaries.learned_spectra)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -198,7 +201,7 @@ def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None
     }
     regions = len({split.held_out for split in prepared.splits})
     size = "\n  ".join([f"{regions} regions held out", *prepared.notes])
-    with recording(config, folder, prepared, statement, _describe(prepared), size) as record:
+    with recording(config, folder, prepared, statement, _describe(prepared), size, SUMMARIES) as record:
         for name in config.baselines:
             with record.clock(name):
                 _add_baseline(record.tables, name, prepared)
