@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from jaxsoil.evaluation import compare
+
 UNDEFINED = "n/a"
 """What stands in a table where a number is undefined."""
 
@@ -111,11 +113,7 @@ class MeanError(NamedTuple):
 
 def mean_sd(values: ArrayLike) -> MeanError:
     """Mean and standard deviation (n - 1) of the finite values."""
-    found = np.asarray(values, dtype=np.float64).ravel()
-    found = found[np.isfinite(found)]
-    if not found.size:
-        return MeanError(math.nan, math.nan, 0)
-    return MeanError(float(found.mean()), float(found.std(ddof=1)) if found.size > 1 else math.nan, found.size)
+    return MeanError(*compare.mean_sd(values))
 
 
 def mean_se(values: ArrayLike) -> MeanError:

@@ -87,26 +87,16 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 
 def by_parting(run: Run) -> dict[str, Run]:
     """The run by what was drawn, "group" and "row"; a kind without draws is absent."""
-    parts = {}
-    for kind in ("group", "row"):
-        names = [region for region in run.regions if region.endswith(BY_ROW) == (kind == "row")]
-        if names:
-            own = {name: _of_regions(run.tables[name], names) for name in ("trials", "predictions")}
-            arrays = run.reconstructions
-            if arrays:
-                chosen = np.isin(arrays["region"], names)
-                arrays = {key: values if key in ("axis", "unit") else values[chosen] for key, values in arrays.items()}
-            parts[kind] = dataclasses.replace(
-                run,
-                results=_of_regions(run.results, names),
-                tables={**run.tables, **own},
-                arrays={**run.arrays, "reconstructions": arrays},
-            )
-    return parts
+    of = {"row": [name for name in run.regions if name.endswith(BY_ROW)]}
+    of = {"group": [name for name in run.regions if name not in of["row"]]} | of
 
+    def part(names: list[str]) -> Run:
+        # Loss curves are not parted: history.csv has no regions.
+        return run.part(
+            lambda lines: np.isin(lines["region"], names) if "region" in lines else np.full(len(lines), True)
+        )
 
-def _of_regions(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(table[table["region"].isin(names)])
+    return {kind: part(names) for kind, names in of.items() if names}
 
 
 def _opening(run: Run, parts: dict[str, Run]) -> list[str]:

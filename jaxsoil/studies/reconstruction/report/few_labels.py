@@ -82,28 +82,16 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 def stage_view(run: Run, stage: str) -> Run:
     """The part of a run that belongs to one stage, with that stage's criterion of convergence."""
 
-    def part(frame: pd.DataFrame) -> pd.DataFrame:
-        if "trial" in frame.columns:
-            chosen = frame["trial"].astype(str).str.startswith(f"{stage}/")
-        else:
-            chosen = frame["study"].astype(str).str.endswith(f"/{stage}")
-        return pd.DataFrame(frame.loc[chosen.to_numpy(dtype=bool)])
+    def chosen(lines: Mapping[str, Any]) -> np.ndarray:
+        if "study" in lines:
+            return np.char.endswith(np.asarray(lines["study"], dtype=str), f"/{stage}")
+        return np.char.startswith(np.asarray(lines["trial"], dtype=str), f"{stage}/")
 
-    arrays = run.reconstructions
-    if arrays:
-        rows = np.char.endswith(arrays["study"].astype(str), f"/{stage}")
-        arrays = {name: values if name in ("axis", "unit") else values[rows] for name, values in arrays.items()}
-    chosen = settings(run)
     # Sections that ask how the networks were trained then find the settings of this stage.
-    trained = chosen.get("finetune" if stage == "after" else "train", {})
+    trained = settings(run).get("finetune" if stage == "after" else "train", {})
     criterion = run.config.get("convergence_by_stage", {}).get(stage, "The run states no criterion of convergence.")
-    return dataclasses.replace(
-        run,
-        config={**run.config, "config": {**chosen, "train": trained}, "convergence": criterion},
-        results=part(run.results),
-        tables={name: part(frame) for name, frame in run.tables.items()},
-        arrays={**run.arrays, "reconstructions": arrays},
-    )
+    config = {**run.config, "config": {**settings(run), "train": trained}, "convergence": criterion}
+    return dataclasses.replace(run.part(chosen), config=config)
 
 
 def _opening(run: Run, views: Mapping[str, Run]) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -68,6 +70,8 @@ _SUMMARIES = {
     "beyond_seeds": Columns(number="mean low high", whole="n"),
 }
 """What :mod:`jaxsoil.studies.reconstruction.summaries` writes; each report needs some of it."""
+
+_OF_TRIALS = ("trials", "predictions", "history")
 
 FILES = RunFiles(
     csv=_TABLES | _SUMMARIES,
@@ -143,6 +147,23 @@ class Run(RunContents):
     def regions(self) -> list[str]:
         """Held-out regions in natural order."""
         return natural_sorted(set(self.results["region"].tolist()))
+
+    def part(self, chosen: Callable[[Mapping[str, Any]], Any]) -> Self:
+        """The part of the run whose lines are chosen.
+
+        Args:
+          chosen: takes a table, or the arrays of reconstructions.npz, and gives a mask of its lines.
+        """
+        arrays = self.reconstructions
+        if arrays:
+            rows = np.asarray(chosen(arrays))
+            arrays = {name: values if name in ("axis", "unit") else values[rows] for name, values in arrays.items()}
+        tables = {
+            name: pd.DataFrame(frame[np.asarray(chosen(frame))]) if name in _OF_TRIALS else frame
+            for name, frame in self.tables.items()
+        }
+        results = pd.DataFrame(self.results[np.asarray(chosen(self.results))])
+        return replace(self, results=results, tables=tables, arrays={"reconstructions": arrays})
 
     def untrusted(self, model: str, region: str | None = None) -> list[TrialRow]:
         """Trials of a model (and region) that did not converge or diverged."""
