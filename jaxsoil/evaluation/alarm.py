@@ -305,7 +305,7 @@ def _limits_of_other_regions(samples: pd.DataFrame) -> None:
         samples[f"other_regions_{alarm}"] = limits
 
 
-def _outcome(flagged: np.ndarray, failed: np.ndarray, error: np.ndarray | None) -> tuple[float, ...]:
+def _outcome(flagged: np.ndarray, failed: np.ndarray, error: np.ndarray | None) -> tuple[float | int, ...]:
     def share(chosen: np.ndarray) -> float:
         return float(chosen.mean()) if chosen.size else math.nan
 

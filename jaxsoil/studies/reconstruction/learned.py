@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -153,5 +154,6 @@ def _ratio(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return np.where(first >= DARKEST, second / first, np.nan)
 
 
-def _rms(values: np.ndarray) -> np.ndarray:
+def _rms(values: np.ndarray) -> Any:
+    """Root mean square over bands: a number, or one for each row."""
     return np.sqrt(np.mean(values**2, axis=-1))

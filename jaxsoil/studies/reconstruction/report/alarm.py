@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -97,7 +98,7 @@ def _verdict(areas: pd.DataFrame) -> str:
     return f"AUROC of the reconstruction error for regions with R2 < 0. {'; '.join(said)}. {_ranking(areas)}"
 
 
-def _against_chance(row: Mapping[str, float]) -> str:
+def _against_chance(row: Mapping[str, Any]) -> str:
     if row["p"] < _LEVEL:
         return "above chance" if row["auroc"] > 0.5 else "below chance: it falls where the model fails"
     if row["least_p"] < _LEVEL:

@@ -82,7 +82,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 def stage_view(run: Run, stage: str) -> Run:
     """The part of a run that belongs to one stage, with that stage's criterion of convergence."""
 
-    def chosen(lines: Mapping[str, Any]) -> np.ndarray:
+    def chosen(lines: Any) -> np.ndarray:
         if "study" in lines:
             return np.char.endswith(np.asarray(lines["study"], dtype=str), f"/{stage}")
         return np.char.startswith(np.asarray(lines["trial"], dtype=str), f"{stage}/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -148,7 +148,7 @@ class Run(RunContents):
         """Held-out regions in natural order."""
         return natural_sorted(set(self.results["region"].tolist()))
 
-    def part(self, chosen: Callable[[Mapping[str, Any]], Any]) -> Self:
+    def part(self, chosen: Callable[[Any], Any]) -> Self:
         """The part of the run whose lines are chosen.
 
         Args:

@@ -50,9 +50,9 @@ def learned(first: np.ndarray, second: np.ndarray, *, truth: np.ndarray | None =
         "seed": np.zeros(2 * count, int),
         "f_soc": np.concatenate([first, second]),
         "soc_rho_r": np.array([2.5] * count + [np.nan] * count),
-        "start_rho_r": np.float64(2.6),
+        "start_rho_r": np.array(2.6),
     }
-    return arrays if truth is None else arrays | {"truth_f_soc": truth, "truth_soc_rho_r": np.float64(0.12)}
+    return arrays if truth is None else arrays | {"truth_f_soc": truth, "truth_soc_rho_r": np.array(0.12)}
 
 
 def spectra(count: int = 3) -> np.ndarray:
