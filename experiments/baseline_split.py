@@ -1,11 +1,13 @@
-"""Baseline of the reconstruction study: a random 60:40 split of everything.
+"""A random 60:40 split of everything (baseline of the reconstruction study).
 
-    python experiments/run.py --exp=baseline_split                       the twin, no download
-    python experiments/run.py --exp=baseline_split --data fields_vnir    measured spectra
-    python experiments/run.py --exp=baseline_split --paper               the publication's size (days on a CPU)
+python experiments/run.py --exp=baseline_split                       the twin, no download
+python experiments/run.py --exp=baseline_split --data fields_vnir    measured spectra
+python experiments/run.py --exp=baseline_split --smoke               the smallest size, a minute on two CPU cores
+python experiments/run.py --exp=baseline_split --paper               the publication's size (days on a CPU)
 
-The paper draws rows and ignores which of them come from one pedon or sample. Here each split is drawn twice: by
-group, so that none lies on both sides, and by row as in the paper; the difference is the size of the leak.
+Expected CCC of log10 SOC with --smoke, drawn by group: PLSR 0.54, random forest 0.44, encoder 0.12, with ANN decoder
+0.08, with physics decoder 0.45. The paper draws rows and ignores which of them come from one pedon or sample; here each
+split is drawn by group and by row, and the difference is the size of the leak.
 """
 
 import dataclasses

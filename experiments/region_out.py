@@ -1,8 +1,12 @@
-"""Experiment 1 of the reconstruction study: one region left out at a time.
+"""One region left out at a time (Experiment 1 of the reconstruction study).
 
 python experiments/run.py --exp=region_out                  the twin: 17 regions, no download
 python experiments/run.py --exp=region_out --data fields    measured spectra of eight regions
+python experiments/run.py --exp=region_out --smoke          the smallest size, about a minute on two CPU cores
 python experiments/run.py --exp=region_out --paper          the publication's size (days on a CPU)
+
+Expected mean CCC of log10 SOC over the held-out regions of the twin: PLSR 0.54, random forest 0.48, encoder 0.60, with
+ANN decoder 0.58, with physics decoder 0.61. With --smoke: 0.50, 0.45, 0.24, 0.22 and 0.27; its networks hardly learn.
 """
 
 import dataclasses

@@ -1,8 +1,12 @@
-"""The reconstruction study's Appendix B: does it matter that mass is converted to area by rho r?
+"""Does it matter that mass is converted to area by rho r? (Appendix B of the reconstruction study)
 
 python experiments/run.py --exp=rho_r                       the twin: 17 regions, no download
 python experiments/run.py --exp=rho_r --data fields_vnir    measured spectra of seven regions
+python experiments/run.py --exp=rho_r --smoke               the smallest size, about a minute on two CPU cores
 python experiments/run.py --exp=rho_r --paper               the publication's size (days on a CPU)
+
+Expected with --smoke: RMSE of log10 SOC 0.57 with rho r and 0.56 without, mean over four held-out regions; the interval
+of the difference contains 0, as in the paper.
 """
 
 import dataclasses

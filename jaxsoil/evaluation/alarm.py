@@ -8,9 +8,10 @@ thresholds come from its training rows, so that nothing of the held-out region b
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import pandas as pd
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.applicability import critical_limit, reconstruction_limit
 from jaxsoil.evaluation.results import log10_percent
-from jaxsoil.evaluation.roc import REPLICATES, Auroc, RankTest, auroc_over_regions, rank_test
+from jaxsoil.evaluation.roc import REPLICATES, auroc_over_regions, rank_test, roc_curve
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
@@ -50,7 +51,10 @@ AREA_COLUMNS = (
 OUTCOME_COLUMNS = (
     "model", "failure", "alarm", "rule", "flagged", "caught", "false", "rmse", "rmse_accepted", "units", "failures",
 )  # fmt: skip
-"""Columns of :func:`outcome_rows`; shares, RMSE and counts as in :class:`Outcome`."""
+"""Columns of :func:`outcome_rows`."""
+
+CURVE_COLUMNS = ("model", "failure", "alarm", "false_alarms", "caught")
+"""Columns of :func:`curve_rows`."""
 
 _TRIAL = ["model", "region", "seed"]
 _RULES = ("percentile", "chi_square", "other_regions")
@@ -105,31 +109,8 @@ def alarm_tables(samples: pd.DataFrame, *, multiple: float = SAMPLE_MULTIPLE) ->
     return AlarmTables(region_frame, pd.DataFrame(sample_frame[_sample_columns()]), tuple(left_out))
 
 
-def alarm_areas(
-    tables: AlarmTables, *, replicates: int = REPLICATES, seed: int = 0
-) -> dict[tuple[str, str, str], Auroc]:
-    """AUROC by model, failure and alarm; an alarm that the model does not have (no decoder) is left out.
-
-    Args:
-      tables: scores and failures.
-      replicates, seed: of the bootstrap over regions behind each interval.
-    """
-    failures = (*REGION_FAILURES, *SAMPLE_FAILURES)
-    draw = {"replicates": replicates, "seed": seed}
-    return {key: auroc_over_regions(*units, **draw) for key, units in _ranked(tables, failures)}
-
-
-def alarm_tests(tables: AlarmTables) -> dict[tuple[str, str, str], RankTest]:
-    """Exact test over regions by model, failure and alarm, for the failures that are stated by region.
-
-    Left out is what :func:`alarm_areas` leaves out, and what has regions of one kind only.
-    """
-    tests = {key: rank_test(*units) for key, units in _ranked(tables, REGION_FAILURES)}
-    return {key: test for key, test in tests.items() if test is not None}
-
-
 def area_rows(tables: AlarmTables, *, replicates: int = REPLICATES, seed: int = 0) -> pd.DataFrame:
-    """:func:`alarm_areas` and :func:`alarm_tests` as rows to be written.
+    """How well each alarm ranks each failure; an alarm that the model does not have (no decoder) is left out.
 
     Args:
       tables: scores and failures.
@@ -139,39 +120,72 @@ def area_rows(tables: AlarmTables, *, replicates: int = REPLICATES, seed: int = 
       For each model, failure and alarm a row with :data:`AREA_COLUMNS`: ``auroc`` with the ends ``low`` and ``high``
       of its interval, numbers of ``failures`` and ``units``, the ``reason`` why area or interval is undefined; ``p`` of
       the exact test over regions, ``least_p`` that so many regions can give, and numbers of ``failing_regions`` and
-      ``other_regions`` (NaN for failures by sample); ``replicates`` and ``seed``.
+      ``other_regions`` (NaN for failures by sample, and where regions are of one kind); ``replicates`` and ``seed``.
     """
-    areas, tests = alarm_areas(tables, replicates=replicates, seed=seed), alarm_tests(tables)
     rows = []
-    for key, area in areas.items():
-        test = tests.get(key)
+    for key, units in _ranked(tables):
+        area = auroc_over_regions(*units, replicates=replicates, seed=seed)
+        test = rank_test(*units) if key[1] in REGION_FAILURES else None
         tested = (math.nan,) * 4 if test is None else (test.p, test.least, test.failing, test.sound)
         found = (area.value, area.low, area.high, area.failures, area.units, area.reason)
         rows.append((*key, *found, *tested, replicates, seed))
     return pd.DataFrame(rows, columns=pd.Index(AREA_COLUMNS))
 
 
+def curve_rows(tables: AlarmTables, *, points: int = 400) -> pd.DataFrame:
+    """ROC curves of the areas that are defined: rows ``model, failure, alarm, false_alarms, caught`` along each curve.
+
+    Args:
+      tables: scores and failures.
+      points: corners of a curve that are kept at most, evenly spaced; more cannot be told apart in print.
+    """
+    frames = []
+    for key, (failed, score, _) in _ranked(tables):
+        if failed.any() and not failed.all():
+            corners = np.stack(roc_curve(failed, score), axis=1)
+            places = np.unique(np.linspace(0, len(corners) - 1, min(points, len(corners))).round().astype(int))
+            frame = pd.DataFrame(corners[places], columns=pd.Index(CURVE_COLUMNS[3:]))
+            frames.append(frame.assign(**dict(zip(CURVE_COLUMNS, key, strict=False))))
+    columns = list(CURVE_COLUMNS)
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=pd.Index(columns))
+
+
 def outcome_rows(tables: AlarmTables) -> pd.DataFrame:
-    """:func:`sample_outcomes` and :func:`region_outcomes` of all failures as rows to be written.
+    """What flagging samples and whole regions costs and saves, for each model, failure, alarm and rule.
+
+    Rules for samples: "percentile" and "chi_square" from the training rows of the trial, "other_regions" from the rows
+    of the other regions when those were held out. The rule of regions is "training_regions"; their units are trials
+    (region and seed).
 
     Returns:
-      Rows with :data:`OUTCOME_COLUMNS`; the rule of regions is "training_regions".
+      Rows with :data:`OUTCOME_COLUMNS`: shares of the units that are ``flagged``, of the failures that are ``caught``
+      and of the successes that are flagged (``false``), between 0 and 1; ``rmse`` and ``rmse_accepted``, of SOC of all
+      units and of those not flagged, in % by mass (NaN by region); numbers of ``units`` and ``failures``. NaN where
+      there is nothing to count. A rule without a limit has no row.
     """
     rows = []
-    for failure in SAMPLE_FAILURES:
-        for (model, alarm, rule), found in sample_outcomes(tables, failure).items():
-            rows.append((model, failure, alarm, rule, *astuple(found)))
-    for failure in REGION_FAILURES:
-        for (model, alarm), found in region_outcomes(tables, failure).items():
-            rows.append((model, failure, alarm, "training_regions", *astuple(found)))
+    for failures, frame, rules in (
+        (SAMPLE_FAILURES, tables.samples, dict(zip(_RULES, _RULES, strict=True))),
+        (REGION_FAILURES, tables.regions, {"training_regions": "limit"}),
+    ):
+        for failure, model in itertools.product(failures, tables.models):
+            mine = _of_model(frame, model)
+            failed, error = _numbers(mine, failure), _numbers(mine, "error") if "error" in mine else None
+            for alarm, (rule, limits) in itertools.product(ALARMS, rules.items()):
+                score, limit = _numbers(mine, f"score_{alarm}"), _numbers(mine, f"{limits}_{alarm}")
+                known = np.isfinite(score) & np.isfinite(limit) & np.isfinite(failed)
+                if known.any():
+                    off = None if error is None else error[known]
+                    found = _outcome((score > limit)[known], failed[known] > 0, off)
+                    rows.append((model, failure, alarm, rule, *found))
     return pd.DataFrame(rows, columns=pd.Index(OUTCOME_COLUMNS))
 
 
 def _ranked(
-    tables: AlarmTables, failures: tuple[str, ...]
+    tables: AlarmTables,
 ) -> Iterator[tuple[tuple[str, str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]]:
     """Failures, scores and regions of the units where both are known, by model, failure and alarm."""
-    for failure in failures:
+    for failure in (*REGION_FAILURES, *SAMPLE_FAILURES):
         frame = tables.regions if failure in REGION_FAILURES else tables.samples
         for model in tables.models:
             mine = _of_model(frame, model)
@@ -183,62 +197,6 @@ def _ranked(
                 known = np.isfinite(failed) & np.isfinite(score)
                 where = np.asarray(mine["region"]).astype(str)[known]
                 yield (model, failure, alarm), (failed[known] > 0, score[known], where)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a threshold costs and saves; shares between 0 and 1, NaN where there is nothing to count.
-
-    Attributes:
-      flagged: share of the units over the threshold.
-      caught: share of the failures among them.
-      false: share of the successes that are flagged.
-      rmse, rmse_accepted: RMSE of SOC of all units and of those not flagged, in % by mass (NaN by region).
-      units, failures: their numbers.
-    """
-
-    flagged: float
-    caught: float
-    false: float
-    rmse: float
-    rmse_accepted: float
-    units: int
-    failures: int
-
-
-def sample_outcomes(tables: AlarmTables, failure: str = "fail_percent") -> dict[tuple[str, str, str], Outcome]:
-    """What flagging samples costs and saves, by model, alarm and rule of the threshold.
-
-    Rules: "percentile" and "chi_square" from the training rows of the trial, "other_regions" from the rows of the
-    other regions when those were held out.
-    """
-    found = {}
-    for model in tables.models:
-        mine = _of_model(tables.samples, model)
-        failed = _numbers(mine, failure) > 0
-        error = _numbers(mine, "error")
-        for alarm in ALARMS:
-            score = _numbers(mine, f"score_{alarm}")
-            for rule in _RULES:
-                limit = _numbers(mine, f"{rule}_{alarm}")
-                known = np.isfinite(score) & np.isfinite(limit)
-                if known.any():
-                    found[model, alarm, rule] = _outcome((score > limit)[known], failed[known], error[known])
-    return found
-
-
-def region_outcomes(tables: AlarmTables, failure: str = "fail_r2") -> dict[tuple[str, str], Outcome]:
-    """What flagging whole regions costs and saves, by model and alarm; units are trials (region and seed)."""
-    found = {}
-    for model in tables.models:
-        mine = _of_model(tables.regions, model)
-        failed = _numbers(mine, failure)
-        for alarm in ALARMS:
-            score, limit = (_numbers(mine, f"{what}_{alarm}") for what in ("score", "limit"))
-            known = np.isfinite(score) & np.isfinite(limit) & np.isfinite(failed)
-            if known.any():
-                found[model, alarm] = _outcome((score > limit)[known], failed[known] > 0, None)
-    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -347,14 +305,14 @@ def _limits_of_other_regions(samples: pd.DataFrame) -> None:
         samples[f"other_regions_{alarm}"] = limits
 
 
-def _outcome(flagged: np.ndarray, failed: np.ndarray, error: np.ndarray | None) -> Outcome:
+def _outcome(flagged: np.ndarray, failed: np.ndarray, error: np.ndarray | None) -> tuple[float | int, ...]:
     def share(chosen: np.ndarray) -> float:
         return float(chosen.mean()) if chosen.size else math.nan
 
     all_rows = math.nan if error is None else _root_mean(error)
     accepted = math.nan if error is None or flagged.all() else _root_mean(error[~flagged])
     counts = (int(failed.size), int(failed.sum()))
-    return Outcome(share(flagged), share(flagged[failed]), share(flagged[~failed]), all_rows, accepted, *counts)
+    return (share(flagged), share(flagged[failed]), share(flagged[~failed]), all_rows, accepted, *counts)
 
 
 def _of_model(frame: pd.DataFrame, model: str) -> pd.DataFrame:

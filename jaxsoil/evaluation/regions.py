@@ -6,6 +6,7 @@ model, region, seed, split, scale, metric, value) and returns tidy rows to be wr
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -26,7 +27,8 @@ LOWER_IS_BETTER = ("rmse", "mrmse")
 
 _COLUMNS = ("model", "region", "seed", "split", "scale", "metric", "value")
 _TEST_COLUMNS = ("model", "scale", "metric", "test", "problematic", "generalising", "t", "dof", "p", "reason")
-_PAIRED_COLUMNS = ("first", "second", "scale", "metric", "confidence", "n", "mean", "sd", "low", "high", "better")
+DIFFERENCE_COLUMNS = ("first", "second", "scale", "metric", "split", "region", "seed", "difference")
+_PAIRED_COLUMNS = (*DIFFERENCE_COLUMNS[:5], "confidence", "n", "mean", "sd", "low", "high", "better")
 
 
 def region_blocks(results: pd.DataFrame, networks: Sequence[str]) -> pd.DataFrame:
@@ -86,71 +88,80 @@ def block_tests(
     return pd.DataFrame(rows, columns=pd.Index(_TEST_COLUMNS))
 
 
-def differences_by_region(
-    first: pd.DataFrame, second: pd.DataFrame, models: tuple[str, str], scale: str, metric: str, split: str = "test"
-) -> dict[str, tuple[float, ...]]:
-    """Differences ``second - first`` of a metric by region, one for each seed that both have, ascending.
+def difference_rows(
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    pairs: Iterable[tuple[str, str]],
+    measures: Iterable[tuple[str, str]],
+    splits: Iterable[str] = ("test",),
+) -> pd.DataFrame:
+    """Differences ``second - first`` of metrics, for each region and seed that both models have.
 
     A model with a single seed (PLSR, a forest) stands against every seed of the other.
 
     Args:
       first, second: results tables; the same one to compare two models.
-      models: model of the first and of the second table.
-      scale, metric, split: the metric.
+      pairs: a model of the first and one of the second table, each.
+      measures: scale and metric, each.
+      splits: rows that are compared.
+
+    Returns:
+      Rows ``first, second, scale, metric, split, region, seed, difference``; what is undefined has no row.
 
     Raises:
       DataError: a column is missing, or a model has two values of one region and seed.
     """
-    sides = []
-    for frame, model in zip((first, second), models, strict=True):
-        rows = _chosen(frame, model=model, scale=scale, metric=metric, split=split, finite=False)
-        if rows.duplicated(["region", "seed"]).any():
-            remedy = "Choose one data set and one property first."
-            raise DataError("a model has two values of one region and seed", value=model, remedy=remedy)
-        sides.append(rows.set_index(["region", "seed"])["value"])
-    seeds = [side.index.get_level_values("seed").unique() for side in sides]
-    for mine, other in ((0, 1), (1, 0)):
-        if len(seeds[mine]) == 1 < len(seeds[other]):
-            alone = sides[mine].droplevel("seed")
-            sides[mine] = pd.concat({seed: alone for seed in seeds[other]}, names=["seed"]).swaplevel()
-    gap = sides[1] - sides[0]
-    gap = gap[np.isfinite(gap)]
-    return {str(region): tuple(sorted(values)) for region, values in gap.groupby("region", sort=False)}
+    pairs, kinds = tuple(pairs), tuple(itertools.product(measures, splits))
+    frames = []
+    for (scale, metric), split in kinds:
+        chosen = [_chosen(frame, scale=scale, metric=metric, split=split, finite=False) for frame in (first, second)]
+        for models in pairs:
+            gap = _difference(*(_by_region_and_seed(rows, model) for rows, model in zip(chosen, models, strict=True)))
+            keys = dict(zip(DIFFERENCE_COLUMNS, (*models, scale, metric, split), strict=False))
+            frames.append(gap.rename("difference").reset_index().assign(**keys))
+    columns = list(DIFFERENCE_COLUMNS)
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=pd.Index(columns))
 
 
-def paired_intervals(
-    first: pd.DataFrame,
-    second: pd.DataFrame,
-    pairs: Iterable[tuple[str, str]],
-    measures: Iterable[tuple[str, str]],
-    *,
-    split: str = "test",
-    confidence: float = CONFIDENCE,
-) -> pd.DataFrame:
+def paired_intervals(differences: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
     """Mean differences over regions with Student's interval, seeds of a region averaged first.
 
     Args:
-      first, second: results tables; the same one to compare two models.
-      pairs: a model of the first and one of the second table, each.
-      measures: scale and metric, each.
-      split: rows that are compared.
+      differences: rows of :func:`difference_rows`.
       confidence: of the intervals.
 
     Returns:
-      For each pair and measure that both have a row ``first, second, scale, metric, confidence, n, mean, sd, low,
-      high, better``: the difference is ``second - first``, ``n`` the number of regions, and ``better`` in how many of
-      them the second is better (lower for :data:`LOWER_IS_BETTER`).
+      For each pair, measure and split a row ``first, second, scale, metric, split, confidence, n, mean, sd, low, high,
+      better``: ``n`` is the number of regions, and ``better`` in how many of them the second is better (lower for
+      :data:`LOWER_IS_BETTER`).
     """
-    rows, measures = [], tuple(measures)
-    for models in pairs:
-        for scale, metric in measures:
-            found = differences_by_region(first, second, models, scale, metric, split)
-            means = np.array([np.mean(values) for values in found.values()])
-            if means.size:
-                x = t_interval(means, confidence)
-                better = int(np.sum(means < 0.0 if metric in LOWER_IS_BETTER else means > 0.0))
-                rows.append((*models, scale, metric, confidence, x.n, x.mean, x.sd, x.low, x.high, better))
+    keys, rows = list(DIFFERENCE_COLUMNS[:5]), []
+    for key, mine in differences.groupby(keys, sort=False):
+        means = mine.groupby("region", sort=False)["difference"].mean().to_numpy(dtype=np.float64)
+        x = t_interval(means, confidence)
+        better = int(np.sum(means < 0.0 if key[3] in LOWER_IS_BETTER else means > 0.0))
+        rows.append((*key, confidence, x.n, x.mean, x.sd, x.low, x.high, better))
     return pd.DataFrame(rows, columns=pd.Index(_PAIRED_COLUMNS))
+
+
+def _by_region_and_seed(rows: pd.DataFrame, model: str) -> pd.Series:
+    mine = rows[rows["model"] == model]
+    if mine.duplicated(["region", "seed"]).any():
+        remedy = "Choose one data set and one property first."
+        raise DataError("a model has two values of one region and seed", value=model, remedy=remedy)
+    return mine.set_index(["region", "seed"])["value"]
+
+
+def _difference(*sides: pd.Series) -> pd.Series:
+    """Second minus first by region and seed, where both are finite."""
+    both = list(sides)
+    seeds = [side.index.get_level_values("seed").unique() for side in both]
+    for mine, other in ((0, 1), (1, 0)):
+        if len(seeds[mine]) == 1 < len(seeds[other]):
+            alone = both[mine].droplevel("seed")
+            both[mine] = pd.concat({seed: alone for seed in seeds[other]}, names=["seed"]).swaplevel()
+    gap = both[1] - both[0]
+    return gap[np.isfinite(gap)]
 
 
 def _block_test(test: str, samples: Sequence[Sequence[float]], regions: int) -> tuple[TTest, str]:

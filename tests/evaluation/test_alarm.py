@@ -1,7 +1,5 @@
 """Alarms on rows whose failures are known: seen, unseen, one kind only, diverged, without decoder."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from alarm_samples import make_samples
@@ -9,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from jaxsoil.evaluation import alarm
 from jaxsoil.evaluation.applicability import critical_limit
+from jaxsoil.evaluation.roc import auroc_over_regions
 from jaxsoil.runs.errors import DataError
 
 REGIONS = ("A", "B", "C", "D", "E", "F", "G", "H")
@@ -71,79 +70,93 @@ def test_scores_do_not_depend_on_labels_of_the_held_out_region(rows, tables):
             np.testing.assert_array_equal(again.samples[name], tables.samples[name])
 
 
+def areas(tables, **draw):
+    return alarm.area_rows(tables, **draw).set_index(["model", "failure", "alarm"])
+
+
+def outcomes(tables):
+    return alarm.outcome_rows(tables).set_index(["model", "failure", "alarm", "rule"])
+
+
 def test_a_visible_failure_is_ranked_first(tables):
-    areas = alarm.alarm_areas(tables)
+    found = areas(tables)
     for score in ("spectrum_rmse", "latent_distance"):
-        found = areas["ann", "fail_r2", score]
-        assert found.value == 1.0 and (found.failures, found.units) == (6, 16)
-    assert ("none", "fail_r2", "spectrum_rmse") not in areas
+        row = found.loc[("ann", "fail_r2", score)]
+        assert row["auroc"] == 1.0 and (row["failures"], row["units"]) == (6, 16)
+    assert ("none", "fail_r2", "spectrum_rmse") not in found.index
     mine = tables.samples[tables.samples["model"] == "ann"]
     expected = roc_auc_score(mine["fail_percent"], mine["score_spectrum_rmse"])
-    found = areas["ann", "fail_percent", "spectrum_rmse"]
-    assert found.value == pytest.approx(expected, abs=1e-12)
-    assert found.low < found.value < found.high
+    row = found.loc[("ann", "fail_percent", "spectrum_rmse")]
+    assert row["auroc"] == pytest.approx(expected, abs=1e-12)
+    assert row["low"] < row["auroc"] < row["high"]
 
 
 def test_rows_hold_areas_tests_and_their_seed(tables):
     rows = alarm.area_rows(tables, replicates=300, seed=5)
     assert tuple(rows.columns) == alarm.AREA_COLUMNS and set(rows["seed"]) == {5} and set(rows["replicates"]) == {300}
-    areas, tests = alarm.alarm_areas(tables, replicates=300, seed=5), alarm.alarm_tests(tables)
     table = rows.set_index(["model", "failure", "alarm"])
-    assert list(table.index) == list(areas)
     # Three failing regions of eight, all ranked first: 2 of the 56 ways to draw three are as uneven.
     row = table.loc[("ann", "fail_r2", "spectrum_rmse")]
-    assert row["p"] == row["least_p"] == pytest.approx(2 / 56) == tests["ann", "fail_r2", "spectrum_rmse"].p
+    assert row["p"] == row["least_p"] == pytest.approx(2 / 56)
     assert (row["failing_regions"], row["other_regions"], row["auroc"]) == (3, 5, 1.0)
-    sample = table.loc[("ann", "fail_percent", "spectrum_rmse")]
-    assert np.isnan(sample["p"]) and sample["low"] == areas["ann", "fail_percent", "spectrum_rmse"].low
-    other = alarm.area_rows(tables, replicates=300, seed=6).set_index(["model", "failure", "alarm"])
-    assert other.loc[sample.name, "low"] != sample["low"]
+    mine = tables.samples[tables.samples["model"] == "ann"]
+    units = (mine["fail_percent"].to_numpy() > 0, mine["score_spectrum_rmse"], mine["region"])
+    sample, drawn = table.loc[("ann", "fail_percent", "spectrum_rmse")], {"replicates": 300, "seed": 5}
+    assert np.isnan(sample["p"]) and sample["low"] == auroc_over_regions(*units, **drawn).low
+    assert areas(tables, replicates=300, seed=6).loc[sample.name, "low"] != sample["low"]
 
 
-def test_rows_of_outcomes_are_the_outcomes(tables):
-    rows = alarm.outcome_rows(tables)
-    assert tuple(rows.columns) == alarm.OUTCOME_COLUMNS
-    table = rows.set_index(["model", "failure", "alarm", "rule"])
-    expected = alarm.sample_outcomes(tables, "fail_log10")["ann", "latent_distance", "chi_square"]
-    assert tuple(table.loc[("ann", "fail_log10", "latent_distance", "chi_square")]) == pytest.approx(
-        dataclasses.astuple(expected)
+def test_curves_have_the_areas_under_them(tables):
+    found, curves = areas(tables), alarm.curve_rows(tables, points=10**6)
+    assert tuple(curves.columns) == alarm.CURVE_COLUMNS
+    for key, curve in curves.groupby(["model", "failure", "alarm"]):
+        assert np.trapezoid(curve["caught"], curve["false_alarms"]) == pytest.approx(found.loc[key, "auroc"])
+    few = alarm.curve_rows(tables, points=20).query(
+        "model == 'ann' and failure == 'fail_log10' and alarm == 'predicted'"
     )
-    region = table.loc[("ann", "fail_r2", "spectrum_rmse", "training_regions")]
-    assert (region["caught"], region["units"], region["failures"]) == (1.0, 16, 6)
-    assert len(table) == len(table.index.unique())
+    assert len(few) == 20 and few.iloc[[0, -1]][["false_alarms", "caught"]].to_numpy().tolist() == [[0, 0], [1, 1]]
 
 
 def test_an_invisible_failure_is_not_ranked():
     hidden = alarm.alarm_tables(make_samples(REGIONS, failing=FAILING, visible=False, n=200))
-    area = alarm.alarm_areas(hidden)["ann", "fail_percent", "spectrum_rmse"]
-    assert abs(area.value - 0.5) < 0.1
-    assert area.low < 0.5 < area.high
+    row = areas(hidden).loc[("ann", "fail_percent", "spectrum_rmse")]
+    assert abs(row["auroc"] - 0.5) < 0.1
+    assert row["low"] < 0.5 < row["high"]
 
 
 def test_nothing_failed_is_said():
     tables = alarm.alarm_tables(make_samples(REGIONS, models=("ann",)))
-    area = alarm.alarm_areas(tables)["ann", "fail_r2", "spectrum_rmse"]
-    assert np.isnan(area.value) and area.reason == "nothing failed"
-    outcome = alarm.region_outcomes(tables)["ann", "spectrum_rmse"]
-    assert np.isnan(outcome.caught) and outcome.failures == 0
+    row = areas(tables).loc[("ann", "fail_r2", "spectrum_rmse")]
+    assert np.isnan(row["auroc"]) and row["reason"] == "nothing failed"
+    assert not (alarm.curve_rows(tables)["failure"] == "fail_r2").any()
+    outcome = outcomes(tables).loc[("ann", "fail_r2", "spectrum_rmse", "training_regions")]
+    assert np.isnan(outcome["caught"]) and outcome["failures"] == 0
 
 
 def test_what_a_threshold_costs_and_saves(tables):
-    outcome = alarm.sample_outcomes(tables)["ann", "spectrum_rmse", "percentile"]
+    rows = alarm.outcome_rows(tables)
+    assert tuple(rows.columns) == alarm.OUTCOME_COLUMNS
+    table = outcomes(tables)
+    assert len(table) == len(table.index.unique())
     mine = tables.samples[tables.samples["model"] == "ann"]
-    flagged = (mine["score_spectrum_rmse"] > mine["percentile_spectrum_rmse"]).to_numpy()
-    failed = mine["fail_percent"].to_numpy() > 0
-    assert outcome.flagged == pytest.approx(flagged.mean())
-    assert outcome.caught == pytest.approx((flagged & failed).sum() / failed.sum())
-    assert outcome.false == pytest.approx((flagged & ~failed).sum() / (~failed).sum())
-    assert outcome.rmse_accepted == pytest.approx(np.sqrt(np.mean(mine["error"][~flagged] ** 2)))
-    assert outcome.rmse_accepted < outcome.rmse
-    region = alarm.region_outcomes(tables)["ann", "spectrum_rmse"]
-    assert region.caught == 1.0 and region.units == 16
+    for failure, rule, alarm_name in (
+        ("fail_percent", "percentile", "spectrum_rmse"),
+        ("fail_log10", "chi_square", "latent_distance"),
+    ):
+        outcome = table.loc[("ann", failure, alarm_name, rule)]
+        flagged = (mine[f"score_{alarm_name}"] > mine[f"{rule}_{alarm_name}"]).to_numpy()
+        failed = mine[failure].to_numpy() > 0
+        assert outcome["flagged"] == pytest.approx(flagged.mean())
+        assert outcome["caught"] == pytest.approx((flagged & failed).sum() / failed.sum())
+        assert outcome["false"] == pytest.approx((flagged & ~failed).sum() / (~failed).sum())
+        assert outcome["rmse_accepted"] == pytest.approx(np.sqrt(np.mean(mine["error"][~flagged] ** 2)))
+        assert outcome["rmse_accepted"] < outcome["rmse"]
+    region = table.loc[("ann", "fail_r2", "spectrum_rmse", "training_regions")]
+    assert (region["caught"], region["units"], region["failures"]) == (1.0, 16, 6) and np.isnan(region["rmse"])
 
 
 def test_no_rule_where_there_is_no_decoder(tables):
-    found = alarm.sample_outcomes(tables)
+    found = {key[:1] + key[2:] for key in outcomes(tables).index}
     assert not any(key[:2] == ("none", "spectrum_rmse") for key in found)
     assert ("ann", "predicted", "chi_square") not in found and ("ann", "predicted", "percentile") in found
 
@@ -154,14 +167,13 @@ def test_a_diverged_trial_is_left_out_by_name(rows):
     broken.loc[chosen, ["predicted", "spectrum_rmse", "latent_distance"]] = np.nan
     tables = alarm.alarm_tables(broken)
     assert tables.left_out == ("ann, region B, seed 0: diverged",)
-    assert alarm.alarm_areas(tables)["ann", "fail_r2", "spectrum_rmse"].units == 15
+    assert areas(tables).loc[("ann", "fail_r2", "spectrum_rmse"), "units"] == 15
 
 
 def test_everything_diverged(rows):
     tables = alarm.alarm_tables(rows.assign(predicted=np.nan))
     assert len(tables.left_out) == 32 and not len(tables.regions)
-    assert alarm.alarm_areas(tables) == {} and alarm.sample_outcomes(tables) == {}
-    assert alarm.region_outcomes(tables) == {}
+    assert alarm.area_rows(tables).empty and alarm.outcome_rows(tables).empty and alarm.curve_rows(tables).empty
 
 
 def test_two_regions_and_a_constant_one():
@@ -170,8 +182,8 @@ def test_two_regions_and_a_constant_one():
     tables = alarm.alarm_tables(rows)
     by_region = tables.regions.set_index("region")
     assert np.isnan(by_region.loc["A", "fail_r2"]) and np.isfinite(by_region.loc["A", "fail_rmse"])
-    area = alarm.alarm_areas(tables)["ann", "fail_r2", "predicted"]
-    assert area.units == 1 and np.isnan(area.value)
+    row = areas(tables).loc[("ann", "fail_r2", "predicted")]
+    assert row["units"] == 1 and np.isnan(row["auroc"])
 
 
 def test_wrong_tables_are_refused(rows):

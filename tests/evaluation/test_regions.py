@@ -12,7 +12,7 @@ from jaxsoil.evaluation.regions import (
     STUDENT,
     WELCH,
     block_tests,
-    differences_by_region,
+    difference_rows,
     paired_intervals,
     region_blocks,
 )
@@ -79,14 +79,16 @@ def test_where_there_is_no_test_a_reason_stands(errors):
 
 
 def test_paired_intervals_are_scipys_over_region_means(errors):
-    row = paired_intervals(errors, errors, [("ann", "mix")], [("reflectance", "mrmse")]).iloc[0]
+    measures = [("reflectance", "mrmse")]
+    row = paired_intervals(difference_rows(errors, errors, [("ann", "mix")], measures)).iloc[0]
     first, second = (table(errors, model).mean(axis=1) for model in ("ann", "mix"))
     interval = ttest_rel(second, first).confidence_interval(0.95)
     assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
     assert (row["n"], row["mean"]) == (5, pytest.approx((second - first).mean()))
     assert row["sd"] == pytest.approx((second - first).std(ddof=1))
     assert row["better"] == (second < first).sum()
-    assert paired_intervals(errors, errors, [("ann", "elsewhere")], [("reflectance", "mrmse")]).empty
+    nothing = difference_rows(errors, errors, [("ann", "elsewhere")], measures)
+    assert nothing.empty and paired_intervals(nothing).empty
 
 
 def test_differences_pair_seeds_and_a_single_seed_stands_against_all():
@@ -94,11 +96,16 @@ def test_differences_pair_seeds_and_a_single_seed_stands_against_all():
         {("a", "R", 0): 1.0, ("a", "R", 1): 2.0, ("a", "S", 0): 5.0, ("a", "S", 1): np.nan}
         | {("b", "R", 0): 1.5, ("b", "R", 1): 4.0, ("b", "S", 0): 4.0, ("b", "S", 1): 1.0, ("one", "R", 0): 3.0}
     )
-    pair = ("reflectance", "mrmse")
-    assert differences_by_region(frame, frame, ("a", "b"), *pair) == {"R": (0.5, 2.0), "S": (-1.0,)}
-    assert differences_by_region(frame, frame, ("one", "b"), *pair) == {"R": (-1.5, 1.0)}
-    assert differences_by_region(frame, frame, ("b", "one"), *pair) == {"R": (-1.0, 1.5)}
+    pair = [("reflectance", "mrmse")]
+
+    def found(first, second):
+        rows = difference_rows(frame, frame, [(first, second)], pair)
+        return dict(zip(zip(rows["region"], rows["seed"], strict=True), rows["difference"], strict=True))
+
+    assert found("a", "b") == {("R", 0): 0.5, ("R", 1): 2.0, ("S", 0): -1.0}
+    assert found("one", "b") == {("R", 0): -1.5, ("R", 1): 1.0}
+    assert found("b", "one") == {("R", 0): 1.5, ("R", 1): -1.0}
     with pytest.raises(DataError, match=r"two values of one region and seed \(found: a\)"):
-        differences_by_region(pd.concat([frame, frame]), frame, ("a", "b"), *pair)
+        difference_rows(pd.concat([frame, frame]), frame, [("a", "b")], pair)
     with pytest.raises(DataError, match="results: columns are missing: seed"):
-        differences_by_region(frame.drop(columns="seed"), frame, ("a", "b"), *pair)
+        difference_rows(frame.drop(columns="seed"), frame, [("a", "b")], pair)

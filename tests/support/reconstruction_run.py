@@ -9,9 +9,13 @@ import pandas as pd
 from alarm_samples import make_samples
 
 from jaxsoil.evaluation import results
+from jaxsoil.studies.reconstruction import summaries
 
-NETWORKS = ("none", "ann", "physics")
-DECODERS = {"ann", "physics"}
+SUMMARIES = (summaries.region_blocks, summaries.alarms, summaries.model_differences, summaries.learned_spectra)
+"""To be written again where a test changes the tables behind them."""
+
+NETWORKS = ("none", "ann", "physics", "physics_no_rho")
+DECODERS = {"ann", "physics", "physics_no_rho"}
 SKILL = {"plsr": 0.25, "random_forest": 0.35, "none": 0.3, "ann": 0.28, "physics": 0.32}
 
 
@@ -101,6 +105,7 @@ def write_run(
         np.savez(folder / "reconstructions.npz", axis=axis, **arrays)
     _write_samples(folder, regions, [model for model in models if model in NETWORKS], seeds, diverged)
     _write_json(folder, config or {}, data or {})
+    summaries.write(folder, SUMMARIES)
     return folder
 
 

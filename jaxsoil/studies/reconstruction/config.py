@@ -67,8 +67,11 @@ PAPER = {
 }
 """Settings of the publication (Coleman et al. 2024 and its published code) by field of :class:`StudyConfig`."""
 
+PAPER_NETWORKS: tuple[Network, ...] = ("none", "ann", "physics")
+"""The publication's networks."""
+
 RHO_R_DECODERS: tuple[Network, ...] = ("physics", "physics_no_rho")
-"""The two decoders that the study of rho r compares."""
+"""The two decoders that the study of rho r compares: with and without it."""
 
 BY_ROW = ", by row"
 """How the names of splits end that are drawn by row."""

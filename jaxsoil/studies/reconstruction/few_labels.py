@@ -19,6 +19,7 @@ from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adapt
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import config as study
+from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.config import PAPER_TABLE_3, FewLabelsConfig
 from jaxsoil.studies.reconstruction.plan import plan_study
 from jaxsoil.studies.reconstruction.prepare import (
@@ -32,12 +33,15 @@ from jaxsoil.studies.reconstruction.prepare import (
 )
 from jaxsoil.studies.reconstruction.run import Recording, recording
 from jaxsoil.studies.reconstruction.tables import Tables
+from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
 from jaxsoil.training import config as limits
 from jaxsoil.training.config import TrainConfig
 
 BEFORE, AFTER = "before", "after"
 STAGE_TRAIN = {BEFORE: "train", AFTER: "finetune"}
 """The two stages, and the field of the configuration that says how each is trained."""
+
+SUMMARIES = (summaries.stage_differences, summaries.learned_spectra)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -197,7 +201,7 @@ def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None
     }
     regions = len({split.held_out for split in prepared.splits})
     size = "\n  ".join([f"{regions} regions held out", *prepared.notes])
-    with recording(config, folder, prepared, statement, _describe(prepared), size) as record:
+    with recording(config, folder, prepared, statement, _describe(prepared), size, SUMMARIES) as record:
         for name in config.baselines:
             with record.clock(name):
                 _add_baseline(record.tables, name, prepared)
@@ -212,8 +216,8 @@ def _add_stages(record: Recording, config: FewLabelsConfig, prepared: TwoStages)
         # A chunk of the second stage loads the parameters of that chunk of the first: both need one size.
         devices = dataclasses.replace(config.devices, chunk=_common_chunk(config, prepared, both))
         rest = (devices, config.components, record.tracker, record.timing)
-        record.tables.add_networks(both[0], config.train, *rest, stage=BEFORE, keep_states=True)
-        record.tables.add_networks(both[1], finetuning(config), *rest, stage=AFTER, previous=BEFORE)
+        add_networks(record.tables, both[0], config.train, *rest, stage=BEFORE, keep_states=True)
+        add_networks(record.tables, both[1], finetuning(config), *rest, stage=AFTER, previous=BEFORE)
 
 
 def _common_chunk(config: FewLabelsConfig, prepared: TwoStages, both: Sequence[Sequence[Any]]) -> int:
@@ -230,8 +234,8 @@ def _add_baseline(tables: Tables, name: str, prepared: TwoStages) -> None:
     for first, second in zip(prepared.trials, prepared.after, strict=True):
         pairs[first.seed, first.split.held_out] = (first.split, second.split)
     for (seed, _), (before, after) in pairs.items():
-        tables.add_baseline(name, [before], seed=seed, stage=BEFORE)
-        tables.add_baseline(name, [both_labels(before, after, prepared.library)], seed=seed, stage=AFTER)
+        add_baseline(tables, name, [before], seed=seed, stage=BEFORE)
+        add_baseline(tables, name, [both_labels(before, after, prepared.library)], seed=seed, stage=AFTER)
 
 
 def _describe(prepared: TwoStages) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jaxsoil.studies.reconstruction.config import StudyConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs
-from jaxsoil.studies.reconstruction.tables import shared_data
+from jaxsoil.studies.reconstruction.train import shared_data
 
 
 def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from jaxsoil.data import splits
+from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.config import StudyConfig
 from jaxsoil.studies.reconstruction.plan import plan_study as plan
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
-from jaxsoil.studies.reconstruction.run import run_study as run
+from jaxsoil.studies.reconstruction.run import run_study
 
 __all__ = ["plan", "prepare", "run"]
+
+SUMMARIES = (summaries.region_blocks, summaries.alarms, summaries.model_differences)
 
 
 def prepare(config: StudyConfig) -> StudyInputs:
     """The data with one inductive split for each region."""
     return prepare_study(config, splits.region_out)
+
+
+def run(config: StudyConfig, folder: RunFolder, prepared: StudyInputs) -> None:
+    """Trains and writes the run folder."""
+    run_study(config, folder, prepared, summaries=SUMMARIES)

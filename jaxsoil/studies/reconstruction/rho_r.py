@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from jaxsoil.data import splits
 from jaxsoil.runs.errors import UsageError
+from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.config import RHO_R_DECODERS, StudyConfig
 from jaxsoil.studies.reconstruction.plan import plan_study as plan
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
-from jaxsoil.studies.reconstruction.run import run_study as run
+from jaxsoil.studies.reconstruction.run import run_study
 
 __all__ = ["plan", "prepare", "run"]
+
+SUMMARIES = (summaries.model_differences, summaries.learned_spectra, summaries.rescaling)
 
 
 def prepare(config: StudyConfig) -> StudyInputs:
@@ -22,3 +26,8 @@ def prepare(config: StudyConfig) -> StudyInputs:
     if missing:
         raise UsageError(f"rho_r compares {' and '.join(RHO_R_DECODERS)}: add {missing[0]} to --networks.")
     return prepare_study(config, splits.region_out)
+
+
+def run(config: StudyConfig, folder: RunFolder, prepared: StudyInputs) -> None:
+    """Trains and writes the run folder."""
+    run_study(config, folder, prepared, summaries=SUMMARIES)

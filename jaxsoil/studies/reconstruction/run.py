@@ -5,17 +5,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxsoil.runs import tracking
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergence_sentence
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences
+from jaxsoil.studies.reconstruction.summaries import Summary, write
 from jaxsoil.studies.reconstruction.tables import Tables
+from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
 
 
-def run_study(config: StudyConfig, run: RunFolder, prepared: StudyInputs, paper: Mapping[str, Any] = PAPER) -> None:
+def run_study(
+    config: StudyConfig,
+    run: RunFolder,
+    prepared: StudyInputs,
+    paper: Mapping[str, Any] = PAPER,
+    summaries: Sequence[Summary] = (),
+) -> None:
     """Trains all trials and baselines and writes the run folder's files; what is already there is not run again.
 
     Args:
@@ -23,19 +31,20 @@ def run_study(config: StudyConfig, run: RunFolder, prepared: StudyInputs, paper:
       run: its run folder.
       prepared: data, splits and trials.
       paper: the publication's settings by field, to state what differs.
+      summaries: numbers over regions that are written at the end.
     """
     statement = {
         "differs_from_paper": differences(config, prepared.library, paper, prepared.minerals),
         "convergence": convergence_sentence(config.train),
     }
     size = f"{len(prepared.splits)} splits"
-    with recording(config, run, prepared, statement, describe(prepared.library, prepared.minerals), size) as record:
+    data = describe(prepared.library, prepared.minerals)
+    with recording(config, run, prepared, statement, data, size, summaries) as record:
         for name in config.baselines:
             with record.clock(name):
-                record.tables.add_baseline(name)
-        record.tables.add_networks(
-            prepared.trials, config.train, config.devices, config.components, record.tracker, record.timing
-        )
+                add_baseline(record.tables, name)
+        rest = (config.devices, config.components, record.tracker, record.timing)
+        add_networks(record.tables, prepared.trials, config.train, *rest)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -62,6 +71,7 @@ def recording(
     statement: Mapping[str, Any],
     data: Mapping[str, Any],
     size: str,
+    summaries: Sequence[Summary],
 ) -> Iterator[Recording]:
     """Opens a run: states what it is, yields what it fills, and writes tables and times at the end.
 
@@ -70,6 +80,7 @@ def recording(
       statement: added to config.json, "differs_from_paper" among it.
       data: content of data.json.
       size: how much is trained, in words.
+      summaries: numbers over regions that are written at the end.
     """
     started = time.perf_counter()
     content = run.read_json("config.json") | statement
@@ -84,6 +95,7 @@ def recording(
         tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)
         yield Recording(tables, tracker, timing)
         tables.write()
+        write(run.path, summaries)
         timing["total_s"] = time.perf_counter() - started
         run.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
         tracker.summary(tables.headline())

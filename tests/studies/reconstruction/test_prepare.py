@@ -21,7 +21,7 @@ from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.studies.reconstruction import few_labels
 from jaxsoil.studies.reconstruction import prepare as study
 from jaxsoil.studies.reconstruction.config import StudyConfig
-from jaxsoil.studies.reconstruction.tables import shared_data
+from jaxsoil.studies.reconstruction.train import shared_data
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 
 TINY = StudyConfig(

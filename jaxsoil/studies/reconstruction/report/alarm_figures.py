@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES, AlarmTables
-from jaxsoil.evaluation.metrics import UndefinedMetric
-from jaxsoil.evaluation.roc import Auroc, roc_curve
+from jaxsoil.evaluation.alarm import ALARMS
+from jaxsoil.report.files import where
 from jaxsoil.report.style import (
     BACKDROP,
     GREY,
@@ -45,22 +45,25 @@ FAILURE_LABELS = {
 """Failures by their column; against what RMSE and error are held is said where they are defined."""
 _ALARM_COLORS: dict[str, str] = dict(zip(ALARMS, (OKABE_ITO[3], OKABE_ITO[2], OKABE_ITO[4]), strict=True))
 _ALARM_LINES: dict[str, Any] = dict(zip(ALARMS, ("-", (0, (5, 1.5)), (0, (1.5, 1.2))), strict=True))
-_CURVE_POINTS = 400
 _FAILURE = "#f3e3dc"
 
 
 @styled
-def score_by_region(tables: AlarmTables, styles: Mapping[str, Look]) -> Figure:
+def score_by_region(regions: pd.DataFrame, styles: Mapping[str, Look]) -> Figure:
     """Held-out regions: 1 - R2 and RMSE against each alarm's score; failure is the shaded side.
 
     Args:
-      tables: scores and failures.
+      regions: scores and failures of held-out regions, alarm_regions.csv.
       styles: look of each model.
     """
     figure = new_figure(WIDTH, 4.9)
     panels = figure.subplots(2, len(ALARMS), sharex="col", sharey="row")
     for column, alarm in enumerate(ALARMS):
-        means = [(look, *point) for model, look in styles.items() for point in _region_means(tables, model, alarm)]
+        means = [
+            (look, *point)
+            for model, look in styles.items()
+            for point in _region_means(where(regions, model=model), alarm)
+        ]
         _draw_scores(panels[0, column], [(look, name, x, unexplained) for look, name, x, unexplained, _ in means])
         _draw_scores(panels[1, column], [(look, name, x, ratio) for look, name, x, _, ratio in means])
         _name_failures(panels[0, column], means)
@@ -75,12 +78,17 @@ def score_by_region(tables: AlarmTables, styles: Mapping[str, Look]) -> Figure:
 
 
 @styled
-def roc_curves(
-    tables: AlarmTables, areas: Mapping[tuple[str, str, str], Auroc], styles: Mapping[str, Look]
-) -> Figure | None:
-    """ROC curves: a row for each model, a column for each failure of which there are examples; None without any."""
-    failures = [f for f in FAILURE_LABELS if any(key[1] == f and math.isfinite(a.value) for key, a in areas.items())]
-    models = [model for model in styles if any(key[0] == model for key in areas)]
+def roc_curves(areas: pd.DataFrame, curves: pd.DataFrame, styles: Mapping[str, Look]) -> Figure | None:
+    """ROC curves: a row for each model, a column for each failure of which there are examples; None without any.
+
+    Args:
+      areas: alarm_areas.csv.
+      curves: alarm_curves.csv.
+      styles: look of each model.
+    """
+    defined = set(areas["failure"][np.isfinite(areas["auroc"])])
+    failures = [failure for failure in FAILURE_LABELS if failure in defined]
+    models = [model for model in styles if model in set(areas["model"])]
     if not failures or not models:
         return None
     side = min((WIDTH - 0.45) / len(failures), 2.3)
@@ -88,7 +96,8 @@ def roc_curves(
     panels = figure.subplots(len(models), len(failures), sharex=True, sharey=True, squeeze=False)
     for row, model in enumerate(models):
         for column, failure in enumerate(failures):
-            _roc_panel(panels[row, column], tables, areas, model, failure)
+            mine = {"model": model, "failure": failure}
+            _roc_panel(panels[row, column], where(areas, **mine), where(curves, **mine))
             if row == 0:
                 panels[row, column].set_title(FAILURE_LABELS[failure].replace(": ", "\n"), loc="left", pad=3)
         label = styles[model].label.replace(" + ", "\n+ ")
@@ -99,55 +108,40 @@ def roc_curves(
     return figure
 
 
-def _roc_panel(
-    panel: Axes, tables: AlarmTables, areas: Mapping[tuple[str, str, str], Auroc], model: str, failure: str
-) -> None:
+def _roc_panel(panel: Axes, areas: pd.DataFrame, curves: pd.DataFrame) -> None:
     one_to_one(panel, 0.0, 1.0)
     panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-    frame = tables.regions if failure in REGION_FAILURES else tables.samples
-    mine = frame[frame["model"] == model]
     lines = []
-    for alarm in ALARMS:
-        area = areas.get((model, failure, alarm))
-        if area is None:
+    for area in areas.to_dict("records"):
+        alarm = area["alarm"]
+        if not math.isfinite(area["auroc"]):
+            lines = [(area["reason"], "black")]
             continue
-        score, failed = (np.asarray(mine[name], dtype=np.float64) for name in (f"score_{alarm}", failure))
-        known = np.isfinite(score) & np.isfinite(failed)
-        try:
-            alarms, caught = _thinned(*roc_curve(failed[known] > 0, score[known]))
-        except UndefinedMetric as undefined:
-            lines = [(undefined.problem, "black")]
-            continue
-        panel.plot(alarms, caught, color=_ALARM_COLORS[alarm], linestyle=_ALARM_LINES[alarm], linewidth=1.3)
-        lines.append((f"{area.value:.2f}", _ALARM_COLORS[alarm]))
+        curve = where(curves, alarm=alarm)
+        look: Any = {"color": _ALARM_COLORS[alarm], "linestyle": _ALARM_LINES[alarm], "linewidth": 1.3}
+        panel.plot(curve["false_alarms"], curve["caught"], **look)
+        lines.append((f"{area['auroc']:.2f}", _ALARM_COLORS[alarm]))
     # The corner that most of the curves leave free.
-    found = [area.value for alarm in ALARMS if (area := areas.get((model, failure, alarm)))]
-    low = not found or not np.mean(found) < 0.5
+    low = not areas["auroc"].mean() < 0.5
     for place, (text, color) in enumerate(reversed(lines) if low else lines):
-        look: Any = {"ha": "right" if low else "left", "va": "bottom" if low else "top", "fontsize": 7.0}
-        where = (0.97, 0.04 + 0.11 * place) if low else (0.04, 0.97 - 0.11 * place)
-        panel.text(*where, text, color=color, bbox=BACKDROP, zorder=5, **look)
+        look = {"ha": "right" if low else "left", "va": "bottom" if low else "top", "fontsize": 7.0}
+        at = (0.97, 0.04 + 0.11 * place) if low else (0.04, 0.97 - 0.11 * place)
+        panel.text(*at, text, color=color, bbox=BACKDROP, zorder=5, **look)
 
 
-def _thinned(alarms: np.ndarray, caught: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corners of a curve, at most as many as can be told apart in print."""
-    if alarms.size <= _CURVE_POINTS:
-        return alarms, caught
-    places = np.unique(np.linspace(0, alarms.size - 1, _CURVE_POINTS).round().astype(int))
-    return alarms[places], caught[places]
-
-
-def _region_means(tables: AlarmTables, model: str, alarm: str) -> list[tuple[str, float, float, float]]:
+def _region_means(regions: pd.DataFrame, alarm: str) -> list[tuple[str, float, float, float]]:
     """Region, score, 1 - R2 and RMSE over its limit, averaged over seeds; regions without a score are left out."""
-    mine = tables.regions[tables.regions["model"] == model]
-    found = []
-    for region, rows in mine.groupby("region", sort=True):
-        score, r2, rmse, limit = (
-            np.asarray(rows[name], dtype=np.float64) for name in (f"score_{alarm}", "r2", "rmse", "rmse_limit")
-        )
-        if np.isfinite(score).all():
-            found.append((str(region), float(score.mean()), 1.0 - float(r2.mean()), float((rmse / limit).mean())))
-    return found
+    frame = pd.DataFrame(
+        {
+            "region": regions["region"],
+            "score": regions[f"score_{alarm}"],
+            "unexplained": 1.0 - regions["r2"],
+            "ratio": regions["rmse"] / regions["rmse_limit"],
+        }
+    )
+    frame = frame[frame.groupby("region")["score"].transform(lambda score: np.isfinite(score).all()).astype(bool)]
+    means = frame.groupby("region").agg(lambda values: values.to_numpy().mean()).reset_index()
+    return list(means.itertuples(index=False, name=None))
 
 
 def _draw_scores(panel: Axes, means: Sequence[tuple[Look, str, float, float]]) -> None:

@@ -23,7 +23,6 @@ from jaxsoil.report.style import (
     Look,
     legend,
     light_grid,
-    looks,
     names_axis,
     new_figure,
     points,
@@ -32,14 +31,22 @@ from jaxsoil.report.style import (
 from jaxsoil.report.tables import Table, number, pivot_table
 from jaxsoil.studies.reconstruction.config import BY_ROW
 from jaxsoil.studies.reconstruction.report import published, scores, sections
-from jaxsoil.studies.reconstruction.report.curves import curves_figure
-from jaxsoil.studies.reconstruction.report.examples import reconstruction_figure
-from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, predictions_by_trial, read_run
+from jaxsoil.studies.reconstruction.report.reading import (
+    MODEL_LABELS,
+    Run,
+    model_label,
+    predictions_by_trial,
+    read_run,
+    styles_of,
+)
+from jaxsoil.studies.reconstruction.report.shared_figures import (
+    curves_figure,
+    doubtful_sentence,
+    reconstruction_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-"""Ends the name of a draw that ignores groups."""
 
 _SOURCES = {"paper": "paper", "group": "by group", "row": "by row"}
 _LEAK_METRICS = {
@@ -80,26 +87,16 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 
 def by_parting(run: Run) -> dict[str, Run]:
     """The run by what was drawn, "group" and "row"; a kind without draws is absent."""
-    parts = {}
-    for kind in ("group", "row"):
-        names = [region for region in run.regions if region.endswith(BY_ROW) == (kind == "row")]
-        if names:
-            own = {name: _of_regions(run.tables[name], names) for name in ("trials", "predictions")}
-            arrays = run.reconstructions
-            if arrays:
-                chosen = np.isin(arrays["region"], names)
-                arrays = {key: values if key in ("axis", "unit") else values[chosen] for key, values in arrays.items()}
-            parts[kind] = dataclasses.replace(
-                run,
-                results=_of_regions(run.results, names),
-                tables={**run.tables, **own},
-                arrays={**run.arrays, "reconstructions": arrays},
-            )
-    return parts
+    of = {"row": [name for name in run.regions if name.endswith(BY_ROW)]}
+    of = {"group": [name for name in run.regions if name not in of["row"]]} | of
 
+    def part(names: list[str]) -> Run:
+        # Loss curves are not parted: history.csv has no regions.
+        return run.part(
+            lambda lines: np.isin(lines["region"], names) if "region" in lines else np.full(len(lines), True)
+        )
 
-def _of_regions(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(table[table["region"].isin(names)])
+    return {kind: part(names) for kind, names in of.items() if names}
 
 
 def _opening(run: Run, parts: dict[str, Run]) -> list[str]:
@@ -178,9 +175,7 @@ def _uses(run: Run) -> list[tuple[str, str, str]]:
 
 def _figures(document: Document, run: Run, parts: dict[str, Run]) -> None:
     document.section("Figures")
-    styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
-    marked = [sections.marked_label(run, model) for model in run.models if run.untrusted(model)]
-    doubtful = f" With networks that did not converge: {', '.join(marked)}." if marked else ""
+    styles, doubtful = styles_of(run), doubtful_sentence(run, run.models)
     caption = (
         "RMSE and R2 of SOC in % on the held-out rows, mean and standard error over draws, beside the published "
         f"Table 1 (other data). Triangles that point left: R2 below {number(_LOWEST_R2, 1)}." + doubtful

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,12 +15,12 @@ from jaxsoil.report import figures
 from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
 from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document, settings, uses_table
-from jaxsoil.report.style import Look, looks
-from jaxsoil.report.tables import UNDEFINED, Table, marked, number
-from jaxsoil.studies.reconstruction.report import paired, published, scores, sections
-from jaxsoil.studies.reconstruction.report.curves import curves_figure
+from jaxsoil.report.style import Look
+from jaxsoil.report.tables import UNDEFINED, Table, marked, number, rows_table
+from jaxsoil.studies.reconstruction.report import published, scores, sections
 from jaxsoil.studies.reconstruction.report.learned import movement_section
-from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run
+from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
+from jaxsoil.studies.reconstruction.report.shared_figures import curves_figure
 
 STAGES = {"before": "pre-trained", "after": "fine-tuned"}
 """Stages as the results name them, and as the published table does."""
@@ -66,7 +67,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document.add(*_opening(run, views))
     document.section("Beside the published Table 3", _published(run, views))
     document.section("What fine-tuning changes", _changes(run, views))
-    styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
+    styles = styles_of(run)
     _figures(document, run, views, styles)
     movement_section(document, run, STAGES)
     document.section("By region", *_by_region(run, views))
@@ -81,28 +82,16 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 def stage_view(run: Run, stage: str) -> Run:
     """The part of a run that belongs to one stage, with that stage's criterion of convergence."""
 
-    def part(frame: pd.DataFrame) -> pd.DataFrame:
-        if "trial" in frame.columns:
-            chosen = frame["trial"].astype(str).str.startswith(f"{stage}/")
-        else:
-            chosen = frame["study"].astype(str).str.endswith(f"/{stage}")
-        return pd.DataFrame(frame.loc[chosen.to_numpy(dtype=bool)])
+    def chosen(lines: Any) -> np.ndarray:
+        if "study" in lines:
+            return np.char.endswith(np.asarray(lines["study"], dtype=str), f"/{stage}")
+        return np.char.startswith(np.asarray(lines["trial"], dtype=str), f"{stage}/")
 
-    arrays = run.reconstructions
-    if arrays:
-        rows = np.char.endswith(arrays["study"].astype(str), f"/{stage}")
-        arrays = {name: values if name in ("axis", "unit") else values[rows] for name, values in arrays.items()}
-    chosen = settings(run)
     # Sections that ask how the networks were trained then find the settings of this stage.
-    trained = chosen.get("finetune" if stage == "after" else "train", {})
+    trained = settings(run).get("finetune" if stage == "after" else "train", {})
     criterion = run.config.get("convergence_by_stage", {}).get(stage, "The run states no criterion of convergence.")
-    return dataclasses.replace(
-        run,
-        config={**run.config, "config": {**chosen, "train": trained}, "convergence": criterion},
-        results=part(run.results),
-        tables={name: part(frame) for name, frame in run.tables.items()},
-        arrays={**run.arrays, "reconstructions": arrays},
-    )
+    config = {**run.config, "config": {**settings(run), "train": trained}, "convergence": criterion}
+    return dataclasses.replace(run.part(chosen), config=config)
 
 
 def _opening(run: Run, views: Mapping[str, Run]) -> list[str]:
@@ -115,11 +104,11 @@ def _opening(run: Run, views: Mapping[str, Run]) -> list[str]:
         f"its spectra. Both are judged on the region's other pedons. Seeds, each with its own draw of pedons: {seeds}."
     ]
     for model in (model for model in run.models if model in published.MODELS):
-        found = _change(views, model, "log10", "rmse")
-        text = paired.interval_text(paired.interval(found), "rmse")
+        measure = ((model, model), "log10", "rmse")
+        text = scores.interval_text(scores.interval(run, *measure), "rmse")
         texts.append(
             f"{_marked(views, model)}: RMSE of log10 SOC changes by {text} on fine-tuning (mean over regions, 95 % "
-            f"interval); better in {paired.improved(found, 'rmse')} regions."
+            f"interval); better in {scores.improved(run, *measure)} regions."
         )
     return [*texts, dagger_sentence(any(run.untrusted(model) for model in run.models))]
 
@@ -182,34 +171,34 @@ def _baseline_note(run: Run) -> tuple[str, ...]:
     )
 
 
-def _change(views: Mapping[str, Run], model: str, scale: str, metric: str) -> dict[str, tuple[float, ...]]:
-    before, after = views["before"].results, views["after"].results
-    return paired.by_region(before, after, (model, model), scale, metric)
-
-
 def _changes(run: Run, views: Mapping[str, Run]) -> Table:
-    rows = []
+    heads = {
+        "rmse_log10": "RMSE (log10 %)", "ccc_log10": "CCC (log10)", "rmse_percent": "RMSE (%)", "r2_percent": "R2",
+        "mrmse_reflectance": "MRMSE (%), in-sample after",
+    }  # fmt: skip
+    lines = []
     for model in run.models:
-        found = {measure: _change(views, model, *measure) for measure in paired.MEASURES}
-        cells = [paired.interval_text(paired.interval(found[key]), key[1]) for key in paired.MEASURES]
-        first = found["log10", "rmse"]
-        rows.append((_marked(views, model), *cells, paired.improved(first, "rmse") if first else UNDEFINED))
-    header = (
-        "Model", "RMSE (log10 %)", "CCC (log10)", "RMSE (%)", "R2", "MRMSE (%), in-sample after", "Regions improved",
-    )  # fmt: skip
+        cells = {}
+        for head in heads:
+            metric, scale = head.split("_")
+            cells[head] = scores.interval_text(scores.interval(run, (model, model), scale, metric), metric)
+        better = scores.improved(run, (model, model), "log10", "rmse")
+        lines.append({"model": _marked(views, model), **cells, "better": better or UNDEFINED})
     notes = (
         "After minus before on the same rows, paired by region and seed; seeds are averaged, the interval is "
         "Student's over regions. Regions improved: those whose RMSE of log10 SOC falls.",
         IN_SAMPLE,
         *_dagger_notes(views),
     )
-    return Table("Change, mean (95 % interval) over held-out regions.", header, tuple(rows), notes)
+    columns: dict[str | tuple[str, ...], Any] = {"model": "Model"} | heads | {"better": "Regions improved"}
+    title = "Change, mean (95 % interval) over held-out regions."
+    return rows_table(pd.DataFrame(lines), columns, title=title, notes=notes, left=(0,))
 
 
 def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dict[str, Look]) -> None:
     document.section("Figures")
     label = "Change of RMSE of log10 SOC on fine-tuning, after − before (log10 %)"
-    dots = _dots(run, views, "log10", "rmse")
+    dots = _dots(run, "log10", "rmse")
     if dots:
         figure = figures.metric_by_region(dots, styles, label=label, lower=_LOWEST_CHANGE, best=None)
         caption = (
@@ -218,7 +207,7 @@ def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dic
             f"converge in one of the stages. Triangles that point left at the edge: below {number(_LOWEST_CHANGE, 1)}."
         )
         document.draw(figure, "change_by_region", caption)
-    dots = _dots(run, views, "reflectance", "mrmse")
+    dots = _dots(run, "reflectance", "mrmse")
     if dots:
         shown = {model: styles[model] for model in styles if any(dot.model == model for dot in dots)}
         label = "Change of MRMSE on fine-tuning, in-sample after − before (% reflectance)"
@@ -231,11 +220,11 @@ def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dic
         curves_figure(document, view, styles, stage)
 
 
-def _dots(run: Run, views: Mapping[str, Run], scale: str, metric: str) -> list[figures.Dot]:
+def _dots(run: Run, scale: str, metric: str) -> list[figures.Dot]:
     return [
         figures.Dot(model, region, values, trusted=not run.untrusted(model, region))
         for model in run.models
-        for region, values in _change(views, model, scale, metric).items()
+        for region, values in scores.differences(run, (model, model), scale, metric).items()
     ]
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
-from collections import defaultdict
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.alarm import ALARMS
+from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
-from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged
+from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, read_csv
+from jaxsoil.report.style import Look, looks
 from jaxsoil.report.tables import natural_sorted
 
 MODEL_LABELS = {
@@ -26,20 +28,56 @@ MODEL_LABELS = {
 }
 """Models in the order of the tables, with their names there; others follow under the name they have."""
 
+_TABLES = {
+    "trials": Columns(text="trial model region status exposure", whole="seed epochs parameters"),
+    # Epochs that a diverged trial did not reach are empty.
+    "history": Columns(text="trial", whole="epoch", number="train_loss validation_loss"),
+}
+_PAIR = "first second scale metric split"
+_SUMMARIES = {
+    "blocks": Columns(text="region block", number="lowest_r2 highest_r2", whole="n"),
+    "block_tests": Columns(text="model test reason", number="t dof p", whole="problematic generalising"),
+    "alarm_regions": Columns(
+        text="model region",
+        whole="seed",
+        number=("r2", "rmse", "rmse_limit", *REGION_FAILURES, *(f"score_{alarm}" for alarm in ALARMS)),
+    ),
+    "alarm_areas": Columns(
+        text="model failure alarm reason",
+        number="auroc low high p least_p failing_regions other_regions",
+        whole="failures units seed",
+    ),
+    "alarm_curves": Columns(text="model failure alarm", number="false_alarms caught"),
+    "alarm_outcomes": Columns(
+        text="model failure alarm rule", number="flagged caught false rmse rmse_accepted", whole="units failures"
+    ),
+    "differences": Columns(text=f"{_PAIR} region", number="difference", whole="seed"),
+    "intervals": Columns(text=_PAIR, number="mean sd low high", whole="n better"),
+    "learned": Columns(
+        text="study model region",
+        number="moved mean_f_soc f_soc_error soc_rho_r start_rho_r truth_rho_r",
+        whole="seed",
+    ),
+    "rescaling": Columns(
+        text="region",
+        number="factor slope pivot unscaled scaled affine ratio_variation moved_with moved_without",
+        whole="seed",
+    ),
+    "rescaling_bands": Columns(
+        number=("band", "dark", *(f"{a}_{b}" for a in ("with", "without", "ratio") for b in ("low", "median", "high")))
+    ),
+    "between_seeds": Columns(text="model region", number="rmse"),
+    "beyond_seeds": Columns(number="mean low high", whole="n"),
+}
+"""What :mod:`jaxsoil.studies.reconstruction.summaries` writes; each report needs some of it."""
+
+_OF_TRIALS = ("trials", "predictions", "history")
+
 FILES = RunFiles(
-    csv={
-        "trials": Columns(text="trial model region status exposure", whole="seed epochs parameters"),
-        # Epochs that a diverged trial did not reach are empty.
-        "history": Columns(text="trial", whole="epoch", number="train_loss validation_loss"),
-    },
-    parquet={
-        "predictions": Columns(text="model region split id", whole="seed", number="observed predicted"),
-        "samples": Columns(
-            text="model region split id row_region", whole="seed", number=("observed", "predicted", *ALARMS)
-        ),
-    },
+    csv=_TABLES | _SUMMARIES,
+    parquet={"predictions": Columns(text="model region split id", whole="seed", number="observed predicted")},
     arrays={"reconstructions": ("axis", "region", "seed", "model", "id", "observed", "reconstructed")},
-    optional=("data", "timing", "history", "samples", "reconstructions"),
+    optional=("data", "timing", "history", "reconstructions", *_SUMMARIES),
 )
 """The files of a run of this study."""
 
@@ -86,10 +124,13 @@ class Run(RunContents):
         """history.csv, losses by epoch; None without networks."""
         return self.tables.get("history")
 
-    @property
-    def samples(self) -> pd.DataFrame | None:
-        """samples.parquet, what the networks made of every row; None without networks."""
-        return self.tables.get("samples")
+    def table(self, name: str) -> pd.DataFrame:
+        """A table that the report needs.
+
+        Raises:
+          DataError: the run does not have it.
+        """
+        return self.tables[name] if name in self.tables else read_csv(self.path / f"{name}.csv", FILES.csv[name])
 
     @property
     def name(self) -> str:
@@ -107,6 +148,23 @@ class Run(RunContents):
         """Held-out regions in natural order."""
         return natural_sorted(set(self.results["region"].tolist()))
 
+    def part(self, chosen: Callable[[Any], Any]) -> Self:
+        """The part of the run whose lines are chosen.
+
+        Args:
+          chosen: takes a table, or the arrays of reconstructions.npz, and gives a mask of its lines.
+        """
+        arrays = self.reconstructions
+        if arrays:
+            rows = np.asarray(chosen(arrays))
+            arrays = {name: values if name in ("axis", "unit") else values[rows] for name, values in arrays.items()}
+        tables = {
+            name: pd.DataFrame(frame[np.asarray(chosen(frame))]) if name in _OF_TRIALS else frame
+            for name, frame in self.tables.items()
+        }
+        results = pd.DataFrame(self.results[np.asarray(chosen(self.results))])
+        return replace(self, results=results, tables=tables, arrays={"reconstructions": arrays})
+
     def untrusted(self, model: str, region: str | None = None) -> list[TrialRow]:
         """Trials of a model (and region) that did not converge or diverged."""
         return [
@@ -121,15 +179,19 @@ def model_label(model: str) -> str:
     return MODEL_LABELS.get(model, model)
 
 
+def styles_of(run: Run) -> dict[str, Look]:
+    """The look of each model, the same in every report."""
+    return looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
+
+
 def predictions_by_trial(run: Run) -> dict[tuple[str, str, int], tuple[np.ndarray, np.ndarray]]:
     """Observed and predicted SOC, (n,) in % by mass, by model, region and seed."""
-    rows = run.predictions
-    keys = list(zip(rows["model"].tolist(), rows["region"].tolist(), rows["seed"].tolist(), strict=True))
-    places: dict[tuple[str, str, int], list[int]] = defaultdict(list)
-    for place, key in enumerate(keys):
-        places[key].append(place)
-    observed, predicted = (np.asarray(rows[name], dtype=np.float64) for name in ("observed", "predicted"))
-    return {key: (observed[found], predicted[found]) for key, found in places.items()}
+    grouped = run.predictions.groupby(["model", "region", "seed"], sort=False)
+    found: dict[tuple[str, str, int], tuple[np.ndarray, np.ndarray]] = {}
+    for (model, region, seed), rows in grouped:  # type: ignore[misc]
+        observed, predicted = (rows[name].to_numpy(dtype=np.float64) for name in ("observed", "predicted"))
+        found[str(model), str(region), int(seed)] = observed, predicted
+    return found
 
 
 def kept_epochs(run: Run) -> dict[str, int]:

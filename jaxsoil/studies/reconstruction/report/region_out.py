@@ -11,28 +11,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation import regions as over_regions
+from jaxsoil.evaluation.compare import Summary, TTest, t_test
+from jaxsoil.evaluation.regions import BLOCKS, STUDENT, TESTS, WELCH
 from jaxsoil.evaluation.results import DIVERGED, SOC_FLOOR
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
 from jaxsoil.report.files import where
 from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document
-from jaxsoil.report.style import Look, looks
+from jaxsoil.report.style import Look
 from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number
-from jaxsoil.studies.reconstruction.report import paired, published, scores, sections
+from jaxsoil.studies.reconstruction.report import published, scores, sections
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
-from jaxsoil.studies.reconstruction.report.curves import curves_figure
-from jaxsoil.studies.reconstruction.report.examples import reconstruction_figure
 from jaxsoil.studies.reconstruction.report.reading import (
     MODEL_LABELS,
     Run,
     model_label,
     predictions_by_trial,
     read_run,
+    styles_of,
 )
-from jaxsoil.studies.reconstruction.report.ttests import ttest_section
+from jaxsoil.studies.reconstruction.report.shared_figures import curves_figure, reconstruction_figure
 
 _LOWEST_CCC = -0.2
+_PUBLISHED_RUNS = {"problematic": 24, "generalising": 44}
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
@@ -53,7 +54,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document.add(*_opening(run, blocks))
     common = "Mean over regions ± standard error (SD/√n over regions and seeds), held-out regions."
     document.section("Mean over regions", *scores.mean_tables(run, common))
-    styles = looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
+    styles = styles_of(run)
     document.section("Beside the published Table 2", _published(run, blocks))
     ttest_section(document, run, blocks)
     alarm_section(document, run, styles)
@@ -92,10 +93,10 @@ def _best(run: Run) -> str:
         return f"{said} One region does not tell the models apart."
     close = []
     for value, model in sorted(means, reverse=True):
-        difference = paired.interval(paired.by_region(run.results, run.results, (model, best), "log10", "ccc"))
+        difference = scores.interval(run, (model, best), "log10", "ccc")
         if model != best and not difference.clear:
             text = f"{sections.marked_label(run, model)} {number(value, 2)}"
-            close.append(f"{text} (difference {paired.interval_text(difference, 'ccc')})")
+            close.append(f"{text} (difference {scores.interval_text(difference, 'ccc')})")
     if not close:
         return f"{said} The 95 % interval of the difference, paired by region, tells all others from it."
     return (
@@ -120,16 +121,58 @@ def _no_comparison(run: Run, blocks: dict[str, list[str]]) -> str:
 
 
 def region_blocks(run: Run) -> dict[str, list[str]]:
-    """The paper's parting of the regions: problematic where R2 of SOC in % is negative for all networks and seeds.
+    """The paper's parting of the regions, as the run states it, and "all" of them.
 
     A region in which no network has a defined R2 is in neither block, and there are none without networks.
     """
-    networks = [model for model in run.models if model in published.MODELS]
-    found = over_regions.region_blocks(run.results, networks)
-    return {
-        "all": run.regions,
-        **{name: natural_sorted(set(found["region"][found["block"] == name])) for name in over_regions.BLOCKS},
-    }
+    found = run.table("blocks")
+    named = {name: natural_sorted(set(found["region"][found["block"] == name])) for name in BLOCKS}
+    return {"all": run.regions, **named}
+
+
+def published_tests(model: str) -> dict[str, TTest]:
+    """Student and Welch from the published means and standard errors; region means were not published."""
+    samples = []
+    for block, count in _PUBLISHED_RUNS.items():
+        line = next(row for row in published.rows(2, block) if row.model == model)
+        samples.append(Summary(count, line.test["mrmse"].mean, line.test["mrmse"].se))
+    return {STUDENT: t_test(*samples, pooled=True), WELCH: t_test(*samples, pooled=False)}
+
+
+def ttest_section(document: Document, run: Run, blocks: dict[str, list[str]]) -> None:
+    """Adds the table of the three tests, ours beside the published summaries'; nothing without networks."""
+    if not any(model in published.MODELS for model in run.models):
+        return
+    ours = run.table("block_tests").set_index(["model", "test"])
+    rows = []
+    for model, printed in published.T_TESTS.items():
+        theirs = published_tests(model)
+        for name in TESTS:
+            label = sections.marked(published.MODELS[model], run, model)
+            shown = number(printed, 3) if name == STUDENT else ""
+            found = TTest(*ours.loc[(model, name), ["t", "dof", "p"]]) if (model, name) in ours.index else None
+            rows.append((label, name, *_test_cells(theirs.get(name)), shown, *_test_cells(found)))
+    header = ("Model", "Test", "t, paper's summaries", "dof", "p", "t, printed", "t, here", "dof", "p")
+    counts = {name: len(blocks[name]) for name in BLOCKS}
+    notes = (
+        "Two-tailed; t is positive where problematic regions have the higher MRMSE. The paper calls its test Welch's, "
+        "but prints the values of Student's test with pooled variance on 24 and 44 runs.",
+        "Runs of one region share their data: only the region means (seeds averaged) are independent.",
+        f"Here {counts['problematic']} problematic and {counts['generalising']} generalising regions; a test is not "
+        "available where a set has fewer than two regions, and the paper gives no region means.",
+        *sections.dagger_notes(run, published.T_TESTS),
+    )
+    caption = "Validation MRMSE of problematic against generalising regions, three t-tests."
+    document.section(
+        "Is the reconstruction error higher where SOC fails?", Table(caption, header, tuple(rows), notes, left=(0, 1))
+    )
+
+
+def _test_cells(test: TTest | None) -> tuple[str, str, str]:
+    if test is None or not math.isfinite(test.t):
+        return ("not available", "", "")
+    p = "< 0.0001" if test.p < 1e-4 else number(test.p, 4)
+    return (number(test.t, 3), number(test.dof, 1), p)
 
 
 def _published(run: Run, blocks: dict[str, list[str]]) -> Table:
@@ -181,7 +224,7 @@ def _uses(run: Run) -> list[tuple[str, str, str]]:
             *sections.reconstruction_uses(),
             ("t-tests on MRMSE", "through the finished model, to score", "to part the regions afterwards"),
         ]
-    if run.samples is not None:
+    if (run.path / "samples.parquet").exists():
         rows += [
             ("Alarm scores", "through the finished model, to score", "none"),
             ("Thresholds from training rows", "none", "none"),

@@ -1,4 +1,4 @@
-"""The result tables: averages over regions (or draws) and seeds, ours and the published ones."""
+"""The result tables: averages over regions (or draws) and seeds, ours and the published ones, and differences."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jaxsoil.evaluation.compare import Interval
 from jaxsoil.evaluation.results import over_regions
 from jaxsoil.report.files import where
-from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, pivot_table
+from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, number, pivot_table
 from jaxsoil.studies.reconstruction.report import published, sections
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 
@@ -57,6 +58,47 @@ def undefined_regions(frame: pd.DataFrame, model: str) -> list[str]:
     """Regions where the CCC of log10 SOC of at least one seed is undefined."""
     rows = where(frame, model=model, split="test", scale="log10", metric="ccc")
     return natural_sorted({str(name) for name in rows["region"][~np.isfinite(rows["value"])]})
+
+
+def interval(run: Run, models: tuple[str, str], scale: str, metric: str, split: str = "test") -> Interval:
+    """The mean difference over regions with its 95 % interval, as the run states it; ``n`` is 0 without a region.
+
+    Args:
+      run: the run.
+      models: the difference is that of the second minus the first; between stages, a model and itself.
+      scale, metric, split: the metric.
+    """
+    rows = _of_pair(run.table("intervals"), models, scale, metric, split)
+    for row in rows.to_dict("records"):
+        return Interval(int(row["n"]), row["mean"], row["low"], row["high"], row["sd"])
+    return Interval(0, math.nan, math.nan, math.nan)
+
+
+def differences(run: Run, models: tuple[str, str], scale: str, metric: str) -> dict[str, tuple[float, ...]]:
+    """Differences by held-out region, one for each seed; arguments as of :func:`interval`."""
+    rows = _of_pair(run.table("differences"), models, scale, metric, "test")
+    found = {str(region): tuple(sorted(values)) for region, values in rows.groupby("region")["difference"]}
+    return {region: found[region] for region in natural_sorted(set(found))}
+
+
+def interval_text(found: Interval, metric: str) -> str:
+    """``mean (low to high)`` with the digits of the metric."""
+    digits = DIGITS[metric]
+    if not found.n:
+        return UNDEFINED
+    if not math.isfinite(found.low):
+        return number(found.mean, digits)
+    return f"{number(found.mean, digits)} ({number(found.low, digits)} to {number(found.high, digits)})"
+
+
+def improved(run: Run, models: tuple[str, str], scale: str, metric: str) -> str:
+    """In how many regions the mean difference is for the better, such as "3 of 4"; empty where there is none."""
+    rows = _of_pair(run.table("intervals"), models, scale, metric, "test").to_dict("records")
+    return f"{rows[0]['better']} of {rows[0]['n']}" if rows else ""
+
+
+def _of_pair(frame: pd.DataFrame, models: tuple[str, str], scale: str, metric: str, split: str) -> pd.DataFrame:
+    return where(frame, first=models[0], second=models[1], scale=scale, metric=metric, split=split)
 
 
 def mean_tables(run: Run, common: str) -> list[Table]:

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from alarm_samples import make_samples
 
-from jaxsoil.evaluation.alarm import alarm_areas, alarm_tables
+from jaxsoil.evaluation.alarm import alarm_tables, area_rows, curve_rows
 from jaxsoil.report.document import Document
 from jaxsoil.report.style import looks
+from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.report import alarm_figures
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, model_label, read_run
@@ -27,14 +28,16 @@ def section(run):
 def with_samples(make_run, samples, **options):
     folder = make_run(regions=REGIONS, models=("none", "ann"), **options)
     samples.to_parquet(folder / "samples.parquet", index=False)
+    summaries.write(folder, (summaries.alarms,))
     return read_run(folder)
 
 
 def test_numbers_are_the_evaluations(make_run):
     samples = make_samples(REGIONS, failing=("B", "D", "G"), seeds=2)
     text = section(with_samples(make_run, samples))
-    area = alarm_areas(alarm_tables(samples))["ann", "fail_percent", "spectrum_rmse"]
-    expected = f"{area.value:.2f} ({area.low:.2f} to {area.high:.2f})"
+    areas = area_rows(alarm_tables(samples)).set_index(["model", "failure", "alarm"])
+    area = areas.loc[("ann", "fail_percent", "spectrum_rmse")]
+    expected = f"{area.auroc:.2f} ({area.low:.2f} to {area.high:.2f})"
     counted = f"{area.failures:,} of {area.units:,}"
     assert f"| Encoder + ANN decoder | Sample: error in % | {counted} | {expected} |" in text
     assert "| Encoder | Region: R2 &lt; 0 | 6 of 16 | no decoder | 1.00 (1.00 to 1.00; p = 0.036) |" in text
@@ -106,6 +109,7 @@ def test_a_run_without_samples_says_so(make_run):
 def test_encoder_alone(make_run):
     folder = make_run(regions=REGIONS, models=("none",))
     make_samples(REGIONS, models=("none",), failing=("A",)).to_parquet(folder / "samples.parquet")
+    summaries.write(folder, (summaries.alarms,))
     text = section(read_run(folder))
     assert "only the other two alarms are measured" in text
     assert "Reconstruction error | 95th" not in text
@@ -119,7 +123,7 @@ def styles():
 def test_figure_names_failing_regions_and_leaves_out_undefined_ones(styles):
     rows = make_samples(REGIONS, failing=("B", "D"))
     rows.loc[rows["row_region"] == "C", "observed"] = 1.0
-    figure = alarm_figures.score_by_region(alarm_tables(rows), styles)
+    figure = alarm_figures.score_by_region(alarm_tables(rows).regions, styles)
     texts = {text.get_text() for axis in figure.axes for text in axis.texts}
     assert texts == {"B", "D"}
     assert all(np.isfinite(axis.get_ylim()).all() for axis in figure.axes)
@@ -127,19 +131,20 @@ def test_figure_names_failing_regions_and_leaves_out_undefined_ones(styles):
 
 def test_figures_of_nothing(styles):
     none_failed = alarm_tables(make_samples(("A", "B"), n=400, models=("ann",)))
-    alarm_figures.score_by_region(none_failed, styles)
+    alarm_figures.score_by_region(none_failed.regions, styles)
     quiet = none_failed.samples.assign(fail_percent=0.0, fail_log10=0.0)
     calm = none_failed.regions.assign(fail_r2=0.0, fail_rmse=0.0, fail_rmse_log10=0.0)
     tables = type(none_failed)(pd.DataFrame(calm), pd.DataFrame(quiet), ())
-    assert alarm_figures.roc_curves(tables, alarm_areas(tables), styles) is None
+    assert alarm_figures.roc_curves(area_rows(tables), curve_rows(tables), styles) is None
 
 
 def test_roc_figure_has_a_panel_for_each_model_and_failure(styles):
     tables = alarm_tables(make_samples(REGIONS, failing=("B", "D", "G")))
-    areas = alarm_areas(tables)
-    figure = alarm_figures.roc_curves(tables, areas, styles)
+    areas = area_rows(tables)
+    figure = alarm_figures.roc_curves(areas, curve_rows(tables), styles)
     assert figure is not None
-    failures = {key[1] for key, area in areas.items() if np.isfinite(area.value)}
+    failures = set(areas["failure"][np.isfinite(areas["auroc"])])
     assert len(figure.axes) == 2 * len(failures)
     shown = [text.get_text() for text in figure.axes[len(failures)].texts]
-    assert f"{areas['ann', 'fail_r2', 'spectrum_rmse'].value:.2f}" in shown
+    area = areas.query("model == 'ann' and failure == 'fail_r2' and alarm == 'spectrum_rmse'").iloc[0]
+    assert f"{area['auroc']:.2f}" in shown

@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from reconstruction_run import write_run
+from scipy import stats
 
 from jaxsoil.evaluation.results import read_results, write_results
 from jaxsoil.report.figures import metric_by_region
+from jaxsoil.studies.reconstruction import summaries
+from jaxsoil.studies.reconstruction.few_labels import SUMMARIES
 from jaxsoil.studies.reconstruction.report import few_labels
 from jaxsoil.studies.reconstruction.report.few_labels import write_report
 
@@ -54,6 +57,7 @@ def write_stages(folder, tune=None):
     (folder / "config.json").write_text(json.dumps(content | config))
     for part in parts:
         shutil.rmtree(part)
+    summaries.write(folder, SUMMARIES)
     return folder
 
 
@@ -70,6 +74,20 @@ def report(tmp_path_factory):
         patch.setattr(few_labels.figures, "metric_by_region", drawn)
         write_report(folder)
     return (folder / "report.md").read_text("utf-8"), labels
+
+
+def test_changes_are_those_of_the_scores(tmp_path, monkeypatch):
+    monkeypatch.setattr(few_labels, "_figures", lambda *_: None)
+    folder = write_stages(tmp_path)
+    frame = read_results(folder / "results.csv")
+    chosen = (frame["model"] == "ann") & (frame["metric"] == "mrmse") & (frame["split"] == "test")
+    means = frame[chosen].groupby(["study", "region"])["value"].mean().unstack("study")
+    change = means["few_labels/after"] - means["few_labels/before"]
+    low, high = stats.ttest_1samp(change, 0.0).confidence_interval(0.95)
+    write_report(folder)
+    told = f"| {change.mean():.2f} ({low:.2f} to {high:.2f}) |".replace("-", "−")
+    text = (folder / "report.md").read_text("utf-8").split("## What fine-tuning changes")[1]
+    assert told in next(line for line in text.splitlines() if line.startswith("| Encoder + ANN decoder |"))
 
 
 def test_the_reconstruction_error_after_fine_tuning_is_labelled_in_sample_wherever_it_is_read(report):

@@ -8,20 +8,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from reconstruction_run import write_run
+from reconstruction_run import SUMMARIES, write_run
 from scipy import stats
 
-from jaxsoil.evaluation.results import over_regions, read_results
+from jaxsoil.evaluation.results import over_regions, read_results, write_results
 from jaxsoil.report.document import Document
 from jaxsoil.report.tables import plus_minus
 from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.report import region_out, sections
-from jaxsoil.studies.reconstruction.report.examples import choose_examples
 from jaxsoil.studies.reconstruction.report.reading import kept_epochs, read_run
-from jaxsoil.studies.reconstruction.report.region_out import region_blocks, write_report
+from jaxsoil.studies.reconstruction.report.region_out import (
+    published_tests,
+    region_blocks,
+    ttest_section,
+    write_report,
+)
+from jaxsoil.studies.reconstruction.report.shared_figures import choose_examples
 
 
 def written(folder):
+    summaries.write(folder, SUMMARIES)
     page = write_report(folder)
     assert page == folder / "report.html"
     return (folder / "report.md").read_text("utf-8"), page.read_text("utf-8")
@@ -266,11 +273,54 @@ def test_blocks_follow_the_papers_rule(make_run):
     frame.loc[chosen & (frame["region"] == "A") & (frame["model"] == "plsr"), "value"] = 0.9
     frame.loc[chosen & (frame["region"] == "C") & (frame["model"] != "plsr"), "value"] = np.nan
     frame.to_csv(folder / "results.csv", index=False, na_rep="nan")
+    summaries.write(folder, SUMMARIES)
     assert region_blocks(read_run(folder)) == {
         "all": ["A", "B", "C"],
         "problematic": ["A"],
         "generalising": ["B"],
     }
+
+
+def test_the_published_values_follow_from_the_published_summaries():
+    for model, t in (("ann", 4.681), ("physics", 4.789)):
+        found = published_tests(model)
+        assert (round(found["Student, runs"].t, 3), round(found["Welch, runs"].t, 2)) == (t, 4.25)
+        assert "Welch, region means" not in found
+
+
+def ttests(run, blocks):
+    document = Document("t")
+    ttest_section(document, run, blocks)
+    return document.markdown()
+
+
+def test_ttests_stand_beside_the_published_ones(make_run):
+    folder = make_run(regions=tuple("ABCDE"), models=("none", "ann"), seeds=2)
+    frame = read_results(folder / "results.csv")
+    chosen = (frame["metric"] == "r2") & (frame["scale"] == "percent") & (frame["split"] == "test")
+    frame.loc[chosen, "value"] = np.where(frame.loc[chosen, "region"].isin(["A", "B"]), -1.0, 0.5)
+    write_results(folder / "results.csv", frame)
+    summaries.write(folder, SUMMARIES)
+    run = read_run(folder)
+    text = ttests(run, region_blocks(run))
+    rows = frame[(frame["model"] == "ann") & (frame["metric"] == "mrmse") & (frame["split"] == "test")]
+    table = rows.pivot(index="region", columns="seed", values="value")
+    hard, easy = table.loc[["A", "B"]].to_numpy(), table.loc[["C", "D", "E"]].to_numpy()
+    for first, second, equal, before in (
+        (hard.ravel(), easy.ravel(), True, "Student, runs | 4.681 | 66.0 | &lt; 0.0001 | 4.681"),
+        (hard.mean(axis=1), easy.mean(axis=1), False, "Welch, region means | not available |   |   |  "),
+    ):
+        expected = stats.ttest_ind(first, second, equal_var=equal)
+        cells = f"{expected.statistic:.3f} | {expected.df:.1f} | {expected.pvalue:.4f} |".replace("-", "−")
+        assert f"| ANN decoder | {before} | {cells}" in text
+    # The physics decoder was not trained here, but its published values stand there.
+    assert "| Physics-informed | Welch, runs | 4.251 | 34.1 | 0.0002 |   | not available |" in text
+    assert "Here 2 problematic and 3 generalising regions" in text
+
+
+def test_no_ttests_without_networks(make_run):
+    run = read_run(make_run(models=("plsr",), regions=("A", "B")))
+    assert "Is the reconstruction" not in ttests(run, region_blocks(run))
 
 
 def test_examples_are_spaced_over_the_errors():
@@ -328,9 +378,14 @@ def test_damaged_files_are_named(make_run):
     with pytest.raises(DataError, match=r"reconstructions\.npz: .*cannot be read.*Delete this file.*--resume"):
         write_report(folder)
     (folder / "reconstructions.npz").write_bytes(whole)
-    for name in ("predictions.parquet", "samples.parquet"):
-        kept = (folder / name).read_bytes()
-        (folder / name).write_bytes(kept[: len(kept) // 2])
-        with pytest.raises(DataError, match=rf"{name}: this is not a Parquet table"):
+    kept = (folder / "predictions.parquet").read_bytes()
+    (folder / "predictions.parquet").write_bytes(kept[: len(kept) // 2])
+    with pytest.raises(DataError, match=r"predictions\.parquet: this is not a Parquet table"):
+        write_report(folder)
+    (folder / "predictions.parquet").write_bytes(kept)
+    for name in ("blocks", "intervals", "alarm_areas"):
+        kept = (folder / f"{name}.csv").read_bytes()
+        (folder / f"{name}.csv").unlink()
+        with pytest.raises(DataError, match=rf"{name}\.csv: this file of the run is missing.*--resume"):
             write_report(folder)
-        (folder / name).write_bytes(kept)
+        (folder / f"{name}.csv").write_bytes(kept)

@@ -15,34 +15,44 @@ import pytest
 from reconstruction_run import write_run
 from scipy import stats
 
+from jaxsoil.evaluation.compare import Interval
 from jaxsoil.evaluation.results import read_results
 from jaxsoil.report.document import Document
 from jaxsoil.runs.errors import UsageError
-from jaxsoil.studies.reconstruction.report import paired, rho_r
-from jaxsoil.studies.reconstruction.report.learned import Learned, movement_table, short_run
+from jaxsoil.studies.reconstruction import summaries
+from jaxsoil.studies.reconstruction.config import RHO_R_DECODERS
+from jaxsoil.studies.reconstruction.learned import (
+    band_rows,
+    between_seed_rows,
+    beyond_seeds,
+    movement_rows,
+    rescaling_rows,
+)
+from jaxsoil.studies.reconstruction.report import rho_r
+from jaxsoil.studies.reconstruction.report.learned import movement_table, short_run
 from jaxsoil.studies.reconstruction.report.reading import read_run
-from jaxsoil.studies.reconstruction.report.rho_r import WITH, WITHOUT, between_seeds, beyond_seeds, rescaling
+from jaxsoil.studies.reconstruction.report.scores import interval_text
+from jaxsoil.studies.reconstruction.rho_r import SUMMARIES
 
+WITH, WITHOUT = RHO_R_DECODERS
 ROOT = Path(__file__).resolve().parents[4]
 AXIS = np.linspace(400.0, 2400.0, 50)
 
 
-def learned(first: np.ndarray, second: np.ndarray, *, truth: np.ndarray | None = None) -> Learned:
-    """Spectra (t, m) of the decoder with rho r and of that without, one region each."""
+def learned(first: np.ndarray, second: np.ndarray, *, truth: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """soc_spectra.npz with spectra (t, m) of the decoder with rho r and of that without, one region each."""
     count = len(first)
-    return Learned(
-        axis=AXIS,
-        unit="nm",
-        study=np.array(["rho_r"] * (2 * count)),
-        model=np.array([WITH] * count + [WITHOUT] * count),
-        region=np.array([f"R{i}" for i in range(count)] * 2),
-        seed=np.zeros(2 * count, int),
-        f_soc=np.concatenate([first, second]),
-        soc_rho_r=np.array([2.5] * count + [np.nan] * count),
-        start_rho_r=2.6,
-        truth=truth,
-        truth_rho_r=None if truth is None else 0.12,
-    )
+    arrays = {
+        "axis": AXIS,
+        "study": np.array(["rho_r"] * (2 * count)),
+        "model": np.array([WITH] * count + [WITHOUT] * count),
+        "region": np.array([f"R{i}" for i in range(count)] * 2),
+        "seed": np.zeros(2 * count, int),
+        "f_soc": np.concatenate([first, second]),
+        "soc_rho_r": np.array([2.5] * count + [np.nan] * count),
+        "start_rho_r": np.array(2.6),
+    }
+    return arrays if truth is None else arrays | {"truth_f_soc": truth, "truth_soc_rho_r": np.array(0.12)}
 
 
 def spectra(count: int = 3) -> np.ndarray:
@@ -51,133 +61,139 @@ def spectra(count: int = 3) -> np.ndarray:
 
 
 def test_a_multiplicative_factor_is_found() -> None:
-    found = rescaling(learned(spectra(), 0.7 * spectra()))
-    assert found is not None
-    np.testing.assert_allclose(found.factor, 0.7, rtol=1e-12)
-    np.testing.assert_allclose(found.ratio, 0.7, rtol=1e-12)
-    np.testing.assert_allclose(found.scaled, 0.0, atol=1e-12)
+    made = learned(spectra(), 0.7 * spectra())
+    found, bands = rescaling_rows(made), band_rows(made)
+    np.testing.assert_allclose(found["factor"], 0.7, rtol=1e-12)
+    np.testing.assert_allclose(bands[["ratio_low", "ratio_median", "ratio_high"]], 0.7, rtol=1e-12)
+    np.testing.assert_allclose(found[["scaled", "ratio_variation"]], 0.0, atol=1e-12)
+    np.testing.assert_allclose(found["moved_with"], np.sqrt(np.mean((spectra() - 0.5) ** 2, axis=1)))
 
 
 def test_a_contrast_to_the_minerals_is_a_line_and_no_factor() -> None:
     first, pivot = spectra(), 0.45
-    found = rescaling(learned(first, pivot + 1.8 * (first - pivot)))
-    assert found is not None
-    np.testing.assert_allclose(found.slope, 1.8, rtol=1e-10)
-    np.testing.assert_allclose(found.pivot, pivot, rtol=1e-10)
-    np.testing.assert_allclose(found.affine, 0.0, atol=1e-12)
-    assert (found.scaled > 0.05).all() and np.ptp(found.ratio) > 0.5
+    made = learned(first, pivot + 1.8 * (first - pivot))
+    found = rescaling_rows(made)
+    np.testing.assert_allclose(found["slope"], 1.8, rtol=1e-10)
+    np.testing.assert_allclose(found["pivot"], pivot, rtol=1e-10)
+    np.testing.assert_allclose(found["affine"], 0.0, atol=1e-12)
+    assert (found["scaled"] > 0.05).all() and np.ptp(band_rows(made)["ratio_median"]) > 0.5
 
 
 def test_dark_bands_have_no_ratio_and_lost_trainings_no_pair() -> None:
     first = spectra()
-    first[0, 7] = 0.001
+    first[:2, 7] = 0.001
     second = first.copy()
     second[2] = np.nan
-    found = rescaling(learned(first, second))
-    assert found is not None and len(found.factor) == 2
-    assert np.isnan(found.ratio[0, 7]) and np.isfinite(found.ratio[1]).all()
-    assert rescaling(learned(first, np.full_like(first, np.nan))) is None
+    made = learned(first, second)
+    assert len(rescaling_rows(made)) == 2 and len(movement_rows(made)) == 5
+    bands = band_rows(made)
+    assert np.isnan(bands["ratio_median"][7]) and np.isfinite(bands["ratio_median"].drop(7)).all()
+    assert bands["dark"].sum() == bands["dark"][7] == 1.0
+    lost = learned(first, np.full_like(first, np.nan))
+    assert rescaling_rows(lost).empty and len(band_rows(lost)) == AXIS.size
 
 
 def test_seeds_of_one_decoder_are_compared_within_regions() -> None:
     first = np.stack([np.full(50, 0.2), np.full(50, 0.5), np.full(50, 0.9)])
     made = learned(first, first)
-    made.region[:3] = ["R0", "R0", "R1"]
-    np.testing.assert_allclose(between_seeds(made, WITH), [0.3])
-    assert between_seeds(made, WITHOUT).size == 0
+    made["region"][:3], made["seed"][:3] = ["R0", "R0", "R1"], [0, 1, 0]
+    found = between_seed_rows(made)
+    np.testing.assert_allclose(found["rmse"], [0.3])
+    assert found[["model", "region", "first", "second"]].to_numpy().tolist() == [[WITH, "R0", 0, 1]]
 
 
-def scattered(shift: float, scatter: float = 0.02) -> Learned:
+def scattered(shift: float, scatter: float = 0.02) -> dict[str, np.ndarray]:
     """Two seeds in each of six regions; the decoder without rho r is off by ``shift``, seeds by ``scatter``."""
     rng = np.random.default_rng(8)
     first, second = (0.4 + extra + scatter * rng.normal(size=(12, 1)) * np.ones((12, 50)) for extra in (0.0, shift))
     made = learned(first, second)
-    made.region[:] = [f"R{i // 2}" for i in range(12)] * 2
-    made.seed[:] = [0, 1] * 12
+    made["region"][:] = [f"R{i // 2}" for i in range(12)] * 2
+    made["seed"][:] = [0, 1] * 12
     return made
 
 
-def opened(folder: Path, made: Learned) -> str:
+def beyond(made: dict[str, np.ndarray]) -> pd.Series:
+    return beyond_seeds(rescaling_rows(made), between_seed_rows(made)).iloc[0]
+
+
+def write_rho_r(folder: Path, made: dict[str, np.ndarray]) -> Path:
+    """A synthetic run of both decoders with these spectra."""
+    write_run(folder, regions=tuple(f"R{i}" for i in range(6)), models=(WITH, WITHOUT), seeds=2)
+    np.savez(folder / "soc_spectra.npz", **made)  # pyright: ignore[reportArgumentType]
+    summaries.write(folder, SUMMARIES)
+    return folder
+
+
+def opened(folder: Path, made: dict[str, np.ndarray]) -> str:
     """Opening of the report of a synthetic run with these spectra."""
-    write_run(folder, regions=tuple(f"R{i}" for i in range(6)), models=(WITH,), seeds=2)
-    run, document = read_run(folder), Document("t")
-    document.add(*rho_r._opening(run, made, rescaling(made)))
+    run, document = read_run(write_rho_r(folder, made)), Document("t")
+    document.add(*rho_r._opening(run, run.table("rescaling")))
     return document.markdown()
 
 
 def test_decoders_that_differ_like_seeds_tell_nothing_about_rho_r(tmp_path: Path) -> None:
     alike, apart = scattered(0.0), scattered(0.2)
-    assert beyond_seeds(alike).low < 0.0 < beyond_seeds(apart).low
+    assert beyond(alike)["low"] < 0.0 < beyond(apart)["low"]
     # By hand: RMSE between level spectra is the difference of their levels.
     gaps = []
     for region in range(6):
-        levels = apart.f_soc[:, 0].reshape(2, 6, 2)[:, region]
+        levels = apart["f_soc"][:, 0].reshape(2, 6, 2)[:, region]
         gaps.append(np.abs(levels[1] - levels[0]).mean() - np.abs(levels[:, 1] - levels[:, 0]).mean())
-    assert beyond_seeds(apart).mean == pytest.approx(np.mean(gaps))
+    assert beyond(apart)["mean"] == pytest.approx(np.mean(gaps))
     assert "this run does not tell anything about rho r" in opened(tmp_path / "alike", alike)
     text = opened(tmp_path / "apart", apart)
     assert "differs more between the decoders than between seeds of one decoder" in text
     assert "does not tell anything" not in text
-    single = apart.where(apart.seed == 0)
-    assert beyond_seeds(single).n == 0
+    names = ("study", "model", "region", "seed", "f_soc", "soc_rho_r")
+    single = apart | {name: apart[name][apart["seed"] == 0] for name in names}
+    assert beyond(single)["n"] == 0
     assert "With one seed this run does not tell whether" in opened(tmp_path / "single", single)
 
 
+def test_the_report_shows_the_numbers_of_the_run(tmp_path: Path) -> None:
+    folder = write_rho_r(tmp_path, scattered(0.2))
+    rho_r.write_report(folder)
+    text, found = (folder / "report.md").read_text(encoding="utf-8"), pd.read_csv(folder / "rescaling.csv")
+    factor, error = found["factor"], found["unscaled"]
+    assert f"| Best single factor a: without = a with | {factor.mean():.3f} ± {factor.std():.3f} |" in text
+    assert f"| RMSE between the two spectra | {error.mean():.3f} ± {error.std():.3f} |" in text
+    scored = read_results(folder / "results.csv").query("metric == 'rmse' and scale == 'log10' and split == 'test'")
+    means = scored.groupby(["model", "region"])["value"].mean().unstack("model")
+    change = means[WITHOUT] - means[WITH]
+    low, high = stats.ttest_1samp(change, 0.0).confidence_interval(0.95)
+    line = next(line for line in text.splitlines() if line.startswith("| RMSE (log10 %), held out |"))
+    assert f"| {change.mean():.3f} ({low:.3f} to {high:.3f}) | 6 |".replace("-", "−") in line
+
+
 def test_a_run_too_short_to_move_says_so(tmp_path: Path) -> None:
-    made = scattered(0.2)
-    folder = write_run(tmp_path, regions=tuple(f"R{i}" for i in range(6)), models=(WITH,), seeds=2)
-    rows = read_results(folder / "results.csv").query("split == 'train' and metric == 'n'")["value"]
+    folder = write_rho_r(tmp_path, scattered(0.2))
+    rows = read_results(folder / "results.csv").query(f"split == 'train' and metric == 'n' and model == '{WITH}'")
     for lr, parts in ((1e-5, ("f_SOC", "(rho r)_SOC")), (0.004, ("(rho r)_SOC",)), (1.0, ())):
         config = {"config": {"train": {"lr": lr, "batch": 10, "validation_share": 0.1}}}
         (folder / "config.json").write_text(json.dumps(config))
-        found = short_run(read_run(folder), made)
+        found = short_run(read_run(folder))
         # The validation loss of the synthetic runs is lowest in epoch 60.
-        reach = lr * np.median([60 * int(0.9 * count // 10) for count in rows])
+        reach = lr * np.median([60 * int(0.9 * count // 10) for count in rows["value"]])
         assert len(found) == (1 if parts else 0)
         for text in found:
             assert f"is {reach:.2f} (median over trainings)" in text
             assert [part for part in ("f_SOC", "(rho r)_SOC") if part in text] == list(parts)
-    assert short_run(dataclasses.replace(read_run(folder), config={}), made) == ()
+    assert short_run(dataclasses.replace(read_run(folder), config={})) == ()
 
 
 def test_movement_is_told_from_the_start_and_the_truth() -> None:
     made = learned(np.full((2, 50), 0.4), np.full((2, 50), 0.7), truth=np.full(50, 0.1))
-    table = movement_table(made, {"": ""})
+    table = movement_table(movement_rows(made), {"": ""})
     assert table.rows[0][2:5] == ("0.100 ± 0.000", "0.400 ± 0.000", "0.300 ± 0.000")
     assert table.rows[0][5:] == ("2.500 ± 0.000", "2.600", "0.120")
     assert table.rows[1][5] == "not used"
     assert any("near their start" in note for note in table.notes)
 
 
-def test_differences_are_paired_by_region_and_seed() -> None:
-    rows = [
-        {"model": model, "region": region, "seed": seed, "value": value}
-        for model, region, seed, value in [
-            ("a", "R1", 0, 0.5), ("a", "R1", 1, 0.7), ("b", "R1", 0, 0.4), ("b", "R1", 1, 0.9),
-            ("a", "R2", 0, 0.3), ("b", "R2", 0, np.nan), ("a", "R3", 0, 0.3), ("b", "R3", 0, 0.2), ("b", "R3", 1, 9.0),
-        ]
-    ]  # fmt: skip
-    frame = pd.DataFrame(rows).assign(split="test", scale="log10", metric="rmse")
-    found = paired.by_region(frame, frame, ("a", "b"), "log10", "rmse")
-    assert found.keys() == {"R1", "R3"}
-    np.testing.assert_allclose(found["R1"], [-0.1, 0.2])
-    np.testing.assert_allclose(found["R3"], [-0.1])
-    assert paired.improved(found, "rmse") == "1 of 2"
-    assert paired.improved(found, "ccc") == "1 of 2"
-    # A model of one seed stands against every seed of the other.
-    single = pd.DataFrame(frame[(frame["model"] == "a") | (frame["seed"] == 0)])
-    found = paired.by_region(single, single, ("b", "a"), "log10", "rmse")
-    np.testing.assert_allclose(found["R1"], [0.1, 0.3])
-
-
-def test_the_interval_is_students_over_region_means() -> None:
-    differences = {"R1": (0.1, 0.3), "R2": (-0.2,), "R3": (0.5, 0.1), "R4": (0.4,)}
-    means = [0.2, -0.2, 0.3, 0.4]
-    low, high = stats.ttest_1samp(means, 0.0).confidence_interval(0.95)
-    found = paired.interval(differences)
-    np.testing.assert_allclose([found.mean, found.low, found.high], [np.mean(means), low, high], rtol=1e-12)
-    assert paired.interval_text(paired.interval({"R1": (0.25,)}), "rmse") == "0.250"
-    assert paired.interval_text(paired.interval({}), "rmse") == "n/a"
+def test_an_interval_is_told_as_far_as_it_is_known() -> None:
+    assert interval_text(Interval(3, 0.25, -0.1, 0.6), "rmse") == "0.250 (−0.100 to 0.600)"
+    assert interval_text(Interval(1, 0.25, np.nan, np.nan), "rmse") == "0.250"
+    assert interval_text(Interval(0, np.nan, np.nan, np.nan), "rmse") == "n/a"
 
 
 def test_both_decoders_are_required() -> None:

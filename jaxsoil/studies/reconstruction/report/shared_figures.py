@@ -1,15 +1,17 @@
-"""Loss curves of the networks, from history.csv."""
+"""Figures that the reconstruction reports share: loss curves of the networks and examples of reconstructed spectra."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxsoil.report import figures
 from jaxsoil.report.document import Document
+from jaxsoil.report.run_sections import settings
 from jaxsoil.report.style import DASHED, GREY, Look, grid, styled
 from jaxsoil.studies.reconstruction.report import sections
 from jaxsoil.studies.reconstruction.report.reading import Run
@@ -18,6 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COUNT = 6
+"""Reconstructed spectra that are shown."""
+
+
+def doubtful_sentence(run: Run, models: Iterable[str]) -> str:
+    """Which of the networks of a figure did not converge, with a space before it; empty where all did."""
+    marked = [sections.marked_label(run, model) for model in models if run.untrusted(model)]
+    return f" With networks that did not converge: {', '.join(marked)}." if marked else ""
+
 
 def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], subfolder: str = "") -> None:
     """Adds the loss curves, saved in a folder within figures/; nothing where no network was trained."""
@@ -25,8 +36,7 @@ def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], subf
     if not curves:
         return
     shown = {model: styles[model] for model in curves}
-    doubtful = [sections.marked_label(run, model) for model in curves if run.untrusted(model)]
-    patience = run.config.get("config", {}).get("train", {}).get("patience", 0)
+    patience = settings(run).get("train", {}).get("patience", 0)
     band = (
         ""
         if patience
@@ -34,8 +44,7 @@ def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], subf
     )
     caption = (
         "Loss of Eq. 1 by epoch. Thin: validation loss of each training; thick: its median, as far as half of the "
-        f"trainings went; dashed: median of the training loss.{band}"
-        + (f" With networks that did not converge: {', '.join(doubtful)}." if doubtful else "")
+        f"trainings went; dashed: median of the training loss.{band}{doubtful_sentence(run, curves)}"
     )
     document.draw(loss_curves(curves, shown, band=not patience), "loss_curves", caption, subfolder=subfolder)
 
@@ -88,3 +97,55 @@ def _draw(panel: Axes, losses: np.ndarray, look: Look, band: bool) -> None:
         panel.set_yscale("log")
     panel.locator_params(axis="x", integer=True)
     panel.set_title(f"{look.label} (n = {len(losses)})", loc="left", pad=3)
+
+
+def reconstruction_figure(document: Document, run: Run, styles: dict[str, Look], held_out: str) -> None:
+    """Adds the figure of reconstructed spectra, or a sentence where no model reconstructs.
+
+    Args:
+      document: receives the figure.
+      run: the run.
+      styles: look of each model.
+      held_out: what the spectra come from, in the plural ("held-out regions").
+    """
+    arrays = run.reconstructions
+    if not arrays or not arrays["model"].size:
+        document.text("No model of this run reconstructs spectra.")
+        return
+    examples, models = choose_examples(arrays, COUNT)
+    shown = {model: look for model, look in styles.items() if model in models}
+    unit = str(run.data.get("unit", "nm"))
+    figure = figures.reconstructions(arrays["axis"], examples, shown, unit=unit)
+    caption = (
+        f"One spectrum (of median SOC) of {held_out}: observed (solid), reconstructed (dashed) and the residual, "
+        "reconstructed minus observed. They are spaced evenly from the smallest to the largest error of all examples."
+        + doubtful_sentence(run, shown)
+    )
+    document.draw(figure, "reconstructions", caption)
+
+
+def choose_examples(arrays: dict[str, np.ndarray], count: int) -> tuple[list[figures.Reconstruction], set[str]]:
+    """Spectra to show: the lowest seed, evenly spaced over regions sorted by error, not picked by eye.
+
+    Args:
+      arrays: contents of reconstructions.npz.
+      count: number of spectra.
+
+    Returns:
+      The examples and the models that reconstruct.
+    """
+    first = arrays["seed"] == arrays["seed"].min()
+    by_spectrum: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+    for row in np.nonzero(first)[0]:
+        by_spectrum[str(arrays["region"][row]), str(arrays["id"][row])][str(arrays["model"][row])] = int(row)
+    residual = arrays["reconstructed"] - arrays["observed"]
+    error = np.sqrt(np.mean(np.where(np.isfinite(residual), residual, np.inf) ** 2, axis=1))
+    order = sorted(by_spectrum, key=lambda key: (float(np.mean([error[r] for r in by_spectrum[key].values()])), key))
+    chosen = sorted({round(place) for place in np.linspace(0, len(order) - 1, min(count, len(order)))})
+    examples = []
+    for key in (order[place] for place in chosen):
+        rows = by_spectrum[key]
+        observed = arrays["observed"][next(iter(rows.values()))]
+        spectra = {model: arrays["reconstructed"][row] for model, row in rows.items()}
+        examples.append(figures.Reconstruction(f"{key[0]}: {key[1]}", observed, spectra))
+    return examples, {str(model) for model in arrays["model"]}

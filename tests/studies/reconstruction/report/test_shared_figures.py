@@ -6,8 +6,8 @@ import pytest
 
 from jaxsoil.report.style import looks
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.reconstruction.report.curves import loss_curves, losses_by_model
 from jaxsoil.studies.reconstruction.report.reading import read_run
+from jaxsoil.studies.reconstruction.report.shared_figures import loss_curves, losses_by_model
 
 
 def test_curves_by_model(make_run):

@@ -1,0 +1,107 @@
+"""Numbers over regions, computed from the files of a finished run and written beside them for the reports.
+
+Each summary takes the run folder and gives tables by the name of their file; :func:`write` writes them as CSV.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from jaxsoil.evaluation import alarm, regions, results
+from jaxsoil.runs.files import read_arrays, write_csv
+from jaxsoil.studies.reconstruction import learned
+from jaxsoil.studies.reconstruction.config import PAPER_NETWORKS
+
+MEASURES = (
+    ("log10", "rmse"), ("log10", "ccc"), ("log10", "bias"), ("percent", "rmse"), ("percent", "r2"),
+    ("reflectance", "mrmse"),
+)  # fmt: skip
+"""Scale and metric of the paired differences."""
+
+BOOTSTRAP_SEED = 0
+"""Seed of the bootstrap over regions behind the intervals of the alarms' areas."""
+
+Summary = Callable[[Path], dict[str, pd.DataFrame]]
+
+
+def write(folder: Path, summaries: Iterable[Summary]) -> None:
+    """Writes the tables of the summaries into a run folder."""
+    for summary in summaries:
+        for name, frame in summary(folder).items():
+            write_csv(folder / f"{name}.csv", frame)
+
+
+def region_blocks(folder: Path) -> dict[str, pd.DataFrame]:
+    """blocks.csv, the paper's parting of the regions, and block_tests.csv, tests of MRMSE between its two sets."""
+    frame = results.read_results(folder / "results.csv")
+    blocks = regions.region_blocks(frame, PAPER_NETWORKS)
+    named = {name: blocks["region"][blocks["block"] == name].tolist() for name in regions.BLOCKS}
+    rebuilt = set(frame["model"][frame["metric"] == "mrmse"])
+    tested = [model for model in PAPER_NETWORKS if model in rebuilt]
+    return {"blocks": blocks, "block_tests": regions.block_tests(frame, tested, named)}
+
+
+def alarms(folder: Path) -> dict[str, pd.DataFrame]:
+    """alarm_regions.csv, alarm_areas.csv, alarm_curves.csv and alarm_outcomes.csv (:mod:`jaxsoil.evaluation.alarm`).
+
+    Nothing where no network was trained. The seed of the bootstrap is :data:`BOOTSTRAP_SEED`.
+    """
+    path = folder / "samples.parquet"
+    if not path.exists():
+        return {}
+    tables = alarm.alarm_tables(pd.read_parquet(path))
+    return {
+        "alarm_regions": tables.regions,
+        "alarm_areas": alarm.area_rows(tables, seed=BOOTSTRAP_SEED),
+        "alarm_curves": alarm.curve_rows(tables),
+        "alarm_outcomes": alarm.outcome_rows(tables),
+    }
+
+
+def model_differences(folder: Path) -> dict[str, pd.DataFrame]:
+    """differences.csv and intervals.csv: every model against every other, paired by region and seed."""
+    frame = results.read_results(folder / "results.csv")
+    pairs = itertools.permutations(dict.fromkeys(frame["model"]), 2)
+    return _differences(regions.difference_rows(frame, frame, pairs, MEASURES, ("train", "test")))
+
+
+def stage_differences(folder: Path) -> dict[str, pd.DataFrame]:
+    """The same of each model after fine-tuning against itself before."""
+    frame = results.read_results(folder / "results.csv")
+    before, after = (pd.DataFrame(frame[frame["study"].str.endswith(f"/{stage}")]) for stage in ("before", "after"))
+    pairs = [(model, model) for model in dict.fromkeys(frame["model"])]
+    return _differences(regions.difference_rows(before, after, pairs, MEASURES))
+
+
+def learned_spectra(folder: Path) -> dict[str, pd.DataFrame]:
+    """learned.csv, how far f_SOC and (rho r)_SOC moved; nothing where the run has no mixing decoder."""
+    arrays = _soc_spectra(folder)
+    return {"learned": learned.movement_rows(arrays)} if arrays else {}
+
+
+def rescaling(folder: Path) -> dict[str, pd.DataFrame]:
+    """rescaling.csv, rescaling_bands.csv, between_seeds.csv and beyond_seeds.csv: f_SOC with and without rho r."""
+    arrays = _soc_spectra(folder)
+    if not arrays:
+        return {}
+    rescaled, between = learned.rescaling_rows(arrays), learned.between_seed_rows(arrays)
+    return {
+        "rescaling": rescaled,
+        "rescaling_bands": learned.band_rows(arrays),
+        "between_seeds": between,
+        "beyond_seeds": learned.beyond_seeds(rescaled, between),
+    }
+
+
+def _differences(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {"differences": rows, "intervals": regions.paired_intervals(rows)}
+
+
+def _soc_spectra(folder: Path) -> dict[str, np.ndarray]:
+    path = folder / "soc_spectra.npz"
+    return read_arrays(path) if path.exists() else {}

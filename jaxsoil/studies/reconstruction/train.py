@@ -1,0 +1,177 @@
+"""Fits the baselines and trains the networks of a study; what each fit leaves goes into the run's tables."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxsoil.data.library import Library
+from jaxsoil.data.splits import Split
+from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.pieces import Piece, Pieces
+from jaxsoil.studies.reconstruction.tables import PERCENT, Tables
+
+
+def add_baseline(
+    tables: Tables, name: str, splits: Sequence[Split] | None = None, *, seed: int | None = None, stage: str = ""
+) -> None:
+    """Fits a baseline on every split; each fit leaves a file, so a resumed run does not repeat it.
+
+    Args:
+      tables: receives the predictions.
+      name: "plsr" or "random_forest".
+      splits: what is fitted and tested; None: the splits of the tables.
+      seed: replicate that the fits belong to; None: the seed of the tables.
+      stage: results of a named stage have "experiment/stage" as their study.
+    """
+    spectra, pieces = _snv_absorbance(tables.library), Pieces(tables.run.path / "trials")
+    seed = tables.seed if seed is None else seed
+    for split in tqdm(tables.splits if splits is None else splits, desc=f"{name:14}", unit="fit", leave=False):
+        label = f"{stage}/{name}/{split.name}/{seed}".lstrip("/")
+        fit = functools.partial(_fit_baseline, name, spectra, tables.soc, split, seed)
+        piece = pieces.get(label.replace("/", "-"), lambda fit=fit: Piece({"soc": fit()}), identity=label)
+        tables.add_baseline(label, name, split, seed, piece.arrays["soc"], stage)
+
+
+def add_networks(
+    tables: Tables,
+    trials: Sequence[Any],
+    train: Any,
+    devices: Any,
+    components: int,
+    tracker: Any,
+    timing: dict[str, float],
+    *,
+    stage: str = "",
+    previous: str | None = None,
+    keep_states: bool = False,
+) -> None:
+    """Trains the trials, group by group.
+
+    Args:
+      tables: receives what each network leaves.
+      trials: :class:`jaxsoil.training.grid.Trial` objects.
+      train, devices: :class:`jaxsoil.training.config.TrainConfig` and ``DeviceConfig``.
+      components: endmembers K of the networks without mixing decoder.
+      tracker: takes one record for each trial and progress step.
+      timing: seconds of compilation and of each group are added here.
+      stage, previous, keep_states: as in :class:`jaxsoil.training.grid.GroupRun`; results of a named stage have
+        "experiment/stage" as their study.
+    """
+    from jaxsoil.studies.reconstruction.objectives import make_loss
+    from jaxsoil.training.devices import matmul_precision
+    from jaxsoil.training.grid import GroupRun, make_groups
+
+    logging.getLogger("jax").setLevel(logging.ERROR)
+    data, count = shared_data(tables.library, tables.minerals)
+    bands = tables.library.spectra.n_bands
+    with matmul_precision(train.precision):
+        for group in make_groups(trials, train, devices, components, bands, count):
+            runner = GroupRun(
+                group,
+                data,
+                train,
+                devices,
+                tables.run.path,
+                make_loss,
+                stage=stage,
+                previous=previous,
+                keep_states=keep_states,
+                measure=_latent_distance,
+                score=_abundance_score(tables.library, tables.minerals, group.model),
+            )
+            label = f"{stage} {group.label}".strip()
+            with _Progress(label, train.epochs * len(group.trials), tracker) as progress:
+                for trial, outcome in runner.outcomes(progress):
+                    tables.add_network(trial, outcome, group.parameters, train, stage)
+            timing["compile_s"] = timing.get("compile_s", 0.0) + runner.compile_seconds
+            timing[f"{label.replace(' ', '_')}_train_s"] = progress.seconds - runner.compile_seconds
+
+
+def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
+    """What all trials share (:class:`jaxsoil.training.step.Data`, host arrays), and the number of minerals."""
+    from jaxsoil.models.autoencoder import Minerals
+    from jaxsoil.studies.reconstruction.soc_spectrum.direct import mean_soil_shares
+    from jaxsoil.training.step import Data
+
+    constants, count = None, 0
+    if minerals is not None:
+        count = len(minerals)
+        shares = mean_soil_shares(minerals.names).astype(np.float32)
+        constants = Minerals(minerals.spectra.values, minerals.rho_r.astype(np.float32), shares)
+    # A NaN would make every loss NaN; rows without a label are never among the labelled rows of a split.
+    soc = (np.nan_to_num(library.property("soc").values, nan=0.0) / PERCENT).astype(np.float32)
+    return Data({"spectra": library.spectra.values, "soc": soc}, constants), count
+
+
+class _Progress:
+    """A progress bar over the epochs of a group's trials; each step is also tracked."""
+
+    def __init__(self, label: str, epochs: int, tracker: Any) -> None:
+        self._clock, self._tracker = time.perf_counter, tracker
+        self._started = self._clock()
+        self._bar = tqdm(total=epochs, desc=f"{label:14}", unit="epoch", leave=False)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    @property
+    def seconds(self) -> float:
+        return self._clock() - self._started
+
+    def __call__(self, trial: Any, start: int, stop: int, history: np.ndarray) -> None:
+        self._bar.update(stop - start)
+        losses = history[stop - 1]
+        self._tracker.log(
+            {"trial": trial.id, "epoch": stop, "train_loss": float(losses[0]), "validation_loss": float(losses[1])}
+        )
+
+
+def _abundance_score(library: Library, minerals: Any, model: Any) -> Any:
+    """Error of the abundances; None unless they are known and the network's endmembers are the true ones, in order."""
+    truth = library.truth
+    if truth is None or not model.physical or (*minerals.names, truth.names[-1]) != truth.names:
+        return None
+
+    def score(trial: Any, mass: np.ndarray) -> np.ndarray:
+        from jaxsoil.studies.reconstruction.soc_spectrum.unmixing import abundance_error
+
+        rows = trial.split.test
+        return abundance_error(truth.mass[rows], mass[rows].astype(np.float64))
+
+    return score
+
+
+def _latent_distance(trial: Any, mass: np.ndarray) -> np.ndarray:
+    from jaxsoil.evaluation.applicability import latent_distance
+
+    return latent_distance(mass[trial.split.train | trial.split.unlabelled], mass)
+
+
+def _snv_absorbance(library: Library) -> np.ndarray:
+    """Reflectance as absorbance, then SNV: both act on each spectrum alone, so no split can leak through them."""
+    from jaxsoil.spectra.preprocess import SNV, Absorbance, Pipeline
+
+    return Pipeline((Absorbance(), SNV())).fit(library.spectra)(library.spectra).values
+
+
+def _fit_baseline(name: str, spectra: np.ndarray, soc: np.ndarray, split: Split, seed: int) -> np.ndarray:
+    """Predicts SOC of the test rows in %; the model is trained on log10 of SOC in %."""
+    from jaxsoil.models import forest, plsr
+
+    target = np.log10(soc[split.train])
+    train, test = spectra[split.train], spectra[split.test]
+    if name == "plsr":
+        return 10.0 ** plsr.fit(train, target).predict(test)
+    if name == "random_forest":
+        return 10.0 ** forest.fit(train, target, seed=seed).predict(test)
+    raise DataError(f"there is no baseline '{name}'", remedy="Use plsr or random_forest.")
