@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.signal import find_peaks, savgol_filter
 
 from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.reconstruction.soc_spectrum.direct import Floats
 
 VISIBLE = (380.0, 780.0)
 """Range of the integration, nm."""
@@ -116,9 +117,7 @@ LITERATURE = (
 that this project looks for, ascending."""
 
 
-def find_troughs(
-    axis: NDArray[np.float64], reflectance: NDArray[np.float64], *, prominence: float = PROMINENCE
-) -> list[Trough]:
+def find_troughs(axis: Floats, reflectance: Floats, *, prominence: float = PROMINENCE) -> list[Trough]:
     """Finds the troughs of a smoothed spectrum, ascending by position.
 
     A spectrum that falls up to its last band has a trough there, as deep as that fall: its other rim is unseen.
@@ -157,7 +156,7 @@ def nearest(troughs: Sequence[Trough], line: Literature) -> Trough | None:
     return min(near, key=lambda trough: abs(trough.position - line.position), default=None)
 
 
-def presence(axis: NDArray[np.float64], spectra: NDArray[np.float64]) -> list[float]:
+def presence(axis: Floats, spectra: Floats) -> list[float]:
     """Returns, for each line of :data:`LITERATURE`, the share of the (b, m) finite spectra with a trough there."""
     finite = spectra[np.isfinite(spectra).all(axis=1)]
     if not len(finite):

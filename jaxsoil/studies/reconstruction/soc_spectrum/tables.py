@@ -22,7 +22,7 @@ from jaxsoil.report.run_files import Columns
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.reconstruction.soc_spectrum import appearance, sweep
 from jaxsoil.studies.reconstruction.soc_spectrum.appearance import LITERATURE, find_troughs
-from jaxsoil.studies.reconstruction.soc_spectrum.direct import SocSpectrum, given_c_bar, recovery, true_c_bar
+from jaxsoil.studies.reconstruction.soc_spectrum.direct import Floats, SocSpectrum, given_c_bar, recovery, true_c_bar
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import Bootstrap, bootstrap, disagreement, estimate
 from jaxsoil.studies.reconstruction.soc_spectrum.unmixing import abundance_error, unmix
 
@@ -97,9 +97,9 @@ class Curve:
 
     source: str
     estimator: str
-    f_soc: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    f_soc: Floats
+    low: Floats
+    high: Floats
 
 
 class SpectrumTables(NamedTuple):
@@ -162,12 +162,12 @@ def direct_tables(
 def _shown(
     source: str,
     estimator: str,
-    axis: NDArray[np.float64],
-    f_soc: NDArray[np.float64],
+    axis: Floats,
+    f_soc: Floats,
     values: Mapping[str, Any],
     *,
-    spectra: NDArray[np.float64] | None = None,
-    ends: Sequence[NDArray[np.float64]] | NDArray[np.float64] | None = None,
+    spectra: Floats | None = None,
+    ends: Sequence[Floats] | Floats | None = None,
 ) -> SpectrumTables:
     """Tables of one spectrum (m,), with ``spectra`` (b, m) that were resampled and the ``ends`` of their range."""
     low, high = (np.full(f_soc.shape, np.nan),) * 2 if ends is None else ends
@@ -246,7 +246,7 @@ def network_rows(
 
 
 def decoder_tables(
-    axis: NDArray[np.float64], spectra: NDArray[Any], rows: Sequence[Mapping[str, Any]], n_rows: int
+    axis: Floats, spectra: NDArray[Any], rows: Sequence[Mapping[str, Any]], n_rows: int
 ) -> SpectrumTables:
     """Means over the trainings of one start that did not diverge, and their spectra's range.
 
@@ -292,7 +292,7 @@ def start_differences(networks: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-def trough_rows(curve: Curve, axis: NDArray[np.float64]) -> list[dict[str, Any]]:
+def trough_rows(curve: Curve, axis: Floats) -> list[dict[str, Any]]:
     """Rows of troughs.csv."""
     name = {"source": curve.source, "estimator": curve.estimator}
     return [{**name, **dataclasses.asdict(trough)} for trough in find_troughs(axis, curve.f_soc)]
@@ -312,7 +312,7 @@ def line_rows(
 
 
 def abundance_rows(
-    library: Library, source: str, estimates: Mapping[str, tuple[NDArray[np.float64], float]]
+    library: Library, source: str, estimates: Mapping[str, tuple[Floats, float]]
 ) -> list[dict[str, Any]]:
     """Mass fractions of a twin's soils unmixed with its true minerals and each (f_SOC, c), against the truth.
 
@@ -330,7 +330,7 @@ def abundance_rows(
     return rows
 
 
-def latent_rows(library: Library, source: str, estimator: str, errors: NDArray[np.float64]) -> list[dict[str, Any]]:
+def latent_rows(library: Library, source: str, estimator: str, errors: Floats) -> list[dict[str, Any]]:
     """Errors (trials, K) of the encoders' own mass fractions in held-out rows, as means over the trials that ended.
 
     No row where the networks' endmembers are not the true ones (all errors NaN).
@@ -350,7 +350,7 @@ def _abundances(source: str, estimator: str, truth: Any, means: NDArray, errors:
     ]
 
 
-def value_of(axis: NDArray[np.float64], f_soc: NDArray[np.float64]) -> float:
+def value_of(axis: Floats, f_soc: Floats) -> float:
     """Returns the Munsell value, NaN where the axis lacks part of the visible."""
     inside = axis[0] <= appearance.VISIBLE[0] and axis[-1] >= appearance.VISIBLE[1]
     return appearance.munsell_value(axis, f_soc) if inside else float("nan")

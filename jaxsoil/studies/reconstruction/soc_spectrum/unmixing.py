@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linprog, nnls
 
 from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.reconstruction.soc_spectrum.direct import Floats
 
 if TYPE_CHECKING:
     from jaxsoil.data.twin.soil.make import TwinTruth
@@ -23,9 +23,7 @@ CLOSURE = 10.0
 """Weight of the condition that area fractions sum to one, in units of one band of reflectance."""
 
 
-def unmix(
-    reflectance: NDArray[np.float64], endmembers: NDArray[np.float64], rho_r: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def unmix(reflectance: Floats, endmembers: Floats, rho_r: Floats) -> Floats:
     """Returns the (n, K) mass fractions that explain spectra, each row summing to one.
 
     The area fractions of the mixing model are fitted (alpha F = R, alpha >= 0, sum alpha = 1), then turned into
@@ -53,7 +51,7 @@ def unmix(
     return mass / np.maximum(mass.sum(axis=1, keepdims=True), 1e-300)
 
 
-def abundance_error(true: NDArray[np.float64], found: NDArray[np.float64]) -> NDArray[np.float64]:
+def abundance_error(true: Floats, found: Floats) -> Floats:
     """Returns the (K,) mean absolute errors of mass fractions (n, K)."""
     if true.shape != found.shape:
         raise DataError(
@@ -76,15 +74,15 @@ class Degeneracy:
       feasible: (p,) share of the soils in which no mass fraction is negative.
     """
 
-    axis: NDArray[np.float64]
-    soc_rho_r: NDArray[np.float64]
-    f_soc: NDArray[np.float64]
-    reflectance: NDArray[np.float64]
-    soc: NDArray[np.float64]
-    difference: NDArray[np.float64]
-    feasible: NDArray[np.float64]
+    axis: Floats
+    soc_rho_r: Floats
+    f_soc: Floats
+    reflectance: Floats
+    soc: Floats
+    difference: Floats
+    feasible: Floats
 
-    def arrays(self) -> dict[str, NDArray[np.float64]]:
+    def arrays(self) -> dict[str, Floats]:
         """The fields, and ``physical_c`` and ``all_c`` (2,): lowest and highest c where all soils have masses of 0 and
         above, and of all solutions."""
         c, physical = self.soc_rho_r, self.soc_rho_r[self.feasible == 1.0]
@@ -114,7 +112,7 @@ def degenerate_solutions(
     return _apply(truth, [np.zeros(truth.rho_r.size - 1), *shifts], examples)
 
 
-def _extreme_shift(truth: TwinTruth, spared: float, sign: float) -> NDArray[np.float64]:
+def _extreme_shift(truth: TwinTruth, spared: float, sign: float) -> Floats:
     """Returns d (K - 1,) with the largest (sign 1) or smallest (sign -1) 1 / c."""
     inverse, c = 1.0 / truth.rho_r[:-1], truth.soc_rho_r
     scaled = (truth.endmembers[:-1] * inverse[:, None]).T
@@ -137,7 +135,7 @@ def _extreme_shift(truth: TwinTruth, spared: float, sign: float) -> NDArray[np.f
     return found.x
 
 
-def _apply(truth: TwinTruth, shifts: Sequence[NDArray[np.float64]], examples: Sequence[float]) -> Degeneracy:
+def _apply(truth: TwinTruth, shifts: Sequence[Floats], examples: Sequence[float]) -> Degeneracy:
     import jax
     import jax.numpy as jnp
 
