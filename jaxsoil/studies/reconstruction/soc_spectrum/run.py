@@ -268,8 +268,7 @@ def _train(study: DecoderStudy, folder: RunFolder, timing: dict[str, float]) -> 
 def _read(study: DecoderStudy, folder: Path) -> TrainedDecoder:
     from jaxsoil.training.grid import steps_per_epoch
 
-    arrays = read_arrays(folder / "soc_spectra.npz")
-    train = study.config.train
+    arrays, train = read_arrays(folder / "soc_spectra.npz"), study.config.train
     history = pd.read_csv(folder / "history.csv")
     found = pd.read_csv(folder / "trials.csv", dtype={"region": str, "status": str, "exposure": str})
     trials: dict[tuple[str, int], dict[str, Any]] = {}
@@ -279,13 +278,10 @@ def _read(study: DecoderStudy, folder: Path) -> TrainedDecoder:
         if train.keep == "best" and np.isfinite(watched).any():
             kept = int(np.nanargmin(watched)) + 1
         f_soc, c = trial.start or (np.full(arrays["axis"].size, 0.5), float(arrays["start_rho_r"]))
-        trials[str(row["region"]), int(row["seed"])] = {
-            **{name: row[name] for name in ("status", "exposure", "epochs")},
-            "kept": kept,
-            "reach": train.lr * train.decoder_lr * kept * steps_per_epoch(trial, train),
-            "start_f": np.asarray(f_soc, dtype=np.float64),
-            "start_c": float(c),
-        }
+        reach = train.lr * train.decoder_lr * kept * steps_per_epoch(trial, train)
+        known = {name: row[name] for name in ("status", "exposure", "epochs")} | {"kept": kept, "reach": reach}
+        start = {"start_f": np.asarray(f_soc, dtype=np.float64), "start_c": float(c)}
+        trials[str(row["region"]), int(row["seed"])] = known | start
     for row in read_results(folder / "results.csv").to_dict("records"):
         if row["split"] == "test" and (row["scale"], row["metric"]) in (("percent", "r2"), ("reflectance", "mrmse")):
             trials[row["region"], int(row["seed"])][row["metric"]] = float(row["value"])
@@ -296,18 +292,17 @@ def _write_estimates(config: SocSpectrumConfig, folder: RunFolder, trained: Sequ
     """Writes estimates, lines, troughs, networks with what is derived from them, and curves."""
     shown: list[tables.SpectrumTables] = []
     axis = trained[0].study.library.spectra.to_unit("nm").axis
-    networks = [row for one in trained for row in one.rows]
     for source in dict.fromkeys(one.study.source for one in trained):
         mine = [one for one in trained if one.study.source == source]
         shown.append(_direct_tables(config, folder, source, mine[0]))
         shown += [tables.decoder_tables(axis, one.arrays["f_soc"], one.rows, len(one.study.library)) for one in mine]
     estimates, lines, curves = tables.joined(shown)
-    frame = _write_table(folder, "networks", networks)
+    networks = _write_table(folder, "networks", [row for one in trained for row in one.rows])
     _write_table(folder, "estimates", estimates)
     _write_table(folder, "lines", lines)
     _write_table(folder, "troughs", [row for curve in curves for row in tables.trough_rows(curve, axis)])
-    _write_table(folder, "reach", tables.reach_rows(frame))
-    _write_table(folder, "differences", tables.start_differences(frame))
+    _write_table(folder, "reach", tables.reach_rows(networks))
+    _write_table(folder, "differences", tables.start_differences(networks))
     write_arrays(folder.path / "curves.npz", axis=axis, **_curve_arrays(curves, axis.size))
     _write_learned(folder, axis, trained)
 
@@ -344,15 +339,15 @@ def _curve_arrays(curves: Sequence[tables.Curve], bands: int) -> dict[str, np.nd
 
 def _write_learned(folder: RunFolder, axis: np.ndarray, trained: Sequence[TrainedDecoder]) -> None:
     """Writes learned.npz: the spectra of each fold."""
-    parts: list[dict[str, Any]] = []
-    for one in trained:
-        same = {"source": one.study.source, "start": one.study.start, "start_rho_r": float(one.arrays["start_rho_r"])}
-        parts.append(
-            {name: one.arrays[name] for name in ("region", "seed", "f_soc", "soc_rho_r")}
-            | {name: np.full(len(one.arrays["f_soc"]), value) for name, value in same.items()}
-        )
-    together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    write_arrays(folder.path / "learned.npz", axis=axis, **together)
+    names, counts = ("region", "seed", "f_soc", "soc_rho_r"), [len(one.arrays["f_soc"]) for one in trained]
+    write_arrays(
+        folder.path / "learned.npz",
+        {name: np.concatenate([one.arrays[name] for one in trained]) for name in names},
+        axis=axis,
+        source=np.repeat([one.study.source for one in trained], counts),
+        start=np.repeat([one.study.start for one in trained], counts),
+        start_rho_r=np.repeat([float(one.arrays["start_rho_r"]) for one in trained], counts),
+    )
 
 
 def _write_sweeps(config: SocSpectrumConfig, folder: RunFolder) -> None:

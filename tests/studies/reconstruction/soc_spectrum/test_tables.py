@@ -91,7 +91,7 @@ def test_means_and_ranges_over_trainings_leave_diverged_ones_out(library):
     (row,), lines, (curve,) = tables.decoder_tables(truth.axis, spectra, [*rows, measures | {"reach": 0.5}], 300)
     assert (row["soc_rho_r"], row["sd"], row["trainings"]) == (2.5, pytest.approx(np.sqrt(0.5)), 3)
     assert row["rmse"] == pytest.approx(0.2) and len(lines) == 7
-    np.testing.assert_allclose((curve.f_soc, curve.low, curve.high), truth.f_soc + [[0.1], [0.0], [0.2]])
+    np.testing.assert_allclose((curve.f_soc, curve.low, curve.high), np.add(truth.f_soc, [[0.1], [0.0], [0.2]]))
     (row,), lines, curves = tables.decoder_tables(truth.axis, nothing[None], [measures], 300)
     assert np.isnan(row["soc_rho_r"]) and lines == [] and curves == []
     reach = {row["measure"]: row for row in tables.reach_rows(pd.DataFrame([*rows, measures | {"reach": 0.5}]))}
