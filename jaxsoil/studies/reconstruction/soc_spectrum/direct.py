@@ -253,23 +253,13 @@ def gauge_ratio(axis: Floats, slope: Floats, slope_of_product: Floats, gauge: fl
     return float(root)
 
 
-@dataclasses.dataclass(frozen=True)
-class Recovery:
-    """How close an estimate comes to a known truth.
+def recovery(f_soc: Floats, ratio: float, c: float, truth: TwinTruth) -> dict[str, float]:
+    """Compares f_SOC (m,), t = c / c_bar and c with the truth of a twin on the same axis.
 
-    Args:
-      rmse: of f_SOC over bands, reflectance as a fraction.
-      cosine: similarity of f_SOC to the truth. It misleads: a flat spectrum scores 0.92 on the reference twin.
-      ratio_error: relative error of c / c_bar.
+    Returns:
+      ``rmse`` of f_SOC over bands, reflectance as a fraction; ``cosine`` of f_SOC and the truth, which misleads: a flat
+      spectrum scores 0.92 on the reference twin; ``ratio_error`` and ``c_error``, relative errors of c / c_bar and c.
     """
-
-    rmse: float
-    cosine: float
-    ratio_error: float
-
-
-def recovery(f_soc: Floats, ratio: float, truth: TwinTruth) -> Recovery:
-    """Compares f_SOC (m,) and t = c / c_bar with the truth of a twin on the same axis."""
     true = truth.f_soc
     if f_soc.shape != true.shape:
         raise DataError(
@@ -277,8 +267,12 @@ def recovery(f_soc: Floats, ratio: float, truth: TwinTruth) -> Recovery:
             value=f"{f_soc.shape} and {true.shape}",
             remedy="Make the twin on the axis of the estimate.",
         )
-    cosine = float(f_soc @ true / (np.linalg.norm(f_soc) * np.linalg.norm(true)))
-    return Recovery(float(np.sqrt(np.mean((f_soc - true) ** 2))), cosine, ratio / true_ratio(truth) - 1.0)
+    return {
+        "rmse": float(np.sqrt(np.mean((f_soc - true) ** 2))),
+        "cosine": float(f_soc @ true / (np.linalg.norm(f_soc) * np.linalg.norm(true))),
+        "ratio_error": ratio / true_ratio(truth) - 1.0,
+        "c_error": c / truth.soc_rho_r - 1.0,
+    }
 
 
 def true_c_bar(truth: TwinTruth) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,8 +48,7 @@ def score(library: Library, method: str) -> dict[str, Any]:
     troughs = find_troughs(found.axis, found.f_soc)
     return {
         "method": method,
-        **dataclasses.asdict(recovery(found.f_soc, found.ratio, truth)),
-        "c_error": found.soc_rho_r / truth.soc_rho_r - 1.0,
+        **recovery(found.f_soc, found.ratio, found.soc_rho_r, truth),
         "deepest": max((trough.depth for trough in troughs), default=0.0),
         "problem": "",
     }

@@ -190,8 +190,7 @@ def _direct_values(
         if paired and reference is not None and drawn.ratio.size - drawn.failed >= 20:
             values["disagreement"] = disagreement(reference, drawn)
     if library.truth is not None:
-        close = recovery(found.f_soc, found.ratio, library.truth)
-        values |= dataclasses.asdict(close) | {"c_error": found.soc_rho_r / library.truth.soc_rho_r - 1.0}
+        values |= recovery(found.f_soc, found.ratio, found.soc_rho_r, library.truth)
     return values
 
 
@@ -237,8 +236,7 @@ def network_rows(
             values["moved_c"] = abs(c - trial["start_c"])
             values["moved_f"] = float(np.abs(f_soc - trial["start_f"]).max())
             if truth is not None:
-                close = recovery(f_soc, c / given_c_bar(truth), truth)
-                values |= dataclasses.asdict(close) | {"c_error": c / truth.soc_rho_r - 1.0}
+                values |= recovery(f_soc, c / given_c_bar(truth), c, truth)
         short = any(trial["reach"] < distance for distance in distances.values())
         key = {"source": source, "start": start, "region": region, "seed": seed, "soc_rho_r": c, "short": short}
         rows.append(dict.fromkeys(NETWORKS.required, np.nan) | key | values | distances)
