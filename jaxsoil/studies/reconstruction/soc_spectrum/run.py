@@ -303,7 +303,7 @@ def _write_estimates(config: SocSpectrumConfig, folder: RunFolder, trained: Sequ
     _write_table(folder, "troughs", [row for curve in curves for row in tables.trough_rows(curve, axis)])
     _write_table(folder, "reach", tables.reach_rows(networks))
     _write_table(folder, "differences", tables.start_differences(networks))
-    write_arrays(folder.path / "curves.npz", axis=axis, **_curve_arrays(curves, axis.size))
+    write_arrays(folder.path / "curves.npz", axis=axis, **tables.curve_arrays(curves, axis.size))
     _write_learned(folder, axis, trained)
 
 
@@ -323,18 +323,12 @@ def _direct_tables(
         parts.append(tables.direct_tables(data, source, tuple(METHODS), resamples=config.resamples, **begin))
         estimates, lines, curves = tables.joined(parts)
         frames = {"estimates": _frame("estimates", estimates), "lines": _frame("lines", lines)}
-        return Piece(tables=frames, arrays=_curve_arrays(curves, bands))
+        return Piece(tables=frames, arrays=tables.curve_arrays(curves, bands))
 
     piece = _pieces(folder).get(source, make, identity=[*METHODS, config.resamples, *config.direct_sizes])
     estimates, lines = (piece.tables[name].to_dict("records") for name in ("estimates", "lines"))
     curves = zip(*(piece.arrays[field.name] for field in dataclasses.fields(tables.Curve)), strict=True)
     return tables.SpectrumTables(estimates, lines, [tables.Curve(*curve) for curve in curves])
-
-
-def _curve_arrays(curves: Sequence[tables.Curve], bands: int) -> dict[str, np.ndarray]:
-    names = {name: np.array([getattr(curve, name) for curve in curves], dtype=str) for name in ("source", "estimator")}
-    spectra = {name: np.array([getattr(curve, name) for curve in curves]) for name in ("f_soc", "low", "high")}
-    return names | {name: found.reshape(-1, bands) for name, found in spectra.items()}
 
 
 def _write_learned(folder: RunFolder, axis: np.ndarray, trained: Sequence[TrainedDecoder]) -> None:

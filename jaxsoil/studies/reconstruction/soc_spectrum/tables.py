@@ -102,6 +102,13 @@ class Curve:
     high: Floats
 
 
+def curve_arrays(curves: Sequence[Curve], bands: int) -> dict[str, NDArray[Any]]:
+    """Curves as arrays by field: names (c,) and spectra (c, bands)."""
+    names = {name: np.array([getattr(curve, name) for curve in curves], dtype=str) for name in ("source", "estimator")}
+    spectra = {name: np.array([getattr(curve, name) for curve in curves]) for name in ("f_soc", "low", "high")}
+    return names | {name: found.reshape(-1, bands) for name, found in spectra.items()}
+
+
 class SpectrumTables(NamedTuple):
     """What tables and figures show of estimated spectra: rows of estimates.csv, rows of lines.csv, and curves."""
 
