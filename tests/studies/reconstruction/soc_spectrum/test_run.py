@@ -124,7 +124,8 @@ def test_means_over_seeds_ranges_and_differences_are_those_of_the_single_rows(ru
         for rmse, cosine, ratio in means.to_numpy():
             # A rounded -0 is printed as 0.
             assert f"| {rmse:.3f} / {cosine:.3f} / {100 * ratio + 0.0:.0f} |".replace("/ -0 |", "/ 0 |") in markdown
-    networks: Any = pd.read_csv(run / "networks.csv")
+    networks: Any = pd.read_csv(run / "networks.csv", keep_default_na=False)  # "null" is a name
+    assert networks["source"].nunique() == 2
     for _, part in networks.groupby("source"):
         scores = part.pivot(index="region", columns="start", values="r2")
         gaps = scores["direct"] - scores["paper"]
