@@ -2,10 +2,13 @@
 
     python experiments/run.py --exp=soc_spectrum                      reference twins, with and without troughs
     python experiments/run.py --exp=soc_spectrum --data soils_vnir    measured soils, with bootstraps
+    python experiments/run.py --exp=soc_spectrum --smoke              small twins (134 s on two cores)
     python experiments/run.py --exp=soc_spectrum --paper              the paper's optimiser and folds (hours)
 
-The mixing decoder is trained from the paper's start and from the direct estimate of its training rows; both stand
-beside the direct estimate of all rows, the truth and the null control (docs/soc_spectrum.md).
+Expected on the twin with troughs, RMSE of f_SOC: 0.015 by direct regression (8,000 soils, mean of three seeds), 0.297
+from the paper's start, 0.029 from the direct estimate; R2 of SOC in held-out regions 0.63 and 0.70. The mixing decoder
+is trained from both starts and stands beside the direct estimate, the truth and the null control
+(docs/soc_spectrum.md).
 """
 
 import dataclasses

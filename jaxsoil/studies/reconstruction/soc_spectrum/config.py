@@ -1,16 +1,51 @@
-"""Options of the study of f_SOC, without the libraries that run it."""
+"""Options of the study of f_SOC and what its sweeps vary, without the libraries that run it."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from jaxsoil.studies.reconstruction.config import StudyConfig
 
-FACTORS = ("samples", "noise", "scatter", "label_noise", "library", "darkness", "clay")
-"""What the sweeps can vary (``evaluation.soc_spectrum_sweep.FACTORS``)."""
 
-LIBRARIES = ("true", "distorted 20 %", "clays missing", "rho r off by 20 %")
-"""Mineral libraries given to the decoder, levels of ``soc_spectrum_sweep.FACTORS["library"]``."""
+@dataclasses.dataclass(frozen=True)
+class Factor:
+    """One thing that is varied: its label with unit, and level -> settings of the twin (fields of ``TwinConfig``)."""
+
+    label: str
+    levels: dict[str, dict[str, Any]]
+
+
+def _one_field(label: str, field: str, *values: float) -> Factor:
+    return Factor(label, {f"{value:g}": {field: value} for value in values})
+
+
+LIBRARIES: dict[str, dict[str, Any]] = {
+    "true": {},
+    "distorted 5 %": {"decoder_distortion": 0.05},
+    "distorted 20 %": {"decoder_distortion": 0.2},
+    "clays missing": {"decoder_missing": ("Kaolinite", "Illite", "Vermiculite")},
+    "rho r off by 20 %": {"decoder_rho_r_log_sd": 0.2},
+}
+"""Mineral libraries given to the decoder, right and wrong: name -> settings of the twin."""
+
+FACTORS: dict[str, Factor] = {
+    "samples": _one_field("Samples", "n_samples", 500, 1000, 2000, 4000, 8000),
+    "noise": _one_field("Noise (SD, reflectance)", "noise", 0.0, 0.005, 0.01, 0.02, 0.04),
+    # In the proportions of the default twin.
+    "scatter": Factor(
+        "Scatter (log-SD of gain)",
+        {
+            f"{size:g}": {"gain_log_sd": size, "tilt_log_sd": 0.3 * size, "offset_sd": 0.06 * size}
+            for size in (0.0, 0.03, 0.1, 0.2)
+        },
+    ),
+    "label_noise": _one_field("Label noise (log-SD of SOC)", "label_noise", 0.0, 0.1, 0.2, 0.4),
+    "library": Factor("Mineral library given", LIBRARIES),
+    "darkness": _one_field("True 1st percentile of f", "soc_darkness", 0.01, 0.02, 0.037, 0.05, 0.08, 0.12),
+    "clay": _one_field("Clay as SOC^e: e", "clay_follows_soc", 0.0, 0.1, 0.3, 0.6, 1.0),
+}
+"""What the sweeps vary, one at a time, around the reference twin."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +68,9 @@ class SocSpectrumConfig(StudyConfig):
     """Seeds of those twins, and of the sweeps."""
     sweep_samples: int = 2000
     """Samples of the twins that are swept."""
-    sweep_factors: tuple[str, ...] = FACTORS
+    sweep_factors: tuple[str, ...] = tuple(FACTORS)
     """What the sweeps vary, one at a time."""
-    libraries: tuple[str, ...] = LIBRARIES
+    libraries: tuple[str, ...] = tuple(name for name in LIBRARIES if name != "distorted 5 %")
     """Mineral libraries, right and wrong, with which decoders are trained on one held-out region of the twin."""
     library_epochs: int = 150
     """Epochs, at most, of each of those decoders."""

@@ -33,6 +33,8 @@ from jaxsoil.runs.errors import DataError
 if TYPE_CHECKING:
     from jaxsoil.data.twin.soil.make import TwinTruth
 
+Floats = NDArray[np.float64]
+
 GAUGE = 0.03
 """Reflectance that the darkest bands of f_SOC are assumed to have: that of chars and black humic matter."""
 
@@ -78,8 +80,8 @@ class SocSpectrum:
       method: how it was estimated.
     """
 
-    axis: NDArray[np.float64]
-    f_soc: NDArray[np.float64]
+    axis: Floats
+    f_soc: Floats
     ratio: float
     c_bar: float
     method: str = "regions"
@@ -99,7 +101,7 @@ def mean_soil_c_bar() -> float:
     return sum(MEAN_SOIL.values()) / float(sum(share / rho_r[name] for name, share in MEAN_SOIL.items()))
 
 
-def mean_soil_shares(names: Sequence[str]) -> NDArray[np.float64]:
+def mean_soil_shares(names: Sequence[str]) -> Floats:
     """Returns the shares ``(K,)`` of K minerals in :data:`MEAN_SOIL`; those it does not name share 4 % equally.
 
     They sum to one over the minerals given, so a library without one of the main minerals has more of the others.
@@ -147,9 +149,9 @@ class Samples:
     """What the regressions take: ``library`` (labelled rows), ``axis`` (m,) nm, ``reflectance`` (n, m), ``x`` (n,)."""
 
     library: Library
-    axis: NDArray[np.float64]
-    reflectance: NDArray[np.float64]
-    x: NDArray[np.float64]
+    axis: Floats
+    reflectance: Floats
+    x: Floats
 
 
 def samples_of(library: Library) -> Samples:
@@ -164,13 +166,8 @@ def samples_of(library: Library) -> Samples:
 
 
 def slopes(
-    reflectance: NDArray[np.float64],
-    x: NDArray[np.float64],
-    groups: ArrayLike,
-    *,
-    controls: NDArray[np.float64] | None = None,
-    weights: NDArray[np.float64] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    reflectance: Floats, x: Floats, groups: ArrayLike, *, controls: Floats | None = None, weights: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Returns the slopes of R and of x R on x, each (b, m), with a constant for each group.
 
     Args:
@@ -189,9 +186,7 @@ def slopes(
     return contrasts @ reflectance, (contrasts * x) @ reflectance
 
 
-def _contrast(
-    x: NDArray[np.float64], codes: NDArray[np.int64], controls: NDArray[np.float64] | None, weight: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _contrast(x: Floats, codes: NDArray[np.int64], controls: Floats | None, weight: Floats) -> Floats:
     """Returns (n,) q such that q @ y is the slope of y on x (Frisch-Waugh-Lovell)."""
     centred = _within(x[:, None], codes, weight)[:, 0]
     rest = centred
@@ -210,7 +205,7 @@ def _contrast(
     return weight * rest / left
 
 
-def _within(values: NDArray[np.float64], codes: NDArray[np.int64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+def _within(values: Floats, codes: NDArray[np.int64], weight: Floats) -> Floats:
     """Returns the columns of (n, k) less their weighted means by group."""
     size = np.maximum(np.bincount(codes, weight), 1e-300)
     means = np.stack([np.bincount(codes, weight * column) / size for column in values.T], axis=1)
@@ -218,9 +213,9 @@ def _within(values: NDArray[np.float64], codes: NDArray[np.int64], weight: NDArr
 
 
 def from_slopes(
-    axis: NDArray[np.float64],
-    slope: NDArray[np.float64],
-    slope_of_product: NDArray[np.float64],
+    axis: Floats,
+    slope: Floats,
+    slope_of_product: Floats,
     *,
     gauge: float = GAUGE,
     c_bar: float | None = None,
@@ -232,9 +227,7 @@ def from_slopes(
     return SocSpectrum(axis, ratio * slope + slope_of_product, ratio, c_bar, method)
 
 
-def gauge_ratio(
-    axis: NDArray[np.float64], slope: NDArray[np.float64], slope_of_product: NDArray[np.float64], gauge: float = GAUGE
-) -> float:
+def gauge_ratio(axis: Floats, slope: Floats, slope_of_product: Floats, gauge: float = GAUGE) -> float:
     """Returns the smallest t > 0 at which the 1st percentile of t s1 + s2 over 365-2500 nm equals the gauge.
 
     Raises:
@@ -260,23 +253,13 @@ def gauge_ratio(
     return float(root)
 
 
-@dataclasses.dataclass(frozen=True)
-class Recovery:
-    """How close an estimate comes to a known truth.
+def recovery(f_soc: Floats, ratio: float, c: float, truth: TwinTruth) -> dict[str, float]:
+    """Compares f_SOC (m,), t = c / c_bar and c with the truth of a twin on the same axis.
 
-    Args:
-      rmse: of f_SOC over bands, reflectance as a fraction.
-      cosine: similarity of f_SOC to the truth. It misleads: a flat spectrum scores 0.92 on the reference twin.
-      ratio_error: relative error of c / c_bar.
+    Returns:
+      ``rmse`` of f_SOC over bands, reflectance as a fraction; ``cosine`` of f_SOC and the truth, which misleads: a flat
+      spectrum scores 0.92 on the reference twin; ``ratio_error`` and ``c_error``, relative errors of c / c_bar and c.
     """
-
-    rmse: float
-    cosine: float
-    ratio_error: float
-
-
-def recovery(f_soc: NDArray[np.float64], ratio: float, truth: TwinTruth) -> Recovery:
-    """Compares f_SOC (m,) and t = c / c_bar with the truth of a twin on the same axis."""
     true = truth.f_soc
     if f_soc.shape != true.shape:
         raise DataError(
@@ -284,8 +267,12 @@ def recovery(f_soc: NDArray[np.float64], ratio: float, truth: TwinTruth) -> Reco
             value=f"{f_soc.shape} and {true.shape}",
             remedy="Make the twin on the axis of the estimate.",
         )
-    cosine = float(f_soc @ true / (np.linalg.norm(f_soc) * np.linalg.norm(true)))
-    return Recovery(float(np.sqrt(np.mean((f_soc - true) ** 2))), cosine, ratio / true_ratio(truth) - 1.0)
+    return {
+        "rmse": float(np.sqrt(np.mean((f_soc - true) ** 2))),
+        "cosine": float(f_soc @ true / (np.linalg.norm(f_soc) * np.linalg.norm(true))),
+        "ratio_error": ratio / true_ratio(truth) - 1.0,
+        "c_error": c / truth.soc_rho_r - 1.0,
+    }
 
 
 def true_c_bar(truth: TwinTruth) -> float:

@@ -27,6 +27,7 @@ from jaxsoil.data.library import Library
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.studies.reconstruction.soc_spectrum.direct import (
     GAUGE,
+    Floats,
     Samples,
     SocSpectrum,
     from_slopes,
@@ -81,9 +82,9 @@ class Bootstrap:
       clusters: what was drawn ("pedon" or "sample").
     """
 
-    axis: NDArray[np.float64]
-    f_soc: NDArray[np.float64]
-    ratio: NDArray[np.float64]
+    axis: Floats
+    f_soc: Floats
+    ratio: Floats
     clusters: str
 
     @property
@@ -165,7 +166,7 @@ def disagreement(first: Bootstrap, second: Bootstrap) -> float:
     return float(np.mean((low > 0.0) | (high < 0.0)))
 
 
-Regress = Callable[[NDArray[np.float64] | None], tuple[NDArray[np.float64], NDArray[np.float64]]]
+Regress = Callable[[Floats | None], tuple[Floats, Floats]]
 
 
 def _prepared(library: Library, name: str, minerals: EndmemberLibrary | None, gauge: float) -> tuple[Samples, Regress]:
@@ -179,7 +180,7 @@ def _prepared(library: Library, name: str, minerals: EndmemberLibrary | None, ga
     samples = samples_of(_with_clay(library) if method.clay else library)
     groups, controls = samples.library.group(method.group), _controls(samples, method)
 
-    def regress(weights: NDArray[np.float64] | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def regress(weights: Floats | None) -> tuple[Floats, Floats]:
         return slopes(samples.reflectance, samples.x, groups, controls=controls, weights=weights)
 
     if not method.features:
@@ -190,9 +191,7 @@ def _prepared(library: Library, name: str, minerals: EndmemberLibrary | None, ga
         )
     features = _features_of(samples, minerals)
 
-    def regress_with_features(
-        weights: NDArray[np.float64] | None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def regress_with_features(weights: Floats | None) -> tuple[Floats, Floats]:
         if weights is None:
             return _with_features(samples, controls, features, None, gauge)
         found = np.full((2, len(weights), samples.axis.size), np.nan)
@@ -212,9 +211,9 @@ def _with_clay(library: Library) -> Library:
     return library.select(np.isfinite(library.property("clay").values))
 
 
-def _controls(samples: Samples, method: Method) -> NDArray[np.float64] | None:
+def _controls(samples: Samples, method: Method) -> Floats | None:
     """Returns (n, k) what is held fixed besides the constants; None for nothing."""
-    columns: list[NDArray[np.float64]] = []
+    columns: list[Floats] = []
     if method.log_soc:
         logarithm = np.log(samples.x)[:, None]
         regions = samples.library.group("region")
@@ -226,7 +225,7 @@ def _controls(samples: Samples, method: Method) -> NDArray[np.float64] | None:
     return np.hstack(columns) if columns else None
 
 
-def _features_of(samples: Samples, minerals: EndmemberLibrary) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _features_of(samples: Samples, minerals: EndmemberLibrary) -> tuple[Floats, Floats]:
     """Returns the sizes (n, FEATURES) of the minerals' absorptions in R and in x R."""
     if minerals.spectra.axis.shape != samples.axis.shape or not np.allclose(minerals.spectra.axis, samples.axis):
         raise DataError(
@@ -242,12 +241,8 @@ def _features_of(samples: Samples, minerals: EndmemberLibrary) -> tuple[NDArray[
 
 
 def _with_features(
-    samples: Samples,
-    controls: NDArray[np.float64] | None,
-    features: tuple[NDArray[np.float64], NDArray[np.float64]],
-    weights: NDArray[np.float64] | None,
-    gauge: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    samples: Samples, controls: Floats | None, features: tuple[Floats, Floats], weights: Floats | None, gauge: float
+) -> tuple[Floats, Floats]:
     """Returns the slopes (1, m) of R and x R with the sizes of the minerals' absorptions held fixed besides.
 
     The sizes are those in R (1 + x / t), in which a mineral's absorption is proportional to its abundance, whatever
@@ -262,7 +257,7 @@ def _with_features(
     return slopes(samples.reflectance, samples.x, groups, controls=held, weights=weights)
 
 
-def _curvature_of(axis: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+def _curvature_of(axis: Floats) -> Callable[[Floats], Floats]:
     """Returns the function from spectra (n, m) to second derivatives, without the bands of water and organic matter."""
     step = float(np.median(np.diff(axis)))
     window = max(5, 2 * int(FEATURE_WIDTH / step / 2) + 1)
@@ -275,14 +270,14 @@ def _curvature_of(axis: NDArray[np.float64]) -> Callable[[NDArray[np.float64]], 
     for low, high in ORGANIC_AND_WATER:
         used &= (axis < low) | (axis > high)
 
-    def curvature(spectra: NDArray[np.float64]) -> NDArray[np.float64]:
+    def curvature(spectra: Floats) -> Floats:
         derivative: Any = savgol_filter(spectra, window, 2, deriv=2, axis=-1)
         return derivative[:, used]
 
     return curvature
 
 
-def _resampled(regions: NDArray[Any], clusters: NDArray[Any], resamples: int, seed: int) -> NDArray[np.float64]:
+def _resampled(regions: NDArray[Any], clusters: NDArray[Any], resamples: int, seed: int) -> Floats:
     """Returns (b, n) how often each row was drawn: whole clusters with replacement, within each region."""
     rng = np.random.default_rng(seed)
     weights = np.zeros((resamples, regions.size))

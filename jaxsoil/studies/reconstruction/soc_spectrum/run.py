@@ -1,14 +1,16 @@
 """The study of f_SOC: trainings of the mixing decoder from two starts, direct estimates, and their tables.
 
 Every training is a reconstruction study in a sub-folder of its own; what it leaves is read once, and the tables of the
-whole are written from it.
+whole are written from it. The direct estimates are finished pieces of the run.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,15 +25,16 @@ from jaxsoil.evaluation.results import read_results
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_arrays, write_arrays, write_csv
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.reconstruction.config import StudyConfig, convergence_sentence
 from jaxsoil.studies.reconstruction.plan import plan_study
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences, prepare_study
 from jaxsoil.studies.reconstruction.run import run_study
 from jaxsoil.studies.reconstruction.soc_spectrum import sweep as sweeps
 from jaxsoil.studies.reconstruction.soc_spectrum import tables
-from jaxsoil.studies.reconstruction.soc_spectrum.config import SocSpectrumConfig
-from jaxsoil.studies.reconstruction.soc_spectrum.degeneracy import degenerate_solutions
+from jaxsoil.studies.reconstruction.soc_spectrum.config import FACTORS, LIBRARIES, SocSpectrumConfig
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import METHODS, estimate
+from jaxsoil.studies.reconstruction.soc_spectrum.unmixing import degenerate_solutions
 
 Start = Literal["paper", "direct"]
 STARTS: tuple[Start, ...] = ("paper", "direct")
@@ -41,35 +44,55 @@ TWINS = {"troughs": True, "null": False}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Part:
-    """One training study: where it goes, its data, the start of its decoder."""
+class DecoderStudy:
+    """A reconstruction study of the mixing decoder from one start, on one source of data.
+
+    Args:
+      name: of its sub-folder.
+      source: of its data, or name of its mineral library.
+      start: "paper" or "direct".
+      config, inputs: of the reconstruction study.
+    """
 
     name: str
     source: str
     start: Start
     config: StudyConfig
-    prepared: StudyInputs
+    inputs: StudyInputs
+
+    @property
+    def library(self) -> Library:
+        """Its data."""
+        return self.inputs.library
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Loaded:
-    """What was checked before anything is written: the studies, and those left out with their reasons.
+class SpectrumInputs:
+    """What was checked before anything is written.
 
-    ``libraries`` are the studies with a wrong mineral library, one held-out region each.
+    Args:
+      decoders: the studies of the decoder.
+      left_out: "source-start" -> reason, of those that cannot be started.
+      libraries: studies with right and wrong mineral libraries, one held-out region each.
     """
 
-    parts: tuple[Part, ...]
+    decoders: tuple[DecoderStudy, ...]
     left_out: dict[str, str]
-    libraries: tuple[Part, ...] = ()
+    libraries: tuple[DecoderStudy, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedDecoder:
     """A study that ended: the arrays of its soc_spectra.npz and, by (region, seed), what is known of each trial."""
 
-    part: Part
+    study: DecoderStudy
     arrays: dict[str, np.ndarray]
     trials: dict[tuple[str, int], dict[str, Any]]
+
+    @functools.cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows of networks.csv."""
+        return tables.network_rows(self.study.library, self.study.source, self.study.start, self.arrays, self.trials)
 
     @property
     def mean(self) -> tuple[np.ndarray, float] | None:
@@ -81,7 +104,7 @@ class Trained:
         return spectra[alive].mean(axis=0), float(self.arrays["soc_rho_r"][alive].mean())
 
 
-def prepare(config: SocSpectrumConfig) -> Loaded:
+def prepare(config: SocSpectrumConfig) -> SpectrumInputs:
     """Lays out the studies; one whose direct start cannot be estimated is left out with the reason."""
     if config.networks != ("physics",):
         raise UsageError("--networks must be physics: f_SOC is learned by the mixing decoder alone.")
@@ -89,26 +112,25 @@ def prepare(config: SocSpectrumConfig) -> Loaded:
         raise UsageError("--direct-sizes and --direct-seeds take numbers of 1 and above.")
     if config.library_epochs < 1:
         raise UsageError("--library-epochs takes 1 and above; --libraries without a name leaves those decoders out.")
-    levels = sweeps.FACTORS["library"].levels
     for option, given, known in (
-        ("--sweep-factors", config.sweep_factors, tuple(sweeps.FACTORS)),
-        ("--libraries", config.libraries, levels),
+        ("--sweep-factors", config.sweep_factors, FACTORS),
+        ("--libraries", config.libraries, LIBRARIES),
     ):
         for name in given:
             if name not in known:
                 raise UsageError(f"{option}: nothing is called '{name}'. {did_you_mean(name, known)}")
-    parts, left_out = [], {}
+    decoders, left_out = [], {}
     for source in TWINS if config.data == "twin" else (config.data,):
         stem = Path(source).stem
         for start in STARTS:
             study = study_config(config, source, start)
             try:
-                parts.append(_part(f"{start}-{stem}", stem, start, study, config.held_out))
+                decoders.append(_study(f"{start}-{stem}", stem, start, study, config.held_out))
             except DataError as problem:
                 if start == "paper":
                     raise
                 left_out[f"{stem}-{start}"] = str(problem)
-    return Loaded(tuple(parts), left_out, _libraries(config) if config.data == "twin" else ())
+    return SpectrumInputs(tuple(decoders), left_out, _libraries(config) if config.data == "twin" else ())
 
 
 def study_config(config: SocSpectrumConfig, source: str, start: Start) -> StudyConfig:
@@ -126,24 +148,24 @@ def study_config(config: SocSpectrumConfig, source: str, start: Start) -> StudyC
     return dataclasses.replace(study, train=dataclasses.replace(study.train, **changes))
 
 
-def _libraries(config: SocSpectrumConfig) -> tuple[Part, ...]:
+def _libraries(config: SocSpectrumConfig) -> tuple[DecoderStudy, ...]:
     """Both starts on the twin with each mineral library: one held-out region, one seed."""
-    factor, parts = sweeps.FACTORS["library"], []
+    studies = []
     for level in config.libraries:
-        settings = factor.settings[factor.levels.index(level)]
         samples = min(config.twin.n_samples, config.sweep_samples)
         for start in STARTS:
             study = study_config(config, "troughs", start)
             train = dataclasses.replace(study.train, epochs=min(config.library_epochs, study.train.epochs))
-            twin = dataclasses.replace(study.twin, n_samples=samples, **settings)
+            twin = dataclasses.replace(study.twin, n_samples=samples, **LIBRARIES[level])
             study = dataclasses.replace(study, train=train, twin=twin, seeds=1)
             name = f"library-{level.replace(' %', '').replace(' ', '-')}-{start}"
-            parts.append(_part(name, level, start, study, 1))
-    return tuple(parts)
+            studies.append(_study(name, level, start, study, 1))
+    return tuple(studies)
 
 
-def _part(name: str, source: str, start: Start, study: StudyConfig, held_out: int) -> Part:
-    return Part(name, source, start, study, prepare_study(study, lambda library: spaced_regions(library, held_out)))
+def _study(name: str, source: str, start: Start, config: StudyConfig, held_out: int) -> DecoderStudy:
+    inputs = prepare_study(config, lambda library: spaced_regions(library, held_out))
+    return DecoderStudy(name, source, start, config, inputs)
 
 
 def spaced_regions(library: Library, count: int) -> list[Split]:
@@ -153,59 +175,63 @@ def spaced_regions(library: Library, count: int) -> list[Split]:
     return [splits[place] for place in chosen]
 
 
-def plan(config: SocSpectrumConfig, loaded: Loaded) -> str:
+def plan(config: SocSpectrumConfig, inputs: SpectrumInputs) -> str:
     """Describes the trainings of each study; the direct estimates take a minute or two besides."""
-    texts = [f"{part.name}:\n{plan_study(part.config, part.prepared)}" for part in loaded.parts]
-    texts += [f"{name}: left out. {reason}" for name, reason in loaded.left_out.items()]
-    if loaded.libraries:
-        trials = sum(len(part.prepared.trials) for part in loaded.libraries)
+    texts = [f"{study.name}:\n{plan_study(study.config, study.inputs)}" for study in inputs.decoders]
+    texts += [f"{name}: left out. {reason}" for name, reason in inputs.left_out.items()]
+    if inputs.libraries:
+        trials = sum(len(study.inputs.trials) for study in inputs.libraries)
         texts.append(
             f"mineral libraries ({', '.join(config.libraries)}): {trials} trainings more of at most "
-            f"{loaded.libraries[0].config.train.epochs} epochs, with steps as above."
+            f"{inputs.libraries[0].config.train.epochs} epochs, with steps as above."
         )
     return "\n\n".join(texts)
 
 
-def run(config: SocSpectrumConfig, folder: RunFolder, loaded: Loaded) -> None:
+def run(config: SocSpectrumConfig, folder: RunFolder, inputs: SpectrumInputs) -> None:
     """Trains the studies in folders of their own, then writes the tables of the whole."""
-    started = time.perf_counter()
     timing: dict[str, float] = {}
-    folder.write_json("data.json", describe(loaded.parts[0].prepared.library, loaded.parts[0].prepared.minerals))
-    folder.write_json("config.json", folder.read_json("config.json") | _header(loaded))
-    trained = [_train(part, folder, timing) for part in loaded.parts]
-    began = time.perf_counter()
-    _write_estimates(config, folder, trained)
-    timing["direct_s"] = time.perf_counter() - began
-    if config.data == "twin":
-        began = time.perf_counter()
-        wrong = [_train(part, folder, timing) for part in loaded.libraries]
-        _write_rows(folder, "libraries", [row for one in wrong for row in _network_rows(one)], tables.NETWORKS)
-        timing["libraries_s"] = time.perf_counter() - began
-        began = time.perf_counter()
-        _write_sweeps(config, folder)
-        _write_abundances(folder, trained)
-        other = degenerate_solutions(loaded.parts[0].prepared.library.truth)
-        write_arrays(folder.path / "degeneracy.npz", **dataclasses.asdict(other))
-        timing["sweeps_s"] = time.perf_counter() - began
-    timing["total_s"] = time.perf_counter() - started
+    with _timed(timing, "total"):
+        first = inputs.decoders[0]
+        folder.write_json("data.json", describe(first.library, first.inputs.minerals))
+        folder.write_json("config.json", folder.read_json("config.json") | _header(inputs))
+        trained = [_train(study, folder, timing) for study in inputs.decoders]
+        with _timed(timing, "direct"):
+            _write_estimates(config, folder, trained)
+        if config.data == "twin":
+            with _timed(timing, "libraries"):
+                others = [_train(study, folder, timing) for study in inputs.libraries]
+                _write_table(folder, "libraries", [row for one in others for row in one.rows])
+            with _timed(timing, "sweeps"):
+                _write_sweeps(config, folder)
+                _write_abundances(folder, trained)
+                write_arrays(folder.path / "degeneracy.npz", degenerate_solutions(first.library.truth).arrays())
     folder.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
 
 
-def _header(loaded: Loaded) -> dict[str, Any]:
+@contextmanager
+def _timed(timing: dict[str, float], name: str) -> Iterator[None]:
+    """Adds the seconds of what happens inside under ``name``."""
+    began = time.perf_counter()
+    yield
+    timing[f"{name}_s"] = time.perf_counter() - began
+
+
+def _header(inputs: SpectrumInputs) -> dict[str, Any]:
     """What config.json says of the whole: what was left out, minerals, differences from the paper, convergence."""
-    first = loaded.parts[0]
-    # Sources differ in nothing but their data, so the first part of each start speaks for it.
-    by_start = {part.start: part for part in reversed(loaded.parts)}
-    rows = differences(first.config, first.prepared.library, minerals=first.prepared.minerals)
+    first = inputs.decoders[0]
+    minerals = first.inputs.minerals
+    # Sources differ in nothing but their data, so the first study of each start speaks for it.
+    by_start = {study.start: study for study in reversed(inputs.decoders)}
+    rows = differences(first.config, first.library, minerals=minerals)
     if "direct" in by_start:
-        own = differences(by_start["direct"].config, first.prepared.library, minerals=first.prepared.minerals)
+        own = differences(by_start["direct"].config, first.library, minerals=minerals)
         rows += [[f"{row[0]} (direct start)", *row[1:]] for row in own if row not in rows]
-    rows.append(["regions held out", len(first.prepared.splits), 17])
+    rows.append(["regions held out", len(first.inputs.splits), 17])
     titles = {"paper": "From the paper's start", "direct": "From the direct estimate"}
     sentences = [f"{titles[s]}: {convergence_sentence(by_start[s].config.train)}" for s in STARTS if s in by_start]
-    minerals = first.prepared.minerals
     return {
-        "left_out": loaded.left_out,
+        "left_out": inputs.left_out,
         "endmembers": 0 if minerals is None else len(minerals) + 1,
         "minerals": "" if minerals is None else minerals_sentence(minerals),
         "differs_from_paper": rows,
@@ -229,128 +255,142 @@ def minerals_sentence(minerals: EndmemberLibrary) -> str:
     )
 
 
-def _train(part: Part, folder: RunFolder, timing: dict[str, float]) -> Trained:
+def _train(study: DecoderStudy, folder: RunFolder, timing: dict[str, float]) -> TrainedDecoder:
     """Runs one study (what is there is not run again) and reads what it left."""
-    began = time.perf_counter()
-    sub = RunFolder(folder.path / part.name, folder.experiment, folder.wandb)
-    sub.path.mkdir(exist_ok=True)
-    sub.write_json("config.json", {"experiment": folder.experiment, "config": dataclasses.asdict(part.config)})
-    run_study(part.config, sub, part.prepared)
-    timing[f"{part.name}_s"] = time.perf_counter() - began
-    return _read(part, sub.path)
+    sub = RunFolder(folder.path / study.name, folder.experiment, folder.wandb)
+    with _timed(timing, study.name):
+        sub.path.mkdir(exist_ok=True)
+        sub.write_json("config.json", {"experiment": folder.experiment, "config": dataclasses.asdict(study.config)})
+        run_study(study.config, sub, study.inputs)
+    return _read(study, sub.path)
 
 
-def _read(part: Part, folder: Path) -> Trained:
+def _read(study: DecoderStudy, folder: Path) -> TrainedDecoder:
     from jaxsoil.training.grid import steps_per_epoch
 
-    arrays = read_arrays(folder / "soc_spectra.npz")
-    train = part.config.train
+    arrays, train = read_arrays(folder / "soc_spectra.npz"), study.config.train
     history = pd.read_csv(folder / "history.csv")
     found = pd.read_csv(folder / "trials.csv", dtype={"region": str, "status": str, "exposure": str})
     trials: dict[tuple[str, int], dict[str, Any]] = {}
-    for row, trial in zip(found.to_dict("records"), part.prepared.trials, strict=True):
+    for row, trial in zip(found.to_dict("records"), study.inputs.trials, strict=True):
         kept = int(row["epochs"])
         watched = history.loc[history["trial"] == row["trial"], "validation_loss"].to_numpy(dtype=float)
         if train.keep == "best" and np.isfinite(watched).any():
             kept = int(np.nanargmin(watched)) + 1
         f_soc, c = trial.start or (np.full(arrays["axis"].size, 0.5), float(arrays["start_rho_r"]))
-        trials[str(row["region"]), int(row["seed"])] = {
-            **{name: row[name] for name in ("status", "exposure", "epochs")},
-            "kept": kept,
-            "reach": train.lr * train.decoder_lr * kept * steps_per_epoch(trial, train),
-            "start_f": np.asarray(f_soc, dtype=np.float64),
-            "start_c": float(c),
-        }
+        reach = train.lr * train.decoder_lr * kept * steps_per_epoch(trial, train)
+        known = {name: row[name] for name in ("status", "exposure", "epochs")} | {"kept": kept, "reach": reach}
+        start = {"start_f": np.asarray(f_soc, dtype=np.float64), "start_c": float(c)}
+        trials[str(row["region"]), int(row["seed"])] = known | start
     for row in read_results(folder / "results.csv").to_dict("records"):
         if row["split"] == "test" and (row["scale"], row["metric"]) in (("percent", "r2"), ("reflectance", "mrmse")):
             trials[row["region"], int(row["seed"])][row["metric"]] = float(row["value"])
-    return Trained(part, arrays, trials)
+    return TrainedDecoder(study, arrays, trials)
 
 
-def _network_rows(one: Trained) -> list[dict[str, Any]]:
-    return tables.network_rows(one.part.prepared.library, one.part.source, one.part.start, one.arrays, one.trials)
+def _write_estimates(config: SocSpectrumConfig, folder: RunFolder, trained: Sequence[TrainedDecoder]) -> None:
+    """Writes estimates, lines, troughs, networks with what is derived from them, and curves."""
+    shown: list[tables.SpectrumTables] = []
+    axis = trained[0].study.library.spectra.to_unit("nm").axis
+    for source in dict.fromkeys(one.study.source for one in trained):
+        mine = [one for one in trained if one.study.source == source]
+        shown.append(_direct_tables(config, folder, source, mine[0]))
+        shown += [tables.decoder_tables(axis, one.arrays["f_soc"], one.rows, len(one.study.library)) for one in mine]
+    estimates, lines, curves = tables.joined(shown)
+    networks = _write_table(folder, "networks", [row for one in trained for row in one.rows])
+    _write_table(folder, "estimates", estimates)
+    _write_table(folder, "lines", lines)
+    _write_table(folder, "troughs", [row for curve in curves for row in tables.trough_rows(curve, axis)])
+    _write_table(folder, "reach", tables.reach_rows(networks))
+    _write_table(folder, "differences", tables.start_differences(networks))
+    write_arrays(folder.path / "curves.npz", axis=axis, **tables.curve_arrays(curves, axis.size))
+    _write_learned(folder, axis, trained)
 
 
-def _write_estimates(config: SocSpectrumConfig, folder: RunFolder, trained: Sequence[Trained]) -> None:
-    """Writes estimates, lines, troughs, networks and curves."""
-    estimates, lines, networks, curves = [], [], [], []
-    axis = trained[0].part.prepared.library.spectra.to_unit("nm").axis
-    for source in dict.fromkeys(one.part.source for one in trained):
-        mine = [one for one in trained if one.part.source == source]
-        library, minerals = mine[0].part.prepared.library, mine[0].part.prepared.minerals
+def _direct_tables(
+    config: SocSpectrumConfig, folder: RunFolder, source: str, first: TrainedDecoder
+) -> tables.SpectrumTables:
+    """The truth of a source, if it has one, and its direct estimates: a finished piece of the run."""
+    library, bands = first.study.library, first.study.library.spectra.n_bands
+
+    def make() -> Piece:
+        data, parts = library, []
         if library.truth is not None:
             twin = dataclasses.replace(library.truth.config, n_samples=max(config.direct_sizes))
-            library = make_twin(twin, name=library.name)
-            row, rows, curve = tables.truth_tables(library, source)
-            estimates, lines, curves = [*estimates, row], lines + rows, [*curves, curve]
-        found = tables.direct_tables(library, source, tuple(METHODS), minerals=minerals, resamples=config.resamples)
-        estimates, lines, curves = estimates + found[0], lines + found[1], curves + found[2]
-        for one in mine:
-            networks += _network_rows(one)
-            learned = tables.learned_curve(source, one.part.start, axis, one.arrays["f_soc"])
-            lines, curves = lines + learned[0], curves + learned[1]
-    troughs = [row for curve in curves for row in tables.trough_rows(curve.source, curve.estimator, axis, curve.f_soc)]
-    _write_rows(folder, "estimates", estimates, tables.ESTIMATES)
-    _write_rows(folder, "lines", lines, tables.LINES)
-    _write_rows(folder, "troughs", troughs, tables.TROUGHS)
-    _write_rows(folder, "networks", networks, tables.NETWORKS)
-    _write_curves(folder, axis, curves, trained)
+            data = make_twin(twin, name=library.name)
+            parts.append(tables.truth_tables(data, source))
+        begin = {"minerals": first.study.inputs.minerals, "start_c": float(first.arrays["start_rho_r"])}
+        parts.append(tables.direct_tables(data, source, tuple(METHODS), resamples=config.resamples, **begin))
+        estimates, lines, curves = tables.joined(parts)
+        frames = {"estimates": _frame("estimates", estimates), "lines": _frame("lines", lines)}
+        return Piece(tables=frames, arrays=tables.curve_arrays(curves, bands))
+
+    piece = _pieces(folder).get(source, make, identity=[*METHODS, config.resamples, *config.direct_sizes])
+    estimates, lines = (piece.tables[name].to_dict("records") for name in ("estimates", "lines"))
+    curves = zip(*(piece.arrays[field.name] for field in dataclasses.fields(tables.Curve)), strict=True)
+    return tables.SpectrumTables(estimates, lines, [tables.Curve(*curve) for curve in curves])
 
 
-def _write_curves(
-    folder: RunFolder, axis: np.ndarray, curves: Sequence[tables.Curve], trained: Sequence[Trained]
-) -> None:
-    """Writes curves.npz (estimates and means over folds) and learned.npz (each fold)."""
+def _write_learned(folder: RunFolder, axis: np.ndarray, trained: Sequence[TrainedDecoder]) -> None:
+    """Writes learned.npz: the spectra of each fold."""
+    names, counts = ("region", "seed", "f_soc", "soc_rho_r"), [len(one.arrays["f_soc"]) for one in trained]
     write_arrays(
-        folder.path / "curves.npz",
+        folder.path / "learned.npz",
+        {name: np.concatenate([one.arrays[name] for one in trained]) for name in names},
         axis=axis,
-        source=np.array([curve.source for curve in curves]),
-        estimator=np.array([curve.estimator for curve in curves]),
-        **{name: np.stack([getattr(curve, name) for curve in curves]) for name in ("f_soc", "low", "high")},
+        source=np.repeat([one.study.source for one in trained], counts),
+        start=np.repeat([one.study.start for one in trained], counts),
+        start_rho_r=np.repeat([float(one.arrays["start_rho_r"]) for one in trained], counts),
     )
-    parts: list[dict[str, Any]] = []
-    for one in trained:
-        count = len(one.arrays["f_soc"])
-        parts.append(
-            {name: one.arrays[name] for name in ("region", "seed", "f_soc", "soc_rho_r")}
-            | {"source": np.full(count, one.part.source), "start": np.full(count, one.part.start)}
-            | {"start_rho_r": np.full(count, float(one.arrays["start_rho_r"]))}
-        )
-    together = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    write_arrays(folder.path / "learned.npz", axis=axis, **together)
 
 
 def _write_sweeps(config: SocSpectrumConfig, folder: RunFolder) -> None:
     """Writes what the direct estimate does on twins: accuracy, null control, sweeps, clay that follows SOC."""
-    seeds = range(config.direct_seeds)
-    scored = [
-        sweeps.accuracy(config.direct_sizes, seeds, ("regions", "minerals"), soc_troughs=troughs).assign(factor=source)
-        for source, troughs in TWINS.items()
-    ]
-    write_csv(folder.path / "accuracy.csv", pd.concat(scored, ignore_index=True), float_format="%.9g")
-    swept = sweeps.sweep(factors=config.sweep_factors, n_samples=config.sweep_samples, seeds=seeds)
-    write_csv(folder.path / "sweep.csv", swept, float_format="%.9g")
-    write_csv(folder.path / "robust.csv", sweeps.robustness(config.sweep_samples, seeds), float_format="%.9g")
+    seeds, frames = range(config.direct_seeds), {}
+    makers: Mapping[str, Callable[[], pd.DataFrame]] = {
+        "accuracy": lambda: pd.concat(
+            sweeps.accuracy(config.direct_sizes, seeds, ("regions", "minerals"), soc_troughs=flag).assign(factor=source)
+            for source, flag in TWINS.items()
+        ),
+        "sweep": lambda: sweeps.sweep(factors=config.sweep_factors, n_samples=config.sweep_samples, seeds=seeds),
+        "robust": lambda: sweeps.robustness(config.sweep_samples, seeds),
+    }
+    settings = [*config.direct_sizes, config.direct_seeds, config.sweep_samples, *config.sweep_factors]
+    for name, make in makers.items():
+        piece = _pieces(folder).get(name, lambda make=make: Piece(tables={"scores": make()}), identity=settings)
+        frames[name] = piece.tables["scores"]
+        _write_table(folder, name, frames[name])
+    _write_table(folder, "over_seeds", sweeps.over_seeds(pd.concat(frames.values())))
 
 
-def _write_abundances(folder: RunFolder, trained: Sequence[Trained]) -> None:
+def _write_abundances(folder: RunFolder, trained: Sequence[TrainedDecoder]) -> None:
     """Writes errors of mass fractions: unmixed with each estimate of (f_SOC, c), and the encoders' own."""
     rows = []
     for source in TWINS:
-        mine = [one for one in trained if one.part.source == source]
-        library = mine[0].part.prepared.library
+        mine = [one for one in trained if one.study.source == source]
+        library = mine[0].study.library
         found: dict[str, tuple[np.ndarray, float]] = {}
         try:
             direct = estimate(library)
             found["regions"] = (direct.f_soc, direct.soc_rho_r)
         except DataError:
             pass  # estimates.csv has the reason
-        found |= {one.part.start: one.mean for one in mine if one.mean is not None}
+        found |= {one.study.start: one.mean for one in mine if one.mean is not None}
         rows += tables.abundance_rows(library, source, found)
         for one in mine:
-            rows += tables.latent_rows(library, source, f"{one.part.start}-latents", one.arrays["abundance_error"])
-    _write_rows(folder, "abundances", rows, tables.ABUNDANCES)
+            rows += tables.latent_rows(library, source, f"{one.study.start}-latents", one.arrays["abundance_error"])
+    _write_table(folder, "abundances", rows)
 
 
-def _write_rows(folder: RunFolder, name: str, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    write_csv(folder.path / f"{name}.csv", pd.DataFrame(rows, columns=pd.Index(columns)), float_format="%.9g")
+def _pieces(folder: RunFolder) -> Pieces:
+    return Pieces(folder.path / "direct")
+
+
+def _frame(name: str, rows: pd.DataFrame | Sequence[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=pd.Index((tables.TABLES | tables.TWIN_TABLES)[name].required))
+
+
+def _write_table(folder: RunFolder, name: str, rows: pd.DataFrame | Sequence[dict[str, Any]]) -> pd.DataFrame:
+    frame = _frame(name, rows)
+    write_csv(folder.path / f"{name}.csv", frame, float_format="%.9g")
+    return frame

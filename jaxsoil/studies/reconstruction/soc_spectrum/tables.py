@@ -1,90 +1,92 @@
 """What a study of f_SOC writes: rows of its tables, from libraries and from what networks learned.
 
 ``source`` names the data ("troughs", "null": the twins with and without absorptions in the true f_SOC; otherwise the
-data set), ``estimator`` what made the spectrum ("truth", a key of ``soc_spectrum_methods.METHODS``, or a start of the
-mixing decoder, "paper" or "direct").
+data set), ``estimator`` what made the spectrum ("truth", a key of ``methods.METHODS``, or a start of the mixing
+decoder, "paper" or "direct").
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
-from jaxsoil.evaluation.compare import Interval, t_interval
+from jaxsoil.evaluation.compare import mean_sd, t_interval
+from jaxsoil.report.run_files import Columns
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.reconstruction.soc_spectrum import munsell
-from jaxsoil.studies.reconstruction.soc_spectrum.direct import SocSpectrum, given_c_bar, recovery, true_c_bar
+from jaxsoil.studies.reconstruction.soc_spectrum import appearance, sweep
+from jaxsoil.studies.reconstruction.soc_spectrum.appearance import LITERATURE, find_troughs
+from jaxsoil.studies.reconstruction.soc_spectrum.direct import Floats, SocSpectrum, given_c_bar, recovery, true_c_bar
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import Bootstrap, bootstrap, disagreement, estimate
-from jaxsoil.studies.reconstruction.soc_spectrum.troughs import LITERATURE, find_troughs, nearest, presence
 from jaxsoil.studies.reconstruction.soc_spectrum.unmixing import abundance_error, unmix
 
-ESTIMATES = (
-    "source",
-    "estimator",
-    "rows",
-    "ratio",
-    "soc_rho_r",
-    "sd",
-    "low",
-    "high",
-    "failed",
-    "munsell",
-    "rmse",
-    "cosine",
-    "ratio_error",
-    "c_error",
-    "disagreement",
-    "problem",
-)
-"""Columns of estimates.csv: ``sd``, ``low`` and ``high`` (5 and 95 %) of (rho r)_SOC over bootstrap resamples,
-``failed`` of which met no gauge; ``disagreement`` with the method "regions"; NaN where undefined."""
+PUBLISHED_RHO_R = (2.471, 0.132)
+"""(rho r)_SOC of Coleman et al. (2024), Experiment 2, mg m-2 = g cm-3 nm, with its SD over 17 regions x 4 seeds."""
 
-TROUGHS = ("source", "estimator", "position", "depth", "width")
-"""Columns of troughs.csv: nm, reflectance, nm."""
+FLAT = "flat"
+"""Estimator of estimates.csv that is a spectrum without any shape: its cosine with the truth."""
 
-LINES = ("source", "estimator", "line", "position", "depth", "presence")
-"""Columns of lines.csv: literature position, trough matched to it (NaN for none), share of resamples with one."""
-
-NETWORKS = (
-    "source",
-    "start",
-    "region",
-    "seed",
-    "soc_rho_r",
-    "munsell",
-    "rmse",
-    "cosine",
-    "ratio_error",
-    "c_error",
-    "deepest",
-    "r2",
-    "mrmse",
-    "status",
-    "exposure",
-    "epochs",
-    "kept",
-    "reach",
-    "moved_c",
-    "moved_f",
-    "distance_c",
-    "distance_f",
-)
-"""Columns of networks.csv and libraries.csv: one row per trial; r2 of SOC in % and mrmse (%) in the held-out region;
-status, exposure and epochs as in trials.csv; ``kept`` the epoch whose parameters are used; ``reach`` the learning rate
-of the decoder times the steps to it, about how far Adam can move a parameter; ``moved`` how far c and f (the band that
-moved most) went from their start, ``distance`` how far the truth is from it. ``ratio_error`` is that of c / c_bar with
-the c_bar of the mineral library given."""
+BOOTSTRAP_SEED = 0
 
 _OF_TRIAL = ("r2", "mrmse", "status", "exposure", "epochs", "kept", "reach")
+_OF_DECODER = ("soc_rho_r", "munsell", "rmse", "cosine", "ratio_error", "c_error", "r2")
+_REACH = ("kept", "reach", "moved_c", "distance_c", "moved_f", "distance_f")
 
-ABUNDANCES = ("source", "estimator", "mineral", "mean", "error")
-"""Columns of abundances.csv: true mean and mean absolute error of each mass fraction."""
+NETWORKS = Columns(
+    text="source start region status exposure",
+    whole="seed epochs kept",
+    flag="short",
+    number=(*_OF_DECODER, "deepest", "mrmse", *_REACH[1:]),
+)
+"""One row per training: r2 of SOC in % and mrmse (%) in the held-out region; status, exposure and epochs as in
+trials.csv; ``kept`` the epoch whose parameters are used; ``reach`` the learning rate of the decoder times the steps to
+it, about how far Adam can move a parameter; ``moved`` how far c and f (the band that moved most) went from their start,
+``distance`` how far the truth is from it; ``short`` where the reach was less than a distance, so that c and f say
+nothing of the loss. ``ratio_error`` is that of c / c_bar with the c_bar of the mineral library given."""
+
+TABLES: dict[str, Columns] = {
+    "estimates": Columns(
+        text="source estimator problem",
+        whole="rows trainings",
+        number="ratio soc_rho_r sd low high failed seed munsell rmse cosine ratio_error c_error r2 disagreement "
+        "times_less moved",
+    ),
+    "lines": Columns(text="source estimator", number="line position depth presence"),
+    "troughs": Columns(text="source estimator", number="position depth width"),
+    "networks": NETWORKS,
+    "reach": Columns(text="source start measure", number="least greatest"),
+    "differences": Columns(text="source metric", whole="regions seeds", number="mean sd low high"),
+}
+"""Tables of every run.
+
+* estimates: for direct methods ``sd``, ``low`` and ``high`` (5 and 95 %) of (rho r)_SOC over bootstrap resamples drawn
+  with ``seed``, ``failed`` of which met no gauge; for decoders means over ``trainings`` that did not diverge and the
+  ``sd`` over them. ``disagreement`` is with the method "regions"; ``times_less`` the paper's (rho r)_SOC over this one;
+  ``moved`` how far c lies from the paper's start. NaN where undefined.
+* lines: literature position, trough matched to it (NaN for none), share of resamples with one.
+* troughs: nm, reflectance, nm.
+* networks: see :data:`NETWORKS`.
+* reach: least and greatest values over trainings.
+* differences: the direct start minus the paper's, paired by held-out region, with its 95 % t interval.
+"""
+
+TWIN_TABLES: dict[str, Columns] = {
+    "libraries": NETWORKS,
+    "abundances": Columns(text="source estimator mineral", number="mean error"),
+    **dict.fromkeys(("accuracy", "robust", "sweep"), sweep.SCORES),
+    "over_seeds": sweep.MEANS,
+}
+"""Tables of runs on twins besides: decoders with wrong mineral libraries; true mean and mean absolute error of each
+mass fraction, and their mean over :data:`MINERALS`; scores of the direct estimate, and their means over seeds."""
+
+MINERALS = "all minerals"
+"""Row of abundances.csv with the means over minerals, SOC left out."""
 
 _UNMIXED_ROWS = 200
 
@@ -95,9 +97,29 @@ class Curve:
 
     source: str
     estimator: str
-    f_soc: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
+    f_soc: Floats
+    low: Floats
+    high: Floats
+
+
+def curve_arrays(curves: Sequence[Curve], bands: int) -> dict[str, NDArray[Any]]:
+    """Curves as arrays by field: names (c,) and spectra (c, bands)."""
+    names = {name: np.array([getattr(curve, name) for curve in curves], dtype=str) for name in ("source", "estimator")}
+    spectra = {name: np.array([getattr(curve, name) for curve in curves]) for name in ("f_soc", "low", "high")}
+    return names | {name: found.reshape(-1, bands) for name, found in spectra.items()}
+
+
+class SpectrumTables(NamedTuple):
+    """What tables and figures show of estimated spectra: rows of estimates.csv, rows of lines.csv, and curves."""
+
+    estimates: list[dict[str, Any]]
+    lines: list[dict[str, Any]]
+    curves: list[Curve]
+
+
+def joined(parts: Sequence[SpectrumTables]) -> SpectrumTables:
+    """Several as one, in order."""
+    return SpectrumTables(*([row for rows in lists for row in rows] for lists in zip(*parts, strict=True)))
 
 
 def direct_tables(
@@ -107,75 +129,88 @@ def direct_tables(
     *,
     minerals: EndmemberLibrary | None = None,
     resamples: int = 100,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[Curve]]:
+    start_c: float = float("nan"),
+) -> SpectrumTables:
     """Estimates f_SOC by several methods with bootstraps.
 
     A method that gives no estimate leaves a row with its ``problem``.
 
-    Returns:
-      Rows of :data:`ESTIMATES`, rows of :data:`LINES`, and the curves.
+    Args:
+      library: the data.
+      source: their name in the rows.
+      methods: keys of ``methods.METHODS``.
+      minerals: for the methods with mineral features.
+      resamples: of each bootstrap, with :data:`BOOTSTRAP_SEED`; 0 leaves them out.
+      start_c: (rho r)_SOC of the paper's start, g cm-3 nm.
     """
-    rows, lines, curves = [], [], []
+    parts: list[SpectrumTables] = []
     reference: Bootstrap | None = None
     for method in methods:
+        drawn = None
         try:
             found = estimate(library, method, minerals=minerals)
-            drawn = bootstrap(library, method, resamples=resamples, minerals=minerals) if resamples else None
+            if resamples:
+                drawn = bootstrap(library, method, resamples=resamples, minerals=minerals, seed=BOOTSTRAP_SEED)
         except DataError as problem:
-            rows.append(_row(ESTIMATES, source=source, estimator=method, rows=len(library), problem=str(problem)))
+            row = {"source": source, "estimator": method, "rows": len(library), "trainings": 0, "problem": str(problem)}
+            parts.append(SpectrumTables([row], [], []))
             continue
         reference = drawn if method == "regions" else reference
-        rows.append(_estimate_row(library, source, found, drawn, reference))
-        shares = [float("nan")] * len(LITERATURE) if drawn is None else presence(drawn.axis, drawn.f_soc)
-        lines += line_rows(source, method, found.axis, found.f_soc, shares)
-        low, high = (np.full(found.f_soc.shape, np.nan),) * 2
+        values = _direct_values(library, found, drawn, reference)
+        values |= {"moved": abs(start_c - found.soc_rho_r), "times_less": PUBLISHED_RHO_R[0] / found.soc_rho_r}
+        ends = None
         if drawn is not None and drawn.failed < resamples:
-            low, high = np.nanpercentile(drawn.f_soc, (5.0, 95.0), axis=0)
-        curves.append(Curve(source, method, found.f_soc, low, high))
-    return rows, lines, curves
+            ends = np.nanpercentile(drawn.f_soc, (5.0, 95.0), axis=0)
+        spectra = None if drawn is None else drawn.f_soc
+        parts.append(_shown(source, method, found.axis, found.f_soc, values, spectra=spectra, ends=ends))
+    return joined(parts)
 
 
-def _estimate_row(
-    library: Library, source: str, found: SocSpectrum, drawn: Bootstrap | None, reference: Bootstrap | None
+def _shown(
+    source: str,
+    estimator: str,
+    axis: Floats,
+    f_soc: Floats,
+    values: Mapping[str, Any],
+    *,
+    spectra: Floats | None = None,
+    ends: Sequence[Floats] | Floats | None = None,
+) -> SpectrumTables:
+    """Tables of one spectrum (m,), with ``spectra`` (b, m) that were resampled and the ``ends`` of their range."""
+    low, high = (np.full(f_soc.shape, np.nan),) * 2 if ends is None else ends
+    name: dict[str, Any] = {"source": source, "estimator": estimator}
+    row = {**name, "problem": "", "trainings": 0, "munsell": value_of(axis, f_soc), **values}
+    return SpectrumTables([row], line_rows(name, axis, f_soc, spectra), [Curve(source, estimator, f_soc, low, high)])
+
+
+def _direct_values(
+    library: Library, found: SocSpectrum, drawn: Bootstrap | None, reference: Bootstrap | None
 ) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "source": source,
-        "estimator": found.method,
-        "rows": len(library),
-        "ratio": found.ratio,
-        "soc_rho_r": found.soc_rho_r,
-        "munsell": value_of(found.axis, found.f_soc),
-        "problem": "",
-    }
+    values: dict[str, Any] = {"rows": len(library), "ratio": found.ratio, "soc_rho_r": found.soc_rho_r}
     if drawn is not None and drawn.failed < drawn.ratio.size:
         c = drawn.ratio * found.c_bar
         low, high = np.nanpercentile(c, (5.0, 95.0))
-        values |= {"sd": float(np.nanstd(c, ddof=1)), "low": float(low), "high": float(high), "failed": drawn.failed}
+        values |= {"sd": float(np.nanstd(c, ddof=1)), "low": float(low), "high": float(high)}
+        values |= {"failed": drawn.failed, "seed": BOOTSTRAP_SEED}
         # Methods that use other rows draw other resamples, which pair with nothing.
         paired = reference is not None and reference is not drawn and found.method != "clay"
         if paired and reference is not None and drawn.ratio.size - drawn.failed >= 20:
             values["disagreement"] = disagreement(reference, drawn)
     if library.truth is not None:
-        close = recovery(found.f_soc, found.ratio, library.truth)
-        values |= dataclasses.asdict(close) | {"c_error": found.soc_rho_r / library.truth.soc_rho_r - 1.0}
-    return _row(ESTIMATES, **values)
+        values |= recovery(found.f_soc, found.ratio, found.soc_rho_r, library.truth)
+    return values
 
 
-def truth_tables(library: Library, source: str) -> tuple[dict[str, Any], list[dict[str, Any]], Curve]:
-    """The true f_SOC of a twin as an estimator of its own: its row, its lines, its curve."""
+def truth_tables(library: Library, source: str) -> SpectrumTables:
+    """The true f_SOC of a twin as an estimator of its own, and the cosine of a spectrum without shape with it."""
     truth = library.truth
     values = {"rows": len(library), "ratio": truth.soc_rho_r / true_c_bar(truth), "soc_rho_r": truth.soc_rho_r}
-    row = _row(
-        ESTIMATES,
-        source=source,
-        estimator="truth",
-        munsell=value_of(truth.axis, truth.f_soc),
-        problem="",
-        **values,
+    shown = _shown(source, "truth", truth.axis, truth.f_soc, values)
+    cosine = float(truth.f_soc.sum() / (np.linalg.norm(truth.f_soc) * np.sqrt(truth.f_soc.size)))
+    shown.estimates.append(
+        {"source": source, "estimator": FLAT, "rows": 0, "trainings": 0, "problem": "", "cosine": cosine}
     )
-    nothing = np.full(truth.f_soc.shape, np.nan)
-    lines = line_rows(source, "truth", truth.axis, truth.f_soc)
-    return row, lines, Curve(source, "truth", truth.f_soc, nothing, nothing)
+    return shown
 
 
 def network_rows(
@@ -197,85 +232,92 @@ def network_rows(
     for place, f_soc in enumerate(np.asarray(learned["f_soc"], dtype=np.float64)):
         region, seed = str(learned["region"][place]), int(learned["seed"][place])
         c, trial = float(learned["soc_rho_r"][place]), trials[region, seed]
-        values: dict[str, Any] = {name: trial.get(name, np.nan) for name in _OF_TRIAL}
+        values: dict[str, Any] = {name: trial[name] for name in _OF_TRIAL if name in trial}
+        distances: dict[str, float] = {}
         if truth is not None:
-            values["distance_c"] = abs(truth.soc_rho_r - trial["start_c"])
-            values["distance_f"] = float(np.abs(truth.f_soc - trial["start_f"]).max())
+            distances["distance_c"] = abs(truth.soc_rho_r - trial["start_c"])
+            distances["distance_f"] = float(np.abs(truth.f_soc - trial["start_f"]).max())
         if np.isfinite(f_soc).all():
             values["munsell"] = value_of(learned["axis"], f_soc)
-            depths = [trough.depth for trough in find_troughs(learned["axis"], f_soc)]
-            values["deepest"] = max(depths, default=0.0)
+            values["deepest"] = max((trough.depth for trough in find_troughs(learned["axis"], f_soc)), default=0.0)
             values["moved_c"] = abs(c - trial["start_c"])
             values["moved_f"] = float(np.abs(f_soc - trial["start_f"]).max())
             if truth is not None:
-                close = recovery(f_soc, c / given_c_bar(truth), truth)
-                values |= dataclasses.asdict(close) | {"c_error": c / truth.soc_rho_r - 1.0}
-        rows.append(_row(NETWORKS, source=source, start=start, region=region, seed=seed, soc_rho_r=c, **values))
+                values |= recovery(f_soc, c / given_c_bar(truth), c, truth)
+        short = any(trial["reach"] < distance for distance in distances.values())
+        key = {"source": source, "start": start, "region": region, "seed": seed, "soc_rho_r": c, "short": short}
+        rows.append(dict.fromkeys(NETWORKS.required, np.nan) | key | values | distances)
     return rows
 
 
-def reach_is_short(row: Mapping[str, Any]) -> bool:
-    """Whether a training stopped before Adam could reach the truth; False where there is none.
+def decoder_tables(
+    axis: Floats, spectra: NDArray[Any], rows: Sequence[Mapping[str, Any]], n_rows: int
+) -> SpectrumTables:
+    """Means over the trainings of one start that did not diverge, and their spectra's range.
 
-    Where it was shorter, that c or f stayed near the start says nothing of the loss.
+    Args:
+      axis: (m,) nm.
+      spectra: (t, m) f_SOC of the trainings.
+      rows: of :data:`NETWORKS`, one each.
+      n_rows: rows of the data.
     """
-    return bool(row["reach"] < max(row["distance_c"], row["distance_f"]))
-
-
-def paired_difference(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]], name: str) -> Interval:
-    """Compares a column of two lists of :data:`NETWORKS` rows, ``second`` minus ``first``, paired by held-out region.
-
-    Seeds are averaged first: the seeds of a region share its data and are no independent units.
-    """
-    means = [_by_region(rows, name) for rows in (first, second)]
-    regions = [region for region in means[0] if region in means[1]]
-    return t_interval([means[1][region] - means[0][region] for region in regions])
-
-
-def _by_region(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for row in rows:
-        if np.isfinite(row[name]):
-            values.setdefault(str(row["region"]), []).append(float(row[name]))
-    return {region: float(np.mean(found)) for region, found in values.items()}
-
-
-def learned_curve(
-    source: str, start: str, axis: NDArray[np.float64], spectra: NDArray[Any]
-) -> tuple[list[dict[str, Any]], list[Curve]]:
-    """Rows of :data:`LINES` and the curve of the mean over trials (t, m), with their range; nothing if all diverged."""
+    source, start = rows[0]["source"], rows[0]["start"]
+    over = {name: mean_sd([row[name] for row in rows]) for name in _OF_DECODER}
+    values = {"rows": n_rows, "trainings": len(rows), "sd": over["soc_rho_r"].sd}
+    values |= {name: found.mean for name, found in over.items()}
     alive = np.asarray(spectra, dtype=np.float64)
     alive = alive[np.isfinite(alive).all(axis=1)]
     if not len(alive):
-        return [], []
-    mean = alive.mean(axis=0)
-    lines = line_rows(source, start, axis, mean, presence(axis, alive))
-    return lines, [Curve(source, start, mean, alive.min(axis=0), alive.max(axis=0))]
+        return SpectrumTables([{"source": source, "estimator": start, "problem": "", **values}], [], [])
+    ends = alive.min(axis=0), alive.max(axis=0)
+    return _shown(source, start, axis, alive.mean(axis=0), values, spectra=alive, ends=ends)
 
 
-def trough_rows(source: str, estimator: str, axis: NDArray, f_soc: NDArray) -> list[dict[str, Any]]:
-    """Rows of :data:`TROUGHS`."""
+def reach_rows(networks: pd.DataFrame) -> list[dict[str, Any]]:
+    """Least and greatest values of how far the trainings of each start went and could go."""
     return [
-        {"source": source, "estimator": estimator, **dataclasses.asdict(trough)} for trough in find_troughs(axis, f_soc)
+        {"source": source, "start": start, "measure": name, "least": part[name].min(), "greatest": part[name].max()}
+        for (source, start), part in networks.groupby(["source", "start"], sort=False)
+        for name in _REACH
     ]
 
 
-def line_rows(
-    source: str, estimator: str, axis: NDArray, f_soc: NDArray, shares: Sequence[float] | None = None
-) -> list[dict[str, Any]]:
-    """Rows of :data:`LINES`, one for each literature position; ``shares`` of resamples, where there are any."""
-    troughs = find_troughs(axis, f_soc)
+def start_differences(networks: pd.DataFrame) -> list[dict[str, Any]]:
+    """R2 of SOC from the direct start minus that from the paper's, paired by held-out region, for each source.
+
+    Seeds are averaged first: the seeds of a region share its data and are no independent units.
+    """
     rows = []
-    for place, line in enumerate(LITERATURE):
-        match = nearest(troughs, line)
-        values = {} if match is None else {"position": match.position, "depth": match.depth}
-        share = np.nan if shares is None else shares[place]
-        rows.append(_row(LINES, source=source, estimator=estimator, line=line.position, presence=share, **values))
+    for source, part in networks.groupby("source", sort=False):
+        means = part.groupby(["region", "start"])["r2"].mean().unstack().reindex(columns=["paper", "direct"])
+        found, seeds = t_interval(means["direct"] - means["paper"]), part["seed"].nunique()
+        interval = {"mean": found.mean, "sd": found.sd, "low": found.low, "high": found.high}
+        if found.n:
+            rows.append({"source": source, "metric": "r2", "regions": found.n, "seeds": seeds, **interval})
+    return rows
+
+
+def trough_rows(curve: Curve, axis: Floats) -> list[dict[str, Any]]:
+    """Rows of troughs.csv."""
+    name = {"source": curve.source, "estimator": curve.estimator}
+    return [{**name, **dataclasses.asdict(trough)} for trough in find_troughs(axis, curve.f_soc)]
+
+
+def line_rows(
+    name: Mapping[str, Any], axis: NDArray, f_soc: NDArray, spectra: NDArray | None = None
+) -> list[dict[str, Any]]:
+    """Rows of lines.csv, one for each position; ``name`` has source and estimator, ``spectra`` (b, m) give shares."""
+    troughs, rows = find_troughs(axis, f_soc), []
+    shares = [np.nan] * len(LITERATURE) if spectra is None else appearance.presence(axis, spectra)
+    for line, share in zip(LITERATURE, shares, strict=True):
+        match = appearance.nearest(troughs, line)
+        found = (np.nan, np.nan) if match is None else (match.position, match.depth)
+        rows.append({**name, "line": line.position, "position": found[0], "depth": found[1], "presence": share})
     return rows
 
 
 def abundance_rows(
-    library: Library, source: str, estimates: Mapping[str, tuple[NDArray[np.float64], float]]
+    library: Library, source: str, estimates: Mapping[str, tuple[Floats, float]]
 ) -> list[dict[str, Any]]:
     """Mass fractions of a twin's soils unmixed with its true minerals and each (f_SOC, c), against the truth.
 
@@ -288,38 +330,32 @@ def abundance_rows(
     rows = []
     for estimator, (f_soc, c) in {"truth": (truth.f_soc, truth.soc_rho_r), **estimates}.items():
         endmembers = np.vstack([truth.endmembers[:-1], np.clip(f_soc, 0.0, 1.0)])
-        mass = unmix(spectra, endmembers, np.append(truth.rho_r[:-1], c))
-        errors, means = abundance_error(truth.mass[chosen], mass), truth.mass[chosen].mean(axis=0)
-        rows += [
-            {"source": source, "estimator": estimator, "mineral": name, "mean": float(mean), "error": float(error)}
-            for name, mean, error in zip(truth.names, means, errors, strict=True)
-        ]
+        errors = abundance_error(truth.mass[chosen], unmix(spectra, endmembers, np.append(truth.rho_r[:-1], c)))
+        rows += _abundances(source, estimator, truth, truth.mass[chosen].mean(axis=0), errors)
     return rows
 
 
-def latent_rows(library: Library, source: str, estimator: str, errors: NDArray[np.float64]) -> list[dict[str, Any]]:
+def latent_rows(library: Library, source: str, estimator: str, errors: Floats) -> list[dict[str, Any]]:
     """Errors (trials, K) of the encoders' own mass fractions in held-out rows, as means over the trials that ended.
 
     No row where the networks' endmembers are not the true ones (all errors NaN).
     """
     errors = errors[np.isfinite(errors).all(axis=1)]
-    if not len(errors):
-        return []
     truth = library.truth
-    found = zip(truth.names, truth.mass.mean(axis=0), errors.mean(axis=0), strict=True)
+    return _abundances(source, estimator, truth, truth.mass.mean(axis=0), errors.mean(axis=0)) if len(errors) else []
+
+
+def _abundances(source: str, estimator: str, truth: Any, means: NDArray, errors: NDArray) -> list[dict[str, Any]]:
+    """One row for each endmember, SOC last among them, and one for the mean over minerals."""
+    names = (*truth.names, MINERALS)
+    means, errors = (np.append(part, part[:-1].mean()) for part in (means, errors))
     return [
         {"source": source, "estimator": estimator, "mineral": name, "mean": float(mean), "error": float(error)}
-        for name, mean, error in found
+        for name, mean, error in zip(names, means, errors, strict=True)
     ]
 
 
-def value_of(axis: NDArray[np.float64], f_soc: NDArray[np.float64]) -> float:
+def value_of(axis: Floats, f_soc: Floats) -> float:
     """Returns the Munsell value, NaN where the axis lacks part of the visible."""
-    inside = axis[0] <= munsell.VISIBLE[0] and axis[-1] >= munsell.VISIBLE[1]
-    return munsell.munsell_value(axis, f_soc) if inside else float("nan")
-
-
-def _row(columns: Sequence[str], **values: Any) -> dict[str, Any]:
-    unknown = set(values) - set(columns)
-    assert not unknown, unknown
-    return {column: values.get(column, np.nan) for column in columns}
+    inside = axis[0] <= appearance.VISIBLE[0] and axis[-1] >= appearance.VISIBLE[1]
+    return appearance.munsell_value(axis, f_soc) if inside else float("nan")

@@ -25,7 +25,7 @@ def following():
 
 def error(library, method):
     found = estimate(library, method, minerals=library.truth.decoder_minerals)
-    return soc_spectrum.recovery(found.f_soc, found.ratio, library.truth).rmse
+    return soc_spectrum.recovery(found.f_soc, found.ratio, found.soc_rho_r, library.truth)["rmse"]
 
 
 def test_the_first_method_is_the_direct_estimate(plain):

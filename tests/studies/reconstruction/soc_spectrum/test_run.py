@@ -114,6 +114,27 @@ def test_the_report_prints_the_numbers_of_its_tables(run):
         assert f"| {part['soc_rho_r'].mean():.3f} ± {part['soc_rho_r'].std():.3f} |" in markdown, (source, start)
 
 
+def test_means_over_seeds_ranges_and_differences_are_those_of_the_single_rows(run):
+    """Recomputed from the rows of each twin and each training, and found in the report."""
+    markdown = (run / "report.md").read_text("utf-8").replace("−", "-")
+    for name in ("sweep", "robust"):
+        scores: Any = pd.read_csv(run / f"{name}.csv", dtype={"level": str})
+        means: Any = scores.groupby(["level", "method"])[["rmse", "cosine", "ratio_error"]].mean().dropna()
+        assert len(means) >= 8
+        for rmse, cosine, ratio in means.to_numpy():
+            # A rounded -0 is printed as 0.
+            assert f"| {rmse:.3f} / {cosine:.3f} / {100 * ratio + 0.0:.0f} |".replace("/ -0 |", "/ 0 |") in markdown
+    networks: Any = pd.read_csv(run / "networks.csv", keep_default_na=False)  # "null" is a name
+    assert networks["source"].nunique() == 2
+    for _, part in networks.groupby("source"):
+        scores = part.pivot(index="region", columns="start", values="r2")
+        gaps = scores["direct"] - scores["paper"]
+        assert f"held-out region: mean {gaps.mean():.3f}, SD {gaps.std():.3f}, 95 % t interval" in markdown
+        for _, mine in part.groupby("start"):
+            ends = [f"{value:.3f}" for value in (mine["moved_f"].min(), mine["moved_f"].max())]
+            assert f"| {' to '.join(dict.fromkeys(ends))} |" in markdown
+
+
 def test_the_report_repeats_to_the_byte(run, tmp_path):
     first = (run / "report.html").read_bytes()
     assert write_report(copied(run, tmp_path / "run")).read_bytes() == first

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from jaxsoil.report.files import where
-from jaxsoil.report.tables import UNDEFINED, Table, number, plus_minus
+from jaxsoil.evaluation.results import CONVERGED
+from jaxsoil.report.tables import DAGGER, UNDEFINED, Format, Table, number, pivot_table, plus_minus, rows_table
+from jaxsoil.studies.reconstruction.soc_spectrum.appearance import LITERATURE
+from jaxsoil.studies.reconstruction.soc_spectrum.config import FACTORS
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import METHODS
 from jaxsoil.studies.reconstruction.soc_spectrum.report.files import (
     DIRECT_START,
@@ -19,15 +21,10 @@ from jaxsoil.studies.reconstruction.soc_spectrum.report.files import (
     SpectrumRun,
     source_label,
 )
-from jaxsoil.studies.reconstruction.soc_spectrum.report.networks import finite, marked
-from jaxsoil.studies.reconstruction.soc_spectrum.sweep import FACTORS, over_seeds
-from jaxsoil.studies.reconstruction.soc_spectrum.troughs import LITERATURE
+from jaxsoil.studies.reconstruction.soc_spectrum.tables import FLAT, MINERALS, PUBLISHED_RHO_R
 
-PUBLISHED_RHO_R = (2.471, 0.132)
-"""(rho r)_SOC of Coleman et al. (2024), Experiment 2, mg m-2 = g cm-3 nm, with its spread over 17 regions x 4 seeds."""
-
-_MAIN = (TRUTH, "regions", PAPER_START, DIRECT_START)
-_SHOWN_MINERALS = 10
+SHORT = "‡"
+"""Marks trainings that ended before Adam could have reached the truth."""
 
 AIMS = {"2000": (0.045, 0.98, 0.10), "8000": (0.015, 0.998, 0.08)}
 """Aims of the direct regression on the reference twin by number of samples: RMSE, cosine, error of c / c_bar."""
@@ -35,249 +32,328 @@ AIMS = {"2000": (0.045, 0.98, 0.10), "8000": (0.015, 0.998, 0.08)}
 NULL_AIM = 0.008
 """Aim for the null twin with 8,000 samples: no trough deeper than this, reflectance."""
 
+_MAIN = (TRUTH, "regions", PAPER_START, DIRECT_START)
+_SHOWN_MINERALS = 10
+_METHOD_LABELS = {name: method.label for name, method in METHODS.items()}
+
+
+def _percent(digits: int) -> Callable[[float], str]:
+    return lambda value: number(100 * value, digits)
+
+
+_SCORES: dict[str, tuple[str, Format]] = {
+    "soc_rho_r": ("(ρr) of SOC (g cm-3 nm)", 3),
+    "munsell": ("Munsell value", 1),
+    "rmse": ("RMSE of f", 4),
+    "cosine": ("Cosine", 4),
+    "ratio_error": ("Error of c/c̄ (%)", _percent(1)),
+    "c_error": ("Error of c (%)", _percent(1)),
+    "deepest": ("Deepest trough", 3),
+    "r2": ("R2 of SOC", 2),
+    "mrmse": ("MRMSE (%)", 2),
+}
+
+
+def _scores(names: str) -> dict[str | tuple[str, ...], str | tuple[str, Format]]:
+    return {name: _SCORES[name] for name in names.split()}
+
 
 def estimates_table(run: SpectrumRun, source: str) -> Table:
     """(rho r), Munsell value and errors of every estimator, the published values below them."""
-    rows = []
-    truth = run.estimate(source, TRUTH)
-    problems = []
-    for estimator in (TRUTH, *METHODS):
-        found = run.estimate(source, estimator)
-        if found and found["problem"]:
-            problems.append(f"{ESTIMATOR_LABELS[estimator]}: {found['problem']}")
-        elif found:
-            rows.append(_estimate_cells(found, estimator))
-    for start in (PAPER_START, DIRECT_START):
-        trials = run.trials(source, start)
-        if trials:
-            rows.append(_network_cells(trials, start))
-    rows.append(("Paper, RaCA", plus_minus(*PUBLISHED_RHO_R, 3), "black", *[UNDEFINED] * 5))
-    header = (
-        "Estimator",
-        "(ρr) of SOC ± SD (g cm-3 nm)",
-        "Munsell value",
-        "RMSE",
-        "Cosine",
-        "Error of c/c̄ (%)",
-        "Error of c (%)",
-        "Differs from direct (% of bands)",
-    )
+    rows = run.rows("estimates", source=source)
+    labels = ESTIMATOR_LABELS | {
+        start: marked(ESTIMATOR_LABELS[start], run.rows("networks", source=source, start=start))
+        for start in (PAPER_START, DIRECT_START)
+    }
     notes = [
         "SD: over bootstrap resamples of pedons for the direct methods, over folds and seeds for the decoder, as "
         "printed for the paper.",
         "Differs: share of the bands in which a method and the direct regression differ beyond their paired 95 % "
         "bootstrap interval. With ln SOC held fixed, twins whose minerals do not follow SOC gave 2 to 27 %, twins "
         "with clay as SOC^0.3 66 to 94 %: a large share says that minerals (or water) follow SOC in these soils.",
-        *problems,
     ]
-    if truth:
+    if TRUTH in set(rows["estimator"]):
         notes.insert(1, "c̄ expresses c in g cm-3 nm: our mean soil, not the twin's own; c/c̄ does not need it.")
-    return Table(f"{source_label(source)}: f and c of SOC by estimator.", header, tuple(rows), tuple(notes))
+    failed = rows[rows["problem"] != ""]
+    notes += [f"{labels[name]}: {why}" for name, why in zip(failed["estimator"], failed["problem"], strict=True)]
+    table = rows_table(
+        rows[(rows["problem"] == "") & (rows["estimator"] != FLAT)],
+        {"estimator": "Estimator", ("soc_rho_r", "sd"): ("(ρr) of SOC ± SD (g cm-3 nm)", 3)}
+        | _scores("munsell rmse cosine ratio_error c_error")
+        | {"disagreement": ("Differs from direct (% of bands)", _percent(0))},
+        title=f"{source_label(source)}: f and c of SOC by estimator.",
+        labels={"estimator": labels},
+        notes=notes,
+    )
+    published = ("Paper, RaCA", plus_minus(*PUBLISHED_RHO_R, 3), "black", *[UNDEFINED] * 5)
+    return dataclasses.replace(table, rows=(*table.rows, published))
 
 
-def _estimate_cells(found: dict[str, Any], estimator: str) -> tuple[str, ...]:
-    differs = found["disagreement"]
-    return (
-        ESTIMATOR_LABELS[estimator],
-        plus_minus(found["soc_rho_r"], found["sd"], 3),
-        number(found["munsell"], 1),
-        number(found["rmse"], 4),
-        number(found["cosine"], 4),
-        number(100 * found["ratio_error"], 1),
-        number(100 * found["c_error"], 1),
-        number(100 * differs, 0),
+def networks_table(run: SpectrumRun, source: str) -> Table:
+    """One row for each trial of the decoder."""
+    trials = run.rows("networks", source=source)
+    learned = run.arrays["learned"]
+    starts = learned["start_rho_r"][learned["source"] == source]
+    notes = [
+        *_mark_notes(trials),
+        f"The paper's start: f = 0.5 in every band and (ρr) = {number(float(starts[0]), 3)}, the mean of the minerals.",
+        "R2 (SOC in %) and MRMSE in the held-out region. A good fit of SOC says nothing about f.",
+        *map(_paired_note, run.rows("differences", source=source).to_dict("records")),
+    ]
+    return rows_table(
+        _with_marks(trials),
+        {"start": "Start", "region": "Held out", "seed": ("Seed", "{}")}
+        | _scores("soc_rho_r munsell rmse cosine c_error deepest r2 mrmse"),
+        title=f"{source_label(source)}: trainings of the decoder.",
+        notes=notes,
     )
 
 
-def _network_cells(trials: list[dict[str, Any]], start: str) -> tuple[str, ...]:
-    def mean(name: str) -> float:
-        values = finite(trials, name)
-        return float(values.mean()) if values.size else np.nan
+def _paired_note(row: Mapping[Any, Any]) -> str:
+    """The difference in R2 of SOC between the starts, over held-out regions."""
+    mean, sd, low, high = (number(row[name], 3) for name in ("mean", "sd", "low", "high"))
+    text = f"R2 of SOC, direct start minus the paper's start, paired by held-out region: mean {mean}"
+    if row["regions"] == 1:
+        return f"{text} in one region."
+    seeds = "one seed" if row["seeds"] == 1 else f"means of {row['seeds']} seeds"
+    return f"{text}, SD {sd}, 95 % t interval {low} to {high} ({row['regions']} regions, {seeds})."
 
-    c = finite(trials, "soc_rho_r")
-    return (
-        marked(ESTIMATOR_LABELS[start], trials),
-        plus_minus(mean("soc_rho_r"), float(c.std(ddof=1)) if c.size > 1 else np.nan, 3),
-        number(mean("munsell"), 1),
-        number(mean("rmse"), 4),
-        number(mean("cosine"), 4),
-        number(100 * mean("ratio_error"), 1),
-        number(100 * mean("c_error"), 1),
-        UNDEFINED,
+
+def reach_table(run: SpectrumRun) -> Table:
+    """How far Adam could move the decoder's parameters, beside how far it did and how far the truth was."""
+    direct = run.rows("estimates", estimator="regions", problem="")
+    with_truth = set(run.rows("estimates", estimator=TRUTH)["source"])
+    unknown = [
+        f"{source_label(source)}: no truth; c of the direct estimate is {number(moved, 3)} from the paper's start."
+        for source, moved in zip(direct["source"], direct["moved"], strict=True)
+        if source not in with_truth
+    ]
+    reach = run.tables["reach"]
+    keys = zip(reach["source"], reach["start"], strict=True)
+    names = [marked(ESTIMATOR_LABELS[start], run.rows("networks", source=of, start=start)) for of, start in keys]
+    headings = {
+        "kept": "Epochs",
+        "reach": "Reach",
+        "moved_c": "c moved",
+        "distance_c": "c to the truth",
+        "moved_f": "f moved, at most",
+        "distance_f": "f to the truth, at most",
+    }
+    return pivot_table(
+        reach.assign(start=names),
+        {"source": "Data", "start": "Start"},
+        "measure",
+        ("least", "greatest"),
+        title="How far the trainings could go.",
+        fmt={name: _span(0 if name == "kept" else 3) for name in headings},
+        order={"measure": headings},
+        labels={"source": source_label, "measure": headings},
+        notes=(
+            "Adam moves a parameter by at most about its learning rate in each step. Reach: the decoder's learning "
+            "rate times the steps up to the parameters used, in units of the parameter (c in g cm-3 nm, f in "
+            "reflectance).",
+            "Least to greatest over trainings. f: of the band that moved most, or that is farthest from the truth.",
+            *unknown,
+            *_mark_notes(run.tables["networks"]),
+        ),
     )
 
 
-def flat_cosine(run: SpectrumRun) -> float:
-    """Cosine of a flat spectrum with the truth of the first source that has one."""
-    curve = next(c for source in run.sources if (c := run.curve(source, TRUTH)) is not None)
-    f_soc = curve["f_soc"]
-    return float(f_soc.sum() / (np.linalg.norm(f_soc) * np.sqrt(f_soc.size)))
+def _span(digits: int) -> Callable[[float, float], str]:
+    def text(least: float, greatest: float) -> str:
+        low, high = number(least, digits), number(greatest, digits)
+        return low if low == high else f"{low} to {high}"
+
+    return text
+
+
+def libraries_table(run: SpectrumRun) -> Table:
+    """Both starts of the decoder with a right and with wrong mineral libraries."""
+    trials = run.tables["libraries"]
+    notes = [
+        *_mark_notes(trials),
+        f"One training each, region {', '.join(dict.fromkeys(trials['region']))} held out, at most "
+        f"{trials['epochs'].max()} epochs; differences of the size that the folds show among themselves mean nothing.",
+        "c̄ is that of the mean soil of the twin with the (ρr) of the library given, minerals that it lacks left out.",
+    ]
+    return rows_table(
+        _with_marks(trials),
+        {"source": "Mineral library given", "start": "Start"}
+        | _scores("rmse cosine soc_rho_r c_error ratio_error deepest r2 mrmse"),
+        title="Decoders with a wrong mineral library.",
+        notes=notes,
+    )
+
+
+def marked(label: str, trials: pd.DataFrame) -> str:
+    """``label`` with a mark if any of the trainings did not converge or could not have reached the truth."""
+    marks = f" {DAGGER}" if (trials["status"] != CONVERGED).any() else ""
+    return label + marks + (f" {SHORT}" if trials["short"].any() else "")
+
+
+def _with_marks(trials: pd.DataFrame) -> pd.DataFrame:
+    """The trials with the name of their start, marked, in the column ``start``."""
+    names = [marked(ESTIMATOR_LABELS[start], trials[place : place + 1]) for place, start in enumerate(trials["start"])]
+    return trials.assign(start=names)
+
+
+def _mark_notes(trials: pd.DataFrame) -> list[str]:
+    """The footnotes behind the marks, with how many trainings have each; nothing if there are none."""
+    notes, short, doubtful = [], int(trials["short"].sum()), int((trials["status"] != CONVERGED).sum())
+    if doubtful:
+        notes.append(f"{DAGGER} did not converge: {doubtful} of {len(trials)} trainings.")
+    if short:
+        notes.append(
+            f"{SHORT} ended before Adam could have moved c or f from its start to the truth (learning rate of the "
+            f"decoder times steps): {short} of {len(trials)} trainings. That they stayed near their start shows when "
+            "they were stopped, not what the loss asks for."
+        )
+    return notes
 
 
 def lines_table(run: SpectrumRun) -> Table:
     """Depth of the trough nearest to each literature position, by source and estimator."""
-    columns = [(source, estimator) for estimator in _MAIN for source in run.sources if _lines(run, source, estimator)]
+    lines, named = run.tables["lines"], {line.position: line for line in LITERATURE}
     # The null twin's truth has no trough anywhere.
-    columns = [column for column in columns if column != ("null", TRUTH)]
-    rows = []
-    for place, line in enumerate(LITERATURE):
-        cells = [_line_cell(_lines(run, *column)[place]) for column in columns]
-        rows.append((f"{line.position:g} ± {line.within:g}", line.what, *cells, line.source))
-    short = {"troughs": "twin", "null": "null"}
-    header = tuple(f"{ESTIMATOR_LABELS[estimator]}, {short.get(source, source)}" for source, estimator in columns)
-    notes = (
-        "Each cell: position in nm and depth in reflectance of the nearest trough; in brackets the share of bootstrap "
-        "resamples (direct regression) or folds (decoder) that have one there.",
-        "2500 nm is the end of the axis: a fall towards it counts as a trough, its far rim is unseen.",
+    lines = lines[lines["estimator"].isin(_MAIN) & ~((lines["source"] == "null") & (lines["estimator"] == TRUTH))]
+    return pivot_table(
+        lines.assign(what=[named[at].what for at in lines["line"]], named=[named[at].source for at in lines["line"]]),
+        {"line": "Position (nm)", "what": "What absorbs", "named": "Named by"},
+        ("estimator", "source"),
+        ("position", "depth", "presence"),
+        title="Troughs at the positions that the literature names.",
+        fmt=_line_cell,
+        order={"estimator": _MAIN},
+        labels={
+            "line": lambda at: f"{at:g} ± {named[at].within:g}",
+            "estimator": ESTIMATOR_LABELS,
+            "source": {"troughs": "twin"},
+        },
+        notes=(
+            "Each cell: position in nm and depth in reflectance of the nearest trough; in brackets the share of "
+            "bootstrap resamples (direct regression) or folds (decoder) that have one there.",
+            "2500 nm is the end of the axis: a fall towards it counts as a trough, its far rim is unseen.",
+        ),
     )
-    return Table(
-        "Troughs at the positions that the literature names.",
-        ("Position (nm)", "What absorbs", *header, "Source"),
-        tuple(rows),
-        notes,
-        left=(0, 1, -1),
-    )
 
 
-def _lines(run: SpectrumRun, source: str, estimator: str) -> list[dict[str, Any]]:
-    return [row for row in run.lines if (row["source"], row["estimator"]) == (source, estimator)]
-
-
-def _line_cell(row: dict[str, Any]) -> str:
-    share = "" if np.isnan(row["presence"]) else f" [{100 * row['presence']:.0f} %]"
-    if np.isnan(row["depth"]):
-        return f"none{share}"
-    return f"{row['position']:.0f}: {number(row['depth'], 3)}{share}"
+def _line_cell(position: float, depth: float, presence: float) -> str:
+    share = "" if pd.isna(presence) else f" [{100 * presence:.0f} %]"
+    return f"none{share}" if pd.isna(depth) else f"{position:.0f}: {number(depth, 3)}{share}"
 
 
 def troughs_table(run: SpectrumRun) -> Table:
     """All troughs of each spectrum."""
     rows = []
     for source in run.sources:
-        for estimator in (*_MAIN, *(name for name in METHODS if name not in _MAIN)):
+        for estimator in dict.fromkeys((*_MAIN, *METHODS)):
             if run.curve(source, estimator) is None:
                 continue
-            found = [row for row in run.troughs if (row["source"], row["estimator"]) == (source, estimator)]
-            listed = ", ".join(f"{row['position']:.0f} ({number(row['depth'], 3)})" for row in found)
-            rows.append((source_label(source), ESTIMATOR_LABELS[estimator], listed or "none"))
+            found = run.rows("troughs", source=source, estimator=estimator)
+            listed = [f"{at:.0f} ({number(by, 3)})" for at, by in zip(found["position"], found["depth"], strict=True)]
+            rows.append((source_label(source), ESTIMATOR_LABELS[estimator], ", ".join(listed) or "none"))
     caption = "All troughs: position in nm (depth in reflectance). Decoders: of the mean over folds."
     return Table(caption, ("Data", "Estimator", "Troughs"), tuple(rows), left=(0, 1, 2))
 
 
-def accuracy_table(frame: pd.DataFrame) -> Table:
+def accuracy_table(run: SpectrumRun) -> Table:
     """Direct regression on reference twins with and without troughs, each seed and the mean, beside the aims."""
-    rows = []
-    for method in dict.fromkeys(frame["method"].tolist()):
-        chosen, label = where(frame, method=method), METHODS[method].label
-        for record in chosen.to_dict("records"):
-            key = (source_label(record["factor"]), label, str(record["level"]), str(record["seed"]))
-            rows.append((*key, *_accuracy_cells(record)))
-        for record in over_seeds(chosen).to_dict("records"):
-            key = (source_label(record["factor"]), label, record["level"], "mean")
-            rows.append((*key, *_accuracy_cells(record)))
-    header = (
-        "Data",
-        "Method",
-        "Samples",
-        "Seed",
-        "RMSE",
-        "Cosine",
-        "Error of c/c̄ (%)",
-        "Error of c (%)",
-        "Deepest trough",
-    )
+    scores, means = run.tables["accuracy"], run.tables["over_seeds"].assign(seed="mean")
+    parts = [part for method in dict.fromkeys(scores["method"]) for part in (
+        scores[scores["method"] == method], means[means["factor"].isin(scores["factor"]) & (means["method"] == method)]
+    )]  # fmt: skip
     aims = [
         f"Aim with {int(size):,} samples, {'each seed' if size == '2000' else 'mean of the seeds'}: RMSE ≤ {rmse:g}, "
         f"cosine ≥ {cosine:g}, c within {100 * c:.0f} %."
         for size, (rmse, cosine, c) in AIMS.items()
     ]
-    aims.append(f"Aim for the null twin with 8,000 samples: no trough deeper than {NULL_AIM:g}.")
-    aims.append(f"The aims are set for the direct regression, '{METHODS['regions'].label}'.")
-    return Table("Direct regression on reference twins.", header, tuple(rows), tuple(aims), left=(0, 1))
-
-
-def _accuracy_cells(record: dict[Any, Any]) -> tuple[str, ...]:
-    return (
-        number(record["rmse"], 4),
-        number(record["cosine"], 4),
-        number(100 * record["ratio_error"], 1),
-        number(100 * record["c_error"], 1),
-        number(record["deepest"], 4),
+    return rows_table(
+        pd.concat(parts),
+        {"factor": "Data", "method": "Method", "level": ("Samples", "{}"), "seed": ("Seed", "{}")}
+        | _scores("rmse cosine ratio_error c_error")
+        | {"deepest": ("Deepest trough", 4)},
+        title="Direct regression on reference twins.",
+        labels={"factor": source_label, "method": _METHOD_LABELS},
+        notes=(
+            *aims,
+            f"Aim for the null twin with 8,000 samples: no trough deeper than {NULL_AIM:g}.",
+            f"The aims are set for the direct regression, '{METHODS['regions'].label}'.",
+        ),
     )
 
 
-def robustness_table(frame: pd.DataFrame) -> Table:
+def robustness_table(run: SpectrumRun) -> Table:
     """RMSE, cosine and error of c / c_bar by method and exponent, means over seeds."""
-    means = over_seeds(frame).to_dict("records")
-    levels = list(dict.fromkeys(frame["level"].tolist()))
-    rows = []
-    for method in dict.fromkeys(frame["method"].tolist()):
-        found = {row["level"]: row for row in means if row["method"] == method}
-        rows.append((METHODS[method].label, *(_three(found[level]) for level in levels)))
-    seeds = max(row["seeds"] for row in means)
-    caption = (
-        f"RMSE of f / cosine / error of c/c̄ in %, means of {seeds} seed{'s' if seeds > 1 else ''}, clay proportional "
-        "to SOC^e."
+    means = run.rows("over_seeds", factor="pedons")
+    seeds = means["seeds"].max()
+    return pivot_table(
+        means,
+        {"method": "Method"},
+        "level",
+        ("rmse", "cosine", "ratio_error"),
+        title=f"RMSE of f / cosine / error of c/c̄ in %, means of {seeds} seed{'s' if seeds > 1 else ''}, clay "
+        "proportional to SOC^e.",
+        fmt=_three,
+        labels={"method": _METHOD_LABELS},
+        heading=lambda level: f"e = {level}",
+        notes=_failures(means),
     )
-    return Table(caption, ("Method", *(f"e = {level}" for level in levels)), tuple(rows), _failures(frame))
 
 
-def _three(row: dict[Any, Any]) -> str:
-    return f"{number(row['rmse'], 3)} / {number(row['cosine'], 3)} / {number(100 * row['ratio_error'], 0)}"
+def _three(rmse: float, cosine: float, ratio_error: float) -> str:
+    return f"{number(rmse, 3)} / {number(cosine, 3)} / {number(100 * ratio_error, 0)}"
 
 
-def _failures(frame: pd.DataFrame) -> tuple[str, ...]:
+def _failures(means: pd.DataFrame) -> list[str]:
     """Says how many estimates of each method met no gauge, if any."""
-    counts = Counter(row["method"] for row in frame.to_dict("records") if row["problem"])
-    return tuple(f"{METHODS[name].label}: {count} estimates failed and are left out." for name, count in counts.items())
+    counts = means.groupby("method", sort=False)["failed"].sum().items()
+    return [f"{_METHOD_LABELS[str(name)]}: {n} estimates failed and are left out." for name, n in counts if n]
 
 
-def sweep_table(frame: pd.DataFrame) -> Table:
+def sweep_table(run: SpectrumRun) -> Table:
     """Means over seeds by factor and level, methods side by side."""
-    means = over_seeds(frame).to_dict("records")
-    methods = list(dict.fromkeys(frame["method"].tolist()))
-    found = {(row["factor"], row["level"], row["method"]): row for row in means}
-    rows = []
-    for factor, level in dict.fromkeys((row["factor"], row["level"]) for row in means):
-        label = FACTORS[factor].label if factor in FACTORS else factor
-        rows.append((label, level, *(_three(found[factor, level, method]) for method in methods)))
-    header = ("What is varied", "Level", *(METHODS[method].label for method in methods))
-    notes = (
-        "The reference twin has 2,000 samples, noise 0.01, no scatter, exact labels, darkness 0.037 and minerals that "
-        "do not follow SOC.",
-        "The mineral library enters the direct regression through nothing, the method with mineral features through "
-        "the directions of their absorptions.",
-        *_failures(frame),
+    means = run.tables["over_seeds"]
+    means = means[means["factor"].isin(FACTORS)]
+    return pivot_table(
+        means,
+        {"factor": "What is varied", "level": "Level"},
+        "method",
+        ("rmse", "cosine", "ratio_error"),
+        title="RMSE of f / cosine / error of c/c̄ in %, means over seeds, one thing varied at a time.",
+        fmt=_three,
+        labels={"factor": {name: factor.label for name, factor in FACTORS.items()}, "method": _METHOD_LABELS},
+        notes=(
+            "The reference twin has 2,000 samples, noise 0.01, no scatter, exact labels, darkness 0.037 and minerals "
+            "that do not follow SOC.",
+            "The mineral library enters the direct regression through nothing, the method with mineral features "
+            "through the directions of their absorptions.",
+            *_failures(means),
+        ),
     )
-    caption = "RMSE of f / cosine / error of c/c̄ in %, means over seeds, one thing varied at a time."
-    return Table(caption, header, tuple(rows), notes, left=(0, 1))
 
 
 def abundance_table(run: SpectrumRun, source: str) -> Table:
     """Mean absolute errors of the most abundant minerals, of SOC, and the mean over all minerals."""
-    rows_of = {}
-    for row in run.abundances:
-        if row["source"] == source:
-            rows_of.setdefault(row["estimator"], {})[row["mineral"]] = row
-    estimators = list(rows_of)
-    means = {name: float(row["mean"]) for name, row in rows_of[TRUTH].items()}
-    minerals = sorted((name for name in means if name != "SOC"), key=lambda name: -means[name])
-    rows = []
-    for name in [*minerals[:_SHOWN_MINERALS], "SOC"]:
-        errors = (number(100 * rows_of[estimator][name]["error"], 2) for estimator in estimators)
-        rows.append((name, number(100 * means[name], 2), *errors))
-    overall = [np.mean([rows_of[e][name]["error"] for name in minerals]) for e in estimators]
-    mean = float(np.mean([means[name] for name in minerals]))
-    rows.append(
-        (f"mean of {len(minerals)} minerals", number(100 * mean, 2), *(number(100 * float(v), 2) for v in overall))
+    rows = run.rows("abundances", source=source)
+    truth = rows[rows["estimator"] == TRUTH]
+    minerals = truth[~truth["mineral"].isin(("SOC", MINERALS))].sort_values("mean", ascending=False, kind="stable")
+    shown = [*minerals["mineral"][:_SHOWN_MINERALS], "SOC", MINERALS]
+    labels = {name: f"{label} (%)" for name, label in ESTIMATOR_LABELS.items()} | {"mean": "True mean (%)"}
+    frame = pd.concat([truth.assign(estimator="mean", error=truth["mean"]), rows])
+    return pivot_table(
+        frame[frame["mineral"].isin(shown)],
+        {"mineral": "Mineral"},
+        "estimator",
+        "error",
+        title=f"{source_label(source)}: mean absolute error of mass fractions, in % by mass.",
+        fmt=_percent(2),
+        order={"mineral": shown},
+        labels={"estimator": labels, "mineral": {MINERALS: f"mean of {len(minerals)} minerals"}},
+        notes=(
+            "Spectra of at most 200 soils are unmixed by non-negative least squares with the true minerals and each "
+            "estimator's f and c, without using the labels. The column of the truth is what noise alone does.",
+            "The encoders' own are their outputs for the soils of the regions held out, means over the trials.",
+            "Abundances hardly tell a right f from a wrong one: minerals of similar spectra (quartz, feldspar) are "
+            "exchanged for each other under any of them.",
+        ),
     )
-    header = ("Mineral", "True mean (%)", *(f"{ESTIMATOR_LABELS[e]} (%)" for e in estimators))
-    notes = (
-        "Spectra of at most 200 soils are unmixed by non-negative least squares with the true minerals and each "
-        "estimator's f and c, without using the labels. The column of the truth is what noise alone does.",
-        "The encoders' own are their outputs for the soils of the regions held out, means over the trials.",
-        "Abundances hardly tell a right f from a wrong one: minerals of similar spectra (quartz, feldspar) are "
-        "exchanged for each other under any of them.",
-    )
-    caption = f"{source_label(source)}: mean absolute error of mass fractions, in % by mass."
-    return Table(caption, header, tuple(rows), notes)
