@@ -13,10 +13,9 @@ import pandas as pd
 from jaxsoil.evaluation.outliers import Judged
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import atomic_path
-from jaxsoil.studies.hybrid.cross import Crossing
-from jaxsoil.studies.hybrid.results import Calibrated
-
-MEASURED, PREDICTED = "measured", "predicted"
+from jaxsoil.studies.hybrid.cross_fit import CrossFit
+from jaxsoil.studies.hybrid.intervals import Calibrated
+from jaxsoil.studies.hybrid.results import MEASURED, PREDICTED
 
 COLUMNS = {
     "id": "row of the source data (sample and laboratory)",
@@ -36,18 +35,18 @@ COLUMNS = {
 
 
 def product_table(
-    crossing: Crossing, calibrated: dict[str, Calibrated], judged: dict[str, Judged], models: dict[str, str]
+    cross_fit: CrossFit, calibrated: dict[str, Calibrated], judged: dict[str, Judged], models: dict[str, str]
 ) -> pd.DataFrame:
     """One line for each row of the data and property.
 
     Args:
-      crossing: data and folds.
+      cross_fit: data and folds.
       calibrated: target -> ensemble with its scores.
       judged: target -> distance, residual and flag of all rows.
       models: target -> model id.
     """
     frames = []
-    data = crossing.data
+    data = cross_fit.data
     for target, found in calibrated.items():
         limits, measured = data.ranges[target], data.observed(target)
         missing = ~np.isfinite(measured)
@@ -56,7 +55,7 @@ def product_table(
         if rows.size:
             centre = found.centre[:, rows].mean(axis=0)
             value[rows] = limits.from_scale(centre)
-            ends = found.interval(rows, crossing.config.coverage, crossing.config.interval)
+            ends = found.interval(rows, cross_fit.config.coverage, cross_fit.config.interval)
             # The ends are order statistics of their own, so the mean of the folds can fall a hair outside.
             low[rows] = np.minimum(limits.from_scale(ends[0]), value[rows])
             high[rows] = np.maximum(limits.from_scale(ends[1]), value[rows])
@@ -79,15 +78,15 @@ def product_table(
     return pd.concat(frames, ignore_index=True)
 
 
-def check_product(table: pd.DataFrame, crossing: Crossing) -> None:
+def check_product(table: pd.DataFrame, cross_fit: CrossFit) -> None:
     """Holds the table against the data: every value there, every measured value the same to the last bit.
 
     Raises:
       DataError: a value that is missing, changed or outside its physical range, or an interval without its value.
     """
-    for target, limits in crossing.data.ranges.items():
+    for target, limits in cross_fit.data.ranges.items():
         part = pd.DataFrame(table.loc[(table["property"] == target).to_numpy()])
-        measured, value = crossing.data.observed(target), part["value"].to_numpy()
+        measured, value = cross_fit.data.observed(target), part["value"].to_numpy()
         there = np.isfinite(measured)
         wrong = np.flatnonzero(value[there].view(np.uint64) != measured[there].view(np.uint64))
         if wrong.size or not (part["kind"].to_numpy() == np.where(there, MEASURED, PREDICTED)).all():
@@ -113,8 +112,8 @@ def write_product(table: pd.DataFrame, path: Path) -> None:
         pd.testing.assert_frame_equal(back, table, check_exact=True, check_dtype=False)
 
 
-def model_id(crossing: Crossing, target: str) -> str:
+def model_id(cross_fit: CrossFit, target: str) -> str:
     """Id of the ensemble of a property: equal data and settings give an equal id."""
-    settings = dataclasses.asdict(crossing.config)
-    content = json.dumps([settings, crossing.data.library.fingerprint(), target], sort_keys=True)
+    settings = dataclasses.asdict(cross_fit.config)
+    content = json.dumps([settings, cross_fit.data.library.fingerprint(), target], sort_keys=True)
     return f"cnn-{target}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
