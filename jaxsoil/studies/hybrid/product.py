@@ -15,23 +15,7 @@ from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import atomic_path
 from jaxsoil.studies.hybrid.cross_fit import CrossFit
 from jaxsoil.studies.hybrid.intervals import Calibrated
-from jaxsoil.studies.hybrid.results import MEASURED, PREDICTED
-
-COLUMNS = {
-    "id": "row of the source data (sample and laboratory)",
-    "sample": "name of the sample",
-    "laboratory": "laboratory that scanned it",
-    "property": "name of the property",
-    "value": "measured value, unchanged, or prediction",
-    "unit": "unit of value, low, high and error_sd",
-    "kind": "measured or predicted",
-    "low": "lower end of the prediction interval (empty for measured values)",
-    "high": "upper end of the prediction interval (empty for measured values)",
-    "error_sd": "estimated standard deviation of the prediction error (empty for measured values)",
-    "model": "id of the ensemble that predicted (empty for measured values)",
-    "applicability": "inside, or by which limit the spectrum is unlike those the models were trained on",
-}
-"""Columns of the table, in order, with their meaning."""
+from jaxsoil.studies.hybrid.results import COLUMNS, MEASURED, PREDICTED
 
 
 def product_table(

@@ -33,6 +33,22 @@ ALL, MEASURED, PREDICTED = "all", "measured", "predicted"
 PRODUCT, FLAGGING = "product", "outlier flags"
 """Split of the product's rows, and the model of those that count the flags of spectra."""
 
+COLUMNS = {
+    "id": "row of the source data (sample and laboratory)",
+    "sample": "name of the sample",
+    "laboratory": "laboratory that scanned it",
+    "property": "name of the property",
+    "value": "measured value, unchanged, or prediction",
+    "unit": "unit of value, low, high and error_sd",
+    "kind": "measured or predicted",
+    "low": "lower end of the prediction interval (empty for measured values)",
+    "high": "upper end of the prediction interval (empty for measured values)",
+    "error_sd": "estimated standard deviation of the prediction error (empty for measured values)",
+    "model": "id of the ensemble that predicted (empty for measured values)",
+    "applicability": "inside, or by which limit the spectrum is unlike those the models were trained on",
+}
+"""Columns of hybrid.parquet, in order, with their meaning."""
+
 METRICS = ("rmse", "bias", "r2", "ccc", "rpiq")
 MISLABELLED = "mislabelled"
 """Rows of the twin whose values, not spectra, were spoiled."""
