@@ -80,7 +80,7 @@ def test_a_bounded_network_cannot_leave_the_range_and_is_linear_within(name: str
         def apply(self, params, scaled, key):
             return scaled
 
-    constants = {"mean": jnp.zeros(1), "spread": jnp.ones(1)}
+    constants = {"mean": jnp.zeros(1), "sd": jnp.ones(1)}
     constants |= {"centre": jnp.float32(centre), "unit": jnp.float32(unit_size)}
 
     @dataclasses.dataclass(frozen=True)
@@ -294,28 +294,21 @@ def test_the_numbers_of_the_report_are_those_of_the_tables(finished: Path, resul
     from jaxsoil.studies.hybrid.report.files import read_run
 
     report = read_run(finished)
-    cells = {
-        (row[1], row[2]): dict(zip(tables.splits(report).header, row, strict=True))
-        for row in tables.splits(report).rows
-    }
-    assert len(cells) == 6 - 1 or len(cells) == 6
-    for (split, model), row in cells.items():
-        names = {"random folds": "random", "laboratory out": "laboratory"}, {"PLSR": "plsr", "CNN, bounded": "cnn"}
-        keys = {
-            "split": names[0].get(split, split),
-            "model": names[1][model],
-            "harmonisation": "direct",
-            "region": "all",
-        }
-        found = dict(where(results, property="carbon", **keys)[["metric", "value"]].to_numpy())
+    table = tables.splits(report)
+    splits, models = {"random folds": "random", "laboratory out": "laboratory"}, {"PLSR": "plsr", "CNN, bounded": "cnn"}
+    assert len(table.rows) == 6
+    for cells in table.rows:
+        row = dict(zip(table.header, cells, strict=True))
+        keys = {"split": splits.get(row["Split"], row["Split"]), "model": models[row["Model"]], "region": "all"}
+        lines = where(results, property="carbon", harmonisation="direct", **keys)
+        found = dict(lines[["metric", "value"]].to_numpy())
         for head, metric in (("R2", "r2"), ("RMSE", "rmse"), ("MAE", "mae"), ("n", "n")):
             assert float(row[head].replace("−", "-")) == pytest.approx(found[metric], abs=0.0051)
     coverage = pd.read_csv(finished / "coverage.csv")
     shown = {row[1]: row[3] for row in tables.coverage(report).rows}
     nominal = where(coverage, laboratory="all", nominal=0.8)
-    assert shown == {
-        kind: f"{100 * share:.1f}" for kind, share in zip(nominal["kind"], nominal["coverage"], strict=True)
-    }
+    shares = [f"{100 * share:.1f}" for share in nominal["coverage"]]
+    assert shown == dict(zip(nominal["kind"], shares, strict=True))
     whole = next(row for row in tables.counts(report).rows if row[1] == "all")
     assert whole[2] == "76" and "20" in whole[3:]
 
@@ -325,10 +318,8 @@ def test_a_run_of_an_earlier_version_is_refused(finished: Path, cross_fit: Cross
 
     old = Path(shutil.copytree(finished, tmp_path / "old"))
     (old / "results.csv").rename(old / "scores.csv")
-    for action in (
-        lambda: write_report(old),
-        lambda: run(CONFIG, RunFolder(old, "hybrid_dataset", "disabled"), cross_fit),
-    ):
+    folder = RunFolder(old, "hybrid_dataset", "disabled")
+    for action in (lambda: write_report(old), lambda: run(CONFIG, folder, cross_fit)):
         with pytest.raises(DataError, match=r"scores\.csv.*earlier version.*--overwrite") as refused:
             action()
         assert "\n" not in str(refused.value)
