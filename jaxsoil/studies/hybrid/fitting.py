@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -204,7 +205,7 @@ def _fit(cross_fit: CrossFit, fit: ModelFit, values: Floats, data: TrainingRows)
     )
 
 
-def _finite(fit: ModelFit, predicted: Floats) -> Floats:
+def _finite(fit: ModelFit, predicted: NDArray[Any]) -> NDArray[Any]:
     if not np.isfinite(predicted).all():
         raise DataError(
             "a model returned predictions that are not finite",

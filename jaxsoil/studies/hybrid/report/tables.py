@@ -242,10 +242,7 @@ def flags(run: HybridRun) -> Table:
     }
     frame = run.rows(split=PRODUCT, model=FLAGGING, property=[*run.properties])
     title = "Flags of all rows, and measured rows that did not train in some fold."
-    labels = {"property": run.label, "metric": names}
-    return _pivot(
-        run, frame, {"property": "Property"}, names, title=title, labels=labels, fmt=dict.fromkeys(names, COUNT)
-    )
+    return _pivot(run, frame, "property", names, title=title, fmt=dict.fromkeys(names, COUNT))
 
 
 def trainings(run: HybridRun) -> Table:
