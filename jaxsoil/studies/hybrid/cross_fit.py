@@ -11,13 +11,7 @@ from jaxsoil.data.draws import take_rows
 from jaxsoil.data.splits import kfold, random_share
 from jaxsoil.evaluation.outliers import PcaSpace
 from jaxsoil.runs.errors import DataError
-from jaxsoil.spectra.harmonise import (
-    Harmoniser,
-    centre_and_scale,
-    direct_standardisation,
-    no_harmonisation,
-    transfer_samples,
-)
+from jaxsoil.spectra import harmonise
 from jaxsoil.studies.hybrid.config import HybridConfig
 from jaxsoil.studies.hybrid.prepare import MIN_ROWS, LaboratoryData
 
@@ -154,7 +148,7 @@ class CrossFit:
         inside = self.data.laboratory == held.name
         return measured & inside & ~np.isin(self.data.sample, self.data.sample[~inside])
 
-    def harmoniser(self, held: HeldOut | None, method: str) -> Harmoniser:
+    def harmoniser(self, held: HeldOut | None, method: str) -> harmonise.Harmoniser:
         """The harmoniser while rows are held out (None: of all rows), fitted without labels.
 
         Of a laboratory that is held out it uses what it must, see :data:`LABORATORY_EXPOSURE`.
@@ -169,10 +163,12 @@ class CrossFit:
                 rows = rows | (inside & np.isin(data.sample, data.sample[~inside]))
         names = data.laboratory[rows]
         if method == "centre":
-            return centre_and_scale(data.values[rows], names, min_rows=MIN_ROWS)
+            return harmonise.centre_and_scale(data.values[rows], names, min_rows=MIN_ROWS)
         if method == "direct":
-            return direct_standardisation(data.values[rows], names, data.sample[rows], reference=self.reference)
-        return no_harmonisation()
+            return harmonise.direct_standardisation(
+                data.values[rows], names, data.sample[rows], reference=self.reference
+            )
+        return harmonise.no_harmonisation()
 
     def can_learn(self, held: HeldOut, target: str) -> bool:
         """Whether enough measured rows of a property are left to learn from while rows are held out."""
@@ -205,7 +201,7 @@ class CrossFit:
 
 def _harmonisations(data: LaboratoryData, config: HybridConfig) -> tuple[tuple[str, ...], str]:
     """The harmonisations to compare that are possible, and the laboratory with most transfer samples."""
-    shared = transfer_samples(data.laboratory, data.sample)
+    shared = harmonise.transfer_samples(data.laboratory, data.sample)
     most = max((len(samples) for samples in shared.values()), default=0)
     possible = {"none": True, "centre": len(data.sizes) > 1, "direct": most >= 5}
     if config.harmonise != "auto" and not possible[config.harmonise]:

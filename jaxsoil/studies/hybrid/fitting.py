@@ -53,14 +53,11 @@ class ModelFit:
     @property
     def columns(self) -> dict[str, object]:
         """What names the fit in history.csv and networks.csv."""
+        held = self.held_out
         return {
-            "property": self.target,
-            "scheme": self.held_out.scheme,
-            "held_out": self.held_out.name,
-            "harmonisation": self.method,
-            "model": self.model,
-            "member": self.member,
-        }
+            "property": self.target, "scheme": held.scheme, "held_out": held.name,
+            "harmonisation": self.method, "model": self.model, "member": self.member,
+        }  # fmt: skip
 
     def key(self, seed: int) -> jax.Array:
         """Its random key.

@@ -10,16 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.evaluation.conformal import (
-    SplitConformal,
-    coverage_range,
-    covered,
-    cross_interval,
-    ensemble_scale,
-    fold_intervals,
-    mean_interval,
-    scores,
-)
+from jaxsoil.evaluation import conformal
 from jaxsoil.evaluation.outliers import Judged
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.hybrid.cross_fit import LABORATORY, RANDOM, TEST, TEST_ROWS, CrossFit, HeldOut
@@ -74,13 +65,13 @@ class Calibrated:
     def fold_intervals(self, coverage: float) -> tuple[Floats, Floats]:
         """Intervals, (c,) each, of the measured rows, each fold calibrated on the others."""
         centre, scale = self.out_of_fold
-        return fold_intervals(self.observed, centre, self.fold, coverage, scale)
+        return conformal.fold_intervals(self.observed, centre, self.fold, coverage, scale)
 
     def interval(self, rows: Any, coverage: float, construction: str) -> tuple[Floats, Floats]:
         """Cross-fitted intervals, (t,) each, of rows that no fold has trained on; by "cv" or "cv+"."""
         if construction == "cv":
-            return mean_interval(self.scores, self.centre[:, rows], coverage, self.scale[:, rows])
-        return cross_interval(self.scores, self.fold, self.centre[:, rows], coverage, self.scale[:, rows])
+            return conformal.mean_interval(self.scores, self.centre[:, rows], coverage, self.scale[:, rows])
+        return conformal.cross_interval(self.scores, self.fold, self.centre[:, rows], coverage, self.scale[:, rows])
 
     def error(self, rows: Any) -> Floats:
         """Standard deviation, (t,), of the error: scaled spread, calibrated out of fold, and what folds disagree on."""
@@ -110,8 +101,8 @@ def calibrate(cross_fit: CrossFit, predicted: ModelPredictions, target: str) -> 
     fold = cross_fit.fold[rows]
     observed = limits.to_scale(data.observed(target)[rows])
     floor = float(np.median(np.abs(observed - centre[fold, rows])))
-    scale = np.stack([ensemble_scale(m, max(floor, 1e-9)) for m in members])
-    found = scores(observed, centre[fold, rows], scale[fold, rows])
+    scale = np.stack([conformal.ensemble_scale(m, max(floor, 1e-9)) for m in members])
+    found = conformal.scores(observed, centre[fold, rows], scale[fold, rows])
     return Calibrated(centre, scale, rows, fold, observed, found)
 
 
@@ -137,21 +128,12 @@ def held_out_predictions(
 def _lines(cross_fit: CrossFit, target: str, held: HeldOut, method: str, model: str, scaled: Floats) -> pd.DataFrame:
     data, limits = cross_fit.data, cross_fit.data.ranges[target]
     rows = np.flatnonzero(cross_fit.tested(held, target))
-    return pd.DataFrame(
-        {
-            "scheme": held.scheme,
-            "held_out": held.name,
-            "property": target,
-            "harmonisation": method,
-            "model": model,
-            "id": data.library.ids[rows],
-            "laboratory": data.laboratory[rows],
-            "observed": data.observed(target)[rows],
-            "predicted": limits.from_scale(scaled[rows]),
-            "outside": limits.outside(scaled[rows]),
-            "row": rows,
-        }
-    )
+    columns = {
+        "scheme": held.scheme, "held_out": held.name, "property": target, "harmonisation": method, "model": model,
+        "id": data.library.ids[rows], "laboratory": data.laboratory[rows], "observed": data.observed(target)[rows],
+        "predicted": limits.from_scale(scaled[rows]), "outside": limits.outside(scaled[rows]), "row": rows,
+    }  # fmt: skip
+    return pd.DataFrame(columns)
 
 
 def _with_intervals(cross_fit: CrossFit, frame: pd.DataFrame, calibrated: dict[str, Calibrated]) -> pd.DataFrame:
@@ -225,10 +207,10 @@ def _laboratory_sets(
     if not observed:
         return
     y, c, names = np.concatenate(observed), np.concatenate(centre), np.concatenate(laboratory)
-    plain = SplitConformal.fit(found.observed, found.out_of_fold[0], level)
+    plain = conformal.SplitConformal.fit(found.observed, found.out_of_fold[0], level)
     kinds = [(LAB_RANDOM, plain.interval(c))]
     if len(observed) > 1:
-        kinds.append((LAB_OTHERS, fold_intervals(y, c, names.astype(str), level)))
+        kinds.append((LAB_OTHERS, conformal.fold_intervals(y, c, names.astype(str), level)))
     for kind, (low, high) in kinds:
         yield kind, ALL, y, low, high
         for name in dict.fromkeys(names.tolist()):
@@ -238,8 +220,8 @@ def _laboratory_sets(
 
 def _coverage(limits: Range, observed: Floats, low: Floats, high: Floats) -> dict[str, Any]:
     # An end beyond the physical range is moved to it, which takes no possible value away.
-    inside = covered(observed, *(np.clip(end, *limits.bounds) for end in (low, high)))
-    lowest, highest = coverage_range(int(inside.sum()), inside.size)
+    inside = conformal.covered(observed, *(np.clip(end, *limits.bounds) for end in (low, high)))
+    lowest, highest = conformal.coverage_range(int(inside.sum()), inside.size)
     width = limits.from_scale(high) - limits.from_scale(low)
     return {
         "n": inside.size,

@@ -45,19 +45,11 @@ def product_table(
             high[rows] = np.maximum(limits.from_scale(ends[1]), value[rows])
             error[rows] = limits.error(centre, found.error(rows))
         frame = {
-            "id": data.library.ids,
-            "sample": data.sample,
-            "laboratory": data.laboratory,
-            "property": target,
-            "value": value,
-            "unit": limits.unit,
-            "kind": np.where(missing, PREDICTED, MEASURED),
-            "low": low,
-            "high": high,
-            "error_sd": error,
-            "model": np.where(missing, models[target], ""),
-            "applicability": judged[target].flag,
-        }
+            "id": data.library.ids, "sample": data.sample, "laboratory": data.laboratory, "property": target,
+            "value": value, "unit": limits.unit, "kind": np.where(missing, PREDICTED, MEASURED),
+            "low": low, "high": high, "error_sd": error,
+            "model": np.where(missing, models[target], ""), "applicability": judged[target].flag,
+        }  # fmt: skip
         frames.append(pd.DataFrame(frame)[list(COLUMNS)])
     return pd.concat(frames, ignore_index=True)
 
@@ -72,20 +64,14 @@ def check_product(table: pd.DataFrame, cross_fit: CrossFit) -> None:
         part = pd.DataFrame(table.loc[(table["property"] == target).to_numpy()])
         measured, value = cross_fit.data.observed(target), part["value"].to_numpy()
         there = np.isfinite(measured)
-        wrong = np.flatnonzero(value[there].view(np.uint64) != measured[there].view(np.uint64))
-        if wrong.size or not (part["kind"].to_numpy() == np.where(there, MEASURED, PREDICTED)).all():
-            raise DataError(
-                "a measured value was altered", source="hybrid.parquet", column=target, remedy="Report this as a bug."
-            )
-        inside = (value >= limits.low) & (value <= limits.high)
+        altered = (value[there].view(np.uint64) != measured[there].view(np.uint64)).any()
+        altered |= (part["kind"].to_numpy() != np.where(there, MEASURED, PREDICTED)).any()
         low, high = part["low"].to_numpy()[~there], part["high"].to_numpy()[~there]
-        if not inside.all() or not ((low <= value[~there]) & (value[~there] <= high)).all():
-            raise DataError(
-                "a value lies outside its range or interval",
-                source="hybrid.parquet",
-                column=target,
-                remedy="Report this as a bug.",
-            )
+        inside = ((value >= limits.low) & (value <= limits.high)).all()
+        inside &= ((low <= value[~there]) & (value[~there] <= high)).all()
+        if altered or not inside:
+            problem = "a measured value was altered" if altered else "a value lies outside its range or interval"
+            raise DataError(problem, source="hybrid.parquet", column=target, remedy="Report this as a bug.")
 
 
 def write_product(table: pd.DataFrame, path: Path) -> None:

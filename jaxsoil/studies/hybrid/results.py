@@ -183,7 +183,7 @@ def _flag_rows(outliers: pd.DataFrame, suspects: pd.DataFrame, keys: Row) -> lis
 
 
 def _counts(counts: dict[str, Any], keys: Row) -> list[Row]:
-    return value_rows(counts, unit=COUNT, scale="unit", keys=keys)
+    return value_rows({name: float(n) for name, n in counts.items()}, unit=COUNT, scale="unit", keys=keys)
 
 
 def _ratio(part: float, whole: float) -> float:

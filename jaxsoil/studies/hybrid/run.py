@@ -118,18 +118,12 @@ def _outliers(
         left_out = np.zeros(len(data), bool)
         left_out[np.concatenate(predicted.random_outliers(target))] = True
         columns = {
-            "property": target,
-            "id": data.library.ids,
-            "laboratory": data.laboratory,
-            "distance": found.distance,
-            "residual": found.residual,
-            "distance_limit": space.distance_limit.value,
-            "residual_limit": space.residual_limit.value,
-            "flag": found.flag,
-            "measured": data.measured(target),
-            "left_out": left_out,
+            "property": target, "id": data.library.ids, "laboratory": data.laboratory,
+            "distance": found.distance, "residual": found.residual,
+            "distance_limit": space.distance_limit.value, "residual_limit": space.residual_limit.value,
+            "flag": found.flag, "measured": data.measured(target), "left_out": left_out,
             "spoiled": getattr(data.library.truth, "spoiled", np.full(len(data), "")),
-        }
+        }  # fmt: skip
         frames.append(pd.DataFrame(columns))
     return judged, pd.concat(frames, ignore_index=True)
 
@@ -163,26 +157,15 @@ def _data(cross_fit: CrossFit, models: dict[str, str]) -> dict[str, Any]:
     data, library = cross_fit.data, cross_fit.data.library
     axis = library.spectra.axis
     return {
-        "name": library.name,
-        "licence": library.licence,
-        "notes": list(data.notes),
-        "sha256": library.fingerprint(),
-        "rows": len(data),
-        "bands": axis.size,
-        "axis": [float(axis[0]), float(axis[-1])],
-        "unit": library.spectra.unit,
-        "samples": int(np.unique(data.sample).size),
-        "laboratories": data.sizes,
-        "held_laboratories": list(cross_fit.laboratories),
-        "harmonisation": cross_fit.method,
-        "methods": list(cross_fit.methods),
+        "name": library.name, "licence": library.licence, "notes": list(data.notes), "sha256": library.fingerprint(),
+        "rows": len(data), "samples": int(np.unique(data.sample).size), "bands": axis.size,
+        "axis": [float(axis[0]), float(axis[-1])], "unit": library.spectra.unit,
+        "laboratories": data.sizes, "held_laboratories": list(cross_fit.laboratories),
+        "harmonisation": cross_fit.method, "methods": list(cross_fit.methods),
         "laboratory_exposure": LABORATORY_EXPOSURE,
-        "synthetic": any(data.truth(target) is not None for target in data.targets),
-        "paper": PAPER,
-        "properties": {
-            name: {**dataclasses.asdict(limits), "model": models[name]} for name, limits in data.ranges.items()
-        },
-    }
+        "synthetic": any(data.truth(target) is not None for target in data.targets), "paper": PAPER,
+        "properties": {t: {**dataclasses.asdict(limits), "model": models[t]} for t, limits in data.ranges.items()},
+    }  # fmt: skip
 
 
 def plan(config: HybridConfig, cross_fit: CrossFit) -> str:

@@ -103,13 +103,9 @@ def _suspects(run: HybridRun) -> str | Table:
     if not len(found):
         return "None: no measured value lies far from its prediction out of fold (robust z over 6)."
     columns = {
-        "id": "Row",
-        "laboratory": "Laboratory",
-        "property": "Property",
-        "observed": ("Measured", 2),
-        "predicted": ("Predicted out of fold", 2),
-        "score": ("Robust z", 1),
-    }
+        "id": "Row", "laboratory": "Laboratory", "property": "Property", "observed": ("Measured", 2),
+        "predicted": ("Predicted out of fold", 2), "score": ("Robust z", 1),
+    }  # fmt: skip
     note = "They stay in the table as they were measured; somebody with the records should look at them."
     title = f"{len(found)} measured values lie far from their prediction (robust z over 6)."
     return rows_table(found.head(50), columns, title=title, labels={"property": run.axis}, notes=(note,))

@@ -7,26 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from jaxsoil.report import style
 from jaxsoil.report.run_files import where
-from jaxsoil.report.style import (
-    GREY,
-    OKABE_ITO,
-    WIDTH,
-    Look,
-    corner_text,
-    free_corner,
-    grid,
-    legend,
-    light_grid,
-    log_ticks,
-    looks,
-    names_axis,
-    new_figure,
-    one_to_one,
-    points,
-    shifts,
-    styled,
-)
+from jaxsoil.report.style import OKABE_ITO, Look, legend, points, shifts, styled
 from jaxsoil.report.tables import number
 from jaxsoil.studies.hybrid.report.files import KINDS, METHODS, SCHEMES, HybridRun, column
 from jaxsoil.studies.hybrid.results import MEASURED, MISLABELLED, PREDICTED
@@ -63,8 +46,8 @@ def observed_predicted(run: HybridRun) -> Figure:
     """Predicted against measured values: a row for each property, random folds left, laboratory out right."""
     ours = where(run.tables["predictions"], model="cnn", harmonisation=run.method)
     schemes = [s for s in ("random", "laboratory") if (column(ours, "scheme") == s).any()]
-    targets, side = list(run.properties), (WIDTH - 0.6) / 2
-    figure = new_figure(0.6 + side * len(schemes), 0.5 + (side + 0.1) * len(targets))
+    targets, side = list(run.properties), (style.WIDTH - 0.6) / 2
+    figure = style.new_figure(0.6 + side * len(schemes), 0.5 + (side + 0.1) * len(targets))
     for line, target in zip(figure.subplots(len(targets), len(schemes), squeeze=False), targets, strict=True):
         for axis, scheme in zip(line, schemes, strict=True):
             rows = where(ours, scheme=scheme, property=target)
@@ -77,8 +60,8 @@ def observed_predicted(run: HybridRun) -> Figure:
                 f"n = {scores['n']:,.0f}\nR² = {number(scores['r2'], 2)}\n"
                 f"RMSE = {number(scores['rmse'], 2)} {run.unit(target)}\nRPIQ = {number(scores['rpiq'], 2)}"
             )
-            corner = free_corner(axis, column(rows, "observed"), column(rows, "predicted"))
-            corner_text(axis, text, corner, fontsize=7.5)
+            corner = style.free_corner(axis, column(rows, "observed"), column(rows, "predicted"))
+            style.corner_text(axis, text, corner, fontsize=7.5)
             axis.set_title(f"{run.label(target)}: {SCHEMES[scheme]}", loc="left")
     legend(figure, _laboratory_looks(run), place="below", title="Laboratory")
     return figure
@@ -91,7 +74,7 @@ def _scatter(axis: Axes, run: HybridRun, rows: pd.DataFrame, target: str) -> Non
     if _rooted(run, target):
         low = 0.0
         _root_axis(axis, "xy", top)
-    one_to_one(axis, low, top)
+    style.one_to_one(axis, low, top)
     size = float(np.clip(8000.0 / max(len(rows), 1), 4.0, 16.0))
     _by_laboratory(axis, run, rows, observed, predicted, s=size, alpha=0.6)
     axis.set(xlim=(low, top), ylim=(low, top), aspect="equal")
@@ -100,7 +83,7 @@ def _scatter(axis: Axes, run: HybridRun, rows: pd.DataFrame, target: str) -> Non
 
 def _laboratory_looks(run: HybridRun) -> dict[str, Look]:
     """A look for each laboratory, the largest first."""
-    return looks({name: name for name in run.laboratories})
+    return style.looks({name: name for name in run.laboratories})
 
 
 def _by_laboratory(axis: Axes, run: HybridRun, rows: pd.DataFrame, x: np.ndarray, y: np.ndarray, **more: Any) -> None:
@@ -115,7 +98,7 @@ def coverage(run: HybridRun) -> Figure:
     found = where(run.tables["coverage"], laboratory="all")
     drawn = {kind: look for kind, look in COVERAGE_LOOKS.items() if (column(found, "kind") == kind).any()}
     lowest = column(found, "coverage")[found["kind"].isin([*drawn])].min()
-    figure, axes = grid(
+    figure, axes = style.grid(
         len(run.properties),
         panel=2.7,
         extra=0.6,
@@ -125,8 +108,8 @@ def coverage(run: HybridRun) -> Figure:
         sharey=True,
     )
     for axis, target in zip(axes, run.properties, strict=True):
-        one_to_one(axis, 0.45, 1.0)
-        axis.fill_between([0.45, 1.0], [0.43, 0.98], [0.47, 1.02], color=GREY, alpha=0.2, linewidth=0)
+        style.one_to_one(axis, 0.45, 1.0)
+        axis.fill_between([0.45, 1.0], [0.43, 0.98], [0.47, 1.02], color=style.GREY, alpha=0.2, linewidth=0)
         for (kind, look), shift in zip(drawn.items(), shifts(len(drawn), 0.012), strict=True):
             rows = where(found, property=target, kind=kind)
             y = column(rows, "coverage")
@@ -146,7 +129,7 @@ def harmonisation(run: HybridRun) -> Figure:
     targets = [name for name in run.properties if (column(rows, "property") == name).any()]
     names = [name for name in [*run.laboratories, "all"] if (column(rows, "region") == name).any()]
     methods = {name: look for name, look in METHOD_LOOKS.items() if (column(rows, "harmonisation") == name).any()}
-    figure = new_figure(0.8 * WIDTH, 0.9 + len(targets) * (0.5 + 0.26 * len(names)))
+    figure = style.new_figure(0.8 * style.WIDTH, 0.9 + len(targets) * (0.5 + 0.26 * len(names)))
     kinds = [(method, model) for method in methods for model in ("cnn", "plsr")]
     for axis, target in zip(figure.subplots(len(targets), 1, squeeze=False).ravel(), targets, strict=True):
         for (method, model), shift in zip(kinds, shifts(len(kinds), 0.3), strict=True):
@@ -155,13 +138,13 @@ def harmonisation(run: HybridRun) -> Figure:
                 if len(found):
                     value = column(found, "value")
                     points(axis, value, place + shift, methods[method], trusted=model == "cnn", size=4)
-        names_axis(axis, ["all together" if name == "all" else name for name in names])
-        axis.axhline(len(names) - 1.5, color=GREY, linewidth=0.6)
+        style.names_axis(axis, ["all together" if name == "all" else name for name in names])
+        axis.axhline(len(names) - 1.5, color=style.GREY, linewidth=0.6)
         axis.set_xscale("log")
-        log_ticks(axis.xaxis)
+        style.log_ticks(axis.xaxis)
         unit = f" ({run.unit(target)})" if run.unit(target) else ""
         axis.set_xlabel(f"RMSE of {run.label(target, inside=True)}, laboratory held out{unit}")
-        light_grid(axis, "x")
+        style.light_grid(axis, "x")
     legend(figure, methods, place="below", title="Filled: network; open: PLSR", columns=1)
     return figure
 
@@ -172,19 +155,19 @@ def outliers(run: HybridRun) -> Figure:
     found = run.tables["outliers"]
     targets = [target for target in run.properties if (column(found, "property") == target).any()][:2]
     xlabel = "Distance in component space / its limit"
-    figure, axes = grid(len(targets), panel=3.2, xlabel=xlabel, sharex=True, sharey=True)
+    figure, axes = style.grid(len(targets), panel=3.2, xlabel=xlabel, sharex=True, sharey=True)
     for axis, target in zip(axes, targets, strict=True):
         rows = where(found, property=target)
         x, y = (column(rows, name) / column(rows, f"{name}_limit") for name in ("distance", "residual"))
         _by_laboratory(axis, run, rows, x, y, s=6, alpha=0.5)
         spoiled = ~rows["spoiled"].isin(["", MISLABELLED]).to_numpy()
         axis.scatter(x[spoiled], y[spoiled], s=34, facecolors="none", edgecolors=OKABE_ITO[0], linewidths=0.7)
-        axis.axvline(1.0, color=GREY, linewidth=0.8, linestyle="--")
-        axis.axhline(1.0, color=GREY, linewidth=0.8, linestyle="--")
+        axis.axvline(1.0, color=style.GREY, linewidth=0.8, linestyle="--")
+        axis.axhline(1.0, color=style.GREY, linewidth=0.8, linestyle="--")
         axis.set(xscale="log", yscale="log")
         axis.set_title(f"Models of {run.label(target, inside=True)}", loc="left")
     for side in (axes[0].xaxis, axes[0].yaxis):
-        log_ticks(side)
+        style.log_ticks(side)
     axes[0].set_ylabel("Residual outside the components / its limit")
     title = "Laboratory (ring: a spectrum that the twin spoiled)" if run.data["synthetic"] else "Laboratory"
     legend(figure, _laboratory_looks(run), place="below", title=title)
@@ -194,7 +177,7 @@ def outliers(run: HybridRun) -> Figure:
 @styled
 def distributions(run: HybridRun) -> Figure:
     """Measured against imputed values, as shares of rows in bins of equal width on the learning scale."""
-    figure, axes = grid(len(run.properties), panel=2.4)
+    figure, axes = style.grid(len(run.properties), panel=2.4)
     for axis, target in zip(axes, run.properties, strict=True):
         rows = where(run.tables["hybrid"], property=target)
         value, kind = column(rows, "value"), column(rows, "kind")
@@ -221,7 +204,7 @@ def depths(run: HybridRun) -> Figure | None:
         return None
     found = run.tables["depths"]
     names = dict(sorted(zip(found["place"], found["depth"], strict=True)))
-    figure, axes = grid(len(run.properties), panel=3.2, sharey=True)
+    figure, axes = style.grid(len(run.properties), panel=3.2, sharey=True)
     for axis, target in zip(axes, run.properties, strict=True):
         for (kind, look), shift in zip(KIND_LOOKS.items(), shifts(2, 0.12), strict=True):
             rows = where(found, property=target, kind=kind)
@@ -231,7 +214,7 @@ def depths(run: HybridRun) -> Figure | None:
         axis.set_xlabel(f"{run.axis(target)}, median and quartiles")
         if _rooted(run, target):
             axis.set_xscale("log")
-            log_ticks(axis.xaxis)
+            style.log_ticks(axis.xaxis)
         legend(axis, place="lower right")
     axes[0].set_yticks([*names], [*names.values()])
     axes[0].set_ylabel("Depth, middle of the layer (cm)")
@@ -247,13 +230,13 @@ def places(run: HybridRun) -> Figure | None:
         return None
     joined = run.tables["hybrid"].merge(known[["id", "latitude", "longitude"]], on="id")
     panels = [(target, kind) for target in run.properties for kind in KIND_LOOKS]
-    figure, axes = grid(
+    figure, axes = style.grid(
         len(panels), most=2, panel=2.1, xlabel="Longitude (°)", ylabel="Latitude (°)", sharex=True, sharey=True
     )
     for axis, (target, kind) in zip(axes, panels, strict=True):
         rows, color = where(joined, property=target, kind=kind), KIND_LOOKS[kind].color
         axis.scatter(column(rows, "longitude"), column(rows, "latitude"), s=4, color=color, alpha=0.5, linewidths=0)
-        light_grid(axis, "both")
+        style.light_grid(axis, "both")
         axis.set_title(f"{run.label(target)}, {KINDS[kind]}: {len(rows):,} rows", loc="left")
     return figure
 

@@ -21,14 +21,9 @@ NAMES = {"n": "n", "r2": "R2", "rmse": "RMSE", "mae": "MAE", "bias": "Bias", "cc
 COUNT = "{:,.0f}"
 _FORMATS = {**dict.fromkeys(NAMES, 2), "n": COUNT, "n_outside": COUNT}
 _HEADS = {
-    "property": "Property",
-    "split": "Split",
-    "harmonisation": "Harmonisation",
-    "model": "Model",
-    "region": "Laboratory",
-    "range": "Range",
-    "used": "Used of the held-out part",
-}
+    "property": "Property", "split": "Split", "harmonisation": "Harmonisation", "model": "Model",
+    "region": "Laboratory", "range": "Range", "used": "Used of the held-out part",
+}  # fmt: skip
 
 
 def _pivot(run: HybridRun, frame: pd.DataFrame, index: str, metrics: Mapping[str, str], **more: Any) -> Table:
@@ -59,17 +54,10 @@ def published(run: HybridRun) -> Table | None:
                 scores = tuple(ours[name] for name in metrics)
                 lines.append((label, f"here, {SCHEMES[scheme]}", *counts, *scores, imputed, ours["sd"]))
     columns = {
-        "property": "Property",
-        "source": "Source and split",
-        "measured": ("Measured", COUNT),
-        "imputed": ("Imputed", COUNT),
-        "r2": ("R2", 2),
-        "rmse": ("RMSE (g/kg)", 2),
-        "mae": ("MAE (g/kg)", 2),
-        "rpiq": ("RPIQ", 2),
-        "prediction_sd": ("SD of predictions (g/kg)", 2),
-        "sd": ("SD of measurements (g/kg)", 1),
-    }
+        "property": "Property", "source": "Source and split", "measured": ("Measured", COUNT),
+        "imputed": ("Imputed", COUNT), "r2": ("R2", 2), "rmse": ("RMSE (g/kg)", 2), "mae": ("MAE (g/kg)", 2),
+        "rpiq": ("RPIQ", 2), "prediction_sd": ("SD of predictions (g/kg)", 2), "sd": ("SD of measurements (g/kg)", 1),
+    }  # fmt: skip
     twin = ": the twin is synthetic and only its sizes and skew follow the abstract" if run.data["synthetic"] else ""
     notes = (
         f"Published: {SOURCE}. Its SD of measurements is not printed but follows from RMSE / sqrt(1 − R2).",
@@ -94,15 +82,10 @@ def skew(run: HybridRun) -> Table:
         laws = {"normal": normal_rpiq(one["r2"]), "lognormal": lognormal_sigma(ratio)}
         lines.append({"property": label, **{name: one[name] for name in names}, "ratio": ratio, **laws})
     columns = {
-        "property": "Property",
-        "r2": ("R2", 2),
-        "rpiq": ("RPIQ", 2),
-        "sd": ("SD", 1),
-        "iqr": ("IQR", 1),
-        "ratio": ("IQR / SD", 2),
-        "normal": ("RPIQ of a normal law with this R2", 2),
+        "property": "Property", "r2": ("R2", 2), "rpiq": ("RPIQ", 2), "sd": ("SD", 1), "iqr": ("IQR", 1),
+        "ratio": ("IQR / SD", 2), "normal": ("RPIQ of a normal law with this R2", 2),
         "lognormal": ("SD of log values", 2),
-    }
+    }  # fmt: skip
     notes = (
         f"A normal law has IQR / SD = {NORMAL_RATIO:.2f}. Published SD = RMSE / sqrt(1 − R2) and IQR = RPIQ x RMSE.",
         "Last column: SD of natural logarithms of the log-normal law with this IQR / SD; undefined where the ratio is "
@@ -177,14 +160,10 @@ def coverage(run: HybridRun) -> Table:
     shares = {name: 100.0 * frame[name] for name in ("coverage", "lowest", "highest")}
     frame = frame.assign(**shares, off=100.0 * (frame["coverage"] - frame["nominal"]))
     columns: dict[Any, Any] = {
-        "property": "Property",
-        "kind": "Rows and calibration",
-        "n": ("n", "{:,}"),
-        "coverage": ("Coverage (%)", 1),
-        ("lowest", "highest"): ("95 % range (%)", "{:.1f} to {:.1f}"),
-        "off": ("Off (points)", 1),
+        "property": "Property", "kind": "Rows and calibration", "n": ("n", COUNT), "coverage": ("Coverage (%)", 1),
+        ("lowest", "highest"): ("95 % range (%)", "{:.1f} to {:.1f}"), "off": ("Off (points)", 1),
         "median_width": ("Median width", 1),
-    }
+    }  # fmt: skip
     truth = (
         "against the true value of the twin, which has no laboratory error, so that a little more is covered. They are "
         "no random draw where laboratories choose what they measure; the flag says for which rows the interval is not "
@@ -234,12 +213,9 @@ def counts(run: HybridRun) -> Table:
 def flags(run: HybridRun) -> Table:
     """Flags of all rows by property."""
     names = {
-        "n": "Rows",
-        "n_distance": "Beyond distance",
-        "n_residual": "Beyond residual",
-        "n_distance and residual": "Beyond both",
-        "n_left_out": "Left out of training",
-    }
+        "n": "Rows", "n_distance": "Beyond distance", "n_residual": "Beyond residual",
+        "n_distance and residual": "Beyond both", "n_left_out": "Left out of training",
+    }  # fmt: skip
     frame = run.rows(split=PRODUCT, model=FLAGGING, property=[*run.properties])
     title = "Flags of all rows, and measured rows that did not train in some fold."
     return _pivot(run, frame, "property", names, title=title, fmt=dict.fromkeys(names, COUNT))
@@ -249,23 +225,14 @@ def trainings(run: HybridRun) -> Table:
     """Convergence of the networks."""
     found = run.tables["networks"].groupby(["property", "model"], sort=False)
     frame = found.agg(
-        networks=("model", "size"),
-        converged=("converged", "sum"),
-        alive=("alive", "sum"),
-        first=("epochs", "min"),
-        last=("epochs", "max"),
-        fewest=("rows", "min"),
-        most=("rows", "max"),
-    ).reset_index()
+        networks=("model", "size"), converged=("converged", "sum"), alive=("alive", "sum"), first=("epochs", "min"),
+        last=("epochs", "max"), fewest=("rows", "min"), most=("rows", "max"),
+    ).reset_index()  # fmt: skip
     columns: dict[Any, Any] = {
-        "property": "Property",
-        "model": "Model",
-        "networks": ("Networks", COUNT),
-        "converged": ("Converged", COUNT),
-        "diverged": ("Diverged", COUNT),
-        ("first", "last"): ("Epochs", "{} to {}"),
+        "property": "Property", "model": "Model", "networks": ("Networks", COUNT), "converged": ("Converged", COUNT),
+        "diverged": ("Diverged", COUNT), ("first", "last"): ("Epochs", "{} to {}"),
         ("fewest", "most"): ("Training rows", "{:,} to {:,}"),
-    }
+    }  # fmt: skip
     note = (
         "Converged: the mean watched loss of the last fifth of the epochs is less than "
         f"{100 * run.settings['train']['tolerance']:g} % under that of the fifth before (or patience ran out)."
