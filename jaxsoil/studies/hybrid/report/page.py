@@ -21,6 +21,26 @@ _CONSTRUCTIONS = {
     "cv+": "They are made from each fold's own networks (CV+), which covers more than asked for where the folds "
     "disagree; CV, around their mean, is narrower (--interval cv).",
 }
+TEXTS = {
+    "opening": "{rows:,} spectra of {samples:,} samples from {number} laboratories ({counted}); {bands} bands, "
+    "{axis[0]:g}-{axis[1]:g} {unit}, SNV, harmonisation: {method}. For each property a convolutional network is "
+    "trained on the measured pairs and fills what was not measured; measured values stay as they are, to the bit.",
+    "intervals": "Intervals are cross-fitted: residuals out of fold over the spread of the ensemble (with the median "
+    "residual as its floor), on the learning scale, so that intervals of contents widen with the content and end at "
+    "the physical range. {construction}",
+    "harmonisation": "Direct standardisation maps each band of a laboratory from a window of bands to the reference "
+    "laboratory, on samples that both scanned (piecewise, ridge towards the identity).",
+    "no direct": "It is left out: no two laboratories share enough samples.",
+    "outliers": "Spectra are judged in the space of {pca_components} principal components of the training rows: by "
+    "Mahalanobis distance within it and by what it does not reproduce, each against its data-driven chi-square limit "
+    "(alpha {flag_alpha:g} for the flag, {outlier_alpha:g} for leaving a row out of the training).",
+    "product": "hybrid.parquet: {lines:,} lines, one for each row and property (value, measured or predicted, "
+    "interval, error, model, flag). data_card.md describes it with all exclusions. pandas reads it: "
+    "pandas.read_parquet('hybrid.parquet').",
+    "settings": "Here: {samples:,} samples, folds by sample ({folds}), {members} networks for each property and fold. "
+    "The numbers above are as good as the settings are small; --paper has the published size.",
+}
+"""Paragraphs, with fields of data.json, of the settings, and of :func:`_texts`."""
 
 CAPTIONS = {
     "observed_predicted": "Predicted against measured values of the network; SOC, carbon and organic matter on "
@@ -50,25 +70,41 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     drawn = _draw(run)
     write_text_atomic(run.path / "data_card.md", data_card(run, drawn))
     document = open_document(run, "The hybrid data set: measured and predicted values")
-    document.add(_opening(run), [_verdict(run, target) for target in run.properties])
-    _accuracy(document, run)
+    texts = _texts(run)
+    document.add(texts["opening"], [_verdict(run, target) for target in run.properties])
+    published = tables.published(run)
+    skewed = tables.skew_text(run) if published else None
+    accuracy = (published, skewed, tables.skew(run), tables.splits(run))
+    document.section("Accuracy, by a random split and by laboratory", *accuracy)
     _figure(document, drawn, "observed_predicted")
-    if run.data["held_laboratories"]:
-        document.table(tables.laboratories(run))
-    document.section("Do the intervals cover?", _intervals(run), tables.coverage(run))
+    document.add(tables.laboratories(run) if run.data["held_laboratories"] else None)
+    document.section("Do the intervals cover?", texts["intervals"], tables.coverage(run))
     _figure(document, drawn, "coverage")
-    document.section("Harmonisation", _harmonisation(run), tables.harmonisations(run))
+    absent = None if "direct" in run.data["methods"] else texts["no direct"]
+    document.section("Harmonisation", texts["harmonisation"], absent, tables.harmonisations(run))
     _figure(document, drawn, "harmonisation")
-    document.section("Outliers", _outliers(run), tables.flags(run), _spoiled(run))
+    document.section("Outliers", texts["outliers"], tables.flags(run), _spoiled(run))
     _figure(document, drawn, "outliers")
     document.section("Physical ranges", tables.ranges(run))
-    document.section("The product", _product(run), tables.counts(run))
+    document.section("The product", texts["product"], tables.counts(run))
     _figure(document, drawn, "distributions", "depths", "places")
     document.section("Convergence of the networks", tables.trainings(run))
     paper = [f"{name}: abstract: {value}" for name, value in run.data["paper"].items()]
-    document.section("Settings that differ from the abstract", paper, _settings(run))
+    document.section("Settings that differ from the abstract", paper, texts["settings"])
     run_sections(document, run, {**MODELS, "fitting": "All models", "tables": "Tables"})
     return document.write()
+
+
+def _texts(run: HybridRun) -> dict[str, str]:
+    sizes = run.data["laboratories"]
+    own = {
+        "number": len(sizes),
+        "counted": ", ".join(f"{name} {sizes[name]:,}" for name in run.laboratories),
+        "method": METHODS[run.method],
+        "construction": _CONSTRUCTIONS[run.settings["interval"]],
+        "lines": len(run.tables["hybrid"]),
+    }
+    return {name: text.format(**{**run.settings, **run.data, **own}) for name, text in TEXTS.items()}
 
 
 def _draw(run: HybridRun) -> dict[str, tuple[Path, str]]:
@@ -86,17 +122,6 @@ def _figure(document: Document, drawn: dict[str, tuple[Path, str]], *names: str)
             document.figure(*drawn[name])
 
 
-def _opening(run: HybridRun) -> str:
-    sizes, axis = run.data["laboratories"], run.data["axis"]
-    counted = ", ".join(f"{name} {sizes[name]:,}" for name in run.laboratories)
-    return (
-        f"{run.data['rows']:,} spectra of {run.data['samples']:,} samples from {len(sizes)} laboratories ({counted}); "
-        f"{run.data['bands']} bands, {axis[0]:g}-{axis[-1]:g} {run.data['unit']}, SNV, harmonisation: "
-        f"{METHODS[run.method]}. For each property a convolutional network is trained on the measured pairs and fills "
-        "what was not measured; measured values stay as they are, to the bit."
-    )
-
-
 def _verdict(run: HybridRun, target: str) -> str:
     parts = []
     for scheme, name in (("random", "random folds"), ("laboratory", "laboratory out")):
@@ -107,38 +132,6 @@ def _verdict(run: HybridRun, target: str) -> str:
                 parts.append(f"{name}, {MODELS[model]}: R2 {number(found['r2'], 2)}, RMSE {error}")
     counts = f"{run.count(target, MEASURED):,} measured, {run.count(target, PREDICTED):,} imputed"
     return f"{run.label(target)}: {counts}. {'; '.join(parts)}."
-
-
-def _accuracy(document: Document, run: HybridRun) -> None:
-    table = tables.published(run)
-    document.section("Accuracy, by a random split and by laboratory", table, tables.skew_text(run) if table else None)
-    document.add(tables.skew(run), tables.splits(run))
-
-
-def _intervals(run: HybridRun) -> str:
-    return (
-        "Intervals are cross-fitted: residuals out of fold over the spread of the ensemble (with the median residual "
-        "as its floor), on the learning scale, so that intervals of contents widen with the content and end at the "
-        f"physical range. {_CONSTRUCTIONS[run.settings['interval']]}"
-    )
-
-
-def _harmonisation(run: HybridRun) -> str:
-    absent = "" if "direct" in run.data["methods"] else " It is left out: no two laboratories share enough samples."
-    return (
-        "Direct standardisation maps each band of a laboratory from a window of bands to the reference laboratory, on "
-        f"samples that both scanned (piecewise, ridge towards the identity).{absent}"
-    )
-
-
-def _outliers(run: HybridRun) -> str:
-    settings = run.settings
-    return (
-        f"Spectra are judged in the space of {settings['pca_components']} principal components of the training rows: "
-        "by Mahalanobis distance within it and by what it does not reproduce, each against its data-driven chi-square "
-        f"limit (alpha {settings['flag_alpha']:g} for the flag, {settings['outlier_alpha']:g} for leaving a row out of "
-        "the training)."
-    )
 
 
 def _spoiled(run: HybridRun) -> list[str]:
@@ -160,19 +153,3 @@ def _spoiled(run: HybridRun) -> list[str]:
             f"show that) {hit:,.0f} {'is' if hit == 1 else 'are'} among the suspect values of the data card."
         )
     return lines
-
-
-def _product(run: HybridRun) -> str:
-    return (
-        f"hybrid.parquet: {len(run.tables['hybrid']):,} lines, one for each row and property (value, measured or "
-        "predicted, interval, error, model, flag). data_card.md describes it with all exclusions. pandas reads it: "
-        "pandas.read_parquet('hybrid.parquet')."
-    )
-
-
-def _settings(run: HybridRun) -> str:
-    return (
-        f"Here: {run.data['samples']:,} samples, folds by sample ({run.settings['folds']}), "
-        f"{run.settings['members']} networks for each property and fold. The numbers above are as good as the settings "
-        "are small; --paper has the published size."
-    )
