@@ -38,14 +38,14 @@ COLUMNS = {
     "sample": "name of the sample",
     "laboratory": "laboratory that scanned it",
     "property": "name of the property",
-    "value": "measured value, unchanged, or prediction",
+    "value": "measured value, unchanged to the last bit, or prediction",
     "unit": "unit of value, low, high and error_sd",
     "kind": "measured or predicted",
     "low": "lower end of the prediction interval (empty for measured values)",
     "high": "upper end of the prediction interval (empty for measured values)",
     "error_sd": "estimated standard deviation of the prediction error (empty for measured values)",
-    "model": "id of the ensemble that predicted (empty for measured values)",
-    "applicability": "inside, or by which limit the spectrum is unlike those the models were trained on",
+    "model": "id of the ensemble that predicted, a hash of data and settings (empty for measured values)",
+    "applicability": "inside, or by which limit (distance, residual) the spectrum is unlike those of the training",
 }
 """Columns of hybrid.parquet, in order, with their meaning."""
 

@@ -110,7 +110,7 @@ def coverage(run: HybridRun) -> Figure:
             if len(rows):
                 points(axis, column(rows, "nominal") + shift, y, look, yerr=ends, size=3.5, linewidth=0.8)
         axis.set_title(run.label(target), loc="left")
-        axis.set(xlim=(0.47, 0.98), ylim=(min(0.4, float(np.floor(10.0 * lowest) / 10.0)), 1.02))
+        axis.set(xlim=(0.47, 0.98), ylim=(min(0.4, float(np.floor(10.0 * lowest - 0.3) / 10.0)), 1.02))
     legend(figure, drawn, place="below", columns=1 if len(axes) == 1 else 2)
     return figure
 
