@@ -52,7 +52,7 @@ class Network:
       kind: its static part.
       params: parameters of the convolutional network.
       constants: "mean" and "sd" (m,) of the training bands, "centre" and "unit" () of the training values.
-      history: losses by epoch. converged: whether the watched loss had come to rest. epochs: how many ran.
+      history: losses by epoch. converged: whether the validation loss had come to rest. epochs: how many ran.
       alive: False where the training diverged; its predictions are NaN.
     """
 

@@ -234,7 +234,7 @@ def trainings(run: HybridRun) -> Table:
         ("fewest", "most"): ("Training rows", "{:,} to {:,}"),
     }  # fmt: skip
     note = (
-        "Converged: the mean watched loss of the last fifth of the epochs is less than "
+        "Converged: the mean validation loss of the last fifth of the epochs is less than "
         f"{100 * run.settings['train']['tolerance']:g} % under that of the fifth before (or patience ran out)."
     )
     frame = frame.assign(diverged=frame["networks"] - frame["alive"])
