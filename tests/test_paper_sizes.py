@@ -153,6 +153,6 @@ def test_the_network_of_the_hybrid_study() -> None:
     assert (bands, config.twin.samples) == (426, 57_000)
     for output in ("bounded", "clipped"):
         kind = Kind(config.network, output, *range_of("carbon", "g/kg").bounds)
-        constants = {"mean": table(bands), "spread": table(bands), "centre": table(), "unit": table()}
+        constants = {"mean": table(bands), "sd": table(bands), "centre": table(), "unit": table()}
         params = jax.eval_shape(lambda kind=kind: kind.module.init(KEY, jnp.zeros((1, bands), jnp.float32)))
         check(_loss(kind), params, {"x": table(rows, bands), "y": table(rows)}, shared=constants)

@@ -55,7 +55,7 @@ MULTIFIDELITY = (
     Table("limits.csv", same("seed", "space"), ("d0", "limit"), what="limits"),
 )
 HYBRID = (
-    Table("results.csv", LONG | {"scheme": "split", "laboratory": "region"} | same("harmonisation")),
+    Table("results.csv", same("model", "property", "region", "split", "metric", "harmonisation")),
     Table(
         "scores.csv",
         {"scheme": "split", "laboratory": "region"} | same("property", "model", "harmonisation"),

@@ -10,16 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from jaxsoil.models import plsr
+from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.runs.tracking import Tracker
-from jaxsoil.studies.hybrid.cross import RANDOM, Crossing, Part, Trainable
+from jaxsoil.studies.hybrid.cross_fit import RANDOM, CrossFit, HeldOut, TrainingRows
 from jaxsoil.studies.hybrid.network import Output, train
 
 CNN, CLIPPED, PLSR = "cnn", "cnn-clipped", "plsr"
@@ -29,134 +31,162 @@ Floats = NDArray[np.float64]
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
-    """One model that is fitted."""
+class ModelFit:
+    """One model that is fitted: of a property, without the rows that are held out, after a harmonisation.
+
+    ``member`` numbers the networks of an ensemble.
+    """
 
     target: str
-    part: Part
+    held_out: HeldOut
     method: str
     model: str
     member: int
 
     @property
     def name(self) -> str:
-        """Name of its file: readable, and different for every job."""
+        """Name of its file: readable, and different for every fit."""
         key = hashlib.sha256(json.dumps(dataclasses.astuple(self)).encode()).hexdigest()[:6]
-        plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in self.part.name)[:24]
-        return f"{self.target}-{self.part.scheme}-{plain}-{self.method}-{self.model}-{self.member}-{key}"
+        plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in self.held_out.name)[:24]
+        return f"{self.target}-{self.held_out.scheme}-{plain}-{self.method}-{self.model}-{self.member}-{key}"
 
     @property
-    def draw(self) -> str:
-        """What its random key is made from: networks that are compared, bounded and clipped or by harmonisation,
-        start and shuffle alike, and nothing depends on what else is fitted."""
-        return f"{self.target}/{self.part.scheme}/{self.part.name}/{self.member}"
+    def columns(self) -> dict[str, object]:
+        """What names the fit in history.csv and networks.csv."""
+        held = self.held_out
+        return {
+            "property": self.target, "scheme": held.scheme, "held_out": held.name,
+            "harmonisation": self.method, "model": self.model, "member": self.member,
+        }  # fmt: skip
+
+    def key(self, seed: int) -> jax.Array:
+        """Its random key.
+
+        Networks that are compared, bounded and clipped or by harmonisation, start and shuffle alike, and the key of a
+        fit depends on nothing else that is fitted.
+        """
+        return key_of(seed, f"{self.target}/{self.held_out.scheme}/{self.held_out.name}/{self.member}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Predicted:
+class ModelPredictions:
     """Predictions of all rows by every model.
 
     Attributes:
-      values: (target, part, method, model) -> (members, n) on the learning scale, before clipping; networks that
+      values: (target, held out, method, model) -> (members, n) on the learning scale, before clipping; networks that
         diverged are left out.
       history: one row for each network and epoch.
       networks: one row for each network: whether it is alive (did not diverge) and converged, epochs, rows.
-      left_out: (target, part) -> row numbers that did not train because their spectrum is an outlier.
+      outliers: (target, held out) -> row numbers that did not train because their spectrum is an outlier.
       seconds: time by kind of model, of this call.
     """
 
-    values: dict[tuple[str, Part, str, str], Floats]
+    values: dict[tuple[str, HeldOut, str, str], Floats]
     history: pd.DataFrame
     networks: pd.DataFrame
-    left_out: dict[tuple[str, Part], NDArray[np.int64]]
+    outliers: dict[tuple[str, HeldOut], NDArray[np.int64]]
     seconds: dict[str, float]
 
+    def ensemble(self, target: str, held_out: HeldOut, method: str, model: str) -> Floats | None:
+        """Mean prediction of the members, (n,) on the learning scale; None where none is left."""
+        members = self.values.get((target, held_out, method, model))
+        return None if members is None else members.mean(axis=0)
 
-def jobs(crossing: Crossing) -> list[Job]:
+    def random_outliers(self, target: str) -> list[NDArray[np.int64]]:
+        """Row numbers that did not train because their spectrum is an outlier, for each random fold."""
+        return [rows for (name, held), rows in self.outliers.items() if name == target and held.scheme == RANDOM]
+
+
+def model_fits(cross_fit: CrossFit) -> list[ModelFit]:
     """All models, in the order in which they are fitted."""
-    config, found = crossing.config, []
-    for part in crossing.parts:
-        for method in crossing.methods:
-            chosen = method == crossing.method
-            for target in crossing.data.targets:
-                if not crossing.possible(part, target):
+    config, found = cross_fit.config, []
+    for held in cross_fit.held_out:
+        for method in cross_fit.methods:
+            chosen = method == cross_fit.method
+            for target in cross_fit.data.targets:
+                if not cross_fit.can_learn(held, target):
                     continue
-                found.append(Job(target, part, method, PLSR, 0))
+                found.append(ModelFit(target, held, method, PLSR, 0))
                 count = config.members if chosen else 0
-                if part.scheme != RANDOM:
+                if held.scheme != RANDOM:
                     count = config.laboratory_members
-                found += [Job(target, part, method, CNN, member) for member in range(count)]
-                if config.clipped and chosen and part.scheme == RANDOM:
-                    found.append(Job(target, part, method, CLIPPED, 0))
+                found += [ModelFit(target, held, method, CNN, member) for member in range(count)]
+                if config.clipped and chosen and held.scheme == RANDOM:
+                    found.append(ModelFit(target, held, method, CLIPPED, 0))
     return found
 
 
-def fit_all(crossing: Crossing, folder: Path, tracker: Tracker) -> Predicted:
+def fit_all(cross_fit: CrossFit, folder: Path, tracker: Tracker) -> ModelPredictions:
     """Fits what is not yet in ``folder`` and returns the predictions of all models.
 
     Args:
-      crossing: the data with their folds.
+      cross_fit: the data with their folds.
       folder: of the finished models.
       tracker: takes the epochs of every network, and how many models are done.
 
     Raises:
-      DataError: too few rows of a part, or a damaged file of a finished model.
+      DataError: too few training rows, predictions that are not finite, or a damaged file of a finished model.
     """
     pieces = Pieces(folder)
-    values: dict[tuple[str, Part, str, str], list[Floats]] = {}
-    histories, networks, left_out = [], [], {}
+    values: dict[tuple[str, HeldOut, str, str], list[Floats]] = {}
+    histories, networks, outliers = [], [], {}
     seconds = {PLSR: 0.0, CNN: 0.0, CLIPPED: 0.0}
-    todo = jobs(crossing)
+    todo = model_fits(cross_fit)
     with tqdm(total=len(todo), desc="hybrid models", unit="model") as bar:
-        for number, (job, harmonised, data) in enumerate(_with_data(crossing, todo), start=1):
-            if job.method == crossing.method:
-                left_out[job.target, job.part] = data.left_out
-            there = pieces.exists(job.name)
-            stored = pieces.get(job.name, functools.partial(_fit, crossing, job, harmonised, data))
+        for number, (fit, harmonised, rows) in enumerate(_with_data(cross_fit, todo), start=1):
+            if fit.method == cross_fit.method:
+                outliers[fit.target, fit.held_out] = rows.outliers
+            there = pieces.exists(fit.name)
+            stored = pieces.get(fit.name, functools.partial(_fit, cross_fit, fit, harmonised, rows))
             if not there:
-                seconds[job.model] += stored.seconds
+                seconds[fit.model] += stored.seconds
             if stored.facts.get("alive", True):  # PLSR does not diverge.
-                values.setdefault((job.target, job.part, job.method, job.model), []).append(stored.arrays["predicted"])
-            if job.model != PLSR:
-                histories.append(_history(job, stored))
-                networks.append(_summary(job, stored))
-                _log(tracker, job, histories[-1])
+                predicted = _finite(fit, stored.arrays["predicted"])
+                values.setdefault((fit.target, fit.held_out, fit.method, fit.model), []).append(predicted)
+            if fit.model != PLSR:
+                losses = stored.tables["history"]
+                losses.insert(0, "epoch", np.arange(1, len(losses) + 1))
+                losses = losses.loc[np.isfinite(losses["loss"].to_numpy())]
+                # A model of an earlier call repeats its epochs, which the log leaves out.
+                for row in losses.to_dict("records"):
+                    tracker.log({"trial": fit.name, **{str(name): value for name, value in row.items()}})
+                histories.append(losses.assign(**fit.columns)[[*fit.columns, *losses.columns]])
+                networks.append({**fit.columns, **stored.facts})
             tracker.log({"models_done": number, "models": len(todo)})
             bar.update()
-    return Predicted(
+    return ModelPredictions(
         {key: np.stack(members).astype(np.float64) for key, members in values.items()},
         pd.concat(histories, ignore_index=True) if histories else pd.DataFrame(),
         pd.DataFrame(networks),
-        left_out,
+        outliers,
         seconds,
     )
 
 
-def _with_data(crossing: Crossing, todo: list[Job]) -> Iterator[tuple[Job, Floats, Trainable]]:
-    """Jobs with harmonised spectra and training rows, which neighbours in the list share."""
-    place, harmonised, trainable = None, np.empty((0, 0)), {}
-    for job in todo:
-        if (job.part, job.method) != place:
-            place, trainable = (job.part, job.method), {}
-            data = crossing.data
-            harmonised = crossing.harmoniser(job.part, job.method)(data.values, data.laboratory)
-        if job.target not in trainable:
-            trainable[job.target] = crossing.trainable(job.part, job.target, harmonised)
-        yield job, harmonised, trainable[job.target]
+def _with_data(cross_fit: CrossFit, todo: list[ModelFit]) -> Iterator[tuple[ModelFit, Floats, TrainingRows]]:
+    """Fits with harmonised spectra and training rows, which neighbours in the list share."""
+    place, harmonised, rows = None, np.empty((0, 0)), {}
+    data = cross_fit.data
+    for fit in todo:
+        if (fit.held_out, fit.method) != place:
+            place, rows = (fit.held_out, fit.method), {}
+            harmonised = cross_fit.harmoniser(fit.held_out, fit.method)(data.values, data.laboratory)
+        if fit.target not in rows:
+            rows[fit.target] = cross_fit.training_rows(fit.held_out, fit.target, harmonised)
+        yield fit, harmonised, rows[fit.target]
 
 
-def _fit(crossing: Crossing, job: Job, values: Floats, data: Trainable) -> Piece:
-    limits = crossing.data.ranges[job.target]
-    target = limits.to_scale(crossing.data.observed(job.target))
-    if job.model == PLSR:
+def _fit(cross_fit: CrossFit, fit: ModelFit, values: Floats, data: TrainingRows) -> Piece:
+    limits, config = cross_fit.data.ranges[fit.target], cross_fit.config
+    target = limits.to_scale(cross_fit.data.observed(fit.target))
+    if fit.model == PLSR:
         rows = np.concatenate([data.rows, data.watch])
-        components = min(crossing.config.plsr_components, rows.size - 1, values.shape[1])
+        components = min(config.plsr_components, rows.size - 1, values.shape[1])
         predicted = plsr.fit(values[rows], target[rows], components).predict(values)
         return Piece({"predicted": predicted.astype(np.float32)})
-    output: Output = "bounded" if job.model == CNN else "clipped"
-    config = crossing.config
-    label = f"{job.target} {job.part.name}"[:24]
-    arguments = (limits, output, config.network, config.train, key_of(config.seed, job.draw), label)
+    output: Output = "bounded" if fit.model == CNN else "clipped"
+    label = f"{fit.target} {fit.held_out.name}"[:24]
+    arguments = (limits, output, config.network, config.train, fit.key(config.seed), label)
     network = train(values, target, data.rows, data.watch, *arguments)
     facts = {
         "alive": bool(network.alive),
@@ -172,30 +202,11 @@ def _fit(crossing: Crossing, job: Job, values: Floats, data: Trainable) -> Piece
     )
 
 
-def _history(job: Job, stored: Piece) -> pd.DataFrame:
-    frame = stored.tables["history"]
-    frame.insert(0, "epoch", np.arange(1, len(frame) + 1))
-    for place, name in enumerate(("target", "method", "model", "member")):
-        frame.insert(place, name, getattr(job, name))
-    frame.insert(1, "scheme", job.part.scheme)
-    frame.insert(2, "part", job.part.name)
-    return frame.loc[np.isfinite(frame["validation_loss"].to_numpy())]
-
-
-def _log(tracker: Tracker, job: Job, history: pd.DataFrame) -> None:
-    """One record for each epoch; a model of an earlier call repeats its own, which the log leaves out."""
-    shown: pd.DataFrame = history.loc[:, ["epoch", "loss", "validation_loss"]]
-    for row in shown.to_dict("records"):
-        tracker.log({"trial": job.name, **{str(name): value for name, value in row.items()}})
-
-
-def _summary(job: Job, stored: Piece) -> dict[str, Any]:
-    return {
-        "target": job.target,
-        "scheme": job.part.scheme,
-        "part": job.part.name,
-        "method": job.method,
-        "model": job.model,
-        "member": job.member,
-        **stored.facts,
-    }
+def _finite(fit: ModelFit, predicted: NDArray[Any]) -> NDArray[Any]:
+    if not np.isfinite(predicted).all():
+        raise DataError(
+            "a model returned predictions that are not finite",
+            source=f"{fit.target}, {fit.held_out.name}, {fit.method}, {fit.model}",
+            remedy="Lower the learning rate (--train.lr).",
+        )
+    return predicted

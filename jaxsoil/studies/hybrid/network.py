@@ -52,7 +52,7 @@ class Network:
     Attributes:
       kind: its static part.
       params: parameters of the convolutional network.
-      constants: "mean" and "spread" (m,) of the training bands, "centre" and "unit" () of the training values.
+      constants: "mean" and "sd" (m,) of the training bands, "centre" and "unit" () of the training values.
       history: losses by epoch. converged: whether the validation loss had come to rest. epochs: how many ran.
       alive: False where the training diverged; its predictions are NaN.
     """
@@ -108,8 +108,8 @@ def train(
     Raises:
       DataError: if the target does not vary over the training rows.
     """
-    centre, spread = float(np.mean(target[rows])), float(np.std(target[rows]))
-    if spread <= 1e-9 * max(abs(centre), 1.0):
+    centre, sd = float(np.mean(target[rows])), float(np.std(target[rows]))
+    if sd <= 1e-9 * max(abs(centre), 1.0):
         raise DataError(
             "the measured values do not vary", source=label, value=f"{rows.size} rows", remedy="Give more rows."
         )
@@ -117,9 +117,9 @@ def train(
     bands = spectra[rows].std(axis=0)
     constants = {
         "mean": jnp.asarray(spectra[rows].mean(axis=0), jnp.float32),
-        "spread": jnp.asarray(np.where(bands > 1e-9, bands, 1.0), jnp.float32),
+        "sd": jnp.asarray(np.where(bands > 1e-9, bands, 1.0), jnp.float32),
         "centre": jnp.float32(centre),
-        "unit": jnp.float32(spread),
+        "unit": jnp.float32(sd),
     }
     arrays = {"x": np.asarray(spectra, np.float32), "y": np.nan_to_num(target).astype(np.float32)}
     start = kind.module.init(jax.random.fold_in(key, 1), jnp.zeros((1, spectra.shape[1]), jnp.float32))
@@ -134,7 +134,7 @@ def train(
 
 @functools.cache
 def _loss(kind: Kind) -> Any:
-    """Mean square error on the learning scale, in units of the training rows' spread."""
+    """Mean square error on the learning scale, in units of the training rows' standard deviation."""
 
     def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any, shared: Any) -> Any:
         predicted = _forward(kind, params, shared, batch["x"], key)
@@ -150,12 +150,12 @@ def _apply(kind: Kind, params: Any, constants: Any, spectra: jax.Array) -> jax.A
 
 def _forward(kind: Kind, params: Any, constants: Any, spectra: jax.Array, key: Any) -> jax.Array:
     """Predictions on the learning scale: a bounded one stays within whatever the network returns."""
-    scaled = (spectra - constants["mean"][None, :]) / constants["spread"][None, :]
+    scaled = (spectra - constants["mean"][None, :]) / constants["sd"][None, :]
     raw: Any = kind.module.apply(params, scaled, key)
     moved = constants["centre"] + constants["unit"] * raw[:, 0]
     if kind.output == "clipped":
         return moved
-    # Linear within, with a soft floor and a soft ceiling whose width is a part of the training rows' spread.
+    # Linear within, with a soft floor and a soft ceiling whose width is a part of the training values' SD.
     soft = _SOFT * constants["unit"]
     above = jax.nn.softplus((moved - kind.low) / soft)
     top = (kind.high - kind.low) / soft

@@ -24,30 +24,42 @@ MIN_ROWS = 10
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
+class LaboratoryData:
     """Checked data of the study.
 
     Attributes:
-      library: one row for each sample and laboratory, spectra as they came.
+      library: one row for each sample and laboratory, spectra as they came, with the group "laboratory"; rows of one
+        place and depth that laboratories hold under other names share one sample.
       values: (n, m) SNV spectra.
-      laboratory: (n,) names.
-      sample: (n,) names; rows of one place and depth that laboratories hold under other names share one.
       ranges: target -> physical range.
       exclusions: what was left out, see :data:`EXCLUSION_COLUMNS`; "from" is "product" or "training".
       notes: sentences for the data card.
-      places: optional columns of the rows by name: "depth_cm", "latitude", "longitude".
-      truth: target -> (n,) true values of a twin; empty for measured data.
     """
 
     library: Library
     values: Floats
-    laboratory: Strings
-    sample: Strings
     ranges: Mapping[str, Range]
     exclusions: pd.DataFrame
     notes: tuple[str, ...]
-    places: Mapping[str, Floats]
-    truth: Mapping[str, Floats]
+
+    def __len__(self) -> int:
+        return len(self.library)
+
+    @property
+    def laboratory(self) -> Strings:
+        """Laboratory of each row, (n,)."""
+        return self.library.groups["laboratory"]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of rows of each laboratory, by name."""
+        names, counts = np.unique(self.laboratory, return_counts=True)
+        return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+    @property
+    def sample(self) -> Strings:
+        """Sample of each row, (n,)."""
+        return self.library.samples
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -58,13 +70,27 @@ class Prepared:
         """Measured values, (n,), NaN where there is none."""
         return self.library.property(target).values
 
-    def __len__(self) -> int:
-        return len(self.library)
+    def measured(self, target: str) -> NDArray[np.bool_]:
+        """Whether a row has a measured value, (n,)."""
+        return np.isfinite(self.observed(target))
+
+    def truth(self, target: str) -> Floats | None:
+        """True values of a twin, (n,); None for measured data."""
+        known = getattr(self.library.truth, target, None)
+        return None if known is None else np.asarray(known, dtype=np.float64)
+
+    @property
+    def places(self) -> dict[str, Floats]:
+        """What the library has of "latitude", "longitude" and "depth_cm", the middle of the layer; (n,) each."""
+        known = self.library.properties
+        found = {name: p.values for name, p in known.items() if name in ("latitude", "longitude")}
+        depths = [p.values for name, p in known.items() if name in ("depth_top", "depth_bottom", "depth")]
+        return found | ({"depth_cm": np.mean(depths, axis=0)} if depths else {})
 
 
 def prepare_library(
     library: Library, targets: Sequence[str] = (), same_laboratory: Sequence[str] = (), unit_check: str = "error"
-) -> Prepared:
+) -> LaboratoryData:
     """Checks and merges a library.
 
     Args:
@@ -76,70 +102,62 @@ def prepare_library(
     Raises:
       DataError: a target without any value, values outside the physical range, units mixed between laboratories.
     """
-    laboratory = _laboratories(library, same_laboratory)
+    library = _with_laboratories(library, same_laboratory)
     ranges = _ranges(library, targets)
-    records: list[tuple[str, str, str, str, str]] = []
     notes = list(library.notes)
-    flat = np.ptp(library.spectra.values, axis=1) <= 1e-7 * np.abs(library.spectra.values).max(axis=1)
-    for row in np.flatnonzero(flat).tolist():
-        records.append((str(library.ids[row]), str(laboratory[row]), "", "product", "constant spectrum"))
-    library, laboratory = library.select(~flat), laboratory[~flat]
-    library, laboratory, merged = _average_repeats(library, laboratory, tuple(ranges))
+    spectra = library.spectra.values
+    flat = np.flatnonzero(np.ptp(spectra, axis=1) <= 1e-7 * np.abs(spectra).max(axis=1))
+    library, constant = _left_out(library, dict.fromkeys(flat.tolist(), "constant spectrum"))
+    library, merged = _average_repeats(library, tuple(ranges))
     if merged:
         notes.append(f"{merged} repeated scans were averaged with others of their sample and laboratory")
-    twice = _duplicates(library, laboratory, tuple(ranges))
-    kept = np.ones(len(library), bool)
-    for row, first, why in twice:
-        kept[row] = False
-        records.append((str(library.ids[row]), str(laboratory[row]), "", "product", f"{why} {library.ids[first]}"))
-    library, laboratory = library.select(kept), laboratory[kept]
-    library, linked = _link_places(library, laboratory)
+    library, repeated = _left_out(library, _duplicates(library, tuple(ranges)))
+    library, linked = _link_places(library)
     if linked:
+        few = ", ".join(linked[:5]) + (f" and {len(linked) - 5} more" if len(linked) > 5 else "")
         notes.append(
             f"{len(linked)} samples have the place and depth of another laboratory's sample: taken for one soil, kept "
-            f"in one fold and never on both sides of a split ({_few(linked)})"
+            f"in one fold and never on both sides of a split ({few})"
         )
     values = _snv(library)
     for target, found in ranges.items():
-        _check_range(library, laboratory, target, found)
-        notes += _check_units(library, laboratory, values, target, unit_check)
-    return Prepared(
-        library,
-        values,
-        laboratory,
-        library.groups.get("sample", library.ids),
-        ranges,
-        pd.DataFrame(records, columns=pd.Index(EXCLUSION_COLUMNS)),
-        tuple(notes),
-        _places(library),
-        _truth(library, ranges),
-    )
+        _check_range(library, target, found)
+        notes += _check_units(library, values, target, unit_check)
+    exclusions = pd.DataFrame(constant + repeated, columns=pd.Index(EXCLUSION_COLUMNS))
+    return LaboratoryData(library, values, ranges, exclusions, tuple(notes))
 
 
-def _laboratories(library: Library, same: Sequence[str]) -> Strings:
+def _left_out(library: Library, reasons: Mapping[int, str]) -> tuple[Library, list[tuple[str, ...]]]:
+    """The library without some rows, and their lines of the exclusions."""
+    rows, laboratory = list(reasons), library.groups["laboratory"]
+    lines = [(str(library.ids[row]), str(laboratory[row]), "", "product", reasons[row]) for row in rows]
+    return library.select(np.setdiff1d(np.arange(len(library)), rows)), lines
+
+
+def _with_laboratories(library: Library, same: Sequence[str]) -> Library:
+    """The library with a group "laboratory", in which laboratories that are one have one name."""
     name = "laboratory" if "laboratory" in library.groups else "region"
     names = np.array(library.group(name), dtype=object)
     for joined in same:
         members = joined.split("+")
         if np.isin(members, names).all():
             names[np.isin(names, members)] = joined
-    return names.astype(str)
+    return dataclasses.replace(library, groups={**library.groups, "laboratory": names.astype(str)})
 
 
 def _ranges(library: Library, targets: Sequence[str]) -> dict[str, Range]:
     found = {}
     for name in targets or [name for name in library.properties if name in RANGES]:
         known = library.property(name)
-        if not np.isfinite(known.values).any():
-            if not targets:
-                continue
+        if np.isfinite(known.values).any():
+            found[name] = range_of(name, known.unit)
+        elif targets:
             raise DataError(
                 "the target has no measured value: nothing can be learned",
                 source=library.name,
                 column=name,
                 remedy="Leave it out of the targets, or give measured values of some samples.",
             )
-        found[name] = range_of(name, known.unit)
     if not found:
         raise DataError(
             "no property can be imputed",
@@ -150,51 +168,46 @@ def _ranges(library: Library, targets: Sequence[str]) -> dict[str, Range]:
     return found
 
 
-def _average_repeats(library: Library, laboratory: Strings, targets: Sequence[str]) -> tuple[Library, Strings, int]:
+def _average_repeats(library: Library, targets: Sequence[str]) -> tuple[Library, int]:
     """One row for each sample and laboratory; scans whose measured values differ stay rows of their own."""
-    sample = library.groups.get("sample", library.ids)
     labels = [library.property(name).values for name in targets]
     keys = [
         "\x1f".join((lab, name, *(f"{label[row]!r}" for label in labels)))
-        for row, (lab, name) in enumerate(zip(laboratory.tolist(), sample.tolist(), strict=True))
+        for row, (lab, name) in enumerate(zip(library.groups["laboratory"], library.samples, strict=True))
     ]
     _, first, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
     if (counts == 1).all():
-        return library, laboratory, 0
+        return library, 0
     total = np.zeros((first.size, library.spectra.n_bands))
     np.add.at(total, inverse.reshape(-1), library.spectra.values.astype(np.float64))
     order = np.argsort(first, kind="stable")
-    rows = first[order]
-    mean = (total / counts[:, None])[order]
-    averaged = library.select(rows)
-    spectra = averaged.spectra.replace(values=mean, step="repeats averaged")
-    return averaged.with_spectra(spectra), laboratory[rows], len(library) - rows.size
+    averaged = library.select(first[order])
+    spectra = averaged.spectra.replace(values=(total / counts[:, None])[order], step="repeats averaged")
+    return averaged.with_spectra(spectra), len(library) - first.size
 
 
-def _duplicates(library: Library, laboratory: Strings, targets: Sequence[str]) -> list[tuple[int, int, str]]:
-    """Rows whose spectrum is that of another row to the last digit: (row, the row that is kept, why)."""
+def _duplicates(library: Library, targets: Sequence[str]) -> dict[int, str]:
+    """Rows whose spectrum is that of another row to the last digit -> why, with the row that is kept."""
     found: dict[bytes, list[int]] = {}
     for row, spectrum in enumerate(np.ascontiguousarray(library.spectra.values)):
         found.setdefault(spectrum.tobytes(), []).append(row)
     measured = np.sum([np.isfinite(library.property(name).values) for name in targets], axis=0)
-    left = []
+    laboratory, left = library.groups["laboratory"], {}
     for rows in found.values():
-        if len(rows) == 1:
-            continue
         # What has most measured values is kept; the first one, where several have.
-        first = max(rows, key=lambda row: (measured[row], -row))
+        kept = max(rows, key=lambda row: (measured[row], -row))
         for row in rows:
-            if row != first:
-                place = "in another laboratory" if laboratory[row] != laboratory[first] else "in the same laboratory"
-                differ = _label_differs(library, row, first, targets)
-                left.append((row, first, f"same spectrum{differ} as {place}:"))
+            if row != kept:
+                place = "in another laboratory" if laboratory[row] != laboratory[kept] else "in the same laboratory"
+                differ = _label_differs(library, row, kept, targets)
+                left[row] = f"same spectrum{differ} as {place}: {library.ids[kept]}"
     return left
 
 
-def _link_places(library: Library, laboratory: Strings) -> tuple[Library, list[str]]:
+def _link_places(library: Library) -> tuple[Library, list[str]]:
     """Gives samples of several laboratories with the same coordinates and depth one sample name."""
     names = [n for n in ("longitude", "latitude", "depth_top", "depth_bottom", "depth") if n in library.properties]
-    sample = np.array(library.groups.get("sample", library.ids), dtype=object)
+    sample, laboratory = np.array(library.samples, dtype=object), library.groups["laboratory"]
     if "longitude" not in names or len(names) < 3:
         return library, []
     table = np.stack([library.property(name).values for name in names], axis=1)
@@ -205,12 +218,7 @@ def _link_places(library: Library, laboratory: Strings) -> tuple[Library, list[s
         if sample[other] != sample[row] and laboratory[other] != laboratory[row]:
             linked.append(f"{library.ids[row]} with {library.ids[other]}")
             sample[row] = sample[other]
-    groups = {**library.groups, "sample": sample.astype(str)}
-    return dataclasses.replace(library, groups=groups), linked
-
-
-def _few(names: Sequence[str], most: int = 5) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return dataclasses.replace(library, groups={**library.groups, "sample": sample.astype(str)}), linked
 
 
 def _label_differs(library: Library, row: int, first: int, targets: Sequence[str]) -> str:
@@ -226,7 +234,7 @@ def _snv(library: Library) -> Floats:
     return SNV()(spectra).values.astype(np.float64)
 
 
-def _check_range(library: Library, laboratory: Strings, target: str, found: Range) -> None:
+def _check_range(library: Library, target: str, found: Range) -> None:
     values = library.property(target).values
     wrong = np.flatnonzero((values < found.low) | (values > found.high))
     if wrong.size:
@@ -234,25 +242,22 @@ def _check_range(library: Library, laboratory: Strings, target: str, found: Rang
         raise DataError(
             f"measured values lie outside the physical range {found.low:g} to {found.high:g} {found.unit}",
             source=library.name,
-            column=f"{target}, laboratory {laboratory[row]}",
+            column=f"{target}, laboratory {library.groups['laboratory'][row]}",
             value=f"{values[row]:g} at {str(library.ids[row])!r}; {wrong.size} rows",
             remedy="Check the unit of this laboratory, or exclude those rows with a reason.",
         )
 
 
-def _check_units(library: Library, laboratory: Strings, values: Floats, target: str, action: str) -> list[str]:
+def _check_units(library: Library, values: Floats, target: str, action: str) -> list[str]:
     """Holds every laboratory (and set) against a PLSR of the others: ten times too much is another unit."""
     from jaxsoil.models import plsr
 
-    y = library.property(target).values
-    usable = np.isfinite(y) & (y > 0)
     if target == "ph":
         return []
-    found = []
-    groups = {str(name): laboratory == name for name in np.unique(laboratory)}
-    if "region" in library.groups:
-        region = library.groups["region"]
-        groups |= {str(name): region == name for name in np.unique(region)}
+    y = library.property(target).values
+    usable, found = np.isfinite(y) & (y > 0), []
+    named = [library.groups[name] for name in ("laboratory", "region") if name in library.groups]
+    groups = {str(name): group == name for group in named for name in np.unique(group)}
     for name, inside in groups.items():
         rows, others = usable & inside, usable & ~inside
         if rows.sum() < MIN_ROWS or others.sum() < 4 * MIN_ROWS:
@@ -274,17 +279,3 @@ def _check_units(library: Library, laboratory: Strings, values: Floats, target: 
             remedy="Correct the unit of this laboratory (1 % = 10 g/kg); if it is right, give --unit-check note.",
         )
     return [f"{target}: {name} lies {10**ratio:.3g} times from what the others predict" for name, ratio in found]
-
-
-def _places(library: Library) -> dict[str, Floats]:
-    """Depth (middle of the layer, cm) and coordinates, where the library has them."""
-    found = {name: p.values for name, p in library.properties.items() if name in ("latitude", "longitude")}
-    depths = [p.values for name, p in library.properties.items() if name in ("depth_top", "depth_bottom", "depth")]
-    if depths:
-        found["depth_cm"] = np.mean(depths, axis=0)
-    return found
-
-
-def _truth(library: Library, ranges: Mapping[str, Range]) -> dict[str, Floats]:
-    known = {name: getattr(library.truth, name, None) for name in ranges}
-    return {name: np.asarray(values, dtype=np.float64) for name, values in known.items() if values is not None}

@@ -10,30 +10,25 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.data.library import Library
-from jaxsoil.evaluation.outliers import Judged, PcaSpace
+from jaxsoil.evaluation.outliers import Judged
+from jaxsoil.evaluation.results import write_results
 from jaxsoil.runs import tracking
 from jaxsoil.runs.files import write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.spectra.harmonise import Harmoniser
 from jaxsoil.spectra.resample import Resample
 from jaxsoil.studies.hybrid.config import PAPER, HybridConfig
-from jaxsoil.studies.hybrid.cross import LABORATORY, RANDOM, Crossing, Part
-from jaxsoil.studies.hybrid.fitting import CLIPPED, CNN, PLSR, Predicted, fit_all, jobs
+from jaxsoil.studies.hybrid.cross_fit import LABORATORY, LABORATORY_EXPOSURE, RANDOM, CrossFit, HeldOut
+from jaxsoil.studies.hybrid.fitting import CLIPPED, CNN, PLSR, ModelPredictions, fit_all, model_fits
+from jaxsoil.studies.hybrid.intervals import calibrate, coverage_table, held_out_predictions, suspect_values
 from jaxsoil.studies.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare_library
 from jaxsoil.studies.hybrid.product import check_product, model_id, product_table, write_product
-from jaxsoil.studies.hybrid.results import (
-    calibrate,
-    coverage_table,
-    predictions,
-    require_models,
-    score_table,
-    suspect_values,
-)
+from jaxsoil.studies.hybrid.results import ALL, OWN, depth_table, refuse_earlier, result_table
 
 TWIN = "laboratories"
 
 
-def prepare(config: HybridConfig) -> Crossing:
+def prepare(config: HybridConfig) -> CrossFit:
     """Loads and checks the data and draws the folds; nothing is written."""
     if config.data == TWIN:
         from jaxsoil.data.twin.laboratories.make import load_laboratories
@@ -45,7 +40,7 @@ def prepare(config: HybridConfig) -> Crossing:
         library = registry.load(config.data)
     library = _thinned(library, config.step)
     data = prepare_library(library, config.targets, config.same_laboratory, config.unit_check)
-    return Crossing.lay_out(data, config)
+    return CrossFit.draw(data, config)
 
 
 def _thinned(library: Library, step: float) -> Library:
@@ -56,181 +51,142 @@ def _thinned(library: Library, step: float) -> Library:
     return library.with_spectra(Resample(axis[0] + step * np.arange(count), library.spectra.unit)(library.spectra))
 
 
-def run(config: HybridConfig, folder: RunFolder, crossing: Crossing) -> None:
-    """Fits every model that the folder lacks and writes tables, product and what the report needs."""
+def run(config: HybridConfig, folder: RunFolder, cross_fit: CrossFit) -> None:
+    """Fits every model that the folder lacks and writes tables, product and what the report needs.
+
+    Raises:
+      DataError: a folder of an earlier version, too few training rows, or predictions that are not finite.
+    """
+    refuse_earlier(folder.path)
     with tracking.start(folder.path, folder.wandb, dataclasses.asdict(config)) as tracker:
-        tracker.summary(headline(_run(folder, crossing, tracker), crossing.method))
+        start = time.perf_counter()
+        predicted = fit_all(cross_fit, folder.path / "models", tracker)
+        fitted = time.perf_counter()
+        tracker.summary(headline(_write(folder, cross_fit, predicted), cross_fit.method))
+    stored = folder.read_json("timing.json") if (folder.path / "timing.json").exists() else {}
+    seconds = predicted.seconds | {"fitting": fitted - start, "tables": time.perf_counter() - fitted}
+    folder.write_json("timing.json", {name: stored.get(name, 0.0) + value for name, value in seconds.items()})
 
 
-def headline(scores: pd.DataFrame, method: str) -> dict[str, float]:
+def headline(results: pd.DataFrame, method: str) -> dict[str, float]:
     """R2 and RMSE of each property and scheme by the networks behind the product, for the tracker."""
-    behind = (scores["model"] == CNN) & (scores["harmonisation"] == method) & (scores["laboratory"] == "all")
-    chosen: pd.DataFrame = scores.loc[behind]
+    ours = results[(results["model"] == CNN) & (results["harmonisation"] == method) & (results["region"] == ALL)]
     return {
-        f"{metric}/{row['property']}/{row['scheme']}": float(row[metric])
-        for row in chosen.to_dict("records")
-        for metric in ("r2", "rmse")
+        f"{row['metric']}/{row['property']}/{row['split']}": float(row["value"])
+        for row in ours[ours["metric"].isin(["r2", "rmse"])].to_dict("records")
     }
 
 
-def _run(run: RunFolder, crossing: Crossing, tracker: tracking.Tracker) -> pd.DataFrame:
-    """Writes everything and returns the scores."""
-    start = time.perf_counter()
-    predicted = fit_all(crossing, run.path / "models", tracker)
-    require_models(predicted)
-    fitted = time.perf_counter()
-    calibrated = {target: calibrate(crossing, predicted, target) for target in crossing.data.targets}
-    held = predictions(crossing, predicted, calibrated)
-    harmoniser = crossing.harmoniser(None, crossing.method)
-    spaces, judged = _judge(crossing, harmoniser)
-    scores = score_table(held)
-    models = {target: model_id(crossing, target) for target in crossing.data.targets}
-    table = product_table(crossing, calibrated, judged, models)
-    check_product(table, crossing)
-    write_product(table, run.path / "hybrid.parquet")
-    write_parquet(run.path / "predictions.parquet", held)
-    write_parquet(run.path / "places.parquet", _places(crossing))
-    write_parquet(run.path / "outliers.parquet", _outliers(crossing, spaces, judged, predicted))
-    write_csv(run.path / "scores.csv", scores)
-    write_csv(run.path / "coverage.csv", coverage_table(crossing, predicted, calibrated, judged))
-    write_csv(run.path / "suspects.csv", suspect_values(crossing, calibrated))
-    write_csv(run.path / "exclusions.csv", _exclusions(crossing, predicted, harmoniser))
-    write_csv(run.path / "history.csv", predicted.history)
-    write_csv(run.path / "networks.csv", predicted.networks)
-    run.write_json("data.json", _data(crossing, models))
-    stored = run.read_json("timing.json") if (run.path / "timing.json").exists() else {}
-    seconds = {name: stored.get(name, 0.0) + value for name, value in predicted.seconds.items()}
-    rest = {"fitting": fitted - start, "tables": time.perf_counter() - fitted}
-    run.write_json("timing.json", {**seconds, **{k: stored.get(k, 0.0) + v for k, v in rest.items()}})
-    return scores
-
-
-def _judge(crossing: Crossing, harmoniser: Harmoniser) -> tuple[dict[str, PcaSpace], dict[str, Judged]]:
-    """The space of all measured rows of each property, and where all rows lie in it."""
-    data = crossing.data
-    values = harmoniser(data.values, data.laboratory)
-    spaces = {target: crossing.trainable(None, target, values).space for target in data.targets}
-    return spaces, {target: space.judge(values) for target, space in spaces.items()}
+def _write(folder: RunFolder, cross_fit: CrossFit, predicted: ModelPredictions) -> pd.DataFrame:
+    """Writes everything but the times and returns the results."""
+    path, data = folder.path, cross_fit.data
+    calibrated = {target: calibrate(cross_fit, predicted, target) for target in data.targets}
+    held = held_out_predictions(cross_fit, predicted, calibrated)
+    harmoniser = cross_fit.harmoniser(None, cross_fit.method)
+    judged, outliers = _outliers(cross_fit, harmoniser, predicted)
+    suspects = suspect_values(cross_fit, calibrated)
+    models = {target: model_id(cross_fit, target) for target in data.targets}
+    table = product_table(cross_fit, calibrated, judged, models)
+    check_product(table, cross_fit)
+    write_product(table, path / "hybrid.parquet")
+    results = result_table(cross_fit, folder.experiment, held, table, outliers, suspects)
+    write_results(path / "results.csv", results, OWN)
+    places = data.places
+    if "depth_cm" in places:
+        write_csv(path / "depths.csv", depth_table(table, places["depth_cm"], cross_fit.config.seed))
+    places = pd.DataFrame({"id": data.library.ids, "laboratory": data.laboratory, **places})
+    for name, frame in {"predictions": held, "places": places, "outliers": outliers}.items():
+        write_parquet(path / f"{name}.parquet", frame)
+    write_csv(path / "coverage.csv", coverage_table(cross_fit, predicted, calibrated, judged))
+    write_csv(path / "suspects.csv", suspects)
+    write_csv(path / "exclusions.csv", _exclusions(cross_fit, predicted, harmoniser))
+    write_csv(path / "history.csv", predicted.history)
+    write_csv(path / "networks.csv", predicted.networks)
+    folder.write_json("data.json", _data(cross_fit, models))
+    return results
 
 
 def _outliers(
-    crossing: Crossing, spaces: dict[str, PcaSpace], judged: dict[str, Judged], predicted: Predicted
-) -> pd.DataFrame:
-    data, frames = crossing.data, []
-    for target, found in judged.items():
-        space = spaces[target]
-        gone = [rows for (name, part), rows in predicted.left_out.items() if name == target and part.scheme == RANDOM]
+    cross_fit: CrossFit, harmoniser: Harmoniser, predicted: ModelPredictions
+) -> tuple[dict[str, Judged], pd.DataFrame]:
+    """Where all rows lie in the space of all measured rows of each property, also as a table."""
+    data, judged, frames = cross_fit.data, {}, []
+    values = harmoniser(data.values, data.laboratory)
+    for target in data.targets:
+        space = cross_fit.training_rows(None, target, values).space
+        found = judged[target] = space.judge(values)
         left_out = np.zeros(len(data), bool)
-        left_out[np.concatenate(gone)] = True
-        spoiled = getattr(data.library.truth, "spoiled", np.full(len(data), ""))
-        frames.append(
-            pd.DataFrame(
-                {
-                    "property": target,
-                    "id": data.library.ids,
-                    "laboratory": data.laboratory,
-                    "distance": found.distance,
-                    "residual": found.residual,
-                    "distance_limit": space.distance_limit.value,
-                    "residual_limit": space.residual_limit.value,
-                    "flag": found.flag,
-                    "measured": np.isfinite(data.observed(target)),
-                    "left_out": left_out,
-                    "spoiled": spoiled,
-                }
-            )
-        )
-    return pd.concat(frames, ignore_index=True)
+        left_out[np.concatenate(predicted.random_outliers(target))] = True
+        columns = {
+            "property": target, "id": data.library.ids, "laboratory": data.laboratory,
+            "distance": found.distance, "residual": found.residual,
+            "distance_limit": space.distance_limit.value, "residual_limit": space.residual_limit.value,
+            "flag": found.flag, "measured": data.measured(target), "left_out": left_out,
+            "spoiled": getattr(data.library.truth, "spoiled", np.full(len(data), "")),
+        }  # fmt: skip
+        frames.append(pd.DataFrame(columns))
+    return judged, pd.concat(frames, ignore_index=True)
 
 
-def _exclusions(crossing: Crossing, predicted: Predicted, harmoniser: Harmoniser) -> pd.DataFrame:
+def _exclusions(cross_fit: CrossFit, predicted: ModelPredictions, harmoniser: Harmoniser) -> pd.DataFrame:
     """What was left out before, and what did not train because its spectrum is an outlier."""
-    data = crossing.data
+    data, every = cross_fit.data, "all rows"
     rows: list[tuple[str, ...]] = []
     for target in data.targets:
-        gone = [found for (name, part), found in predicted.left_out.items() if name == target and part.scheme == RANDOM]
-        numbers, counts = np.unique(np.concatenate(gone), return_counts=True)
+        folds = predicted.random_outliers(target)
+        numbers, counts = np.unique(np.concatenate(folds), return_counts=True)
         for row, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-            reason = f"spectrum beyond the outlier limits in {count} of {len(gone)} folds"
+            reason = f"spectrum beyond the outlier limits in {count} of {len(folds)} folds"
             rows.append((str(data.library.ids[row]), str(data.laboratory[row]), target, "training", reason))
-        for name in crossing.held:
-            if not crossing.possible(Part(LABORATORY, name), target):
+        for name in cross_fit.laboratories:
+            if not cross_fit.can_learn(HeldOut(LABORATORY, name), target):
                 reason = "too few measured values in the other laboratories to learn from"
-                rows.append(("all rows", name, target, "laboratory-out", reason))
-    names, sizes = np.unique(data.laboratory, return_counts=True)
-    for name, size in zip(names.tolist(), sizes.tolist(), strict=True):
+                rows.append((every, name, target, "laboratory-out", reason))
+    for name, size in data.sizes.items():
         if size < MIN_ROWS:
             reason = f"laboratory of {size} rows, {MIN_ROWS} needed to centre it or to hold it out"
-            rows.append(("all rows", name, "", "harmonisation and laboratory-out", reason))
-    if crossing.method != "none":
-        for name, reason in harmoniser.unchanged.items():
-            if reason:
-                rows.append(("all rows", name, "", "harmonisation", reason))
+            rows.append((every, name, "", "harmonisation and laboratory-out", reason))
+    if cross_fit.method != "none":
+        unchanged = harmoniser.unchanged.items()
+        rows += [(every, name, "", "harmonisation", reason) for name, reason in unchanged if reason]
     frame = pd.DataFrame(rows, columns=pd.Index(EXCLUSION_COLUMNS))
     return pd.concat([data.exclusions, frame], ignore_index=True)
 
 
-def _places(crossing: Crossing) -> pd.DataFrame:
-    data = crossing.data
-    return pd.DataFrame({"id": data.library.ids, "laboratory": data.laboratory, **data.places})
-
-
-def _data(crossing: Crossing, models: dict[str, str]) -> dict[str, Any]:
-    data, library = crossing.data, crossing.data.library
-    names, sizes = np.unique(data.laboratory, return_counts=True)
+def _data(cross_fit: CrossFit, models: dict[str, str]) -> dict[str, Any]:
+    data, library = cross_fit.data, cross_fit.data.library
     axis = library.spectra.axis
     return {
-        "name": library.name,
-        "licence": library.licence,
-        "notes": list(data.notes),
-        "sha256": library.fingerprint(),
-        "rows": len(data),
-        "samples": int(np.unique(data.sample).size),
-        "laboratories": dict(zip(names.tolist(), sizes.tolist(), strict=True)),
-        "held_laboratories": list(crossing.held),
-        "axis": f"{axis.size} bands, {axis[0]:g}-{axis[-1]:g} {library.spectra.unit}",
-        "harmonisation": crossing.method,
-        "methods": list(crossing.methods),
-        "held_out_rows": int((crossing.fold < 0).sum()),
-        "synthetic": bool(data.truth),
-        "paper": PAPER,
-        "properties": {
-            name: {
-                "unit": limits.unit,
-                "low": limits.low,
-                "high": limits.high,
-                "scale": limits.scale,
-                "measured": int(np.isfinite(data.observed(name)).sum()),
-                "predicted": int((~np.isfinite(data.observed(name))).sum()),
-                "model": models[name],
-            }
-            for name, limits in data.ranges.items()
-        },
-    }
+        "name": library.name, "licence": library.licence, "notes": list(data.notes), "sha256": library.fingerprint(),
+        "rows": len(data), "samples": int(np.unique(data.sample).size), "bands": axis.size,
+        "axis": [float(axis[0]), float(axis[-1])], "unit": library.spectra.unit,
+        "laboratories": data.sizes, "held_laboratories": list(cross_fit.laboratories),
+        "harmonisation": cross_fit.method, "methods": list(cross_fit.methods),
+        "laboratory_exposure": LABORATORY_EXPOSURE,
+        "synthetic": any(data.truth(target) is not None for target in data.targets), "paper": PAPER,
+        "properties": {t: {**dataclasses.asdict(limits), "model": models[t]} for t, limits in data.ranges.items()},
+    }  # fmt: skip
 
 
-def plan(config: HybridConfig, crossing: Crossing) -> str:
+def plan(config: HybridConfig, cross_fit: CrossFit) -> str:
     """What a configuration would fit, without fitting it."""
-    todo, data = jobs(crossing), crossing.data
-    names, sizes = np.unique(data.laboratory, return_counts=True)
+    todo, data = model_fits(cross_fit), cross_fit.data
     lines = [
         f"{data.library.name}: {len(data)} rows of {np.unique(data.sample).size} samples, "
         f"{data.values.shape[1]} bands, laboratories "
-        + ", ".join(f"{name} {size}" for name, size in zip(names.tolist(), sizes.tolist(), strict=True)),
-        f"harmonisation {crossing.method}; compared: {', '.join(crossing.methods)}",
+        + ", ".join(f"{name} {size}" for name, size in data.sizes.items()),
+        f"harmonisation {cross_fit.method}; compared: {', '.join(cross_fit.methods)}",
     ]
     for target, limits in data.ranges.items():
-        count = int(np.isfinite(data.observed(target)).sum())
+        count = int(data.measured(target).sum())
         lines.append(
             f"{target}: {count} measured, {len(data) - count} to predict, "
             f"{limits.low:g} to {limits.high:g} {limits.unit}"
         )
     for model, what in ((CNN, "networks within bounds"), (CLIPPED, "networks that are clipped"), (PLSR, "PLSR")):
-        by_scheme = {s: sum(j.model == model and j.part.scheme == s for j in todo) for s in (RANDOM, LABORATORY)}
-        lines.append(f"{what}: {by_scheme[RANDOM]} in random folds, {by_scheme[LABORATORY]} with a laboratory held out")
-    passes = sum(
-        config.train.epochs * int(np.isfinite(data.observed(job.target)).sum()) for job in todo if job.model != PLSR
-    )
+        count = {s: sum(f.model == model and f.held_out.scheme == s for f in todo) for s in (RANDOM, LABORATORY)}
+        lines.append(f"{what}: {count[RANDOM]} in random folds, {count[LABORATORY]} with a laboratory held out")
+    passes = config.train.epochs * sum(int(data.measured(fit.target).sum()) for fit in todo if fit.model != PLSR)
     lines.append(
         f"about {passes / 1e6:.1f} million spectra pass through networks (two cores take in the order of "
         "10,000 a second at 213 bands)"

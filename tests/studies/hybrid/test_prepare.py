@@ -9,7 +9,7 @@ from hybrid_data import library
 from jaxsoil.data.library import Property
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.hybrid.config import HybridConfig
-from jaxsoil.studies.hybrid.cross import LABORATORY, RANDOM, Crossing, Part
+from jaxsoil.studies.hybrid.cross_fit import LABORATORY, RANDOM, CrossFit, HeldOut
 from jaxsoil.studies.hybrid.prepare import prepare_library
 
 
@@ -98,9 +98,9 @@ def test_one_place_and_depth_under_two_names_is_one_soil_in_every_split() -> Non
     data = prepare_library(library(transfer=0, properties=properties))
     assert data.sample[80] == data.sample[3]
     assert any("place and depth of another laboratory" in note and source.ids[80] in note for note in data.notes)
-    crossing = Crossing.lay_out(data, HybridConfig(folds=3, test_share=0.0))
-    assert crossing.fold[80] == crossing.fold[3]
-    assert not crossing.tested(Part(LABORATORY, "A"), "carbon")[3]
+    cross_fit = CrossFit.draw(data, HybridConfig(folds=3, test_share=0.0))
+    assert cross_fit.fold[80] == cross_fit.fold[3]
+    assert not cross_fit.tested(HeldOut(LABORATORY, "A"), "carbon")[3]
 
 
 def test_laboratories_that_are_one_are_joined() -> None:
@@ -109,36 +109,36 @@ def test_laboratories_that_are_one_are_joined() -> None:
 
 def test_samples_of_two_laboratories_are_never_on_both_sides() -> None:
     data = prepare_library(library())
-    crossing = Crossing.lay_out(data, HybridConfig(folds=3, test_share=0.1))
-    for part in crossing.parts:
-        tested = crossing.tested(part, "carbon")
-        assert tested.any() and not np.isin(data.sample[tested], data.sample[crossing.outside(part)]).any()
-    held = crossing.fold < 0
+    cross_fit = CrossFit.draw(data, HybridConfig(folds=3, test_share=0.1))
+    for held_out in cross_fit.held_out:
+        tested = cross_fit.tested(held_out, "carbon")
+        assert tested.any() and not np.isin(data.sample[tested], data.sample[cross_fit.trained(held_out)]).any()
+    held = cross_fit.fold < 0
     assert held.any() and not np.isin(data.sample[held], data.sample[~held]).any()
-    assert {part.scheme for part in crossing.parts} == {RANDOM, LABORATORY} and crossing.method == "direct"
+    assert {held_out.scheme for held_out in cross_fit.held_out} == {RANDOM, LABORATORY} and cross_fit.method == "direct"
 
 
 def test_watched_rows_share_no_sample_with_training_rows() -> None:
-    crossing = Crossing.lay_out(prepare_library(library()), HybridConfig(folds=3, pca_components=4))
-    found = crossing.trainable(crossing.parts[0], "carbon", crossing.data.values)
-    sample = crossing.data.sample
+    cross_fit = CrossFit.draw(prepare_library(library()), HybridConfig(folds=3, pca_components=4))
+    found = cross_fit.training_rows(cross_fit.held_out[0], "carbon", cross_fit.data.values)
+    sample = cross_fit.data.sample
     assert found.watch.size and not np.isin(sample[found.watch], sample[found.rows]).any()
-    assert crossing.outside(crossing.parts[0])[np.concatenate([found.rows, found.watch])].all()
+    assert cross_fit.trained(cross_fit.held_out[0])[np.concatenate([found.rows, found.watch])].all()
 
 
 def test_too_few_measured_rows_are_refused_by_name() -> None:
     carbon = np.array(library().property("carbon").values)
     carbon[20:] = np.nan
     with pytest.raises(DataError, match=r"column carbon.*too few measured rows"):
-        Crossing.lay_out(prepare_library(library(carbon=carbon)), HybridConfig())
+        CrossFit.draw(prepare_library(library(carbon=carbon)), HybridConfig())
 
 
 def test_a_small_laboratory_is_not_held_out_and_direct_needs_transfer_samples() -> None:
     lab = np.array(["A"] * 85 + ["B"] * 5)
     source = library(transfer=0)
     data = prepare_library(library(transfer=0, groups={"sample": source.groups["sample"], "laboratory": lab}))
-    crossing = Crossing.lay_out(data, HybridConfig(folds=3))
-    assert crossing.held == ("A",) and crossing.method == "none" and "direct" not in crossing.methods
-    assert "5 rows" in crossing.harmoniser(None, "centre").unchanged["B"]
+    cross_fit = CrossFit.draw(data, HybridConfig(folds=3))
+    assert cross_fit.laboratories == ("A",) and cross_fit.method == "none" and "direct" not in cross_fit.methods
+    assert "5 rows" in cross_fit.harmoniser(None, "centre").unchanged["B"]
     with pytest.raises(DataError, match="'direct' is not possible"):
-        Crossing.lay_out(data, HybridConfig(folds=3, harmonise="direct"))
+        CrossFit.draw(data, HybridConfig(folds=3, harmonise="direct"))

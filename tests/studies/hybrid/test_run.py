@@ -15,16 +15,19 @@ import pytest
 from hybrid_data import library
 
 from jaxsoil.data.library import Property
+from jaxsoil.evaluation.results import read_results
+from jaxsoil.report.run_files import where
 from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.hybrid import fitting
 from jaxsoil.studies.hybrid.config import HybridConfig, NetworkConfig
-from jaxsoil.studies.hybrid.cross import Crossing
+from jaxsoil.studies.hybrid.cross_fit import CrossFit, HeldOut
 from jaxsoil.studies.hybrid.network import Kind, Network
 from jaxsoil.studies.hybrid.prepare import prepare_library
-from jaxsoil.studies.hybrid.product import COLUMNS, check_product
+from jaxsoil.studies.hybrid.product import check_product
 from jaxsoil.studies.hybrid.ranges import range_of
+from jaxsoil.studies.hybrid.results import COLUMNS, OWN, PRODUCT, richest
 from jaxsoil.studies.hybrid.run import plan, run
 from jaxsoil.training.config import LoopConfig
 
@@ -43,17 +46,22 @@ CONFIG = HybridConfig(
 
 
 @pytest.fixture(scope="module")
-def crossing() -> Crossing:
-    return Crossing.lay_out(prepare_library(library()), CONFIG)
+def cross_fit() -> CrossFit:
+    return CrossFit.draw(prepare_library(library()), CONFIG)
 
 
 @pytest.fixture(scope="module")
-def finished(crossing: Crossing, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(cross_fit: CrossFit, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hybrid")
-    run(CONFIG, RunFolder(folder, "hybrid_dataset", "disabled"), crossing)
+    run(CONFIG, RunFolder(folder, "hybrid_dataset", "disabled"), cross_fit)
     (folder / "config.json").write_text(json.dumps({"config": dataclasses.asdict(CONFIG)}))
     (folder / "env.json").write_text("{}")
     return folder
+
+
+@pytest.fixture(scope="module")
+def results(finished: Path) -> pd.DataFrame:
+    return read_results(finished / "results.csv", OWN)
 
 
 @pytest.mark.parametrize(("name", "unit"), [("carbon", "g/kg"), ("ph", "1"), ("clay", "%")])
@@ -72,7 +80,7 @@ def test_a_bounded_network_cannot_leave_the_range_and_is_linear_within(name: str
         def apply(self, params, scaled, key):
             return scaled
 
-    constants = {"mean": jnp.zeros(1), "spread": jnp.ones(1)}
+    constants = {"mean": jnp.zeros(1), "sd": jnp.ones(1)}
     constants |= {"centre": jnp.float32(centre), "unit": jnp.float32(unit_size)}
 
     @dataclasses.dataclass(frozen=True)
@@ -88,10 +96,10 @@ def test_a_bounded_network_cannot_leave_the_range_and_is_linear_within(name: str
     np.testing.assert_allclose(found[inner], centre + unit_size * raw[inner], atol=0.02 * (high - low))
 
 
-def test_a_network_learns_and_predicts_the_same_in_any_batch(crossing: Crossing) -> None:
+def test_a_network_learns_and_predicts_the_same_in_any_batch(cross_fit: CrossFit) -> None:
     from jaxsoil.studies.hybrid.network import train
 
-    data = crossing.data
+    data = cross_fit.data
     limits = data.ranges["carbon"]
     target = limits.to_scale(data.observed("carbon"))
     rows = np.flatnonzero(np.isfinite(target))
@@ -109,10 +117,10 @@ def test_a_network_learns_and_predicts_the_same_in_any_batch(crossing: Crossing)
         train(data.values, np.full(len(data), 2.0), rows[4:], rows[:4], *settings)
 
 
-def test_the_table_holds_every_value_once_and_measured_ones_to_the_bit(finished: Path, crossing: Crossing) -> None:
+def test_the_table_holds_every_value_once_and_measured_ones_to_the_bit(finished: Path, cross_fit: CrossFit) -> None:
     table = pd.read_parquet(finished / "hybrid.parquet")
     assert list(table.columns) == list(COLUMNS) and not table.duplicated(["id", "property"]).any()
-    measured = crossing.data.observed("carbon")
+    measured = cross_fit.data.observed("carbon")
     there = np.isfinite(measured)
     value = table["value"].to_numpy()
     np.testing.assert_array_equal(value[there].view(np.uint64), measured[there].view(np.uint64))
@@ -126,9 +134,9 @@ def test_the_table_holds_every_value_once_and_measured_ones_to_the_bit(finished:
     assert all(name.startswith("cnn-carbon-") for name in cells["model"][~there].tolist())
 
 
-def test_an_altered_or_impossible_value_is_noticed(finished: Path, crossing: Crossing) -> None:
+def test_an_altered_or_impossible_value_is_noticed(finished: Path, cross_fit: CrossFit) -> None:
     table = pd.read_parquet(finished / "hybrid.parquet")
-    check_product(table, crossing)
+    check_product(table, cross_fit)
     for column, row, value, message in (
         ("value", 1, np.nextafter(table["value"][1], np.inf), "altered"),
         ("value", 0, 1001.0, "outside its range"),
@@ -137,28 +145,64 @@ def test_an_altered_or_impossible_value_is_noticed(finished: Path, crossing: Cro
         wrong = table.copy()
         wrong.loc[row, column] = value
         with pytest.raises(DataError, match=message):
-            check_product(wrong, crossing)
+            check_product(wrong, cross_fit)
 
 
-def test_held_out_rows_were_not_seen_and_every_scheme_is_scored(finished: Path, crossing: Crossing) -> None:
+def test_held_out_rows_were_not_seen_and_every_scheme_is_scored(
+    finished: Path, results: pd.DataFrame, cross_fit: CrossFit
+) -> None:
     held = pd.read_parquet(finished / "predictions.parquet")
     assert set(held["scheme"]) == {"random", "laboratory", "held-out rows"}
-    ours = held[(held["scheme"] == "held-out rows") & (held["model"] == "cnn")]
-    assert set(ours["id"]) == set(
-        crossing.data.library.ids[(crossing.fold < 0) & np.isfinite(crossing.data.observed("carbon"))]
-    )
-    scores = pd.read_csv(finished / "scores.csv")
-    lines = scores[(scores["scheme"] == "laboratory") & (scores["harmonisation"] == "direct")]
-    assert all("transfer samples" in text for text in lines["exposure"].tolist())
-    assert {"A", "B", "all"} == set(lines["laboratory"].tolist())
-    one = held[(held["scheme"] == "random") & (held["model"] == "plsr") & (held["harmonisation"] == "none")]
-    rmse = np.sqrt(np.mean((one["observed"] - one["predicted"]) ** 2))
-    same = scores[(scores["scheme"] == "random") & (scores["model"] == "plsr") & (scores["harmonisation"] == "none")]
-    assert same.loc[same["laboratory"] == "all", "rmse"].item() == pytest.approx(rmse)
+    ours = where(held, scheme="held-out rows", model="cnn")
+    assert set(ours["id"]) == set(cross_fit.data.library.ids[(cross_fit.fold < 0) & cross_fit.data.measured("carbon")])
+    assert set(where(results, split="laboratory", harmonisation="direct")["region"]) == {"A", "B", "all"}
+    assert set(results["seed"]) == {CONFIG.seed} and set(results["study"]) == {"hybrid_dataset"}
+    data = json.loads((finished / "data.json").read_text())
+    assert "transfer samples" in data["laboratory_exposure"]["direct"]
+
+
+def test_scores_are_those_of_the_stored_predictions(finished: Path, results: pd.DataFrame) -> None:
+    """By NumPy and scikit-learn from predictions.parquet."""
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    held = pd.read_parquet(finished / "predictions.parquet")
+    keys = {"model": "plsr", "harmonisation": "none", "property": "carbon"}
+    for region in ("all", "B"):
+        lines = where(held, scheme="random", **keys)
+        lines = lines if region == "all" else where(lines, laboratory=region)
+        y, p = lines["observed"].to_numpy(), lines["predicted"].to_numpy()
+        found = dict(where(results, split="random", region=region, **keys)[["metric", "value"]].to_numpy())
+        expected = {"rmse": root_mean_squared_error(y, p), "mae": mean_absolute_error(y, p), "r2": r2_score(y, p)}
+        expected |= {"sd": y.std(ddof=1), "sd_predicted": p.std(ddof=1), "n": y.size, "n_outside": 0}
+        assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-8)
+
+
+def test_counts_and_statistics_are_those_of_the_product(finished: Path, results: pd.DataFrame) -> None:
+    table = pd.read_parquet(finished / "hybrid.parquet")
+    for region in ("all", "A", "B"):
+        for kind in ("measured", "predicted"):
+            lines = where(table, kind=kind) if region == "all" else where(table, kind=kind, laboratory=region)
+            found = dict(where(results, split=PRODUCT, model=kind, region=region)[["metric", "value"]].to_numpy())
+            flagged = (lines["applicability"] != "inside").sum()
+            expected = {"n": len(lines), "n_flagged": flagged, "median": lines["value"].median()}
+            expected["sd"] = lines["value"].std()
+            assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-8)
+
+
+def test_the_richest_rows_share_of_r2_by_hand() -> None:
+    """Nineteen rows of 0 or 2 and one of 100: that one is the top 5 %."""
+    observed = np.array([0.0] * 10 + [2.0] * 9 + [100.0])
+    predicted = np.where(observed == 100.0, 90.0, 1.0)
+    found, mean = richest(observed, predicted), observed.mean()
+    rest = observed[:-1]
+    assert found["richest_variation"] == pytest.approx((100 - mean) ** 2 / ((observed - mean) ** 2).sum())
+    assert found["richest_error"] == pytest.approx(100.0 / 119.0)
+    assert found["r2_without_richest"] == pytest.approx(1.0 - 19.0 / ((rest - rest.mean()) ** 2).sum())
+    assert np.isnan(richest(np.ones(3), np.ones(3))["richest_variation"])
 
 
 def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
-    finished: Path, crossing: Crossing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, cross_fit: CrossFit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = RunFolder(tmp_path / "again", "hybrid_dataset", "offline")
     folder.path.mkdir()
@@ -177,16 +221,16 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
     monkeypatch.setattr(tracking, "start", without_mirror)
     monkeypatch.setattr(fitting, "train", counted)
     with pytest.raises(KeyboardInterrupt):
-        run(CONFIG, folder, crossing)
+        run(CONFIG, folder, cross_fit)
     assert not (folder.path / "hybrid.parquet").exists() and len(list((folder.path / "models").glob("*cnn*.npz"))) == 2
     damaged = next((folder.path / "models").glob("*cnn*.npz"))
     damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
     with pytest.raises(DataError, match=rf"{damaged.name}: .*cannot be read.*Delete this file and run again"):
-        run(CONFIG, folder, crossing)
+        run(CONFIG, folder, cross_fit)
     assert len(trained) == 3
     damaged.unlink()
-    run(CONFIG, folder, crossing)
-    everything = sum(job.model == "cnn" for job in fitting.jobs(crossing))
+    run(CONFIG, folder, cross_fit)
+    everything = sum(fit.model == "cnn" for fit in fitting.model_fits(cross_fit))
     assert len(trained) == 3 + everything - 1
     pd.testing.assert_frame_equal(
         pd.read_parquet(folder.path / "hybrid.parquet"), pd.read_parquet(finished / "hybrid.parquet"), check_exact=True
@@ -195,47 +239,38 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
     assert (folder.path / tracking.LOG_NAME).read_bytes() == (finished / tracking.LOG_NAME).read_bytes()
 
 
-def test_the_log_has_every_epoch_and_ends_with_a_summary(finished: Path, crossing: Crossing) -> None:
+def test_the_log_has_every_epoch_and_ends_with_a_summary(
+    finished: Path, results: pd.DataFrame, cross_fit: CrossFit
+) -> None:
     *records, last = tracking.read_log(finished / tracking.LOG_NAME)
-    todo = fitting.jobs(crossing)
-    networks = [job.name for job in todo if job.model == "cnn"]
+    todo = fitting.model_fits(cross_fit)
+    networks = [fit.name for fit in todo if fit.model == "cnn"]
     assert [r["models_done"] for r in records if "models_done" in r] == list(range(1, len(todo) + 1))
     epochs = [r for r in records if "epoch" in r]
     assert [(r["trial"], r["epoch"]) for r in epochs] == [(name, e) for name in networks for e in range(1, 6)]
-    assert all(np.isfinite([r["loss"], r["validation_loss"]]).all() for r in epochs)
-    scores = pd.read_csv(finished / "scores.csv")
-    ours = scores[(scores["model"] == "cnn") & (scores["harmonisation"] == "direct") & (scores["laboratory"] == "all")]
-    assert last["summary"]["rmse/carbon/laboratory"] == ours.loc[ours["scheme"] == "laboratory", "rmse"].item()
+    assert all(np.isfinite([r["loss"], r["watched"]]).all() for r in epochs)
+    ours = where(results, model="cnn", harmonisation="direct", region="all", metric="rmse")
+    expected = where(ours, split="laboratory")["value"].item()
+    assert last["summary"]["rmse/carbon/laboratory"] == pytest.approx(expected, rel=1e-8)
     assert len(last["summary"]) == 2 * len(ours)
 
 
-def test_a_networks_key_depends_on_nothing_else_that_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Asked(Exception):
-        pass
-
-    def refuse(*arguments: Any) -> None:
-        raise Asked(jax.random.key_data(arguments[-2]).tolist())
-
-    monkeypatch.setattr(fitting, "train", refuse)
+def test_a_networks_key_depends_on_nothing_else_that_is_fitted() -> None:
     config = dataclasses.replace(CONFIG, clipped=True)
 
-    def keys(*targets: str) -> dict[tuple[str, str, str, int, str], list[int]]:
+    def keys(*targets: str) -> dict[fitting.ModelFit, tuple[int, ...]]:
         ph = np.random.default_rng(0).uniform(4.0, 8.0, 96)
         data = prepare_library(library(properties={"ph": Property(ph, "1")}), targets)
-        mine, found = Crossing.lay_out(data, config), {}
-        for job in fitting.jobs(mine):
-            if job.model == "plsr" or job.method != mine.method:
-                continue
-            with pytest.raises(Asked) as asked:
-                fitting._fit(mine, job, data.values, mine.trainable(job.part, job.target, data.values))
-            found[job.target, job.part.scheme, job.part.name, job.member, job.model] = asked.value.args[0]
-        return found
+        fits = fitting.model_fits(CrossFit.draw(data, config))
+        return {fit: tuple(jax.random.key_data(fit.key(0)).tolist()) for fit in fits if fit.model != "plsr"}
 
     alone, together = keys("carbon"), keys("ph", "carbon")
-    assert {name: key for name, key in together.items() if name[0] == "carbon"} == alone
-    assert together["carbon", "random", "0", 0, "cnn"] == together["carbon", "random", "0", 0, "cnn-clipped"]
-    bounded = [tuple(key) for name, key in together.items() if name[-1] == "cnn"]
-    assert len(set(bounded)) == len(bounded) > len(alone)
+    assert {fit: key for fit, key in together.items() if fit.target == "carbon"} == alone
+    first = fitting.ModelFit("carbon", HeldOut("random", "0"), "direct", "cnn", 0)
+    assert together[first] == together[dataclasses.replace(first, model="cnn-clipped")]
+    bounded = [key for fit, key in together.items() if fit.model == "cnn" and fit.method == "direct"]
+    assert len(set(bounded)) == len(bounded) > len(alone) / 2
+    assert jax.random.key_data(first.key(1)).tolist() != list(together[first])
 
 
 def test_the_report_and_the_card_say_what_was_done(finished: Path, tmp_path: Path) -> None:
@@ -252,11 +287,47 @@ def test_the_report_and_the_card_say_what_was_done(finished: Path, tmp_path: Pat
     assert {"observed_predicted.png", "coverage.png", "harmonisation.png", "outliers.png", "distributions.png"} == {
         path.name for path in (finished / "figures").glob("*.png")
     }
-    (finished / "scores.csv").unlink()
-    with pytest.raises(DataError, match=r"scores\.csv.*--resume"):
+    (finished / "results.csv").unlink()
+    with pytest.raises(DataError, match=r"results\.csv.*--resume"):
         write_report(finished)
 
 
-def test_the_plan_counts_models(crossing: Crossing) -> None:
-    text = plan(CONFIG, crossing)
+def test_the_numbers_of_the_report_are_those_of_the_tables(finished: Path, results: pd.DataFrame) -> None:
+    from jaxsoil.studies.hybrid.report import tables
+    from jaxsoil.studies.hybrid.report.files import read_run
+
+    report = read_run(finished)
+    table = tables.splits(report)
+    splits, models = {"random folds": "random", "laboratory out": "laboratory"}, {"PLSR": "plsr", "CNN, bounded": "cnn"}
+    assert len(table.rows) == 6
+    for cells in table.rows:
+        row = dict(zip(table.header, cells, strict=True))
+        keys = {"split": splits.get(row["Split"], row["Split"]), "model": models[row["Model"]], "region": "all"}
+        lines = where(results, property="carbon", harmonisation="direct", **keys)
+        found = dict(lines[["metric", "value"]].to_numpy())
+        for head, metric in (("R2", "r2"), ("RMSE", "rmse"), ("MAE", "mae"), ("n", "n")):
+            assert float(row[head].replace("−", "-")) == pytest.approx(found[metric], abs=0.0051)
+    coverage = pd.read_csv(finished / "coverage.csv")
+    shown = {row[1]: row[3] for row in tables.coverage(report).rows}
+    nominal = where(coverage, laboratory="all", nominal=0.8)
+    shares = [f"{100 * share:.1f}" for share in nominal["coverage"]]
+    assert shown == dict(zip(nominal["kind"], shares, strict=True))
+    whole = next(row for row in tables.counts(report).rows if row[1] == "all")
+    assert whole[2] == "76" and "20" in whole[3:]
+
+
+def test_a_run_of_an_earlier_version_is_refused(finished: Path, cross_fit: CrossFit, tmp_path: Path) -> None:
+    from jaxsoil.studies.hybrid.report.page import write_report
+
+    old = Path(shutil.copytree(finished, tmp_path / "old"))
+    (old / "results.csv").rename(old / "scores.csv")
+    folder = RunFolder(old, "hybrid_dataset", "disabled")
+    for action in (lambda: write_report(old), lambda: run(CONFIG, folder, cross_fit)):
+        with pytest.raises(DataError, match=r"scores\.csv.*earlier version.*--overwrite") as refused:
+            action()
+        assert "\n" not in str(refused.value)
+
+
+def test_the_plan_counts_models(cross_fit: CrossFit) -> None:
+    text = plan(CONFIG, cross_fit)
     assert "4 in random folds, 4 with a laboratory held out" in text and "carbon: 76 measured, 20 to predict" in text

@@ -2,180 +2,137 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
-from jaxsoil.report.files import where
-from jaxsoil.report.tables import Table, markdown_text, number
+from jaxsoil.report.document import Document
+from jaxsoil.report.tables import Table, number, rows_table
 from jaxsoil.studies.hybrid.report import tables
-from jaxsoil.studies.hybrid.report.files import LABELS, METHODS, HybridRun, column
+from jaxsoil.studies.hybrid.report.files import METHODS, HybridRun
+from jaxsoil.studies.hybrid.results import COLUMNS, MEASURED, PREDICTED, PRODUCT
 
 LISTED = 200
 """Exclusions that the card lists; exclusions.csv has all."""
 
-_COLUMNS = (
-    ("id, sample, laboratory", "row of the source data, sample and laboratory"),
-    ("property, unit", "name of the property, and the unit of value, low, high and error_sd"),
-    ("value", "the measured value, unchanged to the last bit, or the prediction"),
-    ("kind", "measured or predicted"),
-    ("low, high", "ends of the prediction interval; empty for measured values"),
-    ("error_sd", "estimated standard deviation of the prediction error; empty for measured values"),
-    ("model", "id of the ensemble that predicted, a hash of data and settings; empty for measured values"),
-    ("applicability", "inside, or by which limit (distance, residual) the spectrum is unlike those of the training"),
+LIMITS = (
+    "Intervals cover as stated for rows like those of the measured samples. For another laboratory, or soils that "
+    "nobody measured, see the coverage with a laboratory held out.",
+    "An imputed value carries no information beyond its spectrum: do not use it to test a spectral model.",
+    "Predictions of flagged rows (applicability other than inside) are extrapolations.",
+    "error_sd and the interval belong to one value; errors of rows of one laboratory are not independent.",
 )
 
 
-def data_card(run: HybridRun, drawn: dict[str, Path]) -> str:
-    """The card as Markdown; ``drawn`` are the figures of the report by name."""
-    parts = [f"# Data card: hybrid data set of '{markdown_text(str(run.data['name']))}'"]
-    parts += [
-        _summary(run),
-        Table("Columns of hybrid.parquet.", ("Column", "Meaning"), _COLUMNS, (), (0, 1)).markdown(),
-    ]
-    parts += ["## Counts and spread", tables.counts(run).markdown(), *_bullets(_deviations(run))]
+def data_card(run: HybridRun, drawn: dict[str, tuple[Path, str]]) -> str:
+    """The card as Markdown; ``drawn`` are path and caption of the figures of the report by name."""
+    document = Document(f"Data card: hybrid data set of '{run.data['name']}'", run.path)
+    document.add(_summary(run))
+    document.table(Table("Columns of hybrid.parquet.", ("Column", "Meaning"), tuple(COLUMNS.items()), left=(0, 1)))
+    document.section("Counts and standard deviations", tables.counts(run), [_deviation(run, t) for t in run.properties])
     for name in ("distributions", "depths", "places"):
         if name in drawn:
-            parts.append(f"![{name}]({drawn[name].relative_to(run.path).as_posix()})")
-    parts += ["## How good the predictions are", tables.splits(run).markdown(), tables.coverage(run).markdown()]
-    parts += ["## Physical ranges", tables.ranges(run).markdown()]
-    if {"carbon", "organic_matter"} <= set(run.properties):
-        parts += _bullets([_consistency(run)])
-    parts += ["## Exclusions", *_exclusions(run), "## Measured values that look wrong", *_suspects(run)]
-    parts += ["## Use and limits", *_bullets(_limits(run)), "## Sources", *_bullets(_sources(run))]
-    return "\n\n".join(parts) + "\n"
+            document.figure(*drawn[name])
+    document.section("How good the predictions are", tables.splits(run), tables.coverage(run))
+    document.section("Physical ranges", tables.ranges(run), _consistency(run))
+    document.section("Exclusions", *_exclusions(run))
+    document.section("Measured values that look wrong", _suspects(run))
+    document.section("Use and limits", [*LIMITS, *(line for target in run.properties for line in _limits(run, target))])
+    document.section("Sources", _sources(run))
+    return document.markdown()
 
 
 def _summary(run: HybridRun) -> str:
-    lines = [
-        f"{run.data['rows']:,} rows of {run.data['samples']:,} samples, {len(run.data['laboratories'])} laboratories, "
-        f"{len(run.properties)} properties: {len(run.table):,} values, of which "
-        f"{int((column(run.table, 'kind') == 'measured').sum()):,} measured and "
-        f"{int((column(run.table, 'kind') == 'predicted').sum()):,} predicted.",
-        f"Intervals have a nominal coverage of {100 * run.nominal:g} %. Harmonisation: {METHODS[run.method]}.",
-    ]
-    if run.data["synthetic"]:
-        lines.append("The data are synthetic: the table shows the method and holds no soil.")
-    return " ".join(lines)
-
-
-def _deviations(run: HybridRun) -> list[str]:
-    """How the SD of the predictions compares with that of the measurements."""
-    lines = []
-    for target in run.properties:
-        part = where(run.table, property=target)
-        measured, predicted = (column(where(part, kind=kind), "value") for kind in ("measured", "predicted"))
-        if predicted.size < 2 or measured.size < 2:
-            lines.append(f"{LABELS.get(target, target)}: nothing to impute.")
-            continue
-        error = column(where(part, kind="predicted"), "error_sd")
-        unit = run.unit(target)
-        ratio = predicted.std(ddof=1) / measured.std(ddof=1)
-        rows = where(run.predictions, scheme="random", property=target, harmonisation=run.method, model="cnn")
-        shrunk = column(rows, "predicted").std(ddof=1) / column(rows, "observed").std(ddof=1)
-        lines.append(
-            f"{LABELS.get(target, target)}: SD {number(float(measured.std(ddof=1)), 2)} {unit} measured, "
-            f"{number(float(predicted.std(ddof=1)), 2)} {unit} imputed (ratio {number(float(ratio), 2)}); median error "
-            f"estimate {number(float(np.median(error)), 2)} {unit}. On measured rows out of fold predictions have "
-            f"{number(float(shrunk), 2)} of the SD of the measurements"
-            + (": they are smoother than the soils" if shrunk < 0.98 else "")
-            + "; the rest of the difference is in which rows are left to impute."
-        )
-    return lines
-
-
-def _consistency(run: HybridRun) -> str:
-    """Carbon against organic matter of the same row: organic matter holds its carbon."""
-    wide = run.table.pivot(index="id", columns="property", values="value")
-    ratio = column(wide, "organic_matter") / np.maximum(column(wide, "carbon"), 1e-9)
-    share = 100.0 * float(np.mean(ratio < 1.0))
+    measured, predicted = (sum(run.count(target, kind) for target in run.properties) for kind in (MEASURED, PREDICTED))
+    twin = "The data are synthetic: the table shows the method and holds no soil." if run.data["synthetic"] else ""
     return (
-        f"Organic matter over carbon of the same row: median {np.median(ratio):.2f}; {share:.1f} % of the rows have "
-        "less organic matter than carbon, which carbonate carbon allows and organic carbon does not. The two "
-        "properties are predicted apart; nothing forces them to agree."
+        f"{run.data['rows']:,} rows of {run.data['samples']:,} samples, {len(run.data['laboratories'])} laboratories, "
+        f"{len(run.properties)} properties: {measured + predicted:,} values, of which {measured:,} measured and "
+        f"{predicted:,} predicted. Intervals have a nominal coverage of {100 * run.settings['coverage']:g} %. "
+        f"Harmonisation: {METHODS[run.method]}. {twin}"
+    ).strip()
+
+
+def _deviation(run: HybridRun, target: str) -> str:
+    """How the SD of the predictions compares with that of the measurements."""
+    measured, imputed = (run.numbers(split=PRODUCT, property=target, model=kind) for kind in (MEASURED, PREDICTED))
+    if imputed["n"] < 2 or measured["n"] < 2:
+        return f"{run.label(target)}: nothing to impute."
+    unit, ours = run.unit(target), run.numbers(split="random", property=target, model="cnn")
+    shrunk = ours["sd_predicted"] / ours["sd"]
+    return (
+        f"{run.label(target)}: SD {number(measured['sd'], 2)} {unit} measured, {number(imputed['sd'], 2)} {unit} "
+        f"imputed (ratio {number(imputed['sd'] / measured['sd'], 2)}); median error estimate "
+        f"{number(imputed['median_error_sd'], 2)} {unit}. On measured rows out of fold predictions have "
+        f"{number(shrunk, 2)} of the SD of the measurements"
+        + (": they are smoother than the soils" if shrunk < 0.98 else "")
+        + "; the rest of the difference is in which rows are left to impute."
     )
 
 
-def _exclusions(run: HybridRun) -> list[str]:
-    frame = run.exclusions
+def _consistency(run: HybridRun) -> list[str]:
+    """Carbon against organic matter of the same row: organic matter holds its carbon."""
+    found = run.numbers(split=PRODUCT, property="organic_matter", model="measured or predicted")
+    if not found:
+        return []
+    return [
+        f"Organic matter over carbon of the same row: median {number(found['over_carbon_median'], 2)}; "
+        f"{number(100 * found['below_carbon'], 1)} % of the rows have less organic matter than carbon, which carbonate "
+        "carbon allows and organic carbon does not. The two properties are predicted apart; nothing forces them to "
+        "agree."
+    ]
+
+
+def _exclusions(run: HybridRun) -> list[str | Table | list[str]]:
+    frame = run.tables["exclusions"]
     if not len(frame):
         return ["Nothing was left out."]
-    kinds = frame.groupby(["from", "reason"], sort=False).size().to_dict() if len(frame) else {}
-    short: dict[str, int] = {}
-    for key, count in kinds.items():
-        where_from, reason = (str(part) for part in np.atleast_1d(np.array(key)).tolist())
-        name = f"from {where_from}: {_kind(reason)}"
-        short[name] = short.get(name, 0) + int(count)
-    rows = tuple(
-        tuple("" if str(cell) == "nan" else str(cell) for cell in line)
-        for line in frame.head(LISTED)[["id", "laboratory", "property", "from", "reason"]].itertuples(index=False)
-    )
-    header = ("Row", "Laboratory", "Property", "Left out of", "Reason")
+    kinds = Counter(zip(frame["from"], map(_kind, frame["reason"]), strict=True))
+    header = {"id": "Row", "laboratory": "Laboratory", "property": "Property", "from": "Left out of"}
     more = f" (the first {LISTED} of {len(frame):,}; exclusions.csv has all)" if len(frame) > LISTED else ""
-    table = Table(f"Exclusions{more}.", header, rows, (), (0, 1, 2, 3, 4))
-    return [*_bullets([f"{name}: {count:,}" for name, count in short.items()]), table.markdown()]
+    table = rows_table(frame.head(LISTED), {**header, "reason": "Reason"}, title=f"Exclusions{more}.")
+    return [[f"from {place}: {reason}: {count:,}" for (place, reason), count in kinds.items()], table]
 
 
 def _kind(reason: str) -> str:
-    for words in ("spectrum beyond the outlier limits", "constant spectrum", "same spectrum"):
-        if reason.startswith(words):
-            return words
-    return reason
+    words = ("spectrum beyond the outlier limits", "constant spectrum", "same spectrum")
+    return next((start for start in words if reason.startswith(start)), reason)
 
 
-def _suspects(run: HybridRun) -> list[str]:
-    if not len(run.suspects):
-        return ["None: no measured value lies far from its prediction out of fold (robust z over 6)."]
-    rows = tuple(
-        (
-            str(one["id"]),
-            str(one["laboratory"]),
-            LABELS.get(str(one["property"]), str(one["property"])),
-            number(float(one["observed"]), 2),
-            number(float(one["predicted"]), 2),
-            number(float(one["score"]), 1),
-        )
-        for one in run.suspects.head(50).to_dict("records")
-    )
-    header = ("Row", "Laboratory", "Property", "Measured", "Predicted out of fold", "Robust z")
+def _suspects(run: HybridRun) -> str | Table:
+    found = run.tables["suspects"]
+    if not len(found):
+        return "None: no measured value lies far from its prediction out of fold (robust z over 6)."
+    columns = {
+        "id": "Row", "laboratory": "Laboratory", "property": "Property", "observed": ("Measured", 2),
+        "predicted": ("Predicted out of fold", 2), "score": ("Robust z", 1),
+    }  # fmt: skip
     note = "They stay in the table as they were measured; somebody with the records should look at them."
-    caption = f"{len(run.suspects)} measured values lie far from their prediction (robust z over 6)."
-    return [Table(caption, header, rows, (note,), (0, 1, 2)).markdown()]
+    title = f"{len(found)} measured values lie far from their prediction (robust z over 6)."
+    return rows_table(found.head(50), columns, title=title, labels={"property": run.axis}, notes=(note,))
 
 
-def _limits(run: HybridRun) -> list[str]:
-    lines = [
-        "Intervals cover as stated for rows like those of the measured samples. For another laboratory, or soils that "
-        "nobody measured, see the coverage with a laboratory held out.",
-        "An imputed value carries no information beyond its spectrum: do not use it to test a spectral model.",
-        "Predictions of flagged rows (applicability other than inside) are extrapolations.",
-        "error_sd and the interval belong to one value; errors of rows of one laboratory are not independent.",
-    ]
-    for target in run.properties:
-        there = set(column(where(run.table, property=target, kind="measured"), "laboratory").tolist())
-        without = [name for name in run.laboratories if name not in there]
-        if without:
-            lines.append(
-                f"{LABELS.get(target, target)} was never measured in {', '.join(without)}: values imputed there are "
-                "extrapolations from other laboratories, whatever their intervals say."
-            )
-        flags = column(where(run.table, property=target, kind="predicted"), "applicability")
-        if flags.size:
-            share = 100.0 * float(np.mean(flags != "inside"))
-            lines.append(f"{LABELS.get(target, target)}: {share:.1f} % of the imputed rows are flagged.")
+def _limits(run: HybridRun, target: str) -> list[str]:
+    """Where a property was never measured, and how many of its imputed rows are flagged."""
+    lines, label = [], run.label(target)
+    found = run.rows(split=PRODUCT, property=target, model=MEASURED, region=run.laboratories)
+    without = set(found.loc[(found["metric"] == "n") & (found["value"] == 0), "region"])
+    if without:
+        names = ", ".join(name for name in run.laboratories if name in without)
+        lines.append(
+            f"{label} was never measured in {names}: values imputed there are extrapolations from other laboratories, "
+            "whatever their intervals say."
+        )
+    imputed = run.numbers(split=PRODUCT, property=target, model=PREDICTED)
+    if imputed["n"]:
+        lines.append(f"{label}: {100 * imputed['n_flagged'] / imputed['n']:.1f} % of the imputed rows are flagged.")
     return lines
 
 
 def _sources(run: HybridRun) -> list[str]:
-    models = [f"{LABELS.get(name, name)}: {known['model']}" for name, known in run.properties.items()]
     return [
         *(str(note) for note in run.data["notes"]),
         f"licence: {run.data['licence']}",
         f"fingerprint of the source data: {run.data['sha256']}",
-        *(f"model of {line}" for line in models),
+        *(f"model of {run.label(name)}: {known['model']}" for name, known in run.properties.items()),
         f"made by: {run.env.get('command', '')}",
     ]
-
-
-def _bullets(lines: list[str]) -> list[str]:
-    return ["\n".join(f"- {markdown_text(line)}" for line in lines)] if lines else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,35 +12,45 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.data.properties import LABELS
-from jaxsoil.report import files
+from jaxsoil.report.run_files import Columns, RunContents, RunFiles
+from jaxsoil.studies.hybrid.results import ALL, MEASURED, OWN, PREDICTED, PRODUCT, refuse_earlier
 
-MODELS = {"plsr": "PLSR", "cnn": "CNN, bounded", "cnn-clipped": "CNN, clipped"}
+MODELS = {"plsr": "PLSR", "cnn": "CNN, bounded", "cnn-clipped": "CNN, clipped", "cnn-one": "CNN, bounded, one network"}
 METHODS = {
     "none": "none",
     "centre": "centring and scaling by laboratory",
     "direct": "direct standardisation",
 }
-SCHEMES = {"random": "random folds", "laboratory": "laboratory out", "held-out rows": "held-out rows"}
+SCHEMES = {"random": "random folds", "held-out rows": "held-out rows", "laboratory": "laboratory out"}
+KINDS = {MEASURED: "measured", PREDICTED: "imputed"}
+
+FILES = RunFiles(
+    csv={
+        "coverage": Columns("property kind laboratory", "nominal coverage lowest highest median_width", "n"),
+        "suspects": Columns("id laboratory property", "observed predicted score"),
+        "exclusions": Columns("id laboratory property from reason"),
+        "networks": Columns("property scheme held_out model", whole="epochs rows", flag="alive converged"),
+        "depths": Columns("property kind depth", "q25 median q75", "place n"),
+    },
+    parquet={
+        "hybrid": Columns("id laboratory property kind", "value"),
+        "predictions": Columns("scheme property harmonisation model laboratory", "observed predicted"),
+        "outliers": Columns("property laboratory spoiled", "distance residual distance_limit residual_limit"),
+        "places": Columns("id", optional="latitude longitude"),
+    },
+    optional=("depths",),
+    results=OWN,
+)
 
 
 @dataclass(frozen=True, eq=False)
-class HybridRun:
-    """Contents of the run folder; tables as :mod:`jaxsoil.studies.hybrid.run` writes them."""
+class HybridRun(RunContents):
+    """Contents of the run folder, as :mod:`jaxsoil.studies.hybrid.run` writes them."""
 
-    path: Path
-    config: dict[str, Any]
-    env: dict[str, Any]
-    data: dict[str, Any]
-    timing: dict[str, float]
-    table: pd.DataFrame
-    predictions: pd.DataFrame
-    outliers: pd.DataFrame
-    places: pd.DataFrame
-    scores: pd.DataFrame
-    coverage: pd.DataFrame
-    suspects: pd.DataFrame
-    exclusions: pd.DataFrame
-    networks: pd.DataFrame
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Configuration of the study."""
+        return self.config["config"]
 
     @property
     def properties(self) -> dict[str, dict[str, Any]]:
@@ -57,10 +68,32 @@ class HybridRun:
         sizes = self.data["laboratories"]
         return sorted(sizes, key=lambda name: (-sizes[name], name))
 
-    @property
-    def nominal(self) -> float:
-        """Nominal coverage of the intervals in the table."""
-        return float(self.config["config"]["coverage"])
+    def rows(self, **keys: object) -> pd.DataFrame:
+        """Rows of the results with these keys: texts, or several in a list, tuple, or dictionary.
+
+        All laboratories together and the harmonisation of the product, unless others are asked for; "" is any.
+        """
+        keys = {"region": ALL, "harmonisation": self.method, **keys}
+        chosen = np.ones(len(self.results), dtype=bool)
+        for name, wanted in keys.items():
+            if wanted != "":
+                several: Iterable[Any] = [wanted] if isinstance(wanted, str) else list(wanted)  # pyright: ignore
+                chosen &= self.results[name].isin(several).to_numpy()
+        return pd.DataFrame(self.results.loc[chosen])
+
+    def numbers(self, **keys: object) -> dict[str, float]:
+        """Metric -> number of the rows with these keys, as :meth:`rows` takes them; empty where there is none."""
+        found = self.rows(**keys)
+        return dict(zip(found["metric"], found["value"], strict=True))
+
+    def count(self, target: str, kind: str) -> int:
+        """Number of measured or imputed values of a property."""
+        return int(self.numbers(split=PRODUCT, property=target, model=kind)["n"])
+
+    def label(self, target: str, *, inside: bool = False) -> str:
+        """Name of a property; ``inside`` a sentence without a capital."""
+        name = LABELS.get(target, target)
+        return name.lower() if inside and name not in ("SOC", "pH") else name
 
     def unit(self, target: str) -> str:
         """Unit as it is printed; nothing for pH."""
@@ -68,33 +101,19 @@ class HybridRun:
         return "" if unit == "1" else unit
 
     def axis(self, target: str, what: str = "") -> str:
-        """Label of an axis: property, what is shown, unit."""
-        unit = self.unit(target)
-        name = LABELS.get(target, target)
-        text = f"{what} {name.lower() if name not in ('SOC', 'pH') else name}".strip() if what else name
-        return f"{text} ({unit})" if unit else text
+        """Label of an axis: what is shown, property, unit."""
+        text = f"{what} {self.label(target, inside=True)}" if what else self.label(target)
+        return f"{text} ({self.unit(target)})" if self.unit(target) else text
 
 
 def read_run(folder: str | os.PathLike[str]) -> HybridRun:
     """Reads a finished run.
 
     Raises:
-      DataError: a file that is missing or damaged, by name.
+      DataError: a run of an earlier version, or a file that is missing or damaged, by name.
     """
-    path = Path(folder)
-    csv = {name: _table(path / f"{name}.csv") for name in ("scores", "coverage", "suspects", "exclusions", "networks")}
-    parquet = {
-        name: files.read_parquet(path / f"{name}.parquet") for name in ("hybrid", "predictions", "outliers", "places")
-    }
-    config, env, data, timing = (files.read_json(path / f"{name}.json") for name in ("config", "env", "data", "timing"))
-    table = parquet.pop("hybrid")
-    return HybridRun(path, config, env, data, timing, table, **parquet, **csv)
-
-
-def _table(path: Path) -> pd.DataFrame:
-    # Laboratories and parts may have numbers for names; "NA" is a name too.
-    names = ("laboratory", "part", "id", "property", "reason", "from")
-    return files.read_csv(path, dtype=dict.fromkeys(names, str), keep_default_na=False, na_values=[""])
+    refuse_earlier(Path(folder))
+    return HybridRun.of(FILES.read(folder))
 
 
 def column(frame: pd.DataFrame, name: str) -> np.ndarray:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
+from jaxsoil.report.run_sections import open_document, run_sections
 from jaxsoil.report.style import save
-from jaxsoil.report.tables import Table, number
+from jaxsoil.report.tables import number
 from jaxsoil.runs.files import write_text_atomic
 from jaxsoil.studies.hybrid.report import figures, tables
 from jaxsoil.studies.hybrid.report.card import data_card
-from jaxsoil.studies.hybrid.report.files import LABELS, METHODS, MODELS, HybridRun, column, read_run
-
-FOLDER = "figures"
+from jaxsoil.studies.hybrid.report.files import METHODS, MODELS, HybridRun, read_run
+from jaxsoil.studies.hybrid.results import ALL, FLAGGING, MEASURED, PREDICTED, PRODUCT
 
 _CONSTRUCTIONS = {
     "cv": "They lie around the mean of all folds' networks (CV); CV+, from each fold's own, is wider and holds a "
@@ -24,6 +21,40 @@ _CONSTRUCTIONS = {
     "cv+": "They are made from each fold's own networks (CV+), which covers more than asked for where the folds "
     "disagree; CV, around their mean, is narrower (--interval cv).",
 }
+TEXTS = {
+    "opening": "{rows:,} spectra of {samples:,} samples from {number} laboratories ({counted}); {bands} bands, "
+    "{axis[0]:g}-{axis[1]:g} {unit}, SNV, harmonisation: {method}. For each property a convolutional network is "
+    "trained on the measured pairs and fills what was not measured; measured values stay as they are, to the bit.",
+    "intervals": "Intervals are cross-fitted: residuals out of fold over the spread of the ensemble (with the median "
+    "residual as its floor), on the learning scale, so that intervals of contents widen with the content and end at "
+    "the physical range. {construction}",
+    "harmonisation": "Direct standardisation maps each band of a laboratory from a window of bands to the reference "
+    "laboratory, on samples that both scanned (piecewise, ridge towards the identity).",
+    "no direct": "It is left out: no two laboratories share enough samples.",
+    "outliers": "Spectra are judged in the space of {pca_components} principal components of the training rows: by "
+    "Mahalanobis distance within it and by what it does not reproduce, each against its data-driven chi-square limit "
+    "(alpha {flag_alpha:g} for the flag, {outlier_alpha:g} for leaving a row out of the training).",
+    "product": "hybrid.parquet: {lines:,} lines, one for each row and property (value, measured or predicted, "
+    "interval, error, model, flag). data_card.md describes it with all exclusions. pandas reads it: "
+    "pandas.read_parquet('hybrid.parquet').",
+    "settings": "Here: {samples:,} samples, folds by sample ({folds}), {members} networks for each property and fold. "
+    "The numbers above are as good as the settings are small; --paper has the published size.",
+}
+"""Paragraphs, with fields of data.json, of the settings, and of :func:`_texts`."""
+
+CAPTIONS = {
+    "observed_predicted": "Predicted against measured values of the network; SOC, carbon and organic matter on "
+    "square-root axes, the line is 1:1. Left: random folds by sample; right: the laboratory was held out.",
+    "coverage": "Observations within their interval against the nominal coverage, with 95 % ranges (Wilson); grey: 2 "
+    "points around nominal.",
+    "harmonisation": "RMSE of every laboratory held out, by harmonisation; filled: network, open: PLSR.",
+    "outliers": "Distance and residual of every spectrum, each over its limit (dashed); beyond a line a prediction is "
+    "flagged.",
+    "distributions": "Distribution of measured and imputed values.",
+    "depths": "Median and quartiles by depth (classes with five values or more).",
+    "places": "Where values are measured and where they are imputed.",
+}
+"""Figures by name, in the order of the report."""
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
@@ -33,227 +64,92 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
       Path of report.html, which needs no other file.
 
     Raises:
-      DataError: if a file of the run is missing or damaged.
+      DataError: if a file of the run is missing or damaged, or of an earlier version.
     """
     run = read_run(run_folder)
     drawn = _draw(run)
     write_text_atomic(run.path / "data_card.md", data_card(run, drawn))
-    document = Document(f"The hybrid data set: measured and predicted values, data '{run.data['name']}'")
-    _opening(document, run)
-    _accuracy(document, run, drawn)
-    _intervals(document, run, drawn)
-    _harmonisation(document, run, drawn)
-    _outliers(document, run, drawn)
-    document.heading("Physical ranges")
-    document.table(tables.ranges(run))
-    _product(document, run, drawn)
-    _networks(document, run)
-    _ending(document, run)
-    return document.write(run.path)
+    document = open_document(run, "The hybrid data set: measured and predicted values")
+    texts = _texts(run)
+    document.add(texts["opening"], [_verdict(run, target) for target in run.properties])
+    published = tables.published(run)
+    skewed = tables.skew_text(run) if published else None
+    accuracy = (published, skewed, tables.skew(run), tables.splits(run))
+    document.section("Accuracy, by a random split and by laboratory", *accuracy)
+    _figure(document, drawn, "observed_predicted")
+    document.add(tables.laboratories(run) if run.data["held_laboratories"] else None)
+    document.section("Do the intervals cover?", texts["intervals"], tables.coverage(run))
+    _figure(document, drawn, "coverage")
+    absent = None if "direct" in run.data["methods"] else texts["no direct"]
+    document.section("Harmonisation", texts["harmonisation"], absent, tables.harmonisations(run))
+    _figure(document, drawn, "harmonisation")
+    document.section("Outliers", texts["outliers"], tables.flags(run), _spoiled(run))
+    _figure(document, drawn, "outliers")
+    document.section("Physical ranges", tables.ranges(run))
+    document.section("The product", texts["product"], tables.counts(run))
+    _figure(document, drawn, "distributions", "depths", "places")
+    document.section("Convergence of the networks", tables.trainings(run))
+    paper = [f"{name}: abstract: {value}" for name, value in run.data["paper"].items()]
+    document.section("Settings that differ from the abstract", paper, texts["settings"])
+    run_sections(document, run, {**MODELS, "fitting": "All models", "tables": "Tables"})
+    return document.write()
 
 
-def _draw(run: HybridRun) -> dict[str, Path]:
-    """Every figure that the data allow, by name."""
-    made = {
-        "observed_predicted": figures.observed_predicted(run),
-        "coverage": figures.coverage(run),
-        "harmonisation": figures.harmonisation(run) if run.data["held_laboratories"] else None,
-        "outliers": figures.outliers(run),
-        "distributions": figures.distributions(run),
-        "depths": figures.depths(run),
-        "places": figures.places(run),
-    }
-    return {name: save(figure, run.path / FOLDER, name) for name, figure in made.items() if figure is not None}
-
-
-def _opening(document: Document, run: HybridRun) -> None:
+def _texts(run: HybridRun) -> dict[str, str]:
     sizes = run.data["laboratories"]
-    counted = ", ".join(f"{name} {sizes[name]:,}" for name in run.laboratories)
-    document.text(
-        f"{run.data['rows']:,} spectra of {run.data['samples']:,} samples from {len(sizes)} laboratories ({counted}); "
-        f"{run.data['axis']}, SNV, harmonisation: {METHODS[run.method]}. For each property a convolutional network is "
-        "trained on the measured pairs and fills what was not measured; measured values stay as they are, to the bit."
-    )
-    document.bullets([_verdict(run, target) for target in run.properties])
+    own = {
+        "number": len(sizes),
+        "counted": ", ".join(f"{name} {sizes[name]:,}" for name in run.laboratories),
+        "method": METHODS[run.method],
+        "construction": _CONSTRUCTIONS[run.settings["interval"]],
+        "lines": len(run.tables["hybrid"]),
+    }
+    return {name: text.format(**{**run.settings, **run.data, **own}) for name, text in TEXTS.items()}
+
+
+def _draw(run: HybridRun) -> dict[str, tuple[Path, str]]:
+    """Path and caption of every figure that the data allow, by name."""
+    made = {name: getattr(figures, name)(run) for name in CAPTIONS if name != "harmonisation"}
+    if run.data["held_laboratories"]:
+        made["harmonisation"] = figures.harmonisation(run)
+    folder = run.path / "figures"
+    return {name: (save(one, folder, name), CAPTIONS[name]) for name, one in made.items() if one is not None}
+
+
+def _figure(document: Document, drawn: dict[str, tuple[Path, str]], *names: str) -> None:
+    for name in names:
+        if name in drawn:
+            document.figure(*drawn[name])
 
 
 def _verdict(run: HybridRun, target: str) -> str:
     parts = []
     for scheme, name in (("random", "random folds"), ("laboratory", "laboratory out")):
         for model in ("cnn", "plsr"):
-            found = where(
-                run.scores,
-                scheme=scheme,
-                property=target,
-                harmonisation=run.method,
-                model=model,
-                laboratory="all",
-            )
-            if len(found):
-                r2, error = float(found["r2"].iloc[0]), float(found["rmse"].iloc[0])
-                parts.append(f"{name}, {MODELS[model]}: R2 {number(r2, 2)}, RMSE {number(error, 2)} {run.unit(target)}")
-    known = run.properties[target]
-    return (
-        f"{LABELS.get(target, target)}: {known['measured']:,} measured, {known['predicted']:,} imputed. "
-        + "; ".join(part.strip() for part in parts)
-        + "."
-    )
-
-
-def _accuracy(document: Document, run: HybridRun, drawn: dict[str, Path]) -> None:
-    document.heading("Accuracy, by a random split and by laboratory")
-    table = tables.published(run)
-    if table is not None:
-        document.table(table)
-        document.text(tables.skew_text(run))
-    document.table(tables.skew(run))
-    document.table(tables.splits(run))
-    document.figure(
-        drawn["observed_predicted"],
-        "Predicted against measured values of the network; SOC, carbon and organic matter on square-root axes, the "
-        "line is 1:1. Left: random folds by sample; right: the laboratory was held out.",
-        run.path,
-    )
-    if run.data["held_laboratories"]:
-        document.table(tables.laboratories(run))
-
-
-def _intervals(document: Document, run: HybridRun, drawn: dict[str, Path]) -> None:
-    document.heading("Do the intervals cover?")
-    document.text(
-        "Intervals are cross-fitted: residuals out of fold over the spread of the ensemble (with the median residual "
-        "as its floor), on the learning scale, so that intervals of contents widen with the content and end at the "
-        f"physical range. {_CONSTRUCTIONS[run.config['config']['interval']]}"
-    )
-    document.table(tables.coverage(run))
-    document.figure(
-        drawn["coverage"],
-        "Observations within their interval against the nominal coverage, with 95 % ranges (Wilson); grey: 2 points "
-        "around nominal.",
-        run.path,
-    )
-
-
-def _harmonisation(document: Document, run: HybridRun, drawn: dict[str, Path]) -> None:
-    document.heading("Harmonisation")
-    document.text(
-        "Direct standardisation maps each band of a laboratory from a window of bands to the reference laboratory, on "
-        "samples that both scanned (piecewise, ridge towards the identity). "
-        + (
-            ""
-            if "direct" in run.data["methods"]
-            else "No two laboratories share enough samples here, so it is left out."
-        )
-    )
-    document.table(tables.harmonisations(run))
-    if "harmonisation" in drawn:
-        document.figure(
-            drawn["harmonisation"],
-            "RMSE of every laboratory held out, by harmonisation; filled: network, open: PLSR.",
-            run.path,
-        )
-
-
-def _outliers(document: Document, run: HybridRun, drawn: dict[str, Path]) -> None:
-    document.heading("Outliers")
-    config = run.config["config"]
-    document.text(
-        f"Spectra are judged in the space of {config['pca_components']} principal components of the training rows: by "
-        "Mahalanobis distance within it and by what it does not reproduce, each against its data-driven chi-square "
-        f"limit (alpha {config['flag_alpha']:g} for the flag, {config['outlier_alpha']:g} for leaving a row out of the "
-        "training)."
-    )
-    rows = []
-    for target in run.properties:
-        part = where(run.outliers, property=target)
-        flags = column(part, "flag")
-        gone = int(column(part, "left_out").sum())
-        cells = [f"{int((flags == name).sum()):,}" for name in ("distance", "residual", "distance and residual")]
-        rows.append((LABELS.get(target, target), f"{len(part):,}", *cells, f"{gone:,}"))
-    header = ("Property", "Rows", "Beyond distance", "Beyond residual", "Beyond both", "Left out of training")
-    document.table(Table("Flags of all rows, and measured rows that did not train in some fold.", header, tuple(rows)))
-    if run.data["synthetic"]:
-        document.bullets(_spoiled(run))
-    document.figure(
-        drawn["outliers"],
-        "Distance and residual of every spectrum, each over its limit (dashed); beyond a line a prediction is flagged.",
-        run.path,
-    )
+            found = run.numbers(split=scheme, property=target, model=model)
+            if found:
+                error = f"{number(found['rmse'], 2)} {run.unit(target)}".strip()
+                parts.append(f"{name}, {MODELS[model]}: R2 {number(found['r2'], 2)}, RMSE {error}")
+    counts = f"{run.count(target, MEASURED):,} measured, {run.count(target, PREDICTED):,} imputed"
+    return f"{run.label(target)}: {counts}. {'; '.join(parts)}."
 
 
 def _spoiled(run: HybridRun) -> list[str]:
-    """How many of the twin's spoiled spectra are found."""
+    """How many of the twin's spoiled spectra are found; nothing for measured data."""
     lines = []
     for target in run.properties:
-        part = where(run.outliers, property=target)
-        kinds = column(part, "spoiled")
-        bad = np.isin(kinds, ["saturated", "noisy", "wet", "contaminated"])
-        found = column(part, "flag") != "inside"
-        if bad.any():
+        found = run.numbers(split=PRODUCT, property=target, model=FLAGGING)
+        if "n_spoiled" in found:
             lines.append(
-                f"{LABELS.get(target, target)}: of {int(bad.sum())} spectra that the twin spoiled "
-                f"{int(found[bad].sum())} are flagged, of the other {int((~bad).sum()):,} rows "
-                f"{int(found[~bad].sum()):,}."
+                f"{run.label(target)}: of {found['n_spoiled']:,.0f} spectra that the twin spoiled "
+                f"{found['n_spoiled_flagged']:,.0f} are flagged, of the other {found['n_sound']:,.0f} rows "
+                f"{found['n_sound_flagged']:,.0f}."
             )
-    wrong = set(column(where(run.outliers, spoiled="mislabelled", measured=True), "id").tolist())
-    if wrong:
-        hit = wrong & set(column(run.suspects, "id").tolist())
+    found = run.numbers(split=PRODUCT, property=ALL, model=FLAGGING)
+    if found:
+        hit = found["n_mislabelled_suspect"]
         lines.append(
-            f"Of {len(wrong)} measured rows whose values the twin divided by ten (a spectrum cannot show that) "
-            f"{len(hit)} {'is' if len(hit) == 1 else 'are'} among the suspect values of the data card."
+            f"Of {found['n_mislabelled']:,.0f} measured rows whose values the twin divided by ten (a spectrum cannot "
+            f"show that) {hit:,.0f} {'is' if hit == 1 else 'are'} among the suspect values of the data card."
         )
     return lines
-
-
-def _product(document: Document, run: HybridRun, drawn: dict[str, Path]) -> None:
-    document.heading("The product")
-    document.text(
-        f"hybrid.parquet: {len(run.table):,} lines, one for each row and property (value, measured or predicted, "
-        "interval, error, model, flag). data_card.md describes it with all exclusions. pandas reads it: "
-        "pandas.read_parquet('hybrid.parquet')."
-    )
-    document.table(tables.counts(run))
-    captions = {
-        "distributions": "Distribution of measured and imputed values.",
-        "depths": "Median and quartiles by depth (classes with five values or more).",
-        "places": "Where values are measured and where they are imputed.",
-    }
-    for name, caption in captions.items():
-        if name in drawn:
-            document.figure(drawn[name], caption, run.path)
-
-
-def _networks(document: Document, run: HybridRun) -> None:
-    document.heading("Convergence of the networks")
-    rows = []
-    for target in run.properties:
-        for model in ("cnn", "cnn-clipped"):
-            part = where(run.networks, target=target, model=model)
-            if len(part):
-                done = int(column(part, "converged").sum())
-                epochs = column(part, "epochs")
-                size = column(part, "rows")
-                lost = int((~column(part, "alive").astype(bool)).sum())
-                cells = (f"{len(part)}", f"{done}", f"{lost}", f"{int(epochs.min())} to {int(epochs.max())}")
-                rows.append((LABELS.get(target, target), MODELS[model], *cells, f"{size.min():,} to {size.max():,}"))
-    header = ("Property", "Model", "Networks", "Converged", "Diverged", "Epochs", "Training rows")
-    note = (
-        "Converged: the mean validation loss of the last fifth of the epochs is less than "
-        f"{100 * run.config['config']['train']['tolerance']:g} % under that of the fifth before (or patience ran out)."
-    )
-    document.table(Table("Trainings.", header, tuple(rows), (note,), (0, 1)))
-
-
-def _ending(document: Document, run: HybridRun) -> None:
-    document.heading("Settings that differ from the abstract")
-    document.bullets([f"{name}: abstract: {value}" for name, value in run.data["paper"].items()])
-    document.text(
-        f"Here: {run.data['samples']:,} samples, folds by sample ({run.config['config']['folds']}), "
-        f"{run.config['config']['members']} networks for each property and fold. The numbers above are as good as the "
-        "settings are small; --paper has the published size."
-    )
-    document.heading("Data")
-    document.bullets([*run.data["notes"], f"licence: {run.data['licence']}", f"fingerprint: {run.data['sha256']}"])
-    document.heading("Time and command")
-    document.bullets([f"{name}: {number(float(seconds), 1)} s" for name, seconds in run.timing.items()])
-    document.command(str(run.env.get("command", "")))

@@ -36,17 +36,12 @@ class Published:
     @property
     def sd(self) -> float:
         """Standard deviation of the measured values that R2 and RMSE imply: RMSE / sqrt(1 - R2)."""
-        return implied_sd(self.rmse, self.r2)
+        return self.rmse / math.sqrt(1.0 - self.r2)
 
     @property
     def iqr(self) -> float:
         """Interquartile range of the measured values that RPIQ and RMSE imply: RPIQ x RMSE."""
         return self.rpiq * self.rmse
-
-    @property
-    def normal_rpiq(self) -> float:
-        """The RPIQ that the same R2 would have if the values followed a normal law."""
-        return normal_rpiq(self.r2)
 
 
 PUBLISHED = {
@@ -55,18 +50,13 @@ PUBLISHED = {
 }
 
 
-def implied_sd(rmse: float, r2: float) -> float:
-    """RMSE / sqrt(1 - R2); NaN where R2 is 1 or more."""
-    return rmse / math.sqrt(1.0 - r2) if r2 < 1.0 else math.nan
-
-
 def normal_rpiq(r2: float) -> float:
     """RPIQ of a normal law with this R2: its interquartile range is 1.349 SD, and SD / RMSE is 1 / sqrt(1 - R2)."""
     return NORMAL_RATIO / math.sqrt(1.0 - r2) if r2 < 1.0 else math.nan
 
 
 def lognormal_sigma(ratio: float) -> float:
-    """Spread s of log values of the log-normal law whose interquartile range over SD is ``ratio``.
+    """Standard deviation s of log values of the log-normal law whose interquartile range over SD is ``ratio``.
 
     IQR / SD = 2 sinh(0.6745 s) / (exp(s^2 / 2) sqrt(exp(s^2) - 1)), which falls from 1.349 at s = 0; solved by
     bisection. NaN where ``ratio`` is not between 0 and 1.349.

@@ -15,7 +15,7 @@ def test_what_the_printed_numbers_imply() -> None:
     assert carbon.sd == pytest.approx(15.41 / 0.2) and carbon.iqr == pytest.approx(21.27, abs=0.01)
     # Back from what follows to what is printed.
     assert 1.0 - (carbon.rmse / carbon.sd) ** 2 == pytest.approx(0.96)
-    assert carbon.normal_rpiq == pytest.approx((norm.ppf(0.75) - norm.ppf(0.25)) / 0.2, rel=1e-6)
+    assert normal_rpiq(carbon.r2) == pytest.approx((norm.ppf(0.75) - norm.ppf(0.25)) / 0.2, rel=1e-6)
 
 
 @pytest.mark.parametrize("sigma", [0.2, 0.8, 1.5, 2.2])
