@@ -28,6 +28,8 @@ EXPERIMENT = Experiment(
         width=8,
         hidden=16,
         min_sites=30,
+        # More than the twin's grid; of a measured landscape the middle alone.
+        map_side=96,
         train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0),
         finetune=dataclasses.replace(DEFAULT.finetune, epochs=4, patience=0),
     ),

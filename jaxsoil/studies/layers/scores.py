@@ -34,6 +34,12 @@ COMPARISONS = (("transfer", "cnn"), ("transfer", "multitask"), ("transfer", "rf"
 
 BOOTSTRAPS, BOOTSTRAP_SEED = 2000, 0
 
+GAIN_COLUMNS = (
+    "split", "first", "second", "layer", "gain", "folds_low", "folds_high", "folds", "folds_better", "blocks_low",
+    "blocks_high", "bootstraps", "seed", "verdict",
+)  # fmt: skip
+"""Columns of gains.csv, see :func:`gains`."""
+
 Frame = Any
 """A pandas table. Its type stubs make a union of every expression over columns, which says nothing to a checker."""
 
@@ -169,16 +175,14 @@ def gains(table: Frame, folds: Frame, seed: int = BOOTSTRAP_SEED) -> pd.DataFram
                 here = squares[(squares["split"] == split) & ((squares["layer"] == layer) | (layer == POOLED))]
                 sums = here.groupby(["block", "model"])["square"].sum().unstack()
                 student, blocks = t_interval(by_fold), _block_interval(sums[first], sums[second], seed)
+                verdict = _verdict((student.low, student.high), blocks)
                 rows.append(
-                    {
-                        "split": split, "first": first, "second": second, "layer": layer, "gain": student.mean,
-                        "folds_low": student.low, "folds_high": student.high, "folds": by_fold.size,
-                        "folds_better": int((by_fold > 0.0).sum()), "blocks_low": blocks[0], "blocks_high": blocks[1],
-                        "bootstraps": BOOTSTRAPS, "seed": seed,
-                        "verdict": _verdict((student.low, student.high), blocks),
-                    }
-                )  # fmt: skip
-    return pd.DataFrame(rows)
+                    (
+                        *(split, first, second, layer, student.mean, student.low, student.high, by_fold.size),
+                        *(int((by_fold > 0.0).sum()), *blocks, BOOTSTRAPS, seed, verdict),
+                    )
+                )
+    return pd.DataFrame(rows, columns=pd.Index(GAIN_COLUMNS))
 
 
 def _block_interval(first: Frame, second: Frame, seed: int) -> tuple[float, float]:
