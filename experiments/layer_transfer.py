@@ -3,6 +3,10 @@
 python experiments/run.py --exp=layer_transfer                     a synthetic landscape with known maps, no download
 python experiments/run.py --exp=layer_transfer --data edgeroi      341 measured profiles, carbon density
 python experiments/run.py --exp=layer_transfer --data mine.toml    one's own sites and rasters
+
+Run time: ``--plan`` estimates it for two idle cores. The smoke size (``--smoke``) takes about a minute of CPU time.
+Expected score at the smoke size, all layers under spatial blocks: RMSE 1.53 % of ``transfer`` (R2 0.60), 1.35 % of
+``rf_window`` (R2 0.69), 1.78 % of ``mean`` (R2 0.46).
 """
 
 import dataclasses
@@ -28,6 +32,8 @@ EXPERIMENT = Experiment(
         width=8,
         hidden=16,
         min_sites=30,
+        # More than the twin's grid; of a measured landscape the middle alone.
+        map_side=96,
         train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0),
         finetune=dataclasses.replace(DEFAULT.finetune, epochs=4, patience=0),
     ),

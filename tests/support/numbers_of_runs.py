@@ -69,7 +69,8 @@ HYBRID = (
     ),
 )
 LAYERS = (
-    Table("results.csv", LONG | same("layer")),
+    # Property, region and scale are the same in all rows.
+    Table("results.csv", same("model", "split", "seed", "metric", "layer")),
     Table("scores.csv", same("model", "split", "seed", "layer"), ("rmse", "bias", "r2", "ccc")),
     Table("coverage.csv", same("model", "split", "layer"), ("coverage", "median_width"), "coverage"),
 )
@@ -118,6 +119,8 @@ def _tidy(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     if "study" in frame.columns and frame["study"].str.contains("/").any():
         tidy["stage"] = frame["study"].str.split("/").str[1]
     tidy["metric"] = tidy["metric"].replace(METRICS)
+    if "layer" in tidy.columns and "seed" in tidy.columns:
+        tidy["seed"] = tidy["seed"].replace("-1", "all")
     if "property" in tidy.columns:
         tidy["property"] = tidy["property"].mask(tidy["metric"] == "mrmse", "reflectance")
     own = [name for name in tidy.columns if name not in COLUMNS]

@@ -7,11 +7,22 @@ from typing import Literal, get_args
 
 from jaxsoil.data.twin.landscape.config import LandscapeConfig
 from jaxsoil.runs.errors import UsageError
+from jaxsoil.training import limits
 from jaxsoil.training.config import LoopConfig
 
 Model = Literal["mean", "rf", "rf_window", "cnn", "multitask", "transfer", "profile"]
 SplitName = Literal["blocks", "random"]
 NETWORKS: tuple[Model, ...] = ("cnn", "multitask", "transfer", "profile")
+
+LIMITS: dict[str, limits.Limit] = {
+    "seeds": limits.at_least(1),
+    "folds": limits.at_least(2),
+    "coverage": (lambda value: 0.0 < value < 1.0, "a share above 0 and below 1 (90 % as 0.9)"),
+    "watch": (lambda value: 0.0 < value < 0.5, "a share above 0 and below 0.5"),
+    "map_side": limits.at_least(0),
+    **dict.fromkeys(("tile", "trees", "width", "hidden"), limits.at_least(1)),
+}
+"""What numbers of the configuration can be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +75,8 @@ class LayersConfig:
     """Model of the maps; best: the lowest RMSE over all layers under spatial blocks (the first split given)."""
     map_split: SplitName = "random"
     """Split whose fold models make the maps and whose held-out errors set the width of the maps' intervals."""
+    map_side: int = 0
+    """Side in pixels of the square in the middle of the grid that is mapped, nodata around it; 0: all of the grid."""
     tile: int = 128
     """Side in pixels of the tiles in which maps are made."""
 
@@ -77,14 +90,7 @@ class LayersConfig:
             raise UsageError("--models and --splits need at least one name each.")
         if len(set(self.models)) < len(self.models) or len(set(self.splits)) < len(self.splits):
             raise UsageError("--models and --splits name each thing once.")
-        if self.seeds < 1 or self.folds < 2:
-            raise UsageError(f"--seeds is {self.seeds} and --folds {self.folds}: at least 1 and 2 are needed.")
-        if not 0.0 < self.coverage < 1.0:
-            raise UsageError(f"--coverage is {self.coverage}: write 90 % as 0.9.")
-        if not 0.0 < self.watch < 0.5:
-            raise UsageError(f"--watch is {self.watch}: give a share between 0 and 0.5.")
-        if self.tile < 1 or self.trees < 1 or self.width < 1 or self.hidden < 1:
-            raise UsageError("--tile, --trees, --width and --hidden must be at least 1.")
+        limits.require(self, LIMITS)
         if self.window != 1 and self.window % 6 != 3:
             raise UsageError(f"--window is {self.window}: give 1, 3, 9, 15, 21 ... pixels (odd multiples of 3).")
         if self.map_model != "best" and self.map_model not in self.models:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float32, Float64
 
 from jaxsoil.models import forest
 from jaxsoil.studies.layers.config import LayersConfig
-from jaxsoil.studies.layers.prepare import Prepared
+from jaxsoil.studies.layers.prepare import LayersData
 
 
 def point_features(windows: Float32[np.ndarray, "n w v c"], *, context: bool) -> Float32[np.ndarray, "n f"]:
@@ -74,14 +74,14 @@ class LayerForests:
         return np.stack(layers, axis=1)
 
 
-def references(model: str, split: str, seed: int, prepared: Prepared, config: LayersConfig) -> list[Any]:
+def references(model: str, split: str, seed: int, data: LayersData, config: LayersConfig) -> list[Any]:
     """One reference model for each fold of a split, fitted on the other folds."""
-    target, fold = prepared.to_scale(prepared.sites.values), prepared.folds[split]
+    target, fold = data.to_scale(data.sites.values), data.folds[split]
     if model == "mean":
         return [LayerMeans(target, fold != number) for number in range(config.folds)]
     return [
         LayerForests(
-            prepared.windows,
+            data.windows,
             target,
             fold != number,
             context=model == "rf_window",

@@ -16,7 +16,7 @@ from jaxsoil.data.rasters.sites import Layer
 from jaxsoil.runs.keys import key_of
 from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.network import LayerCnn, ProfileCnn, layer_means, turned
-from jaxsoil.studies.layers.prepare import Prepared
+from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.training.config import LoopConfig
 from jaxsoil.training.rows import Fitted, fit_many
 
@@ -90,38 +90,38 @@ class Trained:
     history: dict[str, np.ndarray]
 
 
-def loss_of(model: str, prepared: Prepared, config: LayersConfig) -> WindowLoss:
+def loss_of(model: str, data: LayersData, config: LayersConfig) -> WindowLoss:
     """The loss, and with it the network, of a model."""
-    return WindowLoss(KIND[model], prepared.layers, prepared.log, config.width, config.hidden, config.dropout)
+    return WindowLoss(KIND[model], data.layers, data.log, config.width, config.hidden, config.dropout)
 
 
-def train(model: str, split: str, seed: int, prepared: Prepared, config: LayersConfig) -> Trained:
+def train(model: str, split: str, seed: int, data: LayersData, config: LayersConfig) -> Trained:
     """Trains a network on every fold of a split (and on every layer, where it has one)."""
-    loss = loss_of(model, prepared, config)
-    fold = prepared.folds[split]
-    watched = watch_size(prepared, config)
+    loss = loss_of(model, data, config)
+    fold = data.folds[split]
+    watched = watch_size(data, config)
     learn, watch = zip(*(parts(fold != number, (seed, number), watched) for number in range(config.folds)), strict=True)
-    learn, watch, everything = np.stack(learn), np.stack(watch), np.ones(len(prepared.layers))
-    common = members_of(prepared, learn, np.tile(everything, (config.folds, 1)))
+    learn, watch, everything = np.stack(learn), np.stack(watch), np.ones(len(data.layers))
+    common = members_of(data, learn, np.tile(everything, (config.folds, 1)))
 
     def fit(params: Any, own: Any, rows: Any, loop: LoopConfig, stage: str, count: int) -> Fitted:
         label = f"{model} {split} {seed} {stage}".strip()
-        return _fit(loss, prepared, params, own, rows, loop, keys_of((model, split, seed, stage), count), label)
+        return _fit(loss, data, params, own, rows, loop, keys_of((model, split, seed, stage), count), label)
 
-    start = keys_of((model, split, seed, "start"), config.folds * len(prepared.layers))
+    start = keys_of((model, split, seed, "start"), config.folds * len(data.layers))
     if model not in PER_LAYER:
-        params = _initial(loss, prepared, common, start[: config.folds])
+        params = _initial(loss, data, common, start[: config.folds])
         fitted = fit(params, common, (learn, watch), config.train, "", config.folds)
         return _trained(fitted, common, {"train": fitted})
-    one = np.eye(len(prepared.layers))
+    one = np.eye(len(data.layers))
     count = config.folds * one.shape[0]
-    by_layer = members_of(prepared, np.repeat(learn, len(one), axis=0), np.tile(one, (config.folds, 1)))
-    rows = [_with_layer(masks, prepared.seen) for masks in (learn, watch)]
+    by_layer = members_of(data, np.repeat(learn, len(one), axis=0), np.tile(one, (config.folds, 1)))
+    rows = [_with_layer(masks, data.seen) for masks in (learn, watch)]
     if model == "cnn":
-        params = _initial(loss, prepared, by_layer, start)
+        params = _initial(loss, data, by_layer, start)
         fitted = fit(params, by_layer, rows, config.train, "", count)
         return _trained(fitted, by_layer, {"train": fitted})
-    params = _initial(loss, prepared, common, start[: config.folds])
+    params = _initial(loss, data, common, start[: config.folds])
     before = fit(params, common, (learn, watch), config.train, "all", config.folds)
     params = jax.tree.map(lambda leaf: jnp.repeat(leaf, len(one), axis=0), before.params)
     # Standardised as in pre-training, all layers alike, so that the network goes on where it stood.
@@ -132,9 +132,9 @@ def train(model: str, split: str, seed: int, prepared: Prepared, config: LayersC
     return dataclasses.replace(found, alive=alive, converged=found.converged & alive)
 
 
-def watch_size(prepared: Prepared, config: LayersConfig) -> int:
+def watch_size(data: LayersData, config: LayersConfig) -> int:
     """Sites that are watched in every training: one number, so that all trainings run the same program."""
-    fewest = min(int((fold != number).sum()) for fold in prepared.folds.values() for number in range(config.folds))
+    fewest = min(int((fold != number).sum()) for fold in data.folds.values() for number in range(config.folds))
     return max(1, round(config.watch * fewest))
 
 
@@ -145,23 +145,23 @@ def parts(rows: Bool[np.ndarray, " n"], seed: tuple[int, int], watched: int) -> 
     return rows & ~watch, watch
 
 
-def members_of(prepared: Prepared, learn: Bool[np.ndarray, "s n"], weight: np.ndarray) -> dict[str, np.ndarray]:
+def members_of(data: LayersData, learn: Bool[np.ndarray, "s n"], weight: np.ndarray) -> dict[str, np.ndarray]:
     """What each member's own training rows fit: means and standard deviations of covariates and targets.
 
     Args:
-      prepared: the data.
+      data: the data.
       learn: (members, n) training rows.
       weight: (members, layers) weight of each layer in the member's loss.
     """
-    target = prepared.to_scale(prepared.sites.values)
+    target = data.to_scale(data.sites.values)
     own: dict[str, list[np.ndarray]] = {name: [] for name in ("x_mean", "x_sd", "y_mean", "y_sd", "start")}
     for rows in learn:
-        pixels = prepared.windows[rows].reshape(-1, prepared.windows.shape[-1]).astype(np.float64)
+        pixels = data.windows[rows].reshape(-1, data.windows.shape[-1]).astype(np.float64)
         own["x_mean"].append(pixels.mean(axis=0))
         own["x_sd"].append(np.maximum(pixels.std(axis=0), 1e-9))
         own["y_mean"].append(np.nanmean(target[rows], axis=0))
         own["y_sd"].append(np.maximum(np.nanstd(target[rows], axis=0), 1e-9))
-        own["start"].append(mean_profile(np.nanmean(prepared.sites.values[rows], axis=0), prepared.layers))
+        own["start"].append(mean_profile(np.nanmean(data.sites.values[rows], axis=0), data.layers))
     return {name: np.stack(values).astype(np.float32) for name, values in own.items()} | {
         "weight": weight.astype(np.float32)
     }
@@ -233,15 +233,15 @@ def _standardised(x: Any, own: Any) -> jax.Array:
     return (x - own["x_mean"][None, None, None, :]) / own["x_sd"][None, None, None, :]
 
 
-def _initial(loss: WindowLoss, prepared: Prepared, own: dict[str, np.ndarray], keys: jax.Array) -> Any:
-    x = jnp.asarray(prepared.windows[:2])
+def _initial(loss: WindowLoss, data: LayersData, own: dict[str, np.ndarray], keys: jax.Array) -> Any:
+    x = jnp.asarray(data.windows[:2])
     start = (jnp.asarray(own["start"][0]),) if loss.kind == "profile" else ()
     return jax.jit(jax.vmap(lambda key: loss.network.init(key, x, *start)))(keys)
 
 
 def _fit(
     loss: WindowLoss,
-    prepared: Prepared,
+    data: LayersData,
     params: Any,
     own: dict[str, np.ndarray],
     rows: Any,
@@ -249,9 +249,9 @@ def _fit(
     keys: jax.Array,
     label: str,
 ) -> Fitted:
-    seen = prepared.seen
-    target = np.where(seen, prepared.to_scale(prepared.sites.values), 0.0)
-    arrays = {"x": prepared.windows, "y": target.astype(np.float32), "seen": seen.astype(np.float32)}
+    seen = data.seen
+    target = np.where(seen, data.to_scale(data.sites.values), 0.0)
+    arrays = {"x": data.windows, "y": target.astype(np.float32), "seen": seen.astype(np.float32)}
     constants = jax.tree.map(jnp.asarray, own)
     return fit_many(loss, params, arrays, rows[0], rows[1], config, keys, label=label, own=constants)
 

@@ -10,13 +10,13 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxsoil.data.rasters.geotiff import Band, new_geotiff
-from jaxsoil.data.rasters.rasters import Box, fill_gaps, tile_boxes, tile_windows
+from jaxsoil.data.rasters.rasters import Box, Grid, fill_gaps, tile_boxes, tile_windows
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.forest import point_features
-from jaxsoil.studies.layers.groups import Group, Outcome, Predict, predictor
-from jaxsoil.studies.layers.prepare import Prepared
+from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.studies.layers.scores import map_interval, mean_over_seeds
+from jaxsoil.studies.layers.trainings import Predict, Training, TrainingResult, predictor
 
 PREDICTED, LOW, HIGH, SPREAD, OUTSIDE = "predicted", "low", "high", "spread", "outside"
 BANDS = (PREDICTED, LOW, HIGH, SPREAD, OUTSIDE)
@@ -28,87 +28,101 @@ CHUNK = 4096
 
 
 def write_maps(
-    run: RunFolder, prepared: Prepared, config: LayersConfig, model: str, outcomes: list[Outcome], members: Path
+    run: RunFolder, data: LayersData, config: LayersConfig, model: str, trained: list[TrainingResult], members: Path
 ) -> dict[str, Any]:
     """Writes maps/LAYER.tif for every layer, and maps.json last; returns what the latter says.
 
     Args:
       run: the run folder.
-      prepared, config: the study.
+      data, config: the study.
       model: model of the maps; its split is ``config.map_split``.
-      outcomes: of its groups, one for each seed.
-      members: folder of the groups.
+      trained: results of its trainings, one for each seed.
+      members: folder of the trainings.
     """
-    grid, unit, split = prepared.land.rasters.grid, prepared.sites.unit, config.map_split
-    held_out = mean_over_seeds([outcome.held_out for outcome in outcomes], f"{model} {split}")
-    predicts = [predictor(Group(model, split, seed), prepared, config, members) for seed in range(len(outcomes))]
-    ranges = _ranges(prepared)
-    files = {layer.name: f"maps/{layer.key}.tif" for layer in prepared.layers}
+    grid, unit, split = data.land.rasters.grid, data.sites.unit, config.map_split
+    held_out = mean_over_seeds([one.held_out for one in trained], f"{model} {split}")
+    predicts = [predictor(Training(model, split, seed), data, config, members) for seed in range(len(trained))]
+    ranges = _ranges(data)
+    files = {layer.name: f"maps/{layer.key}.tif" for layer in data.layers}
     bands = [Band(name, unit if name != OUTSIDE else "number of covariates") for name in BANDS]
     boxes = tile_boxes(grid, config.tile)
     with contextlib.ExitStack() as stack:
         writers = []
-        for layer in prepared.layers:
-            tags = _tags(prepared, config, model, layer.name)
+        for layer in data.layers:
+            tags = _tags(data, config, model, layer.name)
             target = run.path / files[layer.name]
-            writers.append(stack.enter_context(new_geotiff(target, grid, bands, prepared.land.rasters.nodata, tags)))
+            writers.append(stack.enter_context(new_geotiff(target, grid, bands, data.land.rasters.nodata, tags)))
         for box in tqdm(boxes, desc=f"{'maps':14}", unit="tile", leave=False):
-            values = tile_map(prepared, config, predicts, held_out, ranges, box)
+            values = tile_map(data, config, predicts, held_out, ranges, box)
             for place, writer in enumerate(writers):
                 writer.write(box, values[place])
     content = {
-        "model": model, "split": split, "coverage": config.coverage, "members": len(outcomes) * config.folds,
-        "unit": unit, "quantity": prepared.sites.quantity, "bands": list(BANDS), "files": files,
+        "model": model, "split": split, "coverage": config.coverage, "members": len(trained) * config.folds,
+        "unit": unit, "quantity": data.sites.quantity, "bands": list(BANDS), "files": files,
     }  # fmt: skip
     run.write_json("maps.json", content)
     return content
 
 
 def tile_map(
-    prepared: Prepared,
+    data: LayersData,
     config: LayersConfig,
     predicts: list[Predict],
     held_out: np.ndarray,
     ranges: np.ndarray,
     box: Box,
 ) -> np.ndarray:
-    """One tile of all maps: (layers, bands, box.height, box.width), NaN where a covariate is missing."""
-    windows, _ = fill_gaps(tile_windows(prepared.land.rasters, box, config.window))
+    """One tile of all maps: (layers, bands, box.height, box.width), NaN where a covariate is missing.
+
+    With ``config.map_side`` also outside the square in the middle of the grid.
+    """
+    shape = (len(data.layers), len(BANDS), box.height, box.width)
+    mapped = _in_the_middle(data.land.rasters.grid, box, config.map_side)
+    if not mapped.any():
+        return np.full(shape, np.nan)
+    windows, _ = fill_gaps(tile_windows(data.land.rasters, box, config.window))
     centre = point_features(windows, context=False)
-    known = np.flatnonzero(np.isfinite(centre).all(axis=1))
-    flat = np.full((len(prepared.layers), len(BANDS), len(windows)), np.nan)
+    known = np.flatnonzero(np.isfinite(centre).all(axis=1) & mapped)
+    flat = np.full((len(data.layers), len(BANDS), len(windows)), np.nan)
     for start in range(0, known.size, CHUNK):
         pixels = known[start : start + CHUNK]
         every = np.stack([predict(windows[pixels]) for predict in predicts])
         centres = mean_over_seeds(list(every), f"map, tile at row {box.row}, column {box.col}")
         outside = ((centre[pixels] < ranges[0]) | (centre[pixels] > ranges[1])).sum(axis=1)
-        for place in range(len(prepared.layers)):
-            low, high = map_interval(prepared, config, config.map_split, held_out, centres[:, :, place], place)
-            members = prepared.to_unit(every[..., place]).reshape(-1, pixels.size)
+        for place in range(len(data.layers)):
+            low, high = map_interval(data, config, config.map_split, held_out, centres[:, :, place], place)
+            members = data.to_unit(every[..., place]).reshape(-1, pixels.size)
             flat[place][:, pixels] = np.stack(
                 [
-                    prepared.to_unit(centres[:, :, place].mean(axis=0)),
-                    prepared.to_unit(low),
-                    prepared.to_unit(high),
+                    data.to_unit(centres[:, :, place].mean(axis=0)),
+                    data.to_unit(low),
+                    data.to_unit(high),
                     np.nanstd(members, axis=0),
                     outside,
                 ]
             )
-    return flat.reshape(len(prepared.layers), len(BANDS), box.height, box.width)
+    return flat.reshape(shape)
 
 
-def _ranges(prepared: Prepared) -> np.ndarray:
-    centre = point_features(prepared.windows, context=False)
+def _in_the_middle(grid: Grid, box: Box, side: int) -> np.ndarray:
+    """Pixels of a tile, row by row, that lie in a square of ``side`` pixels in the middle of the grid; 0: all do."""
+    row, col = (np.arange(size) + first + 0.5 for first, size in ((box.row, box.height), (box.col, box.width)))
+    far = np.maximum(np.abs(row - 0.5 * grid.height)[:, None], np.abs(col - 0.5 * grid.width)[None, :]).ravel()
+    return far < 0.5 * side if side else np.ones(far.size, bool)
+
+
+def _ranges(data: LayersData) -> np.ndarray:
+    centre = point_features(data.windows, context=False)
     return np.stack([centre.min(axis=0), centre.max(axis=0)])
 
 
-def _tags(prepared: Prepared, config: LayersConfig, model: str, layer: str) -> dict[str, str]:
+def _tags(data: LayersData, config: LayersConfig, model: str, layer: str) -> dict[str, str]:
     return {
-        "QUANTITY": prepared.sites.quantity,
-        "UNITS": prepared.sites.unit,
+        "QUANTITY": data.sites.quantity,
+        "UNITS": data.sites.unit,
         "LAYER": layer,
         "MODEL": model,
         "COVERAGE": f"{config.coverage:g}",
-        "COVARIATES": ", ".join(prepared.land.rasters.names),
+        "COVARIATES": ", ".join(data.land.rasters.names),
         "SOFTWARE": "jaxsoil",
     }

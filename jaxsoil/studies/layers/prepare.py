@@ -22,8 +22,8 @@ MEASURED = 0.5
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Prepared:
-    """Everything that a training reads.
+class LayersData:
+    """A landscape made ready for training: windows of covariates, targets in layers, and folds.
 
     Attributes:
       land: covariates, true maps where they are known.
@@ -66,7 +66,7 @@ class Prepared:
         return np.maximum(np.expm1(values) if self.log else values, 0.0)
 
 
-def prepare(config: LayersConfig) -> Prepared:
+def prepare(config: LayersConfig) -> LayersData:
     """Loads and checks the data and draws the folds.
 
     Raises:
@@ -95,13 +95,13 @@ def prepare(config: LayersConfig) -> Prepared:
     folds = {name: drawn[name].astype(np.int64) for name in config.splits}
     _require_folds(sites, folds, config.folds, land.source)
     log = config.transform == "log1p" or (config.transform == "auto" and _skewness(sites.values) > SKEWED)
-    return Prepared(land, sites, row, col, windows, folds, block, block_side, log, (*land.notes, *notes))
+    return LayersData(land, sites, row, col, windows, folds, block, block_side, log, (*land.notes, *notes))
 
 
-def overlaps(prepared: Prepared, fold: Int64[np.ndarray, " n"], window: int) -> Bool[np.ndarray, " n"]:
+def overlaps(data: LayersData, fold: Int64[np.ndarray, " n"], window: int) -> Bool[np.ndarray, " n"]:
     """Sites whose window shares pixels with that of a site of another fold, which their model learnt from."""
-    near = (np.abs(prepared.row[:, None] - prepared.row[None, :]) < window) & (
-        np.abs(prepared.col[:, None] - prepared.col[None, :]) < window
+    near = (np.abs(data.row[:, None] - data.row[None, :]) < window) & (
+        np.abs(data.col[:, None] - data.col[None, :]) < window
     )
     return (near & (fold[:, None] != fold[None, :])).any(axis=1)
 

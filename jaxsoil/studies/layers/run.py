@@ -12,100 +12,81 @@ from tqdm import tqdm
 
 from jaxsoil.data.rasters.geotiff import Band, new_geotiff, write_rasters
 from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
+from jaxsoil.evaluation.results import write_results
 from jaxsoil.runs import tracking
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers import scores
 from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
-from jaxsoil.studies.layers.groups import Group, Outcome, finish, groups
 from jaxsoil.studies.layers.learn import PER_LAYER
 from jaxsoil.studies.layers.maps import write_maps
-from jaxsoil.studies.layers.prepare import Prepared, overlaps, prepare
+from jaxsoil.studies.layers.prepare import LayersData, overlaps, prepare
+from jaxsoil.studies.layers.trainings import Training, TrainingResult, train_or_read, trainings
 
 __all__ = ["plan", "prepare", "run"]
 
 MEMBERS = "members"
-"""Folder of the trained groups inside a run."""
+"""Folder of the finished trainings inside a run."""
 
 PROBE = 3000
 """Pixels at which every model is held against the truth of a synthetic landscape."""
 
 REFERENCE_SECONDS = {"mean": 0.1, "rf": 5.0, "rf_window": 6.0}
-"""Seconds of a group of references at the default size on two idle cores, for the plan alone."""
+"""Seconds of a training of references at the default size on two idle cores, for the plan alone."""
 
 STEP_SECONDS = 2.5e-4
 """Seconds of a step of 32 windows of 9 x 9 pixels on the same cores, for the plan alone."""
 
 
-def run(config: LayersConfig, folder: RunFolder, prepared: Prepared) -> None:
+def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
     """Trains what is not yet there, scores it, and writes tables and maps.
 
-    Every group (model, split, seed) is a file under ``members/`` that appears when it is finished; a run that goes on
-    skips those.
+    Every training (model, split, seed) is a file under ``members/`` that appears when it is finished; a run that goes
+    on reads those.
     """
     with tracking.start(folder.path, folder.wandb, dataclasses.asdict(config)) as tracker:
-        tracker.summary(headline(_run(config, folder, prepared, tracker)))
+        started = time.perf_counter()
+        _write_inputs(folder, config, data)
+        pixels, truth = probe_pixels(data)
+        trained = _train_all(config, folder, data, pixels, tracker)
+        done = time.perf_counter()
+        scored = _write_tables(folder, config, data, trained, truth)
+        if not (folder.path / "maps.json").exists():
+            model = map_model(config, scored)
+            mine = _results_of(trained, model, config.map_split)
+            write_maps(folder, data, config, model, mine, folder.path / MEMBERS)
+        _write_timing(folder, done - started, time.perf_counter() - done)
+        tracker.summary(headline(scored))
 
 
 def headline(scored: pd.DataFrame) -> dict[str, float]:
     """R2 and RMSE over all layers and seeds of each model and split, for the tracker."""
-    chosen: pd.DataFrame = scored.loc[(scored["seed"] == scores.ALL) & (scored["layer"] == scores.POOLED)]
     return {
-        f"{metric}/{row['model']}/{row['split']}": float(row[metric])
-        for row in chosen.to_dict("records")
+        f"{metric}/{row['model']}/{row['split']}": float(row["value"])
         for metric in ("r2", "rmse")
+        for row in scores.pooled_scores(scored, metric).to_dict("records")
     }
 
 
-def _run(config: LayersConfig, folder: RunFolder, prepared: Prepared, tracker: tracking.Tracker) -> pd.DataFrame:
-    """Writes everything and returns the scores."""
-    started = time.perf_counter()
-    _write_inputs(folder, config, prepared)
-    pixels, truth = probe_pixels(prepared)
-    probe = np.empty((0, *prepared.windows.shape[1:]), np.float32)
-    if len(pixels[0]):
-        probe, _ = fill_gaps(windows_around(prepared.land.rasters, *pixels, config.window))
-    outcomes: dict[Group, Outcome] = {}
-    every = groups(config)
-    with tqdm(every, desc=f"{'trainings':14}", unit="group") as bar:
-        for number, group in enumerate(bar, start=1):
-            bar.set_postfix_str(group.label)
-            outcomes[group] = finish(group, prepared, config, folder.path / MEMBERS, probe)
-            for record in records(group, outcomes[group]):
-                tracker.log(record)
-            tracker.log({"groups_done": number, "groups": len(every)})
-    trained = time.perf_counter()
-    table = _tables(folder, config, prepared, outcomes, truth)
-    chosen = map_model(config, table)
-    if not (folder.path / "maps.json").exists():
-        made = [
-            outcome for group, outcome in outcomes.items() if (group.model, group.split) == (chosen, config.map_split)
-        ]
-        write_maps(folder, prepared, config, chosen, made, folder.path / MEMBERS)
-    _write_timing(folder, trained - started, time.perf_counter() - trained)
-    return table
-
-
-def records(group: Group, outcome: Outcome) -> list[dict[str, Any]]:
+def records(training: Training, result: TrainingResult) -> list[dict[str, Any]]:
     """Records for the tracker: the losses of each epoch, the mean over the members that still train in it.
 
-    A model that an earlier call finished gives the same records again, which the log leaves out.
+    A training that an earlier call finished gives the same records again, which the log leaves out.
     """
     found = []
-    for stage in dict.fromkeys(name.split("/")[0] for name in outcome.history):
-        losses = {name: outcome.history[f"{stage}/{name}"] for name in ("loss", "validation_loss")}
-        training = np.isfinite(losses["validation_loss"])
-        for epoch in np.flatnonzero(training.any(axis=0)).tolist():
-            members = training[:, epoch]
+    for stage, losses in result.stages.items():
+        training_still = np.isfinite(losses["loss"])
+        for epoch in np.flatnonzero(training_still.any(axis=0)).tolist():
+            members = training_still[:, epoch]
             means = {name: float(values[members, epoch].mean()) for name, values in losses.items()}
             count = int(members.sum())
-            found.append({"trial": f"{group.label}/{stage}", "epoch": epoch + 1, "members": count, **means})
+            found.append({"trial": f"{training.label}/{stage}", "epoch": epoch + 1, "members": count, **means})
     return found
 
 
-def plan(config: LayersConfig, prepared: Prepared) -> str:
+def plan(config: LayersConfig, data: LayersData) -> str:
     """Describes trainings and their cost."""
-    count, layers = len(prepared.sites), len(prepared.layers)
+    count, layers = len(data.sites), len(data.layers)
     steps = {name: 0 for name in config.models if name in NETWORKS}
     rows = count * (1.0 - 1.0 / config.folds) * (1.0 - config.watch)
     for name in steps:
@@ -116,19 +97,19 @@ def plan(config: LayersConfig, prepared: Prepared) -> str:
         steps[name] = int(each) * config.seeds * len(config.splits)
     seconds = sum(steps.values()) * STEP_SECONDS * (config.window / 9.0) ** 2
     seconds += sum(REFERENCE_SECONDS.get(name, 0.0) for name in config.models) * config.seeds * len(config.splits)
-    grid = prepared.land.rasters.grid
-    by_layer = [f"{layer.name} {n}" for layer, n in zip(prepared.layers, prepared.seen.sum(axis=0), strict=True)]
+    grid = data.land.rasters.grid
+    by_layer = [f"{layer.name} {n}" for layer, n in zip(data.layers, data.seen.sum(axis=0), strict=True)]
     lines = [
-        f"{prepared.land.title}: {count} sites, {layers} layers, {len(prepared.land.rasters.names)} covariates",
+        f"{data.land.title}: {count} sites, {layers} layers, {len(data.land.rasters.names)} covariates",
         f"Sites by layer: {', '.join(by_layer)}",
         f"Splits: {', '.join(config.splits)}, {config.folds} folds each; "
-        f"{np.unique(prepared.block).size} blocks of {prepared.block_side:.0f} (unit of the CRS)",
-        f"Groups (model x split x seed): {len(groups(config))}; steps of {config.train.batch} windows: "
+        f"{np.unique(data.block).size} blocks of {data.block_side:.0f} (unit of the CRS)",
+        f"Trainings (model x split x seed): {len(trainings(config))}; steps of {config.train.batch} windows: "
         + ", ".join(f"{name} {number}" for name, number in steps.items()),
         f"Maps: {grid.height} x {grid.width} pixels, {layers} GeoTIFFs, "
         f"{config.seeds * config.folds * (layers if config.map_model in PER_LAYER else 1)} networks at least",
         f"At most about {seconds / 60:.0f} min on two idle cores, before any training stops early; maps come on top.",
-        *prepared.notes,
+        *data.notes,
     ]
     return "\n".join(lines)
 
@@ -137,113 +118,141 @@ def map_model(config: LayersConfig, scored: pd.DataFrame) -> str:
     """The model of the maps: as configured, or the one with the lowest RMSE under the first split."""
     if config.map_model != "best":
         return config.map_model
-    rows: pd.DataFrame = scored.loc[
-        (scored["split"] == config.splits[0]) & (scored["seed"] == scores.ALL) & (scored["layer"] == scores.POOLED)
-    ]
-    return str(rows["model"].iloc[int(np.argmin(rows["rmse"].to_numpy()))])
+    rows = scores.pooled_scores(scored, "rmse", config.splits[0])
+    return min(config.models, key=dict(zip(rows["model"], rows["value"], strict=True)).__getitem__)
 
 
-def probe_pixels(prepared: Prepared) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+def probe_pixels(data: LayersData) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Random pixels with covariates, and their (layers, t) true values; none where the truth is not known."""
-    if prepared.land.truth is None:
-        return (np.empty(0, np.int64), np.empty(0, np.int64)), np.empty((len(prepared.layers), 0))
-    grid = prepared.land.rasters.grid
-    values = prepared.land.rasters.read(Box(0, 0, grid.height, grid.width))
+    if data.land.truth is None:
+        return (np.empty(0, np.int64), np.empty(0, np.int64)), np.empty((len(data.layers), 0))
+    grid = data.land.rasters.grid
+    values = data.land.rasters.read(Box(0, 0, grid.height, grid.width))
     known = np.flatnonzero(np.isfinite(values).all(axis=0))
     chosen = np.random.default_rng(1).choice(known, min(PROBE, known.size), replace=False)
     row, col = np.divmod(chosen, grid.width)
-    return (row.astype(np.int64), col.astype(np.int64)), prepared.land.truth[:, row, col]
+    return (row.astype(np.int64), col.astype(np.int64)), data.land.truth[:, row, col]
 
 
-def _tables(
-    folder: RunFolder, config: LayersConfig, prepared: Prepared, outcomes: dict[Group, Outcome], truth: np.ndarray
+def _train_all(
+    config: LayersConfig, folder: RunFolder, data: LayersData, pixels: tuple[np.ndarray, np.ndarray], tracker: Any
+) -> dict[Training, TrainingResult]:
+    probe = np.empty((0, *data.windows.shape[1:]), np.float32)
+    if len(pixels[0]):
+        probe, _ = fill_gaps(windows_around(data.land.rasters, *pixels, config.window))
+    trained: dict[Training, TrainingResult] = {}
+    every = trainings(config)
+    with tqdm(every, desc=f"{'trainings':14}", unit="training") as bar:
+        for number, training in enumerate(bar, start=1):
+            bar.set_postfix_str(training.label)
+            trained[training] = train_or_read(training, data, config, folder.path / MEMBERS, probe)
+            for record in records(training, trained[training]):
+                tracker.log(record)
+            tracker.log({"trainings_done": number, "trainings": len(every)})
+    return trained
+
+
+def _results_of(trained: dict[Training, TrainingResult], model: str, split: str) -> list[TrainingResult]:
+    """Results of a model under a split, one for each seed."""
+    return [result for training, result in trained.items() if (training.model, training.split) == (model, split)]
+
+
+def _write_tables(
+    folder: RunFolder,
+    config: LayersConfig,
+    data: LayersData,
+    trained: dict[Training, TrainingResult],
+    truth: np.ndarray,
 ) -> pd.DataFrame:
-    predicted, checked = [], []
+    """Writes all tables of the run and returns the scores."""
+    predicted, checked, curves = [], [], {}
     for split in config.splits:
         for model in config.models:
-            mine = [outcome for group, outcome in outcomes.items() if (group.split, group.model) == (split, model)]
-            predicted.append(scores.predictions(prepared, config, model, split, mine))
+            mine = _results_of(trained, model, split)
+            predicted.append(scores.predictions(data, config, model, split, mine))
             if truth.size:
-                checked.append(scores.against_truth(prepared, config, model, split, mine, truth))
+                checked.append(scores.against_truth(data, config, model, split, mine, truth))
+            if len(mine[0].curves):
+                curves[split] = np.mean([result.curves for result in mine], axis=0)
     table = pd.concat(predicted, ignore_index=True)
     write_parquet(folder.path / "predictions.parquet", table)
-    scored = scores.score(table)
-    write_csv(folder.path / "scores.csv", scored)
-    write_csv(folder.path / "folds.csv", scores.score_folds(table))
-    write_csv(folder.path / "coverage.csv", scores.coverage(table, config.coverage))
-    if checked:
-        write_csv(folder.path / "truth.csv", pd.concat(checked, ignore_index=True))
-    write_csv(folder.path / "trainings.csv", _trainings(outcomes))
-    curves = {
-        f"{group.split}-{group.seed}": outcome.curves for group, outcome in outcomes.items() if len(outcome.curves)
+    named = {"study": folder.experiment, "data": data.land.name, "property": data.sites.quantity}
+    scored = scores.score(table, named, data.sites.unit)
+    write_results(folder.path / "results.csv", scored, scores.OWN)
+    folds = scores.score_folds(table)
+    tables = {
+        "folds": folds,
+        "coverage": scores.coverage(table, config.coverage),
+        "gains": scores.gains(table, folds),
+        "trainings": _trainings(trained),
     }
+    if checked:
+        tables["truth"] = pd.concat(checked, ignore_index=True)
+    for name, content in tables.items():
+        write_csv(folder.path / f"{name}.csv", content)
     if curves:
-        write_arrays(folder.path / "curves.npz", ids=prepared.sites.ids, **curves)
+        write_arrays(folder.path / "curves.npz", ids=data.sites.ids, **curves)
     return scored
 
 
-def _trainings(outcomes: dict[Group, Outcome]) -> pd.DataFrame:
-    rows = []
-    for group, outcome in outcomes.items():
-        if group.model not in NETWORKS:
-            continue
-        losses = [values for name, values in outcome.history.items() if name.endswith("/validation_loss")]
-        rows.append(
-            dataclasses.asdict(group)
-            | {
-                "members": outcome.alive.size,
-                "diverged": int((~outcome.alive).sum()),
-                "converged": int(outcome.converged.sum()),
-                "epochs": "+".join(f"{np.isfinite(values).sum(axis=1).mean():.0f}" for values in losses),
-            }
-        )
-    columns = ["model", "split", "seed", "members", "diverged", "converged", "epochs"]
-    return pd.DataFrame(rows, columns=columns)
+def _trainings(trained: dict[Training, TrainingResult]) -> pd.DataFrame:
+    rows = [
+        dataclasses.asdict(training)
+        | {
+            "members": result.alive.size,
+            "diverged": int((~result.alive).sum()),
+            "converged": int(result.converged.sum()),
+            "epochs": "+".join(
+                f"{np.isfinite(losses['loss']).sum(axis=1).mean():.0f}" for losses in result.stages.values()
+            ),
+        }
+        for training, result in trained.items()
+        if training.model in NETWORKS
+    ]
+    return pd.DataFrame(rows, columns=["model", "split", "seed", "members", "diverged", "converged", "epochs"])
 
 
-def _write_inputs(folder: RunFolder, config: LayersConfig, prepared: Prepared) -> None:
+def _write_inputs(folder: RunFolder, config: LayersConfig, data: LayersData) -> None:
     """data.json, sites.csv and, of a synthetic landscape, its rasters and true maps."""
-    grid, sites = prepared.land.rasters.grid, prepared.sites
+    grid, sites = data.land.rasters.grid, data.sites
     content = {
-        "name": prepared.land.name,
-        "title": prepared.land.title,
+        "name": data.land.name,
+        "title": data.land.title,
         "quantity": sites.quantity,
         "unit": sites.unit,
-        "scale": "log1p" if prepared.log else "as measured",
+        "scale": "log1p" if data.log else "as measured",
         "layers": [
             {"name": layer.name, "top": layer.top, "bottom": layer.bottom, "sites": int(count)}
-            for layer, count in zip(prepared.layers, prepared.seen.sum(axis=0), strict=True)
+            for layer, count in zip(data.layers, data.seen.sum(axis=0), strict=True)
         ],
         "sites": len(sites),
-        "covariates": list(prepared.land.rasters.names),
+        "covariates": list(data.land.rasters.names),
         "grid": dataclasses.asdict(grid),
-        "block_side": prepared.block_side,
-        "blocks": int(np.unique(prepared.block).size),
-        "overlap": {
-            name: float(overlaps(prepared, fold, config.window).mean()) for name, fold in prepared.folds.items()
-        },
-        "truth": prepared.land.truth is not None,
-        "notes": list(prepared.notes),
+        "block_side": data.block_side,
+        "blocks": int(np.unique(data.block).size),
+        "overlap": {name: float(overlaps(data, fold, config.window).mean()) for name, fold in data.folds.items()},
+        "truth": data.land.truth is not None,
+        "notes": list(data.notes),
     }
     folder.write_json("data.json", content)
-    table = pd.DataFrame({"id": sites.ids, "east": sites.east, "north": sites.north, "block": prepared.block})
-    for name, fold in prepared.folds.items():
+    table = pd.DataFrame({"id": sites.ids, "east": sites.east, "north": sites.north, "block": data.block})
+    for name, fold in data.folds.items():
         table[f"fold_{name}"] = fold
     for place, layer in enumerate(sites.layers):
         table[layer.name] = sites.values[:, place]
     write_csv(folder.path / "sites.csv", table)
-    if prepared.land.truth is None or (folder.path / "inputs" / "truth.tif").exists():
+    if data.land.truth is None or (folder.path / "inputs" / "truth.tif").exists():
         return
-    write_rasters(prepared.land.rasters, folder.path / "inputs")
-    bands = [Band(layer.name, sites.unit) for layer in prepared.layers]
-    nodata = prepared.land.rasters.nodata
+    write_rasters(data.land.rasters, folder.path / "inputs")
+    bands = [Band(layer.name, sites.unit) for layer in data.layers]
+    nodata = data.land.rasters.nodata
     with new_geotiff(folder.path / "inputs" / "truth.tif", grid, bands, nodata, {"UNITS": sites.unit}) as writer:
-        writer.write(Box(0, 0, grid.height, grid.width), prepared.land.truth)
+        writer.write(Box(0, 0, grid.height, grid.width), data.land.truth)
 
 
-def _write_timing(folder: RunFolder, trainings: float, rest: float) -> None:
+def _write_timing(folder: RunFolder, training: float, rest: float) -> None:
     """Adds the seconds of this call to those of earlier ones: a run that goes on has several."""
     path = folder.path / "timing.json"
     before: dict[str, Any] = folder.read_json("timing.json") if path.exists() else {}
-    now = {"trainings_s": trainings, "tables_and_maps_s": rest, "calls": 1}
-    folder.write_json("timing.json", {name: before.get(name, 0) + value for name, value in now.items()})
+    now = {"trainings_s": training, "tables_and_maps_s": rest, "total_s": training + rest}
+    folder.write_json("timing.json", {name: before.get(name, 0.0) + value for name, value in now.items()})

@@ -1,25 +1,47 @@
-"""From held-out predictions to tables: scores, coverage, and what a landscape with known maps says about them."""
+"""Held-out predictions and what is computed of them: scores, coverage, gains of one model over another.
+
+All tables have the columns split, model, seed and layer where these apply. The seed :data:`ALL_SEEDS` stands for the
+mean prediction of all seeds, the layer :data:`POOLED` for all layers together.
+"""
 
 from __future__ import annotations
 
-from typing import cast
+import math
+from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation import conformal, metrics
+from jaxsoil.evaluation import conformal, metrics, results
+from jaxsoil.evaluation.compare import t_interval
+from jaxsoil.evaluation.results import ALL_SEEDS
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.layers.config import LayersConfig
-from jaxsoil.studies.layers.groups import Outcome
-from jaxsoil.studies.layers.prepare import Prepared, overlaps
+from jaxsoil.studies.layers.prepare import LayersData, overlaps
+from jaxsoil.studies.layers.trainings import TrainingResult
 
-ALL = "all"
-"""Stands for the mean over seeds, in the column ``seed``."""
+OWN = ("layer",)
+"""Key column of results.csv beside those of all studies."""
 
 POOLED = "pooled"
 """Stands for all layers together, in the column ``layer``."""
 
 METRICS = ("r2", "rmse", "ccc", "bias")
+
+COMPARISONS = (("transfer", "cnn"), ("transfer", "multitask"), ("transfer", "rf"), ("profile", "multitask"))
+"""Pairs that are compared: how much lower the RMSE of the first is than that of the second."""
+
+BOOTSTRAPS, BOOTSTRAP_SEED = 2000, 0
+
+GAIN_COLUMNS = (
+    "split", "first", "second", "layer", "gain", "folds_low", "folds_high", "folds", "folds_better", "blocks_low",
+    "blocks_high", "bootstraps", "seed", "verdict",
+)  # fmt: skip
+"""Columns of gains.csv, see :func:`gains`."""
+
+Frame = Any
+"""A pandas table. Its type stubs make a union of every expression over columns, which says nothing to a checker."""
 
 
 def mean_over_seeds(values: list[np.ndarray], label: str) -> np.ndarray:
@@ -40,26 +62,26 @@ def mean_over_seeds(values: list[np.ndarray], label: str) -> np.ndarray:
 
 
 def predictions(
-    prepared: Prepared, config: LayersConfig, model: str, split: str, outcomes: list[Outcome]
+    data: LayersData, config: LayersConfig, model: str, split: str, trained: list[TrainingResult]
 ) -> pd.DataFrame:
     """Held-out predictions of a model under a split, a row for each seed, site and layer measured, in the data's unit.
 
     The rows of all seeds together also have the ends of their intervals: each fold's are set by the errors of the
     other folds alone, layer by layer.
     """
-    fold, seen = prepared.folds[split], prepared.seen
-    target = prepared.to_scale(prepared.sites.values)
-    shared = overlaps(prepared, fold, config.window)
+    fold, seen = data.folds[split], data.seen
+    target = data.to_scale(data.sites.values)
+    shared = overlaps(data, fold, config.window)
     frames = []
-    together = mean_over_seeds([outcome.held_out for outcome in outcomes], f"{model} {split}")
-    each = [(str(number), outcome.held_out) for number, outcome in enumerate(outcomes)]
-    for seed, values in [*each, (ALL, together)]:
-        for place, layer in enumerate(prepared.layers):
+    together = mean_over_seeds([one.held_out for one in trained], f"{model} {split}")
+    each = [(number, one.held_out) for number, one in enumerate(trained)]
+    for seed, values in [*each, (ALL_SEEDS, together)]:
+        for place, layer in enumerate(data.layers):
             rows = seen[:, place]
             low = high = np.full(int(rows.sum()), np.nan)
-            if seed == ALL:
+            if seed == ALL_SEEDS:
                 ends = conformal.fold_intervals(target[rows, place], values[rows, place], fold[rows], config.coverage)
-                low, high = (prepared.to_unit(end) for end in ends)
+                low, high = (data.to_unit(end) for end in ends)
             frames.append(
                 pd.DataFrame(
                     {
@@ -67,12 +89,12 @@ def predictions(
                         "model": model,
                         "seed": seed,
                         "fold": fold[rows],
-                        "block": prepared.block[rows],
+                        "block": data.block[rows],
                         "overlap": shared[rows],
-                        "id": prepared.sites.ids[rows],
+                        "id": data.sites.ids[rows],
                         "layer": layer.name,
-                        "observed": prepared.sites.values[rows, place],
-                        "predicted": prepared.to_unit(values[rows, place]),
+                        "observed": data.sites.values[rows, place],
+                        "predicted": data.to_unit(values[rows, place]),
                         "low": low,
                         "high": high,
                     }
@@ -81,42 +103,108 @@ def predictions(
     return pd.concat(frames, ignore_index=True)
 
 
-def score(table: pd.DataFrame) -> pd.DataFrame:
-    """R2, RMSE, CCC and bias for each split, model, seed and layer, and for all layers pooled.
+def score(table: Frame, named: Mapping[str, str], unit: str) -> pd.DataFrame:
+    """R2, RMSE, CCC and bias for each split, model, seed and layer, and for all layers pooled, in the shared schema.
 
     ``r2_within`` compares with the mean of each layer and not of all values: pooled over layers, R2 also counts that
-    carbon falls with depth, which the mean of each layer knows already.
+    carbon falls with depth, which the mean of each layer knows already. ``r2_layers``, of the pooled layers alone, is
+    the mean of the layers' own R2.
+
+    Args:
+      table: of :func:`predictions`.
+      named: study, data and property of the rows.
+      unit: of the property.
     """
     rows = []
     for group, part in table.groupby(["split", "model", "seed"], sort=False):
-        split, model, seed = cast(tuple[str, str, str], group)
+        keys = {**named, **dict(zip(("split", "model", "seed"), group, strict=True)), "region": "all folds"}
+        r2s: list[float] = []
         for layer, some in [*part.groupby("layer", sort=False), (POOLED, part)]:
-            found = metrics.summary(some["observed"].to_numpy(), some["predicted"].to_numpy())
-            rest = some["observed"] - some.groupby("layer")["observed"].transform("mean")
-            error = some["predicted"] - some["observed"]
-            within = 1.0 - float((error**2).sum()) / float((rest**2).sum())
-            rows.append(
-                {"split": split, "model": model, "seed": seed, "layer": layer, "n": len(some)}
-                | {name: found[name] for name in METRICS}
-                | {"r2_within": within}
-            )
-    return pd.DataFrame(rows)
+            keys["layer"] = layer
+            observed, predicted = some["observed"].to_numpy(), some["predicted"].to_numpy()
+            found = results.score_rows(observed, predicted, unit=unit, scale="unit", keys=keys, metrics=METRICS)
+            rest = observed - some.groupby("layer")["observed"].transform("mean").to_numpy()
+            own = {"r2_within": 1.0 - float(((predicted - observed) ** 2).sum()) / float((rest**2).sum())}
+            if layer == POOLED:
+                own["r2_layers"] = float(np.mean(r2s))
+            r2s.append(float(str(found[0]["value"])))
+            rows += found + results.value_rows(own, unit="1", scale="unit", keys=keys)
+    return results.as_frame(rows, OWN)
 
 
-def score_folds(table: pd.DataFrame) -> pd.DataFrame:
+def pooled_scores(scored: Frame, metric: str, split: str | None = None) -> pd.DataFrame:
+    """Rows of one metric over all layers and seeds together, under one split or all."""
+    rows = scored[(scored["seed"] == ALL_SEEDS) & (scored["layer"] == POOLED) & (scored["metric"] == metric)]
+    return rows if split is None else rows[rows["split"] == split]
+
+
+def score_folds(table: Frame) -> Frame:
     """RMSE of each fold and seed: what differences between models are paired by."""
     keys = ["split", "model", "seed", "fold", "layer"]
-    single = table[table["seed"] != ALL]
+    single = table[table["seed"] != ALL_SEEDS]
     pooled = single.assign(layer=POOLED)
     squared = pd.concat([single, pooled]).assign(square=lambda f: (f["predicted"] - f["observed"]) ** 2)
     found = squared.groupby(keys, sort=False)["square"].agg(["mean", "size"]).reset_index()
     return found.assign(rmse=np.sqrt(found["mean"])).rename(columns={"size": "n"}).drop(columns="mean")
 
 
-def coverage(table: pd.DataFrame, nominal: float) -> pd.DataFrame:
+def gains(table: Frame, folds: Frame, seed: int = BOOTSTRAP_SEED) -> pd.DataFrame:
+    """How much lower the RMSE of one model is than another's (:data:`COMPARISONS`), in percent of the latter's.
+
+    Positive is better. ``gain`` is the mean over folds, seeds averaged first, with Student's 95 % interval
+    ``folds_low`` to ``folds_high``; ``blocks_low`` to ``blocks_high`` is the percentile interval of a bootstrap that
+    redraws spatial blocks, of the mean prediction of all seeds. ``verdict``: "gain" or "loss" where both intervals lie
+    on one side of zero, else "open".
+
+    Args:
+      table: of :func:`predictions`.
+      folds: of :func:`score_folds`.
+      seed: of the bootstrap.
+    """
+    models, rows = set(table["model"]), []
+    squares = table[table["seed"] == ALL_SEEDS].assign(square=lambda f: (f["predicted"] - f["observed"]) ** 2)
+    layers = [*dict.fromkeys(table["layer"]), POOLED]
+    for split in dict.fromkeys(table["split"]):
+        for first, second in COMPARISONS:
+            if not {first, second} <= models:
+                continue
+            for layer in layers:
+                mine = folds[(folds["split"] == split) & (folds["layer"] == layer)]
+                rmse = mine.pivot_table(index="fold", columns="model", values="rmse")
+                by_fold = 100.0 * (1.0 - rmse[first] / rmse[second]).to_numpy()
+                here = squares[(squares["split"] == split) & ((squares["layer"] == layer) | (layer == POOLED))]
+                sums = here.groupby(["block", "model"])["square"].sum().unstack()
+                student, blocks = t_interval(by_fold), _block_interval(sums[first], sums[second], seed)
+                verdict = _verdict((student.low, student.high), blocks)
+                rows.append(
+                    (
+                        *(split, first, second, layer, student.mean, student.low, student.high, by_fold.size),
+                        *(int((by_fold > 0.0).sum()), *blocks, BOOTSTRAPS, seed, verdict),
+                    )
+                )
+    return pd.DataFrame(rows, columns=pd.Index(GAIN_COLUMNS))
+
+
+def _block_interval(first: Frame, second: Frame, seed: int) -> tuple[float, float]:
+    """95 % interval of the gain, from the sums of squares of each block."""
+    one, other = first.to_numpy(), second.to_numpy()
+    if one.size < 2:
+        return math.nan, math.nan
+    drawn = np.random.default_rng(seed).multinomial(one.size, np.full(one.size, 1.0 / one.size), BOOTSTRAPS)
+    low, high = np.percentile(100.0 * (1.0 - np.sqrt((drawn @ one) / (drawn @ other))), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _verdict(*intervals: tuple[float, float]) -> str:
+    if all(low > 0.0 for low, _ in intervals):
+        return "gain"
+    return "loss" if all(high < 0.0 for _, high in intervals) else "open"
+
+
+def coverage(table: Frame, nominal: float) -> pd.DataFrame:
     """Share of the held-out observations inside their interval, with Wilson's 95 % interval of the share."""
     rows = []
-    for group, part in table[table["seed"] == ALL].groupby(["split", "model"], sort=False):
+    for group, part in table[table["seed"] == ALL_SEEDS].groupby(["split", "model"], sort=False):
         split, model = cast(tuple[str, str], group)
         for layer, some in [*part.groupby("layer", sort=False), (POOLED, part)]:
             inside = conformal.covered(some["observed"], some["low"], some["high"])
@@ -133,36 +221,41 @@ def coverage(table: pd.DataFrame, nominal: float) -> pd.DataFrame:
 
 
 def against_truth(
-    prepared: Prepared, config: LayersConfig, model: str, split: str, outcomes: list[Outcome], truth: np.ndarray
+    data: LayersData, config: LayersConfig, model: str, split: str, trained: list[TrainingResult], truth: np.ndarray
 ) -> pd.DataFrame:
     """A model at pixels whose truth is known: the mean of its fold models, and the intervals that maps have.
 
     Args:
-      prepared, config, model, split: as in :func:`predictions`.
-      outcomes: one for each seed, with (folds, t, layers) predictions at the pixels.
+      data, config, model, split: as in :func:`predictions`.
+      trained: one result for each seed, with (folds, t, layers) predictions at the pixels.
       truth: (layers, t) true values in the unit of the data.
+
+    Returns:
+      A row for each layer and one for all pooled.
     """
-    centres = mean_over_seeds([outcome.probe for outcome in outcomes], f"{model} {split}")
-    held_out = mean_over_seeds([outcome.held_out for outcome in outcomes], f"{model} {split}")
+    centres = mean_over_seeds([one.probe for one in trained], f"{model} {split}")
+    held_out = mean_over_seeds([one.held_out for one in trained], f"{model} {split}")
+    predicted, inside = np.empty(truth.shape), np.empty(truth.shape, bool)
+    for place in range(len(data.layers)):
+        low, high = map_interval(data, config, split, held_out, centres[:, :, place], place)
+        predicted[place] = data.to_unit(centres[:, :, place].mean(axis=0))
+        inside[place] = conformal.covered(truth[place], data.to_unit(low), data.to_unit(high))
     rows = []
-    for place, layer in enumerate(prepared.layers):
-        low, high = map_interval(prepared, config, split, held_out, centres[:, :, place], place)
-        predicted = prepared.to_unit(centres[:, :, place].mean(axis=0))
-        found = metrics.summary(truth[place], predicted)
-        inside = conformal.covered(truth[place], prepared.to_unit(low), prepared.to_unit(high))
+    for name, at in [*((layer.name, [place]) for place, layer in enumerate(data.layers)), (POOLED, slice(None))]:
+        found = metrics.summary(truth[at].ravel(), predicted[at].ravel())
         rows.append(
-            {"split": split, "model": model, "layer": layer.name, "n": truth.shape[1], "nominal": config.coverage}
-            | {name: found[name] for name in METRICS}
-            | {"coverage": float(inside.mean())}
+            {"split": split, "model": model, "layer": name, "n": truth[at].size, "nominal": config.coverage}
+            | {metric: found[metric] for metric in METRICS}
+            | {"coverage": float(inside[at].mean())}
         )
     return pd.DataFrame(rows)
 
 
 def map_interval(
-    prepared: Prepared, config: LayersConfig, split: str, held_out: np.ndarray, centres: np.ndarray, place: int
+    data: LayersData, config: LayersConfig, split: str, held_out: np.ndarray, centres: np.ndarray, place: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cross-fitted interval (CV+) of one layer on the scale of learning: (t,) ends for (folds, t) predictions."""
-    rows = prepared.seen[:, place]
-    target = prepared.to_scale(prepared.sites.values[rows, place])
+    rows = data.seen[:, place]
+    target = data.to_scale(data.sites.values[rows, place])
     errors = conformal.scores(target, held_out[rows, place])
-    return conformal.cross_interval(errors, prepared.folds[split][rows], centres, config.coverage)
+    return conformal.cross_interval(errors, data.folds[split][rows], centres, config.coverage)

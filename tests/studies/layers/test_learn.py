@@ -14,15 +14,15 @@ from sklearn.ensemble import RandomForestRegressor
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.layers import learn
 from jaxsoil.studies.layers.forest import LayerMeans, point_features, references
-from jaxsoil.studies.layers.prepare import Prepared
+from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.studies.layers.scores import mean_over_seeds
 
 
-def with_values(prepared: Prepared, values: np.ndarray) -> Prepared:
+def with_values(prepared: LayersData, values: np.ndarray) -> LayersData:
     return dataclasses.replace(prepared, sites=dataclasses.replace(prepared.sites, values=values))
 
 
-def test_scaling_knows_training_rows_only(prepared: Prepared) -> None:
+def test_scaling_knows_training_rows_only(prepared: LayersData) -> None:
     learnt = prepared.folds["blocks"] != 0
     other = prepared.sites.values.copy()
     other[~learnt] *= 50.0
@@ -38,7 +38,7 @@ def test_scaling_knows_training_rows_only(prepared: Prepared) -> None:
     np.testing.assert_allclose(first["x_sd"][0], prepared.windows[learnt].reshape(-1, 4).std(axis=0), rtol=1e-4)
 
 
-def test_the_loss_is_the_mean_over_what_was_measured(prepared: Prepared) -> None:
+def test_the_loss_is_the_mean_over_what_was_measured(prepared: LayersData) -> None:
     loss, n = learn.loss_of("multitask", prepared, TINY), len(prepared.sites)
     own = learn.members_of(prepared, np.ones((1, n), bool), np.ones((1, len(prepared.layers))))
     own = {name: jnp.asarray(values[0]) for name, values in own.items()}
@@ -52,7 +52,7 @@ def test_the_loss_is_the_mean_over_what_was_measured(prepared: Prepared) -> None
     assert float(value) == pytest.approx(np.nanmean((predicted - standard) ** 2), rel=1e-4)
 
 
-def test_held_out_sites_do_not_change_what_is_learnt(prepared: Prepared) -> None:
+def test_held_out_sites_do_not_change_what_is_learnt(prepared: LayersData) -> None:
     held = prepared.folds["blocks"] == 0
     other = prepared.sites.values.copy()
     other[held] = 3.0 * other[held] + 1.0
@@ -65,7 +65,7 @@ def test_held_out_sites_do_not_change_what_is_learnt(prepared: Prepared) -> None
     assert not np.array_equal(found[0][1], found[1][1])
 
 
-def test_watched_sites_are_training_sites_and_equally_many(prepared: Prepared) -> None:
+def test_watched_sites_are_training_sites_and_equally_many(prepared: LayersData) -> None:
     rows = prepared.folds["random"] != 1
     size = learn.watch_size(prepared, TINY)
     first, watch = learn.parts(rows, (0, 1), size)
@@ -81,7 +81,7 @@ def test_each_layer_comes_from_its_own_member() -> None:
     assert learn.by_fold("multitask", members, 3) is members
 
 
-def test_forests_are_scikit_learns(prepared: Prepared) -> None:
+def test_forests_are_scikit_learns(prepared: LayersData) -> None:
     models = references("rf", "blocks", 1, prepared, TINY)
     target, train = prepared.to_scale(prepared.sites.values), prepared.folds["blocks"] != 0
     rows = train & prepared.seen[:, 5]
@@ -103,7 +103,7 @@ def test_what_diverged_predicts_nothing_and_is_never_averaged_in() -> None:
         mean_over_seeds([bad, bad], "transfer blocks")
 
 
-def test_a_training_that_diverges_is_marked(prepared: Prepared) -> None:
+def test_a_training_that_diverges_is_marked(prepared: LayersData) -> None:
     wild = dataclasses.replace(TINY, train=dataclasses.replace(TINY.train, lr=1e30))
     trained = learn.train("multitask", "blocks", 0, prepared, wild)
     assert not trained.alive.any()

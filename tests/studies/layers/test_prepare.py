@@ -10,24 +10,24 @@ from layers_study import TINY
 
 from jaxsoil.data.rasters import landscape
 from jaxsoil.runs.errors import DataError, UsageError
-from jaxsoil.studies.layers.prepare import Prepared, overlaps, prepare
+from jaxsoil.studies.layers.prepare import LayersData, overlaps, prepare
 
 
-def test_blocks_stay_whole_and_every_site_is_held_out_once(prepared: Prepared) -> None:
+def test_blocks_stay_whole_and_every_site_is_held_out_once(prepared: LayersData) -> None:
     fold = prepared.folds["blocks"]
     for block in np.unique(prepared.block):
         assert np.unique(fold[prepared.block == block]).size == 1
     assert set(fold.tolist()) == set(prepared.folds["random"].tolist()) == {0, 1}
 
 
-def test_blocks_lie_where_their_sites_are(prepared: Prepared) -> None:
+def test_blocks_lie_where_their_sites_are(prepared: LayersData) -> None:
     for block in np.unique(prepared.block):
         mine = prepared.block == block
         assert np.ptp(prepared.sites.east[mine]) <= 1.5 * prepared.block_side
         assert np.ptp(prepared.sites.north[mine]) <= 1.5 * prepared.block_side
 
 
-def test_overlapping_windows_are_found_by_brute_force(prepared: Prepared) -> None:
+def test_overlapping_windows_are_found_by_brute_force(prepared: LayersData) -> None:
     fold, size = prepared.folds["random"], 3
     pixels = [
         {(r, c) for r in range(row, row + size) for c in range(col, col + size)}
@@ -39,7 +39,7 @@ def test_overlapping_windows_are_found_by_brute_force(prepared: Prepared) -> Non
     np.testing.assert_array_equal(overlaps(prepared, fold, size), expected)
 
 
-def test_the_scale_of_learning_goes_back_and_forth(prepared: Prepared) -> None:
+def test_the_scale_of_learning_goes_back_and_forth(prepared: LayersData) -> None:
     assert prepared.log
     values = np.array([0.0, 0.3, 12.0])
     np.testing.assert_allclose(prepared.to_unit(prepared.to_scale(values)), values, atol=1e-12)
@@ -58,7 +58,7 @@ def test_a_layer_with_too_few_sites_is_left_out_with_its_true_map() -> None:
     [
         ({"window": 4}, "--window is 4"),
         ({"folds": 1}, "--folds 1"),
-        ({"coverage": 90.0}, "--coverage is 90"),
+        ({"coverage": 90.0}, "--coverage 90"),
         ({"models": ("mean", "mean")}, "once"),
         ({"models": ("mean", "rf")}, "--map-model transfer"),
         ({"splits": ("blocks",)}, "--map-split random"),

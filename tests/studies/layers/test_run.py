@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,13 +13,17 @@ import pytest
 import rasterio
 from layers_study import TINY
 
-from jaxsoil.data.rasters.rasters import fill_gaps, windows_around
+from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
+from jaxsoil.evaluation.results import ALL_SEEDS, read_results
 from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.layers import run as study
-from jaxsoil.studies.layers.groups import Group, groups, predictor
-from jaxsoil.studies.layers.prepare import Prepared
+from jaxsoil.studies.layers.maps import tile_map
+from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.studies.layers.report.page import write_report
+from jaxsoil.studies.layers.report.tables import LABELS, SPLITS
+from jaxsoil.studies.layers.scores import OWN, POOLED, pooled_scores
+from jaxsoil.studies.layers.trainings import Training, predictor, train_or_read, trainings
 
 
 def test_maps_line_up_with_the_inputs_and_say_what_they_hold(finished: Path) -> None:
@@ -41,65 +45,77 @@ def test_maps_line_up_with_the_inputs_and_say_what_they_hold(finished: Path) -> 
         assert set(np.unique(outside)) <= {0.0, 1.0, 2.0, 3.0, 4.0}
 
 
-def test_a_pixel_of_the_map_is_the_mean_of_all_fold_models(finished: Path, prepared: Prepared) -> None:
+def test_a_pixel_of_the_map_is_the_mean_of_all_fold_models(finished: Path, prepared: LayersData) -> None:
     row, col = prepared.row[:5], prepared.col[:5]
     windows, _ = fill_gaps(windows_around(prepared.land.rasters, row, col, 3))
     members = finished / "members"
-    every = [predictor(Group("transfer", "random", seed), prepared, TINY, members)(windows) for seed in (0, 1)]
+    every = [predictor(Training("transfer", "random", seed), prepared, TINY, members)(windows) for seed in (0, 1)]
     expected = prepared.to_unit(np.mean(every, axis=(0, 1)))
     for place, layer in enumerate(prepared.layers):
         with rasterio.open(finished / "maps" / f"{layer.key}.tif") as file:
             np.testing.assert_allclose(file.read(1)[row, col], expected[:, place], rtol=1e-5)
 
 
-def test_tables_read_back_with_every_model_split_seed_and_layer(finished: Path, prepared: Prepared) -> None:
+def test_tables_read_back_with_every_model_split_seed_and_layer(finished: Path, prepared: LayersData) -> None:
     table = pd.read_parquet(finished / "predictions.parquet")
     count = prepared.seen.sum()
     sizes = table.groupby(["split", "model", "seed"]).size()
     assert (sizes == count).all() and len(sizes) == 2 * (3 * 3 + 2)
     assert np.isfinite(table["predicted"]).all()
-    scores = pd.read_csv(finished / "scores.csv")
-    assert set(scores["layer"]) == {layer.name for layer in prepared.layers} | {"pooled"}
+    scores = read_results(finished / "results.csv", OWN)
+    assert set(scores["layer"]) == {layer.name for layer in prepared.layers} | {POOLED}
+    assert set(scores["seed"]) == {0, 1, ALL_SEEDS} and set(scores["property"]) == {prepared.sites.quantity}
     data = json.loads((finished / "data.json").read_text())
     assert data["truth"] and data["scale"] == "log1p" and data["overlap"]["blocks"] <= data["overlap"]["random"]
 
 
 def test_the_log_has_every_epoch_and_ends_with_a_summary(finished: Path) -> None:
     *records, last = tracking.read_log(finished / tracking.LOG_NAME)
-    every = groups(TINY)
-    assert [r["groups_done"] for r in records if "groups_done" in r] == list(range(1, len(every) + 1))
+    every = trainings(TINY)
+    assert [r["trainings_done"] for r in records if "trainings_done" in r] == list(range(1, len(every) + 1))
     epochs = [(r["trial"], r["epoch"]) for r in records if "epoch" in r]
     lengths = {"transfer": {"pretrain": 3, "finetune": 2}, "profile": {"train": 3}}
     assert epochs == [
-        (f"{group.label}/{stage}", epoch)
-        for group in every
-        for stage, count in lengths.get(group.model, {}).items()
+        (f"{training.label}/{stage}", epoch)
+        for training in every
+        for stage, count in lengths.get(training.model, {}).items()
         for epoch in range(1, count + 1)
     ]
-    scores = pd.read_csv(finished / "scores.csv", dtype={"seed": str})
-    pooled = scores[(scores["seed"] == "all") & (scores["layer"] == "pooled")]
-    row = pooled[(pooled["model"] == "profile") & (pooled["split"] == "blocks")]
-    assert last["summary"]["rmse/profile/blocks"] == row["rmse"].item() and len(last["summary"]) == 2 * len(pooled)
+    pooled = pooled_scores(read_results(finished / "results.csv", OWN), "rmse")
+    value = pooled[(pooled["model"] == "profile") & (pooled["split"] == "blocks")]["value"].item()
+    assert last["summary"]["rmse/profile/blocks"] == pytest.approx(value, rel=1e-8)
+    assert len(last["summary"]) == 2 * len(pooled)
 
 
-def test_a_damaged_training_is_named(finished: Path, prepared: Prepared, tmp_path: Path) -> None:
-    group = groups(TINY)[0]
-    whole = (finished / "members" / f"{group.label}.npz").read_bytes()
+def test_a_damaged_training_is_named(finished: Path, prepared: LayersData, tmp_path: Path) -> None:
+    training = trainings(TINY)[0]
+    whole = (finished / "members" / f"{training.label}.npz").read_bytes()
     for left in (whole[: len(whole) // 2], b"not an archive"):
-        (tmp_path / f"{group.label}.npz").write_bytes(left)
+        (tmp_path / f"{training.label}.npz").write_bytes(left)
         with pytest.raises(DataError, match=r"mean-blocks-0.npz.*Delete this file"):
-            study.finish(group, prepared, TINY, tmp_path, np.empty((0, 3, 3, 4), np.float32))
+            train_or_read(training, prepared, TINY, tmp_path, np.empty((0, 3, 3, 4), np.float32))
 
 
 def test_the_best_model_is_the_one_with_the_lowest_error_under_the_first_split(finished: Path) -> None:
-    scores = pd.read_csv(finished / "scores.csv", dtype={"seed": str})
-    rows: Any = scores[(scores["split"] == "blocks") & (scores["seed"] == "all") & (scores["layer"] == "pooled")]
-    expected = rows.sort_values("rmse")["model"].iloc[0]
-    assert study.map_model(dataclasses.replace(TINY, map_model="best"), scores) == expected
+    scores = read_results(finished / "results.csv", OWN)
+    rows = pooled_scores(scores, "rmse", "blocks").sort_values("value")
+    assert study.map_model(dataclasses.replace(TINY, map_model="best"), scores) == rows["model"].iloc[0]
     assert study.map_model(TINY, scores) == "transfer"
 
 
-def test_the_plan_names_sites_steps_and_what_was_left_out(prepared: Prepared) -> None:
+def test_a_map_of_the_middle_leaves_the_rest_without_values(prepared: LayersData) -> None:
+    config, box = dataclasses.replace(TINY, map_side=6), Box(10, 10, 20, 26)
+    mean = lambda windows: np.ones((2, len(windows), 6))  # noqa: E731
+    held_out = np.ones((len(prepared.sites), 6))
+    part, whole = (tile_map(prepared, c, [mean], held_out, np.zeros((2, 4)), box) for c in (config, TINY))
+    expected = np.full(whole.shape, np.nan)
+    # The grid has 40 x 46 pixels: its middle is at row 20, column 23.
+    expected[:, :, 7:13, 10:16] = whole[:, :, 7:13, 10:16]
+    np.testing.assert_array_equal(part, expected)
+    assert np.isnan(tile_map(prepared, config, [mean], held_out, np.zeros((2, 4)), Box(0, 0, 9, 9))).all()
+
+
+def test_the_plan_names_sites_steps_and_what_was_left_out(prepared: LayersData) -> None:
     text = study.plan(TINY, prepared)
     for part in ("90 sites", "transfer", "blocks of", "GeoTIFFs", "min on two idle cores"):
         assert part in text
@@ -115,6 +131,47 @@ def test_the_report_puts_published_numbers_beside_ours_and_shows_every_map(finis
     assert path.read_text().count("<img") == len(names)
 
 
-def test_a_report_needs_a_finished_run(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"data.json.*missing"):
+def cells(text: str, caption: str) -> list[list[str]]:
+    """Rows of the table of report.md under a caption, header first."""
+    lines = text[text.index(caption) :].splitlines()[2:]
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines)
+    return [[cell.strip().replace("−", "-") for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_numbers_of_the_report_are_those_of_the_tables(finished: Path, prepared: LayersData) -> None:
+    text, found = (finished / "report.md").read_text(), read_results(finished / "results.csv", OWN)
+    scores = found.set_index(["split", "model", "seed", "layer", "metric"])["value"]
+    for metric, caption in (("r2", "R2 of each layer, seeds"), ("rmse", "RMSE of each layer (%), seeds")):
+        header, _, *rows = cells(text, caption)
+        assert header[2:] == [layer.name for layer in prepared.layers] and len(rows) == 8
+        for split, model in itertools.product(TINY.splits, TINY.models):
+            row = next(row for row in rows if row[:2] == [SPLITS[split], LABELS[model]])
+            expected = [scores[split, model, ALL_SEEDS, layer, metric] for layer in header[2:]]
+            np.testing.assert_allclose([float(cell) for cell in row[2:]], expected, atol=5.01e-4)
+    _, _, *rows = cells(text, "All layers together, on sites")
+    row = next(row for row in rows if row[:2] == ["random", LABELS["transfer"]])
+    single = [scores["random", "transfer", seed, POOLED, "rmse"] for seed in (0, 1)]
+    assert row[5] == f"{np.mean(single):.3f} ± {np.std(single, ddof=1):.3f}"
+    layers = [scores["random", "transfer", ALL_SEEDS, layer.name, "r2"] for layer in prepared.layers]
+    assert float(row[4]) == pytest.approx(np.mean(layers), abs=5.01e-4)
+    gains = pd.read_csv(finished / "gains.csv")
+    _, _, *rows = cells(text, "Which layers gain, and by how much")
+    assert len(rows) == len(gains) == 2 * 7
+    for row, line in zip(rows, gains.to_dict("records"), strict=True):
+        assert float(row[4]) == pytest.approx(line["gain"], abs=0.0501) and row[-1] == line["verdict"]
+        assert [float(end) for end in row[7].split(" to ")] == pytest.approx(
+            [line["blocks_low"], line["blocks_high"]], abs=0.0501
+        )
+    coverage = pd.read_csv(finished / "coverage.csv").set_index(["split", "model", "layer"])["coverage"]
+    _, _, *rows = cells(text, "Coverage of intervals of nominally 90 %")
+    row = next(row for row in rows if row[:2] == ["spatial blocks", LABELS["rf"]])
+    assert float(row[2]) == pytest.approx(100.0 * coverage["blocks", "rf", POOLED], abs=0.0501)
+
+
+def test_a_report_needs_a_finished_run_of_this_version(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"config.json.*missing"):
         write_report(tmp_path)
+    (tmp_path / "scores.csv").write_text("split,model,seed,layer,n,r2\n")
+    with pytest.raises(DataError, match=r"scores.csv: .*earlier version.*--overwrite") as refused:
+        write_report(tmp_path)
+    assert "\n" not in str(refused.value)

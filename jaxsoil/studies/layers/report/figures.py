@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from jaxsoil.data.rasters.geotiff import read_geotiff
 from jaxsoil.data.rasters.rasters import Grid
-from jaxsoil.report.files import read_arrays
-from jaxsoil.report.style import GREY, OKABE_ITO, WIDTH, Look, looks, new_figure, styled
-from jaxsoil.studies.layers.report.tables import ALL, LABELS, POOLED, SPLITS, Gain, LayersRun, chosen
+from jaxsoil.evaluation.results import ALL_SEEDS
+from jaxsoil.report.run_files import where
+from jaxsoil.report.style import (
+    GREY,
+    LIGHT,
+    OKABE_ITO,
+    WIDTH,
+    Look,
+    corner_text,
+    grid,
+    legend,
+    light_grid,
+    looks,
+    names_axis,
+    new_figure,
+    one_to_one,
+    points,
+    shifts,
+    styled,
+)
+from jaxsoil.studies.layers.report.tables import LABELS, POOLED, SPLITS, LayersRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +38,8 @@ if TYPE_CHECKING:
 PROFILES = 6
 """Sites whose profiles are drawn."""
 
-_LAND = "#e6e6e6"
+IN_PROFILES = ("rf", "multitask", "transfer")
+"""Models whose predictions are drawn as marks in the profiles."""
 
 
 def model_looks(run: LayersRun) -> dict[str, Look]:
@@ -32,13 +50,11 @@ def model_looks(run: LayersRun) -> dict[str, Look]:
 @styled
 def maps_figure(run: LayersRun) -> Figure:
     """Every layer: the true map where it is known, the predicted one, and the width of its interval."""
-    truth = None
-    if run.data["truth"]:
-        truth = read_geotiff(run.path / "inputs" / "truth.tif")[1]
+    truth = read_geotiff(run.path / "inputs" / "truth.tif")[1] if run.data["truth"] else None
     columns = 3 if truth is not None else 2
-    read = {layer: read_geotiff(run.path / name) for layer, name in run.maps["files"].items()}
-    grid = next(iter(read.values()))[0]
-    west, east, south, north = grid.extent
+    read = {layer: read_geotiff(run.path / name) for layer, name in run.json["maps"]["files"].items()}
+    where_pixels = next(iter(read.values()))[0]
+    west, east, south, north = where_pixels.extent
     panel = WIDTH / columns * 0.78
     figure = new_figure(WIDTH, len(read) * (panel * (north - south) / (east - west) + 0.32) + 0.5)
     axes: Any = figure.subplots(len(read), columns, sharex=True, sharey=True, squeeze=False)
@@ -46,14 +62,13 @@ def maps_figure(run: LayersRun) -> Figure:
         known = np.isfinite(bands["predicted"])
         panels = [] if truth is None else [(np.where(known, truth[layer], np.nan), "true")]
         panels += [(bands["predicted"], "predicted")]
-        every = np.concatenate([values[np.isfinite(values)] for values, _ in panels])
-        limits = np.percentile(every, [1.0, 99.0])
+        limits = _limits(*(values for values, _ in panels))
         for ax, (values, name) in zip(axes[row], panels, strict=False):
-            image = _image(ax, values, grid, "viridis", limits)
+            image = _image(ax, values, where_pixels, "viridis", limits)
             ax.set_title(f"{layer}, {name}")
         figure.colorbar(image, ax=axes[row, : columns - 1].tolist(), label=run.unit, aspect=12, pad=0.01, extend="both")
         width = bands["high"] - bands["low"]
-        image = _image(axes[row, -1], width, grid, "magma", np.percentile(width[np.isfinite(width)], [1.0, 99.0]))
+        image = _image(axes[row, -1], width, where_pixels, "magma", _limits(width))
         axes[row, -1].set_title(f"{layer}, interval width")
         figure.colorbar(image, ax=axes[row, -1], label=run.unit, aspect=12, pad=0.02, extend="both")
     _outer_labels(axes)
@@ -65,88 +80,69 @@ def scores_figure(run: LayersRun) -> Figure:
     """R2 and RMSE of every model and layer: seeds as small marks, their mean prediction as a large one."""
     figure = new_figure(WIDTH, 5.0)
     axes: Any = figure.subplots(2, len(run.splits), sharex=True, sharey="row", squeeze=False)
-    styles = model_looks(run)
+    styles, offsets = model_looks(run), dict(zip(run.models, _offsets(run), strict=True))
+    at = {layer: place for place, layer in enumerate(run.layers)}
     for column, split in enumerate(run.splits):
-        for row, metric in enumerate(("r2", "rmse")):
-            ax = axes[row, column]
-            for place, model in enumerate(run.models):
-                if metric == "r2" and model == "mean":
-                    continue
-                mine = chosen(run.scores, split=split, model=model)
-                shift = 0.1 * (place - 0.5 * (len(run.models) - 1))
-                for number, layer in enumerate(run.layers):
-                    here = chosen(mine, layer=layer)
-                    single = here[here["seed"] != ALL][metric].to_numpy()
-                    together = float(here[here["seed"] == ALL][metric].iloc[0])
-                    look, at = styles[model], number + shift
-                    ax.plot(np.full(single.size, at), single, ".", color=look.color, markersize=2.5, alpha=0.6)
-                    label = look.label if number == 0 and row == 1 and column == 0 else None
-                    ax.plot([at], [together], look.marker, color=look.color, markersize=4.0, label=label)
-            ax.grid(axis="y", color="#dddddd", linewidth=0.5)
-            if metric == "r2":
-                ax.axhline(0.0, color=GREY, linewidth=0.8)
-                ax.set_title(f"Split: {SPLITS[split]}")
+        for ax, metric in zip(axes[:, column], ("r2", "rmse"), strict=True):
+            rows = where(run.results, split=split, metric=metric)
+            for model in run.models[metric == "r2" and "mean" in run.models :]:
+                mine = rows[(rows["model"] == model) & rows["layer"].isin(run.layers)]
+                x, together = mine["layer"].map(at) + offsets[model], mine["seed"] == ALL_SEEDS
+                color = styles[model].color
+                ax.plot(x[~together], mine["value"][~together], ".", color=color, markersize=2.5, alpha=0.6)
+                points(ax, x[together], mine["value"][together], styles[model], size=4.0)
+            light_grid(ax)
             ax.set_xticks(range(len(run.layers)), run.layers, rotation=30)
+        axes[0, column].axhline(0.0, color=GREY, linewidth=0.8)
+        axes[0, column].set_title(f"Split: {SPLITS[split]}")
         axes[1, column].set_xlabel("Layer")
     axes[0, 0].set_ylabel("R2 (1)")
     axes[1, 0].set_ylabel(f"RMSE ({run.unit})")
-    handles, labels = axes[1, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4)
+    legend(figure, styles, place="below")
     return figure
 
 
 @styled
-def gains_figure(run: LayersRun, found: Mapping[tuple[str, str, str], dict[str, Gain]]) -> Figure:
+def gains_figure(run: LayersRun) -> Figure:
     """Gains with both intervals; positive is better."""
-    pairs = list(dict.fromkeys((first, second) for _, first, second in found))
-    figure = new_figure(WIDTH, 3.9)
-    axes: Any = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
+    gains = run.tables["gains"]
+    pairs = list(dict.fromkeys(zip(gains["first"], gains["second"], strict=True)))
     names = [*run.layers, POOLED]
+    styles = {split: Look(SPLITS[split], OKABE_ITO[2 + i], "os"[i]) for i, split in enumerate(run.splits)}
+    figure, axes = grid(len(pairs), most=4, panel=3.5, xlabel="Gain (% of RMSE)", ylabel="Layer", sharey=True)
     for ax, (first, second) in zip(axes, pairs, strict=True):
         ax.axvline(0.0, color=GREY, linewidth=0.8)
-        for offset, (split, color, marker) in enumerate(zip(run.splits, OKABE_ITO[2:4], ("o", "s"), strict=False)):
-            for place, layer in enumerate(names):
-                gain = found[split, first, second][layer]
-                at = place + 0.34 * (offset - 0.5)
-                label = SPLITS[split] if place == 0 else None
-                ax.plot(gain.over_folds, [at - 0.06] * 2, color=color, linewidth=2.2, alpha=0.9)
-                ax.plot(gain.over_blocks, [at + 0.06] * 2, color=color, linewidth=0.9, linestyle=(0, (3, 1)))
-                ax.plot([gain.mean], [at - 0.06], marker, color=color, markersize=4.0, label=label)
+        for offset, (split, look) in zip(shifts(len(styles), 0.17), styles.items(), strict=True):
+            mine = where(gains, split=split, first=first, second=second).set_index("layer").loc[names]
+            y = np.arange(len(names)) + offset
+            ax.hlines(y - 0.06, mine["folds_low"], mine["folds_high"], color=look.color, linewidth=2.2, alpha=0.9)
+            ax.hlines(y + 0.06, mine["blocks_low"], mine["blocks_high"], color=look.color, lw=0.9, ls=(0, (3, 1)))
+            points(ax, mine["gain"], y - 0.06, look, size=4.0)
         ax.set_title(f"{LABELS[first]}\nover {LABELS[second]}")
-        ax.set_xlabel("Gain (% of RMSE)")
-        ax.grid(axis="x", color="#dddddd", linewidth=0.5)
-    axes[0].set_yticks(range(len(names)), names)
-    axes[0].invert_yaxis()
-    axes[0].set_ylabel("Layer")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, title="Split")
+        light_grid(ax, "x")
+    names_axis(axes[0], names)
+    legend(figure, styles, place="below", title="Split")
     return figure
 
 
 @styled
 def observed_figure(run: LayersRun, model: str, split: str) -> Figure:
     """Observed against predicted values of held-out sites, layer by layer."""
-    rows = chosen(run.predictions, split=split, model=model, seed=ALL)
-    columns = min(3, len(run.layers))
-    lines = -(-len(run.layers) // columns)
-    figure = new_figure(WIDTH, 2.3 * lines + 0.2)
-    axes: Any = figure.subplots(lines, columns, squeeze=False)
-    for ax in axes.flat[len(run.layers) :]:
-        ax.set_visible(False)
-    for ax, layer in zip(axes.flat, run.layers, strict=False):
-        mine = chosen(rows, layer=layer)
+    figure, axes = grid(len(run.layers), extra=0.2)
+    rows = where(run.tables["predictions"], split=split, model=model, seed=ALL_SEEDS)
+    for ax, layer in zip(axes, run.layers, strict=True):
+        mine = where(rows, layer=layer)
         observed, predicted = mine["observed"].to_numpy(), mine["predicted"].to_numpy()
         limit = 1.05 * max(float(observed.max()), float(predicted.max()))
         ends = np.abs(np.stack([predicted - mine["low"], mine["high"] - predicted]))
         ax.errorbar(predicted, observed, xerr=ends, fmt="none", ecolor=OKABE_ITO[6], elinewidth=0.3, alpha=0.35)
         ax.plot(predicted, observed, ".", color=OKABE_ITO[2], markersize=3.0, alpha=0.8)
-        ax.plot([0.0, limit], [0.0, limit], color=GREY, linewidth=0.8)
+        one_to_one(ax, 0.0, limit)
         ax.set(xlim=(0.0, limit), ylim=(0.0, limit), aspect="equal", title=layer)
-        score = chosen(run.scores, split=split, model=model, seed=ALL, layer=layer).iloc[0]
-        text = f"R2 {score['r2']:.2f}\nRMSE {score['rmse']:.2f}\nCCC {score['ccc']:.2f}\nn {int(score['n'])}"
-        backdrop = {"facecolor": "white", "alpha": 0.8, "linewidth": 0.0, "pad": 1.0}
-        place = {"transform": ax.transAxes, "va": "top", "fontsize": 7.0, "bbox": backdrop}
-        ax.text(0.04, 0.96, text.replace("-", "−"), **place)
+        score = where(run.results, split=split, model=model, seed=ALL_SEEDS, layer=layer)
+        score = dict(zip(score["metric"], score["value"], strict=True))
+        text = f"R2 {score['r2']:.2f}\nRMSE {score['rmse']:.2f}\nCCC {score['ccc']:.2f}\nn {score['n']:.0f}"
+        corner_text(ax, text.replace("-", "−"))
     figure.supxlabel(f"Predicted, with its interval ({run.unit})", fontsize=8.5)
     figure.supylabel(f"Observed ({run.unit})", fontsize=8.5)
     return figure
@@ -155,98 +151,98 @@ def observed_figure(run: LayersRun, model: str, split: str) -> Figure:
 @styled
 def profiles_figure(run: LayersRun, split: str) -> Figure:
     """Profiles of held-out sites: observed layers, predictions, and the curve of the depth function."""
+    styles, curves = model_looks(run), _curves(run, split)
+    shown = {model: styles[model] for model in IN_PROFILES if model in styles}
+    depths = {entry["name"]: (entry["top"], entry["bottom"]) for entry in run.data["layers"]}
+    deepest = max(bottom for _, bottom in depths.values())
+    depth = np.linspace(min(top for top, _ in depths.values()), deepest, 200)
     ids = _profile_sites(run)
-    figure = new_figure(WIDTH, 5.4)
-    axes: Any = figure.subplots(2, -(-len(ids) // 2), sharey=True, squeeze=False)
-    styles = model_looks(run)
-    depths = [(entry["top"], entry["bottom"]) for entry in run.data["layers"]]
-    curves = _curves(run, split)
-    rows = chosen(run.predictions, split=split, seed=ALL)
-    for ax, name in zip(axes.flat, ids, strict=False):
-        here = chosen(rows, id=name)
-        for model in [model for model in ("rf", "multitask", "transfer") if model in run.models]:
-            mine = chosen(here, model=model).set_index("layer")
-            middle = [0.5 * sum(depths[run.layers.index(layer)]) for layer in mine.index]
-            look = styles[model]
+    quantity = f"{str(run.data['quantity']).capitalize()} ({run.unit})"
+    figure, axes = grid(len(ids), panel=2.5, xlabel=quantity, ylabel="Depth (cm)", sharey=True)
+    rows = where(run.tables["predictions"], split=split, seed=ALL_SEEDS)
+    for ax, name in zip(axes, ids, strict=True):
+        here = where(rows, id=name)
+        for model, look in shown.items():
+            mine = where(here, model=model)
+            middle = [0.5 * sum(depths[layer]) for layer in mine["layer"]]
             ax.plot(mine["predicted"], middle, look.marker + "--", color=look.color, markersize=3.5, linewidth=0.8)
-        observed = chosen(here, model=run.models[0]).set_index("layer")["observed"]
-        for layer, value in observed.items():
-            top, bottom = depths[run.layers.index(str(layer))]
-            ax.plot([value, value], [top, bottom], color="#000000", linewidth=2.4, solid_capstyle="butt")
+        for row in where(here, model=run.models[0]).to_dict("records"):
+            ax.plot([row["observed"]] * 2, depths[row["layer"]], color="#000000", lw=2.4, solid_capstyle="butt")
         if name in curves:
-            depth = np.linspace(depths[0][0], depths[-1][1], 200)
             deep, rise, length = np.exp(curves[name])
             ax.plot(deep + rise * np.exp(-depth / length), depth, color=styles["profile"].color, linewidth=1.2)
         ax.set(title=name, xlim=(0.0, None))
-    for ax in axes[-1]:
-        ax.set_xlabel(f"{str(run.data['quantity']).capitalize()} ({run.unit})", fontsize=7.5)
-    for ax in axes[:, 0]:
-        ax.set_ylabel("Depth (cm)")
-    axes[0, 0].set_ylim(depths[-1][1], depths[0][0])
-    _profile_legend(figure, run, styles, bool(curves))
+        ax.xaxis.label.set_size(7.5)
+    axes[0].set_ylim(deepest, depth[0])
+    lines = [Look(look.label, look.color, look.marker, "--") for look in shown.values()]
+    function = [Look(styles["profile"].label, styles["profile"].color, "", "-")] if curves else []
+    legend(figure, [Look("Observed", "#000000", "", "-"), *lines, *function], place="below", size=3.5)
     return figure
 
 
 @styled
 def sites_figure(run: LayersRun) -> Figure:
     """Sites on the land that has covariates, coloured by fold; lines part the spatial blocks."""
-    grid, bands, _ = read_geotiff(run.path / next(iter(run.maps["files"].values())))
-    west, east, south, north = grid.extent
-    panel = WIDTH / 2.0 * 0.85
-    figure = new_figure(WIDTH, panel * (north - south) / (east - west) + 1.12)
+    pixels, bands, _ = read_geotiff(run.path / next(iter(run.json["maps"]["files"].values())))
+    west, east, south, north = pixels.extent
+    sites = run.tables["sites"]
+    figure = new_figure(WIDTH, WIDTH / 2.0 * 0.85 * (north - south) / (east - west) + 1.12)
     axes: Any = figure.subplots(1, len(run.splits), sharex=True, sharey=True, squeeze=False)
+    x, y = (sites["east"] - west) / 1000.0, (sites["north"] - south) / 1000.0
     for ax, split in zip(axes[0], run.splits, strict=True):
-        _image(ax, np.where(np.isfinite(bands["predicted"]), 1.0, np.nan), grid, None, None)
-        fold = run.sites[f"fold_{split}"].to_numpy()
-        x, y = (run.sites["east"] - west) / 1000.0, (run.sites["north"] - south) / 1000.0
-        for number in np.unique(fold).tolist():
-            mine = fold == number
+        _image(ax, np.where(np.isfinite(bands["predicted"]), 1.0, np.nan), pixels, None, (0.0, 1.0))
+        for number in np.unique(sites[f"fold_{split}"]).tolist():
+            mine = sites[f"fold_{split}"] == number
             color, marker = OKABE_ITO[(number + 1) % 7], "osD^vPX"[number % 7]
-            label = f"Fold {number + 1}" if ax is axes[0, 0] else None
-            ax.plot(x[mine], y[mine], marker, color=color, markersize=2.6, markeredgewidth=0.0, label=label)
+            options = {"markersize": 2.6, "markeredgewidth": 0.0, "label": f"Fold {number + 1}"}
+            ax.plot(x[mine], y[mine], marker, color=color, **options)
         if split == "blocks":
             _block_lines(ax, run, west, south)
         ax.set_title(f"Split: {SPLITS[split]}")
     _outer_labels(axes)
-    figure.legend(loc="outside lower center", ncols=8)
+    legend(figure, place="below")
     return figure
 
 
 @styled
 def coverage_figure(run: LayersRun) -> Figure:
-    """Measured coverage of held-out observations by layer, and of the true maps where they are known."""
-    figure = new_figure(WIDTH, 3.2)
-    axes: Any = figure.subplots(1, len(run.splits), sharey=True, squeeze=False)[0]
-    styles, nominal = model_looks(run), 100.0 * float(run.config["config"]["coverage"])
-    names = [*run.layers, POOLED]
+    """Measured coverage of held-out observations by layer."""
+    styles, names = model_looks(run), [*run.layers, POOLED]
+    nominal = 100.0 * float(run.tables["coverage"]["nominal"].iloc[0])
+    figure, axes = grid(len(run.splits), panel=2.8, xlabel="Layer", ylabel="Held-out values inside (%)", sharey=True)
     for ax, split in zip(axes, run.splits, strict=True):
-        ax.axhspan(nominal - 2.0, nominal + 2.0, color="#ececec", linewidth=0.0)
+        ax.axhspan(nominal - 2.0, nominal + 2.0, color=LIGHT, linewidth=0.0)
         ax.axhline(nominal, color=GREY, linewidth=0.8)
-        for place, model in enumerate(run.models):
-            mine, look = chosen(run.coverage, split=split, model=model).set_index("layer"), styles[model]
-            at = np.arange(len(names)) + 0.1 * (place - 0.5 * (len(run.models) - 1))
-            values = 100.0 * mine.loc[names, "coverage"].to_numpy()
-            ends = 100.0 * mine.loc[names, ["coverage_low", "coverage_high"]].to_numpy().T
-            label = look.label if ax is axes[0] else None
-            ax.vlines(at, ends[0], ends[1], color=look.color, linewidth=0.7, alpha=0.7)
-            ax.plot(at, values, look.marker, color=look.color, markersize=3.5, label=label)
+        for offset, (model, look) in zip(_offsets(run), styles.items(), strict=True):
+            mine = where(run.tables["coverage"], split=split, model=model).set_index("layer").loc[names]
+            low, middle, high = (100.0 * mine[f"coverage{end}"] for end in ("_low", "", "_high"))
+            points(ax, np.arange(len(names)) + offset, middle, look, yerr=[middle - low, high - middle], size=3.5)
         ax.set_xticks(range(len(names)), names, rotation=30)
-        ax.set_xlabel("Layer")
         ax.set_title(f"Split: {SPLITS[split]}")
-    axes[0].set_ylabel("Held-out values inside (%)")
-    figure.legend(loc="outside lower center", ncols=4)
+    legend(figure, styles, place="below")
     return figure
 
 
-def _image(ax: Axes, values: np.ndarray, grid: Grid, colours: str | None, limits: Any) -> Any:
-    west, east, south, north = grid.extent
-    extent = (0.0, (east - west) / 1000.0, 0.0, (north - south) / 1000.0)
-    ax.set_facecolor("white")
-    if colours is None:
-        from matplotlib.colors import ListedColormap
+def _offsets(run: LayersRun) -> list[float]:
+    """Where the mark of each model stands beside the tick of a layer."""
+    return shifts(len(run.models), 0.05 * (len(run.models) - 1))
 
-        return ax.imshow(values, extent=extent, cmap=ListedColormap([_LAND]), interpolation="nearest")
-    return ax.imshow(values, extent=extent, cmap=colours, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+
+def _limits(*images: np.ndarray) -> tuple[float, float]:
+    """1st and 99th percentile of all values; 0 and 1 where there is none."""
+    known = np.concatenate([values[np.isfinite(values)] for values in images])
+    low, high = np.percentile(known, [1.0, 99.0]).tolist() if known.size else (0.0, 1.0)
+    return low, high
+
+
+def _image(ax: Axes, values: np.ndarray, pixels: Grid, colours: str | None, limits: tuple[float, float]) -> Any:
+    """A map on axes in km from its corner; in one light colour where ``colours`` is None."""
+    from matplotlib.colors import ListedColormap
+
+    west, east, south, north = pixels.extent
+    extent = (0.0, (east - west) / 1000.0, 0.0, (north - south) / 1000.0)
+    shown: Any = ListedColormap([LIGHT]) if colours is None else colours
+    return ax.imshow(values, extent=extent, cmap=shown, vmin=limits[0], vmax=limits[1], interpolation="nearest")
 
 
 def _outer_labels(axes: Any) -> None:
@@ -258,39 +254,23 @@ def _outer_labels(axes: Any) -> None:
 
 def _block_lines(ax: Axes, run: LayersRun, west: float, south: float) -> None:
     """The block grid, which verde lays over the extent of the sites in whole numbers of blocks."""
-    for axis, start, draw in (("east", west, ax.axvline), ("north", south, ax.axhline)):
-        low, high = float(run.sites[axis].min()), float(run.sites[axis].max())
-        count = max(1, round((high - low) / run.data["block_side"]))
-        for edge in np.linspace(low, high, count + 1):
+    for name, start, draw in (("east", west, ax.axvline), ("north", south, ax.axhline)):
+        places = run.tables["sites"][name]
+        count = max(1, round((places.max() - places.min()) / run.data["block_side"]))
+        for edge in np.linspace(places.min(), places.max(), count + 1):
             draw((edge - start) / 1000.0, color=GREY, linewidth=0.5)
 
 
 def _profile_sites(run: LayersRun) -> list[str]:
     """Complete profiles, evenly spaced by their value at the surface."""
-    whole = run.sites[run.layers].notna().all(axis=1)
-    some = run.sites[whole] if whole.any() else run.sites
-    order = some.sort_values(run.layers[0])
+    sites: pd.DataFrame = run.tables["sites"]
+    whole = sites[run.layers].notna().all(axis=1)
+    order = (sites[whole] if whole.any() else sites).sort_values(run.layers[0])
     places = np.unique(np.linspace(0, len(order) - 1, PROFILES + 2).round().astype(int))[1:-1]
-    return [str(name) for name in order["id"].iloc[places]]
+    return order["id"].iloc[places].tolist()
 
 
 def _curves(run: LayersRun, split: str) -> dict[str, np.ndarray]:
-    path: Path = run.path / "curves.npz"
-    if not path.exists():
-        return {}
-    arrays = read_arrays(path, ("ids",))
-    found = [values for name, values in arrays.items() if name.startswith(f"{split}-")]
-    return dict(zip(map(str, arrays["ids"]), np.mean(found, axis=0), strict=True)) if found else {}
-
-
-def _profile_legend(figure: Figure, run: LayersRun, styles: dict[str, Look], curve: bool) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [Line2D([], [], color="#000000", linewidth=2.4, label="Observed")]
-    for model in [model for model in ("rf", "multitask", "transfer") if model in run.models]:
-        look = styles[model]
-        line = Line2D([], [], color=look.color, marker=look.marker, linestyle="--", markersize=3.5, label=look.label)
-        handles.append(line)
-    if curve:
-        handles.append(Line2D([], [], color=styles["profile"].color, linewidth=1.2, label=styles["profile"].label))
-    figure.legend(handles=handles, loc="outside lower center", ncols=5)
+    """Site -> coefficients of its depth function, if the study has that model."""
+    arrays = run.arrays.get("curves", {})
+    return dict(zip(arrays["ids"].tolist(), arrays[split], strict=True)) if split in arrays else {}

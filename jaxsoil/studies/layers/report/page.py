@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pandas as pd
+
 from jaxsoil.report.document import Document
-from jaxsoil.report.style import save
+from jaxsoil.report.run_files import where
+from jaxsoil.report.run_sections import command_section, open_document, settings, timing_section
 from jaxsoil.report.tables import Table, number
 from jaxsoil.studies.layers.report import figures, tables
-from jaxsoil.studies.layers.report.tables import ALL, COMPARISONS, LABELS, POOLED, SPLITS, Gain, LayersRun, chosen
+from jaxsoil.studies.layers.report.tables import LABELS, POOLED, SPLITS, LayersRun
 
 CLAIM = (
     "Han et al. (2025, Frontiers in Environmental Science, abstract) predict SOC of soil layers with a CNN that is "
@@ -41,36 +44,37 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
       Path of report.html, which needs no other file.
 
     Raises:
-      DataError: if a file of the run is missing.
+      DataError: if a file of the run is missing or damaged.
     """
-    run = tables.read_layers_run(Path(run_folder))
-    found = {
-        (split, first, second): tables.gains(run, split, first, second)
-        for split in run.splits
-        for first, second in COMPARISONS
-        if {first, second} <= set(run.models)
-    }
-    document = Document(f"Layer transfer and maps, data '{run.data['name']}'")
-    _opening(document, run, found)
+    run = tables.read_layers_run(run_folder)
+    document = open_document(run, "Layer transfer and maps")
+    _opening(document, run)
     _scores(document, run)
-    _gains(document, run, found)
+    if len(run.tables["gains"]):
+        document.section("Which layers gain from the others", tables.gain_table(run))
+        document.draw(figures.gains_figure(run), "gains",
+            "Gains with 95 % intervals: thick over folds (mark: their mean), dashed over blocks. Right of zero is "
+            "better.")  # fmt: skip
     _maps(document, run)
-    _uncertainty(document, run)
+    document.section("Do the intervals cover?", tables.coverage_table(run))
+    caption = "Coverage by layer with Wilson's 95 % interval; grey: within 2 points of nominal."
+    document.draw(figures.coverage_figure(run), "coverage", caption)
     _data(document, run)
-    document.heading("Networks")
-    document.table(tables.training_table(run))
-    _command(document, run)
-    return document.write(run.path)
+    if len(run.tables["trainings"]):
+        document.section("Networks", tables.training_table(run))
+    timing_section(document, run)
+    command_section(document, run)
+    return document.write()
 
 
-def _opening(document: Document, run: LayersRun, found: dict[tuple[str, str, str], dict[str, Gain]]) -> None:
-    document.text(CLAIM)
-    split = run.splits[0]
-    pooled = chosen(run.scores, split=split, seed=ALL, layer=POOLED).sort_values("rmse")
-    order = [f"{LABELS[row['model']]} {number(row['rmse'])}" for _, row in pooled.iterrows()]
-    document.text(f"RMSE under {SPLITS[split]}, all layers and seeds together ({run.unit}): {'; '.join(order)}.")
-    document.bullets(
-        [_sentence(SPLITS[split], first, second, by_layer) for (split, first, second), by_layer in found.items()]
+def _opening(document: Document, run: LayersRun) -> None:
+    split, gains = run.splits[0], run.tables["gains"]
+    pooled = run.scores("rmse", split=split, layer=POOLED).sort_values("value")
+    order = [f"{LABELS[row['model']]} {number(row['value'])}" for row in pooled.to_dict("records")]
+    document.add(
+        CLAIM,
+        f"RMSE under {SPLITS[split]}, all layers and seeds together ({run.unit}): {'; '.join(order)}.",
+        [_sentence(rows) for _, rows in gains.groupby(["split", "first", "second"], sort=False)],
     )
     if run.unit != "%":
         document.text(
@@ -79,118 +83,82 @@ def _opening(document: Document, run: LayersRun, found: dict[tuple[str, str, str
         )
 
 
-def _sentence(split: str, first: str, second: str, by_layer: dict[str, Gain]) -> str:
-    gain = by_layer[POOLED]
-    verdicts = {kind: [] for kind in ("gain", "loss")}
-    for layer, one in by_layer.items():
-        kind = tables.verdict(one)
-        if layer != POOLED and kind in verdicts:
-            verdicts[kind].append(layer)
-    clear = "; ".join(f"clear {kind}: {', '.join(names)}" for kind, names in verdicts.items() if names)
+def _sentence(rows: pd.DataFrame) -> str:
+    """What one comparison found, from its row for each layer and for all pooled."""
+    gain = where(rows, layer=POOLED).to_dict("records")[0]
+    single = rows[rows["layer"] != POOLED]
+    clear = [f"clear {kind}: {', '.join(where(single, verdict=kind)['layer'])}" for kind in ("gain", "loss")
+             if kind in set(single["verdict"])]  # fmt: skip
     return (
-        f"{LABELS[first]} over {LABELS[second]}, {split}: gain of {number(gain.mean, 1)} % of RMSE, all layers (95 % "
-        f"over folds {number(gain.over_folds[0], 1)} to {number(gain.over_folds[1], 1)}); "
-        f"{clear or 'no layer on which both intervals exclude zero'}."
+        f"{LABELS[gain['first']]} over {LABELS[gain['second']]}, {SPLITS[gain['split']]}: gain of "
+        f"{number(gain['gain'], 1)} % of RMSE, all layers (95 % over folds {number(gain['folds_low'], 1)} to "
+        f"{number(gain['folds_high'], 1)}); "
+        f"{'; '.join(clear) or 'no layer on which both intervals exclude zero'}."
     )
 
 
 def _scores(document: Document, run: LayersRun) -> None:
-    document.heading("Scores")
-    document.table(tables.overview_table(run))
-    document.bullets(list(PROTOCOL))
-    document.table(tables.layer_table(run, "r2", "R2 of each layer, seeds together."))
-    document.table(tables.layer_table(run, "rmse", f"RMSE of each layer ({run.unit}), seeds together."))
-    document.table(tables.layer_table(run, "ccc", "Concordance (CCC) of each layer, seeds together."))
-    _figure(document, run, "scores", figures.scores_figure(run), "Scores by layer: small marks are seeds, large marks "
-            "the mean prediction of all seeds. The mean of a layer (RMSE only) is what a model must beat.")  # fmt: skip
-    model, split = run.maps["model"], run.splits[0]
-    caption = (
+    document.section(
+        "Scores",
+        tables.overview_table(run),
+        PROTOCOL,
+        tables.layer_table(run, "r2", "R2 of each layer, seeds together."),
+        tables.layer_table(run, "rmse", f"RMSE of each layer ({run.unit}), seeds together."),
+        tables.layer_table(run, "ccc", "Concordance (CCC) of each layer, seeds together."),
+    )
+    document.draw(figures.scores_figure(run), "scores",
+        "Scores by layer: small marks are seeds, large marks the mean prediction of all seeds. The mean of a layer "
+        "(RMSE only) is what a model must beat.")  # fmt: skip
+    model, split = run.json["maps"]["model"], run.splits[0]
+    document.draw(figures.observed_figure(run, model, split), "observed",
         f"Observed against predicted values of held-out sites, {LABELS[model]}, {SPLITS[split]}; bars are intervals, "
-        "the line is 1:1."
-    )
-    _figure(document, run, "observed", figures.observed_figure(run, model, split), caption)
-    caption = (
+        "the line is 1:1.")  # fmt: skip
+    document.draw(figures.profiles_figure(run, split), "profiles",
         f"Profiles of held-out sites ({SPLITS[split]}), chosen evenly by their value at the surface: bars are observed "
-        "layers, marks predicted ones, the curve is the depth function (mean coefficients of the seeds)."
-    )
-    _figure(document, run, "profiles", figures.profiles_figure(run, split), caption)
-
-
-def _gains(document: Document, run: LayersRun, found: dict[tuple[str, str, str], dict[str, Gain]]) -> None:
-    if not found:
-        return
-    document.heading("Which layers gain from the others")
-    document.table(tables.gain_table(run, found))
-    caption = (
-        "Gains with 95 % intervals: thick over folds (mark: their mean), dashed over blocks. Right of zero is better."
-    )
-    _figure(document, run, "gains", figures.gains_figure(run, found), caption)
+        "layers, marks predicted ones, the curve is the depth function (mean coefficients of the seeds).")  # fmt: skip
 
 
 def _maps(document: Document, run: LayersRun) -> None:
-    document.heading("Maps")
-    maps = run.maps
-    how = "as configured" if run.config["config"]["map_model"] != "best" else (
+    maps, chosen = run.json["maps"], settings(run)
+    how = "as configured" if chosen["map_model"] != "best" else (
         f"the lowest RMSE under {SPLITS[run.splits[0]]}; choosing it by held-out sites flatters it a little"
     )  # fmt: skip
-    document.text(
-        f"Model of the maps: {LABELS[maps['model']]} ({how}). Each pixel is the mean of {maps['members']} sets of "
-        f"networks or forests (folds and seeds of the split '{SPLITS[maps['split']]}'); the interval of nominally "
-        f"{100 * maps['coverage']:g} % comes from their held-out errors (CV+). Where a covariate is missing the map is "
-        "nodata."
-    )
-    files = tuple((layer, name) for layer, name in maps["files"].items())
+    side = chosen.get("map_side")
+    part = f" and outside the {side} x {side} pixels in the middle (--map-side)" if side else ""
     note = (
         f"Bands: {', '.join(maps['bands'])}. predicted, low, high and spread (standard deviation over folds and seeds) "
         f"in {run.unit}; outside: number of covariates beyond the range of the sites (0: none). Grid, projection and "
         "nodata value are those of the inputs."
     )
-    document.table(Table("GeoTIFFs.", ("Layer", "File"), files, (note,), (0, 1)))
+    document.section(
+        "Maps",
+        f"Model of the maps: {LABELS[maps['model']]} ({how}). Each pixel is the mean of {maps['members']} sets of "
+        f"networks or forests (folds and seeds of the split '{SPLITS[maps['split']]}'); the interval of nominally "
+        f"{100 * maps['coverage']:g} % comes from their held-out errors (CV+). Where a covariate is missing{part} the "
+        "map is nodata.",
+        Table("GeoTIFFs.", ("Layer", "File"), tuple(maps["files"].items()), (note,), (0, 1)),
+    )
     known = "the true map, " if run.data["truth"] else ""
-    caption = f"Each layer: {known}the predicted map, and the width of its interval. Colours end at the 1st and 99th "
-    _figure(document, run, "maps", figures.maps_figure(run), caption + "percentile; white: nodata.")
-    truth = tables.truth_table(run)
-    if truth is not None:
-        document.table(truth)
-
-
-def _uncertainty(document: Document, run: LayersRun) -> None:
-    document.heading("Do the intervals cover?")
-    document.table(tables.coverage_table(run))
-    caption = "Coverage by layer with Wilson's 95 % interval; grey: within 2 points of nominal."
-    _figure(document, run, "coverage", figures.coverage_figure(run), caption)
+    document.draw(figures.maps_figure(run), "maps",
+        f"Each layer: {known}the predicted map, and the width of its interval. Colours end at the 1st and 99th "
+        "percentile; white: nodata.")  # fmt: skip
+    document.add(tables.truth_table(run))
 
 
 def _data(document: Document, run: LayersRun) -> None:
-    document.heading("Data and splits")
     data = run.data
-    document.text(
+    shares = [f"{SPLITS[name]} {100 * share:.0f} %" for name, share in data["overlap"].items()]
+    rows = tuple((entry["name"], str(entry["sites"])) for entry in data["layers"])
+    document.section(
+        "Data and splits",
         f"{data['title']}. {data['sites']} sites, {data['quantity']} in {data['unit']}, learnt on the scale "
         f"'{data['scale']}'; covariates: {', '.join(data['covariates'])}; {data['grid']['height']} x "
         f"{data['grid']['width']} pixels, {data['grid']['crs'][:60]}; {data['blocks']} blocks of "
-        f"{data['block_side'] / 1000.0:.1f} km."
-    )
-    shares = [f"{SPLITS[name]} {100 * share:.0f} %" for name, share in data["overlap"].items()]
-    document.text(
+        f"{data['block_side'] / 1000.0:.1f} km.",
         f"Windows of neighbouring sites overlap: {'; '.join(shares)} of the held-out sites share pixels of their "
-        "window with a training site. Blocks make that rarer and do not end it; at random it is the rule."
+        "window with a training site. Blocks make that rarer and do not end it; at random it is the rule.",
+        Table("Sites with a value.", ("Layer", "Sites"), rows),
+        data["notes"],
     )
-    rows = tuple((entry["name"], str(entry["sites"])) for entry in data["layers"])
-    document.table(Table("Sites with a value.", ("Layer", "Sites"), rows))
-    document.bullets(data["notes"])
     caption = "Sites by fold, on the land that has covariates; lines: spatial blocks."
-    _figure(document, run, "sites", figures.sites_figure(run), caption)
-
-
-def _command(document: Document, run: LayersRun) -> None:
-    document.heading("How to run it again")
-    document.command(str(run.environment.get("command", "python experiments/run.py --exp=layer_transfer")))
-    timing = run.timing
-    document.text(
-        f"Trainings took {timing['trainings_s']:.0f} s, tables and maps {timing['tables_and_maps_s']:.0f} s, on "
-        f"{run.environment.get('processor')} ({run.environment.get('cores')} cores)."
-    )
-
-
-def _figure(document: Document, run: LayersRun, name: str, figure: object, caption: str) -> None:
-    document.figure(save(figure, run.path / "figures", name), caption, run.path)  # pyright: ignore[reportArgumentType]
+    document.draw(figures.sites_figure(run), "sites", caption)

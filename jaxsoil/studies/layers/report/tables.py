@@ -1,18 +1,17 @@
-"""Tables of the study of layer transfer, from the files of its run folder."""
+"""Files and tables of the study of layer transfer."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pandas as pd
 
-from jaxsoil.evaluation.compare import mean_sd, t_interval
-from jaxsoil.report import files
-from jaxsoil.report.tables import Table, number, plus_minus
+from jaxsoil.evaluation.results import ALL_SEEDS
+from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, read_csv, where
+from jaxsoil.report.tables import Table, mean_sd, number, pivot_table, rows_table
 
 LABELS = {
     "mean": "Mean of the layer",
@@ -26,36 +25,33 @@ LABELS = {
 """Models of the study by their name in the results."""
 
 SPLITS = {"blocks": "spatial blocks", "random": "random"}
-ALL, POOLED = "all", "pooled"
-COMPARISONS = (("transfer", "cnn"), ("transfer", "multitask"), ("transfer", "rf"), ("profile", "multitask"))
-"""Pairs that are compared: how much lower the RMSE of the first is than that of the second."""
+POOLED = "pooled"
 
 PUBLISHED = (("CNN, transfer", "0.374", "2.937"), ("RF; CNN; multi-task CNN", "lower", "higher"))
 """Model, R2 and RMSE (%) as the abstract of Han et al. (2025) states them."""
 
-BOOTSTRAPS = 2000
+FILES = RunFiles(
+    csv={
+        "coverage": Columns("split model layer", "nominal coverage coverage_low coverage_high median_width", "n"),
+        "gains": Columns(
+            "split first second layer verdict",
+            "gain folds_low folds_high blocks_low blocks_high",
+            "folds folds_better bootstraps seed",
+        ),
+        "truth": Columns("split model layer", "r2 rmse coverage", "n"),
+        "trainings": Columns("split model epochs", whole="seed members diverged converged"),
+    },
+    parquet={"predictions": Columns("split model id layer", "seed fold block observed predicted low high")},
+    arrays={"curves": ("ids",)},
+    json=("maps",),
+    optional=("truth", "curves"),
+    results=("layer",),
+)
 
-Frame = Any
-"""A pandas table. Its type stubs make a union of every expression over columns, which says nothing to a checker."""
 
-
-@dataclass(frozen=True, eq=False)
-class LayersRun:
-    """The files of a run folder."""
-
-    path: Path
-    data: dict[str, Any]
-    config: dict[str, Any]
-    environment: dict[str, Any]
-    maps: dict[str, Any]
-    timing: dict[str, Any]
-    predictions: Frame
-    scores: Frame
-    folds: Frame
-    coverage: Frame
-    truth: Frame
-    trainings: Frame
-    sites: Frame
+@dataclasses.dataclass(frozen=True, eq=False)
+class LayersRun(RunContents):
+    """The files of a run, and the sites with their values in each layer."""
 
     @property
     def layers(self) -> list[str]:
@@ -65,75 +61,57 @@ class LayersRun:
     @property
     def models(self) -> list[str]:
         """Models in the order of the tables."""
-        return [name for name in LABELS if name in set(self.scores["model"])]
+        return [name for name in LABELS if name in set(self.results["model"])]
 
     @property
     def splits(self) -> list[str]:
         """Splits in the order of the tables."""
-        return [name for name in SPLITS if name in set(self.scores["split"])]
+        return [name for name in SPLITS if name in set(self.results["split"])]
 
     @property
     def unit(self) -> str:
         """Unit of the property."""
         return str(self.data["unit"])
 
+    def scores(self, metric: str, **keys: object) -> pd.DataFrame:
+        """Rows of a metric; of all seeds together unless ``keys`` say otherwise."""
+        return where(self.results, **{"metric": metric, "seed": ALL_SEEDS, **keys})
 
-def read_layers_run(folder: Path) -> LayersRun:
+    @property
+    def by_model(self) -> dict[str, Any]:
+        """Arguments of a pivot table with a row for each split and model."""
+        return {
+            "index": {"split": "Split", "model": "Model"},
+            "order": {"split": self.splits, "model": self.models, "layer": self.layers},
+            "labels": {"split": SPLITS, "model": LABELS},
+        }
+
+
+def read_layers_run(folder: str | os.PathLike[str]) -> LayersRun:
     """Reads a finished run.
 
     Raises:
-      DataError: a file that is missing or damaged, by name.
+      DataError: a file that is missing or damaged, by name, or a run of an earlier version.
     """
-
-    def table(name: str) -> Frame:
-        return files.read_csv(folder / name, dtype={"seed": str, "epochs": str, "id": str})
-
-    truth = table("truth.csv") if (folder / "truth.csv").exists() else None
-    return LayersRun(
-        path=folder,
-        data=files.read_json(folder / "data.json"),
-        config=files.read_json(folder / "config.json"),
-        environment=files.read_json(folder / "env.json"),
-        maps=files.read_json(folder / "maps.json"),
-        timing=files.read_json(folder / "timing.json"),
-        predictions=files.read_parquet(folder / "predictions.parquet"),
-        scores=table("scores.csv"),
-        folds=table("folds.csv"),
-        coverage=table("coverage.csv"),
-        truth=truth,
-        trainings=table("trainings.csv"),
-        sites=table("sites.csv"),
-    )
-
-
-def chosen(table: Frame, **values: object) -> Frame:
-    """Rows whose columns have these values."""
-    return files.where(table, **values)
+    path = Path(folder)
+    if (path / "scores.csv").exists() and not (path / "results.csv").exists():
+        raise damaged(path / "scores.csv", "this run, without results.csv, was made by an earlier version")
+    run = LayersRun.of(FILES.read(path))
+    numbers = ("east", "north", *run.layers)
+    folds = [f"fold_{split}" for split in run.splits]
+    run.tables["sites"] = read_csv(path / "sites.csv", Columns("id", numbers, ("block", *folds)))
+    return run
 
 
 def overview_table(run: LayersRun) -> Table:
     """All layers together, beside the published numbers."""
-    rows = [
-        ("Published (Han et al. 2025)", "not stated", name, r2, "n/a", "n/a", rmse, "n/a", "n/a")
-        for name, r2, rmse in PUBLISHED
-    ]
-    for split in run.splits:
-        for model in run.models:
-            mine = chosen(run.scores, split=split, model=model)
-            single, together = mine[mine["seed"] != ALL], mine[mine["seed"] == ALL]
-            pooled, joint = chosen(single, layer=POOLED), chosen(together, layer=POOLED)
-            by_layer = float(together[together["layer"] != POOLED]["r2"].mean())
-            rows.append(
-                (
-                    "Ours", SPLITS[split], LABELS[model], _mean_and_sd(pooled["r2"]), _mean_and_sd(pooled["r2_within"]),
-                    number(by_layer), _mean_and_sd(pooled["rmse"]), number(float(joint["rmse"].iloc[0])),
-                    number(float(joint["ccc"].iloc[0])),
-                )
-            )  # fmt: skip
-    header = (
-        "Source", "Split", "Model", "R2, pooled", "R2, within layers", "R2, mean of layers", f"RMSE ({run.unit})",
-        "RMSE, seeds together", "CCC, seeds together",
-    )  # fmt: skip
+    pooled = where(run.results, layer=POOLED)
+    joint = pooled["seed"] == ALL_SEEDS
+    cells = pooled.assign(column=pooled["metric"] + joint.map({True: ", together", False: ""}))
+    heads = {
+        "r2": "R2, pooled", "r2_within": "R2, within layers", "r2_layers, together": "R2, mean of layers",
+        "rmse": f"RMSE ({run.unit})", "rmse, together": "RMSE, seeds together", "ccc, together": "CCC, seeds together",
+    }  # fmt: skip
     notes = (
         "R2 is 1 - SSE/SST. Pooled: around the mean of all values, so that it also counts that the property falls with "
         "depth; within layers: around the mean of each layer; mean of layers: average of the layers' own R2, seeds "
@@ -141,181 +119,99 @@ def overview_table(run: LayersRun) -> Table:
         "Mean ± standard deviation over seeds (the folds stay, only the networks' and forests' draws change); 'seeds "
         "together' scores the mean prediction of all seeds.",
     )
-    return Table("All layers together, on sites that the model did not see.", header, tuple(rows), notes, (0, 1, 2))
+    same = run.by_model
+    same["order"], same["labels"] = same["order"] | {"column": heads}, same["labels"] | {"column": heads}
+    title = "All layers together, on sites that the model did not see."
+    shown = cells[cells["column"].isin(list(heads))]
+    ours = pivot_table(shown, columns="column", value="value", combine=mean_sd, title=title, notes=notes, **same)
+    published = [
+        ("not stated", f"{name} (published, Han et al. 2025)", r2, "n/a", "n/a", rmse, "n/a", "n/a")
+        for name, r2, rmse in PUBLISHED
+    ]
+    return dataclasses.replace(ours, rows=(*published, *ours.rows))
 
 
 def layer_table(run: LayersRun, metric: str, title: str) -> Table:
     """One measure of every model and layer, seeds together."""
-    rows = []
-    for split in run.splits:
-        for model in run.models:
-            mine = chosen(run.scores, split=split, model=model, seed=ALL)
-            cells = [number(float(chosen(mine, layer=layer)[metric].iloc[0])) for layer in run.layers]
-            rows.append((SPLITS[split], LABELS[model], *cells))
-    return Table(title, ("Split", "Model", *run.layers), tuple(rows), (), (0, 1))
+    rows = run.scores(metric)
+    return pivot_table(rows[rows["layer"] != POOLED], columns="layer", value="value", title=title, **run.by_model)
 
 
-@dataclass(frozen=True)
-class Gain:
-    """How much lower the RMSE of one model is than another's, in percent of the latter's; positive is better.
-
-    ``over_folds``: Student's interval over folds, whose seeds are averaged first. ``over_blocks``: percentile interval
-    of a bootstrap that redraws spatial blocks, of the predictions of all seeds together.
-    """
-
-    mean: float
-    over_folds: tuple[float, float]
-    over_blocks: tuple[float, float]
-    better: str
-
-
-def gains(run: LayersRun, split: str, first: str, second: str) -> dict[str, Gain]:
-    """Gains of ``first`` over ``second`` for every layer and for all pooled."""
-    return {layer: _gain(run, split, first, second, layer) for layer in (*run.layers, POOLED)}
-
-
-def gain_table(run: LayersRun, found: Mapping[tuple[str, str, str], dict[str, Gain]]) -> Table:
+def gain_table(run: LayersRun) -> Table:
     """Gains with their intervals."""
-    rows = [
-        (
-            SPLITS[split], f"{LABELS[first]} over {LABELS[second]}", layer, number(gain.mean, 1),
-            _ends(gain.over_folds), gain.better, _ends(gain.over_blocks), verdict(gain),
-        )
-        for (split, first, second), by_layer in found.items()
-        for layer, gain in by_layer.items()
-    ]  # fmt: skip
-    header = (
-        "Split", "Comparison", "Layer", "Gain (% of RMSE)", "95 % over folds", "Folds better", "95 % over blocks",
-        "Reads as",
-    )  # fmt: skip
+    rows = run.tables["gains"]
     notes = (
         "Gain: how much lower the RMSE is, in percent of that of the model compared with. Over folds: Student's "
         "interval of the folds' gains, seeds averaged first, because seeds of one fold share its sites; the folds' "
         "training sets overlap, so it is somewhat too narrow. Over blocks: bootstrap of spatial blocks on the mean "
-        "prediction of all seeds; it holds the trained models fixed and says how much depends on which places were "
-        "sampled. The two answer different questions, and their centres differ: one averages folds, one pools sites.",
+        f"prediction of all seeds ({rows['bootstraps'].max()} draws, seed {rows['seed'].max()}); it holds the trained "
+        "models fixed and says how much depends on which places were sampled. The two answer different questions, and "
+        "their centres differ: one averages folds, one pools sites.",
         "'gain' and 'loss': both intervals lie on one side of zero; 'open': they do not. With this many comparisons a "
         "few would stand out by chance.",
     )
-    return Table("Which layers gain, and by how much.", header, tuple(rows), notes, (0, 1, 2, -1))
+    between = lambda low, high: f"{number(low, 1)} to {number(high, 1)}"  # noqa: E731
+    columns: Any = {
+        "split": "Split", "first": "Model", "second": "Compared with", "layer": "Layer",
+        "gain": ("Gain (% of RMSE)", 1), ("folds_low", "folds_high"): ("95 % over folds", between),
+        ("folds_better", "folds"): ("Folds better", "{} of {}"),
+        ("blocks_low", "blocks_high"): ("95 % over blocks", between), "verdict": "Reads as",
+    }  # fmt: skip
+    labels = {"split": SPLITS, "first": LABELS, "second": LABELS}
+    return rows_table(rows, columns, title="Which layers gain, and by how much.", labels=labels, notes=notes)
 
 
 def coverage_table(run: LayersRun) -> Table:
     """Coverage of the intervals on held-out observations, and against the truth where it is known."""
-    nominal = 100.0 * float(run.config["config"]["coverage"])
-    rows = []
-    for split in run.splits:
-        for model in run.models:
-            mine = chosen(run.coverage, split=split, model=model)
-            pooled = chosen(mine, layer=POOLED).iloc[0]
-            single = mine[mine["layer"] != POOLED]["coverage"]
-            cells = [
-                SPLITS[split], LABELS[model], f"{100 * pooled['coverage']:.1f}",
-                f"{100 * pooled['coverage_low']:.1f} to {100 * pooled['coverage_high']:.1f}",
-                f"{100 * single.min():.1f} to {100 * single.max():.1f}", number(float(pooled["median_width"]), 2),
-            ]  # fmt: skip
-            if run.truth is not None:
-                cells.append(f"{100 * chosen(run.truth, split=split, model=model)['coverage'].mean():.1f}")
-            rows.append(tuple(cells))
-    header = (
-        "Split", "Model", "Coverage (%)", "Wilson's 95 %", "Layers, lowest to highest", f"Median width ({run.unit})",
-    )  # fmt: skip
-    header += ("Against the true maps (%)",) if run.truth is not None else ()
+    keys, every = ["split", "model"], run.tables["coverage"]
+    single = every[every["layer"] != POOLED].groupby(keys, sort=False)["coverage"].agg(["min", "max"]).reset_index()
+    rows = where(every, layer=POOLED).merge(single, on=keys)
+    percent = lambda share: number(100.0 * share, 1)  # noqa: E731
+    between = lambda low, high: f"{percent(low)} to {percent(high)}"  # noqa: E731
+    columns: Any = {
+        "split": "Split", "model": "Model", "coverage": ("Coverage (%)", percent),
+        ("coverage_low", "coverage_high"): ("Wilson's 95 %", between),
+        ("min", "max"): ("Layers, lowest to highest", between), "median_width": (f"Median width ({run.unit})", 2),
+    }  # fmt: skip
     notes = [
         "Held-out sites: the interval of a fold is set by the errors of the other folds alone. Wilson's interval "
         "treats values as independent; the layers of a site are not, so it is too narrow.",
     ]
-    if run.truth is not None:
+    if "truth" in run.tables:
+        truth = where(run.tables["truth"], layer=POOLED).rename(columns={"coverage": "true"})
+        rows, columns = rows.merge(truth[[*keys, "true"]], on=keys), {**columns, "true": ("True maps (%)", percent)}
         notes.append(
             "Against the true maps: random pixels, intervals as in the maps (CV+, all fold models). The truth carries "
             "no error of measurement, the observations do. Errors under blocks are those far from any site; most "
             "pixels are nearer, so intervals set by blocks cover more than they state."
         )
-    return Table(f"Coverage of intervals of nominally {nominal:g} %.", header, tuple(rows), tuple(notes), (0, 1))
+    title = f"Coverage of intervals of nominally {100.0 * rows['nominal'].max():g} %."
+    return rows_table(rows, columns, title=title, labels={"split": SPLITS, "model": LABELS}, notes=notes)
 
 
 def truth_table(run: LayersRun) -> Table | None:
-    """Models against the true maps: R2 of every layer."""
-    if run.truth is None:
+    """Models against the true maps: R2 of every layer, RMSE of all."""
+    if "truth" not in run.tables:
         return None
-    rows = []
-    for split in run.splits:
-        for model in run.models:
-            mine = chosen(run.truth, split=split, model=model)
-            r2s = [number(float(chosen(mine, layer=layer)["r2"].iloc[0])) for layer in run.layers]
-            rmse = math.sqrt(float((mine["rmse"] ** 2).mean()))
-            rows.append((SPLITS[split], LABELS[model], *r2s, number(rmse)))
-    header = ("Fold models of", "Model", *run.layers, f"RMSE, all ({run.unit})")
-    note = f"{int(run.truth['n'].iloc[0])} random pixels; the prediction is the mean of all fold models and seeds."
-    return Table("R2 against the true maps.", header, tuple(rows), (note,), (0, 1))
+    rows, same = run.tables["truth"], run.by_model
+    rows = rows.assign(value=rows["r2"].where(rows["layer"] != POOLED, rows["rmse"]))
+    same["order"] = same["order"] | {"layer": (*run.layers, POOLED)}
+    same["labels"] = same["labels"] | {"layer": {POOLED: f"RMSE, all ({run.unit})"}}
+    note = f"{rows['n'].min()} random pixels; the prediction is the mean of all fold models (of the split) and seeds."
+    return pivot_table(rows, columns="layer", value="value", title="R2 against the true maps.", notes=(note,), **same)
 
 
 def training_table(run: LayersRun) -> Table:
-    """What became of the networks."""
-    rows = []
-    for split in run.splits:
-        for model in run.models:
-            mine = chosen(run.trainings, split=split, model=model)
-            if mine.empty:
-                continue
-            members = int(mine["members"].sum())
-            rows.append(
-                (
-                    SPLITS[split], LABELS[model], str(members), str(int(mine["converged"].sum())),
-                    str(int(mine["diverged"].sum())), ", ".join(mine["epochs"]),
-                )
-            )  # fmt: skip
-    header = ("Split", "Network", "Trained", "Converged", "Diverged", "Mean epochs by seed")
+    """How many networks were trained, and how many converged or diverged."""
+    counts = dict.fromkeys(("members", "converged", "diverged"), "sum")
+    rows = run.tables["trainings"].groupby(["split", "model"], sort=False, as_index=False)
+    columns: Any = {
+        "split": "Split", "model": "Network", "members": ("Trained", "{}"), "converged": ("Converged", "{}"),
+        "diverged": ("Diverged", "{}"), "epochs": "Mean epochs by seed",
+    }  # fmt: skip
     note = (
         "Converged: stopped by patience, or the validation loss had become flat. Transfer: epochs on all layers + on "
         "one. What diverged predicts nothing and is left out of the means over seeds."
     )
-    return Table("Trainings.", header, tuple(rows), (note,), (0, 1, -1))
-
-
-def _gain(run: LayersRun, split: str, first: str, second: str, layer: str) -> Gain:
-    by_fold: dict[str, list[float]] = {}
-    rmse = [
-        chosen(run.folds, split=split, model=model, layer=layer).set_index(["fold", "seed"])["rmse"]
-        for model in (first, second)
-    ]
-    for fold in sorted(set(rmse[0].index.get_level_values("fold"))):
-        one, other = (float(values.loc[fold].mean()) for values in rmse)
-        by_fold[str(fold)] = [100.0 * (1.0 - one / other)]
-    student = t_interval([values[0] for values in by_fold.values()])
-    better = f"{sum(values[0] > 0.0 for values in by_fold.values())} of {len(by_fold)}"
-    return Gain(student.mean, (student.low, student.high), _block_interval(run, split, first, second, layer), better)
-
-
-def _block_interval(run: LayersRun, split: str, first: str, second: str, layer: str) -> tuple[float, float]:
-    rows = chosen(run.predictions, split=split, seed=ALL)
-    if layer != POOLED:
-        rows = chosen(rows, layer=layer)
-    sums = []
-    for model in (first, second):
-        mine = chosen(rows, model=model)
-        squares = (mine["predicted"] - mine["observed"]) ** 2
-        sums.append(squares.groupby(mine["block"]).sum().sort_index().to_numpy())
-    if sums[0].size < 2:
-        return math.nan, math.nan
-    drawn = np.random.default_rng(0).multinomial(sums[0].size, np.full(sums[0].size, 1.0 / sums[0].size), BOOTSTRAPS)
-    ratio = 100.0 * (1.0 - np.sqrt((drawn @ sums[0]) / (drawn @ sums[1])))
-    low, high = np.percentile(ratio, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def verdict(gain: Gain) -> str:
-    """ "gain" or "loss" where both intervals lie on one side of zero, else "open"."""
-    ends = (gain.over_folds, gain.over_blocks)
-    if all(low > 0.0 for low, _ in ends):
-        return "gain"
-    return "loss" if all(high < 0.0 for _, high in ends) else "open"
-
-
-def _ends(ends: tuple[float, float]) -> str:
-    return f"{number(ends[0], 1)} to {number(ends[1], 1)}"
-
-
-def _mean_and_sd(values: Any) -> str:
-    mean, sd, _ = mean_sd(values)
-    return plus_minus(mean, sd)
+    found: Any = rows.agg(counts | {"epochs": ", ".join})
+    return rows_table(found, columns, title="Trainings.", labels={"split": SPLITS, "model": LABELS}, notes=(note,))

@@ -1,0 +1,126 @@
+"""Trainings of the study: each is made once, kept in the run folder, and read again when a run goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from jaxsoil.runs.pieces import Piece, Pieces
+from jaxsoil.studies.layers import learn
+from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
+from jaxsoil.studies.layers.forest import references
+from jaxsoil.studies.layers.prepare import LayersData
+
+Predict = Callable[[np.ndarray], np.ndarray]
+"""(t, w, w, c) windows -> (folds, t, layers) on the scale of learning, NaN from members that diverged."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One model under one split with one seed; the models of all folds are trained together."""
+
+    model: str
+    split: str
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Name in files and progress bars."""
+        return f"{self.model}-{self.split}-{self.seed}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """Predictions of the fold models of one training, and how their training went.
+
+    Attributes:
+      held_out: (n, layers) prediction of every site by the fold model that did not see it, on the scale of learning.
+      probe: (folds, t, layers) predictions at pixels of a landscape whose truth is known; t is 0 elsewhere.
+      alive, converged: members that did not diverge, and that stopped by patience or on a plateau.
+      curves: (n, 3) coefficients of the depth function of held-out sites; empty for other models.
+      history: tables (members, epochs) by "stage/loss" and so on.
+    """
+
+    held_out: Float64[np.ndarray, "n l"]
+    probe: Float64[np.ndarray, "k t l"]
+    alive: Bool[np.ndarray, " s"]
+    converged: Bool[np.ndarray, " s"]
+    curves: np.ndarray
+    history: dict[str, np.ndarray]
+
+    @property
+    def stages(self) -> dict[str, dict[str, np.ndarray]]:
+        """Stage of the training -> loss -> (members, epochs); NaN in epochs that a member did not train in."""
+        stages: dict[str, dict[str, np.ndarray]] = {}
+        for name, values in self.history.items():
+            stage, loss = name.split("/")
+            stages.setdefault(stage, {})[loss] = values
+        return stages
+
+
+def trainings(config: LayersConfig) -> list[Training]:
+    """All trainings of a study; the mean of a layer has no seed."""
+    return [
+        Training(model, split, seed)
+        for split in config.splits
+        for model in config.models
+        for seed in range(config.seeds if model != "mean" else 1)
+    ]
+
+
+def train_or_read(
+    training: Training, data: LayersData, config: LayersConfig, folder: Path, probe: np.ndarray
+) -> TrainingResult:
+    """Result of a training: trained and written to ``folder``, or read from there where an earlier run finished it."""
+    piece = Pieces(folder).get(training.label, lambda: _train(training, data, config, probe))
+    return TrainingResult(**piece.arrays, history=piece.trees["history"])
+
+
+def _train(training: Training, data: LayersData, config: LayersConfig, probe: np.ndarray) -> Piece:
+    if training.model not in NETWORKS:
+        predict, trained = _reference(training, data, config), None
+    else:
+        trained = learn.train(training.model, training.split, training.seed, data, config)
+        predict = _network(training, data, config, trained)
+    fold, everyone = data.folds[training.split], np.arange(len(data.sites))
+    members = 1 if trained is None else trained.alive.size
+    curves = np.empty((0, 3))
+    if trained is not None and training.model == "profile":
+        loss = learn.loss_of("profile", data, config)
+        curves = learn.curves_of(loss, trained, data.windows)[fold, everyone]
+    arrays = {
+        "held_out": predict(data.windows)[fold, everyone],
+        "probe": predict(probe) if len(probe) else np.empty((config.folds, 0, len(data.layers))),
+        "alive": np.ones(members, bool) if trained is None else trained.alive,
+        "converged": np.ones(members, bool) if trained is None else trained.converged,
+        "curves": curves,
+    }
+    if trained is None:
+        return Piece(arrays, {"history": {}})
+    return Piece(arrays, {"history": trained.history, "params": trained.params, "own": trained.own})
+
+
+def predictor(training: Training, data: LayersData, config: LayersConfig, folder: Path) -> Predict:
+    """The fold models of a finished training; forests, which are quick, are fitted again to the same trees."""
+    if training.model not in NETWORKS:
+        return _reference(training, data, config)
+    piece = Pieces(folder).read(training.label)
+    trees, arrays = piece.trees, piece.arrays
+    trained = learn.Trained(trees["params"], trees["own"], arrays["alive"], arrays["converged"], trees["history"])
+    return _network(training, data, config, trained)
+
+
+def _reference(training: Training, data: LayersData, config: LayersConfig) -> Predict:
+    models = references(training.model, training.split, training.seed, data, config)
+    return lambda windows: np.stack([model.predict(windows) for model in models])
+
+
+def _network(training: Training, data: LayersData, config: LayersConfig, trained: learn.Trained) -> Predict:
+    loss = learn.loss_of(training.model, data, config)
+    return lambda windows: learn.by_fold(
+        training.model, learn.predict_members(loss, trained, windows), len(data.layers)
+    )
