@@ -75,6 +75,12 @@ def convergence(config: MultifidelityConfig) -> str:
     return "A training counts as converged: " + "; ".join(words) + ". The rows watched are training rows set aside."
 
 
+def data_name(prepared: Prepared) -> str:
+    """Name of the data; that of all fields where each is held out once."""
+    name = prepared.first.data.name
+    return name.split("/")[0] if prepared.notes else name
+
+
 def describe(prepared: Prepared) -> dict[str, Any]:
     """What the report says of the data."""
     first = prepared.first
@@ -89,7 +95,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         notes.append(NO_LEAK)
     roles = [{"seed": seed.number, "data": seed.inputs.data.name, **seed.rows.counts()} for seed in prepared.seeds]
     return {
-        "name": first.data.name.split("/")[0] if prepared.notes else first.data.name,
+        "name": data_name(prepared),
         "notes": notes,
         "counts": counts(first),
         "roles": roles,

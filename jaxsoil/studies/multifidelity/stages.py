@@ -22,8 +22,6 @@ from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.loop import Fitted
 
-FNO = "NIRtoMIR-FNO-MLP"
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Seed:
@@ -49,6 +47,20 @@ class Prepared:
     def first(self) -> Inputs:
         """Data of the first replicate."""
         return self.seeds[0].inputs
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each property."""
+        return {
+            name: seed.inputs.data.labelled.property(name).unit
+            for seed in self.seeds
+            for name in seed.inputs.properties
+        }
+
+    @property
+    def regions(self) -> dict[int, str]:
+        """The field that each seed holds out, as the data's name says after a slash; "all" where there is none."""
+        return {seed.number: seed.inputs.data.name.partition("/")[2] or "all" for seed in self.seeds}
 
 
 def scans_of(scans: Scans, rows: NDArray[np.int64]) -> Scans:
@@ -77,7 +89,7 @@ def restored_stage1(config: MultifidelityConfig, seed: Seed, part: Piece) -> Pre
         config=config.pretrain,
         axis=np.asarray(seed.inputs.data.pretrain.axis),
         params=part.trees["vae"],
-        history={},
+        history=_history(part, "vae"),
         kl=np.asarray(part.arrays["kl"]),
         converged=bool(table["converged"].iloc[0]),
         epochs_run=int(table["epochs"].iloc[0]),
@@ -110,18 +122,19 @@ def stage2(config: MultifidelityConfig, seed: Seed, pretrained: Pretrained) -> P
 
 def restored_stage2(config: MultifidelityConfig, seed: Seed, part: Piece) -> Conversion:
     """The conversion of a finished stage 2."""
+    table = part.tables["convergence"]
     return Conversion(
         config=config.convert,
         vae=config.pretrain.vae,
         bands=seed.inputs.mir["pairs"].shape[1],
         nir_bands=seed.inputs.nir["pairs"].shape[1],
         params=dict(part.trees["conversion"]),
-        history={},
-        spread_history={},
+        history=_history(part, "nir encoder"),
+        spread_history=_history(part, "spread"),
         factor=float(part.arrays["factor"]),
         residual=np.asarray(part.arrays["residual"]),
-        converged=True,
-        epochs_run=0,
+        converged=bool(table["converged"].iloc[0]),
+        epochs_run=int(table["epochs"].iloc[0]),
     )
 
 
@@ -171,6 +184,13 @@ def views_of(
 
 def _operator(fno: Piece) -> dict[str, NDArray]:
     return {name: np.asarray(fno.arrays[name]) for name in ("pairs", "test")}
+
+
+def _history(part: Piece, label: str) -> dict[str, NDArray]:
+    """Terms of the loss by epoch of one training of a piece, (e,) each over the epochs that were run."""
+    table = part.tables["history"]
+    rows = table[table["label"] == label].dropna(axis=1, how="all").drop(columns=["stage", "seed", "label", "epoch"])
+    return {str(name): rows[name].to_numpy(np.float64) for name in rows.columns}
 
 
 def _tables(fitted: Fitted, stage: str, seed: int, label: str) -> dict[str, pd.DataFrame]:
