@@ -175,4 +175,6 @@ def averages(metric: str, properties: Sequence[str] | None = None) -> Mapping[st
 
 def frame() -> pd.DataFrame:
     """Appendix B as rows ``property, strategy, metric, value``."""
-    return pd.DataFrame([vars(row) for row in APPENDIX_B]).melt(["property", "strategy"], list(METRICS), "metric", "value")
+    return pd.DataFrame([vars(row) for row in APPENDIX_B]).melt(
+        ["property", "strategy"], list(METRICS), "metric", "value"
+    )

@@ -57,7 +57,10 @@ def scored(run: MultifidelityRun, metric: str) -> pd.DataFrame:
     rows = []
     for name in run.properties:
         for strategy in run.strategies:
-            found, printed = mean_sd(where(mine, property=name, strategy=strategy)["value"]), published.score(name, strategy)
+            found, printed = (
+                mean_sd(where(mine, property=name, strategy=strategy)["value"]),
+                published.score(name, strategy),
+            )
             row = {"property": name, "strategy": strategy, "mean": found.mean, "sd": found.error}
             paper = math.nan if printed is None else getattr(printed, metric)
             rows.append(row | {"paper": paper, "doubtful": bool(run.doubtful(strategy))})
@@ -118,7 +121,9 @@ def _score_table(
 
 def _here(table: pd.DataFrame) -> pd.DataFrame:
     """Our scores under their headings beside the paper's; rows that only count something are left out."""
-    return table[table["metric"].isin(NAMES)].assign(column=[f"{NAMES.get(m)}, here" for m in table["metric"] if m in NAMES])
+    return table[table["metric"].isin(NAMES)].assign(
+        column=[f"{NAMES.get(m)}, here" for m in table["metric"] if m in NAMES]
+    )
 
 
 def _columns(metrics: Sequence[str] | dict[str, str]) -> list[str]:
@@ -269,7 +274,9 @@ def task_table(run: MultifidelityRun) -> Table | None:
         mine = where(table, strategy=strategy)
         each, mean = mine[mine["property"] != MEAN], where(mine, property=MEAN).to_dict("records")[0]
         tasks = [mean_sd(where(means, strategy=strategy, task=task)["value"]).text() for task in (MULTI, SINGLE)]
-        clear = [", ".join(map(label, each["property"][mask])) or "–" for mask in (each["low"] > 0.0, each["high"] < 0.0)]
+        clear = [
+            ", ".join(map(label, each["property"][mask])) or "–" for mask in (each["low"] > 0.0, each["high"] < 0.0)
+        ]
         rows.append((strategy, *tasks, interval(mean), *clear))
     header = ("Strategy", "Multi-task", "Single-task", "Difference [95 % interval]", "Better together", "Better alone")
     title = "CCC of one network for all properties against one for each, test set, mean over properties ± SD."
