@@ -164,28 +164,44 @@ def conversion_tables(
       seed: replicate.
 
     Returns:
+      The tables of :func:`conversion_set_tables` by name, of both sets.
+    """
+    found = [
+        conversion_set_tables(
+            axis, inputs.mir[part][chosen], views["converted"][part][chosen], spread[part][chosen], seed, name
+        )
+        for part, chosen, name in (("pairs", rows.pairs_valid, VALIDATION), ("test", slice(None), TEST))
+    ]
+    return {name: pd.concat([tables[name] for tables in found], ignore_index=True) for name in found[0]}
+
+
+def conversion_set_tables(
+    axis: NDArray, observed: NDArray, converted: NDArray, sd: NDArray, seed: int, name: str
+) -> dict[str, pd.DataFrame]:
+    """How far converted spectra (n, M) of a set lie from observed ones, and whether their stated SD is honest.
+
+    Returns:
       "conversion", by band; "conversion_scores": ``seed, set, rmse, rmse_of_mean`` (of the mean observed spectrum in
       place of each converted one), ``widening``; "calibration": ``seed, set, nominal, low, mean, high``, the share of
       samples inside the stated interval, mean and 10th and 90th percentile over bands.
     """
-    tables: dict[str, list[pd.DataFrame]] = {"conversion": [], "conversion_scores": [], "calibration": []}
-    for part, chosen, name in (("pairs", rows.pairs_valid, VALIDATION), ("test", slice(None), TEST)):
-        observed, converted, sd = inputs.mir[part][chosen], views["converted"][part][chosen], spread[part][chosen]
-        squares = np.square(converted - observed)
-        bands = band_table(axis, observed, converted, sd).assign(rmse=np.sqrt(squares.mean(axis=0)))
-        scores = {
-            "rmse": np.sqrt(squares.mean()),
-            "rmse_of_mean": np.sqrt(np.mean(np.square(observed - observed.mean(axis=0)))),
-            "widening": widening(observed, converted, sd),
-        }
-        nominal, reached = calibration(observed, converted, sd)
-        low, high = np.percentile(reached, [10.0, 90.0], axis=1)
-        curve = pd.DataFrame({"nominal": nominal, "low": low, "mean": reached.mean(axis=1), "high": high})
-        for table, frame in zip(tables.values(), (bands, pd.DataFrame([scores]), curve), strict=True):
-            frame.insert(0, "set", name)
-            frame.insert(0, "seed", seed)
-            table.append(frame)
-    return {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
+    squares = np.square(converted - observed)
+    nominal, reached = calibration(observed, converted, sd)
+    low, high = np.percentile(reached, [10.0, 90.0], axis=1)
+    scores = {
+        "rmse": np.sqrt(squares.mean()),
+        "rmse_of_mean": np.sqrt(np.mean(np.square(observed - observed.mean(axis=0)))),
+        "widening": widening(observed, converted, sd),
+    }
+    tables = {
+        "conversion": band_table(axis, observed, converted, sd).assign(rmse=np.sqrt(squares.mean(axis=0))),
+        "conversion_scores": pd.DataFrame([scores]),
+        "calibration": pd.DataFrame({"nominal": nominal, "low": low, "mean": reached.mean(axis=1), "high": high}),
+    }
+    for table in tables.values():
+        table.insert(0, "set", name)
+        table.insert(0, "seed", seed)
+    return tables
 
 
 def xi_arrays(inputs: Inputs, rows: SeedRows, views: Views, axis: NDArray) -> dict[str, NDArray]:

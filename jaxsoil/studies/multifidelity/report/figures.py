@@ -136,7 +136,7 @@ def conversion_uncertainty(bands: pd.DataFrame, calibration: pd.DataFrame) -> Fi
     return figure
 
 
-_SPACES = {"mir": "MIR latents", "nir": "NIR latents", "nir as mir": "NIR latents among MIR's"}
+SPACES = {"mir": "MIR latents", "nir": "NIR latents", "nir as mir": "NIR latents among MIR's"}
 
 
 @styled
@@ -162,7 +162,7 @@ def distances(table: pd.DataFrame, extremes: pd.DataFrame, share: float) -> Figu
             text = f"{title} ({len(mine):,}): {beyond:.1f} %"
             panel.stairs(100.0 * heights / len(mine), bins, color=color, linewidth=1.2, label=text)
         panel.axvline(limit, ymax=0.62, color=VERMILION, linewidth=1.0, linestyle=DASHED)
-        panel.set_title(_SPACES[space], loc="left", pad=4)
+        panel.set_title(SPACES[space], loc="left", pad=4)
         # Room for the legend.
         panel.set(xlim=(0.0, far), ylim=(0.0, 1.6 * panel.get_ylim()[1]))
         heading = f"Rows: share beyond the {100 * share:g} % limit"

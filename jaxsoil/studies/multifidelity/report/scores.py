@@ -12,6 +12,7 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import criterion
 from jaxsoil.report.tables import (
     DAGGER,
+    DASH,
     Table,
     marked,
     mean_sd,
@@ -53,18 +54,14 @@ def scored(run: MultifidelityRun, metric: str) -> pd.DataFrame:
     Returns:
       Rows ``property, strategy, mean, sd, paper, doubtful`` in the order of the tables.
     """
-    mine = where(run.scores(), metric=metric)
-    rows = []
+    mine, rows = where(run.scores(), metric=metric), []
     for name in run.properties:
         for strategy in run.strategies:
-            found, printed = (
-                mean_sd(where(mine, property=name, strategy=strategy)["value"]),
-                published.score(name, strategy),
-            )
-            row = {"property": name, "strategy": strategy, "mean": found.mean, "sd": found.error}
+            found = mean_sd(where(mine, property=name, strategy=strategy)["value"])
+            printed = published.score(name, strategy)
             paper = math.nan if printed is None else getattr(printed, metric)
-            rows.append(row | {"paper": paper, "doubtful": bool(run.doubtful(strategy))})
-    return pd.DataFrame(rows)
+            rows.append((name, strategy, found.mean, found.error, paper, bool(run.doubtful(strategy))))
+    return pd.DataFrame(rows, columns=pd.Index(["property", "strategy", "mean", "sd", "paper", "doubtful"]))
 
 
 def dagger_notes(run: MultifidelityRun, strategies: Sequence[str]) -> tuple[str, ...]:
@@ -120,10 +117,8 @@ def _score_table(
 
 
 def _here(table: pd.DataFrame) -> pd.DataFrame:
-    """Our scores under their headings beside the paper's; rows that only count something are left out."""
-    return table[table["metric"].isin(NAMES)].assign(
-        column=[f"{NAMES.get(m)}, here" for m in table["metric"] if m in NAMES]
-    )
+    """Our scores under their headings beside the paper's."""
+    return table.assign(column=table["metric"].map(NAMES) + ", here")
 
 
 def _columns(metrics: Sequence[str] | dict[str, str]) -> list[str]:
@@ -166,7 +161,6 @@ def differences(run: MultifidelityRun, contrasts: Sequence[tuple[str, str]] = CO
     rows = []
     for first, second in contrasts:
         for row in where(table, first=first, second=second).to_dict("records"):
-            names = published.PROPERTIES if row["property"] != MEAN else ()
             means = _published_ccc(run, str(row["property"]))
             paper = means.get(first, math.nan) - means.get(second, math.nan)
             rows.append({**row, "title": f"{first} minus {second}", "paper": paper})
@@ -274,10 +268,9 @@ def task_table(run: MultifidelityRun) -> Table | None:
         mine = where(table, strategy=strategy)
         each, mean = mine[mine["property"] != MEAN], where(mine, property=MEAN).to_dict("records")[0]
         tasks = [mean_sd(where(means, strategy=strategy, task=task)["value"]).text() for task in (MULTI, SINGLE)]
-        clear = [
-            ", ".join(map(label, each["property"][mask])) or "–" for mask in (each["low"] > 0.0, each["high"] < 0.0)
-        ]
-        rows.append((strategy, *tasks, interval(mean), *clear))
+        clear = (each["low"] > 0.0, each["high"] < 0.0)
+        named = [", ".join(map(label, each["property"][chosen])) or DASH for chosen in clear]
+        rows.append((strategy, *tasks, interval(mean), *named))
     header = ("Strategy", "Multi-task", "Single-task", "Difference [95 % interval]", "Better together", "Better alone")
     title = "CCC of one network for all properties against one for each, test set, mean over properties ± SD."
     note = "The last two columns name properties whose interval over seeds leaves out 0."

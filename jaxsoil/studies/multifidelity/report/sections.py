@@ -10,6 +10,7 @@ from jaxsoil.report.document import Document
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, criterion, open_document, setting_text
 from jaxsoil.report.tables import Table, mean_sd, pivot_table, rows_table
+from jaxsoil.studies.multifidelity.config import STRATEGY
 from jaxsoil.studies.multifidelity.describe import SIZES
 from jaxsoil.studies.multifidelity.report import published
 from jaxsoil.studies.multifidelity.report import score_figures as figures
@@ -140,7 +141,7 @@ def curves_section(document: Document, run: MultifidelityRun) -> None:
             title=f"CCC on the test set, mean over {len(order)} properties ± SD over seeds and draws of labels.",
             combine=mean_sd,
             labels={"labels": "{:,}".format},
-            order={"strategy": published.STRATEGIES, "labels": sorted(set(table["labels"]))},
+            order={"strategy": in_order(table["strategy"], STRATEGY), "labels": sorted(set(table["labels"]))},
             notes=(
                 "Undefined scores are left out of the mean over properties, so that a curve may rest on fewer of them.",
             ),
@@ -159,9 +160,8 @@ def training_section(document: Document, run: MultifidelityRun) -> None:
     if history is None:
         document.text("The run folder has no history.csv: no losses.")
     else:
-        history = history.assign(
-            title=[f"{s} {_group(name)}" for s, name in zip(history["stage"], history["label"], strict=True)]
-        )
+        kinds = zip(history["stage"], history["label"], strict=True)
+        history = history.assign(title=[f"{stage} {_group(name)}" for stage, name in kinds])
         titles = list(dict.fromkeys(history["title"]))
         caption = (
             "Loss by epoch, a line for each training (seeds; single properties together), with its terms where kept."

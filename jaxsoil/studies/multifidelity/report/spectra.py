@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.report.document import Document
-from jaxsoil.report.tables import DASH, Table, mean_sd, number, pivot_table, rows_table
+from jaxsoil.report.tables import DASH, Table, mean_sd, number, pivot_table, plus_minus, rows_table
 from jaxsoil.studies.multifidelity.report import figures
 from jaxsoil.studies.multifidelity.report.files import MultifidelityRun, first_seed
-from jaxsoil.studies.multifidelity.tables import TEST
+from jaxsoil.studies.multifidelity.tables import TEST, VALIDATION
 
 _LATENT_SETS = {
     "train": "Training rows, MIR",
@@ -110,8 +110,8 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
     reached = 100.0 * bands["coverage_90"]
     document.text(
         f"The stated 90 % interval holds {reached.mean():.0f} % of all values (bands: {reached.min():.0f} "
-        f"to {reached.max():.0f} %). The stated SD would have to be multiplied by {number(score['widening'].iloc[0], 2)} "
-        "to match the mean square error."
+        f"to {reached.max():.0f} %). The stated SD would have to be multiplied by "
+        f"{number(score['widening'].iloc[0], 2)} to match the mean square error."
     )
     columns = {
         "size": "Mean |difference|",
@@ -130,7 +130,7 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
             title="Means over bands, ± SD over seeds; SNV absorbance.",
             fmt={"coverage": 1},
             combine=mean_sd,
-            order={"variable": columns},
+            order={"set": (VALIDATION, TEST), "variable": columns},
             labels={"variable": columns},
         )
     )
@@ -163,11 +163,16 @@ def distance_section(document: Document, run: MultifidelityRun) -> None:
             "variable",
             "value",
             title="Distances by set, ± SD over seeds.",
-            fmt={"beyond": 1, "median": 2, "limit": 2, "dof": 1},
+            fmt={"beyond": 1, "median": 2, "limit": 2, "dof": _whole},
             combine=mean_sd,
-            order={"set": figures.SETS, "variable": columns},
+            order={"space": figures.SPACES, "set": figures.SETS, "variable": columns},
             labels={"space": str.upper, "set": {name: title for name, (title, _) in figures.SETS.items()}}
             | {"variable": columns},
             notes=(note,),
         )
     )
+
+
+def _whole(mean: float, sd: float) -> str:
+    """Degrees of freedom: whole numbers, which differ where there is an SD."""
+    return plus_minus(mean, sd if sd > 0.0 else None, 1 if sd > 0.0 else 0)
