@@ -120,7 +120,7 @@ def test_the_sections_say_what_was_run(full):
         "The paper counts 1,976 samples",
         "posterior samples",
         "| MIR-PLSR | 7 | 7 |",
-        "Fingerprint of the data",
+        "SHA-256 of the content",
     ):
         assert expected.replace("_", "\\_") in markdown, expected
     assert cells(markdown, "pH", "here, test")[2] == "30"
@@ -196,7 +196,7 @@ def test_a_smoke_run_with_measured_data(tmp_path):
     assert cells(markdown, "MIR-MLP minus MIR-PLSR")[-1].endswith("one seed")
     # The paper's rows stand although the run has none of these; a property of ours has no paper's row.
     assert cells(markdown, "pH", "NIR-MLP")[2:4] == ["0.90", "–"]
-    assert cells(markdown, "SOC", "MIR-PLSR")[2] == "–" and len(re.findall(r"\]\(figures/", markdown)) == 3
+    assert cells(markdown, "SOC (%)", "MIR-PLSR")[2] == "–" and len(re.findall(r"\]\(figures/", markdown)) == 3
 
 
 def test_a_measured_run_without_nir(tmp_path):
