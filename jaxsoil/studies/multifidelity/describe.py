@@ -57,11 +57,7 @@ def settings(config: MultifidelityConfig, inputs: Inputs) -> dict[str, Any]:
 
 def convergence(config: MultifidelityConfig) -> str:
     """The criterion of convergence in words."""
-    loops = {
-        "stage 1": config.pretrain.loop,
-        "stage 2": config.convert.loop,
-        "stage 3": config.properties.loop,
-    }
+    loops = {"stage 1": config.pretrain.loop, "stage 2": config.convert.loop, "stage 3": config.properties.loop}
     words = []
     for name, loop in loops.items():
         if loop.patience:

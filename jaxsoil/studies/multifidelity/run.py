@@ -41,7 +41,7 @@ GATHERED = (
 
 
 def prepare(config: MultifidelityConfig) -> Prepared:
-    """Loads and checks the data and deals the rows of all replicates; whatever is wrong with them is raised here.
+    """Loads and checks the data and assigns the rows of all replicates to their roles.
 
     Raises:
       DataError: data that do not fit together, or too few of them.
@@ -123,7 +123,7 @@ class _Session:
         self.timing: dict[str, float] = {}
 
     def get(self, name: str, stage: str, make: Callable[[], Piece]) -> Piece:
-        """A piece, its time added to that of its stage and its curves to the log."""
+        """Makes or reads a piece; its time is added to that of its stage, its epochs go to the log."""
         there = self.pieces.exists(name)
         part = self.pieces.get(name, make)
         self.timing[f"{stage}_s"] = self.timing.get(f"{stage}_s", 0.0) + part.seconds
@@ -210,15 +210,13 @@ def _split_arrays(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _records(part: Piece) -> list[dict[str, Any]]:
-    """Records for the tracker: every epoch of the stages, and what became of each training."""
-    found = []
-    history = part.tables.get("history")
-    if history is not None:
-        for row in history.to_dict("records"):
-            trial = f"{row['stage']}/{row['label']}/seed{row['seed']}"
-            measured = {k: v for k, v in row.items() if isinstance(v, float)}
-            found.append({"trial": trial, "epoch": int(row["epoch"]), **{str(k): v for k, v in measured.items()}})
-    return found
+    """Records for the tracker: every epoch of the trainings."""
+    rows = part.tables["history"].to_dict("records") if "history" in part.tables else []
+    return [
+        {"trial": f"{row['stage']}/{row['label']}/seed{row['seed']}", "epoch": int(row["epoch"])}
+        | {str(name): value for name, value in row.items() if isinstance(value, float)}
+        for row in rows
+    ]
 
 
 def _internal(config: MultifidelityConfig, prepared: Prepared) -> Piece:

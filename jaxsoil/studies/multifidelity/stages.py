@@ -25,7 +25,7 @@ from jaxsoil.training.loop import Fitted
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Seed:
-    """One replicate: its number, data and roles of rows."""
+    """One replicate: its number, its data, and which rows train, stop and judge the trainings."""
 
     number: int
     inputs: Inputs
@@ -38,7 +38,7 @@ class Seed:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared:
-    """A study that was checked and can run."""
+    """Data and rows of all replicates, checked, and notes on them for the report."""
 
     seeds: tuple[Seed, ...]
     notes: tuple[str, ...]

@@ -49,11 +49,7 @@ _CSV = {
     "internal": Columns(text="set range property", whole="repetition", number="ccc rpiq"),
     "curves": Columns(text="strategy property", whole="labels seed draw", number="ccc rpiq"),
 }
-_ARRAYS = {
-    "latent": ("train",),
-    "xi": ("wavenumber", "xi"),
-    "converted": ("wavenumber", "observed", "converted"),
-}
+_ARRAYS = {"latent": ("train",), "xi": ("wavenumber", "xi"), "converted": ("wavenumber", "observed", "converted")}
 FILES = RunFiles(csv=_CSV, arrays=_ARRAYS, optional=("data", "timing", *_CSV, *_ARRAYS), results=OWN)
 """All but results.csv are optional: which stages a run has follows from its strategies and its data."""
 

@@ -22,10 +22,7 @@ PAIRS = ((MIR_ILR, "MIR-MLP"), (NIR_ILR, "NIRtoMIR-MLP"))
 
 ORDER = tuple(name for pair in PAIRS for name in reversed(pair))
 
-CLAIMS = {
-    MIR_ILR: (1, "better with ILR"),
-    NIR_ILR: (-1, "worse with ILR on the independent test set"),
-}
+CLAIMS = {MIR_ILR: (1, "better with ILR"), NIR_ILR: (-1, "worse with ILR on the independent test set")}
 """What section 3.5 says of clay, silt and sand: the sign of the difference, and in words; it gives no numbers."""
 
 

@@ -158,6 +158,8 @@ def internal_clouds(clouds: Sequence[Cloud], properties: Sequence[str], strategi
     figure, panels = grid(len(clouds), most=columns, panel=2.1, extra=0.6, sharex=True)
     jitter = np.random.default_rng(0).uniform(-0.28, 0.28, 200)
     for number, (panel, cloud) in enumerate(zip(panels, clouds, strict=True)):
+        if number % columns:
+            panel.sharey(panels[number - 1])
         for place, name in enumerate(properties):
             values = where(cloud.internal, property=name)[cloud.metric]
             panel.scatter(
