@@ -68,9 +68,7 @@ def test_printed_r2_is_not_equation_12():
 
 def test_texture_sums_to_a_hundred():
     for dataset in published.DATASETS:
-        means = [
-            row.mean for row in APPENDIX_A if row.dataset == dataset and row.property in ("clay", "silt", "sand")
-        ]
+        means = [row.mean for row in APPENDIX_A if row.dataset == dataset and row.property in ("clay", "silt", "sand")]
         assert sum(means) == pytest.approx(100.0, abs=0.016)
 
 
