@@ -273,7 +273,7 @@ def test_damaged_files_are_named(tmp_path):
             (table + table.splitlines()[1] + "\n", "repeat the key"),
             (table.replace("MIR-PLSR", "MIR-PSLR"), "not a strategy of this study"),
         ],
-        "latents.csv": [("seed\n0\n", "columns are missing: latent, kl, active")],
+        "latents.csv": [("seed\n0\n", "columns are missing: kl, latent, active")],
         "scores.csv": [("seed\n0\n", r"made by an earlier version.*Run the study again with --overwrite")],
         "config.json": [("[]", "not a JSON object"), ("{", "not JSON")],
     }
