@@ -1,6 +1,9 @@
 """The conversion's architecture: a Fourier neural operator in place of the shared latent space, NIR to MIR.
 
 python experiments/run.py --exp=fno                         the twin
+
+Expected on the twin, five seeds: MIR-MLP and NIRtoMIR-MLP as in multifidelity, mean CCC 0.93 and 0.69 on the test set.
+The paper: the operator is below the MLP for all properties.
 """
 
 from jaxsoil.experiments import Experiment

@@ -1,6 +1,9 @@
 """Texture as a composition: MIR-MLP and NIRtoMIR-MLP with and without the isometric log-ratio.
 
 python experiments/run.py --exp=ilr                         the twin
+
+Expected on the twin, five seeds: MIR-MLP and NIRtoMIR-MLP as in multifidelity, mean CCC 0.93 and 0.69 on the test set.
+With ILR the three sizes sum to 100 %. The paper: ILR helps MIR-MLP and harms NIRtoMIR-MLP on the test set.
 """
 
 from jaxsoil.experiments import Experiment

@@ -4,6 +4,10 @@ python experiments/run.py --exp=multifidelity                         the twin: 
 python experiments/run.py --exp=multifidelity --data limesoda_mir     six measured MIR fields, each held out once
 python experiments/run.py --exp=multifidelity --data H.138_split      one measured field in two ranges (optimistic)
 python experiments/run.py --exp=multifidelity --paper                 the publication's size (for an accelerator)
+
+Run time: 7 minutes of processor time on the twin with five seeds. Expected there, mean CCC over nine properties on the
+test set: 0.93 from MIR (MIR-MLP), 0.67 from NIR (NIR-MLP), 0.69 from NIR converted to MIR (NIRtoMIR-MLP), 0.56 from
+latents of NIR spectra (NIRtoMIR-SSL-MLP).
 """
 
 from jaxsoil.experiments import Experiment

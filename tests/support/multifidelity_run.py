@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation import conversion, metrics
+from jaxsoil.evaluation import results
 from jaxsoil.evaluation.applicability import LatentSpace, critical_limit
 from jaxsoil.evaluation.compare import describe
 from jaxsoil.evaluation.xi import latent_xi
+from jaxsoil.studies.multifidelity import reliability
+from jaxsoil.studies.multifidelity.config import STRATEGY
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES, STRATEGIES, summary
+from jaxsoil.studies.multifidelity.summaries import summaries
+from jaxsoil.studies.multifidelity.tables import OWN, result_rows
 
 SKILL = {"MIR-PLSR": 0.5, "MIR-MLP": 0.5, "MIR-SSL-MLP": 0.35, "NIR-PLSR": 1.0, "NIR-MLP": 1.0}
 
@@ -29,6 +33,7 @@ def write_multifidelity_run(
     latents: int = 32,
     n_test: int = 60,
     not_converged: str = "",
+    fields: tuple[str, ...] = (),
     config: dict[str, Any] | None = None,
     data: dict[str, Any] | None = None,
 ) -> Path:
@@ -37,19 +42,24 @@ def write_multifidelity_run(
     rng = np.random.default_rng(17)
     observed = {which: _observed(properties, n, rng) for which, n in (("test", n_test), ("validation", 80))}
     predictions = _predictions(strategies, properties, seeds, tasks, observed, rng)
-    keys = ["seed", "strategy", "task", "set", "property"]
-    rows = []
-    for key, part in predictions.groupby(keys, sort=False):
-        scores = metrics.summary(part["observed"], part["predicted"])
-        values = {"n": len(part), "me": scores["bias"], **{m: scores[m] for m in ("rmse", "r2", "ccc", "rpiq")}}
-        rows.append({**dict(zip(keys, key, strict=True)), **values})  # type: ignore[arg-type]
-    pd.DataFrame(rows).to_csv(folder / "scores.csv", index=False)
+    units = {name: PROPERTIES.get(name, (name, "%"))[1] for name in properties}
+    regions = dict(enumerate(fields or ["all"] * seeds))
+    table = result_rows(predictions, units, regions, study="multifidelity", data="synthetic")
+    write_scores(folder, table, predictions if optional else predictions[:0])
     _headers(folder, properties, observed, config or {}, data or {})
     if optional:
         predictions.to_parquet(folder / "predictions.parquet", index=False)
         _spectral(folder, seeds, latents, n_test, rng)
         _training(folder, strategies, properties, seeds, not_converged, rng)
     return folder
+
+
+def write_scores(folder: Path, table: pd.DataFrame, predictions: pd.DataFrame) -> None:
+    """Writes results.csv and what the study computes from it, for scores that a test has changed."""
+    results.write_results(folder / "results.csv", table, OWN)
+    for name, frame in summaries(table, predictions).items():
+        if len(frame):
+            frame.to_csv(folder / f"{name}.csv", index=False)
 
 
 def _observed(properties: tuple[str, ...], n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -114,7 +124,10 @@ def _spectral(folder: Path, seeds: int, latents: int, n_test: int, rng: np.rando
         "pairs_nir": blurred["pairs"],
         "test_mir": z["test"],
     }
-    np.savez(folder / "latent.npz", **arrays, test_nir=blurred["test"], kl=kl)
+    arrays["test_nir"] = blurred["test"]
+    np.savez(folder / "latent.npz", **arrays, kl=kl)
+    sets = [reliability.latent_set_rows(arrays, kl > 0.01, seed) for seed in range(seeds)]
+    pd.concat(sets).to_csv(folder / "latent_sets.csv", index=False)
     spectra = z["train"] @ mixing + rng.normal(0.0, 0.3, (300, axis.size))
     xi = latent_xi(z["train"], spectra, axis)
     np.savez(folder / "xi.npz", wavenumber=xi.wavenumber, xi=xi.xi)
@@ -130,8 +143,9 @@ def _spectral(folder: Path, seeds: int, latents: int, n_test: int, rng: np.rando
     converted = observed + 0.1 * np.sin(axis / 500.0) + 1.5 * sd * rng.normal(size=observed.shape)
     ids = np.array([f"test-{row}" for row in range(n_test)])
     np.savez(folder / "converted.npz", wavenumber=axis, observed=observed, converted=converted, sd=sd, ids=ids)
-    bands = [conversion.band_table(axis, observed, converted, sd).assign(seed=s, set="test") for s in range(seeds)]
-    pd.concat(bands).to_csv(folder / "conversion.csv", index=False)
+    made = [reliability.conversion_set_tables(axis, observed, converted, sd, seed, "test") for seed in range(seeds)]
+    for name in made[0]:
+        pd.concat([tables[name] for tables in made]).to_csv(folder / f"{name}.csv", index=False)
     distances, limits = [], []
     for seed in range(seeds):
         for space, tables in (("mir", z), ("nir", blurred)):
@@ -144,6 +158,7 @@ def _spectral(folder: Path, seeds: int, latents: int, n_test: int, rng: np.rando
                 frame = pd.DataFrame({"id": np.arange(d.size), "distance": d, "extreme": limit.exceeded(d).astype(int)})
                 distances.append(frame.assign(**key, set=which, limit=limit.value))
     pd.concat(distances).to_csv(folder / "distances.csv", index=False)
+    reliability.extreme_rows(pd.concat(distances)).to_csv(folder / "extremes.csv", index=False)
     pd.DataFrame(limits).to_csv(folder / "limits.csv", index=False)
 
 
@@ -155,8 +170,8 @@ def _training(
     not_converged: str,
     rng: np.random.Generator,
 ) -> None:
-    networks = [name for name in strategies if not name.endswith(("PLSR", "samples"))]
-    stages = [("stage1", "vae"), ("stage2", "nir encoder"), *(("stage3", f"{name} multi") for name in networks)]
+    networks = [name for name in strategies if not STRATEGY[name].plsr and STRATEGY[name].model == name]
+    stages = [("stage1", "vae"), ("stage2", "nir encoder"), *(("stage3", f"{name}/multi") for name in networks)]
     history, convergence = [], []
     for stage, label in stages:
         for seed in range(seeds):
@@ -168,7 +183,7 @@ def _training(
             history.append(
                 pd.DataFrame({"epoch": epoch, "loss": loss, "validation_loss": 1.1 * loss, **extra}).assign(**key)
             )
-            convergence.append({**key, "epochs": 40, "converged": label.split(" ")[0] != not_converged})
+            convergence.append({**key, "epochs": 40, "alive": True, "converged": label.split("/")[0] != not_converged})
     pd.concat(history).to_csv(folder / "history.csv", index=False)
     pd.DataFrame(convergence).to_csv(folder / "convergence.csv", index=False)
     rows = [
@@ -181,12 +196,12 @@ def _training(
     ]  # fmt: skip
     pd.DataFrame(rows).to_csv(folder / "internal.csv", index=False)
     rows = [
-        {"labels": n, "seed": seed, "strategy": strategy, "property": name, "ccc": 1 - rng.uniform(1.0, 2.0) / n**0.4,
-         "rmse": 1.0, "rpiq": 0.2 * n**0.4}
+        {"labels": n, "seed": seed, "draw": 0, "strategy": strategy, "property": name,
+         "ccc": 1 - rng.uniform(1.0, 2.0) / n**0.4, "rmse": 1.0, "rpiq": 0.2 * n**0.4}
         for n in (10, 30, 100, 300, 1000)
         for seed in range(seeds)
         for strategy in ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP")
-        for name in properties
+        for name in (*properties, "mean")
     ]  # fmt: skip
     pd.DataFrame(rows).to_csv(folder / "curves.csv", index=False)
     rows = [

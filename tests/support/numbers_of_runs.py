@@ -46,7 +46,7 @@ SPECTRUM = ("rmse", "cosine", "ratio_error", "c_error")
 
 RECONSTRUCTION = (Table("results.csv", LONG | same("stage"), given={"property": "soc"}),)
 MULTIFIDELITY = (
-    Table("results.csv", LONG | {"strategy": "model", "set": "split"} | same("task")),
+    Table("results.csv", same("model", "property", "seed", "split", "metric", "task")),
     Table(
         "scores.csv",
         {"strategy": "model", "set": "split"} | same("property", "seed", "task"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from jaxsoil.data.draws import take_share
 from jaxsoil.evaluation import metrics
+from jaxsoil.evaluation.compare import MEAN, mean_sd
 from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import CurveConfig, PropertyConfig, enough_steps
@@ -19,7 +21,8 @@ from jaxsoil.studies.multifidelity.rows import SeedRows
 from jaxsoil.studies.multifidelity.strategies import fit_plsr
 from jaxsoil.studies.multifidelity.tables import convergence_row
 
-COLUMNS = ("labels", "seed", "draw", "strategy", "property", "n", "ccc", "rmse", "rpiq")
+SCORES = ("ccc", "rmse", "rpiq")
+COLUMNS = ("labels", "seed", "draw", "strategy", "property", "n", *SCORES)
 
 
 def run_curves(
@@ -109,7 +112,8 @@ def _mlp(
 
 
 def _scores(inputs: Inputs, predicted: NDArray) -> list[dict]:
-    found = []
+    """Scores of each property, and their mean over the properties where they are defined."""
+    found: list[dict[str, Any]] = []
     for column, prop in enumerate(inputs.properties):
         observed = inputs.values["test"][:, column]
         # A training that diverged predicts nothing.
@@ -117,7 +121,7 @@ def _scores(inputs: Inputs, predicted: NDArray) -> list[dict]:
         if not known.any():
             continue
         scores = metrics.summary(observed[known], predicted[known, column])
-        found.append(
-            {"property": prop, "n": int(known.sum()), **{name: scores[name] for name in ("ccc", "rmse", "rpiq")}}
-        )
-    return found
+        found.append({"property": prop, "n": int(known.sum()), **{name: scores[name] for name in SCORES}})
+    # Properties have different units, so there is no mean RMSE.
+    means = {name: mean_sd([row[name] for row in found]).mean for name in ("ccc", "rpiq")}
+    return [*found, {"property": MEAN, "n": sum(row["n"] for row in found), **means}]

@@ -57,11 +57,7 @@ def settings(config: MultifidelityConfig, inputs: Inputs) -> dict[str, Any]:
 
 def convergence(config: MultifidelityConfig) -> str:
     """The criterion of convergence in words."""
-    loops = {
-        "stage 1": config.pretrain.loop,
-        "stage 2": config.convert.loop,
-        "stage 3": config.properties.loop,
-    }
+    loops = {"stage 1": config.pretrain.loop, "stage 2": config.convert.loop, "stage 3": config.properties.loop}
     words = []
     for name, loop in loops.items():
         if loop.patience:
@@ -73,6 +69,12 @@ def convergence(config: MultifidelityConfig) -> str:
             )
         words.append(f"{name} when {rule}")
     return "A training counts as converged: " + "; ".join(words) + ". The rows watched are training rows set aside."
+
+
+def data_name(prepared: Prepared) -> str:
+    """Name of the data; that of all fields where each is held out once."""
+    name = prepared.first.data.name
+    return name.split("/")[0] if prepared.notes else name
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         notes.append(NO_LEAK)
     roles = [{"seed": seed.number, "data": seed.inputs.data.name, **seed.rows.counts()} for seed in prepared.seeds]
     return {
-        "name": first.data.name.split("/")[0] if prepared.notes else first.data.name,
+        "name": data_name(prepared),
         "notes": notes,
         "counts": counts(first),
         "roles": roles,

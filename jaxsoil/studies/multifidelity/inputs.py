@@ -66,23 +66,13 @@ def read_inputs(data: MultifidelityData, *, complete: bool) -> Inputs:
             "no property is known", source=data.name, value=", ".join(data.labelled.properties),
             remedy=f"Name at least one of {', '.join(PROPERTIES)}.",
         )  # fmt: skip
-    libraries = {"labelled": data.labelled, "pairs": data.paired_mir, "test": data.test_mir}
-    ranges = {"pairs": data.paired_nir, "test": data.test_nir}
-    if complete:
-        data = _complete(data, properties)
-        libraries = {"labelled": data.labelled, "pairs": data.paired_mir, "test": data.test_mir}
-        ranges = {"pairs": data.paired_nir, "test": data.test_nir}
-    return Inputs(
-        data,
-        properties,
-        {name: snv(library) for name, library in libraries.items() if library is not None and len(library)},
-        {name: snv(library) for name, library in ranges.items() if library is not None and len(library)},
-        {
-            name: _values(library, properties)
-            for name, library in libraries.items()
-            if library is not None and len(library)
-        },
-    )
+    data = _complete(data, properties) if complete else data
+    mir = {"labelled": data.labelled, "pairs": data.paired_mir, "test": data.test_mir}
+    nir = {"pairs": data.paired_nir, "test": data.test_nir}
+    mir, nir = ({name: one for name, one in sets.items() if one is not None and len(one)} for sets in (mir, nir))
+    values = {name: _values(library, properties) for name, library in mir.items()}
+    pretreated = [{name: snv(library) for name, library in sets.items()} for sets in (mir, nir)]
+    return Inputs(data, properties, pretreated[0], pretreated[1], values)
 
 
 def _values(library: Library, properties: tuple[str, ...]) -> NDArray[np.float64]:
@@ -93,15 +83,12 @@ def _values(library: Library, properties: tuple[str, ...]) -> NDArray[np.float64
 
 
 def _complete(data: MultifidelityData, properties: tuple[str, ...]) -> MultifidelityData:
-    def whole(library: Library) -> NDArray[np.bool_]:
-        return np.isfinite(_values(library, properties)).all(axis=1)
-
     changed = {}
     for names in (("labelled",), ("paired_mir", "paired_nir"), ("test_mir", "test_nir")):
         libraries = [getattr(data, name) for name in names]
         if libraries[0] is None or not len(libraries[0]):
             continue
-        rows = whole(libraries[0])
+        rows = np.isfinite(_values(libraries[0], properties)).all(axis=1)
         if not rows.any():
             raise DataError(
                 "no row has all properties", source=data.name, column=names[0],

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.evaluation.applicability import ALPHA, LatentSpace, critical_limit
-from jaxsoil.evaluation.conversion import band_table
+from jaxsoil.evaluation.conversion import band_table, calibration, widening
 from jaxsoil.evaluation.internal import internal_scores
 from jaxsoil.evaluation.xi import latent_xi
 from jaxsoil.runs.pieces import Piece
@@ -19,6 +19,7 @@ from jaxsoil.studies.multifidelity.pretrain import Pretrained
 from jaxsoil.studies.multifidelity.rows import SeedRows
 from jaxsoil.studies.multifidelity.stages import Seed
 from jaxsoil.studies.multifidelity.strategies import Views
+from jaxsoil.studies.multifidelity.tables import TEST, VALIDATION
 from jaxsoil.studies.multifidelity.targets import LOGGED
 
 MAX_COMPONENTS = 15
@@ -36,9 +37,12 @@ def reliability(seed: Seed, pretrained: Pretrained, conversion: Conversion | Non
     """
     inputs, rows = seed.inputs, seed.rows
     distances, limits = distance_rows(inputs, rows, views, seed.number)
+    latents = set_latents(rows, views)
     tables = {
         "latents": latent_rows(pretrained.kl, pretrained.config.active, seed.number),
+        "latent_sets": latent_set_rows(latents, pretrained.active, seed.number),
         "distances": distances,
+        "extremes": extreme_rows(distances),
         "limits": limits,
     }
     arrays: dict[str, Any] = {}
@@ -46,16 +50,11 @@ def reliability(seed: Seed, pretrained: Pretrained, conversion: Conversion | Non
     if conversion is not None:
         key = seed.key("spread")
         spread = {name: conversion.spread(inputs.nir[name], key, 64) for name in ("pairs", "test")}
-        tables["conversion"] = conversion_rows(inputs, rows, views, spread, axis, seed.number)
+        tables |= conversion_tables(inputs, rows, views, spread, axis, seed.number)
         if seed.number == 0:
             arrays |= _converted_arrays(inputs, views, spread, axis)
     if seed.number == 0:
-        train = np.concatenate([rows.labelled, rows.labelled_watch])
-        names = {"train": views["latents"]["labelled"][train], "test_mir": views["latents"]["test"]}
-        if conversion is not None:
-            names |= {"pairs_mir": views["latents"]["pairs"], "pairs_nir": views["nir_latents"]["pairs"]}
-            names["test_nir"] = views["nir_latents"]["test"]
-        arrays |= {f"latent/{name}": values for name, values in names.items()} | {"latent/kl": pretrained.kl}
+        arrays |= {f"latent/{name}": values for name, values in latents.items()} | {"latent/kl": pretrained.kl}
         arrays |= {f"xi/{name}": values for name, values in xi_arrays(inputs, rows, views, axis).items()}
     return Piece(arrays, tables=tables)
 
@@ -76,6 +75,44 @@ def latent_rows(kl: NDArray, threshold: float, seed: int) -> pd.DataFrame:
     """
     kl = np.asarray(kl, np.float64)
     return pd.DataFrame({"seed": seed, "latent": np.arange(kl.size), "kl": kl, "active": (kl > threshold).astype(int)})
+
+
+def set_latents(rows: SeedRows, views: Views) -> dict[str, NDArray]:
+    """Latents (n, K) by set: "train", and pairs and test set from MIR and, where there are any, from NIR spectra."""
+    train, latents = np.concatenate([rows.labelled, rows.labelled_watch]), views["latents"]
+    found = {"train": latents["labelled"][train]}
+    if "nir_latents" in views:
+        found |= {"pairs_mir": latents["pairs"], "pairs_nir": views["nir_latents"]["pairs"]}
+        found["test_nir"] = views["nir_latents"]["test"]
+    return found | {"test_mir": latents["test"]}
+
+
+def latent_set_rows(latents: dict[str, NDArray], active: NDArray, seed: int) -> pd.DataFrame:
+    """Moments of the active latents of each set, medians over latents, and how NIR latents agree with MIR ones.
+
+    Returns:
+      Rows ``seed, set, n, size, sd, r, r_low, r_high``: median |mean| and SD; median, lowest and highest correlation
+      over latents of those from NIR with those from MIR spectra of the same samples (NaN for sets from MIR).
+    """
+    found = []
+    for name, values in latents.items():
+        z, r = values[:, active], np.full(3, np.nan)
+        if name.endswith("_nir") and len(z) > 2 and z.shape[1]:
+            partner = latents[name.replace("_nir", "_mir")][:, active]
+            with np.errstate(invalid="ignore", divide="ignore"):
+                each = [np.corrcoef(a, b)[0, 1] for a, b in zip(z.T, partner.T, strict=True)]
+            r = np.nanpercentile(each, [50.0, 0.0, 100.0])
+        size, sd = (np.median(v) if v.size else np.nan for v in (np.abs(z.mean(axis=0)), z.std(axis=0)))
+        row = {"seed": seed, "set": name, "n": len(z), "size": size, "sd": sd}
+        found.append(row | dict(zip(("r", "r_low", "r_high"), r, strict=True)))
+    return pd.DataFrame(found)
+
+
+def extreme_rows(distances: pd.DataFrame) -> pd.DataFrame:
+    """Rows ``seed, space, set, median, beyond``: median distance, and the share beyond the limit in %."""
+    grouped = distances.groupby(["seed", "space", "set"], sort=False)
+    found = pd.DataFrame({"median": grouped["distance"].median(), "beyond": 100.0 * grouped["extreme"].mean()})
+    return found.reset_index()
 
 
 def distance_rows(inputs: Inputs, rows: SeedRows, views: Views, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -115,24 +152,56 @@ def distance_rows(inputs: Inputs, rows: SeedRows, views: Views, seed: int) -> tu
     return pd.concat(found, ignore_index=True), pd.DataFrame(limits)
 
 
-def conversion_rows(
+def conversion_tables(
     inputs: Inputs, rows: SeedRows, views: Views, spread: dict[str, NDArray], axis: NDArray, seed: int
-) -> pd.DataFrame:
-    """Observed against converted MIR spectra, band by band, on the validation pairs and on the test set.
+) -> dict[str, pd.DataFrame]:
+    """Observed against converted MIR spectra on the validation pairs and on the test set.
 
     Args:
       inputs, rows, views: data, roles and what the encoders see.
       spread: set -> (n, M) stated standard deviation of the converted spectra.
       axis: (M,) cm-1.
       seed: replicate.
+
+    Returns:
+      The tables of :func:`conversion_set_tables` by name, of both sets.
     """
-    frames = []
-    for part, chosen, name in (("pairs", rows.pairs_valid, "validation"), ("test", slice(None), "test")):
-        table = band_table(axis, inputs.mir[part][chosen], views["converted"][part][chosen], spread[part][chosen])
+    found = [
+        conversion_set_tables(
+            axis, inputs.mir[part][chosen], views["converted"][part][chosen], spread[part][chosen], seed, name
+        )
+        for part, chosen, name in (("pairs", rows.pairs_valid, VALIDATION), ("test", slice(None), TEST))
+    ]
+    return {name: pd.concat([tables[name] for tables in found], ignore_index=True) for name in found[0]}
+
+
+def conversion_set_tables(
+    axis: NDArray, observed: NDArray, converted: NDArray, sd: NDArray, seed: int, name: str
+) -> dict[str, pd.DataFrame]:
+    """How far converted spectra (n, M) of a set lie from observed ones, and whether their stated SD is honest.
+
+    Returns:
+      "conversion", by band; "conversion_scores": ``seed, set, rmse, rmse_of_mean`` (of the mean observed spectrum in
+      place of each converted one), ``widening``; "calibration": ``seed, set, nominal, low, mean, high``, the share of
+      samples inside the stated interval, mean and 10th and 90th percentile over bands.
+    """
+    squares = np.square(converted - observed)
+    nominal, reached = calibration(observed, converted, sd)
+    low, high = np.percentile(reached, [10.0, 90.0], axis=1)
+    scores = {
+        "rmse": np.sqrt(squares.mean()),
+        "rmse_of_mean": np.sqrt(np.mean(np.square(observed - observed.mean(axis=0)))),
+        "widening": widening(observed, converted, sd),
+    }
+    tables = {
+        "conversion": band_table(axis, observed, converted, sd).assign(rmse=np.sqrt(squares.mean(axis=0))),
+        "conversion_scores": pd.DataFrame([scores]),
+        "calibration": pd.DataFrame({"nominal": nominal, "low": low, "mean": reached.mean(axis=1), "high": high}),
+    }
+    for table in tables.values():
         table.insert(0, "set", name)
         table.insert(0, "seed", seed)
-        frames.append(table)
-    return pd.concat(frames, ignore_index=True)
+    return tables
 
 
 def xi_arrays(inputs: Inputs, rows: SeedRows, views: Views, axis: NDArray) -> dict[str, NDArray]:

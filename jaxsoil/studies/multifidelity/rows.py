@@ -25,7 +25,7 @@ Rows = NDArray[np.int64]
 class SeedRows:
     """Row numbers by role; ``*_watch`` stop the training, ``pairs_valid`` and the test set judge it.
 
-    ``scans`` are rows of the pre-training scans (stage 1 parts them itself, by sample, into those that train and
+    ``scans`` are rows of the pre-training scans (stage 1 splits them itself, by sample, into those that train and
     those that stop it), ``labelled`` of the labelled library, ``pairs`` of the paired one.
     """
 
@@ -44,7 +44,7 @@ class SeedRows:
 def split_rows(
     samples: Any, labelled: Library, pairs: Library | None, seed: int, *, validation: float, watch: float
 ) -> SeedRows:
-    """Deals the rows of one seed.
+    """Assigns the rows of one seed to their roles.
 
     Args:
       samples: (s,) sample of each pre-training scan; repeats of a sample stay on one side.
@@ -88,7 +88,7 @@ def _of_groups(groups: set[str], libraries: Sequence[Library]) -> set[str]:
 
 
 def check_rows(rows: SeedRows, samples: Any, labelled: Library, pairs: Library | None) -> None:
-    """Raises DataError where a role is empty or a validation sample has a part in a training."""
+    """Raises DataError where a role is empty or a validation sample is among the rows of a training."""
     samples = np.asarray(samples)
     required = ["scans", "labelled"] + ([] if pairs is None else ["pairs", "pairs_valid"])
     for name in required:

@@ -9,21 +9,23 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.data import pairs as sources
+from jaxsoil.evaluation.results import write_results
 from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.multifidelity import reliability, stages
-from jaxsoil.studies.multifidelity.config import SEEDS, MultifidelityConfig
+from jaxsoil.studies.multifidelity.config import SEEDS, MultifidelityConfig, strategies_for
 from jaxsoil.studies.multifidelity.curves import run_curves
-from jaxsoil.studies.multifidelity.describe import describe, settings
+from jaxsoil.studies.multifidelity.describe import data_name, describe, settings
 from jaxsoil.studies.multifidelity.inputs import read_inputs
 from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.rows import split_rows
 from jaxsoil.studies.multifidelity.stages import Prepared
-from jaxsoil.studies.multifidelity.strategies import APPLIED, Tables, run_strategies
-from jaxsoil.studies.multifidelity.tables import score_rows
+from jaxsoil.studies.multifidelity.strategies import SeedTables, run_strategies
+from jaxsoil.studies.multifidelity.summaries import summaries
+from jaxsoil.studies.multifidelity.tables import OWN, SINGLE, TEST, refuse_earlier, result_rows
 from jaxsoil.training.checkpoints import Checkpoints
 
 __all__ = ["headline", "plan", "prepare", "run"]
@@ -31,11 +33,15 @@ __all__ = ["headline", "plan", "prepare", "run"]
 FLOATS = "%.9g"
 """Float format of the tables in text."""
 
-PER_SEED = ("history", "convergence", "components", "latents", "distances", "limits", "conversion", "curves")
+GATHERED = (
+    "history", "convergence", "components", "latents", "latent_sets", "distances", "extremes", "limits", "conversion",
+    "conversion_scores", "calibration", "curves", "internal",
+)  # fmt: skip
+"""Tables of the pieces that become files of the run."""
 
 
 def prepare(config: MultifidelityConfig) -> Prepared:
-    """Loads and checks the data and deals the rows of all replicates; whatever is wrong with them is raised here.
+    """Loads and checks the data and assigns the rows of all replicates to their roles.
 
     Raises:
       DataError: data that do not fit together, or too few of them.
@@ -56,7 +62,7 @@ def prepare(config: MultifidelityConfig) -> Prepared:
         listed = "; ".join(f"{number}: {name.split('/')[1]}" for number, name in enumerate(names))
         notes = (
             f"Every field is held out once, and the number of a seed is that of the field: {listed}. Differences "
-            "between seeds are differences between fields; --seeds has no part in it.",
+            "between seeds are differences between fields.",
         )
     else:
         data = sources.load(config.data, config.twin) if twin else sources.load(config.data)
@@ -79,47 +85,47 @@ def prepare(config: MultifidelityConfig) -> Prepared:
 
 def run(config: MultifidelityConfig, folder: RunFolder, prepared: Prepared) -> None:
     """Runs all stages of all seeds and writes the run folder; finished pieces are not computed again."""
+    refuse_earlier(folder.path)
     content = folder.read_json("config.json")
     content |= settings(config, prepared.first)
     folder.write_json("config.json", content)
     folder.write_json("data.json", describe(prepared))
     _announce(prepared, content)
     with tracking.start(folder.path, folder.wandb, content["config"]) as tracker:
-        pieces = _Pieces(config, folder, tracker)
+        session = _Session(config, folder, tracker)
         for seed in prepared.seeds:
-            pieces.run_seed(seed)
-        internal = None
+            session.run_seed(seed)
         if config.internal and prepared.first.paired:
-            internal = pieces.get("internal", "internal", lambda: _internal(config, prepared))
-        scores = pieces.write(internal)
+            session.get("internal", "internal", lambda: _internal(config, prepared))
+        results = session.write(prepared)
         # Of all sessions of the run: a piece knows what it took.
-        pieces.timing["total_s"] = sum(pieces.timing.values())
-        folder.write_json("timing.json", {name: round(value, 3) for name, value in pieces.timing.items()})
-        tracker.summary(headline(scores))
-    print("  " + ", ".join(f"{name.removesuffix('_s')} {value:.0f} s" for name, value in pieces.timing.items()))
+        session.timing["total_s"] = sum(session.timing.values())
+        folder.write_json("timing.json", {name: round(value, 3) for name, value in session.timing.items()})
+        tracker.summary(headline(results))
+    print("  " + ", ".join(f"{name.removesuffix('_s')} {value:.0f} s" for name, value in session.timing.items()))
 
 
-def headline(scores: pd.DataFrame) -> dict[str, float]:
+def headline(results: pd.DataFrame) -> dict[str, float]:
     """Mean CCC over properties and seeds of each strategy on the test set, for the tracker."""
-    chosen = scores[(scores["set"] == "test") & (scores["task"] != "single")]
-    names = dict.fromkeys(chosen["strategy"].tolist())
-    return {f"ccc/{name}": float(np.nanmean(chosen["ccc"][chosen["strategy"] == name])) for name in names}
+    chosen = (results["split"] == TEST) & (results["task"] != SINGLE) & (results["metric"] == "ccc")
+    means = results[chosen].groupby("model")["value"].mean()
+    return {f"ccc/{name}": float(value) for name, value in means.items()}
 
 
-class _Pieces:
-    """The pieces of a run, made or read, and gathered."""
+class _Session:
+    """Makes or reads the finished pieces of a run and gathers their tables and arrays."""
 
     def __init__(self, config: MultifidelityConfig, folder: RunFolder, tracker: tracking.Tracker) -> None:
         self.config, self.folder, self.tracker = config, folder, tracker
-        self.parts = Pieces(folder.path / "parts")
+        self.pieces = Pieces(folder.path / "parts")
         self.gathered: list[Piece] = []
         self.arrays: dict[str, dict[str, Any]] = {}
         self.timing: dict[str, float] = {}
 
     def get(self, name: str, stage: str, make: Callable[[], Piece]) -> Piece:
-        """A piece, its time added to that of its stage and its curves to the log."""
-        there = self.parts.exists(name)
-        part = self.parts.get(name, make)
+        """Makes or reads a piece; its time is added to that of its stage, its epochs go to the log."""
+        there = self.pieces.exists(name)
+        part = self.pieces.get(name, make)
         self.timing[f"{stage}_s"] = self.timing.get(f"{stage}_s", 0.0) + part.seconds
         self.gathered.append(part)
         for row in _records(part):
@@ -130,25 +136,24 @@ class _Pieces:
     def run_seed(self, seed: stages.Seed) -> None:
         """All stages of one seed."""
         config, name = self.config, f"seed{seed.number}"
-        strategies = config.strategies
+        wanted = strategies_for(config.strategies, seed.inputs.paired)
         pretrained = conversion = fno = None
-        paired = seed.inputs.paired
-        latent = any(APPLIED.get(s, ("", ""))[1] in ("latents", "nir_latents", "nir_samples") for s in strategies)
-        converts = paired and any("NIRtoMIR" in s and s != stages.FNO for s in strategies)
-        if latent or converts:
+        if any(strategy.needs_stage1 for strategy in wanted):
             first = self._stage1(seed, name)
             pretrained = stages.restored_stage1(config, seed, first)
             if pretrained.collapsed:
                 print(f"  {name}-stage1: {pretrained.collapsed}")
-        if converts:
+        if any(strategy.needs_conversion for strategy in wanted):
             assert pretrained is not None
             part = self.get(f"{name}-stage2", "stage2", lambda: stages.stage2(config, seed, pretrained))
             conversion = stages.restored_stage2(config, seed, part)
-        if paired and stages.FNO in strategies:
+        if any(strategy.needs_operator for strategy in wanted):
             fno = self.get(f"{name}-fno", "stage2", lambda: stages.stage2_fno(config, seed))
         views = stages.views_of(config, seed, pretrained, conversion, fno)
-        tables = Tables(seed.inputs, seed.rows, seed.number)
-        self.get(f"{name}-stage3", "stage3", lambda: run_strategies(config.properties, strategies, tables, views))
+        tables = SeedTables(seed.inputs, seed.rows, seed.number)
+        self.get(
+            f"{name}-stage3", "stage3", lambda: run_strategies(config.properties, config.strategies, tables, views)
+        )
         if pretrained is not None:
             part = self.get(
                 f"{name}-reliability",
@@ -174,20 +179,21 @@ class _Pieces:
         checkpoints.remove()
         return part
 
-    def write(self, internal: Piece | None) -> pd.DataFrame:
-        """Writes the tables and arrays of the run folder and returns the scores."""
+    def write(self, prepared: Prepared) -> pd.DataFrame:
+        """Writes the tables and arrays of the run folder and returns the results."""
         path = self.folder.path
         predictions = self._joined("predictions")
         write_parquet(path / "predictions.parquet", predictions)
-        scores = score_rows(predictions)
-        write_csv(path / "scores.csv", scores, float_format=FLOATS)
-        for name in (*PER_SEED, *(("internal",) if internal is not None else ())):
-            frame = self._joined(name)
+        study, data = self.folder.experiment, data_name(prepared)
+        results = result_rows(predictions, prepared.units, prepared.regions, study=study, data=data)
+        write_results(path / "results.csv", results, OWN)
+        tables = {name: self._joined(name) for name in GATHERED}
+        for name, frame in (tables | summaries(results, predictions)).items():
             if len(frame):
                 write_csv(path / f"{name}.csv", frame, float_format=FLOATS)
         for name, arrays in self.arrays.items():
             write_arrays(path / f"{name}.npz", **arrays)
-        return scores
+        return results
 
     def _joined(self, name: str) -> pd.DataFrame:
         frames = [part.tables[name] for part in self.gathered if name in part.tables and len(part.tables[name])]
@@ -204,15 +210,13 @@ def _split_arrays(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _records(part: Piece) -> list[dict[str, Any]]:
-    """Records for the tracker: every epoch of the stages, and what became of each training."""
-    found = []
-    history = part.tables.get("history")
-    if history is not None:
-        for row in history.to_dict("records"):
-            trial = f"{row['stage']}/{row['label']}/seed{row['seed']}"
-            measured = {k: v for k, v in row.items() if isinstance(v, float)}
-            found.append({"trial": trial, "epoch": int(row["epoch"]), **{str(k): v for k, v in measured.items()}})
-    return found
+    """Records for the tracker: every epoch of the trainings."""
+    rows = part.tables["history"].to_dict("records") if "history" in part.tables else []
+    return [
+        {"trial": f"{row['stage']}/{row['label']}/seed{row['seed']}", "epoch": int(row["epoch"])}
+        | {str(name): value for name, value in row.items() if isinstance(value, float)}
+        for row in rows
+    ]
 
 
 def _internal(config: MultifidelityConfig, prepared: Prepared) -> Piece:

@@ -23,12 +23,10 @@ from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.rows import Fitted
 
-FNO = "NIRtoMIR-FNO-MLP"
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Seed:
-    """One replicate: its number, data and roles of rows."""
+    """One replicate: its number, its data, and which rows train, stop and judge the trainings."""
 
     number: int
     inputs: Inputs
@@ -41,7 +39,7 @@ class Seed:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Prepared:
-    """A study that was checked and can run."""
+    """Data and rows of all replicates, checked, and notes on them for the report."""
 
     seeds: tuple[Seed, ...]
     notes: tuple[str, ...]
@@ -50,6 +48,20 @@ class Prepared:
     def first(self) -> Inputs:
         """Data of the first replicate."""
         return self.seeds[0].inputs
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each property."""
+        return {
+            name: seed.inputs.data.labelled.property(name).unit
+            for seed in self.seeds
+            for name in seed.inputs.properties
+        }
+
+    @property
+    def regions(self) -> dict[int, str]:
+        """The field that each seed holds out, as the data's name says after a slash; "all" where there is none."""
+        return {seed.number: seed.inputs.data.name.partition("/")[2] or "all" for seed in self.seeds}
 
 
 def scans_of(scans: Scans, rows: NDArray[np.int64]) -> Scans:
@@ -83,7 +95,7 @@ def restored_stage1(config: MultifidelityConfig, seed: Seed, part: Piece) -> Pre
         config=config.pretrain,
         axis=np.asarray(seed.inputs.data.pretrain.axis),
         params=part.trees["vae"],
-        history={},
+        history=_history(part, "vae"),
         kl=np.asarray(part.arrays["kl"]),
         converged=bool(table["converged"].iloc[0]),
         epochs_run=int(table["epochs"].iloc[0]),
@@ -122,18 +134,19 @@ def restored_stage2(config: MultifidelityConfig, seed: Seed, part: Piece) -> Con
       DataError: its training, or that of its spread, diverged.
     """
     _require_alive(part, "stage 2", seed, "convert.loop.lr or --convert.spread-loop.lr")
+    table = part.tables["convergence"]
     return Conversion(
         config=config.convert,
         vae=config.pretrain.vae,
         bands=seed.inputs.mir["pairs"].shape[1],
         nir_bands=seed.inputs.nir["pairs"].shape[1],
         params=dict(part.trees["conversion"]),
-        history={},
-        spread_history={},
+        history=_history(part, "nir encoder"),
+        spread_history=_history(part, "spread"),
         factor=float(part.arrays["factor"]),
         residual=np.asarray(part.arrays["residual"]),
-        converged=True,
-        epochs_run=0,
+        converged=bool(table["converged"].iloc[0]),
+        epochs_run=int(table["epochs"].iloc[0]),
     )
 
 
@@ -193,6 +206,13 @@ def _require_alive(part: Piece, stage: str, seed: Seed, option: str) -> None:
             value=f"after {int(row['epochs'])} epochs",
             remedy=f"Lower --{option} and start again with --overwrite.",
         )
+
+
+def _history(part: Piece, label: str) -> dict[str, NDArray]:
+    """Terms of the loss by epoch of one training of a piece, (e,) each over the epochs that were run."""
+    table = part.tables["history"]
+    rows = table[table["label"] == label].dropna(axis=1, how="all").drop(columns=["stage", "seed", "label", "epoch"])
+    return {str(name): rows[name].to_numpy(np.float64) for name in rows.columns}
 
 
 def _tables(fitted: Fitted, stage: str, seed: int, label: str) -> dict[str, pd.DataFrame]:

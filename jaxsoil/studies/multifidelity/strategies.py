@@ -18,11 +18,17 @@ from jaxsoil.data.draws import group_folds
 from jaxsoil.models import plsr
 from jaxsoil.runs.keys import key_of, seed_of
 from jaxsoil.runs.pieces import Piece
-from jaxsoil.studies.multifidelity.config import MIR_STRATEGIES, PropertyConfig, enough_steps
+from jaxsoil.studies.multifidelity.config import (
+    STRATEGY,
+    PropertyConfig,
+    Strategy,
+    enough_steps,
+    strategies_for,
+)
 from jaxsoil.studies.multifidelity.inputs import Inputs
 from jaxsoil.studies.multifidelity.property_models import PropertyModel, Task, fit_properties
 from jaxsoil.studies.multifidelity.rows import SeedRows
-from jaxsoil.studies.multifidelity.tables import convergence_row, history_rows, members, prediction_rows
+from jaxsoil.studies.multifidelity.tables import NO_TASK, convergence_row, history_rows, members, prediction_rows
 from jaxsoil.studies.multifidelity.targets import LOGGED
 from jaxsoil.training.rows import Fitted
 
@@ -32,27 +38,16 @@ posterior means of MIR and of NIR spectra; "nir_samples" (s, n, K) draws from th
 MIR spectra from NIR ones, by the shared latent space and by the Fourier neural operator; "reencoded" (n, K) the MIR
 encoder's view of the converted spectra."""
 
-APPLIED = {
-    "MIR-MLP": ("MIR-MLP", "mir"),
-    "NIRtoMIR-MLP": ("MIR-MLP", "converted"),
-    "NIRtoMIR-FNO-MLP": ("MIR-MLP", "fno"),
-    "MIR-ILR-MLP": ("MIR-ILR-MLP", "mir"),
-    "NIRtoMIR-ILR-MLP": ("MIR-ILR-MLP", "converted"),
-    "MIR-SSL-MLP": ("MIR-SSL-MLP", "latents"),
-    "NIRtoMIR-SSL-MLP": ("MIR-SSL-MLP", "nir_latents"),
-    "NIRtoMIR-SSL-MLP-samples": ("MIR-SSL-MLP", "nir_samples"),
-    "NIRtoMIR-SSL-MLP-reencoded": ("MIR-SSL-MLP", "reencoded"),
-    "NIR-MLP": ("NIR-MLP", "nir"),
-}
-"""Strategy -> the model it uses and the view it is applied to when judged."""
+APPLIED = {one.name: (one.model, one.view) for one in STRATEGY.values() if not one.plsr}
+"""Network strategy -> the model it uses and the view it is applied to when judged."""
 
-TRAINED = {"MIR-MLP": "mir", "MIR-ILR-MLP": "mir", "MIR-SSL-MLP": "latents", "NIR-MLP": "nir"}
+TRAINED = {model: STRATEGY[model].view for model, _ in APPLIED.values()}
 """Model -> the view it is trained on: NIR models on the pairs, all others on the labelled library."""
 
 
 @dataclasses.dataclass
-class Tables:
-    """Rows gathered while the strategies of one seed run."""
+class SeedTables:
+    """Predictions and records of the trainings of one seed, gathered while its strategies run."""
 
     inputs: Inputs
     rows: SeedRows
@@ -93,67 +88,68 @@ class Tables:
 COMPONENTS = ("seed", "strategy", "property", "components")
 
 
-def run_strategies(config: PropertyConfig, strategies: Sequence[str], tables: Tables, views: Views) -> Piece:
+def run_strategies(config: PropertyConfig, strategies: Sequence[str], tables: SeedTables, views: Views) -> Piece:
     """Trains and judges the strategies of one seed.
 
     Args:
       config: settings of stage 3.
       strategies: names; those that need pairs are left out where there are none.
-      tables: the data, rows and seed, filled here.
+      tables: data, rows and number of the seed; predictions and records are added to it.
       views: what the models of this seed read.
 
     Returns:
       Predictions, components, history and convergence.
     """
-    wanted = [name for name in strategies if tables.inputs.paired or name in MIR_STRATEGIES]
-    for name in wanted:
-        if name.endswith("PLSR"):
-            _plsr(config, tables, name)
-    for name in dict.fromkeys(APPLIED[name][0] for name in wanted if name in APPLIED):
+    wanted = strategies_for(strategies, tables.inputs.paired)
+    for strategy in wanted:
+        if strategy.plsr:
+            _plsr(config, tables, strategy)
+    networks = [strategy for strategy in wanted if not strategy.plsr]
+    for name in dict.fromkeys(strategy.model for strategy in networks):
         for task in config.tasks:
             # ILR ties the three particle sizes together, so there is nothing to train one by one.
-            if "ILR" in name and task == "single":
+            if STRATEGY[name].ilr and task == "single":
                 continue
-            model = _mlp(config, tables, name, task, views[TRAINED[name]])
-            for strategy in wanted:
-                used, view = APPLIED.get(strategy, ("", ""))
-                if used == name:
-                    tables.add(strategy, task, _applied(model, tables, view, views[view]))
+            model = _mlp(config, tables, STRATEGY[name], task, views)
+            for strategy in networks:
+                if strategy.model == name:
+                    tables.add(strategy.name, task, _applied(model, tables, strategy.view, views[strategy.view]))
     return tables.part()
 
 
-def _applied(model: PropertyModel, tables: Tables, view: str, arrays: Mapping[str, NDArray]) -> NDArray:
+def _applied(model: PropertyModel, tables: SeedTables, view: str, arrays: Mapping[str, NDArray]) -> NDArray:
     if view != "nir_samples":
         return model.predict(tables.judged(arrays))
     return np.mean([model.predict(z) for z in tables.judged(arrays, axis=1)], axis=0)
 
 
-def _mlp(config: PropertyConfig, tables: Tables, name: str, task: Task, view: Mapping[str, NDArray]) -> PropertyModel:
-    inputs, rows = tables.inputs, tables.rows
-    part = "pairs" if name == "NIR-MLP" else "labelled"
+def _mlp(config: PropertyConfig, tables: SeedTables, own: Strategy, task: Task, views: Views) -> PropertyModel:
+    """Trains the network of a strategy that has a model of its own."""
+    inputs, rows, name = tables.inputs, tables.rows, own.name
+    part = "pairs" if own.needs_pairs else "labelled"
     train, watch = (rows.pairs, rows.pairs_watch) if part == "pairs" else (rows.labelled, rows.labelled_watch)
     model, fitted = fit_properties(
-        view[part],
+        views[own.view][part],
         inputs.values[part],
         inputs.properties,
         train,
         watch,
-        widths=config.latent_widths if TRAINED[name] == "latents" else config.widths,
+        widths=config.latent_widths if own.view == "latents" else config.widths,
         dropout=config.dropout,
         loop=enough_steps(config.loop, train.size, config.steps),
         task=task,
         key=key_of(tables.seed, name, task),
-        ilr="ILR" in name,
+        ilr=own.ilr,
         label=f"seed {tables.seed} {name} {task}",
     )
     tables.train(f"{name}/{task}", fitted, model.targets.columns if task == "single" else ())
     return model
 
 
-def _plsr(config: PropertyConfig, tables: Tables, name: str) -> None:
+def _plsr(config: PropertyConfig, tables: SeedTables, strategy: Strategy) -> None:
     """PLSR of one range on all its training rows: rows that stop the networks are training rows to it."""
     inputs, rows = tables.inputs, tables.rows
-    if name == "MIR-PLSR":
+    if not strategy.needs_pairs:
         part, library, spectra = "labelled", inputs.data.labelled, inputs.mir
         chosen = np.concatenate([rows.labelled, rows.labelled_watch])
     else:
@@ -168,8 +164,10 @@ def _plsr(config: PropertyConfig, tables: Tables, name: str) -> None:
         predicted[:, column], count = fit_plsr(
             spectra[part][known], y[np.isfinite(y)], prop, groups, new, config, tables.seed
         )
-        tables.components.append({"seed": tables.seed, "strategy": name, "property": prop, "components": count})
-    tables.add(name, "-", predicted)
+        tables.components.append(
+            {"seed": tables.seed, "strategy": strategy.name, "property": prop, "components": count}
+        )
+    tables.add(strategy.name, NO_TASK, predicted)
 
 
 def fit_plsr(

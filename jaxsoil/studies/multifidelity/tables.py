@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.evaluation import metrics
+from jaxsoil.evaluation import results
+from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.multifidelity.inputs import Inputs
 from jaxsoil.studies.multifidelity.rows import SeedRows
 from jaxsoil.training.rows import Fitted
 
-SCORES = ("rmse", "me", "r2", "ccc", "rpiq")
+TEST, VALIDATION = "test", "validation"
+"""Sets that judge: the independent test set, and the pairs that no stage has seen."""
+
+MULTI, SINGLE, NO_TASK = "multi", "single", "-"
+"""One network for all properties, one for each, and a model without this choice (PLSR)."""
+
+OWN = ("task",)
+"""Key column of results.csv of this study's own; a strategy is its model, a set its split."""
+
+METRICS = ("rmse", "bias", "r2", "r2_corr", "ccc", "rpiq")
+
+
+def refuse_earlier(folder: str | os.PathLike[str]) -> None:
+    """Raises DataError for a run folder with scores.csv, the scores of an earlier version."""
+    path = Path(folder) / "scores.csv"
+    if path.exists():
+        problem = "this run folder was made by an earlier version, which wrote scores.csv"
+        raise DataError(problem, source=path, remedy="Run the study again with --overwrite.")
 
 
 def members(fitted: Fitted) -> Iterator[Fitted]:
@@ -73,7 +93,7 @@ def prediction_rows(
                         "seed": seed,
                         "strategy": strategy,
                         "task": task,
-                        "set": "test" if chosen is None else "validation",
+                        "set": TEST if chosen is None else VALIDATION,
                         "id": ids[known].astype(object),
                         "property": name,
                         "observed": observed[known, column],
@@ -84,13 +104,24 @@ def prediction_rows(
     return pd.concat(frames, ignore_index=True)
 
 
-def score_rows(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Scores of each seed, strategy, task, set and property; ``me`` is mean(predicted - observed)."""
-    keys = ["seed", "strategy", "task", "set", "property"]
+def result_rows(
+    predictions: pd.DataFrame, units: Mapping[str, str], regions: Mapping[int, str], *, study: str, data: str
+) -> pd.DataFrame:
+    """Scores of each seed, strategy, task, set and property in the schema of :mod:`jaxsoil.evaluation.results`.
+
+    Args:
+      predictions: rows of :func:`prediction_rows`.
+      units: property -> unit.
+      regions: seed -> the field that is held out, or "all".
+      study, data: names of the experiment and of the data.
+    """
     found = []
-    for key, rows in predictions.groupby(keys, sort=False):
+    for key, rows in predictions.groupby(["seed", "strategy", "task", "set", "property"], sort=False):
         assert isinstance(key, tuple)
-        scores = metrics.summary(rows["observed"].to_numpy(), rows["predicted"].to_numpy())
-        scores["me"] = scores.pop("bias")
-        found.append({**dict(zip(keys, key, strict=True)), "n": len(rows), **{name: scores[name] for name in SCORES}})
-    return pd.DataFrame(found, columns=pd.Index([*keys, "n", *SCORES]))
+        seed, strategy, task, split, name = key
+        keys = {"study": study, "data": data, "model": strategy, "property": name, "region": regions[seed]}
+        keys |= {"seed": seed, "split": split, "task": task}
+        found += results.score_rows(
+            rows["observed"], rows["predicted"], unit=units[name], scale="unit", keys=keys, metrics=METRICS
+        )
+    return results.as_frame(found, OWN)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from smoke_runs import smoke_run
+from smoke_runs import copied, smoke_run
 
-from jaxsoil.studies.multifidelity.config import STRATEGIES, MultifidelityConfig
+from jaxsoil.data.properties import PROPERTIES
+from jaxsoil.evaluation.results import read_results
+from jaxsoil.studies.multifidelity.config import STRATEGY, MultifidelityConfig, smoke
+from jaxsoil.studies.multifidelity.tables import METRICS, OWN
 
 ROOT = Path(__file__).resolve().parents[3]
 ABLATIONS = ("MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP")
@@ -25,29 +29,51 @@ def finished() -> Path:
 
 
 def test_all_strategies_properties_and_sets_are_scored(finished: Path) -> None:
-    from jaxsoil.data.properties import PROPERTIES
-
-    scores = pd.read_csv(finished / "scores.csv")
-    assert set(scores["strategy"]) == {*MultifidelityConfig().strategies, *ABLATIONS} >= set(STRATEGIES)
-    assert set(scores["property"]) == set(PROPERTIES) and set(scores["set"]) == {"validation", "test"}
-    assert len(scores) == 12 * 9 * 2 and np.isfinite(scores[["rmse", "me", "r2", "ccc", "rpiq"]]).all(axis=None)
+    table = read_results(finished / "results.csv", OWN)
+    assert set(table["model"]) == {*MultifidelityConfig().strategies, *ABLATIONS} == set(STRATEGY)
+    assert set(table["property"]) == set(PROPERTIES) and set(table["split"]) == {"validation", "test"}
+    assert len(table) == 12 * 9 * 2 * (len(METRICS) + 1) and np.isfinite(table["value"]).all()
     predictions = pd.read_parquet(finished / "predictions.parquet")
     one = predictions[
         (predictions["strategy"] == "MIR-PLSR") & (predictions["set"] == "test") & (predictions["property"] == "ph")
     ]
     error = one["predicted"] - one["observed"]
-    row = scores[(scores["strategy"] == "MIR-PLSR") & (scores["set"] == "test") & (scores["property"] == "ph")].iloc[0]
-    assert row["n"] == len(one) == 40
-    np.testing.assert_allclose([row["me"], row["rmse"]], [error.mean(), np.sqrt((error**2).mean())], rtol=1e-6)
+    mine = table[(table["model"] == "MIR-PLSR") & (table["split"] == "test") & (table["property"] == "ph")]
+    found = mine.set_index("metric")["value"]
+    assert found["n"] == len(one) == 40
+    np.testing.assert_allclose([found["bias"], found["rmse"]], [error.mean(), np.sqrt((error**2).mean())], rtol=1e-6)
+
+
+def test_a_folder_of_an_earlier_version_is_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from jaxsoil.cli import main
+
+    folder = copied(finished, tmp_path / "run")
+    (folder / "scores.csv").write_text("seed,strategy\n")
+    assert main(ROOT / "experiments", [*SMOKE, "--workdir", str(folder), "--resume"]) == 2
+    printed = capsys.readouterr().err
+    assert "scores.csv" in printed and "Run the study again with --overwrite" in printed
+
+
+def test_a_restored_conversion_is_the_one_that_was_trained(finished: Path) -> None:
+    from jaxsoil.runs.pieces import Pieces
+    from jaxsoil.studies.multifidelity import stages
+
+    piece = Pieces(finished / "parts").read("seed0-stage2")
+    inputs = SimpleNamespace(mir={"pairs": np.ones((2, 101))}, nir={"pairs": np.ones((2, 23))})
+    made = stages.restored_stage2(smoke(MultifidelityConfig()), SimpleNamespace(inputs=inputs), piece)  # type: ignore[arg-type]
+    row = piece.tables["convergence"].iloc[0]
+    assert (made.converged, made.epochs_run) == (row["converged"], row["epochs"]) and made.epochs_run == 6
+    assert {name: values.shape for name, values in made.history.items()} == dict.fromkeys(made.history, (6,))
+    assert {"loss", "mir", "nir", "alpha"} <= set(made.history) and {"loss"} <= set(made.spread_history)
 
 
 def test_the_run_folder_has_what_the_report_reads(finished: Path) -> None:
-    from jaxsoil.studies.multifidelity.report.files import read_multifidelity_run
+    from jaxsoil.studies.multifidelity.report.files import FILES, read_multifidelity_run
 
     run = read_multifidelity_run(finished)
-    assert set(run.tables) == {
-        "history", "latents", "distances", "limits", "conversion", "internal", "curves", "components", "convergence",
-    }  # fmt: skip
+    assert set(run.tables) == set(FILES.csv) - {"task_differences"}
     latent = run.arrays["latent"]
     assert latent["test_nir"].shape == latent["test_mir"].shape == (40, 32) and latent["kl"].shape == (32,)
     assert run.arrays["converted"]["sd"].shape == run.arrays["converted"]["observed"].shape == (40, 101)

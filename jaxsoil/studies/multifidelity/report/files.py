@@ -4,260 +4,163 @@ from __future__ import annotations
 
 import functools
 import os
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation import metrics
-from jaxsoil.evaluation.results import RESULT_COLUMNS
-from jaxsoil.report import files
-from jaxsoil.report.files import where
-from jaxsoil.studies.multifidelity.report.published import PROPERTIES, STRATEGIES
-from jaxsoil.studies.reconstruction.report.reading import Run
+from jaxsoil.data.properties import LABELS
+from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, where
+from jaxsoil.studies.multifidelity.config import STRATEGY
+from jaxsoil.studies.multifidelity.report.published import PROPERTIES
+from jaxsoil.studies.multifidelity.summaries import main_task
+from jaxsoil.studies.multifidelity.tables import NO_TASK, OWN, TEST, refuse_earlier
 
-TEST, VALIDATION = "test", "validation"
-MULTI, SINGLE, NO_TASK = "multi", "single", "-"
-
-SAMPLES = "NIRtoMIR-SSL-MLP-samples"
-REENCODED = "NIRtoMIR-SSL-MLP-reencoded"
-MIR_ILR, NIR_ILR, FNO = "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP"
-EXTRA = (SAMPLES, REENCODED, MIR_ILR, NIR_ILR, FNO)
-"""Strategies that Appendix B does not have."""
-
-_CELL = ("set", "task", "strategy", "property")
-_KEY = ["seed", "strategy", "task", "set", "property"]
-_SCORES = (*_KEY, "n", "rmse", "me", "r2", "ccc", "rpiq")
-_TABLES = {
-    "history": ("stage", "seed", "epoch", "loss", "validation_loss"),
-    "latents": ("seed", "latent", "kl", "active"),
-    "distances": ("seed", "space", "set", "id", "distance", "limit", "extreme"),
-    "limits": ("seed", "space", "d0", "dof", "alpha", "limit"),
-    "conversion": ("seed", "set", "wavenumber", "mean_difference", "sd_difference", "sd_predicted", "coverage_90"),
-    "internal": ("set", "range", "repetition", "property", "ccc", "rpiq"),
-    "curves": ("labels", "seed", "strategy", "property", "ccc", "rpiq"),
-    "components": ("seed", "strategy", "property", "components"),
-    "convergence": ("seed", "stage", "label", "epochs", "converged"),
+TERMS = {
+    "loss": "training",
+    "validation_loss": "validation",
+    "reconstruction": "reconstruction",
+    "kl": "KL",
+    "mir": "MIR",
+    "nir": "NIR",
 }
-_ARRAYS = {
-    "latent": ("train",),
-    "xi": ("wavenumber", "xi"),
-    "converted": ("wavenumber", "observed", "converted"),
+"""Terms of history.csv that are drawn, with their names; a stage has some of them."""
+
+_CSV = {
+    "averages": Columns(text="strategy task set metric", whole="seed", number="value"),
+    "differences": Columns(text="first second property", whole="n", number="mean low high"),
+    "task_differences": Columns(text="strategy property", whole="n", number="mean low high"),
+    "orders": Columns(text="property ours theirs crossed", number="tau"),
+    "texture_sums": Columns(text="strategy", whole="n", number="mean sd min max gap p1 p25 p50 p75 p99"),
+    "history": Columns(text="stage label", whole="seed epoch", optional=tuple(TERMS)),
+    "convergence": Columns(text="stage label", whole="seed epochs", flag="converged alive"),
+    "components": Columns(text="strategy property", whole="seed components"),
+    "latents": Columns(whole="seed latent", number="kl", flag="active"),
+    "latent_sets": Columns(text="set", whole="seed n", number="size sd r r_low r_high"),
+    "distances": Columns(text="space set id", whole="seed", number="distance limit"),
+    "extremes": Columns(text="space set", whole="seed", number="median beyond"),
+    "limits": Columns(text="space", whole="seed dof", number="d0 alpha limit"),
+    "conversion": Columns(
+        text="set", whole="seed", number="wavenumber mean_difference sd_difference sd_predicted coverage_90 rmse"
+    ),
+    "conversion_scores": Columns(text="set", whole="seed", number="rmse rmse_of_mean widening"),
+    "calibration": Columns(text="set", whole="seed", number="nominal low mean high"),
+    "internal": Columns(text="set range property", whole="repetition", number="ccc rpiq"),
+    "curves": Columns(text="strategy property", whole="labels seed draw", number="ccc rpiq"),
 }
-_TERMS = ("reconstruction", "kl", "mir", "nir", "alpha", "loss", "validation_loss")
-_TEXT = ("strategy", "task", "set", "property", "stage", "label", "id", "space", "range")
+_ARRAYS = {"latent": ("train",), "xi": ("wavenumber", "xi"), "converted": ("wavenumber", "observed", "converted")}
+FILES = RunFiles(csv=_CSV, arrays=_ARRAYS, optional=("data", "timing", *_CSV, *_ARRAYS), results=OWN)
+"""All but results.csv are optional: which stages a run has follows from its strategies and its data."""
 
 
 @dataclass(frozen=True, eq=False)
-class MultifidelityRun:
-    """Contents of the run folder.
-
-    Attributes:
-      run: config, environment, data and timing, for the sections that all reports share.
-      scores: scores.csv, with ``r2_corr`` (squared correlation) where the predictions are there.
-      predictions: predictions.parquet; None if absent.
-      tables: the optional tables that are there, by name.
-      arrays: the optional .npz files that are there, by name.
-    """
-
-    run: Run
-    scores: pd.DataFrame
-    predictions: pd.DataFrame | None = None
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    arrays: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
-
-    @property
-    def path(self) -> Path:
-        """The folder."""
-        return self.run.path
+class MultifidelityRun(RunContents):
+    """Contents of the run folder."""
 
     @property
     def strategies(self) -> list[str]:
         """Strategies with scores: Appendix B's in its order, then ours."""
-        return in_order(self.scores["strategy"].tolist(), (*STRATEGIES, *EXTRA))
+        return in_order(self.results["model"], STRATEGY)
 
     @property
     def properties(self) -> list[str]:
         """Properties with scores, in Appendix B's order."""
-        return in_order(self.scores["property"].tolist(), tuple(PROPERTIES))
+        return in_order(self.results["property"], PROPERTIES)
 
-    @property
-    def seeds(self) -> list[int]:
-        """Seeds in order."""
-        return sorted(int(seed) for seed in set(self.scores["seed"].tolist()))
+    @functools.cached_property
+    def titles(self) -> dict[str, str]:
+        """Property -> name and unit: the run's unit, otherwise the paper's; none for pH."""
+        errors = where(self.results, metric="rmse")
+        units = {name: unit for name, (_, unit) in PROPERTIES.items()} | dict(
+            zip(errors["property"], errors["unit"], strict=True)
+        )
+        return {name: label(name) if unit == "1" else f"{label(name)} ({unit})" for name, unit in units.items()}
 
     @property
     def task(self) -> str:
-        """The task that stands in the tables: multi-task where there is any, as in the paper."""
-        found = set(self.scores["task"].tolist())
-        return MULTI if MULTI in found or SINGLE not in found else SINGLE
+        """The task that stands in the tables."""
+        return main_task(self.results["task"])
 
-    def table(self, name: str) -> pd.DataFrame | None:
-        """An optional table, None if it is absent or empty."""
-        found = self.tables.get(name)
-        return None if found is None or found.empty else found
+    def scores(self, split: str = TEST) -> pd.DataFrame:
+        """Results on a set, ``strategy, property, metric, seed, value``, and whether a strategy is ``doubtful``.
 
-    @functools.cached_property
-    def _places(self) -> dict[tuple[str, ...], list[int]]:
-        """Rows of the scores by set, task, strategy and property."""
-        found: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for place, key in enumerate(zip(*(self.scores[name] for name in _CELL), strict=True)):
-            found[key].append(place)
-        return found
+        They are of the task of the tables and of the models that have none.
+        """
+        return self._shown(self.results.rename(columns={"model": "strategy", "split": "set"}), split)
 
-    def values(self, strategy: str, name: str, metric: str, which: str = TEST) -> np.ndarray:
-        """A metric of a strategy and a property over seeds, of the task of the tables or of a model without one."""
-        keys = ((which, task, strategy, name) for task in (self.task, NO_TASK))
-        places = [place for key in keys for place in self._places.get(key, ())]
-        return numbers(self.scores, metric)[places]
+    def averages(self) -> pd.DataFrame:
+        """Means over properties on the test set, ``strategy, metric, seed, value, doubtful``."""
+        return self._shown(self.tables["averages"], TEST)
 
-    def chosen(self, which: str = TEST, task: str | None = None) -> pd.DataFrame:
-        """Scores on a set, of one task (by default that of the tables) and of the models that have none."""
-        tasks = (task or self.task, NO_TASK)
-        scores = self.scores
-        mask = (scores["set"] == which).to_numpy(bool) & scores["task"].isin(tasks).to_numpy(bool)
-        return pd.DataFrame(scores.loc[mask])
+    def _shown(self, table: pd.DataFrame, split: str) -> pd.DataFrame:
+        shown = table[(table["set"] == split) & table["task"].isin((self.task, NO_TASK))]
+        return shown.assign(doubtful=[bool(self.doubtful(name)) for name in shown["strategy"]])
 
     @property
     def replicates(self) -> str:
         """How many trainings a number is taken over, in words: seeds, or held-out parts of the data."""
-        roles = self.run.data.get("roles")
-        names = {str(role.get("data")) for role in roles} if isinstance(roles, list) else set()
-        if len(names) > 1:
-            return f"{len(self.seeds)} held-out parts of the data"
-        return f"{len(self.seeds)} seed" + ("s" if len(self.seeds) != 1 else "")
+        count = self.results["seed"].nunique()
+        if self.results["region"].nunique() > 1:
+            return f"{count} held-out parts of the data"
+        return f"{count} seed" + ("s" if count != 1 else "")
 
     def doubtful(self, strategy: str) -> list[str]:
         """Trainings behind a strategy that did not converge, named; those of stages 1 and 2 where it needs them."""
-        if strategy not in self._doubtful:
-            self._doubtful[strategy] = self._not_converged(strategy)
-        return self._doubtful[strategy]
+        return self._not_converged.get(strategy, [])
 
     @functools.cached_property
-    def _doubtful(self) -> dict[str, list[str]]:
-        return {}
+    def _not_converged(self) -> dict[str, list[str]]:
+        table = self.tables.get("convergence")
+        rows = [] if table is None else where(table, converged=False).to_dict("records")
+        return {
+            name: [f"{row['stage']} {row['label']}, seed {row['seed']}" for row in rows if self._rests_on(name, row)]
+            for name in self.strategies
+        }
 
-    def _not_converged(self, strategy: str) -> list[str]:
-        table = self.table("convergence")
-        if table is None or strategy.endswith("-PLSR"):
-            return []
-        converted, models = strategy.startswith("NIRtoMIR"), property_models(strategy)
-        found = []
-        for row in table.to_dict("records"):
-            stage, name = str(row["stage"]), str(row["label"])
-            words = name.replace("/", " ").split()
-            concerned = (
-                ("1" in stage and (converted or "SSL" in strategy) and strategy != FNO)
-                or ("2" in stage and converted and ("FNO" in stage + name) == (strategy == FNO))
-                or (words[:1] and words[0] in models and words[1:2] in ([], [self.task]))
-            )
-            if concerned and not row["converged"]:
-                found.append(f"{stage} {name}, seed {row['seed']}")
-        return found
+    def _rests_on(self, name: str, training: dict) -> bool:
+        """Whether the numbers of a strategy need a training, a row of convergence.csv."""
+        strategy, stage, words = STRATEGY[name], training["stage"], training["label"].split("/")
+        if stage == "stage1":
+            return strategy.needs_stage1
+        if stage == "stage2":
+            return strategy.needs_operator if words == ["FNO"] else strategy.needs_conversion
+        return stage == "stage3" and words[:2] == [strategy.model, self.task]
 
 
-def property_models(strategy: str) -> tuple[str, ...]:
-    """Names under which the property model of a strategy may have been trained: converted spectra meet MIR's."""
-    if not strategy.startswith("NIRtoMIR"):
-        return (strategy,)
-    measured = strategy.removeprefix("NIRto").removesuffix("-samples").removesuffix("-reencoded").replace("-FNO", "")
-    return (strategy, measured)
+def label(name: str) -> str:
+    """Name of a property as printed."""
+    return LABELS.get(name, name)
 
 
-def in_order(names: Sequence[str], order: Sequence[str]) -> list[str]:
+def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:
     """Distinct names, those of ``order`` first."""
-    present = dict.fromkeys(str(name) for name in names)
-    return [name for name in order if name in present] + [name for name in present if name not in order]
+    present = dict.fromkeys(names)
+    known = [name for name in order if name in present]
+    return known + [name for name in present if name not in known]
 
 
-def numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
-    """A column as float64, (n,)."""
-    return np.asarray(frame[name], dtype=np.float64)
+def first_seed(table: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """Rows of the first seed whose columns have the given values."""
+    return where(table, seed=table["seed"].min(), **values)
 
 
-def seed_means(frame: pd.DataFrame, name: str) -> np.ndarray:
-    """Mean of a column in each seed, in the order of the seeds; NaN are left out."""
-    return np.array(
-        [np.nanmean(numbers(part, name)) for _, part in sorted(split_by(frame, "seed"), key=lambda pair: pair[0])]
-    )
-
-
-def split_by(frame: pd.DataFrame, name: str) -> list[tuple[Any, pd.DataFrame]]:
-    """Values of a column in the order of their first row, each with its rows."""
-    return [(value, where(frame, **{name: value})) for value in dict.fromkeys(frame[name].tolist())]
+def groups(table: pd.DataFrame, name: str, order: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
+    """Rows by the value of a text column, those of ``order`` first."""
+    return {value: where(table, **{name: value}) for value in in_order(table[name], order)}
 
 
 def read_multifidelity_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
     """Reads a finished run of multifidelity, ilr or fno.
 
     Raises:
-      DataError: if config.json, env.json or scores.csv is missing, or any file is not what it should be.
+      DataError: config.json, env.json or results.csv is missing, any file is not what it should be, or an earlier
+        version made the folder.
     """
-    path = Path(folder)
-    empty = pd.DataFrame(columns=pd.Index(RESULT_COLUMNS))
-    header = {name: files.read_json(path / f"{name}.json", optional=name in ("data", "timing")) for name in _HEADERS}
-    predictions = _predictions(path / "predictions.parquet")
-    arrays = {
-        name: files.read_arrays(path / f"{name}.npz", keys)
-        for name, keys in _ARRAYS.items()
-        if (path / f"{name}.npz").is_file()
-    }
-    tables = {
-        name: _frame(path / f"{name}.csv", keys) for name, keys in _TABLES.items() if (path / f"{name}.csv").is_file()
-    }
-    if "convergence" in tables:
-        truth = tables["convergence"]["converged"].astype(str).str.lower().isin(("true", "1", "1.0"))
-        tables["convergence"] = tables["convergence"].assign(converged=truth)
-    return MultifidelityRun(
-        run=Run(path, header["config"], header["env"], header["data"], header["timing"], empty),
-        scores=_with_correlation(_scores(path / "scores.csv"), predictions),
-        predictions=predictions,
-        tables=tables,
-        arrays=arrays,
-    )
-
-
-_HEADERS = ("config", "env", "data", "timing")
-
-
-def _scores(path: Path) -> pd.DataFrame:
-    frame = _frame(path, _SCORES)
-    if frame.empty:
-        raise files.damaged(path, "there are no scores")
-    if frame.duplicated(_KEY).any():
-        raise files.damaged(path, "a seed, strategy, task, set and property occurs twice")
-    return frame
-
-
-def _with_correlation(scores: pd.DataFrame, predictions: pd.DataFrame | None) -> pd.DataFrame:
-    """Adds the squared correlation, which the printed R2 seems to be."""
-    if "r2_corr" in scores.columns:
-        return scores
-    if predictions is None:
-        return scores.assign(r2_corr=np.nan)
-    rows = [
-        (*(key if isinstance(key, tuple) else (key,)), metrics.summary(rows["observed"], rows["predicted"])["r2_corr"])
-        for key, rows in predictions.dropna(subset=["observed"]).groupby(_KEY, sort=False)
-    ]
-    return scores.merge(pd.DataFrame(rows, columns=pd.Index([*_KEY, "r2_corr"])), on=_KEY, how="left")
-
-
-def _predictions(path: Path) -> pd.DataFrame | None:
-    if not path.is_file():
-        return None
-    frame = files.read_parquet(path, (*_KEY, "id", "observed", "predicted"))
-    return frame.assign(**{name: frame[name].astype(str) for name in ("strategy", "task", "set", "property", "id")})
-
-
-def _frame(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    text: dict[Any, Any] = dict.fromkeys(_TEXT, str)
-    empty = {name: ["", "nan"] for name in columns}
-    frame = files.read_csv(path, columns, dtype=text, keep_default_na=False, na_values=empty)
-    words = {name: frame[name].fillna("").astype(str) for name in _TEXT if name in frame.columns}
-    # A term that one stage has and another has not is empty in the other's rows.
-    terms = {name: pd.to_numeric(frame[name], errors="coerce") for name in _TERMS if name in frame.columns}
-    return frame.assign(**words, **terms)
+    refuse_earlier(folder)
+    run = MultifidelityRun.of(FILES.read(folder))
+    if run.results.empty:
+        raise damaged(run.path / "results.csv", "there are no scores")
+    unknown = [name for name in run.strategies if name not in STRATEGY]
+    if unknown:
+        raise damaged(run.path / "results.csv", "column model: not a strategy of this study", unknown[0])
+    return run

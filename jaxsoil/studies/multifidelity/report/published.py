@@ -10,7 +10,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from jaxsoil.data.properties import LABELS, UNITS
+from jaxsoil.studies.multifidelity.config import STRATEGIES
 
 SOURCE = (
     "Sun, Safanelli, Sanderman, Georgiou, Brungard, Grover, Hopkins, Liu, Bremer, Self-supervised and Multi-fidelity "
@@ -20,19 +23,8 @@ SOURCE = (
 PROPERTIES = {name: (LABELS[name], unit) for name, unit in UNITS.items()} | {"ic": (LABELS["ic"], "% CaCO3")}
 """Name in our results -> name in print and unit, in the order of the appendices."""
 
-STRATEGIES = (
-    "MIR-PLSR",
-    "MIR-MLP",
-    "MIR-SSL-MLP",
-    "NIR-PLSR",
-    "NIR-MLP",
-    "NIRtoMIR-MLP",
-    "NIRtoMIR-SSL-MLP",
-)
-"""Rows of Appendix B, in its order."""
-
-METRICS = ("rmse", "me", "r2", "ccc", "rpiq")
-"""Columns of Appendix B, in its order; ``me`` is mean(predicted - observed)."""
+METRICS = ("rmse", "bias", "r2", "ccc", "rpiq")
+"""Columns of Appendix B, in its order; ``bias``, printed as ME, is mean(predicted - observed)."""
 
 DATASETS = ("KSSL", "Paired", "NAPT")
 """Data sets of Appendix A: pre-training and property models, NIR-MIR pairs, independent test."""
@@ -45,7 +37,7 @@ class PublishedScore:
     property: str
     strategy: str
     rmse: float
-    me: float
+    bias: float
     r2: float
     ccc: float
     rpiq: float
@@ -179,3 +171,10 @@ def averages(metric: str, properties: Sequence[str] | None = None) -> Mapping[st
         raise KeyError(f"Appendix B has none of {properties}")
     found = {strategy: [getattr(row, metric) for row in chosen if row.strategy == strategy] for strategy in STRATEGIES}
     return {strategy: sum(values) / len(values) for strategy, values in found.items()}
+
+
+def frame() -> pd.DataFrame:
+    """Appendix B as rows ``property, strategy, metric, value``."""
+    return pd.DataFrame([vars(row) for row in APPENDIX_B]).melt(
+        ["property", "strategy"], list(METRICS), "metric", "value"
+    )

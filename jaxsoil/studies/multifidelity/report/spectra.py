@@ -5,222 +5,174 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.compare import mean_sd
-from jaxsoil.evaluation.conversion import coverage, difference, widening
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
-from jaxsoil.report.style import save
-from jaxsoil.report.tables import Table, number, plus_minus
+from jaxsoil.report.tables import DASH, Table, mean_sd, number, pivot_table, plus_minus, rows_table
 from jaxsoil.studies.multifidelity.report import figures
-from jaxsoil.studies.multifidelity.report.files import MultifidelityRun, numbers, seed_means, split_by
+from jaxsoil.studies.multifidelity.report.files import MultifidelityRun, first_seed
+from jaxsoil.studies.multifidelity.tables import TEST, VALIDATION
 
-COLLAPSED = 0.01
-"""Mean KL in nats under which a latent counts as collapsed where latents.csv does not say."""
-
-_LATENT_SETS = (
-    ("train", "Training rows, MIR"),
-    ("pairs_mir", "Pairs, MIR"),
-    ("pairs_nir", "Pairs, from NIR"),
-    ("test_mir", "Test set, MIR"),
-    ("test_nir", "Test set, from NIR"),
-)
+_LATENT_SETS = {
+    "train": "Training rows, MIR",
+    "pairs_mir": "Pairs, MIR",
+    "pairs_nir": "Pairs, from NIR",
+    "test_mir": "Test set, MIR",
+    "test_nir": "Test set, from NIR",
+}
 
 
 def latent_section(document: Document, run: MultifidelityRun) -> None:
     """Figure 3, the latents that collapsed to the prior, and the agreement of NIR and MIR latents."""
-    document.heading("The latent space")
-    _collapse(document, run)
-    latent, xi = run.arrays.get("latent"), run.arrays.get("xi")
-    if latent is None:
+    document.section("The latent space")
+    table, sets, latent = (*(run.tables.get(name) for name in ("latents", "latent_sets")), run.arrays.get("latent"))
+    if table is None:
+        document.text("The run folder has no latents.csv: collapsed latents are not counted.")
+    else:
+        document.table(_collapse(table))
+    if table is None or latent is None:
         document.text("The run folder has no latent.npz: figure 3 is left out.")
         return
-    train = latent["train"]
-    dead = collapsed(run, train.shape[1])
-    empty = np.empty(0)
-    drawn = figures.latent_space(train, *(_xi(xi) if xi else (empty, np.empty((train.shape[1], 0)))), dead)
+    dead = ~first_seed(table)["active"].to_numpy(bool)
+    xi = run.arrays.get("xi", {"wavenumber": np.empty(0), "xi": np.empty((dead.size, 0))})
     caption = (
         "Figure 3, redrawn for the first seed: densities of the latent features of the training rows, each scaled to "
         "its own height, and the Xi correlation with MIR spectra in bins of 25 cm-1: how far a bin's mean is a "
         "function of the latent feature."
         + (" Grey: collapsed to the prior." if dead.any() else "")
-        + ("" if xi else " The run folder has no xi.npz.")
+        + ("" if xi["wavenumber"].size else " The run folder has no xi.npz.")
     )
-    document.figure(save(drawn, run.path / "figures", "figure_3_latents"), caption, run.path)
-    _latent_agreement(document, latent, ~dead)
+    document.draw(figures.latent_space(latent["train"], xi["wavenumber"], xi["xi"], dead), "figure_3_latents", caption)
+    if sets is not None:
+        columns = {"set": "Rows", "n": ("n", "{:,}"), "size": ("Median |mean|", 2), "sd": ("Median SD", 2)}
+        document.table(
+            rows_table(
+                first_seed(sets).sort_values("set", key=lambda names: names.map(list(_LATENT_SETS).index)),
+                columns | {("r", "r_low", "r_high"): ("r with MIR latents, median (range)", _range)},
+                title="Active latent features of the first seed: posterior means by set, medians over features.",
+                labels={"set": _LATENT_SETS},
+            )
+        )
 
 
-def _xi(xi: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    return xi["wavenumber"], xi["xi"]
+def _range(middle: float, low: float, high: float) -> str:
+    return f"{number(middle, 2)} ({number(low, 2)} to {number(high, 2)})" if np.isfinite(middle) else DASH
 
 
-def collapsed(run: MultifidelityRun, count: int) -> np.ndarray:
-    """(K,) which latents of the first seed collapsed to the prior."""
-    table, latent = run.table("latents"), run.arrays.get("latent", {})
-    dead = np.zeros(count, dtype=bool)
-    if table is not None:
-        first = where(table, seed=numbers(table, "seed").min())
-        for place, active in zip(_places(first), numbers(first, "active"), strict=True):
-            if place <= count:
-                dead[place - 1] = active == 0.0
-    elif "kl" in latent:
-        dead = latent["kl"] < COLLAPSED
-    return dead
-
-
-def _places(table: pd.DataFrame) -> list[int]:
-    """Latents counted from 1, whatever the file counts from."""
-    latent = numbers(table, "latent")
-    return [int(place) for place in latent - latent.min() + 1]
-
-
-def _collapse(document: Document, run: MultifidelityRun) -> None:
-    table = run.table("latents")
-    if table is None:
-        document.text("The run folder has no latents.csv: collapsed latents are not counted.")
-        return
+def _collapse(table: pd.DataFrame) -> Table:
     rows = []
-    for seed, part in split_by(table, "seed"):
-        active, kl = numbers(part, "active") != 0.0, numbers(part, "kl")
-        lost = ", ".join(str(place) for place, used in zip(_places(part), active, strict=True) if not used) or "none"
-        rows.append((str(seed), str(int(active.sum())), str(int((~active).sum())), lost, number(float(kl.sum()), 1)))
+    for seed, part in table.groupby("seed"):
+        # Latents are counted from 1 as in the figure.
+        lost = [str(place + 1) for place in part["latent"][~part["active"]]]
+        counts = str(int(part["active"].sum())), str(len(lost)), ", ".join(lost) or "none"
+        rows.append((str(seed), *counts, number(part["kl"].sum(), 1)))
     header = ("Seed", "Active", "Collapsed", "Which", "KL in all (nats)")
-    caption = "Latent features that the encoder uses, and those that collapsed to the prior."
-    document.table(Table(caption, header, tuple(rows), left=(0, 3)))
-
-
-def _latent_agreement(document: Document, latent: dict[str, np.ndarray], active: np.ndarray) -> None:
-    """Moments by set, and the correlation of latents from NIR with those from MIR of the same samples."""
-    rows = []
-    for name, title in _LATENT_SETS:
-        if name not in latent or not latent[name].size:
-            continue
-        z = latent[name][:, active]
-        partner = latent.get(name.replace("_nir", "_mir")) if name.endswith("_nir") else None
-        r = "–"
-        if partner is not None and len(z) > 2:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                found = [np.corrcoef(a, b)[0, 1] for a, b in zip(z.T, partner[:, active].T, strict=True)]
-            low, middle, high = np.nanpercentile(found, [0.0, 50.0, 100.0])
-            r = f"{number(middle, 2)} ({number(low, 2)} to {number(high, 2)})"
-        moments = np.median(np.abs(z.mean(axis=0))), np.median(z.std(axis=0))
-        rows.append((title, f"{len(z):,}", number(moments[0], 2), number(moments[1], 2), r))
-    header = ("Rows", "n", "Median |mean|", "Median SD", "r with MIR latents, median (range)")
-    caption = "Active latent features of the first seed: posterior means by set, medians over features."
-    document.table(Table(caption, header, tuple(rows)))
+    title = "Latent features that the encoder uses, and those that collapsed to the prior."
+    return Table(title, header, tuple(rows), left=(0, 3))
 
 
 def conversion_section(document: Document, run: MultifidelityRun) -> None:
     """Figure 4."""
-    document.heading("NIR converted to MIR")
+    document.section("NIR converted to MIR")
     arrays = run.arrays.get("converted")
-    if arrays is None:
+    if arrays is None or not {"conversion", "conversion_scores"} <= set(run.tables):
         document.text("The run folder has no converted.npz: figure 4 is left out.")
         return
-    axis, observed, converted = (arrays[name] for name in ("wavenumber", "observed", "converted"))
-    drawn = figures.converted_spectra(axis, observed, converted)
+    bands, scores = (first_seed(run.tables[name], set=TEST) for name in ("conversion", "conversion_scores"))
     caption = (
-        f"Figure 4, redrawn for the first seed: observed and converted MIR spectra of the {len(observed)} test "
-        "samples, and the mean and SD of converted minus observed."
+        f"Figure 4, redrawn for the first seed: observed and converted MIR spectra of the {len(arrays['observed'])} "
+        "test samples, and the mean and SD of converted minus observed."
     )
-    document.figure(save(drawn, run.path / "figures", "figure_4_conversion"), caption, run.path)
-    mean, sd = difference(observed, converted)
-    worst, widest = int(np.argmax(np.abs(mean))), int(np.nanargmax(sd))
-    total = np.sqrt(np.mean((converted - observed) ** 2))
-    between = np.sqrt(np.mean((observed - observed.mean(axis=0)) ** 2))
+    drawn = figures.converted_spectra(arrays["observed"], arrays["converted"], bands)
+    document.draw(drawn, "figure_4_conversion", caption)
+    worst, widest = bands.loc[bands["mean_difference"].abs().idxmax()], bands.loc[bands["sd_difference"].idxmax()]
     document.text(
-        f"RMSE over bands and samples {number(float(total), 3)} SNV units; predicting the mean observed spectrum for "
-        f"all would give {number(float(between), 3)}. Largest mean difference {number(float(mean[worst]), 3)} at "
-        f"{axis[worst]:.0f} cm-1, largest SD {number(float(sd[widest]), 3)} at {axis[widest]:.0f} cm-1. The paper, "
-        "without numbers: under-prediction between 3750 and 3000 cm-1, over-prediction around 1200 cm-1, large "
-        "variance around 2000 and 1250 cm-1."
+        f"RMSE over bands and samples {number(scores['rmse'].iloc[0])} SNV units; predicting the mean observed "
+        f"spectrum for all would give {number(scores['rmse_of_mean'].iloc[0])}. Largest mean difference "
+        f"{number(worst['mean_difference'])} at {worst['wavenumber']:.0f} cm-1, largest SD "
+        f"{number(widest['sd_difference'])} at {widest['wavenumber']:.0f} cm-1. The paper, without numbers: "
+        "under-prediction between 3750 and 3000 cm-1, over-prediction around 1200 cm-1, large variance around 2000 and "
+        "1250 cm-1."
     )
 
 
 def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
     """Coverage by band and calibration of the conversion's stated standard deviation."""
-    document.heading("Uncertainty of the conversion (beyond the paper)")
-    arrays = run.arrays.get("converted", {})
-    if "sd" not in arrays:
+    document.section("Uncertainty of the conversion (beyond the paper)")
+    table, calibration, scores = (run.tables.get(name) for name in ("conversion", "calibration", "conversion_scores"))
+    if table is None or calibration is None or scores is None:
         document.text("The run states no standard deviation of the converted spectra.")
         return
-    axis, observed, converted, sd = (arrays[name] for name in ("wavenumber", "observed", "converted", "sd"))
-    drawn = figures.conversion_uncertainty(axis, observed, converted, sd)
+    bands, curve, score = (first_seed(one, set=TEST) for one in (table, calibration, scores))
     caption = (
         "Test samples, first seed. Left: root mean square error and stated SD by band, and the share of samples inside "
         "the stated 90 % interval. Right: reached against stated coverage."
     )
-    document.figure(save(drawn, run.path / "figures", "conversion_uncertainty"), caption, run.path)
-    reached = coverage(observed, converted, sd, 0.9)
-    factor = widening(observed, converted, sd)
+    document.draw(figures.conversion_uncertainty(bands, curve), "conversion_uncertainty", caption)
+    reached = 100.0 * bands["coverage_90"]
     document.text(
-        f"The stated 90 % interval holds {100 * reached.mean():.0f} % of all values (bands: {100 * reached.min():.0f} "
-        f"to {100 * reached.max():.0f} %). The stated SD would have to be multiplied by {number(factor, 2)} to match "
-        "the mean square error."
+        f"The stated 90 % interval holds {reached.mean():.0f} % of all values (bands: {reached.min():.0f} "
+        f"to {reached.max():.0f} %). The stated SD would have to be multiplied by "
+        f"{number(score['widening'].iloc[0], 2)} to match the mean square error."
     )
-    table = run.table("conversion")
-    if table is None:
-        return
-    rows = []
-    for which, part in split_by(table, "set"):
-        part = part.assign(size=np.abs(numbers(part, "mean_difference")))
-        cells = [mean_sd(seed_means(part, name)) for name in ("size", "sd_difference", "sd_predicted")]
-        share = mean_sd(100.0 * seed_means(part, "coverage_90"))
-        rows.append((str(which), *(plus_minus(c.mean, c.sd, 3) for c in cells), plus_minus(share.mean, share.sd, 1)))
-    header = ("Set", "Mean |difference|", "SD of the difference", "Stated SD", "In the 90 % interval (%)")
-    document.table(Table("Means over bands, ± SD over seeds; SNV absorbance.", header, tuple(rows)))
+    columns = {
+        "size": "Mean |difference|",
+        "sd_difference": "SD of the difference",
+        "sd_predicted": "Stated SD",
+        "coverage": "In the 90 % interval (%)",
+    }
+    table = table.assign(size=table["mean_difference"].abs(), coverage=100.0 * table["coverage_90"])
+    means = table.groupby(["set", "seed"], as_index=False)[list(columns)].mean()
+    document.table(
+        pivot_table(
+            means.melt(["set", "seed"]),
+            "set",
+            "variable",
+            "value",
+            title="Means over bands, ± SD over seeds; SNV absorbance.",
+            fmt={"coverage": 1},
+            combine=mean_sd,
+            order={"set": (VALIDATION, TEST), "variable": columns},
+            labels={"variable": columns},
+        )
+    )
 
 
 def distance_section(document: Document, run: MultifidelityRun) -> None:
     """Mahalanobis distances with the data-driven chi-square limit, Eqs. 15 to 19."""
-    document.heading("Are the test samples like those trained on?")
-    table = run.table("distances")
-    if table is None:
+    document.section("Are the test samples like those trained on?")
+    names = ("distances", "extremes", "limits")
+    if not set(names) <= set(run.tables):
         document.text("The run folder has no distances.csv: distances in the latent space are left out.")
         return
-    first = where(table, seed=numbers(table, "seed").min())
-    values, limits = {}, {}
-    for space, part in split_by(first, "space"):
-        sets = {str(name): numbers(rows, "distance") for name, rows in split_by(part, "set")}
-        values[str(space)] = {name: sets[name] for name in sorted(sets, key=_set_place)}
-        limits[str(space)] = float(numbers(part, "limit")[0])
-    facts = run.table("limits")
-    alpha = float(numbers(facts, "alpha")[0]) if facts is not None else 0.05
-    drawn = figures.distances(values, limits, alpha)
+    table, extremes, limits = (run.tables[name] for name in names)
+    alpha = limits["alpha"].iloc[0]
     caption = (
         "Mahalanobis distance from the training rows in the latent space, scaled by median and interquartile range "
         "(Eqs. 15 to 19), first seed; the last bin holds all that lie farther."
     )
-    document.figure(save(drawn, run.path / "figures", "distances"), caption, run.path)
-    document.table(_extremes(table, facts, alpha))
-
-
-def _set_place(name: str) -> int:
-    order = list(figures.SETS)
-    return order.index(name) if name in order else len(order)
-
-
-def _truth(table: pd.DataFrame) -> np.ndarray:
-    """``extreme`` as 0 and 1, also where it was written as a word."""
-    return np.array([str(value).lower() in ("1", "1.0", "true") for value in table["extreme"].tolist()], dtype=float)
-
-
-def _extremes(table: pd.DataFrame, facts: pd.DataFrame | None, alpha: float) -> Table:
-    rows = []
-    for space, part in split_by(table, "space"):
-        limit = mean_sd(seed_means(part, "limit"))
-        dof = "–"
-        if facts is not None:
-            found = sorted({int(v) for v in numbers(where(facts, space=space), "dof")})
-            dof = str(found[0]) if len(found) == 1 else f"{found[0]} to {found[-1]}" if found else "–"
-        for name in sorted({str(v) for v in part["set"]}, key=_set_place):
-            mine = where(part, set=name)
-            share = mean_sd(100.0 * seed_means(mine.assign(far=_truth(mine)), "far"))
-            middle = mean_sd([np.nanmedian(numbers(rows, "distance")) for _, rows in split_by(mine, "seed")])
-            title = figures.SETS.get(name, (name, ""))[0]
-            cells = (plus_minus(middle.mean, middle.sd, 2), plus_minus(share.mean, share.sd, 1))
-            rows.append((str(space).upper(), title, *cells, plus_minus(limit.mean, limit.sd, 2), dof))
-    header = ("Spectra", "Set", "Median distance", "Beyond the limit (%)", "Limit", "F")
+    drawn = figures.distances(first_seed(table), first_seed(extremes), alpha)
+    document.draw(drawn, "distances", caption)
+    columns = {"median": "Median distance", "beyond": "Beyond the limit (%)", "limit": "Limit", "dof": "F"}
+    cells = extremes.merge(limits, on=["seed", "space"]).melt(["seed", "space", "set"], list(columns))
     note = (
         f"Of rows like those trained on {100 * alpha:g} % lie beyond the limit (Eqs. 17 to 19, F degrees of freedom)."
     )
-    return Table("Distances by set, ± SD over seeds.", header, tuple(rows), (note,), left=(0, 1))
+    document.table(
+        pivot_table(
+            cells,
+            {"space": "Spectra", "set": "Set"},
+            "variable",
+            "value",
+            title="Distances by set, ± SD over seeds.",
+            fmt={"beyond": 1, "median": 2, "limit": 2, "dof": _whole},
+            combine=mean_sd,
+            order={"space": figures.SPACES, "set": figures.SETS, "variable": columns},
+            labels={"space": str.upper, "set": {name: title for name, (title, _) in figures.SETS.items()}}
+            | {"variable": columns},
+            notes=(note,),
+        )
+    )
+
+
+def _whole(mean: float, sd: float) -> str:
+    """Degrees of freedom: whole numbers, which differ where there is an SD."""
+    return plus_minus(mean, sd if sd > 0.0 else None, 1 if sd > 0.0 else 0)

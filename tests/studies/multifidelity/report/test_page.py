@@ -7,22 +7,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from multifidelity_run import write_multifidelity_run
+from multifidelity_run import write_multifidelity_run, write_scores
 from scipy.stats import ttest_rel
 
-from jaxsoil.evaluation.compare import MEAN
+from jaxsoil.evaluation.results import read_results
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
+from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import number, plus_minus
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.multifidelity.report import fno, ilr, published
+from jaxsoil.studies.multifidelity.config import STRATEGIES, STRATEGY
+from jaxsoil.studies.multifidelity.report import fno, ilr, published, sections
 from jaxsoil.studies.multifidelity.report import page as multifidelity
-from jaxsoil.studies.multifidelity.report import parts as multifidelity_parts
 from jaxsoil.studies.multifidelity.report import scores as multifidelity_scores
-from jaxsoil.studies.multifidelity.report.files import numbers, property_models, read_multifidelity_run
-from jaxsoil.studies.multifidelity.report.published import PROPERTIES, STRATEGIES
+from jaxsoil.studies.multifidelity.report.files import read_multifidelity_run
+from jaxsoil.studies.multifidelity.report.published import PROPERTIES
+from jaxsoil.studies.multifidelity.tables import OWN
 
 FOUR = ("tc", "tn", "ph", "clay")
+NO_PREDICTIONS = pd.DataFrame(columns=pd.Index(["seed", "strategy", "task", "set", "id", "property", "predicted"]))
 SHORT: Any = {"n_test": 30, "latents": 6}
 
 
@@ -41,6 +43,14 @@ def full(tmp_path_factory):
     return folder, *written(multifidelity, folder)
 
 
+def results_of(folder):
+    return read_results(folder / "results.csv", OWN)
+
+
+def values(table, metric, **keys):
+    return where(table, metric=metric, **keys)["value"].to_numpy()
+
+
 def cells(markdown, *starts):
     """Cells of the first row of a table that starts with the given ones."""
     line = next(line for line in markdown.splitlines() if line.startswith("| " + " | ".join(starts) + " |"))
@@ -49,34 +59,30 @@ def cells(markdown, *starts):
 
 def test_every_row_of_appendix_b_stands_beside_ours(full):
     folder, markdown, _ = full
-    scores = pd.read_csv(folder / "scores.csv")
+    table = results_of(folder)
     text = markdown.split("## Appendix B beside ours")[1].split("\n## ")[0]
     for row in published.APPENDIX_B:
         name, unit = PROPERTIES[row.property]
         title = name if unit == "1" else f"{name} ({unit})"
         mark = " †" if "SSL" in row.strategy and row.property in FOUR else ""
         found = cells(text, title, row.strategy + mark)
-        assert found[2::2][:2] == [number(row.rmse, 2), number(row.me, 2)]
+        assert found[2::2][:2] == [number(row.rmse, 2), number(row.bias, 2)]
         assert [found[6], found[9], found[11]] == [number(v, 2) for v in (row.r2, row.ccc, row.rpiq)]
-        ours = [found[place] for place in (3, 5, 7, 10, 12)]
+        ours = [found[place] for place in (3, 5, 7, 8, 10, 12)]
         if row.property not in FOUR:
-            assert ours == ["–"] * 5
+            assert ours == ["–"] * 6
             continue
         task = "-" if row.strategy.endswith("PLSR") else "multi"
-        mine = where(scores, strategy=row.strategy, task=task, set="test", property=row.property)
-        values = [numbers(mine, metric) for metric in ("rmse", "me", "r2", "ccc", "rpiq")]
-        assert ours == [plus_minus(v.mean(), v.std(ddof=1) if v.size > 1 else None, 2) for v in values]
-
-
-def scores_of(scores, strategy, seed):
-    return numbers(where(scores, strategy=strategy, seed=seed), "ccc")
+        mine = where(table, model=row.strategy, task=task, split="test", property=row.property)
+        each = [values(mine, metric) for metric in ("rmse", "bias", "r2", "r2_corr", "ccc", "rpiq")]
+        assert ours == [plus_minus(v.mean(), v.std(ddof=1) if v.size > 1 else None, 2) for v in each]
 
 
 def test_averages_and_differences_are_the_scores(full):
     folder, markdown, _ = full
-    scores = where(pd.read_csv(folder / "scores.csv"), set="test", task="multi")
+    table = where(results_of(folder), split="test", task="multi")
     networks = [name for name in STRATEGIES if not name.endswith("PLSR")]
-    means = {name: np.array([scores_of(scores, name, seed).mean() for seed in range(3)]) for name in networks}
+    means = {n: np.array([values(table, "ccc", model=n, seed=s).mean() for s in range(3)]) for n in networks}
     found = cells(markdown.split("Mean over TC, TN, pH, Clay;")[1], "MIR-MLP")
     # TC, TN, pH and clay of Appendix B: 0.95, 0.93, 0.70, 0.74.
     assert found[1:3] == ["0.83", plus_minus(means["MIR-MLP"].mean(), means["MIR-MLP"].std(ddof=1), 2)]
@@ -114,7 +120,7 @@ def test_the_sections_say_what_was_run(full):
         "The paper counts 1,976 samples",
         "posterior samples",
         "| MIR-PLSR | 7 | 7 |",
-        "Fingerprint of the data",
+        "SHA-256 of the content",
     ):
         assert expected.replace("_", "\\_") in markdown, expected
     assert cells(markdown, "pH", "here, test")[2] == "30"
@@ -128,7 +134,7 @@ def test_daggers_follow_the_trainings_behind_a_number(full):
     doubtful = {name for name in run.strategies if run.doubtful(name)}
     # Converted spectra meet the property model of measured ones.
     assert doubtful == {"MIR-SSL-MLP", "NIRtoMIR-SSL-MLP", "NIRtoMIR-SSL-MLP-samples"}
-    assert "† rests on trainings that did not converge: stage3 MIR-SSL-MLP multi, seed 0" in markdown
+    assert "† rests on trainings that did not converge: stage3 MIR-SSL-MLP/multi, seed 0" in markdown
     table = pd.read_csv(folder / "convergence.csv").assign(converged=True)
     cases = {
         ("stage1", "vae"): {name for name in run.strategies if "SSL" in name or name.startswith("NIRto")},
@@ -139,25 +145,23 @@ def test_daggers_follow_the_trainings_behind_a_number(full):
     }
     for (stage, label), expected in cases.items():
         run.tables["convergence"] = table.assign(stage=stage, label=label, converged=False)
-        run.__dict__.pop("_doubtful")
+        run.__dict__.pop("_not_converged", None)
         assert {name for name in run.strategies if run.doubtful(name)} == expected, label
-    assert property_models("NIRtoMIR-FNO-MLP") == ("NIRtoMIR-FNO-MLP", "MIR-MLP")
-    assert property_models("NIRtoMIR-SSL-MLP-reencoded")[1] == "MIR-SSL-MLP"
+    assert STRATEGY["NIRtoMIR-FNO-MLP"].model == "MIR-MLP" and not STRATEGY["NIRtoMIR-FNO-MLP"].needs_stage1
 
 
 def test_disagreements_with_the_paper_are_named(tmp_path):
     folder = write_multifidelity_run(tmp_path, properties=("tc", "ph"), optional=False, tasks=("multi",))
-    scores = pd.read_csv(folder / "scores.csv")
+    table = results_of(folder)
     level = {name: 0.9 - 0.1 * place for place, name in enumerate(reversed(STRATEGIES))}
-    scores["ccc"] = [
-        level.get(name, 0.95) + 0.001 * seed for name, seed in zip(scores["strategy"], scores["seed"], strict=True)
-    ]
-    scores.to_csv(folder / "scores.csv", index=False)
+    ccc = table["metric"] == "ccc"
+    table.loc[ccc, "value"] = table["model"].map(level).fillna(0.95) + 0.001 * table["seed"]
+    write_scores(folder, table, NO_PREDICTIONS)
     run = read_multifidelity_run(folder)
-    agreement = multifidelity_scores.orders(run)[MEAN]
-    assert agreement.ours == tuple(reversed(STRATEGIES)) and agreement.tau < 0.0
-    listed = multifidelity_scores.disagreements(run, agreement)
-    assert len(listed) == len(agreement.disagreements)
+    order = where(run.tables["orders"], property="mean").to_dict("records")[0]
+    assert order["ours"] == " > ".join(reversed(STRATEGIES)) and order["tau"] < 0.0
+    listed = multifidelity_scores.disagreements(run)
+    assert len(listed) == order["crossed"].count(";") + 1
     # Mean of TC and pH in Appendix B: 0.93 and 0.52.
     assert any(text.startswith("NIRtoMIR-SSL-MLP is above MIR-SSL-MLP here by 0.4") for text in listed)
     assert any("below it by 0.410 in Appendix B" in text for text in listed)
@@ -187,12 +191,12 @@ def test_a_smoke_run_with_measured_data(tmp_path):
         "history.csv",
     ):
         assert f"no {name}" in markdown, name
-    assert "| vae.beta | 0.5 |" in markdown and "networks single-task" in markdown
+    assert "The run names none." in markdown and "networks single-task" in markdown
     assert "The run did not train both" in markdown and "no variant with several posterior samples" in markdown
     assert cells(markdown, "MIR-MLP minus MIR-PLSR")[-1].endswith("one seed")
     # The paper's rows stand although the run has none of these; a property of ours has no paper's row.
     assert cells(markdown, "pH", "NIR-MLP")[2:4] == ["0.90", "–"]
-    assert cells(markdown, "soc", "MIR-PLSR")[2] == "–" and len(re.findall(r"\]\(figures/", markdown)) == 3
+    assert cells(markdown, "SOC (%)", "MIR-PLSR")[2] == "–" and len(re.findall(r"\]\(figures/", markdown)) == 3
 
 
 def test_a_measured_run_without_nir(tmp_path):
@@ -202,10 +206,13 @@ def test_a_measured_run_without_nir(tmp_path):
     latent = dict(np.load(folder / "latent.npz"))
     latent |= {name: np.empty((0, 6)) for name in ("pairs_mir", "pairs_nir", "test_nir")}
     np.savez(folder / "latent.npz", allow_pickle=False, **latent)
-    for name in ("converted.npz", "conversion.csv", "components.csv"):
+    for name in ("converted.npz", "conversion.csv", "conversion_scores.csv", "calibration.csv", "components.csv"):
         (folder / name).unlink()
-    distances = where(pd.read_csv(folder / "distances.csv"), space="mir")
-    distances[distances["set"] != "pairs"].to_csv(folder / "distances.csv", index=False)
+    for name in ("distances.csv", "extremes.csv"):
+        table = where(pd.read_csv(folder / name), space="mir")
+        table[table["set"] != "pairs"].to_csv(folder / name, index=False)
+    sets = pd.read_csv(folder / "latent_sets.csv")
+    sets[sets["set"].isin(("train", "test_mir"))].to_csv(folder / "latent_sets.csv", index=False)
     internal = where(pd.read_csv(folder / "internal.csv"), set="test", range="mir")
     internal.to_csv(folder / "internal.csv", index=False)
     markdown, _ = written(multifidelity, folder)
@@ -214,18 +221,13 @@ def test_a_measured_run_without_nir(tmp_path):
     assert "| Test set, MIR | 30 |" in markdown and "Pairs, MIR" not in markdown
     internal.assign(set="other").to_csv(folder / "internal.csv", index=False)
     document = Document("Internal")
-    multifidelity_parts.internal_section(document, read_multifidelity_run(folder))
+    sections.internal_section(document, read_multifidelity_run(folder))
     assert "neither the pairs nor the test set" in document.markdown()
 
 
 def test_folds_are_not_called_seeds(tmp_path):
-    roles = [{"seed": 0, "data": "limesoda/a"}, {"seed": 1, "data": "limesoda/b"}]
-    options: Any = {"strategies": ("MIR-PLSR",), "properties": ("clay",), "optional": False}
-    folder = write_multifidelity_run(tmp_path, data={"roles": roles}, **options)
-    (folder / "scores.csv").write_text(
-        "seed,strategy,task,set,property,n,rmse,me,r2,ccc,rpiq\n"
-        "0,MIR-PLSR,-,test,clay,5,1,0,0.5,0.6,1\n1,MIR-PLSR,-,test,clay,5,1,0,0.5,0.8,1\n"
-    )
+    options: Any = {"strategies": ("MIR-MLP",), "properties": ("clay",), "tasks": ("multi",), "optional": False}
+    folder = write_multifidelity_run(tmp_path, seeds=2, fields=("a", "b"), **options)
     assert read_multifidelity_run(folder).replicates == "2 held-out parts of the data"
 
 
@@ -234,18 +236,19 @@ def test_ilr(tmp_path):
     options: Any = {"properties": ("clay", "silt", "sand"), "tasks": ("multi",), "strategies": strategies}
     folder = write_multifidelity_run(tmp_path, **options, **SHORT)
     markdown, _ = written(ilr, folder)
-    sums = ilr.texture_sums(read_multifidelity_run(folder))
-    assert list(sums) == ["MIR-MLP", "MIR-ILR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-ILR-MLP"]
-    assert {name: values.size for name, values in sums.items()} == dict.fromkeys(strategies, 90)
-    np.testing.assert_allclose(sums["MIR-ILR-MLP"], 100.0, rtol=1e-12)
-    frame = where(pd.read_parquet(folder / "predictions.parquet"), strategy="MIR-MLP", set="test", seed=1, id="test-7")
-    assert np.isclose(sums["MIR-MLP"], numbers(frame, "predicted").sum(), rtol=1e-12).sum() == 1
+    sums = pd.read_csv(folder / "texture_sums.csv").set_index("strategy")
+    assert sorted(sums.index) == sorted(strategies) and (sums["n"] == 90).all()
+    assert sums.loc["MIR-ILR-MLP", "gap"] < 1e-10 < sums.loc["MIR-MLP", "gap"]
+    frame = where(pd.read_parquet(folder / "predictions.parquet"), strategy="MIR-MLP", set="test")
+    each = frame.groupby(["seed", "id"])["predicted"].sum()
+    assert sums.loc["MIR-MLP", "mean"] == pytest.approx(each.mean())
+    assert sums.loc["MIR-MLP", "p75"] == pytest.approx(each.quantile(0.75))
     assert cells(markdown.split("## What clay, silt and sand sum to")[1], "MIR-ILR-MLP")[1:3] == ["100.00", "0.00"]
     assert "The paper's claim, better with ILR, holds here for" in markdown
     assert "this is a fault" not in markdown and "figures/figure_8_ilr.png" in markdown
     frame = pd.read_parquet(folder / "predictions.parquet")
     frame["predicted"] *= 1.01
-    frame.to_parquet(folder / "predictions.parquet")
+    write_scores(folder, results_of(folder), frame)
     assert "Sums of MIR-ILR-MLP, NIRtoMIR-ILR-MLP miss 100 %" in written(ilr, folder)[0]
 
 
@@ -253,9 +256,9 @@ def test_fno(tmp_path):
     folder = write_multifidelity_run(
         tmp_path, strategies=("NIRtoMIR-MLP", "NIRtoMIR-FNO-MLP"), properties=("tc", "ph"), tasks=("multi",), **SHORT
     )
-    scores = pd.read_csv(folder / "scores.csv")
-    scores.loc[scores["strategy"] == "NIRtoMIR-FNO-MLP", "ccc"] -= 0.5
-    scores.to_csv(folder / "scores.csv", index=False)
+    table = results_of(folder)
+    table.loc[(table["model"] == "NIRtoMIR-FNO-MLP") & (table["metric"] == "ccc"), "value"] -= 0.5
+    write_scores(folder, table, NO_PREDICTIONS)
     markdown, _ = written(fno, folder)
     assert "Here it is below the MLP for 2 of 2 (TC, pH), clearly so for TC, pH." in markdown
     assert "figures/figure_c9_ccc.png" in markdown
@@ -263,13 +266,15 @@ def test_fno(tmp_path):
 
 def test_damaged_files_are_named(tmp_path):
     folder = write_multifidelity_run(tmp_path, strategies=("MIR-PLSR",), properties=("clay",), optional=False)
-    scores = (folder / "scores.csv").read_text()
+    table = (folder / "results.csv").read_text()
     cases = {
-        "scores.csv": [
-            ("seed,strategy\n0,a\n", "columns are missing: task"),
-            (scores + scores.splitlines()[1], "twice"),
+        "results.csv": [
+            ("seed,model\n0,a\n", "wrong columns"),
+            (table + table.splitlines()[1] + "\n", "repeat the key"),
+            (table.replace("MIR-PLSR", "MIR-PSLR"), "not a strategy of this study"),
         ],
-        "latents.csv": [("seed\n0\n", "columns are missing: latent, kl, active")],
+        "latents.csv": [("seed\n0\n", "columns are missing: kl, latent, active")],
+        "scores.csv": [("seed\n0\n", r"made by an earlier version.*Run the study again with --overwrite")],
         "config.json": [("[]", "not a JSON object"), ("{", "not JSON")],
     }
     for name, contents in cases.items():
@@ -291,7 +296,7 @@ def test_damaged_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"xi\.npz.*Delete this file.*--resume"):
         read_multifidelity_run(folder)
     (folder / "xi.npz").unlink()
-    (folder / "scores.csv").unlink()
+    (folder / "results.csv").unlink()
     with pytest.raises(DataError, match="Finish the run first"):
         multifidelity.write_report(folder)
 
@@ -299,7 +304,8 @@ def test_damaged_files_are_named(tmp_path):
 def test_names_from_data_stay_text(tmp_path):
     nasty = "<img src=x onerror=alert(1)>|a"
     folder = write_multifidelity_run(
-        tmp_path, strategies=("MIR-PLSR", nasty), properties=("clay", nasty), seeds=2, tasks=("multi",), optional=False,
+        tmp_path, strategies=("MIR-PLSR", "MIR-MLP"), properties=("clay", nasty), seeds=2, tasks=("multi",),
+        optional=False,
         data={"name": nasty, "notes": [nasty]}, config={"ours": [[nasty, nasty, nasty]]},
     )  # fmt: skip
     markdown, html = written(multifidelity, folder)

@@ -1,0 +1,214 @@
+"""Sections that the reports of the study and of its ablations share: data, training, what the paper does not state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from jaxsoil.report.document import Document
+from jaxsoil.report.run_files import where
+from jaxsoil.report.run_sections import closing_sections, criterion, open_document, setting_text
+from jaxsoil.report.tables import Table, mean_sd, pivot_table, rows_table
+from jaxsoil.studies.multifidelity.config import STRATEGY
+from jaxsoil.studies.multifidelity.describe import SIZES
+from jaxsoil.studies.multifidelity.report import published
+from jaxsoil.studies.multifidelity.report import score_figures as figures
+from jaxsoil.studies.multifidelity.report.files import MultifidelityRun, in_order, label
+from jaxsoil.studies.multifidelity.tables import TEST, VALIDATION
+
+_COUNTS = {
+    "pretrain_scans": "Scans for pre-training",
+    "pretrain_samples": "Samples they belong to",
+    "labelled": "Labelled samples with MIR",
+    "pairs": "Samples with NIR and MIR",
+    "test": "Test samples",
+}
+_SUMMARY_SETS = {"KSSL": "labelled", "Paired": "pairs", "NAPT": "test"}
+"""Data set of Appendix A -> set of data.json."""
+_MOMENTS = {"min": "Min", "mean": "Mean", "sd": "SD", "max": "Max", "skewness": "Skewness", "kurtosis": "Kurtosis"}
+_INTERNAL_SETS = {
+    "pairs": (VALIDATION, "Pairs", "Pairs: held-out validation rows"),
+    "test": (TEST, "Test", "Independent test set"),
+}
+"""Set of internal.csv -> set of results.csv whose scores lie over it, short name, title."""
+_CLOUD_STRATEGIES = ("NIR-PLSR", "NIRtoMIR-SSL-MLP")
+
+
+def opening(run: MultifidelityRun, title: str, text: str) -> Document:
+    """The document of a run: what it is, how many samples it has and what is known of the data."""
+    document = open_document(run, title)
+    document.text(text)
+    counts = run.data.get("counts", {})
+    rows = tuple((text, f"{counts[name]:,}", f"{SIZES[name]:,}") for name, text in _COUNTS.items() if name in counts)
+    document.add(Table("Rows of each stage.", ("", "Here", "Paper"), rows) if rows else None)
+    document.bullets([f"Data: {note}" for note in run.data.get("notes", ())])
+    return document
+
+
+def summaries_section(document: Document, run: MultifidelityRun) -> None:
+    """Appendix A beside the run's own sets."""
+    stated, rows = run.data.get("properties", {}), []
+    for name in in_order([*published.PROPERTIES, *run.properties], published.PROPERTIES):
+        for dataset, ours in _SUMMARY_SETS.items():
+            printed, here = published.summary(name, dataset), stated.get(name, {}).get(ours)
+            title = {"property": run.titles.get(name, label(name))}
+            rows += [title | {"set": f"paper, {dataset}"} | vars(printed) | title] if printed else []
+            rows += [title | {"set": f"here, {ours}"} | here] if here else []
+    notes = ("Kurtosis is 3 for a Gaussian. SD has n - 1.", f"Paper: {published.SOURCE}.")
+    if not stated:
+        notes = ("The run folder does not describe its properties: the paper's rows stand alone.", *notes)
+    columns = {"property": "Property", "set": "Set", "n": ("n", "{:,.0f}")}
+    columns |= {name: (heading, 2) for name, heading in _MOMENTS.items()}
+    document.section(
+        "Appendix A beside ours", rows_table(pd.DataFrame(rows), columns, title="Summary statistics.", notes=notes)
+    )
+
+
+def internal_section(document: Document, run: MultifidelityRun) -> None:
+    """Figure 7."""
+    document.section("Validation, test and what each data set allows")
+    table = run.tables.get("internal")
+    if table is None:
+        document.text("The run folder has no internal.csv: figure 7 is left out.")
+        return
+    span = "nir" if "nir" in set(table["range"]) else "mir"
+    mine = where(table, range=span)
+    strategies = [name for name in _CLOUD_STRATEGIES if name in run.strategies] or run.strategies[:2]
+    shown = {part: names for part, names in _INTERNAL_SETS.items() if part in set(mine["set"])}
+    if not shown:
+        document.text("internal.csv has neither the pairs nor the test set: figure 7 is left out.")
+        return
+    scores = {part: run.scores(split) for part, (split, _, _) in shown.items()}
+    panels = [
+        figures.Cloud(title, metric, where(mine, set=part), where(scores[part], metric=metric))
+        for metric in ("ccc", "rpiq")
+        for part, (_, _, title) in shown.items()
+    ]
+    caption = (
+        f"Figure 7, redrawn: means over seeds over the scores of each data set's own 10-fold cross-validation of "
+        f"{span.upper()} PLSR, repeated {mine['repetition'].nunique()} time(s), a dot for each repetition (components "
+        "chosen inside the training rows, groups kept together). RPIQ is 0 where the quartiles of the observed values "
+        "are equal."
+    )
+    document.draw(figures.internal_clouds(panels, run.properties, strategies), "figure_7_internal", caption)
+    frames, columns = [], []
+    for part, (_, name, _) in shown.items():
+        inside = where(mine, set=part)
+        frames.append(inside.assign(column=f"{name}: internal", value=inside["ccc"]))
+        over = where(scores[part], metric="ccc")
+        frames.append(over.assign(column=[f"{name}: {strategy}" for strategy in over["strategy"]]))
+        columns += [f"{name}: {what}" for what in ("internal", *strategies)]
+    cells = pd.concat(frames)
+    title = (
+        f"CCC: internal cross-validation of {span.upper()} PLSR (± SD over repetitions) and strategies (over seeds)."
+    )
+    document.table(
+        pivot_table(
+            cells[cells["column"].isin(columns)],
+            "property",
+            "column",
+            "value",
+            title=title,
+            fmt=dict.fromkeys(columns, 2),
+            combine=mean_sd,
+            order={"property": run.properties, "column": columns},
+            labels={"property": label},
+        )
+    )
+
+
+def curves_section(document: Document, run: MultifidelityRun) -> None:
+    """Data efficiency: accuracy against the number of labels."""
+    document.section("Data efficiency (the paper's second claim, which shows no curve)")
+    table = run.tables.get("curves")
+    if table is None:
+        document.text("The run folder has no curves.csv: no data-efficiency curves.")
+        return
+    order = [name for name in in_order(table["property"], published.PROPERTIES) if name != figures.MEAN]
+    caption = (
+        "Test set, mean over properties ± SD over seeds and draws, against the number of labelled samples trained on."
+    )
+    document.draw(figures.label_curves(table, [(figures.MEAN, "ccc"), (figures.MEAN, "rpiq")]), "label_curves", caption)
+    each = figures.label_curves(table, [(name, "ccc") for name in order])
+    document.draw(each, "label_curves_by_property", "The same by property: CCC.")
+    document.table(
+        pivot_table(
+            where(table, property=figures.MEAN),
+            {"labels": "Labelled samples"},
+            "strategy",
+            "ccc",
+            title=f"CCC on the test set, mean over {len(order)} properties ± SD over seeds and draws of labels.",
+            combine=mean_sd,
+            labels={"labels": "{:,}".format},
+            order={"strategy": in_order(table["strategy"], STRATEGY), "labels": sorted(set(table["labels"]))},
+            notes=(
+                "Undefined scores are left out of the mean over properties, so that a curve may rest on fewer of them.",
+            ),
+        )
+    )
+
+
+def training_section(document: Document, run: MultifidelityRun) -> None:
+    """Convergence, losses and PLSR components."""
+    document.section("Training of the stages")
+    table, history, components = (run.tables.get(name) for name in ("convergence", "history", "components"))
+    if table is None:
+        document.text("The run folder has no convergence.csv: convergence is not known.")
+    else:
+        document.add(criterion(run), _convergence_table(table))
+    if history is None:
+        document.text("The run folder has no history.csv: no losses.")
+    else:
+        kinds = zip(history["stage"], history["label"], strict=True)
+        history = history.assign(title=[f"{stage} {_group(name)}" for stage, name in kinds])
+        titles = list(dict.fromkeys(history["title"]))
+        caption = (
+            "Loss by epoch, a line for each training (seeds; single properties together), with its terms where kept."
+            + (f" The first {figures.MOST} trainings." if len(titles) > figures.MOST else "")
+        )
+        document.draw(figures.histories(history), "histories", caption)
+    if components is not None:
+        document.table(
+            pivot_table(
+                components,
+                "strategy",
+                "property",
+                "components",
+                title="Components of PLSR, chosen inside the training rows.",
+                combine=_span,
+                order={"property": run.properties},
+                labels={"property": label},
+            )
+        )
+
+
+def _convergence_table(table: pd.DataFrame) -> Table:
+    grouped = table.assign(
+        group=table["label"].map(_group), not_converged=~table["converged"] & table["alive"], diverged=~table["alive"]
+    ).groupby(["stage", "group"], sort=False)
+    counts = grouped[["converged", "not_converged", "diverged"]].sum().assign(epochs=grouped["epochs"].agg(_span))
+    columns = {"stage": "Stage", "group": "Training", "converged": ("Converged", "{}")}
+    columns |= {"not_converged": ("Not converged", "{}"), "diverged": ("Diverged", "{}"), "epochs": ("Epochs", "{}")}
+    return rows_table(counts.reset_index(), columns, title="Trainings by outcome.")
+
+
+def _span(values: Iterable[int]) -> str:
+    """The values as "low to high", a single one as it is."""
+    ends = sorted({int(value) for value in values})
+    return str(ends[0]) if len(ends) == 1 else f"{ends[0]} to {ends[-1]}"
+
+
+def _group(name: str) -> str:
+    """Trainings that are shown together: the networks of single properties, the draws of a curve."""
+    words = name.split("/")
+    return " ".join(words[:1] if words[0].startswith("curve") else words[:2])
+
+
+def closing(document: Document, run: MultifidelityRun) -> None:
+    """What all reports end with."""
+    rows = tuple((str(name), setting_text(value), str(why)) for name, value, why in run.config.get("ours", ()))
+    caption = "Chosen here on training rows alone; none was tuned on the test set or to Appendix B's order."
+    table = Table(caption, ("Setting", "Value", "Why"), rows, left=(0, 1, 2)) if rows else "The run names none."
+    document.section("Settings that the paper does not publish", table)
+    closing_sections(document, run)
