@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from jaxsoil.data.twin.landscape.config import LandscapeConfig
 from jaxsoil.runs.errors import UsageError
-from jaxsoil.training import limits
+from jaxsoil.training import config as limits
 from jaxsoil.training.config import LoopConfig
 
 Model = Literal["mean", "rf", "rf_window", "cnn", "multitask", "transfer", "profile"]
