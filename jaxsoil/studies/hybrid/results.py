@@ -98,7 +98,8 @@ def _score_rows(cross_fit: CrossFit, held: pd.DataFrame, keys: Row) -> list[Row]
     """Scores by scheme, property, harmonisation and model: of all rows together, and of each laboratory."""
     rows = []
     by = {"split": "scheme", "property": "property", "harmonisation": "harmonisation", "model": "model"}
-    for names, group in held.groupby([*by.values()], sort=False):
+    grouped: Any = held.groupby([*by.values()], sort=False)
+    for names, group in grouped:
         of: Row = {**keys, **dict(zip(by, names, strict=True))}
         unit = cross_fit.data.ranges[str(of["property"])].unit
         for laboratory, lines in [(ALL, group), *group.groupby("laboratory")]:
@@ -152,13 +153,13 @@ def _product_rows(cross_fit: CrossFit, table: pd.DataFrame, keys: Row) -> list[R
                 of = {**keys, "property": target, "region": laboratory, "model": kind}
                 flagged = int((lines["applicability"] != FLAGS[0]).sum())
                 rows += _counts({"n": len(lines), "n_flagged": flagged}, of)
-                values = {"median": lines["value"].median(), "sd": mean_sd(lines["value"]).sd}
+                values: dict[str, Any] = {"median": lines["value"].median(), "sd": mean_sd(lines["value"]).sd}
                 values |= {"median_error_sd": lines["error_sd"].median()} if kind == PREDICTED else {}
                 rows += value_rows(values, unit=limits.unit, scale="unit", keys=of)
     if {"carbon", "organic_matter"} <= set(cross_fit.data.ranges):
         wide = table.pivot(index="id", columns="property", values="value")
         ratio = wide["organic_matter"] / np.maximum(wide["carbon"], 1e-9)
-        values = {"over_carbon_median": ratio.median(), "below_carbon": (ratio < 1.0).mean()}
+        values = {"over_carbon_median": float(np.median(ratio)), "below_carbon": float(np.mean(ratio < 1.0))}
         of = {**keys, "property": "organic_matter", "model": f"{MEASURED} or {PREDICTED}"}
         rows += value_rows(values, unit="1", scale="unit", keys=of)
     return rows
@@ -167,7 +168,8 @@ def _product_rows(cross_fit: CrossFit, table: pd.DataFrame, keys: Row) -> list[R
 def _flag_rows(outliers: pd.DataFrame, suspects: pd.DataFrame, keys: Row) -> list[Row]:
     """How many spectra have which flag, and how many of the spoiled rows of a twin were found."""
     rows, keys = [], {**keys, "model": FLAGGING}
-    for target, lines in outliers.groupby("property", sort=False):
+    grouped: Any = outliers.groupby("property", sort=False)
+    for target, lines in grouped:
         counts: dict[str, Any] = {f"n_{flag}": (lines["flag"] == flag).sum() for flag in FLAGS[1:]}
         counts |= {"n": len(lines), "n_left_out": lines["left_out"].sum()}
         flagged, spoiled = lines["flag"] != FLAGS[0], ~lines["spoiled"].isin(["", MISLABELLED])
@@ -203,7 +205,8 @@ def depth_table(table: pd.DataFrame, depth: Floats, seed: int) -> pd.DataFrame:
     """
     rows = []
     table = table.assign(depth=np.tile(depth, len(table) // depth.size))
-    for (target, kind), lines in table.groupby(["property", "kind"], sort=False):
+    grouped: Any = table.groupby(["property", "kind"], sort=False)
+    for (target, kind), lines in grouped:
         for place, (top, bottom) in enumerate(itertools.pairwise(DEPTHS)):
             values = lines.loc[(lines["depth"] >= top) & (lines["depth"] < bottom), "value"]
             if len(values) >= 5:

@@ -70,11 +70,9 @@ def run(config: HybridConfig, folder: RunFolder, cross_fit: CrossFit) -> None:
 
 def headline(results: pd.DataFrame, method: str) -> dict[str, float]:
     """R2 and RMSE of each property and scheme by the networks behind the product, for the tracker."""
-    ours = results[(results["model"] == CNN) & (results["harmonisation"] == method) & (results["region"] == ALL)]
-    return {
-        f"{row['metric']}/{row['property']}/{row['split']}": float(row["value"])
-        for row in ours[ours["metric"].isin(["r2", "rmse"])].to_dict("records")
-    }
+    behind = (results["model"] == CNN) & (results["harmonisation"] == method) & (results["region"] == ALL)
+    ours: pd.DataFrame = results.loc[behind & results["metric"].isin(["r2", "rmse"])]
+    return {f"{row['metric']}/{row['property']}/{row['split']}": float(row["value"]) for row in ours.to_dict("records")}
 
 
 def _write(folder: RunFolder, cross_fit: CrossFit, predicted: ModelPredictions) -> pd.DataFrame:

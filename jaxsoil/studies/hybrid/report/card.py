@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from jaxsoil.report.document import Document
 from jaxsoil.report.tables import Table, number, rows_table
@@ -102,7 +103,7 @@ def _suspects(run: HybridRun) -> str | Table:
     found = run.tables["suspects"]
     if not len(found):
         return "None: no measured value lies far from its prediction out of fold (robust z over 6)."
-    columns = {
+    columns: dict[Any, Any] = {
         "id": "Row", "laboratory": "Laboratory", "property": "Property", "observed": ("Measured", 2),
         "predicted": ("Predicted out of fold", 2), "score": ("Robust z", 1),
     }  # fmt: skip

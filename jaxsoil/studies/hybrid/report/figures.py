@@ -98,7 +98,7 @@ def coverage(run: HybridRun) -> Figure:
     found = where(run.tables["coverage"], laboratory="all")
     drawn = {kind: look for kind, look in COVERAGE_LOOKS.items() if (column(found, "kind") == kind).any()}
     lowest = column(found, "coverage")[found["kind"].isin([*drawn])].min()
-    named = {"xlabel": "Nominal coverage", "ylabel": "Observations within their interval"}
+    named: dict[str, Any] = {"xlabel": "Nominal coverage", "ylabel": "Observations within their interval"}
     figure, axes = style.grid(len(run.properties), panel=2.7, extra=0.6, sharex=True, sharey=True, **named)
     for axis, target in zip(axes, run.properties, strict=True):
         style.one_to_one(axis, 0.45, 1.0)

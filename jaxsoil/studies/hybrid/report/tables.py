@@ -28,7 +28,7 @@ _HEADS = {
 
 def _pivot(run: HybridRun, frame: pd.DataFrame, index: str, metrics: Mapping[str, str], **more: Any) -> Table:
     """A table of results: ``index`` names the columns of the rows' keys, with spaces; a column for each metric."""
-    frame = frame[frame["metric"].isin([*metrics])]
+    frame = pd.DataFrame(frame.loc[frame["metric"].isin([*metrics])])
     labels = {"property": run.axis, "split": SCHEMES, "harmonisation": METHODS, "metric": metrics}
     labels["model"] = MODELS | {MEASURED: "Measured", PREDICTED: "Imputed"}
     order = {**labels, "property": run.properties, "region": ["all", *run.laboratories]}
@@ -53,7 +53,7 @@ def published(run: HybridRun) -> Table | None:
             if ours:
                 scores = tuple(ours[name] for name in metrics)
                 lines.append((label, f"here, {SCHEMES[scheme]}", *counts, *scores, imputed, ours["sd"]))
-    columns = {
+    columns: dict[Any, Any] = {
         "property": "Property", "source": "Source and split", "measured": ("Measured", COUNT),
         "imputed": ("Imputed", COUNT), "r2": ("R2", 2), "rmse": ("RMSE (g/kg)", 2), "mae": ("MAE (g/kg)", 2),
         "rpiq": ("RPIQ", 2), "prediction_sd": ("SD of predictions (g/kg)", 2), "sd": ("SD of measurements (g/kg)", 1),
@@ -81,7 +81,7 @@ def skew(run: HybridRun) -> Table:
         ratio = one["iqr"] / one["sd"] if one["sd"] > 0 else float("nan")
         laws = {"normal": normal_rpiq(one["r2"]), "lognormal": lognormal_sigma(ratio)}
         lines.append({"property": label, **{name: one[name] for name in names}, "ratio": ratio, **laws})
-    columns = {
+    columns: dict[Any, Any] = {
         "property": "Property", "r2": ("R2", 2), "rpiq": ("RPIQ", 2), "sd": ("SD", 1), "iqr": ("IQR", 1),
         "ratio": ("IQR / SD", 2), "normal": ("RPIQ of a normal law with this R2", 2),
         "lognormal": ("SD of log values", 2),
