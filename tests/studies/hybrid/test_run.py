@@ -248,7 +248,7 @@ def test_the_log_has_every_epoch_and_ends_with_a_summary(
     assert [r["models_done"] for r in records if "models_done" in r] == list(range(1, len(todo) + 1))
     epochs = [r for r in records if "epoch" in r]
     assert [(r["trial"], r["epoch"]) for r in epochs] == [(name, e) for name in networks for e in range(1, 6)]
-    assert all(np.isfinite([r["loss"], r["watched"]]).all() for r in epochs)
+    assert all(np.isfinite([r["loss"], r["validation_loss"]]).all() for r in epochs)
     ours = where(results, model="cnn", harmonisation="direct", region="all", metric="rmse")
     expected = where(ours, split="laboratory")["value"].item()
     assert last["summary"]["rmse/carbon/laboratory"] == pytest.approx(expected, rel=1e-8)
