@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -59,10 +58,11 @@ def test_a_folder_of_an_earlier_version_is_refused(
 def test_a_restored_conversion_is_the_one_that_was_trained(finished: Path) -> None:
     from jaxsoil.runs.pieces import Pieces
     from jaxsoil.studies.multifidelity import stages
+    from jaxsoil.studies.multifidelity.run import prepare
 
     piece = Pieces(finished / "parts").read("seed0-stage2")
-    inputs = SimpleNamespace(mir={"pairs": np.ones((2, 101))}, nir={"pairs": np.ones((2, 23))})
-    made = stages.restored_stage2(smoke(MultifidelityConfig()), SimpleNamespace(inputs=inputs), piece)  # type: ignore[arg-type]
+    config = smoke(MultifidelityConfig(seeds=1))
+    made = stages.restored_stage2(config, prepare(config).seeds[0], piece)
     row = piece.tables["convergence"].iloc[0]
     assert (made.converged, made.epochs_run) == (row["converged"], row["epochs"]) and made.epochs_run == 6
     assert {name: values.shape for name, values in made.history.items()} == dict.fromkeys(made.history, (6,))

@@ -160,7 +160,8 @@ def differences(run: MultifidelityRun, contrasts: Sequence[tuple[str, str]] = CO
     table = run.tables.get("differences", pd.DataFrame(columns=pd.Index(["first", "second", "property"])))
     rows = []
     for first, second in contrasts:
-        for row in where(table, first=first, second=second).to_dict("records"):
+        mine = where(table, first=first, second=second).set_index("property", drop=False)
+        for row in mine.reindex([name for name in (*run.properties, MEAN) if name in mine.index]).to_dict("records"):
             means = _published_ccc(run, str(row["property"]))
             paper = means.get(first, math.nan) - means.get(second, math.nan)
             rows.append({**row, "title": f"{first} minus {second}", "paper": paper})
