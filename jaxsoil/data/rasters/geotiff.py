@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,54 +14,27 @@ from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import atomic_path
 
 
-@dataclasses.dataclass(frozen=True)
-class Band:
-    """One band of a GeoTIFF: its name and its unit."""
-
-    name: str
-    unit: str
-
-
-class TileWriter:
-    """Writes tiles into a GeoTIFF; made by :func:`new_geotiff`."""
-
-    def __init__(self, file: object, nodata: float) -> None:
-        self._file, self._nodata = file, nodata
-
-    def write(self, box: Box, values: Shaped[np.ndarray, "b h w"]) -> None:
-        """Writes (bands, box.height, box.width); NaN becomes nodata.
-
-        Raises:
-          DataError: a value that is infinite: it would look like a measurement.
-        """
-        from rasterio.windows import Window
-
-        if np.isinf(values).any():
-            raise DataError(
-                "a predicted map holds an infinite value",
-                value=f"tile at row {box.row}, column {box.col}",
-                remedy="The model diverged: lower its learning rate and run again.",
-            )
-        filled = np.where(np.isnan(values), self._nodata, values).astype(np.float32)
-        window = Window(box.col, box.row, box.width, box.height)  # pyright: ignore[reportCallIssue]
-        self._file.write(filled, window=window)  # pyright: ignore[reportAttributeAccessIssue]
-
-
 @contextlib.contextmanager
 def new_geotiff(
-    path: Path, grid: Grid, bands: Sequence[Band], nodata: float, tags: Mapping[str, str]
-) -> Iterator[TileWriter]:
-    """Yields a writer of tiles; the file appears under its name when the block succeeds, whole or not at all.
+    path: Path, grid: Grid, bands: Mapping[str, str], nodata: float, tags: Mapping[str, str]
+) -> Iterator[Callable[[Box, Shaped[np.ndarray, "b h w"]], None]]:
+    """Yields what writes a tile: a function of its box and (bands, box.height, box.width) values, NaN for nodata.
+
+    The file appears under its name when the block succeeds, whole or not at all.
 
     Args:
       path: the GeoTIFF.
       grid: where its pixels lie.
-      bands: their names become band descriptions, their units the tag UNITS of the band.
+      bands: name -> unit of each; they become the band's description and its tag UNITS.
       nodata: what stands for no value.
       tags: of the whole file.
+
+    Raises:
+      DataError: a value that is infinite: it would look like a measurement.
     """
     import rasterio
     from rasterio.transform import Affine
+    from rasterio.windows import Window
 
     with atomic_path(path) as temporary:
         profile = {
@@ -80,10 +52,22 @@ def new_geotiff(
         }
         with rasterio.open(temporary, "w", **profile) as file:
             file.update_tags(**tags)
-            for number, band in enumerate(bands, start=1):
-                file.set_band_description(number, band.name)
-                file.update_tags(number, UNITS=band.unit)
-            yield TileWriter(file, nodata)
+            for number, (name, unit) in enumerate(bands.items(), start=1):
+                file.set_band_description(number, name)
+                file.update_tags(number, UNITS=unit)
+
+            def write(box: Box, values: np.ndarray) -> None:
+                if np.isinf(values).any():
+                    raise DataError(
+                        "a predicted map holds an infinite value",
+                        value=f"tile at row {box.row}, column {box.col}",
+                        remedy="The model diverged: lower its learning rate and run again.",
+                    )
+                filled = np.where(np.isnan(values), nodata, values).astype(np.float32)
+                window = Window(box.col, box.row, box.width, box.height)  # pyright: ignore[reportCallIssue]
+                file.write(filled, window=window)
+
+            yield write
 
 
 def write_rasters(rasters: Rasters, folder: Path) -> dict[str, Path]:
@@ -93,8 +77,8 @@ def write_rasters(rasters: Rasters, folder: Path) -> dict[str, Path]:
     paths = {}
     for place, name in enumerate(rasters.names):
         paths[name] = folder / f"{name}.tif"
-        with new_geotiff(paths[name], rasters.grid, [Band(name, "")], rasters.nodata, {}) as writer:
-            writer.write(everything, values[place : place + 1])
+        with new_geotiff(paths[name], rasters.grid, {name: ""}, rasters.nodata, {}) as write:
+            write(everything, values[place : place + 1])
     return paths
 
 

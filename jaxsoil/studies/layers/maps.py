@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxsoil.data.rasters.geotiff import Band, new_geotiff
+from jaxsoil.data.rasters.geotiff import new_geotiff
 from jaxsoil.data.rasters.rasters import Box, Grid, fill_gaps, tile_boxes, tile_windows
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers.config import LayersConfig
@@ -44,7 +44,7 @@ def write_maps(
     predicts = [predictor(Training(model, split, seed), data, config, members) for seed in range(len(trained))]
     ranges = _ranges(data)
     files = {layer.name: f"maps/{layer.key}.tif" for layer in data.layers}
-    bands = [Band(name, unit if name != OUTSIDE else "number of covariates") for name in BANDS]
+    bands = {name: unit if name != OUTSIDE else "number of covariates" for name in BANDS}
     boxes = tile_boxes(grid, config.tile)
     with contextlib.ExitStack() as stack:
         writers = []
@@ -54,8 +54,8 @@ def write_maps(
             writers.append(stack.enter_context(new_geotiff(target, grid, bands, data.land.rasters.nodata, tags)))
         for box in tqdm(boxes, desc=f"{'maps':14}", unit="tile", leave=False):
             values = tile_map(data, config, predicts, held_out, ranges, box)
-            for place, writer in enumerate(writers):
-                writer.write(box, values[place])
+            for place, write in enumerate(writers):
+                write(box, values[place])
     content = {
         "model": model, "split": split, "coverage": config.coverage, "members": len(trained) * config.folds,
         "unit": unit, "quantity": data.sites.quantity, "bands": list(BANDS), "files": files,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from jaxsoil.data.rasters.geotiff import Band, new_geotiff, write_rasters
+from jaxsoil.data.rasters.geotiff import new_geotiff, write_rasters
 from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
 from jaxsoil.evaluation.results import write_results
 from jaxsoil.runs import tracking
@@ -244,10 +244,10 @@ def _write_inputs(folder: RunFolder, config: LayersConfig, data: LayersData) -> 
     if data.land.truth is None or (folder.path / "inputs" / "truth.tif").exists():
         return
     write_rasters(data.land.rasters, folder.path / "inputs")
-    bands = [Band(layer.name, sites.unit) for layer in data.layers]
+    bands = {layer.name: sites.unit for layer in data.layers}
     nodata = data.land.rasters.nodata
-    with new_geotiff(folder.path / "inputs" / "truth.tif", grid, bands, nodata, {"UNITS": sites.unit}) as writer:
-        writer.write(Box(0, 0, grid.height, grid.width), data.land.truth)
+    with new_geotiff(folder.path / "inputs" / "truth.tif", grid, bands, nodata, {"UNITS": sites.unit}) as write:
+        write(Box(0, 0, grid.height, grid.width), data.land.truth)
 
 
 def _write_timing(folder: RunFolder, training: float, rest: float) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from jaxsoil.data.rasters.geotiff import Band, new_geotiff, read_geotiff
+from jaxsoil.data.rasters.geotiff import new_geotiff, read_geotiff
 from jaxsoil.data.rasters.rasters import Box, Grid, tile_boxes
 from jaxsoil.runs.errors import DataError
 
@@ -19,9 +19,9 @@ def test_a_geotiff_keeps_grid_bands_units_and_nodata(tmp_path: Path) -> None:
     data = np.arange(360, dtype=np.float64).reshape(2, 12, 15)
     data[1, 2, 3] = np.nan
     path = tmp_path / "maps" / "map.tif"
-    with new_geotiff(path, GRID, [Band("mean", "%"), Band("sd", "%")], -9.0, {"LAYER": "0-5 cm"}) as writer:
+    with new_geotiff(path, GRID, {"mean": "%", "sd": "%"}, -9.0, {"LAYER": "0-5 cm"}) as write:
         for box in tile_boxes(GRID, 8):
-            writer.write(box, data[:, box.row : box.row + box.height, box.col : box.col + box.width])
+            write(box, data[:, box.row : box.row + box.height, box.col : box.col + box.width])
         assert not path.exists()
     with rasterio.open(path) as file:
         assert file.descriptions == ("mean", "sd") and file.nodata == -9.0 and file.tags(2)["UNITS"] == "%"
@@ -36,9 +36,9 @@ def test_an_infinite_value_is_never_mapped_and_leaves_no_file(tmp_path: Path) ->
     bad = np.full((1, 12, 15), np.inf)
     with (
         pytest.raises(DataError, match="infinite"),
-        new_geotiff(path, GRID, [Band("mean", "%")], -9.0, {}) as writer,
+        new_geotiff(path, GRID, {"mean": "%"}, -9.0, {}) as write,
     ):
-        writer.write(Box(0, 0, 12, 15), bad)
+        write(Box(0, 0, 12, 15), bad)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(DataError, match="cannot be read"):
         read_geotiff(path)
