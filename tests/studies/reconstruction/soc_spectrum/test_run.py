@@ -221,7 +221,8 @@ def test_on_a_short_axis_the_report_says_that_it_is_not_available(tmp_path):
     (tmp_path / "short.toml").write_text(manifest)
     options = ["--data", str(tmp_path / "short.toml"), "--held-out", "1", "--train.epochs", "2"]
     assert main(EXPERIMENTS, [*SMOKE, *options, "--workdir", str(tmp_path / "run")]) == 0
-    assert sorted(path.name for path in (tmp_path / "run").iterdir() if path.is_dir()) == ["direct", "figures", "paper-short"]
+    folders = sorted(path.name for path in (tmp_path / "run").iterdir() if path.is_dir())
+    assert folders == ["direct", "figures", "paper-short"]
     markdown = (tmp_path / "run" / "report.md").read_text("utf-8").replace("\\", "")
     assert "short: no direct estimate. The direct estimate of f_SOC is not available on this axis" in markdown
     assert "short, decoder from the direct estimate: left out. The direct estimate of f_SOC is not" in markdown
