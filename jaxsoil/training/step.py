@@ -198,7 +198,11 @@ def step(
 
 def steps(training: Training, state: State, total: Any, order: Any, member: Member, data: Data, epoch, start, stop):
     """The steps ``start`` to ``stop`` of an epoch."""
-    body = lambda i, carry: step(training, *carry, order, member, data, epoch, i)  # noqa: E731
+
+    def body(i, carry):
+        state, total = carry
+        return step(training, state, total, order, member, data, epoch, i)
+
     return jax.lax.fori_loop(start, stop, body, (state, total))
 
 
@@ -247,8 +251,9 @@ def epochs(training: Training, state: State, member: Member, data: Data, start, 
         order = training.batches.order(member, epoch)
 
         def body(i, carry):
+            state, total = carry
             masked = True if most is None else live & (i < member.steps)
-            return step(training, *carry, order, member, data, epoch, i, masked)
+            return step(training, state, total, order, member, data, epoch, i, masked)
 
         bound = member.steps if most is None else most
         state, total = jax.lax.fori_loop(0, bound, body, (state, zero(state)))
