@@ -5,8 +5,8 @@ python experiments/run.py --exp=region_out --data fields    measured spectra of 
 python experiments/run.py --exp=region_out --smoke          the smallest size, about a minute on two CPU cores
 python experiments/run.py --exp=region_out --paper          the publication's size (days on a CPU)
 
-Expected mean CCC of log10 SOC over the held-out regions of the twin: PLSR 0.54, random forest 0.48, encoder 0.60, with
-ANN decoder 0.58, with physics decoder 0.61. With --smoke: 0.50, 0.45, 0.24, 0.22 and 0.27; its networks hardly learn.
+Expected mean CCC of log10 SOC over the held-out regions of the twin: PLSR 0.54, random forest 0.48, encoder 0.61, with
+ANN decoder 0.60, with physics decoder 0.61. With --smoke: 0.50, 0.45, 0.24, 0.22 and 0.27; its networks hardly learn.
 """
 
 import dataclasses
@@ -16,6 +16,8 @@ from jaxsoil.studies.reconstruction.config import PAPER_TWIN, SMOKE_TWIN, StudyC
 from jaxsoil.training.config import TrainConfig
 
 DEFAULT = StudyConfig(
+    # A quarter of the paper's width: on the twin it scores as well as 512 units (0.60, 0.58, 0.61) in a third of the time.
+    width=128,
     train=TrainConfig(epochs=120, patience=12, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
 )
 

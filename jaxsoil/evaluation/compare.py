@@ -28,7 +28,7 @@ class MeanSd(NamedTuple):
     n: int
 
 
-def mean_sd(values: ArrayLike) -> MeanSd:
+def mean_sd(values: ArrayLike | Sequence[float]) -> MeanSd:
     """Mean and standard deviation (n - 1; NaN below two) of the finite ones among the values, in any shape."""
     found = np.asarray(values, dtype=np.float64).ravel()
     found = found[np.isfinite(found)]

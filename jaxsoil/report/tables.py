@@ -110,12 +110,12 @@ class MeanError(NamedTuple):
         return plus_minus(self.mean, self.error, digits)
 
 
-def mean_sd(values: ArrayLike) -> MeanError:
+def mean_sd(values: ArrayLike | Sequence[float]) -> MeanError:
     """Mean and standard deviation (n - 1) of the finite values, as a report writes them."""
     return MeanError(*compare.mean_sd(values))
 
 
-def mean_se(values: ArrayLike) -> MeanError:
+def mean_se(values: ArrayLike | Sequence[float]) -> MeanError:
     """Mean and standard error (SD/sqrt(n), n - 1 in the SD) of the finite values."""
     mean, sd, n = compare.mean_sd(values)
     return MeanError(mean, sd / math.sqrt(n) if n else math.nan, n)
