@@ -147,7 +147,9 @@ def curve_rows(tables: AlarmTables, *, points: int = 400) -> pd.DataFrame:
             frame = pd.DataFrame(corners[places], columns=pd.Index(CURVE_COLUMNS[3:]))
             frames.append(frame.assign(**dict(zip(CURVE_COLUMNS, key, strict=False))))
     columns = list(CURVE_COLUMNS)
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=pd.Index(columns))
+    if not frames:
+        return pd.DataFrame(columns=pd.Index(columns))
+    return pd.DataFrame(pd.concat(frames, ignore_index=True)[columns])
 
 
 def outcome_rows(tables: AlarmTables) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -120,7 +121,9 @@ def difference_rows(
             keys = dict(zip(DIFFERENCE_COLUMNS, (*models, scale, metric, split), strict=False))
             frames.append(gap.rename("difference").reset_index().assign(**keys))
     columns = list(DIFFERENCE_COLUMNS)
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=pd.Index(columns))
+    if not frames:
+        return pd.DataFrame(columns=pd.Index(columns))
+    return pd.DataFrame(pd.concat(frames, ignore_index=True)[columns])
 
 
 def paired_intervals(differences: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
@@ -136,8 +139,9 @@ def paired_intervals(differences: pd.DataFrame, *, confidence: float = CONFIDENC
       :data:`LOWER_IS_BETTER`).
     """
     keys, rows = list(DIFFERENCE_COLUMNS[:5]), []
-    for key, mine in differences.groupby(keys, sort=False):
-        means = mine.groupby("region", sort=False)["difference"].mean().to_numpy(dtype=np.float64)
+    groups = cast("Iterable[tuple[tuple[str, ...], pd.DataFrame]]", differences.groupby(keys, sort=False))
+    for key, mine in groups:
+        means = np.asarray(mine.groupby("region", sort=False)["difference"].mean(), dtype=np.float64)
         x = t_interval(means, confidence)
         better = int(np.sum(means < 0.0 if key[3] in LOWER_IS_BETTER else means > 0.0))
         rows.append((*key, confidence, x.n, x.mean, x.sd, x.low, x.high, better))
@@ -145,11 +149,11 @@ def paired_intervals(differences: pd.DataFrame, *, confidence: float = CONFIDENC
 
 
 def _by_region_and_seed(rows: pd.DataFrame, model: str) -> pd.Series:
-    mine = rows[rows["model"] == model]
+    mine = pd.DataFrame(rows[rows["model"] == model])
     if mine.duplicated(["region", "seed"]).any():
         remedy = "Choose one data set and one property first."
         raise DataError("a model has two values of one region and seed", value=model, remedy=remedy)
-    return mine.set_index(["region", "seed"])["value"]
+    return pd.Series(mine.set_index(["region", "seed"])["value"])
 
 
 def _difference(*sides: pd.Series) -> pd.Series:
@@ -159,9 +163,9 @@ def _difference(*sides: pd.Series) -> pd.Series:
     for mine, other in ((0, 1), (1, 0)):
         if len(seeds[mine]) == 1 < len(seeds[other]):
             alone = both[mine].droplevel("seed")
-            both[mine] = pd.concat({seed: alone for seed in seeds[other]}, names=["seed"]).swaplevel()
+            both[mine] = pd.Series(pd.concat({seed: alone for seed in seeds[other]}, names=["seed"]).swaplevel())
     gap = both[1] - both[0]
-    return gap[np.isfinite(gap)]
+    return pd.Series(gap[np.isfinite(gap)])
 
 
 def _block_test(test: str, samples: Sequence[Sequence[float]], regions: int) -> tuple[TTest, str]:

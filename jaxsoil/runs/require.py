@@ -215,7 +215,7 @@ def no_row(
     Raises:
       DataError: with the first wrong row and their number.
     """
-    rows = np.nonzero(wrong)[0]
+    rows = np.nonzero(np.asarray(wrong))[0]
     if rows.size:
         first = show(int(rows[0])) if show else f"row {int(rows[0])}"
         raise DataError(problem, source=source, column=column, value=f"{first}; {rows.size} {what}", remedy=remedy)

@@ -19,7 +19,7 @@ def rows():
 def test_predictions_are_scikit_learns_and_do_not_depend_on_threads(rows):
     x, y, new, truth = rows
     found = forest.fit(x, y, seed=3, n_trees=40, n_jobs=1).predict(new)
-    expected = RandomForestRegressor(40, max_features="sqrt", random_state=3).fit(x, y).predict(new)
+    expected = RandomForestRegressor(40, random_state=3).set_params(max_features="sqrt").fit(x, y).predict(new)
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(found, forest.fit(x, y, seed=3, n_trees=40).predict(new))
     assert not np.array_equal(found, forest.fit(x, y, seed=4, n_trees=40).predict(new))

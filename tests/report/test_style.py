@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from jaxsoil.report import style
@@ -29,7 +30,7 @@ def test_a_legend_shows_looks_and_artists_in_order() -> None:
     shown = style.legend(figure, [*looks.values(), Patch(color="red", label="failure")], size=4.0, title="Models")
     assert [text.get_text() for text in shown.get_texts()] == ["A", "B", "C", "failure"]
     assert shown.get_title().get_text() == "Models"
-    first, second, third, _ = shown.legend_handles
+    first, second, third = (item for item in shown.legend_handles if isinstance(item, Line2D))
     assert (first.get_marker(), first.get_linestyle(), first.get_markersize()) == ("o", "None", 4.0)
     assert (second.get_marker(), second.get_linestyle()) == ("", "--")
     assert third.get_markerfacecolor() == "white" and first.get_markerfacecolor() == "#111111"

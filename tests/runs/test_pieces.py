@@ -106,7 +106,8 @@ def test_a_flipped_byte_is_refused_or_changes_nothing(tmp_path: Path, mask: int)
 def test_other_files_are_no_pieces(tmp_path: Path) -> None:
     pieces = Pieces(tmp_path)
     np.savez(pieces.path("plain"), soc=np.ones(3))
-    np.savez(pieces.path("lists"), **{"piece.json": np.frombuffer(b"[1]", np.uint8)})
+    lists: dict[str, Any] = {"piece.json": np.frombuffer(b"[1]", np.uint8)}
+    np.savez(pieces.path("lists"), **lists)
     pieces.path("nul").write_bytes(bytes(1000))
     (tmp_path / "folder.npz").mkdir()
     for name in ("plain", "lists", "nul", "folder"):

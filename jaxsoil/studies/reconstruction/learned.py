@@ -48,7 +48,7 @@ def movement_rows(arrays: Arrays) -> pd.DataFrame:
         start_rho_r=float(arrays["start_rho_r"]),
         truth_rho_r=float(arrays.get("truth_soc_rho_r", np.nan)),
     )
-    return frame[np.isfinite(f).all(axis=1)].reset_index(drop=True)
+    return pd.DataFrame(frame[np.isfinite(f).all(axis=1)]).reset_index(drop=True)
 
 
 def rescaling_rows(arrays: Arrays) -> pd.DataFrame:
@@ -128,8 +128,9 @@ def beyond_seeds(rescaled: pd.DataFrame, between: pd.DataFrame) -> pd.DataFrame:
     Returns:
       One row ``n, mean, sd, low, high`` with Student's interval over regions; ``n`` is 0 with a single seed.
     """
-    gaps = rescaled.groupby("region")["unscaled"].mean() - between.groupby("region")["rmse"].mean()
-    found = t_interval(gaps.dropna().to_numpy(dtype=np.float64))
+    decoders = pd.Series(rescaled.groupby("region")["unscaled"].mean())
+    gaps = decoders.sub(pd.Series(between.groupby("region")["rmse"].mean()))
+    found = t_interval(pd.Series(gaps).dropna().to_numpy(dtype=np.float64))
     return pd.DataFrame([{name: getattr(found, name) for name in ("n", "mean", "sd", "low", "high")}])
 
 

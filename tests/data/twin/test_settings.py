@@ -49,7 +49,7 @@ def test_impossible_laboratories_are_refused(field, value):
 def test_impossible_shares_and_noise_are_refused():
     for field, value in (("organic_share", 1.0), ("noise", -1.0)):
         with pytest.raises(DataError, match=f"LaboratoriesConfig, column {field}: impossible"):
-            LaboratoriesConfig(**{field: value})
+            dataclasses.replace(LaboratoriesConfig(), **{field: value})
 
 
 def test_laboratories_of_the_papers_size():

@@ -103,7 +103,8 @@ def test_a_run_from_data_to_report():
     folder = smoke_run("baseline_split")
     text = (folder / "report.md").read_text("utf-8")
     results = pd.read_csv(folder / "results.csv")
-    chosen = results[(results["split"] == "test") & (results["scale"] == "percent") & (results["metric"] == "rmse")]
+    kept = (results["split"] == "test") & (results["scale"] == "percent") & (results["metric"] == "rmse")
+    chosen = pd.DataFrame(results[kept])
     for model, name in {"plsr": "PLSR", "physics": "Physics-informed", "ann": "ANN"}.items():
         for parting in ("", ", by row"):
             rows = chosen["region"].isin([f"draw {number}{parting}" for number in (1, 2)])

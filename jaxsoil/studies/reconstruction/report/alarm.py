@@ -187,11 +187,14 @@ def _sample_table(outcomes: pd.DataFrame, daggers: tuple[str, ...]) -> Table:
         "no label and no score of the region itself enter, but the networks behind them were trained with it.",
         *daggers,
     )
-    columns = {"model": "Model", "alarm": "Alarm", "rule": "Threshold"}
-    columns |= {name: (text, _percent) for name, text in _COSTS.items()}
+    columns: dict[str | tuple[str, ...], Any] = {
+        "model": "Model", "alarm": "Alarm", "rule": "Threshold",
+        **{name: (text, _percent) for name, text in _COSTS.items()},
+        "rmse": ("RMSE, all (%)", 3), "rmse_accepted": ("RMSE, accepted (%)", 3),
+    }  # fmt: skip
     return rows_table(
         where(outcomes, failure="fail_percent"),
-        columns | {"rmse": ("RMSE, all (%)", 3), "rmse_accepted": ("RMSE, accepted (%)", 3)},
+        columns,
         title="What flagging single samples costs and saves. The first two thresholds come from the training regions "
         "only, the third from the other regions, scored by networks that were trained on the held-out one.",
         labels=_LABELS,

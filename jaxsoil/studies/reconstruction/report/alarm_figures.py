@@ -122,7 +122,7 @@ def _roc_panel(panel: Axes, areas: pd.DataFrame, curves: pd.DataFrame) -> None:
         panel.plot(curve["false_alarms"], curve["caught"], **look)
         lines.append((f"{area['auroc']:.2f}", _ALARM_COLORS[alarm]))
     # The corner that most of the curves leave free.
-    low = not areas["auroc"].mean() < 0.5
+    low = not pd.Series(areas["auroc"]).mean() < 0.5
     for place, (text, color) in enumerate(reversed(lines) if low else lines):
         look = {"ha": "right" if low else "left", "va": "bottom" if low else "top", "fontsize": 7.0}
         at = (0.97, 0.04 + 0.11 * place) if low else (0.04, 0.97 - 0.11 * place)

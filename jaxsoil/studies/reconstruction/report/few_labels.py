@@ -190,7 +190,7 @@ def _changes(run: Run, views: Mapping[str, Run]) -> Table:
         IN_SAMPLE,
         *_dagger_notes(views),
     )
-    columns: dict[str | tuple[str, ...], Any] = {"model": "Model"} | heads | {"better": "Regions improved"}
+    columns: dict[str | tuple[str, ...], Any] = {"model": "Model", **heads, "better": "Regions improved"}
     title = "Change, mean (95 % interval) over held-out regions."
     return rows_table(pd.DataFrame(lines), columns, title=title, notes=notes, left=(0,))
 

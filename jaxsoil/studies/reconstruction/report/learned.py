@@ -35,7 +35,7 @@ def movement_table(learned: pd.DataFrame, stages: dict[str, str]) -> Table:
             mine = learned[(learned["model"] == model) & learned["study"].str.endswith(f"/{stage}" if stage else "")]
             if len(mine):
                 label = f"{model_label(model)}, {text}" if text else model_label(model)
-                rows.append((label, str(len(mine)), *_movement(mine)))
+                rows.append((label, str(len(mine)), *_movement(pd.DataFrame(mine))))
     header = (
         "Decoder", "Trainings", "f_SOC: RMS distance from its start (0.5)", "f_SOC: mean over bands",
         "f_SOC: RMSE against the truth", "(rho r)_SOC (g cm-3 nm)", "its start", "its truth",

@@ -114,10 +114,8 @@ def _seeds_verdict(run: Run, found: pd.DataFrame) -> tuple[str, ...]:
             "With one seed this run does not tell whether the two spectra differ by more than two trainings of one "
             "decoder do, so that the numbers above tell nothing about rho r.",
         )
-    compared = (
-        f"RMSE {number(found['unscaled'].mean(), 3)} between the decoders, "
-        f"{number(run.table('between_seeds')['rmse'].mean(), 3)} between seeds of one"
-    )
+    decoders, seeds = pd.Series(found["unscaled"]), pd.Series(run.table("between_seeds")["rmse"])
+    compared = f"RMSE {number(decoders.mean(), 3)} between the decoders, {number(seeds.mean(), 3)} between seeds of one"
     if beyond["low"] > 0.0:
         return (f"f_SOC differs more between the decoders than between seeds of one decoder ({compared}).",)
     return (
@@ -162,10 +160,10 @@ def _rescaled(run: Run, found: pd.DataFrame) -> list[Item]:
         ("RMSE after the factor a", mean_sd(found["scaled"]).text()),
         ("RMSE after the line p + b (with − p)", mean_sd(found["affine"]).text()),
         ("Slope b of that line", mean_sd(found["slope"]).text()),
-        ("Its fixed point p (reflectance), median over trainings", number(found["pivot"].median(), 3)),
+        ("Its fixed point p (reflectance), median over trainings", number(pd.Series(found["pivot"]).median(), 3)),
         (
             "Ratio over bands: coefficient of variation, median (%)",
-            number(100.0 * found["ratio_variation"].median(), 1),
+            number(100.0 * pd.Series(found["ratio_variation"]).median(), 1),
         ),
     )
     moved = [float(np.sqrt(np.mean(found[name] ** 2))) for name in ("moved_with", "moved_without")]
@@ -198,7 +196,7 @@ def _figures(document: Document, run: Run, found: pd.DataFrame, styles: Mapping[
     document.section("Figures")
     if len(found):
         truth = read_arrays(run.path / "soc_spectra.npz", ()).get("truth_f_soc")
-        figure = spectra_and_ratio(run, float(found["factor"].median()), truth, styles)
+        figure = spectra_and_ratio(run, float(pd.Series(found["factor"]).median()), truth, styles)
         caption = (
             "Above: learned f_SOC, median and 10th to 90th percentile over trainings; dotted: the start"
             + ("; black dashed: the twin's true f_SOC" if truth is not None else "")
@@ -240,7 +238,7 @@ def spectra_and_ratio(run: Run, factor: float, truth: np.ndarray | None, styles:
         upper.plot(bands["band"], truth, color="black", linewidth=1.1, linestyle=DASHED, label="truth")
     upper.set_ylabel("f_SOC (reflectance fraction)")
     legend(figure)
-    _percentiles(lower, bands[np.isfinite(bands["ratio_median"])], "ratio", Look("", "black"))
+    _percentiles(lower, pd.DataFrame(bands[np.isfinite(bands["ratio_median"])]), "ratio", Look("", "black"))
     lower.axhline(factor, color=GREY, linewidth=0.9, linestyle=DASHED)
     corner_text(lower, f"dashed: best single factor {factor:.2f}", "upper right", color=GREY)
     lower.set_ylabel("Ratio, without / with rho r")

@@ -8,8 +8,8 @@ decoder, "paper" or "direct").
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -275,9 +275,10 @@ def decoder_tables(
 
 def reach_rows(networks: pd.DataFrame) -> list[dict[str, Any]]:
     """Least and greatest values of how far the trainings of each start went and could go."""
+    groups = networks.groupby(["source", "start"], sort=False)
     return [
         {"source": source, "start": start, "measure": name, "least": part[name].min(), "greatest": part[name].max()}
-        for (source, start), part in networks.groupby(["source", "start"], sort=False)
+        for (source, start), part in cast("Iterable[tuple[tuple[str, str], pd.DataFrame]]", groups)
         for name in _REACH
     ]
 
@@ -289,7 +290,8 @@ def start_differences(networks: pd.DataFrame) -> list[dict[str, Any]]:
     """
     rows = []
     for source, part in networks.groupby("source", sort=False):
-        means = part.groupby(["region", "start"])["r2"].mean().unstack().reindex(columns=["paper", "direct"])
+        means = pd.Series(part.groupby(["region", "start"])["r2"].mean()).unstack()
+        means = means.reindex(columns=["paper", "direct"])
         found, seeds = t_interval(means["direct"] - means["paper"]), part["seed"].nunique()
         interval = {"mean": found.mean, "sd": found.sd, "low": found.low, "high": found.high}
         if found.n:

@@ -81,7 +81,7 @@ def test_changes_are_those_of_the_scores(tmp_path, monkeypatch):
     folder = write_stages(tmp_path)
     frame = read_results(folder / "results.csv")
     chosen = (frame["model"] == "ann") & (frame["metric"] == "mrmse") & (frame["split"] == "test")
-    means = frame[chosen].groupby(["study", "region"])["value"].mean().unstack("study")
+    means = pd.Series(frame[chosen].groupby(["study", "region"])["value"].mean()).unstack("study")
     change = means["few_labels/after"] - means["few_labels/before"]
     low, high = stats.ttest_1samp(change, 0.0).confidence_interval(0.95)
     write_report(folder)

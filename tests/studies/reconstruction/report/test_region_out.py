@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -310,7 +311,7 @@ def test_ttests_stand_beside_the_published_ones(make_run):
         (hard.ravel(), easy.ravel(), True, "Student, runs | 4.681 | 66.0 | &lt; 0.0001 | 4.681"),
         (hard.mean(axis=1), easy.mean(axis=1), False, "Welch, region means | not available |   |   |  "),
     ):
-        expected = stats.ttest_ind(first, second, equal_var=equal)
+        expected: Any = stats.ttest_ind(first, second, equal_var=equal)
         cells = f"{expected.statistic:.3f} | {expected.df:.1f} | {expected.pvalue:.4f} |".replace("-", "−")
         assert f"| ANN decoder | {before} | {cells}" in text
     # The physics decoder was not trained here, but its published values stand there.

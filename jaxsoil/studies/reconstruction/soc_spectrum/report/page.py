@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from jaxsoil.report import run_sections
 from jaxsoil.report.document import Document
@@ -139,10 +140,11 @@ def _on_twins(document: Document, run: SpectrumRun) -> None:
         "RMSE of f of SOC on twins with pedons of 5 to 6 horizons, mean over seeds, against the exponent e with which "
         "clay follows SOC."
     )
-    document.draw(figures.robustness_figure(means[means["factor"] == "pedons"]), "robustness", caption)
+    pedons = pd.DataFrame(means[means["factor"] == "pedons"])
+    document.draw(figures.robustness_figure(pedons), "robustness", caption)
     document.table(tables.robustness_table(run))
     document.section("What the direct estimate withstands")
-    varied = means[means["factor"].isin(run.tables["sweep"]["factor"])]
+    varied = pd.DataFrame(means[means["factor"].isin(run.tables["sweep"]["factor"])])
     for measure, label, name, text in (
         ("rmse", "RMSE of f$_{SOC}$ (reflectance)", "sweep_rmse", "RMSE of f of SOC"),
         ("ratio_error", "Relative error of c/c̄", "sweep_ratio", "Relative error of c / c_bar"),

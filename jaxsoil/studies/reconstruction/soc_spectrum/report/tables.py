@@ -77,7 +77,7 @@ def estimates_table(run: SpectrumRun, source: str) -> Table:
     failed = rows[rows["problem"] != ""]
     notes += [f"{labels[name]}: {why}" for name, why in zip(failed["estimator"], failed["problem"], strict=True)]
     table = rows_table(
-        rows[(rows["problem"] == "") & (rows["estimator"] != FLAT)],
+        pd.DataFrame(rows[(rows["problem"] == "") & (rows["estimator"] != FLAT)]),
         {"estimator": "Estimator", ("soc_rho_r", "sd"): ("(ρr) of SOC ± SD (g cm-3 nm)", 3)}
         | _scores("munsell rmse cosine ratio_error c_error")
         | {"disagreement": ("Differs from direct (% of bands)", _percent(0))},
@@ -187,19 +187,23 @@ def libraries_table(run: SpectrumRun) -> Table:
 
 def marked(label: str, trials: pd.DataFrame) -> str:
     """``label`` with a mark if any of the trainings did not converge or could not have reached the truth."""
-    marks = f" {DAGGER}" if (trials["status"] != CONVERGED).any() else ""
-    return label + marks + (f" {SHORT}" if trials["short"].any() else "")
+    marks = f" {DAGGER}" if pd.Series(trials["status"] != CONVERGED).any() else ""
+    return label + marks + (f" {SHORT}" if pd.Series(trials["short"]).any() else "")
 
 
 def _with_marks(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials with the name of their start, marked, in the column ``start``."""
-    names = [marked(ESTIMATOR_LABELS[start], trials[place : place + 1]) for place, start in enumerate(trials["start"])]
+    names = [
+        marked(ESTIMATOR_LABELS[start], pd.DataFrame(trials[place : place + 1]))
+        for place, start in enumerate(trials["start"])
+    ]
     return trials.assign(start=names)
 
 
 def _mark_notes(trials: pd.DataFrame) -> list[str]:
     """The footnotes behind the marks, with how many trainings have each; nothing if there are none."""
-    notes, short, doubtful = [], int(trials["short"].sum()), int((trials["status"] != CONVERGED).sum())
+    notes, short = [], int(pd.Series(trials["short"]).sum())
+    doubtful = int((trials["status"] != CONVERGED).sum())
     if doubtful:
         notes.append(f"{DAGGER} did not converge: {doubtful} of {len(trials)} trainings.")
     if short:
@@ -268,7 +272,7 @@ def accuracy_table(run: SpectrumRun) -> Table:
         for size, (rmse, cosine, c) in AIMS.items()
     ]
     return rows_table(
-        pd.concat(parts),
+        pd.DataFrame(pd.concat(parts)),
         {"factor": "Data", "method": "Method", "level": ("Samples", "{}"), "seed": ("Seed", "{}")}
         | _scores("rmse cosine ratio_error c_error")
         | {"deepest": ("Deepest trough", 4)},
@@ -285,7 +289,7 @@ def accuracy_table(run: SpectrumRun) -> Table:
 def robustness_table(run: SpectrumRun) -> Table:
     """RMSE, cosine and error of c / c_bar by method and exponent, means over seeds."""
     means = run.rows("over_seeds", factor="pedons")
-    seeds = means["seeds"].max()
+    seeds = pd.Series(means["seeds"]).max()
     return pivot_table(
         means,
         {"method": "Method"},
@@ -306,14 +310,14 @@ def _three(rmse: float, cosine: float, ratio_error: float) -> str:
 
 def _failures(means: pd.DataFrame) -> list[str]:
     """Says how many estimates of each method met no gauge, if any."""
-    counts = means.groupby("method", sort=False)["failed"].sum().items()
+    counts = pd.Series(means.groupby("method", sort=False)["failed"].sum()).items()
     return [f"{_METHOD_LABELS[str(name)]}: {n} estimates failed and are left out." for name, n in counts if n]
 
 
 def sweep_table(run: SpectrumRun) -> Table:
     """Means over seeds by factor and level, methods side by side."""
     means = run.tables["over_seeds"]
-    means = means[means["factor"].isin(FACTORS)]
+    means = pd.DataFrame(means[means["factor"].isin(FACTORS)])
     return pivot_table(
         means,
         {"factor": "What is varied", "level": "Level"},
@@ -336,12 +340,13 @@ def abundance_table(run: SpectrumRun, source: str) -> Table:
     """Mean absolute errors of the most abundant minerals, of SOC, and the mean over all minerals."""
     rows = run.rows("abundances", source=source)
     truth = rows[rows["estimator"] == TRUTH]
-    minerals = truth[~truth["mineral"].isin(("SOC", MINERALS))].sort_values("mean", ascending=False, kind="stable")
+    minerals = pd.DataFrame(truth[~truth["mineral"].isin(("SOC", MINERALS))])
+    minerals = minerals.sort_values("mean", ascending=False, kind="stable")
     shown = [*minerals["mineral"][:_SHOWN_MINERALS], "SOC", MINERALS]
     labels = {name: f"{label} (%)" for name, label in ESTIMATOR_LABELS.items()} | {"mean": "True mean (%)"}
     frame = pd.concat([truth.assign(estimator="mean", error=truth["mean"]), rows])
     return pivot_table(
-        frame[frame["mineral"].isin(shown)],
+        pd.DataFrame(frame[frame["mineral"].isin(shown)]),
         {"mineral": "Mineral"},
         "estimator",
         "error",
