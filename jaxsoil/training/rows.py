@@ -161,7 +161,8 @@ def program_of(
         "validation": np.stack([np.resize(one, width) for one in others]),
     }
     stacked = (drawn, counts // batch, np.full(len(rows), config.lr, np.float32))
-    member = Member(*jax.tree.map(lambda x: jnp.asarray(x if key.ndim else x[0]), stacked), key, own)
+    drawn, steps, lr = jax.tree.map(lambda x: jnp.asarray(x if key.ndim else x[0]), stacked)
+    member = Member(drawn, steps, lr, key, own)
     vectorised = jax.default_backend() != "cpu" if vectorised is None else vectorised
     layout = Layout(("side_by_side" if vectorised else "in_turn") if key.ndim else "alone")
     training = Training(
