@@ -16,7 +16,7 @@ from jaxsoil.studies.reconstruction.config import PAPER_TWIN, SMOKE_TWIN, StudyC
 from jaxsoil.training.config import TrainConfig
 
 DEFAULT = StudyConfig(
-    # A quarter of the paper's width: on the twin it scores as well as 512 units (0.60, 0.58, 0.61) in a third of the time.
+    # A quarter of the paper's width: on the twin it scores as well as 512 units (0.60, 0.58, 0.61).
     width=128,
     train=TrainConfig(epochs=120, patience=12, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
 )

@@ -68,7 +68,7 @@ def test_pytorch_computes_the_same_loss_and_gradients(small: Any) -> None:
     model, params = network(small)
     x = small.data()[: small.batch]
     loss, gradients = jax.value_and_grad(
-        lambda p: VaeLoss(model, 0.1, 0.0)(p, jnp.asarray(x), None, jnp.float32(1))[0]
+        lambda p: VaeLoss(model, 0.1, 0.0)(p, None, jnp.asarray(x), None, jnp.float32(1))[0]
     )(params)
     twin: Any = pretraining_torch.Vae(small.bands, small.latents, small.widths)
     encoder, decoder = params["encoder"], params["decoder"]["Mlp_0"]

@@ -89,10 +89,13 @@ def chosen(frame: pd.DataFrame, tolerance: pd.Series, number: int = ROWS) -> pd.
 
     Numbers near zero are left out, as their relative difference says nothing.
     """
-    typical = frame["value"].abs().groupby([frame["metric"], frame["scale"]]).transform("median")
-    frame = frame[(frame["value"].abs() > 0.1 * typical) & ~frame["metric"].str.startswith("n")]
+    typical: Any = frame["value"].abs().groupby([frame["metric"], frame["scale"]]).transform("median")
+    frame = frame.loc[(frame["value"].abs() > 0.1 * typical) & ~frame["metric"].str.startswith("n")]
     pairs = [(first, second) for first in COLUMNS for second in COLUMNS if first <= second]
-    cells = {row: {(a, b, at[a], at[b]) for a, b in pairs} for row, at in frame[[*COLUMNS]].to_dict("index").items()}
+    cells = {
+        row: {(a, b, at[a], at[b]) for a, b in pairs}
+        for row, at in pd.DataFrame(frame[[*COLUMNS]]).to_dict("index").items()
+    }
     seen: set[Any] = set()
     taken: list[Any] = []
     while len(taken) < min(number, len(cells)):
@@ -110,9 +113,9 @@ def steadiness(frame: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
     study whose programs were optimised differently."""
     both = frame.merge(other, on=[*COLUMNS], how="left", suffixes=("", "_other"))
     moved = ((both["value_other"] - both["value"]).abs() / both["value"].abs()).where(both["value"] != 0.0, 0.0)
-    typical = both["value"].abs().groupby([both["metric"], both["scale"]]).transform("median")
+    typical: Any = both["value"].abs().groupby([both["metric"], both["scale"]]).transform("median")
     moved = moved.where(both["value"].abs() > 0.1 * typical, 0.0)
-    worst = (SAFETY * moved).groupby(both["model"]).transform("max").clip(lower=ELSEWHERE)
+    worst: Any = (SAFETY * moved).groupby(both["model"]).transform("max").clip(lower=ELSEWHERE)
     worst.index = frame.index
     return worst.where(worst < NOT_COMPARED, np.inf)
 

@@ -106,7 +106,8 @@ def numbers(experiment: str, folder: Path) -> pd.DataFrame:
     if not frames:
         raise ValueError(f"{folder} has none of {', '.join(table.file for table in TABLES[experiment])}")
     frame = pd.concat(frames, ignore_index=True)
-    return frame[np.isfinite(frame["value"].to_numpy(float))].reset_index(drop=True)
+    finite: pd.DataFrame = frame.loc[np.isfinite(np.asarray(frame["value"], float))]
+    return finite.reset_index(drop=True)
 
 
 def _tidy(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +115,7 @@ def _tidy(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     if table.values:
         frame = frame.melt([*names], [*table.values], "metric", "value")
         names |= same("metric")
-    tidy = frame[[*names]].rename(columns=names)
+    tidy = pd.DataFrame(frame[[*names]]).rename(columns=names)
     tidy = tidy.assign(**{name: value for name, value in table.given.items() if name not in tidy.columns})
     if "study" in frame.columns and frame["study"].str.contains("/").any():
         tidy["stage"] = frame["study"].str.split("/").str[1]
@@ -127,4 +128,4 @@ def _tidy(table: Table, frame: pd.DataFrame) -> pd.DataFrame:
     rows = [";".join(f"{k}={v}" for k, v in zip(own, row, strict=True) if v != "") for row in tidy[own].to_numpy()]
     tidy["other"] = rows if table.what == "scores" else [f"{table.what};{row}" for row in rows]
     tidy = tidy.reindex(columns=[*COLUMNS], fill_value="")
-    return tidy.assign(value=pd.to_numeric(frame["value"], errors="coerce").to_numpy(float))
+    return tidy.assign(value=np.asarray(pd.to_numeric(frame["value"], errors="coerce"), float))

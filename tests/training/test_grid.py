@@ -13,15 +13,12 @@ from engine_problem import BANDS, COMPONENTS, ROWS, TRAIN, problem
 from jaxsoil.data.splits import Split, validation_rows
 from jaxsoil.models.autoencoder import ModelConfig
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training.config import DeviceConfig
-from jaxsoil.training.grid import (
-    GroupRun,
-    Trial,
-    make_groups,
-    steps_per_epoch,
-)
+from jaxsoil.training.grid import GroupRun, Trial, losses, make_groups, steps_per_epoch
 from jaxsoil.training.loop import compiled
+from jaxsoil.training.step import State
 
 DEVICES = DeviceConfig()
 MODEL = ModelConfig(width=16, hidden=1, decoder="ann")
@@ -157,6 +154,48 @@ def test_a_diverged_trial_is_recorded_and_its_neighbours_go_on(tmp_path: Path) -
     assert (first.alive, second.alive) == (False, True)
     assert np.isnan(first.history).all() and np.isfinite(second.history).all()
     assert np.isnan(first.latent).all() and np.isfinite(second.latent).all()
+
+
+def test_losses_are_those_of_training_and_validation() -> None:
+    history = {"loss": np.array([[3.0, 2.0]]), "validation_loss": np.array([[1.0, np.nan]])}
+    state = State({}, {}, None, None, np.zeros(1), np.zeros(1), np.array([True]), history)
+    np.testing.assert_array_equal(losses(state), [[[3.0, 1.0], [2.0, np.nan]]])
+
+
+@pytest.mark.parametrize("mixing", [True, False])
+def test_an_outcome_holds_what_its_own_trial_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mixing: bool
+) -> None:
+    """Known arrays of two trials, the first diverged, in place of what their networks would make."""
+    trials, devices = [trial(), trial(seed=1)], DeviceConfig(chunk=2)
+    (group,) = make_groups(trials, TRAIN, devices, COMPONENTS, BANDS)
+    data = jax.tree.map(np.asarray, problem())
+    runner = GroupRun(group, data, TRAIN, devices, tmp_path, make_loss, measure=lambda t, mass: t.seed + mass[:, 0])
+    mass = np.arange(2.0 * ROWS * COMPONENTS, dtype=np.float32).reshape(2, ROWS, COMPONENTS)
+    rmse, examples = mass[:, :, 0] + 0.5, np.stack([np.full((1, BANDS), i, np.float32) for i in range(2)])
+    monkeypatch.setattr(runner, "functions", (None, lambda *_: (mass, rmse), lambda *_: examples))
+
+    def decoder(level: float) -> dict[str, np.ndarray]:
+        return {"f_soc": np.full((2, BANDS), level, np.float32), "soc_rho_r": np.array([level, 2 * level], np.float32)}
+
+    params, best = (({"decoder": decoder(level)} if mixing else {}) for level in (0.25, 0.5))
+    history = {"loss": np.ones((2, 3)), "validation_loss": np.full((2, 3), 2.0)}
+    state = State(params, {}, None, (best, {}), np.zeros(2), np.zeros(2), np.array([False, True]), history)
+    monkeypatch.setattr(runner, "_run_chunk", lambda number, trials, report: Piece(runner._outcomes(trials, state)))
+    first, second = (outcome for _, outcome in runner.outcomes(lambda *_: None))
+
+    assert (first.alive, second.alive) == (False, True)
+    np.testing.assert_array_equal(second.soc, mass[1, :, -1])
+    np.testing.assert_array_equal(second.rmse, rmse[1])
+    np.testing.assert_array_equal(second.example, np.ones(BANDS))
+    np.testing.assert_array_equal(second.history, [[1.0, 2.0]] * 3)
+    # What is measured is left out where a trial diverged, and where nothing measures.
+    np.testing.assert_array_equal(first.latent, np.full(ROWS, np.nan))
+    np.testing.assert_array_equal(second.latent, 1.0 + mass[1, :, 0])
+    np.testing.assert_array_equal(second.abundance, np.full(COMPONENTS, np.nan))
+    # The kept parameters are the best ones.
+    np.testing.assert_array_equal(second.f_soc, np.full(BANDS, 0.5 if mixing else np.nan))
+    np.testing.assert_array_equal([first.soc_rho_r, second.soc_rho_r], [0.5, 1.0] if mixing else [np.nan, np.nan])
 
 
 def test_steps_drop_the_incomplete_last_batch() -> None:

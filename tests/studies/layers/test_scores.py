@@ -57,7 +57,7 @@ def test_scores_are_the_textbooks(prepared: LayersData) -> None:
     )  # fmt: skip
     frame["predicted"] = frame.groupby("layer")["observed"].transform("mean")
     named = {"study": "layers", "data": "drawn", "property": "carbon"}
-    found = scores.score(frame, named, "%").set_index(["layer", "metric"])["value"]
+    found: Any = scores.score(frame, named, "%").set_index(["layer", "metric"])["value"]
     assert found["a", "r2"] == pytest.approx(0.0, abs=1e-9) and found["b", "n"] == 20
     # Pooled R2 of the layers' means is the share of variance between layers, and 0 within them.
     between = frame["predicted"].var(ddof=0) / frame["observed"].var(ddof=0)
@@ -107,7 +107,7 @@ def test_gains_are_percent_of_rmse_with_intervals_over_folds_and_blocks() -> Non
     assert [*zip(found["first"], found["second"], found["layer"], strict=True)] == [
         ("transfer", "cnn", "a"), ("transfer", "cnn", scores.POOLED)
     ]  # fmt: skip
-    row = found.iloc[0]
+    row: Any = found.iloc[0]
     assert row["gain"] == pytest.approx(20.0) and row["folds_better"] == row["folds"] == 3
     low, high = stats.t.interval(0.95, 2, 20.0, stats.sem([10.0, 20.0, 30.0]))
     assert (row["folds_low"], row["folds_high"]) == pytest.approx((low, high))
@@ -120,5 +120,5 @@ def test_gains_are_percent_of_rmse_with_intervals_over_folds_and_blocks() -> Non
     ends = (twin.confidence_interval.low, twin.confidence_interval.high)
     assert (row["blocks_low"], row["blocks_high"]) == pytest.approx(ends, abs=0.3)
     assert row["verdict"] == "open" and row["blocks_low"] > 0.0
-    again = scores.gains(table, scores.score_folds(table), seed=1)
+    again: Any = scores.gains(table, scores.score_folds(table), seed=1)
     assert again["blocks_low"][0] != row["blocks_low"] and again["seed"][0] == 1

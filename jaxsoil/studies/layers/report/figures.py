@@ -87,10 +87,11 @@ def scores_figure(run: LayersRun) -> Figure:
             rows = where(run.results, split=split, metric=metric)
             for model in run.models[metric == "r2" and "mean" in run.models :]:
                 mine = rows[(rows["model"] == model) & rows["layer"].isin(run.layers)]
-                x, together = mine["layer"].map(at) + offsets[model], mine["seed"] == ALL_SEEDS
+                x, y = np.array([at[layer] for layer in mine["layer"]]) + offsets[model], np.asarray(mine["value"])
+                together = np.asarray(mine["seed"] == ALL_SEEDS)
                 color = styles[model].color
-                ax.plot(x[~together], mine["value"][~together], ".", color=color, markersize=2.5, alpha=0.6)
-                points(ax, x[together], mine["value"][together], styles[model], size=4.0)
+                ax.plot(x[~together], y[~together], ".", color=color, markersize=2.5, alpha=0.6)
+                points(ax, x[together], y[together], styles[model], size=4.0)
             light_grid(ax)
             ax.set_xticks(range(len(run.layers)), run.layers, rotation=30)
         axes[0, column].axhline(0.0, color=GREY, linewidth=0.8)
@@ -264,10 +265,10 @@ def _block_lines(ax: Axes, run: LayersRun, west: float, south: float) -> None:
 def _profile_sites(run: LayersRun) -> list[str]:
     """Complete profiles, evenly spaced by their value at the surface."""
     sites: pd.DataFrame = run.tables["sites"]
-    whole = sites[run.layers].notna().all(axis=1)
-    order = (sites[whole] if whole.any() else sites).sort_values(run.layers[0])
+    whole = sites.dropna(subset=[*run.layers])
+    order = (whole if len(whole) else sites).sort_values(run.layers[0])
     places = np.unique(np.linspace(0, len(order) - 1, PROFILES + 2).round().astype(int))[1:-1]
-    return order["id"].iloc[places].tolist()
+    return np.asarray(order["id"])[places].tolist()
 
 
 def _curves(run: LayersRun, split: str) -> dict[str, np.ndarray]:

@@ -86,7 +86,7 @@ def _opening(document: Document, run: LayersRun) -> None:
 def _sentence(rows: pd.DataFrame) -> str:
     """What one comparison found, from its row for each layer and for all pooled."""
     gain = where(rows, layer=POOLED).to_dict("records")[0]
-    single = rows[rows["layer"] != POOLED]
+    single: pd.DataFrame = rows.loc[rows["layer"] != POOLED]
     clear = [f"clear {kind}: {', '.join(where(single, verdict=kind)['layer'])}" for kind in ("gain", "loss")
              if kind in set(single["verdict"])]  # fmt: skip
     return (

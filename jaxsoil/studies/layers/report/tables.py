@@ -106,8 +106,11 @@ def read_layers_run(folder: str | os.PathLike[str]) -> LayersRun:
 def overview_table(run: LayersRun) -> Table:
     """All layers together, beside the published numbers."""
     pooled = where(run.results, layer=POOLED)
-    joint = pooled["seed"] == ALL_SEEDS
-    cells = pooled.assign(column=pooled["metric"] + joint.map({True: ", together", False: ""}))
+    columns = [
+        f"{metric}, together" if seed == ALL_SEEDS else metric
+        for metric, seed in zip(pooled["metric"], pooled["seed"], strict=True)
+    ]
+    cells = pooled.assign(column=columns)
     heads = {
         "r2": "R2, pooled", "r2_within": "R2, within layers", "r2_layers, together": "R2, mean of layers",
         "rmse": f"RMSE ({run.unit})", "rmse, together": "RMSE, seeds together", "ccc, together": "CCC, seeds together",
@@ -122,7 +125,7 @@ def overview_table(run: LayersRun) -> Table:
     same = run.by_model
     same["order"], same["labels"] = same["order"] | {"column": heads}, same["labels"] | {"column": heads}
     title = "All layers together, on sites that the model did not see."
-    shown = cells[cells["column"].isin(list(heads))]
+    shown: pd.DataFrame = cells.loc[cells["column"].isin(list(heads))]
     ours = pivot_table(shown, columns="column", value="value", combine=mean_sd, title=title, notes=notes, **same)
     published = [
         ("not stated", f"{name} (published, Han et al. 2025)", r2, "n/a", "n/a", rmse, "n/a", "n/a")
@@ -134,7 +137,8 @@ def overview_table(run: LayersRun) -> Table:
 def layer_table(run: LayersRun, metric: str, title: str) -> Table:
     """One measure of every model and layer, seeds together."""
     rows = run.scores(metric)
-    return pivot_table(rows[rows["layer"] != POOLED], columns="layer", value="value", title=title, **run.by_model)
+    single: pd.DataFrame = rows.loc[rows["layer"] != POOLED]
+    return pivot_table(single, columns="layer", value="value", title=title, **run.by_model)
 
 
 def gain_table(run: LayersRun) -> Table:
