@@ -198,7 +198,11 @@ def step(
 
 def steps(training: Training, state: State, total: Any, order: Any, member: Member, data: Data, epoch, start, stop):
     """The steps ``start`` to ``stop`` of an epoch."""
-    body = lambda i, carry: step(training, carry[0], carry[1], order, member, data, epoch, i)  # noqa: E731
+
+    def body(i, carry):
+        state, total = carry
+        return step(training, state, total, order, member, data, epoch, i)
+
     return jax.lax.fori_loop(start, stop, body, (state, total))
 
 
@@ -249,7 +253,7 @@ def epochs(training: Training, state: State, member: Member, data: Data, start, 
         def body(i, carry):
             state, total = carry
             masked = True if most is None else live & (i < member.steps)
-            return step(training, carry[0], carry[1], order, member, data, epoch, i, masked)
+            return step(training, state, total, order, member, data, epoch, i, masked)
 
         bound = member.steps if most is None else most
         state, total = jax.lax.fori_loop(0, bound, body, (state, zero(state)))
