@@ -203,7 +203,7 @@ def _with_marks(trials: pd.DataFrame) -> pd.DataFrame:
 def _mark_notes(trials: pd.DataFrame) -> list[str]:
     """The footnotes behind the marks, with how many trainings have each; nothing if there are none."""
     notes, short = [], int(pd.Series(trials["short"]).sum())
-    doubtful = int((trials["status"] != CONVERGED).sum())
+    doubtful = int(pd.Series(trials["status"] != CONVERGED).sum())
     if doubtful:
         notes.append(f"{DAGGER} did not converge: {doubtful} of {len(trials)} trainings.")
     if short:
@@ -339,8 +339,8 @@ def sweep_table(run: SpectrumRun) -> Table:
 def abundance_table(run: SpectrumRun, source: str) -> Table:
     """Mean absolute errors of the most abundant minerals, of SOC, and the mean over all minerals."""
     rows = run.rows("abundances", source=source)
-    truth = rows[rows["estimator"] == TRUTH]
-    minerals = pd.DataFrame(truth[~truth["mineral"].isin(("SOC", MINERALS))])
+    truth = pd.DataFrame(rows[rows["estimator"] == TRUTH])
+    minerals = pd.DataFrame(truth[~pd.Series(truth["mineral"]).isin(("SOC", MINERALS))])
     minerals = minerals.sort_values("mean", ascending=False, kind="stable")
     shown = [*minerals["mineral"][:_SHOWN_MINERALS], "SOC", MINERALS]
     labels = {name: f"{label} (%)" for name, label in ESTIMATOR_LABELS.items()} | {"mean": "True mean (%)"}
