@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from jaxsoil.studies.multifidelity.parts import Part
 
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity import stages
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig
 
@@ -21,7 +21,7 @@ from jaxsoil.studies.multifidelity.config import MultifidelityConfig
     ],
 )
 def test_what_diverged_is_not_restored(restore: Any, stage: str, option: str) -> None:
-    part = Part({"convergence": pd.DataFrame([{"converged": False, "alive": False, "epochs": 3}])})
+    part = Piece(tables={"convergence": pd.DataFrame([{"converged": False, "alive": False, "epochs": 3}])})
     nothing: Any = None
     with pytest.raises(DataError, match=f"{stage} of seed 2 diverged") as raised:
         restore(MultifidelityConfig(), stages.Seed(2, nothing, nothing), part)
