@@ -114,7 +114,7 @@ def test_the_three_stages_of_the_multifidelity_study(name: str) -> None:
     from jaxsoil.models.vae import Vae
     from jaxsoil.studies.multifidelity.conversion import ConversionLoss, FnoLoss, Networks, SpreadLoss
     from jaxsoil.studies.multifidelity.pretrain import VaeLoss
-    from jaxsoil.studies.multifidelity.property_models import PropertyLoss
+    from jaxsoil.studies.multifidelity.property_models import PropertyLoss, Task
 
     config = paper(name)
     mir, nir = config.twin.mir_axis.size, config.twin.nir_axis.size
@@ -132,12 +132,13 @@ def test_the_three_stages_of_the_multifidelity_study(name: str) -> None:
     fno = Fno(mir, config.fno.width, config.fno.layers, config.fno.modes)
     check(FnoLoss(fno), parameters(fno, nir), both)
     rows = config.properties.loop.batch
+    tasks: tuple[tuple[Task, int], ...] = (("multi", 9), ("single", 1))
     for bands, widths in (
         (mir, config.properties.widths),
         (nir, config.properties.widths),
         (32, config.properties.latent_widths),
     ):
-        for task, outputs in (("multi", 9), ("single", 1)):
+        for task, outputs in tasks:
             network = Mlp(outputs, tuple(widths), dropout=config.properties.dropout)
             values = {"x": table(rows, bands), "t": table(rows, 9), "known": table(rows, 9)}
             own = {"own": table(9)} if task == "single" else {}

@@ -45,7 +45,7 @@ def write_multifidelity_run(
     units = {name: PROPERTIES.get(name, (name, "%"))[1] for name in properties}
     regions = dict(enumerate(fields or ["all"] * seeds))
     table = result_rows(predictions, units, regions, study="multifidelity", data="synthetic")
-    write_scores(folder, table, predictions if optional else predictions[:0])
+    write_scores(folder, table, predictions if optional else predictions.head(0))
     _headers(folder, properties, observed, config or {}, data or {})
     if optional:
         predictions.to_parquet(folder / "predictions.parquet", index=False)

@@ -81,7 +81,7 @@ STRATEGY: dict[str, Strategy] = {
 }
 """All strategies by name, in the order of the tables: Appendix B's, then ours."""
 
-STRATEGIES = tuple(one.name for one in STRATEGY.values() if one.published)
+STRATEGIES: tuple[StrategyName, ...] = tuple(one.name for one in STRATEGY.values() if one.published)
 """The seven strategies of the paper's Appendix B."""
 
 MIR_STRATEGIES = tuple(one.name for one in STRATEGY.values() if not one.needs_pairs)

@@ -185,7 +185,7 @@ def fit_conversion(
     nir: np.ndarray,
     mir: np.ndarray,
     train: np.ndarray,
-    watch: np.ndarray,
+    validation: np.ndarray,
     config: ConversionConfig,
     key: jax.Array,
     *,
@@ -196,7 +196,7 @@ def fit_conversion(
     Args:
       pretrained: stage 1, whose decoder stays as it is.
       nir, mir: SNV absorbance (n, B) and (n, M) of the same samples, row by row.
-      train, watch: row numbers or masks (n,); the watched pairs choose the epoch and calibrate the spread. Without
+      train, validation: row numbers or masks (n,); the latter choose the epoch and calibrate the spread. Without
         them the last training loss decides and the spread is as trained, which is too narrow.
       config: settings.
       key: random key.
@@ -210,7 +210,7 @@ def fit_conversion(
     decoder = pretrained.params["decoder"]
     keys = [jax.random.fold_in(key, i) for i in range(4)]
     start, variances = networks.init(keys[0])
-    rows = ({"nir": nir, "mir": mir}, train, watch)
+    rows = ({"nir": nir, "mir": mir}, train, validation)
     point = fit(ConversionLoss(networks), start, *rows, config.loop, keys[1], label=label, shared=decoder)
     frozen = {"decoder": decoder, "encoder": point.params["encoder"]}
     label = f"{label}, spread"
@@ -229,9 +229,9 @@ def fit_conversion(
         epochs_run=int(point.epochs_run),
         alive=bool(point.alive and spread.alive),
     )
-    watch = np.asarray(watch)
-    watch = np.flatnonzero(watch) if watch.dtype == bool else watch
-    return _calibrated(made, nir[watch], mir[watch], keys[3]) if watch.size and made.alive else made
+    validation = np.asarray(validation)
+    validation = np.flatnonzero(validation) if validation.dtype == bool else validation
+    return _calibrated(made, nir[validation], mir[validation], keys[3]) if validation.size and made.alive else made
 
 
 def _calibrated(made: Conversion, nir: np.ndarray, mir: np.ndarray, key: jax.Array) -> Conversion:
@@ -280,7 +280,7 @@ def fit_fno(
     nir: np.ndarray,
     mir: np.ndarray,
     train: np.ndarray,
-    watch: np.ndarray,
+    validation: np.ndarray,
     config: FnoConfig,
     key: jax.Array,
     *,
@@ -294,7 +294,7 @@ def fit_fno(
     model = Fno(mir.shape[1], config.width, config.layers, config.modes)
     params = model.init(jax.random.fold_in(key, 0), jnp.zeros((2, nir.shape[1]), jnp.float32))["params"]
     arrays = {"nir": nir, "mir": mir}
-    made = fit(FnoLoss(model), params, arrays, train, watch, config.loop, key, label=label)
+    made = fit(FnoLoss(model), params, arrays, train, validation, config.loop, key, label=label)
     params = jax.tree.map(np.asarray, made.params)
     return FnoConversion(model, params, made.history, made.converged, made.epochs_run, nir.shape[1], made.alive)
 

@@ -93,16 +93,16 @@ def _mlp(
     seed: int,
 ) -> tuple[NDArray[np.float64], dict]:
     rng = np.random.default_rng([seed, chosen.size, 7])
-    watched = take_share(inputs.data.labelled.blocks[chosen], config.watch, rng)
+    validation = take_share(inputs.data.labelled.blocks[chosen], config.watch, rng)
     model, fitted = fit_properties(
         x["labelled"],
         inputs.values["labelled"],
         inputs.properties,
-        chosen[~watched],
-        chosen[watched],
+        chosen[~validation],
+        chosen[validation],
         widths=properties.latent_widths if name == "MIR-SSL-MLP" else properties.widths,
         dropout=properties.dropout,
-        loop=enough_steps(properties.loop, int((~watched).sum()), config.steps),
+        loop=enough_steps(properties.loop, int((~validation).sum()), config.steps),
         task="multi",
         key=key_of(seed, label),
         constant=True,

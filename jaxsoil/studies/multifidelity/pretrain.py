@@ -204,12 +204,12 @@ class ScansProgram(Program):
         # All scans of a sample lie on one side.
         draw = np.random.default_rng(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
         held = take_share(samples, config.held_out, draw, "of groups")
-        train, watch = np.flatnonzero(~held), np.flatnonzero(held)
+        train, validation = np.flatnonzero(~held), np.flatnonzero(held)
         batch = min(config.loop.batch, train.size // devices * devices)
         if batch == 0 or batch % devices:
             raise UsageError(f"{devices} devices cannot share batches of {batch}: set the batch to a multiple.")
         block = min(config.block, train.size // batch) if self.streamed else 0
-        return Plan(train, batch, seeds, block), watch
+        return Plan(train, batch, seeds, block), validation
 
     def place(self, tree: Any) -> Any:
         """On every device a copy."""

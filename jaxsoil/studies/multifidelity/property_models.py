@@ -83,7 +83,7 @@ def fit_properties(
     values: ArrayLike,
     properties: Sequence[str],
     train: NDArray[Any],
-    watch: NDArray[Any],
+    validation: NDArray[Any],
     *,
     widths: Sequence[int],
     dropout: float,
@@ -100,7 +100,7 @@ def fit_properties(
       x: (n, m) preprocessed spectra or latents.
       values: (n, p) properties in their units, NaN where absent.
       properties: names of the p columns.
-      train, watch: row numbers that train and that stop the training.
+      train, validation: row numbers that train and that stop the training.
       widths: units of the hidden layers.
       dropout: share of units dropped while training.
       loop: how they are trained.
@@ -113,12 +113,9 @@ def fit_properties(
     Returns:
       The model, and its training; values of the latter have a leading axis of targets for "single".
     """
-    x = np.asarray(x, np.float32)
-    values = np.asarray(values, np.float64)
+    x, values = np.asarray(x, np.float32), np.asarray(values, np.float64)
     targets = Targets.fit(values[train], properties, ilr=ilr, constant=constant)
-    centre, spread = x[train].mean(axis=0), x[train].std(axis=0)
-    # A column without variance (a latent at its prior) carries nothing; it must not be blown up where it moves.
-    scale = np.where(spread > 1e-6 * max(float(spread.max()), 1e-12), spread, np.float32(1))
+    centre, scale = _scaling(x[train])
     t = targets.forward(values)
     known = np.isfinite(t)
     arrays = {
@@ -132,15 +129,22 @@ def fit_properties(
     loss = PropertyLoss(network, task)
     if task == "multi":
         params = network.init(start, example)["params"]
-        fitted = fit(loss, params, arrays, train, watch, loop, run, label=label)
+        fitted = fit(loss, params, arrays, train, validation, loop, run, label=label)
     else:
         members = t.shape[1]
         params = jax.vmap(lambda k: network.init(k, example)["params"])(jax.random.split(start, members))
         fitted = fit_many(
-            loss, params, arrays, mask(train, len(x)), mask(watch, len(x)), loop, jax.random.split(run, members),
+            loss, params, arrays, mask(train, len(x)), mask(validation, len(x)), loop, jax.random.split(run, members),
             own=jnp.eye(members, dtype=jnp.float32), label=label,
         )  # fmt: skip
     return PropertyModel(network, task, fitted.params, targets, centre, scale.astype(np.float32), fitted.alive), fitted
+
+
+def _scaling(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation (m,) of the columns of ``x`` (n, m), the latter 1 where a column does not vary."""
+    spread = x.std(axis=0)
+    # A column without variance (a latent at its prior) carries nothing; it must not be blown up where it moves.
+    return x.mean(axis=0), np.where(spread > 1e-6 * max(float(spread.max()), 1e-12), spread, np.float32(1))
 
 
 def mask(rows: NDArray[Any], n: int) -> NDArray[np.bool_]:

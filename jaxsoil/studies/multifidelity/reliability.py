@@ -111,7 +111,8 @@ def latent_set_rows(latents: dict[str, NDArray], active: NDArray, seed: int) -> 
 def extreme_rows(distances: pd.DataFrame) -> pd.DataFrame:
     """Rows ``seed, space, set, median, beyond``: median distance, and the share beyond the limit in %."""
     grouped = distances.groupby(["seed", "space", "set"], sort=False)
-    found = pd.DataFrame({"median": grouped["distance"].median(), "beyond": 100.0 * grouped["extreme"].mean()})
+    beyond = 100.0 * pd.Series(grouped["extreme"].mean())
+    found = pd.DataFrame({"median": grouped["distance"].median(), "beyond": beyond})
     return found.reset_index()
 
 

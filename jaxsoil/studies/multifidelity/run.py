@@ -108,7 +108,7 @@ def run(config: MultifidelityConfig, folder: RunFolder, prepared: Prepared) -> N
 def headline(results: pd.DataFrame) -> dict[str, float]:
     """Mean CCC over properties and seeds of each strategy on the test set, for the tracker."""
     chosen = (results["split"] == TEST) & (results["task"] != SINGLE) & (results["metric"] == "ccc")
-    means = results[chosen].groupby("model")["value"].mean()
+    means = pd.Series(results[chosen].groupby("model")["value"].mean())
     return {f"ccc/{name}": float(value) for name, value in means.items()}
 
 

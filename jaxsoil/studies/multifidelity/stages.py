@@ -212,7 +212,7 @@ def _history(part: Piece, label: str) -> dict[str, NDArray]:
     """Terms of the loss by epoch of one training of a piece, (e,) each over the epochs that were run."""
     table = part.tables["history"]
     rows = table[table["label"] == label].dropna(axis=1, how="all").drop(columns=["stage", "seed", "label", "epoch"])
-    return {str(name): rows[name].to_numpy(np.float64) for name in rows.columns}
+    return {str(name): np.asarray(rows[name], np.float64) for name in rows.columns}
 
 
 def _tables(fitted: Fitted, stage: str, seed: int, label: str) -> dict[str, pd.DataFrame]:

@@ -126,14 +126,16 @@ def _applied(model: PropertyModel, tables: SeedTables, view: str, arrays: Mappin
 def _mlp(config: PropertyConfig, tables: SeedTables, own: Strategy, task: Task, views: Views) -> PropertyModel:
     """Trains the network of a strategy that has a model of its own."""
     inputs, rows, name = tables.inputs, tables.rows, own.name
-    part = "pairs" if own.needs_pairs else "labelled"
-    train, watch = (rows.pairs, rows.pairs_watch) if part == "pairs" else (rows.labelled, rows.labelled_watch)
+    if own.needs_pairs:
+        part, train, validation = "pairs", rows.pairs, rows.pairs_watch
+    else:
+        part, train, validation = "labelled", rows.labelled, rows.labelled_watch
     model, fitted = fit_properties(
         views[own.view][part],
         inputs.values[part],
         inputs.properties,
         train,
-        watch,
+        validation,
         widths=config.latent_widths if own.view == "latents" else config.widths,
         dropout=config.dropout,
         loop=enough_steps(config.loop, train.size, config.steps),

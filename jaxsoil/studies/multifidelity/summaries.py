@@ -47,7 +47,7 @@ def main_task(tasks: Iterable[str]) -> str:
 
 def of_main_task(table: pd.DataFrame) -> pd.DataFrame:
     """Rows on the test set, of the task of the tables and of models without a task."""
-    return table[(table["set"] == TEST) & table["task"].isin((main_task(table["task"]), NO_TASK))]
+    return pd.DataFrame(table[(table["set"] == TEST) & table["task"].isin((main_task(table["task"]), NO_TASK))])
 
 
 def averages(scores: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +83,8 @@ def orders(scores: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     common = [name for name in published.PROPERTIES if name in set(scores["property"])]
     if not common:
         return pd.DataFrame()
-    means = of_main_task(means[means["metric"] == "ccc"]).rename(columns={"value": "ccc"}).assign(property=MEAN)
+    means = of_main_task(pd.DataFrame(means[means["metric"] == "ccc"]))
+    means = means.rename(columns={"value": "ccc"}).assign(property=MEAN)
     rows = []
     shown = pd.concat([means, of_main_task(scores)])
     for name in (MEAN, *common):

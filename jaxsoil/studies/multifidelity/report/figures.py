@@ -90,7 +90,8 @@ def converted_spectra(observed: np.ndarray, converted: np.ndarray, bands: pd.Dat
     figure = new_figure(WIDTH, 4.6)
     upper, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.5, 1.0])
     for spectra, color, name in ((observed, "#000000", "observed"), (converted, VERMILION, "converted from NIR")):
-        band(upper, wavenumber, *np.percentile(spectra, [5.0, 50.0, 95.0], axis=0), Look(name, color))
+        low, middle, high = np.percentile(spectra, [5.0, 50.0, 95.0], axis=0)
+        band(upper, wavenumber, low, middle, high, Look(name, color))
     legend(upper, place="best", title="median and 5th to 95th percentile", title_fontsize=7.5)
     upper.set_ylabel("SNV absorbance\n(dimensionless)")
     below.axhline(0.0, color=GREY, linewidth=0.6)
@@ -114,7 +115,7 @@ def conversion_uncertainty(bands: pd.DataFrame, calibration: pd.DataFrame) -> Fi
     axes = figure.subplot_mosaic([["sd", "calibration"], ["coverage", "calibration"]], width_ratios=[1.45, 1.0])
     upper, below, right = axes["sd"], axes["coverage"], axes["calibration"]
     below.sharex(upper)
-    wavenumber = bands["wavenumber"]
+    wavenumber = np.asarray(bands["wavenumber"])
     upper.plot(wavenumber, bands["rmse"], color="black", linewidth=1.0, label="found (RMSE)")
     upper.plot(wavenumber, bands["sd_predicted"], color=VERMILION, linewidth=1.0, label="stated (SD)")
     upper.set_ylabel("Error and SD\n(SNV absorbance)")

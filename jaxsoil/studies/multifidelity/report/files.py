@@ -99,8 +99,8 @@ class MultifidelityRun(RunContents):
     @property
     def replicates(self) -> str:
         """How many trainings a number is taken over, in words: seeds, or held-out parts of the data."""
-        count = self.results["seed"].nunique()
-        if self.results["region"].nunique() > 1:
+        count = pd.Series(self.results["seed"]).nunique()
+        if pd.Series(self.results["region"]).nunique() > 1:
             return f"{count} held-out parts of the data"
         return f"{count} seed" + ("s" if count != 1 else "")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pandas as pd
+
 from jaxsoil.evaluation.compare import MEAN
 from jaxsoil.report.document import Document
 from jaxsoil.studies.multifidelity.config import FNO
@@ -45,7 +47,7 @@ def _accuracy(document: Document, run: MultifidelityRun) -> None:
         return
     for metric, title in (("ccc", "Figure C.9, redrawn"), ("rpiq", "The same by RPIQ")):
         table = scores.scored(run, metric)
-        drawn = figures.by_property(table[table["strategy"].isin(strategies)], metric)
+        drawn = figures.by_property(pd.DataFrame(table[table["strategy"].isin(strategies)]), metric)
         caption = f"{title}: test set, means over seeds with SD; diamonds: Appendix B, which has the MLP alone."
         document.draw(drawn, f"figure_c9_{metric}", caption)
     found = scores.differences(run, ((FNO, MLP),))

@@ -55,7 +55,7 @@ def _accuracy(document: Document, run: MultifidelityRun) -> None:
         document.text("The run has no network with ILR, or no clay, silt and sand.")
         return
     table = scores.scored(run, "ccc")
-    shown = table[table["property"].isin(TEXTURE) & table["strategy"].isin(strategies)]
+    shown = pd.DataFrame(table[table["property"].isin(TEXTURE) & table["strategy"].isin(strategies)])
     shown = shown.sort_values("strategy", key=lambda names: names.map(ORDER.index), kind="stable")
     caption = (
         "Figure 8, redrawn: CCC on the test set with (green) and without ILR; bars are means over seeds with SD, "
@@ -96,11 +96,23 @@ def _sums(document: Document, run: MultifidelityRun) -> None:
     sums = sums.sort_values("strategy", key=lambda names: names.map(known.index), kind="stable")
     caption = "Sum of predicted clay, silt and sand on the test set: median, quartiles (thick), 1st to 99th percentile."
     document.draw(figures.texture_sums(sums), "texture_sums", caption)
-    columns = {"strategy": "Strategy", "mean": ("Mean (%)", 2), "sd": ("SD (%)", 2), "min": ("Min (%)", 2)}
-    columns |= {"max": ("Max (%)", 2), "gap": ("Largest |sum − 100| (%)", "{:.1e}")}
     marked = sums.assign(doubtful=[bool(run.doubtful(name)) for name in sums["strategy"]])
     title = "Sums over samples and seeds, in % of the fine earth."
-    document.table(rows_table(marked, columns, title=title, marks={"strategy": "doubtful"}))
+    document.table(
+        rows_table(
+            marked,
+            {
+                "strategy": "Strategy",
+                "mean": ("Mean (%)", 2),
+                "sd": ("SD (%)", 2),
+                "min": ("Min (%)", 2),
+                "max": ("Max (%)", 2),
+                "gap": ("Largest |sum − 100| (%)", "{:.1e}"),
+            },
+            title=title,
+            marks={"strategy": "doubtful"},
+        )
+    )
     loose = [name for name in sums["strategy"][sums["gap"] > 1e-3] if STRATEGY[name].ilr]
     if loose:
         document.text(f"Sums of {', '.join(loose)} miss 100 % by more than rounding of float32: this is a fault.")

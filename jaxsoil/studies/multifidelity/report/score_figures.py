@@ -93,7 +93,7 @@ def by_property(scores: pd.DataFrame, metric: str, *, line: bool = True) -> Figu
     used = {color_of(strategy) for strategy in strategies}
     handles: list = [Patch(color=color, label=text) for color, text in KINDS.items() if color in used]
     handles += [_PUBLISHED] if np.isfinite(scores["paper"]).any() else []
-    if scores["doubtful"].any():
+    if bool(scores["doubtful"].any()):
         handles.append(Patch(facecolor=GREY, edgecolor="white", hatch="/////", label="not converged"))
     legend(figure, handles, size=4.0)
     return figure

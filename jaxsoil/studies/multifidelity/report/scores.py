@@ -76,7 +76,7 @@ def dagger_notes(run: MultifidelityRun, strategies: Sequence[str]) -> tuple[str,
 def appendix_b(run: MultifidelityRun) -> Table:
     """Every row of Appendix B beside ours, all metrics; rows of ours that it does not have stand last."""
     ours, paper = run.scores(), published.frame()
-    both = pd.concat([paper.assign(column=paper["metric"].map(NAMES), doubtful=False), _here(ours)])
+    both = pd.concat([paper.assign(column=_headings(paper), doubtful=False), _here(ours)])
     notes = (
         "R2 is 1 - SSE/SST (Eq. 12) and r2 the squared correlation; ME is mean(predicted - observed). RMSE and ME in "
         "the unit of the property. A dash: not in Appendix B, or not in this run.",
@@ -92,7 +92,8 @@ def appendix_b(run: MultifidelityRun) -> Table:
 def strategy_table(run: MultifidelityRun, strategies: Sequence[str]) -> Table:
     """All metrics of some strategies on the test set."""
     mine = run.scores()
-    mine = mine[mine["strategy"].isin(strategies)].assign(column=mine["metric"].map(NAMES))
+    mine = pd.DataFrame(mine[mine["strategy"].isin(strategies)])
+    mine = mine.assign(column=_headings(mine))
     notes = ("R2 is 1 - SSE/SST; RMSE and ME in the unit of the property.", *dagger_notes(run, strategies))
     title = "Test set, mean ± SD over seeds; metrics after the way back from ILR and logarithm."
     return _score_table(run, mine, title, notes, [name for metric, name in NAMES.items() if metric != "r2_corr"])
@@ -102,7 +103,7 @@ def _score_table(
     run: MultifidelityRun, frame: pd.DataFrame, title: str, notes: Sequence[str], columns: Sequence[str]
 ) -> Table:
     return pivot_table(
-        frame[frame["column"].isin(columns)],
+        pd.DataFrame(frame[frame["column"].isin(columns)]),
         ("property", "strategy"),
         "column",
         "value",
@@ -118,7 +119,12 @@ def _score_table(
 
 def _here(table: pd.DataFrame) -> pd.DataFrame:
     """Our scores under their headings beside the paper's."""
-    return table.assign(column=table["metric"].map(NAMES) + ", here")
+    return table.assign(column=_headings(table) + ", here")
+
+
+def _headings(table: pd.DataFrame) -> pd.Series:
+    """The heading of each row's metric; NaN for a metric that is not shown."""
+    return pd.Series(table["metric"]).map(NAMES)
 
 
 def _columns(metrics: Sequence[str] | dict[str, str]) -> list[str]:
@@ -205,7 +211,7 @@ def difference_table(run: MultifidelityRun, found: pd.DataFrame) -> Table:
 def difference_by_property(run: MultifidelityRun, found: pd.DataFrame) -> Table:
     """The same for each property: ours with its interval, the paper's difference after a bar."""
     return pivot_table(
-        found[found["property"] != MEAN],
+        pd.DataFrame(found[found["property"] != MEAN]),
         {"title": "Difference in CCC"},
         "property",
         ("mean", "low", "high", "paper"),

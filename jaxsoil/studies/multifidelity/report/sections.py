@@ -9,7 +9,7 @@ import pandas as pd
 from jaxsoil.report.document import Document
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, criterion, open_document, setting_text
-from jaxsoil.report.tables import Table, mean_sd, pivot_table, rows_table
+from jaxsoil.report.tables import Format, Table, mean_sd, pivot_table, rows_table
 from jaxsoil.studies.multifidelity.config import STRATEGY
 from jaxsoil.studies.multifidelity.describe import SIZES
 from jaxsoil.studies.multifidelity.report import published
@@ -17,6 +17,8 @@ from jaxsoil.studies.multifidelity.report import score_figures as figures
 from jaxsoil.studies.multifidelity.report.files import MultifidelityRun, in_order, label
 from jaxsoil.studies.multifidelity.tables import TEST, VALIDATION
 
+_Columns = dict[str | tuple[str, ...], str | tuple[str, Format]]
+"""Columns of a table of rows, as ``rows_table`` takes them."""
 _COUNTS = {
     "pretrain_scans": "Scans for pre-training",
     "pretrain_samples": "Samples they belong to",
@@ -58,7 +60,7 @@ def summaries_section(document: Document, run: MultifidelityRun) -> None:
     notes = ("Kurtosis is 3 for a Gaussian. SD has n - 1.", f"Paper: {published.SOURCE}.")
     if not stated:
         notes = ("The run folder does not describe its properties: the paper's rows stand alone.", *notes)
-    columns = {"property": "Property", "set": "Set", "n": ("n", "{:,.0f}")}
+    columns: _Columns = {"property": "Property", "set": "Set", "n": ("n", "{:,.0f}")}
     columns |= {name: (heading, 2) for name, heading in _MOMENTS.items()}
     document.section(
         "Appendix A beside ours", rows_table(pd.DataFrame(rows), columns, title="Summary statistics.", notes=notes)
@@ -105,7 +107,7 @@ def internal_section(document: Document, run: MultifidelityRun) -> None:
     )
     document.table(
         pivot_table(
-            cells[cells["column"].isin(columns)],
+            pd.DataFrame(cells[cells["column"].isin(columns)]),
             "property",
             "column",
             "value",
@@ -187,8 +189,9 @@ def _convergence_table(table: pd.DataFrame) -> Table:
     grouped = table.assign(
         group=table["label"].map(_group), not_converged=~table["converged"] & table["alive"], diverged=~table["alive"]
     ).groupby(["stage", "group"], sort=False)
-    counts = grouped[["converged", "not_converged", "diverged"]].sum().assign(epochs=grouped["epochs"].agg(_span))
-    columns = {"stage": "Stage", "group": "Training", "converged": ("Converged", "{}")}
+    counts = pd.DataFrame(grouped[["converged", "not_converged", "diverged"]].sum())
+    counts = counts.assign(epochs=grouped["epochs"].agg(_span))
+    columns: _Columns = {"stage": "Stage", "group": "Training", "converged": ("Converged", "{}")}
     columns |= {"not_converged": ("Not converged", "{}"), "diverged": ("Diverged", "{}"), "epochs": ("Epochs", "{}")}
     return rows_table(counts.reset_index(), columns, title="Trainings by outcome.")
 

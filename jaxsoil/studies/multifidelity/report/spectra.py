@@ -62,8 +62,8 @@ def _collapse(table: pd.DataFrame) -> Table:
     for seed, part in table.groupby("seed"):
         # Latents are counted from 1 as in the figure.
         lost = [str(place + 1) for place in part["latent"][~part["active"]]]
-        counts = str(int(part["active"].sum())), str(len(lost)), ", ".join(lost) or "none"
-        rows.append((str(seed), *counts, number(part["kl"].sum(), 1)))
+        counts = str(int(np.asarray(part["active"]).sum())), str(len(lost)), ", ".join(lost) or "none"
+        rows.append((str(seed), *counts, number(pd.Series(part["kl"]).sum(), 1)))
     header = ("Seed", "Active", "Collapsed", "Which", "KL in all (nats)")
     title = "Latent features that the encoder uses, and those that collapsed to the prior."
     return Table(title, header, tuple(rows), left=(0, 3))
@@ -120,7 +120,7 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
         "coverage": "In the 90 % interval (%)",
     }
     table = table.assign(size=table["mean_difference"].abs(), coverage=100.0 * table["coverage_90"])
-    means = table.groupby(["set", "seed"], as_index=False)[list(columns)].mean()
+    means = pd.DataFrame(table.groupby(["set", "seed"], as_index=False)[list(columns)].mean())
     document.table(
         pivot_table(
             means.melt(["set", "seed"]),
