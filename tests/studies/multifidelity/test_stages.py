@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -11,6 +12,8 @@ from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity import stages
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig
+from jaxsoil.studies.multifidelity.inputs import Inputs
+from jaxsoil.studies.multifidelity.rows import SeedRows
 
 
 @pytest.mark.parametrize(
@@ -22,7 +25,8 @@ from jaxsoil.studies.multifidelity.config import MultifidelityConfig
 )
 def test_what_diverged_is_not_restored(restore: Any, stage: str, option: str) -> None:
     part = Piece(tables={"convergence": pd.DataFrame([{"converged": False, "alive": False, "epochs": 3}])})
-    nothing: Any = None
+    # A diverged piece is refused before the data of the seed are read.
+    seed = stages.Seed(2, Mock(spec=Inputs), Mock(spec=SeedRows))
     with pytest.raises(DataError, match=f"{stage} of seed 2 diverged") as raised:
-        restore(MultifidelityConfig(), stages.Seed(2, nothing, nothing), part)
+        restore(MultifidelityConfig(), seed, part)
     assert option in str(raised.value) and "after 3 epochs" in str(raised.value)
