@@ -105,7 +105,8 @@ def write_run(
         np.savez(folder / "reconstructions.npz", axis=axis, **arrays)
     _write_samples(folder, regions, [model for model in models if model in NETWORKS], seeds, diverged)
     _write_json(folder, config or {}, data or {})
-    summaries.write(folder, SUMMARIES)
+    if len(regions) > 1:  # with one held-out part alone no row trains, and a run of draws has no summaries
+        summaries.write(folder, SUMMARIES)
     return folder
 
 

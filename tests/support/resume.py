@@ -13,7 +13,7 @@ from smoke_runs import arguments, smoke_run
 
 from jaxsoil.experiments import Experiment
 
-PIECES = {"trials", "checkpoints", "states", "parts", "models", "members", "pieces"}
+PIECES = {"trials", "checkpoints", "states", "parts", "models", "members", "pieces", "direct"}
 """Folders of a run in which finished pieces lie; they hold times as well."""
 NOT_COMPARED = {"env.json", "timing.json", "report.html", "report.md", "data_card.md"}
 """Times, the command, and what is drawn from the rest."""

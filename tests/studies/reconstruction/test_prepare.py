@@ -107,7 +107,7 @@ def test_few_labels_learns_from_the_spectra_without_labels(tmp_path: Path) -> No
         pooled = few_labels.both_labels(first.split, second.split, library)
         assert not (missing & (pooled.train | pooled.test)).any()
     data, _ = shared_data(library)
-    assert np.isfinite(data.soc).all() and (data.soc[missing] == 0).all()
+    assert np.isfinite(data.arrays["soc"]).all() and (data.arrays["soc"][missing] == 0).all()
 
 
 def test_a_run_with_unlabelled_rows_leaves_finite_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,9 +146,9 @@ def test_minerals_and_spectra_in_wavenumbers_share_the_axis(tmp_path: Path, monk
     np.testing.assert_allclose(library.spectra.axis, np.sort(1e7 / wavenumbers))
     np.testing.assert_allclose(minerals.spectra.axis, library.spectra.axis)
     data, _ = shared_data(library, minerals)
-    assert (np.diff(data.spectra, axis=1) > 0).all()  # they rise along nm, so bands are in the minerals' order
+    assert (np.diff(data.arrays["spectra"], axis=1) > 0).all()  # they rise along nm, so bands are in the minerals' order
     expected = endmembers.twin_minerals(np.sort(1e7 / wavenumbers)).spectra.values
-    np.testing.assert_allclose(data.minerals.spectra, expected)
+    np.testing.assert_allclose(data.shared.spectra, expected)
 
 
 @pytest.mark.parametrize(
