@@ -146,7 +146,9 @@ def test_minerals_and_spectra_in_wavenumbers_share_the_axis(tmp_path: Path, monk
     np.testing.assert_allclose(library.spectra.axis, np.sort(1e7 / wavenumbers))
     np.testing.assert_allclose(minerals.spectra.axis, library.spectra.axis)
     data, _ = shared_data(library, minerals)
-    assert (np.diff(data.arrays["spectra"], axis=1) > 0).all()  # they rise along nm, so bands are in the minerals' order
+    assert (
+        np.diff(data.arrays["spectra"], axis=1) > 0
+    ).all()  # they rise along nm, so bands are in the minerals' order
     expected = endmembers.twin_minerals(np.sort(1e7 / wavenumbers)).spectra.values
     np.testing.assert_allclose(data.shared.spectra, expected)
 
