@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,7 +51,7 @@ def add_networks(
     previous: str | None = None,
     keep_states: bool = False,
 ) -> None:
-    """Trains the trials, group by group.
+    """Trains the trials, those that share a program as one group.
 
     Args:
       tables: receives what each network leaves.
@@ -60,20 +59,21 @@ def add_networks(
       train, devices: :class:`jaxsoil.training.config.TrainConfig` and ``DeviceConfig``.
       components: endmembers K of the networks without mixing decoder.
       tracker: takes one record for each trial and progress step.
-      timing: seconds of compilation and of each group are added here.
-      stage, previous, keep_states: as in :class:`jaxsoil.training.grid.GroupRun`; results of a named stage have
+      timing: seconds of compilation and of each group are added here, summed over what runs at a time.
+      stage, previous, keep_states: as in :class:`jaxsoil.training.group_run.GroupRun`; results of a named stage have
         "experiment/stage" as their study.
     """
     from jaxsoil.studies.reconstruction.objectives import make_loss
     from jaxsoil.training.devices import matmul_precision
-    from jaxsoil.training.grid import GroupRun, make_groups
+    from jaxsoil.training.grid import make_groups
+    from jaxsoil.training.group_run import GroupRun, run_groups
 
     logging.getLogger("jax").setLevel(logging.ERROR)
     data, count = shared_data(tables.library, tables.minerals)
     bands = tables.library.spectra.n_bands
     with matmul_precision(train.precision):
-        for group in make_groups(trials, train, devices, components, bands, count):
-            runner = GroupRun(
+        runs = [
+            GroupRun(
                 group,
                 data,
                 train,
@@ -86,12 +86,15 @@ def add_networks(
                 measure=_latent_distance,
                 score=_abundance_score(tables.library, tables.minerals, group.model),
             )
-            label = f"{stage} {group.label}".strip()
-            with _Progress(label, train.epochs * len(group.trials), tracker) as progress:
-                for trial, outcome in runner.outcomes(progress):
-                    tables.add_network(trial, outcome, group.parameters, train, stage)
-            timing["compile_s"] = timing.get("compile_s", 0.0) + runner.compile_seconds
-            timing[f"{label.replace(' ', '_')}_train_s"] = progress.seconds - runner.compile_seconds
+            for group in make_groups(trials, train, devices, components, bands, count)
+        ]
+        with _Progress(stage or "networks", train.epochs * len(trials), tracker) as progress:
+            for run, trial, outcome in run_groups(runs, progress):
+                tables.add_network(trial, outcome, run.group.parameters, train, stage)
+    for run in runs:
+        compiled, trained = (sum(seconds) for seconds in zip(*run.seconds, strict=True))
+        timing["compile_s"] = timing.get("compile_s", 0.0) + compiled
+        timing[f"{stage} {run.group.label}".strip().replace(" ", "_") + "_train_s"] = trained
 
 
 def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
@@ -114,8 +117,7 @@ class _Progress:
     """A progress bar over the epochs of a group's trials; each step is also tracked."""
 
     def __init__(self, label: str, epochs: int, tracker: Any) -> None:
-        self._clock, self._tracker = time.perf_counter, tracker
-        self._started = self._clock()
+        self._tracker = tracker
         self._bar = tqdm(total=epochs, desc=f"{label:14}", unit="epoch", leave=False)
 
     def __enter__(self) -> _Progress:
@@ -123,10 +125,6 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
-
-    @property
-    def seconds(self) -> float:
-        return self._clock() - self._started
 
     def __call__(self, trial: Any, start: int, stop: int, history: np.ndarray) -> None:
         self._bar.update(stop - start)
