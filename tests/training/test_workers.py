@@ -77,9 +77,10 @@ def test_an_error_ends_the_other_calls_and_begins_none() -> None:
 
 
 def test_given_up_results_end_the_calls() -> None:
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def endless(going_on: Callable[[], None]) -> None:
+        begun.set()
         try:
             while True:
                 going_on()
@@ -89,6 +90,7 @@ def test_given_up_results_end_the_calls() -> None:
 
     results = in_order([lambda going_on: 0, endless], 2)
     assert next(results) == 0
+    assert begun.wait(10.0)
     results.close()
     assert ended.is_set()
 
