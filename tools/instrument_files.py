@@ -1,4 +1,4 @@
-"""Makes valid instrument files of every format from the documented layouts, for fuzzing and for the tests of readers."""
+"""Makes valid instrument files of every format from the documented layouts: for fuzzing, and for tests of readers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,10 @@ def spc(
     several = n > 1
     exponent = -128 if coding == "float" else int(np.ceil(np.log2(np.abs(values).max()))) + 1
     flags = (coding == "int16") | 4 * several | 128 * (axis is not None)
-    header = struct.pack("<BBBbiddiBBBBi9s9s", flags, version, 0, exponent, m, first, last, n, x_type, y_type, 0, 0, 0, b"", b"Nicolet")  # fmt: skip
+    header = struct.pack(
+        "<BBBbiddiBBBBi9s9s",
+        flags, version, 0, exponent, m, first, last, n, x_type, y_type, 0, 0, 0, b"", b"Nicolet",
+    )  # fmt: skip
     parts = [header.ljust(512, b"\0")]
     if axis is not None:
         parts.append(axis.astype("<f4").tobytes())

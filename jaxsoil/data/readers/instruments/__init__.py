@@ -14,8 +14,10 @@ from pathlib import Path
 
 from jaxsoil.data.readers.instruments import bands
 from jaxsoil.data.readers.instruments.archives import unpacked
+from jaxsoil.data.readers.instruments.asd import VERSIONS
 from jaxsoil.data.readers.instruments.library import as_library
 from jaxsoil.data.readers.instruments.reading import Reading, Refusal, Source, guarded
+from jaxsoil.data.readers.instruments.rfiles import SEVERAL
 from jaxsoil.runs.errors import DataError
 
 __all__ = ["KNOWN", "Reading", "Refusal", "as_library", "bands", "read", "readings"]
@@ -45,14 +47,13 @@ KNOWN = {
 }
 """Format of each extension; ``.0``, ``.001`` and other numbers are OPUS or ASD by their content."""
 
-_MAGIC = (
-    (b"\n\n\xfe\xfe", "OPUS"), (b"ASD", "ASD"), (b"as2", "ASD"), (b"as3", "ASD"), (b"as4", "ASD"), (b"as5", "ASD"),
-    (b"as6", "ASD"), (b"as7", "ASD"), (b"as8", "ASD"), (b"PAR1", "Parquet"), (b"PK\x03\x04", "ZIP"), (b"ENVI", "ENVI"),
-    (b"##TITLE", "JCAMP-DX"), (b"RDX2\n", "R"), (b"RDX3\n", "R"), (b"X\n", "R"), (b"\x1f\x8b", "gzip"),
-    (b"BZh", "bzip2"), (b"\xfd7zXZ", "xz"), (b"\x89HDF", "HDF5"), (b"%PDF", "PDF"), (b"\x89PNG", "PNG"), (b"\xff\xd8\xff", "JPEG"),
-    (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"), (b"\x93NUMPY", "a NumPy array"), (b"\x80\x04", "a pickle"),
-    (b"\x80\x05", "a pickle"), (b"\xd0\xcf\x11\xe0", "an old Excel file"), (b"RDA2\n", "R"), (b"RDA3\n", "R"),
-)  # fmt: skip
+_MAGIC = {
+    b"\n\n\xfe\xfe": "OPUS", **dict.fromkeys(VERSIONS, "ASD"), b"PAR1": "Parquet", b"PK\x03\x04": "ZIP",
+    b"ENVI": "ENVI", b"##TITLE": "JCAMP-DX", **dict.fromkeys((*SEVERAL, b"X\n", b"RDA2\n", b"RDA3\n"), "R"),
+    b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x89HDF": "HDF5", b"%PDF": "PDF", b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"\x93NUMPY": "a NumPy array",
+    b"\x80\x04": "a pickle", b"\x80\x05": "a pickle", b"\xd0\xcf\x11\xe0": "an old Excel file",
+}  # fmt: skip
 # What the first bytes may say of a file of each format; formats that are not here have no mark of their own.
 _MARKS = {
     "OPUS": {"OPUS"}, "ASD": {"ASD"}, "JCAMP-DX": {"JCAMP-DX", None}, "Parquet": {"Parquet"}, "ZIP": {"ZIP"},
@@ -158,7 +159,7 @@ def _kind(source: Source) -> str:
         head = file.read(512).removeprefix(b"\xef\xbb\xbf")
     if not head:
         raise source.damaged("the file is empty", "0 bytes")
-    mark = next((name for magic, name in _MAGIC if head.upper().startswith(magic.upper())), None)
+    mark = next((name for magic, name in _MAGIC.items() if head.upper().startswith(magic.upper())), None)
     if mark == "ASD" and b"\0" not in head:
         mark = None  # a text that begins with these letters
     name = path.name.lower()

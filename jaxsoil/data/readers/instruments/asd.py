@@ -6,7 +6,6 @@ from version 2 on, by the white reference. What comes after these is not needed 
 
 from __future__ import annotations
 
-import re
 import struct
 
 import numpy as np
@@ -79,8 +78,3 @@ def _reference(source: Source, data: bytes, at: int, numbers: np.dtype, channels
         raise source.damaged("the reference is cut off", f"{len(data)} of {start + channels * numbers.itemsize} bytes")
     reference = np.frombuffer(data, numbers, channels, start).astype(np.float64)
     return reference if np.any(reference) else None
-
-
-def comment(data: bytes) -> str:
-    """Returns the comment in the header of a file."""
-    return re.sub(r"\s+", " ", data[3:160].split(b"\0")[0].decode("latin-1")).strip()

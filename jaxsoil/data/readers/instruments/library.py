@@ -57,10 +57,7 @@ def as_library(
     _require_one_kind(name, good)
     files = [path.name for path, reading in good for _ in reading.ids]
     ids = [one for _, reading in good for one in reading.ids]
-    if labels_csv is not None:
-        table = _joined(Path(labels_csv), ids, files, id_column)
-    else:
-        table = _beside(good)
+    table = _beside(good) if labels_csv is None else _joined(Path(labels_csv), ids, files, id_column)
     unique, repeats = _unique(ids)
     first = good[0][1].spectra
     spectra = Spectra(

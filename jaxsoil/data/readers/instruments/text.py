@@ -42,6 +42,8 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _COMMA_NUMBER = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 
+_REMEDY = "Write decimal points, with comma, semicolon or tab between the columns."
+
 
 @dataclasses.dataclass(frozen=True)
 class _Layout:
@@ -101,33 +103,30 @@ def _survey(source: Source) -> tuple[list[str], int]:
 
 
 def _layout(source: Source, lines: list[str]) -> _Layout:
-    """Returns delimiter and header: the longest run of lines of one width at the end of the sample are the rows."""
-    best: tuple[int, str, list[list[str]]] | None = None
+    """Returns the delimiter that parts most lines into one number of fields, and what stands above the rows."""
+    filled = sum(bool(line.strip()) for line in lines)
     for delimiter in ("\t", ";", ",", " "):
         fields = [_split(line, delimiter) for line in lines]
         widths = Counter(len(row) for row in fields if len(row) > 1)
-        if not widths:
-            continue
-        width, share = widths.most_common(1)[0]
-        if share >= 0.5 * sum(bool(line.strip()) for line in lines) and (best is None or delimiter != " "):
-            first = next(place for place, row in enumerate(fields) if len(row) == width)
-            best = (first, delimiter, [row for row in fields[first:] if any(cell.strip() for cell in row)])
+        width, share = widths.most_common(1)[0] if widths else (0, 0)
+        if share and share >= 0.5 * filled:
             break
-    if best is None:
+    else:
         remedy = "Separate the columns by comma, semicolon or tab."
         raise source.error("the text is no table of spectra", remedy, value=lines[0][:60] if lines else "no line")
-    first, delimiter, rows = best
+    first = next(place for place, row in enumerate(fields) if len(row) == width)
+    if first and tables.find_bands(fields[first - 1]):
+        value = f"{len(fields[first - 1])} in the header, {width} in the rows"
+        raise source.error("the rows have other columns than the header (are commas decimal?)", _REMEDY, value=value)
+    rows = [row for row in fields[first:] if any(cell.strip() for cell in row)]
     header = [cell.strip() for cell in rows[0]]
-    if all(_NUMBER.fullmatch(cell) or _COMMA_NUMBER.fullmatch(cell) for cell in header) and first == 0:
+    if all(_NUMBER.fullmatch(cell) or _COMMA_NUMBER.fullmatch(cell) for cell in header):
+        # A first row of numbers names bands where it ascends or descends as an axis does.
         bands = tables.find_bands(header)
-        # A first row of numbers is a header where they ascend or descend as an axis does.
         steps = np.diff(bands[0].axis) if bands else np.zeros(1)
-        if not (len(header) >= MIN_BANDS and (np.all(steps > 0) or np.all(steps < 0))):
-            return _Layout(delimiter, _decimal(source, delimiter, rows), [], [], rows)
-    body = rows[1:]
-    if first and all(_NUMBER.fullmatch(cell) or _COMMA_NUMBER.fullmatch(cell) for cell in header):
-        return _Layout(delimiter, _decimal(source, delimiter, rows), lines[:first], [], rows)
-    return _Layout(delimiter, _decimal(source, delimiter, body), lines[:first], header, body)
+        if not (np.all(steps > 0) or np.all(steps < 0)):
+            return _Layout(delimiter, _decimal(source, delimiter, rows), lines[:first], [], rows)
+    return _Layout(delimiter, _decimal(source, delimiter, rows[1:]), lines[:first], header, rows[1:])
 
 
 def _split(line: str, delimiter: str) -> list[str]:
@@ -143,21 +142,16 @@ def _decimal(source: Source, delimiter: str, rows: list[list[str]]) -> str:
     """Returns the decimal sign; numbers whose comma could part thousands raise DataError."""
     cells = [cell.strip() for row in rows for cell in row]
     commas = [cell for cell in cells if _COMMA_NUMBER.fullmatch(cell)]
-    remedy = "Write decimal points, with comma, semicolon or tab between the columns."
     if delimiter == ",":
-        if len(rows[0]) > 2 and not any("." in cell for cell in cells) and rows and _all_whole(rows):
-            raise source.error("whole numbers alone: the commas may be decimal", remedy, value=",".join(rows[0][:4]))
+        if rows and len(rows[0]) > 2 and all(re.fullmatch(r"[-+]?\d+", cell) for cell in cells):
+            raise source.error("whole numbers alone: the commas may be decimal", _REMEDY, value=",".join(rows[0][:4]))
         return "."
     if not commas:
         return "."
     points = sum(bool(re.fullmatch(r"[-+]?\d*\.\d+([eE][-+]?\d+)?", cell)) for cell in cells)
     if points or all(_THOUSANDS.fullmatch(cell) for cell in commas):
-        raise source.error("commas within numbers may be decimal or part thousands", remedy, value=commas[0])
+        raise source.error("commas within numbers may be decimal or part thousands", _REMEDY, value=commas[0])
     return ","
-
-
-def _all_whole(rows: list[list[str]]) -> bool:
-    return all(re.fullmatch(r"[-+]?\d+", cell.strip()) for row in rows for cell in row)
 
 
 def _long(source: Source, layout: _Layout, count: int) -> Reading:
@@ -208,7 +202,7 @@ def _wide(source: Source, layout: _Layout, count: int) -> Reading:
     if len(refused) > len(values):
         raise source.error(
             "most rows have another number of columns than the header (are commas decimal?)",
-            "Write decimal points, or semicolons between the columns.",
+            _REMEDY,
             value=refused[0].reason,
         )
     return tables.from_parts(source, "CSV", bands, values, labels, refused)
