@@ -1,0 +1,271 @@
+"""Text exports: a row a sample with columns named by the band, or an axis in the first column.
+
+Delimiters are comma, semicolon, tab, and white space between axis and values; a decimal comma is read only where it
+can be nothing else. Files are UTF-8, plain or compressed by gzip, and are read in pieces.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import csv
+import dataclasses
+import gzip
+import io
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from jaxsoil.data.readers.instruments import tables
+from jaxsoil.data.readers.instruments.reading import (
+    MIN_BANDS,
+    MOST_BANDS,
+    Reading,
+    Refusal,
+    Source,
+    make,
+    quantity_in,
+    unit_in,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_BLOCK = 4 << 20
+_SAMPLE = 1 << 20
+_MOST_INFLATED = 64 << 30
+_NULLS = ["", " ", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null"]
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_COMMA_NUMBER = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
+_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
+
+_REMEDY = "Write decimal points, with comma, semicolon or tab between the columns."
+
+
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """What the beginning of a file says: delimiter, decimal sign, lines above the rows, and the first of them."""
+
+    delimiter: str
+    decimal: str
+    above: list[str]
+    header: list[str]
+    rows: list[list[str]]
+
+
+def read(source: Source) -> Reading:
+    """Returns the spectra of a text file.
+
+    Raises:
+      DataError: NUL bytes, text that is no UTF-8, no bands, decimal commas that could be something else.
+    """
+    lines, count = _survey(source)
+    layout = _layout(source, lines)
+    if len(tables.find_bands(layout.header)) > 0:
+        return _wide(source, layout, count)
+    return _long(source, layout, count)
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[IO[bytes]]:
+    if source.path.suffix == ".gz":
+        with gzip.open(source.path) as file:
+            yield file  # type: ignore[misc]
+    else:
+        with open(source.path, "rb") as file:
+            yield file
+
+
+def _survey(source: Source) -> tuple[list[str], int]:
+    """Returns the first lines and the number of lines, after a look at every byte."""
+    decode = codecs.getincrementaldecoder("utf-8-sig")()
+    head, count, size = "", 0, 0
+    with _opened(source) as file:
+        while block := file.read(_BLOCK):
+            size += len(block)
+            if b"\0" in block:
+                raise source.damaged("the text holds NUL bytes, as a file cut off or UTF-16 text does")
+            if size > _MOST_INFLATED:
+                raise source.error("the compressed text is too large", "Cut it into parts.", value=f"over {size} bytes")
+            try:
+                text = decode.decode(block)
+            except UnicodeDecodeError as error:
+                remedy = "Save it as UTF-8 text."
+                raise source.error("the text is not UTF-8", remedy, value=f"byte {block[error.start]:#x}") from None
+            head += text[: max(_SAMPLE - len(head), 0)]
+            count += block.count(b"\n")
+    lines = head.splitlines()
+    # The last line of a sample that ends within the file is cut off.
+    return (lines if size <= _SAMPLE else lines[:-1])[:200], count + 1
+
+
+def _layout(source: Source, lines: list[str]) -> _Layout:
+    """Returns the delimiter that parts most lines into one number of fields, and what stands above the rows."""
+    filled = sum(bool(line.strip()) for line in lines)
+    for delimiter in ("\t", ";", ",", " "):
+        fields = [_split(line, delimiter) for line in lines]
+        widths = Counter(len(row) for row in fields if len(row) > 1)
+        width, share = widths.most_common(1)[0] if widths else (0, 0)
+        if share and share >= 0.5 * filled:
+            break
+    else:
+        remedy = "Separate the columns by comma, semicolon or tab."
+        raise source.error("the text is no table of spectra", remedy, value=lines[0][:60] if lines else "no line")
+    first = next(place for place, row in enumerate(fields) if len(row) == width)
+    if first and tables.find_bands(fields[first - 1]):
+        value = f"{len(fields[first - 1])} in the header, {width} in the rows"
+        raise source.error("the rows have other columns than the header (are commas decimal?)", _REMEDY, value=value)
+    rows = [row for row in fields[first:] if any(cell.strip() for cell in row)]
+    header = [cell.strip() for cell in rows[0]]
+    if all(_NUMBER.fullmatch(cell) or _COMMA_NUMBER.fullmatch(cell) for cell in header):
+        # A first row of numbers names bands where it ascends or descends as an axis does.
+        bands = tables.find_bands(header)
+        steps = np.diff(bands[0].axis) if bands else np.zeros(1)
+        if not (np.all(steps > 0) or np.all(steps < 0)):
+            return _Layout(delimiter, _decimal(source, delimiter, rows), lines[:first], [], rows)
+    return _Layout(delimiter, _decimal(source, delimiter, rows[1:]), lines[:first], header, rows[1:])
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    if delimiter == " ":
+        return line.split()
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []
+
+
+def _decimal(source: Source, delimiter: str, rows: list[list[str]]) -> str:
+    """Returns the decimal sign; numbers whose comma could part thousands raise DataError."""
+    cells = [cell.strip() for row in rows for cell in row]
+    commas = [cell for cell in cells if _COMMA_NUMBER.fullmatch(cell)]
+    if delimiter == ",":
+        if rows and len(rows[0]) > 2 and all(re.fullmatch(r"[-+]?\d+", cell) for cell in cells):
+            raise source.error("whole numbers alone: the commas may be decimal", _REMEDY, value=",".join(rows[0][:4]))
+        return "."
+    if not commas:
+        return "."
+    points = sum(bool(re.fullmatch(r"[-+]?\d*\.\d+([eE][-+]?\d+)?", cell)) for cell in cells)
+    if points or all(_THOUSANDS.fullmatch(cell) for cell in commas):
+        raise source.error("commas within numbers may be decimal or part thousands", _REMEDY, value=commas[0])
+    return ","
+
+
+def _long(source: Source, layout: _Layout, count: int) -> Reading:
+    """Reads an axis in the first column and a spectrum in each other one."""
+    if count > MOST_BANDS + len(layout.above) + 1:
+        raise source.error(
+            "no column is named by its band, and the rows are too many to be an axis",
+            "Name the spectral columns by wavelength or wavenumber, such as 350 or X350.",
+            value=f"{count} rows",
+        )
+    with _opened(source) as file:
+        lines = file.read().decode("utf-8-sig").splitlines()
+    width = len(layout.rows[0]) if layout.rows else 0
+    rows = [_split(line, layout.delimiter) for line in lines[len(layout.above) + bool(layout.header) :] if line.strip()]
+    uneven = next((len(row) for row in rows if len(row) != width), None)
+    if uneven is not None or len(rows) < MIN_BANDS:
+        remedy = "Name the spectral columns by their band, or write axis and value in two columns."
+        value = f"{len(rows)} rows" if uneven is None else f"{uneven} columns instead of {width}"
+        raise source.error("the text is no table of spectra", remedy, value=value)
+    try:
+        numbers = np.array(
+            [[float(cell.strip().replace(layout.decimal, ".") or "nan") for cell in row] for row in rows]
+        )
+    except ValueError as error:
+        remedy = "Name the spectral columns by their band, or write axis and value in two columns."
+        raise source.error("no column is named by its band", remedy, value=str(error)) from None
+    words = " ".join(layout.above)
+    first, others = (layout.header or [""])[0], layout.header[1:]
+    unit = unit_in(first) or unit_in(words)
+    said = {quantity_in(name) for name in others} - {None}
+    quantity = said.pop() if len(said) == 1 else quantity_in(words)
+    ids = [source.path.stem] if width == 2 else others or [f"{source.path.stem}:{row}" for row in range(width - 1)]
+    return make(source, "CSV", numbers[:, 0], numbers[:, 1:].T, unit=unit, quantity=quantity, ids=ids)
+
+
+def _wide(source: Source, layout: _Layout, count: int) -> Reading:
+    """Reads a row a sample, in pieces; rows of another width are refused one by one."""
+    if layout.delimiter == " ":
+        raise source.error("columns are parted by white space", "Separate them by comma, semicolon or tab.")
+    bands = tables.choose_bands(source, layout.header)
+    words = " ".join(layout.above)
+    bands = dataclasses.replace(bands, unit=bands.unit or unit_in(words), quantity=bands.quantity or quantity_in(words))
+    source.require_memory(8 * count * len(bands.columns))
+    try:
+        values, labels, refused = _pieces(source, layout, bands, count, as_text=False)
+    except _NotNumbers:
+        values, labels, refused = _pieces(source, layout, bands, count, as_text=True)
+    if len(refused) > len(values):
+        raise source.error(
+            "most rows have another number of columns than the header (are commas decimal?)",
+            _REMEDY,
+            value=refused[0].reason,
+        )
+    return tables.from_parts(source, "CSV", bands, values, labels, refused)
+
+
+class _NotNumbers(Exception):
+    """A band holds text: the bands are read as text, and the rows with it are refused."""
+
+
+def _pieces(
+    source: Source, layout: _Layout, bands: tables.Bands, count: int, *, as_text: bool
+) -> tuple[np.ndarray, pd.DataFrame, list[Refusal]]:
+    import pandas as pd
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    refused: list[Refusal] = []
+
+    def of_another_width(row: Any) -> str:
+        number = "a row" if row.number is None else f"line {row.number + len(layout.above)}"
+        refused.append(Refusal(number, f"{row.actual_columns} columns instead of {row.expected_columns}"))
+        return "skip"
+
+    band_names = set(bands.columns)
+    kinds = {name: pa.float64() if name in band_names and not as_text else pa.string() for name in layout.header}
+    values = np.empty((count, len(bands.columns)), np.float32)
+    frames, filled = [], 0
+    with _opened(source) as file:
+        if source.path.suffix == ".gz":
+            file = io.BufferedReader(file, _BLOCK)  # type: ignore[arg-type]
+        try:
+            reader = arrow_csv.open_csv(
+                file,
+                arrow_csv.ReadOptions(
+                    use_threads=False, block_size=_BLOCK, skip_rows=len(layout.above) + 1, column_names=layout.header
+                ),
+                arrow_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=of_another_width),
+                arrow_csv.ConvertOptions(
+                    column_types=kinds, null_values=_NULLS, strings_can_be_null=True, decimal_point=layout.decimal
+                ),
+            )
+            for batch in reader:
+                rows = slice(filled, filled + batch.num_rows)
+                filled += batch.num_rows
+                for place, name in enumerate(bands.columns):
+                    column = batch.column(name).to_pandas()
+                    if as_text:
+                        column = pd.to_numeric(column.str.replace(layout.decimal, "."), errors="coerce")
+                    with np.errstate(over="ignore"):
+                        values[rows, place] = column
+                others = [name for name in layout.header if name not in band_names]
+                frames.append(batch.select(others).to_pandas() if others else pd.DataFrame(index=range(batch.num_rows)))
+        except pa.ArrowInvalid as error:
+            if not as_text and "conversion error" in str(error):
+                raise _NotNumbers from error
+            raise
+    labels = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return values[:filled], labels.apply(lambda column: _typed(column, layout.decimal)), refused
+
+
+def _typed(column: pd.Series, decimal: str) -> pd.Series:
+    """Returns numbers where every cell that is filled is one, else the text."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(column.str.replace(decimal, "."), errors="coerce")
+    return numbers if bool((numbers.notna() | column.isna()).all()) else column
