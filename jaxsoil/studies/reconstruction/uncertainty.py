@@ -28,6 +28,7 @@ from jaxsoil.evaluation import conformal, results, shift
 from jaxsoil.evaluation.applicability import SpectralSpace
 from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.evaluation.shift import Calibration
+from jaxsoil.models import plsr
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.reconstruction.train import fit_baseline, snv_absorbance
 
@@ -51,6 +52,9 @@ MEASURED = tuple(np.round(np.linspace(0.0, 1.0, 21), 2).tolist())
 
 LEAST = 5
 """Kept rows from which on the coverage of a region counts in the curve."""
+
+CURVE = ("rows", "kept", "coverage", "lowest", "regions", "pooled", "unbounded", "factor")
+"""Columns of :func:`curve_rows` beside the keys."""
 
 RANKED_BY = "density"
 """Method whose interval widths rank what is measured again."""
@@ -98,7 +102,7 @@ def summary(folder: Path, library: Library, splits: Sequence[Split]) -> dict[str
         predicted = np.full(len(library), np.nan)
         for region in data.regions:
             predicted[region.rows] = held_out[region.name]
-        pairs = _pairs(folder, spectra, data.soc, splits) if model == "plsr" and len(splits) > 2 else None
+        pairs = _pairs(folder, spectra, data.soc, splits) if model == "plsr" else None
         for place, region in enumerate(data.regions):
             if np.isfinite(predicted[region.rows]).all() and np.isfinite(predicted[region.others]).any():
                 made = [*_by_method(region, data, predicted, predicted, POOLED)]
@@ -157,11 +161,16 @@ def _nested(place: int, data: _Data, predicted: np.ndarray, pairs: dict[frozense
     yield NESTED, CROSS, LEVEL, *conformal.cross_interval(scores, fold[used], log10_percent(centres), LEVEL), used.size
 
 
-def _pairs(folder: Path, spectra: np.ndarray, soc: np.ndarray, splits: Sequence[Split]) -> dict[Any, np.ndarray]:
-    """PLSR's predictions (n,) by a model that saw neither of two regions, NaN outside them, by both their numbers."""
+def _pairs(folder: Path, spectra: np.ndarray, soc: np.ndarray, splits: Sequence[Split]) -> dict[Any, np.ndarray] | None:
+    """PLSR's predictions (n,) by a model that saw neither of two regions, NaN outside them, by both their numbers.
+
+    None where two regions less leave too few rows.
+    """
     pieces, found = Pieces(folder / "trials"), {}
     for one, other in itertools.combinations(range(len(splits)), 2):
         first, second = splits[one], splits[other]
+        if np.sum(first.train & second.train) <= plsr.N_COMPONENTS:
+            return None
         label = f"pairs/plsr/{first.name}/{second.held_out}"
 
         def fit(train: np.ndarray = first.train & second.train, test: np.ndarray = first.test | second.test) -> Piece:
@@ -222,24 +231,24 @@ def curve_rows(rows: pd.DataFrame) -> pd.DataFrame:
     """Coverage against the share of rows kept: the least strange of all regions together, unbounded intervals last.
 
     Returns:
-      For each model, seed, calibration, method and share a row: ``coverage`` (mean over regions), ``lowest`` (of a
-      region) and ``regions``, over regions with at least :data:`LEAST` kept rows; ``pooled``, the share of all kept
-      rows; ``factor``, median over kept rows.
+      For each model, seed, calibration, method and share ``kept`` a row, and one with ``rows`` = "applicable" for those
+      of strangeness up to 1: ``coverage`` (mean over regions), ``lowest`` (of a region) and ``regions``, over regions
+      with at least :data:`LEAST` kept rows; ``pooled`` and ``unbounded``, shares of all kept rows; ``factor``, median.
     """
     made = []
     for series, mine in rows.groupby(_SERIES, sort=False):
-        half, hit = np.asarray(mine["half"]), np.asarray(mine["covered"], dtype=float)
-        order = np.argsort(np.where(np.isinf(half), np.inf, mine["strangeness"]), kind="stable")
+        half, hit, strange = (np.asarray(mine[name], dtype=float) for name in ("half", "covered", "strangeness"))
+        order = np.argsort(np.where(np.isinf(half), np.inf, strange), kind="stable")
         where = pd.factorize(mine["region"])[0]
-        for share in KEPT:
-            kept = order[: math.ceil(share * order.size - 1e-9)]
-            counts = np.bincount(where[kept], minlength=where.max() + 1)
-            inside = np.bincount(where[kept], hit[kept], minlength=counts.size)[counts >= LEAST]
-            shares = inside / counts[counts >= LEAST]
+        parts = [("share", share, order[: math.ceil(share * order.size - 1e-9)]) for share in KEPT]
+        fit = np.nonzero(strange <= 1.0)[0]
+        for name, share, kept in (*parts, ("applicable", fit.size / order.size, fit)):
+            counts, inside = np.bincount(where[kept]), np.bincount(where[kept], hit[kept])
+            shares = inside[counts >= LEAST] / counts[counts >= LEAST]
             lowest = float(shares.min()) if shares.size else math.nan
-            found = (share, _mean(shares), lowest, shares.size, _mean(hit[kept]), 10.0 ** _median(half[kept]))
-            made.append((*series, *found))  # type: ignore[misc]
-    return pd.DataFrame(made, columns=pd.Index([*_SERIES, "kept", "coverage", "lowest", "regions", "pooled", "factor"]))
+            spread = (_mean(hit[kept]), _mean(np.isinf(half[kept])), 10.0 ** _median(half[kept]))
+            made.append((*series, name, share, _mean(shares), lowest, shares.size, *spread))  # type: ignore[misc]
+    return pd.DataFrame(made, columns=pd.Index([*_SERIES, *CURVE]))
 
 
 def remeasure_rows(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
