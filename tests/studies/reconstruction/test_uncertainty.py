@@ -104,9 +104,8 @@ def test_of_all_regions_one_alone_is_not_covered_by_region_intervals(library, sp
 def test_coverage_is_that_of_the_rows(library, splits, tmp_path) -> None:
     made = uncertainty.summary(predict(tmp_path, library, splits), library, splits)
     rows, table = made["prediction_intervals.parquet"], made["coverage"]
-    assert set(table["calibration"]) == {POOLED, NESTED} and list(table.columns) == [
-        *results.columns_of(uncertainty.OWN)
-    ]
+    assert set(table["calibration"]) == {POOLED, NESTED}
+    assert list(table.columns) == [*results.columns_of(uncertainty.OWN)]
     region = splits[2].held_out
     mine = rows[(rows["region"] == region) & (rows["method"] == "density") & (rows["calibration"] == NESTED)]
     inside = (mine["low"] <= mine["observed"]) & (mine["observed"] <= mine["high"])
