@@ -7,6 +7,7 @@ error with which a decoder reproduces the spectrum. Everything is float64 on the
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,6 +120,24 @@ class SpectralSpace:
         inside, off = found._distances(x)
         limits = (critical_limit(inside, alpha).value, reconstruction_limit(off, alpha).value)
         return cls(found.mean, found.components, latent, np.array(limits))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What an ``.npz`` file holds of it."""
+        return {"mean": self.mean, "components": self.components, "limits": self.limits, **vars(self.latent)}
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, np.ndarray]) -> SpectralSpace:
+        """The space that :meth:`arrays` came from.
+
+        Raises:
+          DataError: an array is missing.
+        """
+        try:
+            latent = LatentSpace(*(arrays[name] for name in ("centre", "scale", "whitening")))
+            return cls(arrays["mean"], arrays["components"], latent, arrays["limits"])
+        except KeyError as error:
+            remedy = "Write the bundle again."
+            raise DataError("a space of spectra is not complete", value=str(error), remedy=remedy) from error
 
     def scores(self, spectra: ArrayLike) -> np.ndarray:
         """Whitened scores (n, K) of preprocessed spectra (n, m)."""

@@ -13,6 +13,7 @@ from jaxsoil.evaluation.applicability import (
     latent_distance,
     reconstruction_limit,
 )
+from jaxsoil.runs import files
 from jaxsoil.runs.errors import DataError
 
 
@@ -238,3 +239,14 @@ def test_fewer_rows_than_components_leave_an_error_to_judge_by():
         SpectralSpace.fit(few[:2])
     with pytest.raises(DataError, match="another number of features"):
         SpectralSpace.fit(few).scores(few[:, :5])
+
+
+def test_a_space_from_a_file_judges_alike(latents, tmp_path):
+    spectra = spectra_of(latents[:200])
+    space = SpectralSpace.fit(spectra)
+    files.write_arrays(tmp_path / "space.npz", space.arrays())
+    read = SpectralSpace.read(files.read_arrays(tmp_path / "space.npz"))
+    np.testing.assert_array_equal(read.strangeness(spectra), space.strangeness(spectra))
+    np.testing.assert_array_equal(read.scores(spectra), space.scores(spectra))
+    with pytest.raises(DataError, match="not complete"):
+        SpectralSpace.read({"mean": space.mean})
