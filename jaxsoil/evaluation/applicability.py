@@ -7,6 +7,7 @@ error with which a decoder reproduces the spectrum. Everything is float64 on the
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,8 +74,85 @@ class LatentSpace:
 
         Multi-fidelity paper, Eq. 15, with z scaled by median and interquartile range.
         """
+        return np.linalg.norm(self.whiten(latents), axis=1)
+
+    def whiten(self, latents: ArrayLike) -> np.ndarray:
+        """(n, K) latents as coordinates whose norm is :meth:`distance`; the training rows have about unit variance."""
         rows = require.table(latents, "latents", features=self.centre.size)
-        return np.linalg.norm((rows - self.centre) / self.scale @ self.whitening.T, axis=1)
+        return (rows - self.centre) / self.scale @ self.whitening.T
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralSpace:
+    """The training spectra's region: principal components, and how far a spectrum lies from it in and off them.
+
+    Attributes:
+      mean: (m,) mean preprocessed training spectrum.
+      components: (K, m) loadings, orthonormal.
+      latent: the region of the training rows' K scores.
+      limits: (2,) critical limits of the distance within the components and of the RMSE off them.
+    """
+
+    mean: np.ndarray
+    components: np.ndarray
+    latent: LatentSpace
+    limits: np.ndarray
+
+    @classmethod
+    def fit(cls, spectra: ArrayLike, n_components: int = 10, alpha: float = ALPHA) -> SpectralSpace:
+        """Fits the components and both limits; no label enters.
+
+        Args:
+          spectra: (n, m) preprocessed training spectra, such as absorbance after SNV.
+          n_components: K; fewer where rows or bands are fewer.
+          alpha: share of the training rows beyond each limit.
+
+        Raises:
+          DataError: fewer than three spectra, one that is not finite, or spectra that do not differ.
+        """
+        from sklearn.decomposition import PCA
+
+        x = require.finite_rows(spectra, "training spectra", least=3)
+        # One component less than the rank leaves an error to judge by.
+        pca = PCA(max(1, min(n_components, x.shape[0] - 2, x.shape[1] - 1)), svd_solver="covariance_eigh").fit(x)
+        latent = LatentSpace.fit(pca.transform(x))
+        found = cls(pca.mean_, pca.components_, latent, np.ones(2))
+        inside, off = found._distances(x)
+        limits = (critical_limit(inside, alpha).value, reconstruction_limit(off, alpha).value)
+        return cls(found.mean, found.components, latent, np.array(limits))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What an ``.npz`` file holds of it."""
+        return {"mean": self.mean, "components": self.components, "limits": self.limits, **vars(self.latent)}
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, np.ndarray]) -> SpectralSpace:
+        """The space that :meth:`arrays` came from.
+
+        Raises:
+          DataError: an array is missing.
+        """
+        try:
+            latent = LatentSpace(*(arrays[name] for name in ("centre", "scale", "whitening")))
+            return cls(arrays["mean"], arrays["components"], latent, arrays["limits"])
+        except KeyError as error:
+            remedy = "Write the bundle again."
+            raise DataError("a space of spectra is not complete", value=str(error), remedy=remedy) from error
+
+    def scores(self, spectra: ArrayLike) -> np.ndarray:
+        """Whitened scores (n, K) of preprocessed spectra (n, m)."""
+        x = require.finite_rows(spectra, "spectra", features=self.mean.size)
+        return self.latent.whiten((x - self.mean) @ self.components.T)
+
+    def strangeness(self, spectra: ArrayLike) -> np.ndarray:
+        """The larger of distance and RMSE, each over its limit, (n,): above 1 a spectrum is unlike those trained on."""
+        x = require.finite_rows(spectra, "spectra", features=self.mean.size)
+        return np.max(np.stack(self._distances(x)) / self.limits[:, None], axis=0)
+
+    def _distances(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scores = (x - self.mean) @ self.components.T
+        off = x - self.mean - scores @ self.components
+        return self.latent.distance(scores), np.sqrt(np.mean(off**2, axis=1))
 
 
 def latent_distance(train_latents: ArrayLike, latents: ArrayLike) -> np.ndarray:

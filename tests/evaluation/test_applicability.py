@@ -6,7 +6,14 @@ from scipy.spatial.distance import mahalanobis
 from scipy.stats import chi2
 
 from jaxsoil.evaluation import applicability
-from jaxsoil.evaluation.applicability import LatentSpace, critical_limit, latent_distance, reconstruction_limit
+from jaxsoil.evaluation.applicability import (
+    LatentSpace,
+    SpectralSpace,
+    critical_limit,
+    latent_distance,
+    reconstruction_limit,
+)
+from jaxsoil.runs import files
 from jaxsoil.runs.errors import DataError
 
 
@@ -192,3 +199,54 @@ def test_reconstruction_limit_holds_for_gaussian_noise():
 
 def test_alpha_is_the_papers():
     assert applicability.ALPHA == 0.05
+
+
+def test_the_norm_of_whitened_latents_is_the_distance(latents):
+    space = LatentSpace.fit(latents)
+    np.testing.assert_allclose(np.linalg.norm(space.whiten(latents[:9]), axis=1), space.distance(latents[:9]))
+
+
+def spectra_of(latents):
+    """Spectra of 30 bands in the plane of four loadings, with a little noise off it."""
+    rng = np.random.default_rng(5)
+    return latents @ rng.normal(size=(4, 30)) + 0.01 * rng.normal(size=(len(latents), 30))
+
+
+def test_spectra_are_strange_within_the_components_or_off_them(latents):
+    spectra = spectra_of(latents[:2000])
+    space = SpectralSpace.fit(spectra, n_components=4)
+    usual = space.strangeness(spectra)
+    # Each limit leaves out about 5 % of the training rows.
+    assert 0.05 < np.mean(usual > 1.0) < 0.12
+    far = spectra.mean(axis=0) + 6.0 * (spectra[:1] - spectra.mean(axis=0))
+    off = spectra[:1] + 0.2 * np.sin(np.arange(30.0))
+    assert space.strangeness(far)[0] > 1.0 and space.strangeness(off)[0] > 5.0
+    np.testing.assert_allclose(np.linalg.norm(space.scores(off), axis=1), space.latent.distance(
+        (off - spectra.mean(axis=0)) @ space.components.T))  # fmt: skip
+
+
+def test_the_plane_is_that_of_the_singular_vectors(latents):
+    spectra = spectra_of(latents[:500])
+    _, _, loadings = np.linalg.svd(spectra - spectra.mean(axis=0), full_matrices=False)
+    found = SpectralSpace.fit(spectra, n_components=3).components
+    np.testing.assert_allclose(np.abs(np.sum(found * loadings[:3], axis=1)), 1.0, atol=1e-6)
+
+
+def test_fewer_rows_than_components_leave_an_error_to_judge_by():
+    few = np.random.default_rng(8).normal(size=(6, 20))
+    assert SpectralSpace.fit(few, n_components=10).components.shape == (4, 20)
+    with pytest.raises(DataError, match="at least 3"):
+        SpectralSpace.fit(few[:2])
+    with pytest.raises(DataError, match="another number of features"):
+        SpectralSpace.fit(few).scores(few[:, :5])
+
+
+def test_a_space_from_a_file_judges_alike(latents, tmp_path):
+    spectra = spectra_of(latents[:200])
+    space = SpectralSpace.fit(spectra)
+    files.write_arrays(tmp_path / "space.npz", space.arrays())
+    read = SpectralSpace.read(files.read_arrays(tmp_path / "space.npz"))
+    np.testing.assert_array_equal(read.strangeness(spectra), space.strangeness(spectra))
+    np.testing.assert_array_equal(read.scores(spectra), space.scores(spectra))
+    with pytest.raises(DataError, match="not complete"):
+        SpectralSpace.read({"mean": space.mean})

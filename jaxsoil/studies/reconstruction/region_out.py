@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 from jaxsoil.data import splits
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import summaries
+from jaxsoil.studies.reconstruction import summaries, uncertainty
 from jaxsoil.studies.reconstruction.config import StudyConfig
 from jaxsoil.studies.reconstruction.plan import plan_study as plan
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
@@ -22,4 +24,5 @@ def prepare(config: StudyConfig) -> StudyInputs:
 
 def run(config: StudyConfig, folder: RunFolder, prepared: StudyInputs) -> None:
     """Trains and writes the run folder."""
-    run_study(config, folder, prepared, summaries=SUMMARIES)
+    how_sure = functools.partial(uncertainty.summary, library=prepared.library, splits=prepared.splits)
+    run_study(config, folder, prepared, summaries=(*SUMMARIES, how_sure))

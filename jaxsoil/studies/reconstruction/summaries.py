@@ -1,6 +1,7 @@
 """Numbers over regions, computed from the files of a finished run and written beside them for the reports.
 
-Each summary takes the run folder and gives tables by the name of their file; :func:`write` writes them as CSV.
+Each summary takes the run folder and gives tables by the name of their file; :func:`write` writes them as CSV, and as
+Parquet where the name says so.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation import alarm, regions, results
-from jaxsoil.runs.files import read_arrays, write_csv
+from jaxsoil.runs.files import read_arrays, write_csv, write_parquet
 from jaxsoil.studies.reconstruction import learned
 from jaxsoil.studies.reconstruction.config import PAPER_NETWORKS
 
@@ -33,7 +34,10 @@ def write(folder: Path, summaries: Iterable[Summary]) -> None:
     """Writes the tables of the summaries into a run folder."""
     for summary in summaries:
         for name, frame in summary(folder).items():
-            write_csv(folder / f"{name}.csv", frame)
+            if name.endswith(".parquet"):
+                write_parquet(folder / name, frame)
+            else:
+                write_csv(folder / f"{name}.csv", frame)
 
 
 def region_blocks(folder: Path) -> dict[str, pd.DataFrame]:

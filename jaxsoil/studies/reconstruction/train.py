@@ -29,11 +29,11 @@ def add_baseline(
       seed: replicate that the fits belong to; None: the seed of the tables.
       stage: results of a named stage have "experiment/stage" as their study.
     """
-    spectra, pieces = _snv_absorbance(tables.library), Pieces(tables.run.path / "trials")
+    spectra, pieces = snv_absorbance(tables.library), Pieces(tables.run.path / "trials")
     seed = tables.seed if seed is None else seed
     for split in tqdm(tables.splits if splits is None else splits, desc=f"{name:14}", unit="fit", leave=False):
         label = f"{stage}/{name}/{split.name}/{seed}".lstrip("/")
-        fit = functools.partial(_fit_baseline, name, spectra, tables.soc, split, seed)
+        fit = functools.partial(fit_baseline, name, spectra, tables.soc, split.train, split.test, seed)
         piece = pieces.get(label.replace("/", "-"), lambda fit=fit: Piece({"soc": fit()}), identity=label)
         tables.add_baseline(label, name, split, seed, piece.arrays["soc"], stage)
 
@@ -155,21 +155,29 @@ def _latent_distance(trial: Any, mass: np.ndarray) -> np.ndarray:
     return latent_distance(mass[trial.split.train | trial.split.unlabelled], mass)
 
 
-def _snv_absorbance(library: Library) -> np.ndarray:
-    """Reflectance as absorbance, then SNV: both act on each spectrum alone, so no split can leak through them."""
+def snv_absorbance(library: Library) -> np.ndarray:
+    """Reflectance as absorbance, then SNV, (n, m): both act on each spectrum alone, so no split leaks through them."""
     from jaxsoil.spectra.preprocess import SNV, Absorbance, Pipeline
 
     return Pipeline((Absorbance(), SNV())).fit(library.spectra)(library.spectra).values
 
 
-def _fit_baseline(name: str, spectra: np.ndarray, soc: np.ndarray, split: Split, seed: int) -> np.ndarray:
-    """Predicts SOC of the test rows in %; the model is trained on log10 of SOC in %."""
+def fit_baseline(
+    name: str, spectra: np.ndarray, soc: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
+) -> np.ndarray:
+    """Predicts SOC of the test rows in %; the model is trained on log10 of SOC in %.
+
+    Args:
+      name: "plsr" or "random_forest".
+      spectra, soc: (n, m) preprocessed and (n,) in %.
+      train, test: (n,) masks.
+      seed: of the forest.
+    """
     from jaxsoil.models import forest, plsr
 
-    target = np.log10(soc[split.train])
-    train, test = spectra[split.train], spectra[split.test]
+    target = np.log10(soc[train])
     if name == "plsr":
-        return 10.0 ** plsr.fit(train, target).predict(test)
+        return 10.0 ** plsr.fit(spectra[train], target).predict(spectra[test])
     if name == "random_forest":
-        return 10.0 ** forest.fit(train, target, seed=seed).predict(test)
+        return 10.0 ** forest.fit(spectra[train], target, seed=seed).predict(spectra[test])
     raise DataError(f"there is no baseline '{name}'", remedy="Use plsr or random_forest.")

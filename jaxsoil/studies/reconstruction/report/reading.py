@@ -53,6 +53,15 @@ _SUMMARIES = {
     ),
     "differences": Columns(text=f"{_PAIR} region", number="difference", whole="seed"),
     "intervals": Columns(text=_PAIR, number="mean sd low high", whole="n better"),
+    "coverage": Columns(
+        text="model region calibration method nominal rows scale metric unit", number="value", whole="seed"
+    ),
+    "coverage_curve": Columns(
+        text="model calibration method rows",
+        number="level kept coverage lowest pooled unbounded factor",
+        whole="seed regions",
+    ),
+    "remeasure": Columns(text="model ranking", number="measured rmse_log10 rmse", whole="seed"),
     "learned": Columns(
         text="study model region",
         number="moved mean_f_soc f_soc_error soc_rho_r start_rho_r truth_rho_r",

@@ -31,6 +31,7 @@ from jaxsoil.studies.reconstruction.report.reading import (
     styles_of,
 )
 from jaxsoil.studies.reconstruction.report.shared_figures import curves_figure, reconstruction_figure
+from jaxsoil.studies.reconstruction.report.uncertainty import uncertainty_section
 
 _LOWEST_CCC = -0.2
 _PUBLISHED_RUNS = {"problematic": 24, "generalising": 44}
@@ -58,6 +59,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document.section("Beside the published Table 2", _published(run, blocks))
     ttest_section(document, run, blocks)
     alarm_section(document, run, styles)
+    uncertainty_section(document, run)
     _figures(document, run, styles)
     document.section("By region", *_by_region(run))
     sections.status_section(document, run, trained_on="training regions")
@@ -230,6 +232,12 @@ def _uses(run: Run) -> list[tuple[str, str, str]]:
             ("Thresholds from training rows", "none", "none"),
             ("Thresholds from the other regions", "trained on by the other networks", "trained on by them"),
             ("AUROC, failures caught, RMSE of the accepted", "as the alarm scores", "to say what failed"),
+        ]
+    if "coverage" in run.tables:
+        rows += [
+            ("Intervals, pooled", "as a batch to be predicted", "trained on by the models behind the residuals"),
+            ("Intervals, nested (PLSR)", "as a batch to be predicted", "none"),
+            ("Coverage, what to measure again", "through the finished model", "to score"),
         ]
     return rows
 

@@ -1,0 +1,201 @@
+"""Section of a report: intervals on regions never seen, what they cover, and what to measure again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from jaxsoil.report.document import Document
+from jaxsoil.report.files import where
+from jaxsoil.report.style import GREY, OKABE_ITO, Look, grid, legend, styled
+from jaxsoil.report.tables import Table, number, pivot_table, rows_table
+from jaxsoil.studies.reconstruction.report.reading import Run, model_label
+from jaxsoil.studies.reconstruction.uncertainty import LEAST, LEVEL, POOLED
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METHODS = {
+    "split": "rows exchangeable (split)",
+    "region": "regions exchangeable",
+    "classifier": "weighted, classifier",
+    "density": "weighted, densities",
+    "cross": "CV+ by region",
+}
+RANKINGS = {
+    "random": "at random",
+    "width": "interval width (factor)",
+    "width_percent": "interval width (%)",
+    "strangeness": "strangeness of the spectrum",
+    "spectrum_rmse": "reconstruction error",
+    "latent_distance": "latent distance",
+    "error": "best possible (true errors)",
+}
+_LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), "-.", "-", (0, (5, 1.5)), (0, (1, 1)))
+_COLORS = (OKABE_ITO[0], OKABE_ITO[2], OKABE_ITO[3], OKABE_ITO[4], OKABE_ITO[5], OKABE_ITO[1], GREY)
+_GOAL = 0.8
+_KEEP = 0.5
+
+
+def uncertainty_section(document: Document, run: Run) -> None:
+    """Adds definitions, coverage over regions and by region, and two figures; nothing where a run has no intervals."""
+    if "coverage" not in run.tables:
+        return
+    curve, remeasured = run.table("coverage_curve"), run.table("remeasure")
+    document.section("How sure: intervals on regions never seen", *_definitions(curve))
+    document.add(_mean_table(curve), _region_table(run))
+    looks = _looks(METHODS)
+    caption = (
+        "Coverage against the share of rows kept, least strange first, rows with unbounded intervals last. Thick: mean "
+        f"over regions with at least {LEAST} kept rows; thin: the lowest region. Horizontal lines: nominal "
+        f"{100 * LEVEL:g} % and the {100 * _GOAL:g} % aimed at in each region. Mean of seeds, calibrated on the other "
+        "regions (pooled)."
+    )
+    document.draw(coverage_curves(where(curve, calibration=POOLED, rows="share"), looks), "coverage", caption)
+    caption = (
+        "Error of the whole table against the share of samples that the laboratory measures, by what ranks them; a "
+        "measured value has no error. RMSE over all rows of all regions, mean of seeds."
+    )
+    document.draw(remeasure_curves(remeasured, _looks(RANKINGS)), "remeasure", caption)
+
+
+def _definitions(curve: pd.DataFrame) -> list[Any]:
+    level = float(where(curve, method="region")["level"].max())
+    return [
+        "Intervals are multiplicative: SOC lies within a factor of its prediction, up and down. They are calibrated on "
+        "the absolute residuals of log10 SOC in the other regions, each when it was held out:",
+        [
+            f"split: rows as if exchangeable, nominal {100 * LEVEL:g} %;",
+            f"regions exchangeable: with probability {100 * level:.3g} % over regions at least {100 * _GOAL:g} % of "
+            "the rows of a new region are covered. K calibration regions allow no level above K/(K + 1);",
+            f"weighted: rows count by the likelihood ratio of new against calibration spectra, nominal "
+            f"{100 * LEVEL:g} %, as a heuristic: the ratio is estimated and clipped, and a region that differs in more "
+            "than its spectra breaks the assumption. Where weights leave no bound, the interval is unbounded.",
+        ],
+        "Pooled: the models behind the residuals of other regions were trained with the held-out region among theirs. "
+        "Nested (PLSR alone): they saw neither region. A row is applicable where its spectrum's distance from the "
+        "training spectra, within ten principal components of SNV absorbance and off them, is below critical limits.",
+    ]
+
+
+def _percent(share: float) -> str:
+    return number(100.0 * share, 1)
+
+
+def _reached(share: float) -> str:
+    return _percent(share) if np.isfinite(share) else "never"
+
+
+def _mean_table(curve: pd.DataFrame) -> Table:
+    key = ["model", "calibration", "method"]
+
+    def mean_of(**chosen: object) -> pd.DataFrame:
+        return where(curve, **chosen).groupby(key, sort=False).mean(numeric_only=True).reset_index()
+
+    lines = mean_of(rows="share", kept=1.0)
+    for name, part in (("half", mean_of(rows="share", kept=_KEEP)), ("fit", mean_of(rows="applicable"))):
+        lines = lines.merge(part, on=key, suffixes=("", f"_{name}"))
+    reached = curve[(curve["rows"] == "share") & (curve["kept"] >= _KEEP)]
+    reached = reached.groupby([*key, "kept"], sort=False)["lowest"].mean().reset_index()
+    most = reached[reached["lowest"] >= _GOAL].groupby(key)["kept"].max().rename("most").reset_index()
+    lines = lines.merge(most, on=key, how="left")
+    columns: dict[str | tuple[str, ...], Any] = {
+        "model": "Model", "calibration": "Residuals", "method": "Method", "level": ("Nominal (%)", _percent),
+        "coverage": ("Coverage (%)", _percent), "lowest": ("Lowest region (%)", _percent), "factor": ("Factor", 2),
+        "unbounded": ("Unbounded (%)", _percent), "kept_fit": ("Applicable (%)", _percent),
+        "coverage_fit": ("Coverage, applicable (%)", _percent), "lowest_fit": ("Lowest, applicable (%)", _percent),
+        "coverage_half": ("Coverage, half kept (%)", _percent), "lowest_half": ("Lowest, half kept (%)", _percent),
+        "most": (f"{100 * _GOAL:g} % in each region up to (% kept)", _reached),
+    }  # fmt: skip
+    return rows_table(
+        lines,
+        columns,
+        title="Coverage, mean over regions, of all rows, of the applicable ones and of the least strange half.",
+        labels={"model": model_label, "method": METHODS},
+        notes=(
+            "Factor: median half width; SOC lies between prediction / factor and prediction x factor. Unbounded "
+            "intervals cover whatever is measured: read coverage beside their share.",
+            f"Means and lowest values are over regions with at least {LEAST} rows of the part. Last column: the "
+            f"largest share of rows kept, of {100 * _KEEP:g} % or more, with which each of them is covered by at least "
+            f"{100 * _GOAL:g} %.",
+            "The nominal level of the region method is a probability over regions, not a share of rows.",
+        ),
+    )
+
+
+def _region_table(run: Run) -> Table:
+    frame = where(run.table("coverage"), calibration=POOLED)
+    chosen = where(frame, rows="all")
+    coverage = where(chosen, metric="coverage")
+    coverage = coverage.assign(head=coverage["method"].map(METHODS))
+    facts = where(chosen, method="density")
+    facts = facts[facts["metric"].isin(["n", "applicable", "effective_n"])]
+    facts = facts.assign(head=facts["metric"].map(_FACTS))
+    heads = [*_FACTS.values(), *METHODS.values()]
+    return pivot_table(
+        pd.concat([facts, coverage]),
+        {"model": "Model", "region": "Region"},
+        "head",
+        "value",
+        title="Share of rows covered by region (%), residuals pooled, beside the share that is applicable.",
+        fmt={"n": 0, _FACTS["effective_n"]: 0} | dict.fromkeys([*METHODS.values(), _FACTS["applicable"]], _percent),
+        combine=np.nanmean,
+        order={"model": run.models, "region": run.regions, "head": heads},
+        labels={"model": model_label},
+        notes=(
+            "Effective rows: (sum of weights)² / sum of squared weights of the calibration rows, by densities. Few of "
+            "them say that hardly any known soil resembles the region's.",
+        ),
+    )
+
+
+_FACTS = {"n": "n", "applicable": "Applicable", "effective_n": "Effective rows"}
+
+
+def _looks(labels: Mapping[str, str]) -> dict[str, Look]:
+    return {name: Look(label, _COLORS[place], line=_LINES[place]) for place, (name, label) in enumerate(labels.items())}
+
+
+@styled
+def coverage_curves(curve: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """A panel for each model: mean and lowest coverage of regions against the share of rows kept."""
+    models = list(dict.fromkeys(curve["model"]))
+    figure, panels = grid(
+        len(models), xlabel="Rows kept (%)", ylabel="Rows covered (%)", sharex=True, sharey=True, extra=0.8
+    )
+    shown = [name for name in looks if name in set(curve["method"])]
+    for panel, model in zip(panels, models, strict=True):
+        for level in (LEVEL, _GOAL):
+            panel.axhline(100 * level, color=GREY, linewidth=0.6, zorder=0)
+        for name in shown:
+            mine = where(curve, model=model, method=name).groupby("kept")[["coverage", "lowest"]].mean()
+            look: Any = {"color": looks[name].color, "linestyle": looks[name].line}
+            panel.plot(100 * mine.index, 100 * mine["coverage"], linewidth=1.6, **look)
+            panel.plot(100 * mine.index, 100 * mine["lowest"], linewidth=0.7, **look)
+        panel.set_title(model_label(model), loc="left", pad=3)
+        panel.set(ylim=(0, 101), xlim=(0, 100))
+    legend(figure, [looks[name] for name in shown])
+    return figure
+
+
+@styled
+def remeasure_curves(remeasured: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
+    """A panel for each model: RMSE of log10 SOC of the table against the share of it that is measured."""
+    models = list(dict.fromkeys(remeasured["model"]))
+    ylabel = "RMSE of log10 SOC (log10 %)"
+    figure, panels = grid(len(models), xlabel="Measured (%)", ylabel=ylabel, sharex=True, sharey=True, extra=0.8)
+    shown = [name for name in looks if name in set(remeasured["ranking"])]
+    for panel, model in zip(panels, models, strict=True):
+        for name in shown:
+            mine = where(remeasured, model=model, ranking=name).groupby("measured")["rmse_log10"].mean()
+            if len(mine):
+                look: Any = {"color": looks[name].color, "linestyle": looks[name].line}
+                panel.plot(100 * mine.index, mine, linewidth=1.3, **look)
+        panel.set_title(model_label(model), loc="left", pad=3)
+        panel.set(xlim=(0, 100))
+        panel.set_ylim(bottom=0)
+    legend(figure, [looks[name] for name in shown])
+    return figure
