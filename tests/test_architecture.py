@@ -29,6 +29,7 @@ FLOOR = {
     "training": 3,
     "evaluation": 3,
     "report": 4,
+    "bundle": 4,
     "cli": 5,
     "studies": 6,
     "experiment files": 7,

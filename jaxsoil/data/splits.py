@@ -28,6 +28,9 @@ from jaxsoil.runs.keys import stable_hash
 
 INDUCTIVE = "inductive"
 
+EVERYTHING = "every row trains, nothing is held out"
+"""Exposure of a model that is handed on and not judged."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
@@ -64,7 +67,7 @@ class Split:
                 )
             mask.flags.writeable = False
             object.__setattr__(self, field, mask)
-        for field in ("train", "test"):
+        for field in ("train",) if self.exposure == EVERYTHING else ("train", "test"):
             if not getattr(self, field).any():
                 raise DataError(
                     f"the split has no {field} row",
@@ -102,6 +105,12 @@ def check_no_leak(split: Split, groups: Mapping[str, Strings] | Strings) -> None
                 value=f"{both[0]}; {both.size} in all",
                 remedy=f"Split by '{name}' or by a group that contains it, or correct the group column.",
             )
+
+
+def all_rows(library: Library) -> Split:
+    """Every row trains: for a model that others take to their own samples."""
+    everything, nothing = np.ones(len(library), bool), np.zeros(len(library), bool)
+    return Split("all/all", "all", everything, nothing, nothing, EVERYTHING, 0)
 
 
 def region_out(

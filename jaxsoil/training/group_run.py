@@ -149,12 +149,20 @@ class GroupRun:
 
     def initial(self, program: Program, trials: Sequence[Trial], number: int = 0) -> State:
         """State before the first step: as drawn, or with the parameters of the previous stage's chunk."""
-        start = self.layout.place(self._start(trials))
-        params, stats = self.functions[0](program.member.key, start, self.data.shared)
-        if self.previous is not None:
-            with Checkpoints(self.folder / "states" / self._name(self.previous, number)) as states:
-                params, stats = states.restore((params, stats))
-        return program.initial(params, stats)
+        drawn = self._drawn(program, trials)
+        return program.initial(*(drawn if self.previous is None else self._restored(self.previous, number, drawn)))
+
+    def kept_states(self, number: int) -> tuple[Any, Any]:
+        """Parameters and statistics, with a leading axis of trials, of a finished chunk of ``keep_states``."""
+        trials = self.group.chunk(number)
+        return self._restored(self.stage, number, self._drawn(self.program(trials), trials))
+
+    def _drawn(self, program: Program, trials: Sequence[Trial]) -> tuple[Any, Any]:
+        return self.functions[0](program.member.key, self.layout.place(self._start(trials)), self.data.shared)
+
+    def _restored(self, stage: str, number: int, like: tuple[Any, Any]) -> tuple[Any, Any]:
+        with Checkpoints(self.folder / "states" / self._name(stage, number)) as states:
+            return states.restore(like)
 
     def _run_chunk(self, number: int, trials: tuple[Trial, ...], on_epochs: OnTrial) -> Piece:
         program = self.program(trials)
