@@ -26,10 +26,14 @@ def describe(bundle: Bundle) -> str:
 def card(bundle: Bundle) -> str:
     """The same as a Markdown page."""
     title, *rest = _lines(bundle)
-    text = "\n".join(
-        f"## {line.rstrip(':')}" if line and line == line.rstrip() and line.endswith(":") else line for line in rest
-    )
-    return f"# {title}\n{text}\n".replace("\n  ", "\n- ")
+    marked = []
+    for line in rest:
+        if line.endswith(":") and not line.startswith(" "):
+            marked.append(f"## {line[:-1]}\n")
+        else:
+            indent = (len(line) - len(line.lstrip())) // 2
+            marked.append("  " * (indent - 1) + f"- {line.strip()}" if indent else line)
+    return "\n".join([f"# {title}", *marked]) + "\n"
 
 
 def _lines(bundle: Bundle) -> Iterator[str]:
@@ -43,8 +47,8 @@ def _lines(bundle: Bundle) -> Iterator[str]:
     yield ""
     yield "Input:"
     span = f"{bundle.axis[0]:g} to {bundle.axis[-1]:g} {bundle.unit}"
-    yield f"  {bundle.quantity} at {bundle.axis.size} bands, {span}; other axes that cover it, and absorbance or"
-    yield "  reflectance, are converted."
+    yield f"  {bundle.quantity} at {bundle.axis.size} bands, {span}"
+    yield "  other axes that cover these bands, and reflectance or absorbance, are converted"
     for name, model in bundle.models.items():
         chosen = " (predicts unless another is named)" if name == bundle.default else ""
         yield ""

@@ -43,7 +43,7 @@ def new_geotiff(
             "width": grid.width,
             "count": len(bands),
             "dtype": "float32",
-            "crs": grid.crs,
+            "crs": grid.crs or None,
             "transform": Affine(*grid.transform),
             "nodata": nodata,
             "compress": "deflate",

@@ -21,6 +21,8 @@ class StudyConfig:
 
     data: str = "twin"
     """Name of a data set (python -m jaxsoil.data lists them) or the path of a manifest (.toml)."""
+    axis: tuple[float, float] | None = None
+    """First and last wavelength in nm that are used, such as those of an instrument; None: all of the data's."""
     seeds: int = 1
     """Replicates of each network with other random numbers (paper: 4)."""
     networks: tuple[Network, ...] = ("none", "ann", "physics")
@@ -153,6 +155,8 @@ def check(config: StudyConfig) -> None:
                 raise UsageError(f"--{option}: nothing is called '{name}'. {did_you_mean(name, get_args(kind))}")
         if len(set(names)) < len(names):
             raise UsageError(f"--{option} {' '.join(names)}: name each once.")
+    if config.axis is not None and not 0.0 < config.axis[0] < config.axis[1]:
+        raise UsageError(f"--axis {config.axis[0]:g} {config.axis[1]:g}: give the lower wavelength first, in nm.")
     if not config.networks:
         raise UsageError(f"--networks: name one or more of {', '.join(get_args(Network))}.")
 

@@ -12,6 +12,7 @@ from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, validation_rows
 from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra.resample import Trim
 from jaxsoil.studies.reconstruction.config import PAPER, PAPER_ENDMEMBERS, StudyConfig, check
 from jaxsoil.training.config import TrainConfig
 
@@ -43,6 +44,8 @@ def load_library(config: StudyConfig, *, unlabelled: bool = False) -> Library:
         )
     # Minerals are on an ascending axis in nm, and bands must be those of the data one by one.
     library = library.with_spectra(library.spectra.to_unit("nm"))
+    if config.axis is not None:
+        library = library.with_spectra(Trim(*config.axis)(library.spectra))
     soc = library.property("soc").values
     return _without_rows(library, soc > 0 if not unlabelled else ~(soc <= 0))
 

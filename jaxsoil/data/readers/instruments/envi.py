@@ -48,6 +48,7 @@ class Image:
       shape: (rows, samples, bands).
       nodata: the number in the file that stands for no data, or None.
       instrument: sensor type in the header.
+      data: the file of numbers.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Image:
     shape: tuple[int, int, int]
     nodata: float | None
     instrument: str
+    data: Path
     _stored: NDArray
     _bands: NDArray[np.intp]
     _factor: float
@@ -181,7 +183,7 @@ def _image(source: Source, header: dict[str, str]) -> Image:
     nodata = header.get("data ignore value")
     return Image(
         source.path, checked.axis, checked.unit, checked.quantity, (rows, samples, int(names.size)),
-        None if nodata is None else float(nodata), header.get("sensor type", ""),
+        None if nodata is None else float(nodata), header.get("sensor type", ""), data,
         np.transpose(stored, _ORDERS[interleave]), names, (0.01 if percent else 1.0) / factor,
     )  # fmt: skip
 
