@@ -220,7 +220,7 @@ def finished(bundle: Bundle, frames: Sequence[pd.DataFrame], refused: Sequence[d
     whole = whole.reindex(columns=list(COLUMNS))
     whole["warning"] = TWIN_WARNING if bundle.twin else ""
     for name in ("file", "flags", "refused"):
-        whole[name] = whole[name].fillna("")
+        whole[name] = whole[name].astype(object).fillna("")
     # A sample without a value is one for the laboratory.
     whole["remeasure"] = whole["remeasure"].astype(object).fillna(True).astype(bool)
     return whole
