@@ -77,8 +77,8 @@ FORMATS = [Format(name, make, read_instrument) for name, make in MAKERS.items()]
 
 
 def damage(content: bytes, rng: np.random.Generator) -> bytes:
-    """Returns the content with one to three kinds of damage."""
-    for _ in range(int(rng.integers(1, 4))):
+    """Returns the content with one or two kinds of damage."""
+    for _ in range(int(rng.integers(1, 3))):
         content = _DAMAGES[int(rng.integers(len(_DAMAGES)))](content, rng)
     return content
 
@@ -89,7 +89,7 @@ def _flip(content: bytes, rng: np.random.Generator) -> bytes:
     array = bytearray(content)
     # Half of the time within the header, where a bit tells most.
     end = len(array) if rng.random() < 0.5 else min(len(array), 600)
-    for at in rng.integers(0, end, int(rng.integers(1, 20))):
+    for at in rng.integers(0, end, int(rng.integers(1, 9))):
         array[at] ^= 1 << int(rng.integers(8))
     return bytes(array)
 

@@ -205,7 +205,11 @@ def make(
     if axis.size < MIN_BANDS or axis.size > MOST_BANDS or values.shape[1:] != axis.shape:
         raise source.damaged("the file holds no spectrum", f"{axis.size} points, values {values.shape}")
     axis, values, unit, steps = _settled_axis(source, axis, values, unit)
-    shown = f" The values lie between {np.nanmin(values):.3g} and {np.nanmax(values):.3g}." if values.size else ""
+    shown = ""
+    if values.size:
+        # Neither takes a copy, as nanmin and nanmax do.
+        lowest, highest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+        shown = f" The values lie between {lowest:.3g} and {highest:.3g}."
     quantity = source.settle("quantity", quantity, shown)
     if quantity == "reflectance_percent":
         values, quantity, steps = values / np.float32(100.0), "reflectance", [*steps, "fraction from percent"]
@@ -273,17 +277,16 @@ def _without_empty_ends(values: NDArray, axis: NDArray, unit: str) -> tuple[NDAr
 
 
 def _require_fraction(source: Source, values: NDArray) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a row of NaN alone has no maximum
-        brightest = np.nanmax(np.where(np.isfinite(values), values, np.nan), axis=1)
+    brightest = np.fmax.reduce(values, axis=1)
+    brightest = brightest[np.isfinite(brightest)]
+    if brightest.size == 0:
+        return
     if np.mean(brightest > 2.0) > 0.5:
-        percent = float(np.nanmedian(brightest)) <= 120.0
+        percent = float(np.median(brightest)) <= 120.0
         remedy = (
             'If it is percent, pass quantity="reflectance_percent".' if percent else "Give reflectance, not counts."
         )
-        raise source.error(
-            "reflectance must be a fraction", remedy, value=f"values up to {np.nanmedian(brightest):.4g}"
-        )
+        raise source.error("reflectance must be a fraction", remedy, value=f"values up to {np.median(brightest):.4g}")
 
 
 def _reasons(values: NDArray, axis: NDArray, unit: str, quantity: str) -> list[str | None]:

@@ -88,5 +88,5 @@ def test_sizes_in_the_header_are_held_against_the_file(tmp_path):
 def test_dead_channel_of_the_reference_refuses_the_spectrum(tmp_path):
     white = WHITE.copy()
     white[3] = 0.0
-    with pytest.raises(DataError, match="no spectrum of the file can be used.*inf at 1030 nm is missing or infinite"):
+    with pytest.raises(DataError, match=r"no spectrum of the file can be used.*inf at 1030 nm is missing or infinite"):
         instruments.read(write(tmp_path, asd(REFLECTANCE * WHITE, white)))

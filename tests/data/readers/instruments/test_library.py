@@ -36,7 +36,7 @@ def test_labels_may_lie_in_the_folder(folder):
 
 
 def test_what_was_not_read_is_in_the_notes(folder):
-    (folder / "d.asd").write_bytes(b"as7")
+    (folder / "d.asd").write_bytes(b"as7\0")
     library = instruments.as_library(instruments.readings(folder))
     assert len(library) == 3
     assert any("d.asd: the header is cut off" in note for note in library.notes)

@@ -71,7 +71,7 @@ def test_pickles_are_not_loaded(tmp_path):
     with pytest.raises(DataError, match="allow_pickle"):
         instruments.read(tmp_path / "a.npz")
     (tmp_path / "b.npz").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(DataError, match="not what its extension says .NumPy. .found: a pickle"):
+    with pytest.raises(DataError, match=r"not what its extension says .NumPy. .found: a pickle"):
         instruments.read(tmp_path / "b.npz")
 
 

@@ -51,7 +51,7 @@ def test_frame_written_by_rdata(tmp_path, suffix):
         (r_file({"id": ["a"], "soc": np.ones(1)}), "no table with columns named by their band"),
         (r_file(COLUMNS)[:-40], r"soils\.rds: "),
         (gzip.compress(r_file(COLUMNS))[:-40], r"soils\.rds: "),
-        (b"A\n2\n197888\n131840\n", "no R file in its binary form"),
+        (b"RDX2\nA\n2\n197888\n131840\n", "no R file in its binary form"),
         (r_file(COLUMNS).replace(b"\0\0\x01\xc2", b"\x7f\xff\xff\xff"), "reaches beyond the end"),
         (b"X\n" + bytes.fromhex("000000020004000000020300" + "00000015" + "7fffffff"), "the file holds code"),
     ],
