@@ -11,7 +11,6 @@ import contextlib
 import csv
 import dataclasses
 import gzip
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -185,10 +184,10 @@ def _long(source: Source, layout: _Layout, count: int) -> Reading:
     if uneven is not None or len(rows) < MIN_BANDS:
         value = f"{len(rows)} rows" if uneven is None else f"{uneven} columns instead of {width}"
         raise source.error(_NO_BANDS, _NAME_THEM, value=value)
+    decimal = _decimal(source, layout.delimiter, rows)
     try:
-        numbers = np.array(
-            [[float(cell.strip().replace(layout.decimal, ".") or "nan") for cell in row] for row in rows]
-        )
+        cells = [[cell.strip().replace(decimal, ".") or "nan" for cell in row] for row in rows]
+        numbers = np.array([[float(cell) for cell in row] for row in cells])
     except ValueError as error:
         raise source.error(_NO_BANDS, _NAME_THEM, value=str(error)) from None
     words = " ".join([*layout.above, *layout.header])
@@ -243,9 +242,7 @@ def _pieces(
     kinds = {name: pa.float64() if name in band_names and not as_text else pa.string() for name in layout.header}
     values = np.empty((count, len(bands.columns)), np.float32)
     frames, filled = [], 0
-    with _opened(source) as file:
-        if source.path.suffix == ".gz":
-            file = io.BufferedReader(file, _BLOCK)  # type: ignore[arg-type]
+    with pa.input_stream(str(source.path), compression="gzip" if source.path.suffix == ".gz" else None) as file:
         try:
             reader = arrow_csv.open_csv(
                 file,
