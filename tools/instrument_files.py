@@ -7,7 +7,7 @@ import io
 import struct
 import zipfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -254,12 +254,15 @@ def _make_csv(rng: np.random.Generator) -> dict[str, bytes]:
     return {"a.csv": wide_csv(values, NM, name=str(rng.choice(["X{:g}", "{:g}", "scan_visnir.{:g}_ref"]))).encode()}
 
 
+_COMPRESSIONS: tuple[Literal["snappy", "gzip", "zstd"], ...] = ("snappy", "gzip", "zstd")
+
+
 def _make_parquet(rng: np.random.Generator) -> dict[str, bytes]:
     import pandas as pd
 
     frame = pd.DataFrame(spectrum(rng, NM, 5).astype(np.float32), columns=[f"{at:g}" for at in NM])
     frame.insert(0, "id", [f"s{row}" for row in range(5)])
-    return {"a.parquet": frame.to_parquet(compression=str(rng.choice(["snappy", "gzip", "zstd"])))}
+    return {"a.parquet": frame.to_parquet(compression=_COMPRESSIONS[int(rng.integers(3))])}
 
 
 def _make_r(rng: np.random.Generator) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxsoil.data.library import Library, Property
 from jaxsoil.data.readers.instruments import bands
 from jaxsoil.data.readers.instruments.reading import Reading
-from jaxsoil.data.readers.instruments.tables import row_ids
+from jaxsoil.data.readers.instruments.tables import numbers, row_ids
 from jaxsoil.data.readers.table import read_table
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
@@ -103,7 +103,7 @@ def _joined(path: Path, ids: list[str], files: list[str], id_column: str | None)
     if id_column is not None and id_column not in table.columns:
         remedy = f"Its columns are {', '.join(map(str, table.columns[:10]))}."
         raise DataError("the labels have no such column", source=path, column=id_column, remedy=remedy)
-    keys = row_ids(table if id_column is None else table[[id_column]].astype(str), len(table))
+    keys = row_ids(table if id_column is None else table.loc[:, [id_column]].astype(str), len(table))
     if id_column is None and keys == [str(row) for row in range(len(table))]:
         keys = [str(key) for key in table.iloc[:, 0]]
     twice = [key for key, count in Counter(keys).items() if count > 1]
@@ -146,7 +146,7 @@ def _properties(table: pd.DataFrame, units: Mapping[str, str] | None) -> dict[st
             column=missing[0],
             remedy=f"Known: {', '.join(map(str, table.columns[:20]))}.",
         )
-    return {key: Property(pd.to_numeric(table[key], errors="coerce"), unit) for key, unit in units.items()}
+    return {key: Property(numbers(table[key]), unit) for key, unit in units.items()}
 
 
 def _unique(ids: list[str]) -> tuple[list[str], bool]:

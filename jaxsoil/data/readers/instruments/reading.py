@@ -145,8 +145,11 @@ class Source:
                 f"the file does not say its {what}",
                 f'Pass {what}="{options[0]}", or one of {", ".join(options[1:])}.{hint}',
             )
-        # A file that says percent or micrometres is brought to the fraction or nm that was asked for.
-        same = {said, asked} in ({"reflectance", "reflectance_percent"}, {"nm", "um"}) and asked == options[0]
+        # Micrometres are brought to the nm that was asked for. A file that says reflectance does not say whether in
+        # percent; one that does is brought to the fraction that was asked for.
+        if {said, asked} == {"reflectance", "reflectance_percent"}:
+            return "reflectance_percent"
+        same = (said, asked) == ("um", "nm")
         if said is not None and asked is not None and said != asked and not same:
             raise self.error(
                 f"the file contradicts the {what} that was given",
@@ -204,7 +207,8 @@ def make(
         values = np.atleast_2d(np.asarray(values)).astype(np.float32, copy=False)
     if axis.size < MIN_BANDS or axis.size > MOST_BANDS or values.shape[1:] != axis.shape:
         raise source.damaged("the file holds no spectrum", f"{axis.size} points, values {values.shape}")
-    axis, values, unit, steps = _settled_axis(source, axis, values, unit)
+    axis, unit, steps, descends = settled_axis(source, axis, unit)
+    values = values[:, ::-1] if descends else values
     shown = ""
     if values.size:
         # Neither takes a copy, as nanmin and nanmax do.
@@ -213,7 +217,7 @@ def make(
     quantity = source.settle("quantity", quantity, shown)
     if quantity == "reflectance_percent":
         values, quantity, steps = values / np.float32(100.0), "reflectance", [*steps, "fraction from percent"]
-    elif quantity == "reflectance":
+    if quantity == "reflectance":
         _require_fraction(source, values)
     axis, values, trimmed = _without_empty_ends(values, axis, unit)
     steps = [*steps, *trimmed]
@@ -237,13 +241,18 @@ def make(
     )
 
 
-def _settled_axis(
-    source: Source, axis: NDArray, values: NDArray, said: str | None
-) -> tuple[NDArray, NDArray, str, list[str]]:
+def settled_axis(source: Source, axis: NDArray, said: str | None) -> tuple[NDArray, str, list[str], bool]:
+    """Returns the checked axis in ascending order, its unit, what was done to it, and whether it descended.
+
+    Args:
+      source: file and caller.
+      axis: (m,) numbers as they stand in the file.
+      said: unit in the file, or None.
+    """
     unit = source.settle("unit", said, f" The axis runs from {axis[0]:g} to {axis[-1]:g}.")
     steps = []
-    if axis[0] > axis[-1]:
-        axis, values = axis[::-1], values[:, ::-1]
+    descends = bool(axis[0] > axis[-1])
+    axis = axis[::-1] if descends else axis
     if micrometres := unit == "um":
         axis, unit, steps = axis * 1000.0, "nm", ["axis from um to nm"]
     check_axis(axis, source=source.path)
@@ -259,7 +268,7 @@ def _settled_axis(
             check_unit(axis, unit)
         except DataError as error:
             raise source.error(error.problem, "Give the right unit, or correct the file.", value=error.value) from None
-    return axis, values, unit, steps
+    return axis, unit, steps, descends
 
 
 def _without_empty_ends(values: NDArray, axis: NDArray, unit: str) -> tuple[NDArray, NDArray, list[str]]:
@@ -281,12 +290,14 @@ def _require_fraction(source: Source, values: NDArray) -> None:
     brightest = brightest[np.isfinite(brightest)]
     if brightest.size == 0:
         return
+    typical = float(np.median(brightest))
     if np.mean(brightest > 2.0) > 0.5:
-        percent = float(np.median(brightest)) <= 120.0
-        remedy = (
-            'If it is percent, pass quantity="reflectance_percent".' if percent else "Give reflectance, not counts."
-        )
-        raise source.error("reflectance must be a fraction", remedy, value=f"values up to {np.median(brightest):.4g}")
+        remedy = 'If it is percent, pass quantity="reflectance_percent".'
+        remedy = remedy if typical <= 120.0 else "Give reflectance, not counts."
+        raise source.error("reflectance must be a fraction", remedy, value=f"values up to {typical:.4g}")
+    if 0.0 < typical < 0.02:
+        remedy = "A fraction is no percent, and is not divided by 100 twice."
+        raise source.error("reflectance is darker than any soil", remedy, value=f"values up to {typical:.4g}")
 
 
 def _reasons(values: NDArray, axis: NDArray, unit: str, quantity: str) -> list[str | None]:

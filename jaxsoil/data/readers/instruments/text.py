@@ -272,19 +272,20 @@ def _pieces(
                 raise _NotNumbers from error
             raise
     labels = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return values[:filled], labels.apply(lambda column: _typed(column, layout.decimal)), refused
+    typed = {name: _typed(pd.Series(labels[name]), layout.decimal) for name in labels.columns}
+    return values[:filled], pd.DataFrame(typed, index=labels.index), refused
 
 
 def _typed(column: pd.Series, decimal: str) -> pd.Series:
     """Returns numbers where every cell that is filled is one, else the text."""
-    numbers = _numbers(column, decimal)
-    return numbers if bool((numbers.notna() | column.isna()).all()) else column
-
-
-def _numbers(column: pd.Series, decimal: str) -> pd.Series:
-    """Returns the numbers in a column of text, NaN for other text; a point beside decimal commas is such."""
     import pandas as pd
 
+    found = pd.Series(_numbers(column, decimal), column.index)
+    return found if bool((found.notna() | column.isna()).all()) else column
+
+
+def _numbers(column: pd.Series, decimal: str) -> np.ndarray:
+    """Returns the numbers in a column of text, NaN for other text; a point beside decimal commas is such."""
     if decimal == ",":
         column = column.where(~column.str.contains(".", regex=False, na=False)).str.replace(",", ".")
-    return pd.to_numeric(column, errors="coerce")
+    return tables.numbers(column)

@@ -55,7 +55,7 @@ def test_scaled_image_with_bad_bands_and_no_data(tmp_path, interleave):
     assert len(reading.spectra) == 19
     assert reading.ids[:2] == ("0,0", "0,1")
     assert "2,1" not in reading.ids
-    assert reading.refused[0].reason == "1 pixels without data"
+    assert reading.refused == (instruments.Refusal("pixels", "1 without data"),)
 
 
 def test_descending_axis_and_micrometres(tmp_path):

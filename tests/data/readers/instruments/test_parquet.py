@@ -21,7 +21,7 @@ def test_table(tmp_path):
     np.testing.assert_array_equal(reading.spectra.values, VALUES)
     assert reading.ids == tuple("abcd")
     assert reading.labels is not None
-    pd.testing.assert_frame_equal(reading.labels, FRAME[["soc", "name"]])
+    pd.testing.assert_frame_equal(reading.labels, FRAME.loc[:, ["soc", "name"]])
 
 
 def test_missing_values_refuse_their_row(tmp_path):
@@ -55,7 +55,7 @@ def test_bands_of_text_are_refused(tmp_path):
 
 
 def test_numpy_archive(tmp_path):
-    np.savez(tmp_path / "a.npz", values=VALUES, axis=NM, ids=list("abcd"), **ASKED)
+    np.savez(tmp_path / "a.npz", values=VALUES, axis=NM, ids=list("abcd"), unit="nm", quantity="reflectance")
     reading = instruments.read(tmp_path / "a.npz")
     np.testing.assert_array_equal(reading.spectra.values, VALUES)
     assert reading.ids == tuple("abcd")

@@ -138,6 +138,15 @@ def test_file_that_is_no_table_of_spectra_is_refused(tmp_path, content, message)
 def test_percent_on_request(tmp_path):
     reading = read(tmp_path, wide_csv(100.0 * VALUES, NM), unit="nm", quantity="reflectance_percent")
     np.testing.assert_allclose(reading.spectra.values, VALUES, atol=1e-5)
+    with pytest.raises(DataError, match="darker than any soil"):
+        read(tmp_path, wide_csv(VALUES, NM), unit="nm", quantity="reflectance_percent")
+
+
+def test_reflectance_of_unknown_scale_may_be_called_percent(tmp_path):
+    text = wide_csv(100.0 * VALUES, NM, name="scan_visnir.{:g}_ref")
+    with pytest.raises(DataError, match="must be a fraction"):
+        read(tmp_path, text)
+    np.testing.assert_allclose(read(tmp_path, text, quantity="reflectance_percent").spectra.values, VALUES, atol=1e-5)
 
 
 def test_two_sets_of_bands_are_parted_by_unit(tmp_path):
