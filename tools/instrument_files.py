@@ -36,6 +36,7 @@ def asd(
     header = bytearray(484)
     header[:3] = b"ASD" if version == 1 else f"as{version}".encode()
     header[3:14] = b"made by us\0"
+    struct.pack_into("<9h", header, 160, 0, 30, 12, 1, 5, 126, 0, 0, 0)  # the 1st of June 2026, 12:30
     header[186] = kind
     struct.pack_into("<ff", header, 191, first, step)
     header[199] = {"<f4": 0, "<i4": 1, "<f8": 2}[numbers]
