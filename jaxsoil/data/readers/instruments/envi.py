@@ -91,7 +91,7 @@ def open(path: str | Path, *, quantity: str | None = None, unit: str | None = No
 
 
 def read(source: Source) -> Reading:
-    """Returns the spectra of a spectral library, or every pixel of a small image ("row,sample" is its id).
+    """Returns the spectra of a spectral library, or every pixel of a small image (name:row,sample is its id).
 
     Raises:
       DataError: as :func:`open`; an image larger than ``MOST_BYTES`` as float32.
@@ -108,7 +108,7 @@ def read(source: Source) -> Reading:
         if 4 * rows * samples * bands > MOST_BYTES:
             remedy = "Open it with instruments.envi.open(path) and take tiles."
             raise source.error("the image is too large to be read at once", remedy, value=f"shape {image.shape}")
-        ids = [f"{row},{sample}" for row in range(rows) for sample in range(samples)]
+        ids = [f"{source.path.stem}:{row},{sample}" for row in range(rows) for sample in range(samples)]
     values = image.tile(slice(None)).reshape(-1, image.shape[2])
     empty = np.isnan(values).all(axis=1)
     refused = [Refusal("pixels", f"{int(empty.sum())} without data")] if empty.any() else []

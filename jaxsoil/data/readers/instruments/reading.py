@@ -7,6 +7,7 @@ import dataclasses
 import io
 import os
 import re
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ QUANTITIES = ("reflectance", "reflectance_percent", "absorbance", "pretreated")
 _RANGES = {"nm": (200.0, 200_000.0), "cm-1": (50.0, 50_000.0)}
 _PLAUSIBLE = {"reflectance": (0.0, 1.5), "absorbance": (-0.3, 4.0)}
 _ROWS_AT_ONCE = 4096
+_READING = threading.RLock()
 _MANY_ROWS = 10
 
 _UNIT_WORDS = {
@@ -322,17 +324,25 @@ def _reasons(values: NDArray, axis: NDArray, unit: str, quantity: str) -> list[s
 
 @contextlib.contextmanager
 def guarded(source: Source, kind: str) -> Iterator[None]:
-    """Turns whatever a reader raises into DataError, and swallows what a library prints or warns of."""
+    """Turns whatever a reader raises into DataError, and swallows what a library prints or warns of.
+
+    One thread reads at a time: where text is printed to belongs to the process.
+    """
     silent = io.StringIO()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+        with (
+            _READING,
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(silent),
+            contextlib.redirect_stderr(silent),
+        ):
             warnings.simplefilter("ignore")
             yield
     except DataError:
         raise
     except MemoryError as error:
         raise source.error(f"the {kind} file does not fit the memory", "Cut it into parts.") from error
-    except OSError as error:
+    except (FileNotFoundError, PermissionError) as error:
         remedy = "Check that it exists and may be read."
         raise source.error("the file cannot be opened", remedy, value=error.strerror or str(error)) from error
     except Exception as error:

@@ -121,22 +121,20 @@ def from_parts(
         values,
         unit=bands.unit,
         quantity=bands.quantity,
-        ids=row_ids(labels, len(values)),
+        ids=row_ids(labels) or [f"{source.path.stem}:{row}" for row in range(len(values))],
         labels=labels if len(labels.columns) else None,
         refused=refused,
     )
 
 
-def row_ids(labels: pd.DataFrame, n: int) -> list[str]:
-    """Returns the ids of the rows: a column whose name says so, else the first if it is text, else their numbers."""
+def row_ids(labels: pd.DataFrame) -> list[str]:
+    """Returns the ids of the rows: a column whose name says so, else the first if it is text, else none."""
     names = {str(name).lower(): name for name in labels.columns}
     chosen = next((names[name] for name in IDS if name in names), None)
     if chosen is None and len(labels.columns) and np.isnan(numbers(labels.iloc[:, 0])).all():
         chosen = labels.columns[0]
     cells = [] if chosen is None else [_text(value) for value in labels[chosen].tolist()]
-    if "" in cells or len(cells) != n:
-        return [str(row) for row in range(n)]
-    return cells
+    return [] if "" in cells else cells
 
 
 def numbers(column: Any) -> np.ndarray:

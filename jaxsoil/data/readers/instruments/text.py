@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from jaxsoil.data.readers.instruments import tables
+from jaxsoil.data.readers.instruments.archives import MOST_RATIO
 from jaxsoil.data.readers.instruments.reading import (
     MIN_BANDS,
     MOST_BANDS,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 _BLOCK = 4 << 20
 _SAMPLE = 1 << 20
 _LINES = 40
-_MOST_INFLATED = 64 << 30
 _NULLS = ["", " ", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null"]
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _COMMA_NUMBER = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
@@ -74,7 +74,7 @@ def read(source: Source) -> Reading:
 
 @contextlib.contextmanager
 def _opened(source: Source) -> Iterator[IO[bytes]]:
-    if source.path.suffix == ".gz":
+    if source.path.suffix.lower() == ".gz":
         with gzip.open(source.path) as file:
             yield file  # type: ignore[misc]
     else:
@@ -91,8 +91,8 @@ def _survey(source: Source) -> tuple[list[str], int]:
             size += len(block)
             if b"\0" in block:
                 raise source.damaged("the text holds NUL bytes, as a file cut off or UTF-16 text does")
-            if size > _MOST_INFLATED:
-                raise source.error("the compressed text is too large", "Cut it into parts.", value=f"over {size} bytes")
+            if size > max(MOST_RATIO * source.path.stat().st_size, 1 << 26):
+                raise source.error("the text inflates as a bomb does", "Do not unpack it.", value=f"over {size} bytes")
             try:
                 text = decode.decode(block)
             except UnicodeDecodeError as error:
@@ -242,7 +242,7 @@ def _pieces(
     kinds = {name: pa.float64() if name in band_names and not as_text else pa.string() for name in layout.header}
     values = np.empty((count, len(bands.columns)), np.float32)
     frames, filled = [], 0
-    with pa.input_stream(str(source.path), compression="gzip" if source.path.suffix == ".gz" else None) as file:
+    with pa.input_stream(str(source.path), compression="gzip" if source.path.suffix.lower() == ".gz" else None) as file:
         try:
             reader = arrow_csv.open_csv(
                 file,
@@ -277,11 +277,12 @@ def _pieces(
 
 
 def _typed(column: pd.Series, decimal: str) -> pd.Series:
-    """Returns numbers where every cell that is filled is one, else the text."""
+    """Returns numbers where every cell that is filled is one, else the text; 007 and long numbers are names."""
     import pandas as pd
 
     found = pd.Series(_numbers(column, decimal), column.index)
-    return found if bool((found.notna() | column.isna()).all()) else column
+    is_text = (found.isna() & column.notna()) | column.str.match(r"0\d|\d{16}", na=False)
+    return column if bool(is_text.any()) else found
 
 
 def _numbers(column: pd.Series, decimal: str) -> np.ndarray:

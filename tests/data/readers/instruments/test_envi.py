@@ -53,8 +53,8 @@ def test_scaled_image_with_bad_bands_and_no_data(tmp_path, interleave):
     assert image.nodata == -9999.0
     reading = instruments.read(path)
     assert len(reading.spectra) == 19
-    assert reading.ids[:2] == ("0,0", "0,1")
-    assert "2,1" not in reading.ids
+    assert reading.ids[:2] == ("scene:0,0", "scene:0,1")
+    assert "scene:2,1" not in reading.ids
     assert reading.refused == (instruments.Refusal("pixels", "1 without data"),)
 
 

@@ -24,10 +24,10 @@ def test_what_ends_otherwise_is_reported(tmp_path, monkeypatch):
 
     monkeypatch.setattr(fuzz_readers, "SECONDS", 0.2)
     fuzz_readers.signal.signal(
-        fuzz_readers.signal.SIGALRM, lambda *_: (_ for _ in ()).throw(fuzz_readers.OvertimeError)
+        fuzz_readers.signal.SIGPROF, lambda *_: (_ for _ in ()).throw(fuzz_readers.OvertimeError)
     )
     make = fuzz_readers.MAKERS["CSV"]
-    for read, said in ((hang, "longer than"), (fail, "KeyError"), (lambda folder: None, "")):
+    for read, said in ((hang, "more than"), (fail, "KeyError"), (lambda folder: None, "")):
         what, detail = fuzz_readers.outcome(0, 0, [fuzz_readers.Format("x", make, read)])
         assert what == ("read" if not said else "other")
         assert said in detail

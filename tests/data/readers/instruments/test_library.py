@@ -80,9 +80,10 @@ def test_units_are_not_mixed(folder):
     ("text", "settings", "message"),
     [
         ("id,soc\nx,1\n", {}, "no id of the labels is one of the spectra .found: 'x' beside 'a'"),
+        ("id,soc\na,1\nb,low\n", {"units": {"soc": "%"}}, "a label is text, not a number .found: 'low' in row 1"),
         ("id,soc\na,1\na,2\n", {}, "an id occurs twice in the labels"),
-        ("id,soc\na,1\n", {"id_column": "nr"}, "the labels have no such column"),
-        ("id,soc\na,1\n", {"units": {"clay": "%"}}, "column clay: the labels have no such column"),
+        ("id,soc\na,1\n", {"id_column": "nr"}, "column nr: the file has no such column"),
+        ("id,soc\na,1\n", {"units": {"clay": "%"}}, "column clay: the file has no such column"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(folder, tmp_path_factory, text, settings, message):
@@ -90,6 +91,27 @@ def test_labels_that_do_not_fit_are_refused(folder, tmp_path_factory, text, sett
     labels.write_text(text)
     with pytest.raises(DataError, match=message):
         instruments.as_library(instruments.readings(folder), labels, **settings)
+
+
+def test_names_with_leading_zeros_stay_as_they_are(tmp_path):
+    for name in ("007", "7"):
+        (tmp_path / f"{name}.asd").write_bytes(asd(VALUES[len(name)]))
+    (tmp_path / "labels.csv").write_text("nr,clay\n007,1\n7,\n")
+    library = instruments.as_library(instruments.readings(tmp_path), tmp_path / "labels.csv")
+    assert library.ids.tolist() == ["007", "7"]
+    np.testing.assert_array_equal(library.property("clay").values, [1.0, np.nan])
+    text = wide_csv(VALUES, NM, name="scan_visnir.{:g}_ref").replace("\ns", "\n00")
+    (tmp_path / "soils.csv").write_text(text)
+    assert instruments.read(tmp_path / "soils.csv").ids == ("000", "001", "002", "003")
+
+
+def test_rows_without_ids_of_two_files_stay_apart(tmp_path):
+    text = wide_csv(VALUES, NM, name="scan_visnir.{:g}_ref").replace("sample_id", "number").replace("\ns", "\n")
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text(text)
+    library = instruments.as_library(instruments.readings(tmp_path))
+    assert library.ids.tolist() == [f"{name}:{row}" for name in "ab" for row in range(4)]
+    assert library.groups == {}
 
 
 def test_folder_without_a_readable_file_is_refused(tmp_path):

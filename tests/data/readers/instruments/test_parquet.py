@@ -1,5 +1,6 @@
 """Parquet tables and NumPy archives."""
 
+import io
 import pickle
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from jaxsoil.data.readers import instruments
 from jaxsoil.runs.errors import DataError
-from tools.instrument_files import NM, spectrum
+from tools.instrument_files import NM, spectrum, zipped
 
 VALUES = spectrum(np.random.default_rng(0), NM, 4).astype(np.float32)
 FRAME = pd.DataFrame(VALUES, columns=[f"{at:g}" for at in NM]).assign(soc=[1.0, 2.0, np.nan, 4.0], name=list("abcd"))
@@ -73,6 +74,15 @@ def test_pickles_are_not_loaded(tmp_path):
     (tmp_path / "b.npz").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(DataError, match=r"not what its extension says .NumPy. .found: a pickle"):
         instruments.read(tmp_path / "b.npz")
+
+
+def test_array_larger_than_its_file_is_refused(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, VALUES)
+    content = zipped({"values.npy": buffer.getvalue().replace(b"(4, 150)", b"(99,150)")})
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"an array is larger than the file that holds it .found: shape .99, 150"):
+        instruments.read(tmp_path / "a.npz")
 
 
 def test_numpy_archive_without_an_axis_is_refused(tmp_path):

@@ -88,6 +88,13 @@ def test_folder_is_walked_in_order_and_a_bad_file_stops_nothing(tmp_path):
     assert ".docx" in str(found[5][1])
 
 
+def test_what_the_caller_prints_between_two_files_is_seen(tmp_path, capsys):
+    write(tmp_path, {"a.zip": zipped({"a.asd": ASD, "b.asd": ASD})})
+    for path, _ in instruments.readings(tmp_path):
+        print(path.name)
+    assert capsys.readouterr().out == "a.asd\nb.asd\n"
+
+
 def test_readings_take_files_one_at_a_time(tmp_path):
     write(tmp_path, {"a.asd": ASD})
     stream = instruments.readings([tmp_path / "a.asd", tmp_path / "absent.asd"])

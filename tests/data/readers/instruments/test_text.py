@@ -206,7 +206,7 @@ def test_long_table_is_read_in_bounded_memory(tmp_path):
         reading = instruments.read(tmp_path / "soils.csv", **ASKED)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert reading.ids[-1] == str(n - 1)
+        assert reading.ids[-1] == f"soils:{n - 1}"
     assert peaks[1] - peaks[0] < 0.6 * 6_000 * len(row)
 
 
