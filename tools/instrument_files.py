@@ -7,7 +7,7 @@ import io
 import struct
 import zipfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,6 +36,7 @@ def asd(
     header = bytearray(484)
     header[:3] = b"ASD" if version == 1 else f"as{version}".encode()
     header[3:14] = b"made by us\0"
+    struct.pack_into("<9h", header, 160, 0, 30, 12, 1, 5, 126, 0, 0, 0)  # the 1st of June 2026, 12:30
     header[186] = kind
     struct.pack_into("<ff", header, 191, first, step)
     header[199] = {"<f4": 0, "<i4": 1, "<f8": 2}[numbers]
@@ -254,12 +255,15 @@ def _make_csv(rng: np.random.Generator) -> dict[str, bytes]:
     return {"a.csv": wide_csv(values, NM, name=str(rng.choice(["X{:g}", "{:g}", "scan_visnir.{:g}_ref"]))).encode()}
 
 
+_COMPRESSIONS: tuple[Literal["snappy", "gzip", "zstd"], ...] = ("snappy", "gzip", "zstd")
+
+
 def _make_parquet(rng: np.random.Generator) -> dict[str, bytes]:
     import pandas as pd
 
     frame = pd.DataFrame(spectrum(rng, NM, 5).astype(np.float32), columns=[f"{at:g}" for at in NM])
     frame.insert(0, "id", [f"s{row}" for row in range(5)])
-    return {"a.parquet": frame.to_parquet(compression=str(rng.choice(["snappy", "gzip", "zstd"])))}
+    return {"a.parquet": frame.to_parquet(compression=_COMPRESSIONS[int(rng.integers(3))])}
 
 
 def _make_r(rng: np.random.Generator) -> dict[str, bytes]:

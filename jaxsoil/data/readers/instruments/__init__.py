@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from jaxsoil.data.readers.instruments import bands
+from jaxsoil.data.readers.instruments import bands, envi
 from jaxsoil.data.readers.instruments.archives import unpacked
 from jaxsoil.data.readers.instruments.asd import VERSIONS
 from jaxsoil.data.readers.instruments.library import as_library
@@ -20,7 +21,7 @@ from jaxsoil.data.readers.instruments.reading import Reading, Refusal, Source, g
 from jaxsoil.data.readers.instruments.rfiles import SEVERAL
 from jaxsoil.runs.errors import DataError
 
-__all__ = ["KNOWN", "Reading", "Refusal", "as_library", "bands", "read", "readings"]
+__all__ = ["KNOWN", "Reading", "Refusal", "as_library", "bands", "envi", "read", "readings"]
 
 _ROOM = "jaxsoil.data.readers.instruments"
 _MODULES = {
@@ -117,24 +118,24 @@ def _walk(path: Path) -> Iterator[Path]:
 
 def _members(source: Source) -> Iterator[tuple[Path, Reading | DataError]]:
     """Yields the files in an archive as ``archive.zip/name``."""
-    try:
-        _kind(source)
-        with guarded(source, "ZIP"), unpacked(source) as folder:
-            for file in _walk(folder):
-                shown = source.path / file.relative_to(folder)
-                try:
-                    if file.suffix.lower() == ".zip":
-                        raise source.error("an archive lies in the archive", "Unpack it.", value=file.name)
-                    yield shown, read(file, quantity=source.quantity, unit=source.unit)
-                except DataError as error:
-                    yield (
-                        shown,
-                        DataError(
-                            error.problem, source=shown, column=error.column, value=error.value, remedy=error.remedy
-                        ),
-                    )
-    except DataError as error:
-        yield source.path, error
+    with contextlib.ExitStack() as stack:
+        try:
+            _kind(source)
+            with guarded(source, "ZIP"):
+                folder = stack.enter_context(unpacked(source))
+                files = list(_walk(folder))
+        except DataError as error:
+            yield source.path, error
+            return
+        for file in files:
+            shown = source.path / file.relative_to(folder)
+            try:
+                if file.suffix.lower() == ".zip":
+                    raise source.error("an archive lies in the archive", "Unpack it.", value=file.name)
+                yield shown, read(file, quantity=source.quantity, unit=source.unit)
+            except DataError as error:
+                where = {"source": shown, "column": error.column, "value": error.value, "remedy": error.remedy}
+                yield shown, DataError(error.problem, **where)
 
 
 def _only(source: Source) -> Reading:

@@ -67,13 +67,11 @@ def read(source: Source) -> Reading:
 
 
 def _reference(source: Source, data: bytes, at: int, numbers: np.dtype, channels: int) -> np.ndarray | None:
-    """Returns the white reference, None where the flag says that there is none or all of it is zero."""
+    """Returns the white reference, None where all of it is zero."""
     if len(data) < at + REFERENCE + 2:
         raise source.damaged("the reference is cut off", f"{len(data)} bytes")
-    flag, length = struct.unpack_from("<h16xh", data, at)
+    (length,) = struct.unpack_from("<h", data, at + REFERENCE)
     start = at + REFERENCE + 2 + length
-    if not flag:
-        return None
     if length < 0 or len(data) < start + channels * numbers.itemsize:
         raise source.damaged("the reference is cut off", f"{len(data)} of {start + channels * numbers.itemsize} bytes")
     reference = np.frombuffer(data, numbers, channels, start).astype(np.float64)

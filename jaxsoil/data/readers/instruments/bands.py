@@ -101,7 +101,7 @@ def _strongest(axis: NDArray, absorbance: NDArray, band: Band) -> tuple[float, f
     grid = np.arange(low, high, 1.0)
     if grid.size <= width:
         return float(grid[0]), 0.0, 0.0
-    curve = savgol_filter(np.interp(grid, axis, absorbance), width, 3, deriv=2)
+    curve = np.asarray(savgol_filter(np.interp(grid, axis, absorbance), width, 3, deriv=2))
     # Fits at the very ends of the grid are left out.
     inside = (grid >= max(band.search[0], low + half / 2)) & (grid <= min(band.search[1], high - half / 2))
     curve, grid = curve[inside], grid[inside]

@@ -24,6 +24,7 @@ from jaxsoil.data.readers.instruments.reading import (
     guarded,
     make,
     quantity_in,
+    settled_axis,
     unit_in,
 )
 
@@ -92,7 +93,7 @@ def open(path: str | Path, *, quantity: str | None = None, unit: str | None = No
 
 
 def read(source: Source) -> Reading:
-    """Returns the spectra of a spectral library, or every pixel of a small image ("row,sample" is its id).
+    """Returns the spectra of a spectral library, or every pixel of a small image (name:row,sample is its id).
 
     Raises:
       DataError: as :func:`open`; an image larger than ``MOST_BYTES`` as float32.
@@ -105,14 +106,14 @@ def read(source: Source) -> Reading:
         ids = ids if len(ids) == n else [f"{source.path.stem}:{row}" for row in range(n)]
     else:
         image = _image(source, header)
-        ids = [f"{row},{sample}" for row in range(image.shape[0]) for sample in range(image.shape[1])] if (
-            4 * int(np.prod(image.shape, dtype=object)) <= MOST_BYTES) else []  # fmt: skip
-        if not ids:
+        rows, samples, bands = image.shape
+        if 4 * rows * samples * bands > MOST_BYTES:
             remedy = "Open it with instruments.envi.open(path) and take tiles."
             raise source.error("the image is too large to be read at once", remedy, value=f"shape {image.shape}")
+        ids = [f"{source.path.stem}:{row},{sample}" for row in range(rows) for sample in range(samples)]
     values = image.tile(slice(None)).reshape(-1, image.shape[2])
     empty = np.isnan(values).all(axis=1)
-    refused = [Refusal("", f"{int(empty.sum())} pixels without data")] if empty.any() else []
+    refused = [Refusal("pixels", f"{int(empty.sum())} without data")] if empty.any() else []
     return make(
         Source(source.path, image.quantity, image.unit),
         "ENVI",
@@ -131,9 +132,10 @@ def _header(source: Source) -> tuple[Source, dict[str, str]]:
     path = source.path
     if path.suffix.lower() != ".hdr":
         beside = [Path(f"{path}.hdr"), path.with_suffix(".hdr"), path.with_suffix(".HDR")]
-        path = next((one for one in beside if one.is_file()), None)
-        if path is None:
+        header = next((one for one in beside if one.is_file()), None)
+        if header is None:
             raise source.error("no header lies beside the image", f"Put {beside[1].name} beside it.")
+        path = header
     source = dataclasses.replace(source, path=path)
     if path.stat().st_size > _MOST_HEADER:
         raise source.damaged("the header is too large", f"{path.stat().st_size} bytes")
@@ -164,27 +166,23 @@ def _image(source: Source, header: dict[str, str]) -> Image:
         remedy = "Add the key wavelength, with a number for each band."
         raise source.error("the header does not give the bands", remedy, value=f"{wavelengths.size} of {bands}")
     names = np.flatnonzero(good)
-    chosen = wavelengths[good]
+    axis, unit, _, descends = settled_axis(source, wavelengths[good], unit_in(header.get("wavelength units", "")))
+    names = names[::-1] if descends else names
     words = " ".join(header.get(key, "") for key in ("y plot titles", "z plot titles", "data units", "description"))
     factor = float(header.get("reflectance scale factor") or 1.0)
     if not 0 < factor < np.inf:
         raise source.damaged("the scale factor is damaged", factor)
-    said = "reflectance" if factor != 1.0 else quantity_in(words)
-    # The axis alone, with values that no check objects to: tiles are read later.
-    plain = np.linspace(0.2, 0.4, chosen.size)
-    checked = make(
-        source, "ENVI", chosen, plain, unit=unit_in(header.get("wavelength units", "")),
-        quantity="reflectance" if said == "reflectance_percent" else said,
-    ).spectra  # fmt: skip
-    if chosen[0] > chosen[-1]:
-        names = names[::-1]
-    percent = said == "reflectance_percent" or source.quantity == "reflectance_percent"
+    quantity = source.settle("quantity", "reflectance" if factor != 1.0 else quantity_in(words))
+    if quantity == "reflectance_percent":
+        quantity, factor = "reflectance", 100.0 * factor
     stored = np.memmap(data, numbers, "r", offset, _stored_shape(interleave, rows, samples, bands))
     nodata = header.get("data ignore value")
+    if nodata is not None:
+        # As the file holds it: -3.4028235e38 is another number in float64.
+        nodata = float(numbers.type(nodata)) if numbers.kind == "f" else float(nodata)
     return Image(
-        source.path, checked.axis, checked.unit, checked.quantity, (rows, samples, int(names.size)),
-        None if nodata is None else float(nodata), header.get("sensor type", ""), data,
-        np.transpose(stored, _ORDERS[interleave]), names, (0.01 if percent else 1.0) / factor,
+        source.path, axis, unit, quantity, (rows, samples, int(names.size)), nodata, header.get("sensor type", ""),
+        data, np.transpose(stored, _ORDERS[interleave]), names, 1.0 / factor,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,9 @@ def read(source: Source) -> Reading:
     lines = text.splitlines()
     if "\0" in text or any(len(line) > _LONGEST for line in lines if not line.startswith(("##", "$$"))):
         raise source.damaged("the file holds NUL bytes, or lines longer than the format allows")
+    # The axis is made from NPOINTS before the points are counted.
+    if any(int(number) > MOST_BANDS for number in re.findall(r"(?im)^#+\s*npoints\s*=\s*([0-9]+)", text)):
+        raise source.damaged("the number of points is damaged")
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         content: dict[str, Any] = jcamp.read([line + "\n" for line in lines])

@@ -12,8 +12,8 @@ import numpy as np
 from jaxsoil.data.library import Library, Property
 from jaxsoil.data.readers.instruments import bands
 from jaxsoil.data.readers.instruments.reading import Reading
-from jaxsoil.data.readers.instruments.tables import row_ids
-from jaxsoil.data.readers.table import read_table
+from jaxsoil.data.readers.instruments.tables import numbers, row_ids
+from jaxsoil.data.readers.table import column_numbers, column_strings, read_table
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
 
@@ -71,7 +71,7 @@ def as_library(
         name,
         spectra,
         np.array(unique),
-        _properties(table, units),
+        _properties(table, units, Path(labels_csv or name)),
         {"sample": np.array(ids)} if repeats else {},
         notes=tuple(notes),
     )
@@ -99,13 +99,10 @@ def _some(files: list[str]) -> str:
 
 def _joined(path: Path, ids: list[str], files: list[str], id_column: str | None) -> pd.DataFrame:
     """Returns the rows of the labels in the order of the spectra, NaN where there is none."""
-    table = read_table(path)
-    if id_column is not None and id_column not in table.columns:
-        remedy = f"Its columns are {', '.join(map(str, table.columns[:10]))}."
-        raise DataError("the labels have no such column", source=path, column=id_column, remedy=remedy)
-    keys = row_ids(table if id_column is None else table[[id_column]].astype(str), len(table))
-    if id_column is None and keys == [str(row) for row in range(len(table))]:
-        keys = [str(key) for key in table.iloc[:, 0]]
+    table = read_table(path, as_text=True)
+    keys = row_ids(table) if id_column is None else column_strings(table, id_column, path).tolist()
+    # Without a column that bears a name of ids, they stand in the first.
+    keys = keys or column_strings(table, str(table.columns[0]), path).tolist()
     twice = [key for key, count in Counter(keys).items() if count > 1]
     if twice:
         raise DataError(
@@ -134,19 +131,13 @@ def _beside(good: list[tuple[Path, Reading]]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _properties(table: pd.DataFrame, units: Mapping[str, str] | None) -> dict[str, Property]:
-    import pandas as pd
-
+def _properties(table: pd.DataFrame, units: Mapping[str, str] | None, source: Path) -> dict[str, Property]:
+    """Returns the columns that ``units`` names, or every column of numbers."""
+    table = table.mask(table == "")
     if units is None:
-        units = {str(key): "1" for key in table.columns if pd.api.types.is_numeric_dtype(table[key])}
-    missing = [key for key in units if key not in table.columns]
-    if missing:
-        raise DataError(
-            "the labels have no such column",
-            column=missing[0],
-            remedy=f"Known: {', '.join(map(str, table.columns[:20]))}.",
-        )
-    return {key: Property(pd.to_numeric(table[key], errors="coerce"), unit) for key, unit in units.items()}
+        filled = {str(key): ~np.isnan(numbers(table[key])) for key in table.columns}
+        units = {key: "1" for key, good in filled.items() if good.any() and (good | table[key].isna()).all()}
+    return {key: Property(column_numbers(table, key, source), unit) for key, unit in units.items()}
 
 
 def _unique(ids: list[str]) -> tuple[list[str], bool]:

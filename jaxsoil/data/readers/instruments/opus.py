@@ -57,11 +57,11 @@ def _reading(source: Source, block: Any, status: dict[str, Any], quantity: str, 
     points, first, last, unit = (status.get(name) for name in ("npt", "fxv", "lxv", "dxu"))
     if not isinstance(points, int) or not 0 < points <= min(MOST_BANDS, len(block.data)):
         raise source.damaged("the number of points is damaged", f"{points!r} of {len(block.data)}")
-    if not all(isinstance(end, float) for end in (first, last)) or status.get("dpf", 1) != 1 or unit not in _UNITS:
+    if not isinstance(first, float) or not isinstance(last, float) or status.get("dpf", 1) != 1 or unit not in _UNITS:
         raise source.damaged("the axis is damaged or no spectrum's", f"{first!r} to {last!r} {unit!r}")
     values = block.data[-points:] if block.is_compact_data() else block.data[:points]
     values = values.astype(np.float64) * float(status.get("csf", 1.0))
-    axis = np.linspace(float(first), float(last), points)
+    axis = np.linspace(first, last, points)
     return make(source, "OPUS", axis, values, unit=_UNITS[unit], quantity=quantity, instrument=instrument)
 
 

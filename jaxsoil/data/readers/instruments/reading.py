@@ -7,6 +7,7 @@ import dataclasses
 import io
 import os
 import re
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ QUANTITIES = ("reflectance", "reflectance_percent", "absorbance", "pretreated")
 _RANGES = {"nm": (200.0, 200_000.0), "cm-1": (50.0, 50_000.0)}
 _PLAUSIBLE = {"reflectance": (0.0, 1.5), "absorbance": (-0.3, 4.0)}
 _ROWS_AT_ONCE = 4096
+_READING = threading.RLock()
 _MANY_ROWS = 10
 
 _UNIT_WORDS = {
@@ -145,8 +147,11 @@ class Source:
                 f"the file does not say its {what}",
                 f'Pass {what}="{options[0]}", or one of {", ".join(options[1:])}.{hint}',
             )
-        # A file that says percent or micrometres is brought to the fraction or nm that was asked for.
-        same = {said, asked} in ({"reflectance", "reflectance_percent"}, {"nm", "um"}) and asked == options[0]
+        # Micrometres are brought to the nm that was asked for. A file that says reflectance does not say whether in
+        # percent; one that does is brought to the fraction that was asked for.
+        if {said, asked} == {"reflectance", "reflectance_percent"}:
+            return "reflectance_percent"
+        same = (said, asked) == ("um", "nm")
         if said is not None and asked is not None and said != asked and not same:
             raise self.error(
                 f"the file contradicts the {what} that was given",
@@ -204,12 +209,17 @@ def make(
         values = np.atleast_2d(np.asarray(values)).astype(np.float32, copy=False)
     if axis.size < MIN_BANDS or axis.size > MOST_BANDS or values.shape[1:] != axis.shape:
         raise source.damaged("the file holds no spectrum", f"{axis.size} points, values {values.shape}")
-    axis, values, unit, steps = _settled_axis(source, axis, values, unit)
-    shown = f" The values lie between {np.nanmin(values):.3g} and {np.nanmax(values):.3g}." if values.size else ""
+    axis, unit, steps, descends = settled_axis(source, axis, unit)
+    values = values[:, ::-1] if descends else values
+    shown = ""
+    if values.size:
+        # Neither takes a copy, as nanmin and nanmax do.
+        lowest, highest = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+        shown = f" The values lie between {lowest:.3g} and {highest:.3g}."
     quantity = source.settle("quantity", quantity, shown)
     if quantity == "reflectance_percent":
         values, quantity, steps = values / np.float32(100.0), "reflectance", [*steps, "fraction from percent"]
-    elif quantity == "reflectance":
+    if quantity == "reflectance":
         _require_fraction(source, values)
     axis, values, trimmed = _without_empty_ends(values, axis, unit)
     steps = [*steps, *trimmed]
@@ -233,13 +243,18 @@ def make(
     )
 
 
-def _settled_axis(
-    source: Source, axis: NDArray, values: NDArray, said: str | None
-) -> tuple[NDArray, NDArray, str, list[str]]:
+def settled_axis(source: Source, axis: NDArray, said: str | None) -> tuple[NDArray, str, list[str], bool]:
+    """Returns the checked axis in ascending order, its unit, what was done to it, and whether it descended.
+
+    Args:
+      source: file and caller.
+      axis: (m,) numbers as they stand in the file.
+      said: unit in the file, or None.
+    """
     unit = source.settle("unit", said, f" The axis runs from {axis[0]:g} to {axis[-1]:g}.")
     steps = []
-    if axis[0] > axis[-1]:
-        axis, values = axis[::-1], values[:, ::-1]
+    descends = bool(axis[0] > axis[-1])
+    axis = axis[::-1] if descends else axis
     if micrometres := unit == "um":
         axis, unit, steps = axis * 1000.0, "nm", ["axis from um to nm"]
     check_axis(axis, source=source.path)
@@ -255,7 +270,7 @@ def _settled_axis(
             check_unit(axis, unit)
         except DataError as error:
             raise source.error(error.problem, "Give the right unit, or correct the file.", value=error.value) from None
-    return axis, values, unit, steps
+    return axis, unit, steps, descends
 
 
 def _without_empty_ends(values: NDArray, axis: NDArray, unit: str) -> tuple[NDArray, NDArray, list[str]]:
@@ -273,17 +288,18 @@ def _without_empty_ends(values: NDArray, axis: NDArray, unit: str) -> tuple[NDAr
 
 
 def _require_fraction(source: Source, values: NDArray) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a row of NaN alone has no maximum
-        brightest = np.nanmax(np.where(np.isfinite(values), values, np.nan), axis=1)
+    brightest = np.fmax.reduce(values, axis=1)
+    brightest = brightest[np.isfinite(brightest)]
+    if brightest.size == 0:
+        return
+    typical = float(np.median(brightest))
     if np.mean(brightest > 2.0) > 0.5:
-        percent = float(np.nanmedian(brightest)) <= 120.0
-        remedy = (
-            'If it is percent, pass quantity="reflectance_percent".' if percent else "Give reflectance, not counts."
-        )
-        raise source.error(
-            "reflectance must be a fraction", remedy, value=f"values up to {np.nanmedian(brightest):.4g}"
-        )
+        remedy = 'If it is percent, pass quantity="reflectance_percent".'
+        remedy = remedy if typical <= 120.0 else "Give reflectance, not counts."
+        raise source.error("reflectance must be a fraction", remedy, value=f"values up to {typical:.4g}")
+    if 0.0 < typical < 0.02:
+        remedy = "A fraction is no percent, and is not divided by 100 twice."
+        raise source.error("reflectance is darker than any soil", remedy, value=f"values up to {typical:.4g}")
 
 
 def _reasons(values: NDArray, axis: NDArray, unit: str, quantity: str) -> list[str | None]:
@@ -308,17 +324,25 @@ def _reasons(values: NDArray, axis: NDArray, unit: str, quantity: str) -> list[s
 
 @contextlib.contextmanager
 def guarded(source: Source, kind: str) -> Iterator[None]:
-    """Turns whatever a reader raises into DataError, and swallows what a library prints or warns of."""
+    """Turns whatever a reader raises into DataError, and swallows what a library prints or warns of.
+
+    One thread reads at a time: where text is printed to belongs to the process.
+    """
     silent = io.StringIO()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent):
+        with (
+            _READING,
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(silent),
+            contextlib.redirect_stderr(silent),
+        ):
             warnings.simplefilter("ignore")
             yield
     except DataError:
         raise
     except MemoryError as error:
         raise source.error(f"the {kind} file does not fit the memory", "Cut it into parts.") from error
-    except OSError as error:
+    except (FileNotFoundError, PermissionError) as error:
         remedy = "Check that it exists and may be read."
         raise source.error("the file cannot be opened", remedy, value=error.strerror or str(error)) from error
     except Exception as error:

@@ -64,7 +64,11 @@ def _inflated(source: Source) -> bytes:
     if opener is None:
         return data
     file: IO[bytes] = opener(io.BytesIO(data))
-    data = file.read(_MOST_INFLATED + 1)
+    # Piece by piece: one large read would take its memory before there is anything to read.
+    pieces = []
+    while (piece := file.read(1 << 20)) and sum(map(len, pieces)) <= _MOST_INFLATED:
+        pieces.append(piece)
+    data = b"".join(pieces)
     if len(data) > _MOST_INFLATED:
         raise source.error("the packed file is too large", "Save it in parts.", value=f"over {_MOST_INFLATED} bytes")
     return data

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -100,15 +100,13 @@ def choose_bands(source: Source, names: Sequence[str]) -> Bands:
 
 def from_frame(source: Source, kind: str, frame: pd.DataFrame) -> Reading:
     """Returns the reading of a table in memory: bands, ids and the other columns as labels."""
-    import pandas as pd
-
     frame.columns = [str(name) for name in frame.columns]
     bands = choose_bands(source, list(frame.columns))
     source.require_memory(8 * len(frame) * len(bands.columns))
     values = np.empty((len(frame), len(bands.columns)), np.float32)
     with np.errstate(over="ignore"):
         for place, name in enumerate(bands.columns):
-            values[:, place] = pd.to_numeric(frame[name], errors="coerce").to_numpy(np.float64, na_value=np.nan)
+            values[:, place] = numbers(frame[name])
     return from_parts(source, kind, bands, values, frame.drop(columns=bands.columns))
 
 
@@ -123,28 +121,30 @@ def from_parts(
         values,
         unit=bands.unit,
         quantity=bands.quantity,
-        ids=row_ids(labels, len(values)),
+        ids=row_ids(labels) or [f"{source.path.stem}:{row}" for row in range(len(values))],
         labels=labels if len(labels.columns) else None,
         refused=refused,
     )
 
 
-def row_ids(labels: pd.DataFrame, n: int) -> list[str]:
-    """Returns the ids of the rows: a column whose name says so, else the first if it is text, else their numbers."""
+def row_ids(labels: pd.DataFrame) -> list[str]:
+    """Returns the ids of the rows: a column whose name says so, else the first if it is text, else none."""
     names = {str(name).lower(): name for name in labels.columns}
     chosen = next((names[name] for name in IDS if name in names), None)
-    if chosen is None and len(labels.columns) and not _numeric(labels.iloc[:, 0]) and labels.iloc[:, 0].is_unique:
+    if chosen is None and len(labels.columns) and np.isnan(numbers(labels.iloc[:, 0])).all():
         chosen = labels.columns[0]
-    if chosen is None or labels[chosen].isna().any():
-        return [str(row) for row in range(n)]
-    return [_text(value) for value in labels[chosen].tolist()]
+    cells = [] if chosen is None else [_text(value) for value in labels[chosen].tolist()]
+    return [] if "" in cells else cells
 
 
-def _numeric(series: pd.Series) -> bool:
+def numbers(column: Any) -> np.ndarray:
+    """Returns a column as float64, NaN where it holds no number."""
     import pandas as pd
 
-    return bool(pd.api.types.is_numeric_dtype(series))
+    return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
 
 
 def _text(value: object) -> str:
+    if value is None or value != value:
+        return ""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

@@ -11,7 +11,6 @@ import contextlib
 import csv
 import dataclasses
 import gzip
-import io
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from jaxsoil.data.readers.instruments import tables
+from jaxsoil.data.readers.instruments.archives import MOST_RATIO
 from jaxsoil.data.readers.instruments.reading import (
     MIN_BANDS,
     MOST_BANDS,
@@ -36,13 +36,16 @@ if TYPE_CHECKING:
 
 _BLOCK = 4 << 20
 _SAMPLE = 1 << 20
-_MOST_INFLATED = 64 << 30
+_LINES = 40
 _NULLS = ["", " ", "NA", "N/A", "#N/A", "NaN", "nan", "NULL", "null"]
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _COMMA_NUMBER = re.compile(r"[-+]?\d*,\d+([eE][-+]?\d+)?")
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")
 
 _REMEDY = "Write decimal points, with comma, semicolon or tab between the columns."
+
+_NO_BANDS = "no column is named by its band, and the rows are no axis with values"
+_NAME_THEM = "Name the spectral columns by wavelength or wavenumber (350, X350), or write axis and values in columns."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +74,7 @@ def read(source: Source) -> Reading:
 
 @contextlib.contextmanager
 def _opened(source: Source) -> Iterator[IO[bytes]]:
-    if source.path.suffix == ".gz":
+    if source.path.suffix.lower() == ".gz":
         with gzip.open(source.path) as file:
             yield file  # type: ignore[misc]
     else:
@@ -88,8 +91,8 @@ def _survey(source: Source) -> tuple[list[str], int]:
             size += len(block)
             if b"\0" in block:
                 raise source.damaged("the text holds NUL bytes, as a file cut off or UTF-16 text does")
-            if size > _MOST_INFLATED:
-                raise source.error("the compressed text is too large", "Cut it into parts.", value=f"over {size} bytes")
+            if size > max(MOST_RATIO * source.path.stat().st_size, 1 << 26):
+                raise source.error("the text inflates as a bomb does", "Do not unpack it.", value=f"over {size} bytes")
             try:
                 text = decode.decode(block)
             except UnicodeDecodeError as error:
@@ -99,7 +102,7 @@ def _survey(source: Source) -> tuple[list[str], int]:
             count += block.count(b"\n")
     lines = head.splitlines()
     # The last line of a sample that ends within the file is cut off.
-    return (lines if size <= _SAMPLE else lines[:-1])[:200], count + 1
+    return (lines if size <= _SAMPLE else lines[:-1])[:_LINES], count + 1
 
 
 def _layout(source: Source, lines: list[str]) -> _Layout:
@@ -114,19 +117,34 @@ def _layout(source: Source, lines: list[str]) -> _Layout:
     else:
         remedy = "Separate the columns by comma, semicolon or tab."
         raise source.error("the text is no table of spectra", remedy, value=lines[0][:60] if lines else "no line")
-    first = next(place for place, row in enumerate(fields) if len(row) == width)
-    if first and tables.find_bands(fields[first - 1]):
-        value = f"{len(fields[first - 1])} in the header, {width} in the rows"
-        raise source.error("the rows have other columns than the header (are commas decimal?)", _REMEDY, value=value)
-    rows = [row for row in fields[first:] if any(cell.strip() for cell in row)]
-    header = [cell.strip() for cell in rows[0]]
-    if all(_NUMBER.fullmatch(cell) or _COMMA_NUMBER.fullmatch(cell) for cell in header):
-        # A first row of numbers names bands where it ascends or descends as an axis does.
-        bands = tables.find_bands(header)
-        steps = np.diff(bands[0].axis) if bands else np.zeros(1)
-        if not (np.all(steps > 0) or np.all(steps < 0)):
-            return _Layout(delimiter, _decimal(source, delimiter, rows), lines[:first], [], rows)
-    return _Layout(delimiter, _decimal(source, delimiter, rows[1:]), lines[:first], header, rows[1:])
+    places = [place for place, row in enumerate(fields) if len(row) == width]
+    # Values may look like names of bands, but do not ascend or descend as an axis does.
+    named = next((place for place in places if _names_bands(fields[place], place == places[0])), None)
+    numeric = next((place for place in places if all(_is_number(cell) for cell in fields[place])), None)
+    if named is not None and (named != numeric or _names_bands(fields[named], False)):
+        header = named
+        if named and tables.find_bands(fields[named - 1]):
+            value = f"{len(fields[named - 1])} in the header, {width} in the rows"
+            problem = "the rows have other columns than the header (are commas decimal?)"
+            raise source.error(problem, _REMEDY, value=value)
+    elif numeric is None:
+        header = places[0]
+    else:
+        header = numeric - 1 if numeric - 1 in places else None
+    start = (numeric or 0) if header is None else header + 1
+    rows = [fields[place] for place in places if place >= start]
+    names = [] if header is None else [cell.strip() for cell in fields[header]]
+    return _Layout(delimiter, _decimal(source, delimiter, rows), lines[: start - bool(names)], names, rows)
+
+
+def _is_number(cell: str) -> bool:
+    return bool(_NUMBER.fullmatch(cell.strip()) or _COMMA_NUMBER.fullmatch(cell.strip()))
+
+
+def _names_bands(cells: list[str], in_any_order: bool) -> bool:
+    found = tables.find_bands(cells)
+    steps = np.diff(found[0].axis) if found else np.zeros(1)
+    return bool(found) and (in_any_order or bool(np.all(steps > 0) or np.all(steps < 0)))
 
 
 def _split(line: str, delimiter: str) -> list[str]:
@@ -157,28 +175,22 @@ def _decimal(source: Source, delimiter: str, rows: list[list[str]]) -> str:
 def _long(source: Source, layout: _Layout, count: int) -> Reading:
     """Reads an axis in the first column and a spectrum in each other one."""
     if count > MOST_BANDS + len(layout.above) + 1:
-        raise source.error(
-            "no column is named by its band, and the rows are too many to be an axis",
-            "Name the spectral columns by wavelength or wavenumber, such as 350 or X350.",
-            value=f"{count} rows",
-        )
+        raise source.error(_NO_BANDS, _NAME_THEM, value=f"{count} rows, too many to be an axis")
     with _opened(source) as file:
         lines = file.read().decode("utf-8-sig").splitlines()
     width = len(layout.rows[0]) if layout.rows else 0
     rows = [_split(line, layout.delimiter) for line in lines[len(layout.above) + bool(layout.header) :] if line.strip()]
     uneven = next((len(row) for row in rows if len(row) != width), None)
     if uneven is not None or len(rows) < MIN_BANDS:
-        remedy = "Name the spectral columns by their band, or write axis and value in two columns."
         value = f"{len(rows)} rows" if uneven is None else f"{uneven} columns instead of {width}"
-        raise source.error("the text is no table of spectra", remedy, value=value)
+        raise source.error(_NO_BANDS, _NAME_THEM, value=value)
+    decimal = _decimal(source, layout.delimiter, rows)
     try:
-        numbers = np.array(
-            [[float(cell.strip().replace(layout.decimal, ".") or "nan") for cell in row] for row in rows]
-        )
+        cells = [[cell.strip().replace(decimal, ".") or "nan" for cell in row] for row in rows]
+        numbers = np.array([[float(cell) for cell in row] for row in cells])
     except ValueError as error:
-        remedy = "Name the spectral columns by their band, or write axis and value in two columns."
-        raise source.error("no column is named by its band", remedy, value=str(error)) from None
-    words = " ".join(layout.above)
+        raise source.error(_NO_BANDS, _NAME_THEM, value=str(error)) from None
+    words = " ".join([*layout.above, *layout.header])
     first, others = (layout.header or [""])[0], layout.header[1:]
     unit = unit_in(first) or unit_in(words)
     said = {quantity_in(name) for name in others} - {None}
@@ -230,9 +242,7 @@ def _pieces(
     kinds = {name: pa.float64() if name in band_names and not as_text else pa.string() for name in layout.header}
     values = np.empty((count, len(bands.columns)), np.float32)
     frames, filled = [], 0
-    with _opened(source) as file:
-        if source.path.suffix == ".gz":
-            file = io.BufferedReader(file, _BLOCK)  # type: ignore[arg-type]
+    with pa.input_stream(str(source.path), compression="gzip" if source.path.suffix.lower() == ".gz" else None) as file:
         try:
             reader = arrow_csv.open_csv(
                 file,
@@ -248,11 +258,13 @@ def _pieces(
                 rows = slice(filled, filled + batch.num_rows)
                 filled += batch.num_rows
                 for place, name in enumerate(bands.columns):
-                    column = batch.column(name).to_pandas()
-                    if as_text:
-                        column = pd.to_numeric(column.str.replace(layout.decimal, "."), errors="coerce")
+                    column = batch.column(name)
                     with np.errstate(over="ignore"):
-                        values[rows, place] = column
+                        values[rows, place] = (
+                            _numbers(column.to_pandas(), layout.decimal)
+                            if as_text
+                            else column.to_numpy(zero_copy_only=False)
+                        )
                 others = [name for name in layout.header if name not in band_names]
                 frames.append(batch.select(others).to_pandas() if others else pd.DataFrame(index=range(batch.num_rows)))
         except pa.ArrowInvalid as error:
@@ -260,12 +272,21 @@ def _pieces(
                 raise _NotNumbers from error
             raise
     labels = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return values[:filled], labels.apply(lambda column: _typed(column, layout.decimal)), refused
+    typed = {name: _typed(pd.Series(labels[name]), layout.decimal) for name in labels.columns}
+    return values[:filled], pd.DataFrame(typed, index=labels.index), refused
 
 
 def _typed(column: pd.Series, decimal: str) -> pd.Series:
-    """Returns numbers where every cell that is filled is one, else the text."""
+    """Returns numbers where every cell that is filled is one, else the text; 007 and long numbers are names."""
     import pandas as pd
 
-    numbers = pd.to_numeric(column.str.replace(decimal, "."), errors="coerce")
-    return numbers if bool((numbers.notna() | column.isna()).all()) else column
+    found = pd.Series(_numbers(column, decimal), column.index)
+    is_text = (found.isna() & column.notna()) | column.str.match(r"0\d|\d{16}", na=False)
+    return column if bool(is_text.any()) else found
+
+
+def _numbers(column: pd.Series, decimal: str) -> np.ndarray:
+    """Returns the numbers in a column of text, NaN for other text; a point beside decimal commas is such."""
+    if decimal == ",":
+        column = column.where(~column.str.contains(".", regex=False, na=False)).str.replace(",", ".")
+    return tables.numbers(column)
