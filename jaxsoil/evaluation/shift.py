@@ -141,7 +141,7 @@ class Intervals:
     Attributes:
       low, high: (t,) ends in the property's unit; 0 (or -inf) and inf where the interval is unbounded.
       half: (t,) half width on the modelling scale; infinite where the calibration cannot tell.
-      effective_n: rows (``split``), regions (``region``) or (sum w)^2 / sum w^2 that the intervals rest on.
+      effective_n: what they rest on: rows (``split``), regions (``region``) or (sum w)^2 / sum w^2 before w is clipped.
       method: how they were made.
       level: nominal.
     """
@@ -194,9 +194,9 @@ def intervals(
         half, effective = region_quantile(calibration.residuals, calibration.regions, level, share)
     else:
         ratios = classifier_ratios if method == "classifier" else density_ratios
-        weights, own = (np.clip(part, 1.0 / clip, clip) for part in ratios(calibration.features, new))
-        half = weighted_quantile(calibration.residuals, weights, own, level)
-        effective = effective_size(weights)
+        found = ratios(calibration.features, new)
+        weights, own = (np.clip(part, 1.0 / clip, clip) for part in found)
+        half, effective = weighted_quantile(calibration.residuals, weights, own, level), effective_size(found[0])
     half = np.broadcast_to(half, centre.shape).astype(np.float64)
     middle = _to_scale(centre, calibration.scale, calibration.floor)
     low, high = (_from_scale(end, calibration.scale) for end in (middle - half, middle + half))
@@ -259,6 +259,7 @@ def weighted_quantile(scores: ArrayLike, weights: ArrayLike, own: ArrayLike, lev
 def effective_size(weights: ArrayLike) -> float:
     """(sum w)^2 / sum w^2: how many equal rows weigh as much."""
     w = require.vector(weights, "weights", least=1)
+    w = w / w.max()  # squares of tiny ratios would vanish
     return float(w.sum() ** 2 / np.sum(w**2))
 
 
