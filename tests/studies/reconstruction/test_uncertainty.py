@@ -95,7 +95,7 @@ def test_of_all_regions_one_alone_is_not_covered_by_region_intervals(library, sp
     rows = made["prediction_intervals.parquet"]
     rows = rows[(rows["method"] == "region") & (rows["calibration"] == POOLED)]
     assert set(rows["level"]) == {3 / 4}
-    error = np.abs(log10_percent(rows["predicted"]) - log10_percent(rows["observed"]))
+    error = pd.Series(np.abs(log10_percent(rows["predicted"]) - log10_percent(rows["observed"])), rows.index)
     scores = error.groupby(rows["region"]).agg(lambda e: np.sort(e)[math.ceil(SHARE * e.size) - 1])
     held = rows.groupby("region")["covered"].mean() >= SHARE
     assert held[~held].index.tolist() == [scores.idxmax()]
