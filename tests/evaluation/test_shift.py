@@ -102,6 +102,16 @@ def test_a_single_row_has_a_density_and_a_far_one_no_bounded_interval() -> None:
     assert far.effective_n < 20 < near.effective_n <= 240
 
 
+def test_single_rows_like_those_of_the_calibration_have_bounded_intervals() -> None:
+    """In ten dimensions all rows are far from the mean; only rows farther than nearly all of them are refused."""
+    rng = np.random.default_rng(8)
+    made = Calibration.of(np.ones(1500), 10.0 ** rng.normal(0, 0.2, 1500), ["a"] * 1500, rng.normal(size=(1500, 10)))
+    rows = rng.normal(size=(60, 10))
+    alone = [shift.intervals(made, [1.0], row[None], 0.9, "density").unbounded[0] for row in rows]
+    assert np.mean(alone) < 0.2
+    assert all(shift.intervals(made, [1.0], 3.0 * row[None], 0.9, "density").unbounded[0] for row in rows[:10])
+
+
 def test_the_effective_size_is_kishs() -> None:
     assert shift.effective_size(np.full(7, 3.0)) == pytest.approx(7.0)
     for unit in (1.0, 1e-300):

@@ -112,8 +112,10 @@ def test_coverage_is_that_of_the_rows(library, splits, tmp_path) -> None:
     fit = mine["strangeness"] <= 1.0
     key = {"region": region, "method": "density", "calibration": NESTED}
     lines = table[(table[list(key)] == list(key.values())).all(axis=1)].set_index(["rows", "metric"])["value"]
-    assert lines["all", "coverage"] == pytest.approx(inside.mean())
-    assert lines["applicable", "coverage"] == pytest.approx(inside[fit].mean())
+    bounded = np.isfinite(mine["half"])
+    assert lines["all", "coverage"] == pytest.approx(inside[bounded].mean())
+    assert lines["all", "unbounded"] == pytest.approx(1.0 - bounded.mean())
+    assert lines["applicable", "coverage"] == pytest.approx(inside[fit & bounded].mean())
     assert lines["all", "applicable"] == pytest.approx(fit.mean()) and lines["all", "n"] == len(mine)
     np.testing.assert_allclose(lines["all", "factor"], np.median(mine["high"] / mine["predicted"]))
 
@@ -138,7 +140,7 @@ def interval_rows(n: int = 40) -> pd.DataFrame:
     frame = frame.assign(predicted=observed * 10.0 ** (0.2 * strange), half=0.25, model="m", seed=0, level=LEVEL)
     frame = frame.assign(low=frame["predicted"] / 10**0.25, high=frame["predicted"] * 10**0.25)
     frame["covered"] = 0.2 * strange <= 0.25
-    return frame.assign(calibration=POOLED, method="density", id=[str(k) for k in range(n)])
+    return frame.assign(calibration=POOLED, method="classifier", id=[str(k) for k in range(n)])
 
 
 def test_the_curve_keeps_the_least_strange_and_unbounded_rows_last() -> None:
@@ -151,7 +153,8 @@ def test_the_curve_keeps_the_least_strange_and_unbounded_rows_last() -> None:
     assert fit["kept"] == pytest.approx((frame["strangeness"] <= 1.0).mean()) and fit["coverage"] == 1.0
     frame.loc[:9, "half"] = np.inf
     shares = curve_rows(frame).query("rows == 'share'").set_index("kept")
-    assert shares.loc[0.75, "unbounded"] == 0.0 and shares.loc[1.0, "unbounded"] == 0.25
+    assert shares.loc[0.75, "answered"] == 0.75 == shares.loc[1.0, "answered"]
+    assert shares.loc[1.0, "pooled"] == pytest.approx(frame["covered"][10:].mean())
 
 
 def test_measuring_again_takes_the_largest_errors_first(tmp_path) -> None:
@@ -188,8 +191,8 @@ def test_the_report_says_how_sure_it_is(tmp_path) -> None:
     table = run.table("coverage").query("model == 'plsr' and method == 'split' and calibration == 'pooled'")
     shares = table.query("rows == 'all' and metric == 'coverage'")["value"]
     lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| PLSR | pooled | rows exch")]
-    assert [line[4] for line in lines] == [f"{100 * shares.mean():.1f}"]
-    assert [line[5] for line in lines] == [f"{100 * shares.min():.1f}"]
+    assert [line[5] for line in lines] == [f"{100 * shares.mean():.1f}"]
+    assert [line[7] for line in lines] == [f"{100 * shares.min():.1f}"]
     assert "| PLSR | nested | CV+ by region |" in text and "with probability 75 % over regions" in text
     assert (tmp_path / "figures" / "coverage.png").exists() and (tmp_path / "figures" / "remeasure.png").exists()
 

@@ -49,7 +49,7 @@ def uncertainty_section(document: Document, run: Run) -> None:
     document.add(_mean_table(curve), _region_table(run))
     looks = _looks(METHODS)
     caption = (
-        "Coverage against the share of rows kept, least strange first, rows with unbounded intervals last. Thick: mean "
+        "Coverage against the share of rows kept, least strange first, without unbounded intervals. Thick: mean "
         f"over regions with at least {LEAST} kept rows; thin: the lowest region. Horizontal lines: nominal "
         f"{100 * LEVEL:g} % and the {100 * _GOAL:g} % aimed at in each region. Mean of seeds, calibrated on the other "
         "regions (pooled)."
@@ -98,17 +98,18 @@ def _mean_table(curve: pd.DataFrame) -> Table:
     lines = mean_of(rows="share", kept=1.0)
     for name, part in (("half", mean_of(rows="share", kept=_KEEP)), ("fit", mean_of(rows="applicable"))):
         lines = lines.merge(part, on=key, suffixes=("", f"_{name}"))
-    reached = curve[(curve["rows"] == "share") & (curve["kept"] >= _KEEP)]
-    reached = reached.groupby([*key, "kept"], sort=False)["lowest"].mean().reset_index()
-    most = reached[reached["lowest"] >= _GOAL].groupby(key)["kept"].max().rename("most").reset_index()
+    reached = curve[(curve["rows"] == "share") & (curve["answered"] >= _KEEP)]
+    reached = reached.groupby([*key, "kept"], sort=False)[["lowest", "answered"]].mean().reset_index()
+    most = reached[reached["lowest"] >= _GOAL].groupby(key)["answered"].max().rename("most").reset_index()
     lines = lines.merge(most, on=key, how="left")
     columns: dict[str | tuple[str, ...], Any] = {
         "model": "Model", "calibration": "Residuals", "method": "Method", "level": ("Nominal (%)", _percent),
-        "coverage": ("Coverage (%)", _percent), "lowest": ("Lowest region (%)", _percent), "factor": ("Factor", 2),
-        "unbounded": ("Unbounded (%)", _percent), "kept_fit": ("Applicable (%)", _percent),
-        "coverage_fit": ("Coverage, applicable (%)", _percent), "lowest_fit": ("Lowest, applicable (%)", _percent),
-        "coverage_half": ("Coverage, half kept (%)", _percent), "lowest_half": ("Lowest, half kept (%)", _percent),
-        "most": (f"{100 * _GOAL:g} % in each region up to (% kept)", _reached),
+        "answered": ("Answered (%)", _percent), "coverage": ("Coverage, regions (%)", _percent),
+        "pooled": ("Coverage, rows (%)", _percent), "lowest": ("Lowest region (%)", _percent),
+        "factor": ("Factor", 2), "answered_fit": ("Answered, applicable (%)", _percent),
+        "coverage_fit": ("Coverage, regions (%)", _percent), "lowest_fit": ("Lowest region (%)", _percent),
+        "coverage_half": ("Coverage, half kept (%)", _percent), "lowest_half": ("Lowest region (%)", _percent),
+        "most": (f"{100 * _GOAL:g} % in each region up to (% answered)", _reached),
     }  # fmt: skip
     return rows_table(
         lines,
@@ -116,10 +117,10 @@ def _mean_table(curve: pd.DataFrame) -> Table:
         title="Coverage, mean over regions, of all rows, of the applicable ones and of the least strange half.",
         labels={"model": model_label, "method": METHODS},
         notes=(
-            "Factor: median half width; SOC lies between prediction / factor and prediction x factor. Unbounded "
-            "intervals cover whatever is measured: read coverage beside their share.",
-            f"Means and lowest values are over regions with at least {LEAST} rows of the part. Last column: the "
-            f"largest share of rows kept, of {100 * _KEEP:g} % or more, with which each of them is covered by at least "
+            "Answered: rows whose interval is bounded, of all rows; coverage is theirs alone. Factor: median half "
+            "width; SOC lies between prediction / factor and prediction x factor.",
+            f"Regions with fewer than {LEAST} answered rows are in no mean and no lowest value. Last column: the largest "
+            f"share answered, of {100 * _KEEP:g} % or more, with which each of the others is covered by at least "
             f"{100 * _GOAL:g} %.",
             "The nominal level of the region method is a probability over regions, not a share of rows.",
         ),
