@@ -89,6 +89,11 @@ def _reached(share: float) -> str:
     return _percent(share) if np.isfinite(share) else "never"
 
 
+def _seed_mean(values: list[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else np.nan
+
+
 def _mean_table(curve: pd.DataFrame) -> Table:
     key = ["model", "calibration", "method"]
 
@@ -119,9 +124,9 @@ def _mean_table(curve: pd.DataFrame) -> Table:
         notes=(
             "Answered: rows whose interval is bounded, of all rows; coverage is theirs alone. Factor: median half "
             "width; SOC lies between prediction / factor and prediction x factor.",
-            f"Regions with fewer than {LEAST} answered rows are in no mean and no lowest value. Last column: the largest "
-            f"share answered, of {100 * _KEEP:g} % or more, with which each of the others is covered by at least "
-            f"{100 * _GOAL:g} %.",
+            f"Regions with fewer than {LEAST} answered rows are in no mean and no lowest value. Last column: the "
+            f"largest share answered, of {100 * _KEEP:g} % or more, with which each of the others is covered by at "
+            f"least {100 * _GOAL:g} %.",
             "The nominal level of the region method is a probability over regions, not a share of rows.",
         ),
     )
@@ -143,7 +148,7 @@ def _region_table(run: Run) -> Table:
         "value",
         title="Share of rows covered by region (%), residuals pooled, beside the share that is applicable.",
         fmt={"n": 0, _FACTS["effective_n"]: 0} | dict.fromkeys([*METHODS.values(), _FACTS["applicable"]], _percent),
-        combine=np.nanmean,
+        combine=_seed_mean,
         order={"model": run.models, "region": run.regions, "head": heads},
         labels={"model": model_label},
         notes=(
@@ -177,7 +182,8 @@ def coverage_curves(curve: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
             panel.plot(100 * mine.index, 100 * mine["coverage"], linewidth=1.6, **look)
             panel.plot(100 * mine.index, 100 * mine["lowest"], linewidth=0.7, **look)
         panel.set_title(model_label(model), loc="left", pad=3)
-        panel.set(ylim=(0, 101), xlim=(0, 100))
+        panel.set_xlim(0, 100)
+    panels[0].set_ylim(top=101)
     legend(figure, [looks[name] for name in shown])
     return figure
 
@@ -196,7 +202,7 @@ def remeasure_curves(remeasured: pd.DataFrame, looks: Mapping[str, Look]) -> Fig
                 look: Any = {"color": looks[name].color, "linestyle": looks[name].line}
                 panel.plot(100 * mine.index, mine, linewidth=1.3, **look)
         panel.set_title(model_label(model), loc="left", pad=3)
-        panel.set(xlim=(0, 100))
-        panel.set_ylim(bottom=0)
+        panel.set_xlim(0, 100)
+    panels[0].set_ylim(bottom=0)
     legend(figure, [looks[name] for name in shown])
     return figure
