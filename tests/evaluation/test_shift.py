@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,12 +52,12 @@ def test_weights_restore_the_coverage_that_a_shift_takes_away() -> None:
     The weights are the true likelihood ratio, then those that the two estimators find from the features alone.
     """
     rng, repeats, n, t = np.random.default_rng(2), 60, 600, 100
-    hits = dict.fromkeys(("split", "known", "density", "classifier"), 0)
+    hits: dict[str, int] = dict.fromkeys(("split", "known", "density", "classifier"), 0)
     for _ in range(repeats):
         x, new = rng.normal(size=n), rng.normal(1.0, 0.8, t)
         values, truth = (np.abs(rng.normal(size=z.size)) * (0.2 + np.abs(z)) for z in (x, new))
         ratio = [norm.pdf(z, 1.0, 0.8) / norm.pdf(z) for z in (x, new)]
-        halves = {"split": conformal_quantile(values, 0.9), "known": weighted_quantile(values, *ratio, 0.9)}
+        halves = {"split": conformal_quantile(values, 0.9), "known": weighted_quantile(values, ratio[0], ratio[1], 0.9)}
         for name, estimate in (("density", density_ratios), ("classifier", classifier_ratios)):
             found = estimate(x[:, None], new[:, None])
             halves[name] = weighted_quantile(values, *found, 0.9)
@@ -75,7 +76,7 @@ def test_weights_restore_the_coverage_that_a_shift_takes_away() -> None:
 
 def test_density_ratios_are_those_of_two_gaussians() -> None:
     rng = np.random.default_rng(3)
-    covariance = np.array([[0.5, 0.2], [0.2, 0.8]])
+    covariance: Any = np.array([[0.5, 0.2], [0.2, 0.8]])
     known, new = rng.normal(size=(40_000, 2)), rng.multivariate_normal([0.5, -0.3], covariance, 40_000)
     from scipy.stats import multivariate_normal
 

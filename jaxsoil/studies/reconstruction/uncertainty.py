@@ -277,7 +277,9 @@ def remeasure_rows(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
         off = np.asarray(mine["predicted"] - mine["observed"])
         log = log10_percent(mine["predicted"]) - log10_percent(mine["observed"])
         rankings = {"width": mine["half"], "width_percent": mine["high"] - mine["low"]}
-        rankings |= {name: mine[name] for name in ("strangeness", *scores) if name in mine and mine[name].notna().all()}
+        rankings |= {
+            name: mine[name] for name in ("strangeness", *scores) if name in mine and np.isfinite(mine[name]).all()
+        }
         for name, rank in (*rankings.items(), ("error", np.abs(log))):
             # Of equally wide intervals the stranger first.
             order = np.lexsort((np.asarray(mine["strangeness"]), np.asarray(rank)))

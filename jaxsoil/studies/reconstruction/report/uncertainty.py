@@ -63,7 +63,7 @@ def uncertainty_section(document: Document, run: Run) -> None:
 
 
 def _definitions(curve: pd.DataFrame) -> list[Any]:
-    level = float(where(curve, method="region")["level"].max())
+    level = np.max(np.asarray(where(curve, method="region")["level"]))
     return [
         "Intervals are multiplicative: SOC lies within a factor of its prediction, up and down. They are calibrated on "
         "the absolute residuals of log10 SOC in the other regions, each when it was held out:",
@@ -94,11 +94,12 @@ def _seed_mean(values: list[float]) -> float:
     return float(np.mean(known)) if known else np.nan
 
 
-def _mean_table(curve: pd.DataFrame) -> Table:
+def _mean_table(curve: Any) -> Table:
     key = ["model", "calibration", "method"]
 
-    def mean_of(**chosen: object) -> pd.DataFrame:
-        return where(curve, **chosen).groupby(key, sort=False).mean(numeric_only=True).reset_index()
+    def mean_of(**chosen: object) -> Any:
+        chosen_rows: Any = where(curve, **chosen)
+        return chosen_rows.groupby(key, sort=False).mean(numeric_only=True).reset_index()
 
     lines = mean_of(rows="share", kept=1.0)
     for name, part in (("half", mean_of(rows="share", kept=_KEEP)), ("fit", mean_of(rows="applicable"))):
@@ -133,11 +134,10 @@ def _mean_table(curve: pd.DataFrame) -> Table:
 
 
 def _region_table(run: Run) -> Table:
-    frame = where(run.table("coverage"), calibration=POOLED)
-    chosen = where(frame, rows="all")
-    coverage = where(chosen, metric="coverage")
+    chosen = where(run.table("coverage"), calibration=POOLED, rows="all")
+    coverage: Any = where(chosen, metric="coverage")
     coverage = coverage.assign(head=coverage["method"].map(METHODS))
-    facts = where(chosen, method="density")
+    facts: Any = where(chosen, method="density")
     facts = facts[facts["metric"].isin(["n", "applicable", "effective_n"])]
     facts = facts.assign(head=facts["metric"].map(_FACTS))
     heads = [*_FACTS.values(), *METHODS.values()]
@@ -177,7 +177,8 @@ def coverage_curves(curve: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         for level in (LEVEL, _GOAL):
             panel.axhline(100 * level, color=GREY, linewidth=0.6, zorder=0)
         for name in shown:
-            mine = where(curve, model=model, method=name).groupby("kept")[["coverage", "lowest"]].mean()
+            rows: Any = where(curve, model=model, method=name)
+            mine = rows.groupby("kept")[["coverage", "lowest"]].mean()
             look: Any = {"color": looks[name].color, "linestyle": looks[name].line}
             panel.plot(100 * mine.index, 100 * mine["coverage"], linewidth=1.6, **look)
             panel.plot(100 * mine.index, 100 * mine["lowest"], linewidth=0.7, **look)
@@ -197,7 +198,8 @@ def remeasure_curves(remeasured: pd.DataFrame, looks: Mapping[str, Look]) -> Fig
     shown = [name for name in looks if name in set(remeasured["ranking"])]
     for panel, model in zip(panels, models, strict=True):
         for name in shown:
-            mine = where(remeasured, model=model, ranking=name).groupby("measured")["rmse_log10"].mean()
+            rows: Any = where(remeasured, model=model, ranking=name)
+            mine = rows.groupby("measured")["rmse_log10"].mean()
             if len(mine):
                 look: Any = {"color": looks[name].color, "linestyle": looks[name].line}
                 panel.plot(100 * mine.index, mine, linewidth=1.3, **look)
