@@ -11,9 +11,10 @@ A :class:`Calibration` holds the residuals of rows whose region the model behind
   subject of Dunn, Wasserman and Ramdas (arXiv 1809.07441) and of Lee, Barber and Willett (arXiv 2306.06342).
 * ``classifier`` and ``density``: rows count by the likelihood ratio w of new against calibration spectra (Tibshirani,
   Barber, Candes and Ramdas, Conformal prediction under covariate shift, NeurIPS 2019). The half width of a new row x is
-  the smallest score r with sum of w_i over scores up to r >= level (sum of all w_i + w(x)), and infinite where there is
-  none. The guarantee holds for known ratios and for SOC that depends on the spectrum alike in both; with estimated,
-  clipped ratios and soils of another region it is a heuristic.
+  the smallest score r with sum of w_i over scores up to r >= level (sum of all w_i + w(x)). It is infinite where there
+  is none, and where the weights amount to fewer rows than the level / (1 - level) that equal weights would need, which
+  clipped ratios alone would hide. The guarantee holds for known ratios and for SOC that depends on the spectrum alike
+  in both; with estimated, clipped ratios and soils of another region the intervals are a heuristic.
 
 Split, Mondrian and cross-conformal forms without regions or weights are in :mod:`jaxsoil.evaluation.conformal`.
 Everything is float64 on the host, and nothing is random.
@@ -141,7 +142,7 @@ class Intervals:
     Attributes:
       low, high: (t,) ends in the property's unit; 0 (or -inf) and inf where the interval is unbounded.
       half: (t,) half width on the modelling scale; infinite where the calibration cannot tell.
-      effective_n: rows (``split``), regions (``region``) or (sum w)^2 / sum w^2 that the intervals rest on.
+      effective_n: what they rest on: rows (``split``), regions (``region``) or (sum w)^2 / sum w^2 before w is clipped.
       method: how they were made.
       level: nominal.
     """
@@ -194,9 +195,11 @@ def intervals(
         half, effective = region_quantile(calibration.residuals, calibration.regions, level, share)
     else:
         ratios = classifier_ratios if method == "classifier" else density_ratios
-        weights, own = (np.clip(part, 1.0 / clip, clip) for part in ratios(calibration.features, new))
-        half = weighted_quantile(calibration.residuals, weights, own, level)
-        effective = effective_size(weights)
+        found = ratios(calibration.features, new)
+        weights, own = (np.clip(part, 1.0 / clip, clip) for part in found)
+        half, effective = weighted_quantile(calibration.residuals, weights, own, level), effective_size(found[0])
+        if effective < level / (1.0 - level):
+            half = np.inf
     half = np.broadcast_to(half, centre.shape).astype(np.float64)
     middle = _to_scale(centre, calibration.scale, calibration.floor)
     low, high = (_from_scale(end, calibration.scale) for end in (middle - half, middle + half))
@@ -259,6 +262,7 @@ def weighted_quantile(scores: ArrayLike, weights: ArrayLike, own: ArrayLike, lev
 def effective_size(weights: ArrayLike) -> float:
     """(sum w)^2 / sum w^2: how many equal rows weigh as much."""
     w = require.vector(weights, "weights", least=1)
+    w = w / w.max()  # squares of tiny ratios would vanish
     return float(w.sum() ** 2 / np.sum(w**2))
 
 
@@ -282,10 +286,12 @@ def classifier_ratios(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarra
 
 
 def density_ratios(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Likelihood ratios by one Gaussian for each set; the new one's covariance is shrunk towards the calibration's.
+    """Likelihood ratios by one Gaussian for each set; that of few new rows is shrunk towards the calibration's.
 
-    With t new rows of d features the covariance is t / (t + d) their own, so that a single row has a density too: that
-    of soils scattered around it like those of the calibration around their mean.
+    With t new rows of d features the covariance is t / (t + d) their own, and their mean is moved towards the
+    calibration's by the positive-part factor of James and Stein, max(0, 1 - (d - 2) / (t D^2)) of the squared
+    Mahalanobis distance D^2 between the means. So a single row has a density too, and one like the calibration rows
+    leaves their weights nearly equal.
 
     Args:
       calibration: (n, d).
@@ -298,11 +304,13 @@ def density_ratios(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, 
     from sklearn.covariance import ledoit_wolf
 
     known, other = _pair(calibration, new)
-    spread = ledoit_wolf(known)[0] + 1e-9 * np.eye(known.shape[1])
-    mine = len(other) / (len(other) + other.shape[1])
-    covariance = (1.0 - mine) * spread + mine * np.atleast_2d(np.cov(other.T, bias=True))
-    there = multivariate_normal(other.mean(axis=0), covariance)
-    here = multivariate_normal(known.mean(axis=0), spread)
+    (t, d), centre = other.shape, known.mean(axis=0)
+    spread = ledoit_wolf(known)[0] + 1e-9 * np.eye(d)
+    moved = other.mean(axis=0) - centre
+    squared = float(moved @ np.linalg.solve(spread, moved))
+    moved *= max(0.0, 1.0 - max(d - 2, 0) / max(t * squared, 1e-12))
+    covariance = (d * spread + t * np.atleast_2d(np.cov(other.T, bias=True))) / (t + d)
+    there, here = multivariate_normal(centre + moved, covariance), multivariate_normal(centre, spread)
     ratios = [np.exp(np.clip(there.logpdf(x) - here.logpdf(x), -700.0, 700.0)) for x in (known, other)]
     return np.atleast_1d(ratios[0]), np.atleast_1d(ratios[1])
 

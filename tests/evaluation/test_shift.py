@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,12 +52,12 @@ def test_weights_restore_the_coverage_that_a_shift_takes_away() -> None:
     The weights are the true likelihood ratio, then those that the two estimators find from the features alone.
     """
     rng, repeats, n, t = np.random.default_rng(2), 60, 600, 100
-    hits = dict.fromkeys(("split", "known", "density", "classifier"), 0)
+    hits: dict[str, int] = dict.fromkeys(("split", "known", "density", "classifier"), 0)
     for _ in range(repeats):
         x, new = rng.normal(size=n), rng.normal(1.0, 0.8, t)
         values, truth = (np.abs(rng.normal(size=z.size)) * (0.2 + np.abs(z)) for z in (x, new))
         ratio = [norm.pdf(z, 1.0, 0.8) / norm.pdf(z) for z in (x, new)]
-        halves = {"split": conformal_quantile(values, 0.9), "known": weighted_quantile(values, *ratio, 0.9)}
+        halves = {"split": conformal_quantile(values, 0.9), "known": weighted_quantile(values, ratio[0], ratio[1], 0.9)}
         for name, estimate in (("density", density_ratios), ("classifier", classifier_ratios)):
             found = estimate(x[:, None], new[:, None])
             halves[name] = weighted_quantile(values, *found, 0.9)
@@ -75,7 +76,7 @@ def test_weights_restore_the_coverage_that_a_shift_takes_away() -> None:
 
 def test_density_ratios_are_those_of_two_gaussians() -> None:
     rng = np.random.default_rng(3)
-    covariance = np.array([[0.5, 0.2], [0.2, 0.8]])
+    covariance: Any = np.array([[0.5, 0.2], [0.2, 0.8]])
     known, new = rng.normal(size=(40_000, 2)), rng.multivariate_normal([0.5, -0.3], covariance, 40_000)
     from scipy.stats import multivariate_normal
 
@@ -99,12 +100,23 @@ def test_a_single_row_has_a_density_and_a_far_one_no_bounded_interval() -> None:
     far = shift.intervals(made, [1.0], np.full((1, 3), 9.0), 0.8, "density")
     assert not near.unbounded.any() and far.unbounded.all()
     assert (far.low[0], far.high[0]) == (0.0, math.inf)
-    assert far.effective_n < near.effective_n <= 240
+    assert far.effective_n < 20 < near.effective_n <= 240
+
+
+def test_single_rows_like_those_of_the_calibration_have_bounded_intervals() -> None:
+    """In ten dimensions all rows are far from the mean; only rows farther than nearly all of them are refused."""
+    rng = np.random.default_rng(8)
+    made = Calibration.of(np.ones(1500), 10.0 ** rng.normal(0, 0.2, 1500), ["a"] * 1500, rng.normal(size=(1500, 10)))
+    rows = rng.normal(size=(60, 10))
+    alone = [shift.intervals(made, [1.0], row[None], 0.9, "density").unbounded[0] for row in rows]
+    assert np.mean(alone) < 0.2
+    assert all(shift.intervals(made, [1.0], 3.0 * row[None], 0.9, "density").unbounded[0] for row in rows[:10])
 
 
 def test_the_effective_size_is_kishs() -> None:
     assert shift.effective_size(np.full(7, 3.0)) == pytest.approx(7.0)
-    assert shift.effective_size([1.0, 1.0, 2.0]) == pytest.approx(16.0 / 6.0)
+    for unit in (1.0, 1e-300):
+        assert shift.effective_size([unit, unit, 2.0 * unit]) == pytest.approx(16.0 / 6.0)
 
 
 def test_region_quantiles_are_order_statistics_of_one_score_a_region() -> None:
@@ -113,7 +125,7 @@ def test_region_quantiles_are_order_statistics_of_one_score_a_region() -> None:
     # The 8th of 10 rows is the score; of 7 scores the 7th has level 7/8, the 6th 6/8.
     assert region_quantile(values, names, 7 / 8) == (608.0, 7.0)
     assert region_quantile(values, names, 6 / 8) == (508.0, 7.0)
-    assert region_quantile(values, names, 7 / 8, share=1.0) == (610.0, 7.0)
+    assert region_quantile(values, names, 7 / 8, share=0.95) == (610.0, 7.0)
     with pytest.raises(DataError, match=r"7 calibration regions allow a level of at most 0\.875 .*0\.9"):
         region_quantile(values, names, 0.9)
 

@@ -53,10 +53,10 @@ MEASURED = tuple(np.round(np.linspace(0.0, 1.0, 21), 2).tolist())
 LEAST = 5
 """Kept rows from which on the coverage of a region counts in the curve."""
 
-CURVE = ("rows", "kept", "coverage", "lowest", "regions", "pooled", "unbounded", "factor")
+CURVE = ("rows", "kept", "answered", "coverage", "lowest", "regions", "pooled", "factor")
 """Columns of :func:`curve_rows` beside the keys."""
 
-RANKED_BY = "density"
+RANKED_BY = "classifier"
 """Method whose interval widths rank what is measured again."""
 
 _SERIES = ["model", "seed", "calibration", "method", "level"]
@@ -204,9 +204,9 @@ def coverage_rows(rows: pd.DataFrame, key: dict[str, Any]) -> pd.DataFrame:
       key: study, data, property and split.
 
     Returns:
-      Rows of the schema of results with the key columns :data:`OWN`: ``coverage``, ``unbounded`` and ``applicable`` as
-      shares, ``factor`` (median half width: SOC lies within this factor of the prediction), ``width`` (median, % by
-      mass), ``effective_n`` and ``n``. NaN where a part has no rows.
+      Rows of the schema of results with the key columns :data:`OWN`: ``coverage``, of the rows whose interval is
+      bounded, ``unbounded`` and ``applicable`` as shares, ``factor`` (median half width: SOC lies within this factor of
+      the prediction), ``width`` (median, % by mass), ``effective_n`` and ``n``. NaN where a part has no rows.
     """
     made: list[dict[str, object]] = []
     for series, mine in rows.groupby([*_SERIES, "region"], sort=False):
@@ -217,7 +217,7 @@ def coverage_rows(rows: pd.DataFrame, key: dict[str, Any]) -> pd.DataFrame:
             keys |= {"method": method, "nominal": f"{level:.4g}", "rows": part}
             some = pd.DataFrame(mine[chosen])
             half, width = np.asarray(some["half"]), np.asarray(some["high"] - some["low"])
-            shares = {"coverage": _mean(some["covered"]), "unbounded": _mean(np.isinf(half))}
+            shares = {"coverage": _mean(some["covered"][np.isfinite(half)]), "unbounded": _mean(np.isinf(half))}
             shares |= {"applicable": float(applicable.mean())} if part == "all" else {}
             shares |= {"factor": 10.0 ** _median(half)}
             made += results.value_rows(shares, unit="1", scale="log10", keys=keys)
@@ -228,26 +228,30 @@ def coverage_rows(rows: pd.DataFrame, key: dict[str, Any]) -> pd.DataFrame:
 
 
 def curve_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """Coverage against the share of rows kept: the least strange of all regions together, unbounded intervals last.
+    """Coverage against the share of rows kept, the least strange of all regions together.
+
+    Rows with unbounded intervals are never kept: they cover whatever is measured and say nothing.
 
     Returns:
       For each model, seed, calibration, method and share ``kept`` a row, and one with ``rows`` = "applicable" for those
-      of strangeness up to 1: ``coverage`` (mean over regions), ``lowest`` (of a region) and ``regions``, over regions
-      with at least :data:`LEAST` kept rows; ``pooled`` and ``unbounded``, shares of all kept rows; ``factor``, median.
+      of strangeness up to 1: ``answered``, the share of all rows that is kept and bounded; ``coverage`` (mean over
+      regions), ``lowest`` (of a region) and ``regions``, over regions with at least :data:`LEAST` such rows;
+      ``pooled``, the share covered of all such rows; ``factor``, their median.
     """
     made = []
     for series, mine in rows.groupby(_SERIES, sort=False):
         half, hit, strange = (np.asarray(mine[name], dtype=float) for name in ("half", "covered", "strangeness"))
         order = np.argsort(np.where(np.isinf(half), np.inf, strange), kind="stable")
-        where = pd.factorize(mine["region"])[0]
-        parts = [("share", share, order[: math.ceil(share * order.size - 1e-9)]) for share in KEPT]
+        where, n = pd.factorize(mine["region"])[0], order.size
+        parts = [("share", share, order[: math.ceil(share * n - 1e-9)]) for share in KEPT]
         fit = np.nonzero(strange <= 1.0)[0]
-        for name, share, kept in (*parts, ("applicable", fit.size / order.size, fit)):
+        for name, share, chosen in (*parts, ("applicable", fit.size / n, fit)):
+            kept = chosen[np.isfinite(half[chosen])]
             counts, inside = np.bincount(where[kept]), np.bincount(where[kept], hit[kept])
             shares = inside[counts >= LEAST] / counts[counts >= LEAST]
             lowest = float(shares.min()) if shares.size else math.nan
-            spread = (_mean(hit[kept]), _mean(np.isinf(half[kept])), 10.0 ** _median(half[kept]))
-            made.append((*series, name, share, _mean(shares), lowest, shares.size, *spread))  # type: ignore[misc]
+            found = (kept.size / n, _mean(shares), lowest, shares.size, _mean(hit[kept]), 10.0 ** _median(half[kept]))
+            made.append((*series, name, share, *found))  # type: ignore[misc]
     return pd.DataFrame(made, columns=pd.Index([*_SERIES, *CURVE]))
 
 
@@ -273,7 +277,9 @@ def remeasure_rows(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
         off = np.asarray(mine["predicted"] - mine["observed"])
         log = log10_percent(mine["predicted"]) - log10_percent(mine["observed"])
         rankings = {"width": mine["half"], "width_percent": mine["high"] - mine["low"]}
-        rankings |= {name: mine[name] for name in ("strangeness", *scores) if name in mine and mine[name].notna().all()}
+        rankings |= {
+            name: mine[name] for name in ("strangeness", *scores) if name in mine and np.isfinite(mine[name]).all()
+        }
         for name, rank in (*rankings.items(), ("error", np.abs(log))):
             # Of equally wide intervals the stranger first.
             order = np.lexsort((np.asarray(mine["strangeness"]), np.asarray(rank)))

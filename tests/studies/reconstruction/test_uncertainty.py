@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,6 +53,19 @@ def predict(folder: Path, library: Library, splits: list[Split], models=("plsr",
     return folder
 
 
+def summary(folder: Path, library: Library, splits: list[Split], **options: Any) -> dict[str, Any]:
+    """The tables of a run with such predictions."""
+    return {**uncertainty.summary(predict(folder, library, splits, **options), library, splits)}
+
+
+def curve(rows: pd.DataFrame) -> Any:
+    return curve_rows(rows)
+
+
+def remeasured(rows: pd.DataFrame, folder: Path) -> Any:
+    return remeasure_rows(rows, folder)
+
+
 def with_soc(library: Library, soc: np.ndarray) -> Library:
     changed = dataclasses.replace(library.property("soc"), values=soc)
     return dataclasses.replace(library, properties={**library.properties, "soc": changed})
@@ -64,8 +78,7 @@ def test_labels_of_the_held_out_region_change_none_of_its_intervals(library, spl
     other = with_soc(library, soc)
     made = []
     for name, one in (("a", library), ("b", other)):
-        folder = predict(tmp_path / name, one, splits)
-        made.append(uncertainty.summary(folder, one, splits)["prediction_intervals.parquet"])
+        made.append(summary(tmp_path / name, one, splits)["prediction_intervals.parquet"])
     ends = ["calibration", "method", "low", "high", "strangeness"]
     first, second = (frame[frame["region"] == region.held_out] for frame in made)
     assert set(first["calibration"]) == {POOLED, NESTED} and set(first["method"]) > {"cross"}
@@ -91,18 +104,18 @@ def test_pairs_are_predicted_by_plsr_fitted_without_either(library, splits, tmp_
 
 def test_of_all_regions_one_alone_is_not_covered_by_region_intervals(library, splits, tmp_path) -> None:
     """With the largest of K scores as half width, only the region with the largest of all K + 1 scores fails."""
-    made = uncertainty.summary(predict(tmp_path, library, splits), library, splits)
+    made = summary(tmp_path, library, splits)
     rows = made["prediction_intervals.parquet"]
     rows = rows[(rows["method"] == "region") & (rows["calibration"] == POOLED)]
     assert set(rows["level"]) == {3 / 4}
-    error = np.abs(log10_percent(rows["predicted"]) - log10_percent(rows["observed"]))
+    error = pd.Series(np.abs(log10_percent(rows["predicted"]) - log10_percent(rows["observed"])), rows.index)
     scores = error.groupby(rows["region"]).agg(lambda e: np.sort(e)[math.ceil(SHARE * e.size) - 1])
     held = rows.groupby("region")["covered"].mean() >= SHARE
     assert held[~held].index.tolist() == [scores.idxmax()]
 
 
 def test_coverage_is_that_of_the_rows(library, splits, tmp_path) -> None:
-    made = uncertainty.summary(predict(tmp_path, library, splits), library, splits)
+    made = summary(tmp_path, library, splits)
     rows, table = made["prediction_intervals.parquet"], made["coverage"]
     assert set(table["calibration"]) == {POOLED, NESTED}
     assert list(table.columns) == [*results.columns_of(uncertainty.OWN)]
@@ -112,16 +125,18 @@ def test_coverage_is_that_of_the_rows(library, splits, tmp_path) -> None:
     fit = mine["strangeness"] <= 1.0
     key = {"region": region, "method": "density", "calibration": NESTED}
     lines = table[(table[list(key)] == list(key.values())).all(axis=1)].set_index(["rows", "metric"])["value"]
-    assert lines["all", "coverage"] == pytest.approx(inside.mean())
-    assert lines["applicable", "coverage"] == pytest.approx(inside[fit].mean())
+    bounded = np.isfinite(mine["half"])
+    assert lines["all", "coverage"] == pytest.approx(inside[bounded].mean())
+    assert lines["all", "unbounded"] == pytest.approx(1.0 - bounded.mean())
+    assert lines["applicable", "coverage"] == pytest.approx(inside[fit & bounded].mean())
     assert lines["all", "applicable"] == pytest.approx(fit.mean()) and lines["all", "n"] == len(mine)
     np.testing.assert_allclose(lines["all", "factor"], np.median(mine["high"] / mine["predicted"]))
 
 
 def test_a_diverged_region_neither_has_intervals_nor_calibrates(library, splits, tmp_path) -> None:
     lost = splits[1].held_out
-    whole = uncertainty.summary(predict(tmp_path / "a", library, splits, ("ann",)), library, splits)
-    part = uncertainty.summary(predict(tmp_path / "b", library, splits, ("ann",), lost), library, splits)
+    whole = summary(tmp_path / "a", library, splits, models=("ann",))
+    part = summary(tmp_path / "b", library, splits, models=("ann",), diverged=lost)
     rows = part["prediction_intervals.parquet"]
     assert lost not in set(rows["region"]) and set(rows["calibration"]) == {POOLED}
     split = rows[rows["method"] == "split"].groupby("region")["effective_n"].first()
@@ -130,7 +145,7 @@ def test_a_diverged_region_neither_has_intervals_nor_calibrates(library, splits,
     assert (before[split.index] - split == splits[1].test.sum()).all()
 
 
-def interval_rows(n: int = 40) -> pd.DataFrame:
+def interval_rows(n: int = 40) -> Any:
     """Two regions; the stranger a row the larger its error; every interval has the same width."""
     rng, strange = np.random.default_rng(0), np.linspace(0.1, 2.0, n)
     observed = 10.0 ** rng.normal(0.0, 0.3, n)
@@ -138,25 +153,26 @@ def interval_rows(n: int = 40) -> pd.DataFrame:
     frame = frame.assign(predicted=observed * 10.0 ** (0.2 * strange), half=0.25, model="m", seed=0, level=LEVEL)
     frame = frame.assign(low=frame["predicted"] / 10**0.25, high=frame["predicted"] * 10**0.25)
     frame["covered"] = 0.2 * strange <= 0.25
-    return frame.assign(calibration=POOLED, method="density", id=[str(k) for k in range(n)])
+    return frame.assign(calibration=POOLED, method="classifier", id=[str(k) for k in range(n)])
 
 
 def test_the_curve_keeps_the_least_strange_and_unbounded_rows_last() -> None:
     frame = interval_rows()
-    curve = curve_rows(frame)
-    shares = curve[curve["rows"] == "share"].set_index("kept")
+    found = curve(frame)
+    shares = found[found["rows"] == "share"].set_index("kept")
     assert (shares.loc[0.5, ["coverage", "lowest", "pooled"]] == 1.0).all() and shares.loc[0.5, "regions"] == 2
     assert shares.loc[1.0, "coverage"] == pytest.approx(frame.groupby("region")["covered"].mean().mean())
-    fit = curve[curve["rows"] == "applicable"].iloc[0]
+    fit = found[found["rows"] == "applicable"].iloc[0]
     assert fit["kept"] == pytest.approx((frame["strangeness"] <= 1.0).mean()) and fit["coverage"] == 1.0
     frame.loc[:9, "half"] = np.inf
-    shares = curve_rows(frame).query("rows == 'share'").set_index("kept")
-    assert shares.loc[0.75, "unbounded"] == 0.0 and shares.loc[1.0, "unbounded"] == 0.25
+    shares = curve(frame).query("rows == 'share'").set_index("kept")
+    assert shares.loc[0.75, "answered"] == 0.75 == shares.loc[1.0, "answered"]
+    assert shares.loc[1.0, "pooled"] == pytest.approx(frame["covered"][10:].mean())
 
 
 def test_measuring_again_takes_the_largest_errors_first(tmp_path) -> None:
     frame = interval_rows()
-    found = remeasure_rows(frame, tmp_path).set_index(["ranking", "measured"])["rmse_log10"]
+    found = remeasured(frame, tmp_path).set_index(["ranking", "measured"])["rmse_log10"]
     error = 0.2 * frame["strangeness"]
     whole = math.sqrt(np.mean(error**2))
     for ranking in ("width", "width_percent", "strangeness", "error", "random"):
@@ -174,7 +190,7 @@ def test_the_alarm_of_a_network_ranks_by_its_own_row(tmp_path) -> None:
         split="test", spectrum_rmse=frame["strangeness"], latent_distance=np.nan
     )
     samples.iloc[::-1].to_parquet(tmp_path / "samples.parquet", index=False)
-    found = remeasure_rows(frame, tmp_path)
+    found = remeasured(frame, tmp_path)
     assert "latent_distance" not in set(found["ranking"])
     found = found.set_index(["ranking", "measured"])["rmse_log10"]
     np.testing.assert_array_equal(found["spectrum_rmse"], found["strangeness"])
@@ -185,11 +201,12 @@ def test_the_report_says_how_sure_it_is(tmp_path) -> None:
     document = Document("t", tmp_path)
     uncertainty_section(document, run)
     text = document.markdown()
-    table = run.table("coverage").query("model == 'plsr' and method == 'split' and calibration == 'pooled'")
+    coverage: Any = run.table("coverage")
+    table = coverage.query("model == 'plsr' and method == 'split' and calibration == 'pooled'")
     shares = table.query("rows == 'all' and metric == 'coverage'")["value"]
     lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| PLSR | pooled | rows exch")]
-    assert [line[4] for line in lines] == [f"{100 * shares.mean():.1f}"]
-    assert [line[5] for line in lines] == [f"{100 * shares.min():.1f}"]
+    assert [line[5] for line in lines] == [f"{100 * shares.mean():.1f}"]
+    assert [line[7] for line in lines] == [f"{100 * shares.min():.1f}"]
     assert "| PLSR | nested | CV+ by region |" in text and "with probability 75 % over regions" in text
     assert (tmp_path / "figures" / "coverage.png").exists() and (tmp_path / "figures" / "remeasure.png").exists()
 

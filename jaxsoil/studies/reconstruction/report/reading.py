@@ -58,7 +58,7 @@ _SUMMARIES = {
     ),
     "coverage_curve": Columns(
         text="model calibration method rows",
-        number="level kept coverage lowest pooled unbounded factor",
+        number="level kept answered coverage lowest pooled factor",
         whole="seed regions",
     ),
     "remeasure": Columns(text="model ranking", number="measured rmse_log10 rmse", whole="seed"),

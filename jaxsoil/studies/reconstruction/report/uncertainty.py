@@ -49,7 +49,7 @@ def uncertainty_section(document: Document, run: Run) -> None:
     document.add(_mean_table(curve), _region_table(run))
     looks = _looks(METHODS)
     caption = (
-        "Coverage against the share of rows kept, least strange first, rows with unbounded intervals last. Thick: mean "
+        "Coverage against the share of rows kept, least strange first, without unbounded intervals. Thick: mean "
         f"over regions with at least {LEAST} kept rows; thin: the lowest region. Horizontal lines: nominal "
         f"{100 * LEVEL:g} % and the {100 * _GOAL:g} % aimed at in each region. Mean of seeds, calibrated on the other "
         "regions (pooled)."
@@ -63,7 +63,7 @@ def uncertainty_section(document: Document, run: Run) -> None:
 
 
 def _definitions(curve: pd.DataFrame) -> list[Any]:
-    level = float(where(curve, method="region")["level"].max())
+    level = np.max(np.asarray(where(curve, method="region")["level"]))
     return [
         "Intervals are multiplicative: SOC lies within a factor of its prediction, up and down. They are calibrated on "
         "the absolute residuals of log10 SOC in the other regions, each when it was held out:",
@@ -89,26 +89,33 @@ def _reached(share: float) -> str:
     return _percent(share) if np.isfinite(share) else "never"
 
 
-def _mean_table(curve: pd.DataFrame) -> Table:
+def _seed_mean(values: list[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else np.nan
+
+
+def _mean_table(curve: Any) -> Table:
     key = ["model", "calibration", "method"]
 
-    def mean_of(**chosen: object) -> pd.DataFrame:
-        return where(curve, **chosen).groupby(key, sort=False).mean(numeric_only=True).reset_index()
+    def mean_of(**chosen: object) -> Any:
+        chosen_rows: Any = where(curve, **chosen)
+        return chosen_rows.groupby(key, sort=False).mean(numeric_only=True).reset_index()
 
     lines = mean_of(rows="share", kept=1.0)
     for name, part in (("half", mean_of(rows="share", kept=_KEEP)), ("fit", mean_of(rows="applicable"))):
         lines = lines.merge(part, on=key, suffixes=("", f"_{name}"))
-    reached = curve[(curve["rows"] == "share") & (curve["kept"] >= _KEEP)]
-    reached = reached.groupby([*key, "kept"], sort=False)["lowest"].mean().reset_index()
-    most = reached[reached["lowest"] >= _GOAL].groupby(key)["kept"].max().rename("most").reset_index()
+    reached = curve[(curve["rows"] == "share") & (curve["answered"] >= _KEEP)]
+    reached = reached.groupby([*key, "kept"], sort=False)[["lowest", "answered"]].mean().reset_index()
+    most = reached[reached["lowest"] >= _GOAL].groupby(key)["answered"].max().rename("most").reset_index()
     lines = lines.merge(most, on=key, how="left")
     columns: dict[str | tuple[str, ...], Any] = {
         "model": "Model", "calibration": "Residuals", "method": "Method", "level": ("Nominal (%)", _percent),
-        "coverage": ("Coverage (%)", _percent), "lowest": ("Lowest region (%)", _percent), "factor": ("Factor", 2),
-        "unbounded": ("Unbounded (%)", _percent), "kept_fit": ("Applicable (%)", _percent),
-        "coverage_fit": ("Coverage, applicable (%)", _percent), "lowest_fit": ("Lowest, applicable (%)", _percent),
-        "coverage_half": ("Coverage, half kept (%)", _percent), "lowest_half": ("Lowest, half kept (%)", _percent),
-        "most": (f"{100 * _GOAL:g} % in each region up to (% kept)", _reached),
+        "answered": ("Answered (%)", _percent), "coverage": ("Coverage, regions (%)", _percent),
+        "pooled": ("Coverage, rows (%)", _percent), "lowest": ("Lowest region (%)", _percent),
+        "factor": ("Factor", 2), "answered_fit": ("Answered, applicable (%)", _percent),
+        "coverage_fit": ("Coverage, regions (%)", _percent), "lowest_fit": ("Lowest region (%)", _percent),
+        "coverage_half": ("Coverage, half kept (%)", _percent), "lowest_half": ("Lowest region (%)", _percent),
+        "most": (f"{100 * _GOAL:g} % in each region up to (% answered)", _reached),
     }  # fmt: skip
     return rows_table(
         lines,
@@ -116,22 +123,21 @@ def _mean_table(curve: pd.DataFrame) -> Table:
         title="Coverage, mean over regions, of all rows, of the applicable ones and of the least strange half.",
         labels={"model": model_label, "method": METHODS},
         notes=(
-            "Factor: median half width; SOC lies between prediction / factor and prediction x factor. Unbounded "
-            "intervals cover whatever is measured: read coverage beside their share.",
-            f"Means and lowest values are over regions with at least {LEAST} rows of the part. Last column: the "
-            f"largest share of rows kept, of {100 * _KEEP:g} % or more, with which each of them is covered by at least "
-            f"{100 * _GOAL:g} %.",
+            "Answered: rows whose interval is bounded, of all rows; coverage is theirs alone. Factor: median half "
+            "width; SOC lies between prediction / factor and prediction x factor.",
+            f"Regions with fewer than {LEAST} answered rows are in no mean and no lowest value. Last column: the "
+            f"largest share answered, of {100 * _KEEP:g} % or more, with which each of the others is covered by at "
+            f"least {100 * _GOAL:g} %.",
             "The nominal level of the region method is a probability over regions, not a share of rows.",
         ),
     )
 
 
 def _region_table(run: Run) -> Table:
-    frame = where(run.table("coverage"), calibration=POOLED)
-    chosen = where(frame, rows="all")
-    coverage = where(chosen, metric="coverage")
+    chosen = where(run.table("coverage"), calibration=POOLED, rows="all")
+    coverage: Any = where(chosen, metric="coverage")
     coverage = coverage.assign(head=coverage["method"].map(METHODS))
-    facts = where(chosen, method="density")
+    facts: Any = where(chosen, method="density")
     facts = facts[facts["metric"].isin(["n", "applicable", "effective_n"])]
     facts = facts.assign(head=facts["metric"].map(_FACTS))
     heads = [*_FACTS.values(), *METHODS.values()]
@@ -142,7 +148,7 @@ def _region_table(run: Run) -> Table:
         "value",
         title="Share of rows covered by region (%), residuals pooled, beside the share that is applicable.",
         fmt={"n": 0, _FACTS["effective_n"]: 0} | dict.fromkeys([*METHODS.values(), _FACTS["applicable"]], _percent),
-        combine=np.nanmean,
+        combine=_seed_mean,
         order={"model": run.models, "region": run.regions, "head": heads},
         labels={"model": model_label},
         notes=(
@@ -171,12 +177,14 @@ def coverage_curves(curve: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
         for level in (LEVEL, _GOAL):
             panel.axhline(100 * level, color=GREY, linewidth=0.6, zorder=0)
         for name in shown:
-            mine = where(curve, model=model, method=name).groupby("kept")[["coverage", "lowest"]].mean()
+            rows: Any = where(curve, model=model, method=name)
+            mine = rows.groupby("kept")[["coverage", "lowest"]].mean()
             look: Any = {"color": looks[name].color, "linestyle": looks[name].line}
             panel.plot(100 * mine.index, 100 * mine["coverage"], linewidth=1.6, **look)
             panel.plot(100 * mine.index, 100 * mine["lowest"], linewidth=0.7, **look)
         panel.set_title(model_label(model), loc="left", pad=3)
-        panel.set(ylim=(0, 101), xlim=(0, 100))
+        panel.set_xlim(0, 100)
+    panels[0].set_ylim(top=101)
     legend(figure, [looks[name] for name in shown])
     return figure
 
@@ -190,12 +198,13 @@ def remeasure_curves(remeasured: pd.DataFrame, looks: Mapping[str, Look]) -> Fig
     shown = [name for name in looks if name in set(remeasured["ranking"])]
     for panel, model in zip(panels, models, strict=True):
         for name in shown:
-            mine = where(remeasured, model=model, ranking=name).groupby("measured")["rmse_log10"].mean()
+            rows: Any = where(remeasured, model=model, ranking=name)
+            mine = rows.groupby("measured")["rmse_log10"].mean()
             if len(mine):
                 look: Any = {"color": looks[name].color, "linestyle": looks[name].line}
                 panel.plot(100 * mine.index, mine, linewidth=1.3, **look)
         panel.set_title(model_label(model), loc="left", pad=3)
-        panel.set(xlim=(0, 100))
-        panel.set_ylim(bottom=0)
+        panel.set_xlim(0, 100)
+    panels[0].set_ylim(bottom=0)
     legend(figure, [looks[name] for name in shown])
     return figure
