@@ -9,44 +9,38 @@ from numpy.typing import ArrayLike
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
-COLUMNS = ("wavenumber", "mean_difference", "sd_difference", "sd_predicted", "coverage_90")
-"""Columns of :func:`band_table`."""
-
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Nominal coverages at which calibration is looked at."""
 
-_NAMES = ("observed spectra", "converted spectra")
 
-
-def band_table(
-    wavenumber: ArrayLike, observed: ArrayLike, converted: ArrayLike, sd: ArrayLike | None = None
-) -> pd.DataFrame:
-    """A row for each band, with :data:`COLUMNS` (figure 4 of the multi-fidelity paper, and coverage beyond it).
+def band_table(wavenumber: ArrayLike, observed: ArrayLike, converted: ArrayLike, sd: ArrayLike) -> pd.DataFrame:
+    """A row for each band (figure 4 of the multi-fidelity paper, and coverage beyond it).
 
     Args:
       wavenumber: (M,) axis, cm-1.
       observed, converted: (n, M) spectra of the same samples in one unit.
-      sd: (n, M) stated standard deviation of the converted spectra; without it the last two columns are NaN.
+      sd: (n, M) stated standard deviation of the converted spectra.
+
+    Returns:
+      Rows ``wavenumber, mean_difference, sd_difference, sd_predicted, coverage_90``: converted - observed (n - 1 in
+      the SD; NaN for one sample), and the root of the mean stated variance.
 
     Raises:
       DataError: if shapes do not fit, a value is not finite or a standard deviation is negative.
     """
-    mean, deviation = difference(observed, converted)
+    gap, stated = _errors(observed, converted, sd)
     axis = np.asarray(wavenumber, dtype=np.float64)
-    if axis.shape != mean.shape:
+    if axis.shape != gap.shape[1:]:
         raise DataError("the axis has another number of bands", value=axis.shape, remedy="Pass the spectra's axis.")
-    table = pd.DataFrame({"wavenumber": axis, "mean_difference": mean, "sd_difference": deviation})
-    if sd is None:
-        return table.assign(sd_predicted=np.nan, coverage_90=np.nan)
-    squared = np.square(np.asarray(sd, dtype=np.float64))
-    return table.assign(sd_predicted=np.sqrt(squared.mean(axis=0)), coverage_90=coverage(observed, converted, sd, 0.9))
-
-
-def difference(observed: ArrayLike, converted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (n - 1; NaN for one sample) of converted - observed in each band, (M,) each."""
-    first, second = require.pair(observed, converted, names=_NAMES, ndim=2)
-    gap = second - first
-    return gap.mean(axis=0), gap.std(axis=0, ddof=1) if len(gap) > 1 else np.full(gap.shape[1], np.nan)
+    return pd.DataFrame(
+        {
+            "wavenumber": axis,
+            "mean_difference": gap.mean(axis=0),
+            "sd_difference": gap.std(axis=0, ddof=1) if len(gap) > 1 else np.nan,
+            "sd_predicted": np.sqrt(np.square(stated).mean(axis=0)),
+            "coverage_90": coverage(observed, converted, sd, 0.9),
+        }
+    )
 
 
 def coverage(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike, level: float = 0.9) -> np.ndarray:
@@ -67,23 +61,16 @@ def coverage(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike, level: fl
     return np.mean(np.abs(error) <= ndtri(0.5 + 0.5 * level) * stated, axis=0)
 
 
-def calibration(
-    observed: ArrayLike, converted: ArrayLike, sd: ArrayLike, levels: ArrayLike = LEVELS
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coverage that was reached against coverage that was stated.
-
-    Args:
-      observed, converted, sd: as in :func:`coverage`.
-      levels: (L,) nominal coverages.
+def calibration(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike) -> pd.DataFrame:
+    """Coverage that was reached against coverage that was stated; arguments and errors as in :func:`coverage`.
 
     Returns:
-      (L,) nominal coverages and (L, M) shares of samples covered in each band.
-
-    Raises:
-      DataError: as :func:`coverage`.
+      For each of :data:`LEVELS` a row ``nominal, low, mean, high``: the share of samples covered, mean and 10th and
+      90th percentile over bands.
     """
-    nominal = np.asarray(levels, dtype=np.float64)
-    return nominal, np.stack([coverage(observed, converted, sd, float(level)) for level in nominal])
+    reached = np.stack([coverage(observed, converted, sd, level) for level in LEVELS])
+    low, high = np.percentile(reached, [10.0, 90.0], axis=1)
+    return pd.DataFrame({"nominal": LEVELS, "low": low, "mean": reached.mean(axis=1), "high": high})
 
 
 def widening(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike) -> float:
@@ -98,7 +85,8 @@ def widening(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike) -> float:
 
 def _errors(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Errors of conversion and their stated standard deviations, (n, M) each."""
-    first, second = require.pair(observed, converted, names=_NAMES, ndim=2)
+    names = ("observed spectra", "converted spectra")
+    first, second = require.pair(observed, converted, names=names, ndim=2)
     stated = require.finite_rows(sd, "stated standard deviations")
     require.same_shape({"converted spectra": second, "stated standard deviations": stated})
     require.not_negative(stated, "stated standard deviations", remedy="Pass SDs, not logarithms.")

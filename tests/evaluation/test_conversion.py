@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
-from jaxsoil.evaluation.conversion import COLUMNS, band_table, calibration, coverage, difference, widening
+from jaxsoil.evaluation.conversion import LEVELS, band_table, calibration, coverage, widening
 from jaxsoil.runs.errors import DataError
 
 
 def test_difference_is_converted_minus_observed():
     observed = np.array([[1.0, 2.0], [3.0, 4.0]])
-    mean, sd = difference(observed, observed + np.array([[0.1, -0.2], [0.3, -0.2]]))
-    np.testing.assert_allclose(mean, [0.2, -0.2])
-    np.testing.assert_allclose(sd, [0.2 / np.sqrt(2.0), 0.0], atol=1e-12)
-    assert np.isnan(difference(observed[:1], observed[:1])[1]).all()
+    converted, sd = observed + np.array([[0.1, -0.2], [0.3, -0.2]]), np.ones((2, 2))
+    table = band_table([2.0, 1.0], observed, converted, sd)
+    np.testing.assert_allclose(table["mean_difference"], [0.2, -0.2])
+    np.testing.assert_allclose(table["sd_difference"], [0.2 / np.sqrt(2.0), 0.0], atol=1e-12)
+    assert band_table([2.0, 1.0], observed[:1], observed[:1], sd[:1])["sd_difference"].isna().all()
 
 
 def test_coverage_by_hand():
@@ -27,9 +28,11 @@ def test_honest_spreads_are_calibrated_and_halved_ones_are_not():
     sd = rng.uniform(0.05, 0.5, (20_000, 4))
     observed = rng.normal(size=sd.shape)
     converted = observed + sd * rng.normal(size=sd.shape)
-    nominal, reached = calibration(observed, converted, sd)
-    assert reached.shape == (nominal.size, 4)
-    np.testing.assert_allclose(reached, np.broadcast_to(nominal[:, None], reached.shape), atol=0.012)
+    found = calibration(observed, converted, sd)
+    assert found["nominal"].tolist() == list(LEVELS)
+    for name in ("low", "mean", "high"):
+        np.testing.assert_allclose(found[name], LEVELS, atol=0.012)
+    assert (found["low"] <= found["mean"]).all() and (found["mean"] <= found["high"]).all()
     assert widening(observed, converted, sd) == pytest.approx(1.0, abs=0.01)
     assert widening(observed, converted, 0.5 * sd) == pytest.approx(2.0, abs=0.02)
     # 2 * Phi(1.6449 / 2) - 1.
@@ -40,12 +43,9 @@ def test_band_table():
     rng = np.random.default_rng(3)
     observed, sd = rng.normal(size=(50, 3)), np.full((50, 3), 0.3)
     table = band_table([3.0, 2.0, 1.0], observed, observed + 0.1, sd)
-    assert tuple(table.columns) == COLUMNS
+    assert table["wavenumber"].tolist() == [3.0, 2.0, 1.0]
     np.testing.assert_allclose(table["sd_predicted"], 0.3)
     assert table["coverage_90"].tolist() == [1.0, 1.0, 1.0]
-    assert band_table([3.0, 2.0, 1.0], observed, observed)["coverage_90"].tolist() == pytest.approx(
-        [np.nan] * 3, nan_ok=True
-    )
     assert widening(observed, observed + 0.1, 0.0 * sd) == np.inf
 
 
@@ -64,4 +64,4 @@ def test_wrong_input_is_refused(converted, sd, message):
     with pytest.raises(DataError, match="between 0 and 1"):
         coverage(np.zeros((2, 3)), np.zeros((2, 3)), np.ones((2, 3)), 90.0)
     with pytest.raises(DataError, match="number of bands"):
-        band_table([1.0], np.zeros((2, 3)), np.zeros((2, 3)))
+        band_table([1.0], np.zeros((2, 3)), np.zeros((2, 3)), np.ones((2, 3)))

@@ -129,8 +129,8 @@ def _spectral(folder: Path, seeds: int, latents: int, n_test: int, rng: np.rando
     sets = [reliability.latent_set_rows(arrays, kl > 0.01, seed) for seed in range(seeds)]
     pd.concat(sets).to_csv(folder / "latent_sets.csv", index=False)
     spectra = z["train"] @ mixing + rng.normal(0.0, 0.3, (300, axis.size))
-    xi = latent_xi(z["train"], spectra, axis)
-    np.savez(folder / "xi.npz", wavenumber=xi.wavenumber, xi=xi.xi)
+    wavenumber, xi = latent_xi(z["train"], spectra, axis)
+    np.savez(folder / "xi.npz", wavenumber=wavenumber, xi=xi)
     collapsed = [
         {"seed": seed, "latent": place, "kl": value, "active": int(value > 0.01)}
         for seed in range(seeds)

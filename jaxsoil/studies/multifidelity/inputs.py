@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Inputs:
+class SpectraSets:
     """SNV absorbance and properties of the labelled library, the pairs and the test set.
 
     Args:
@@ -40,9 +40,9 @@ class Inputs:
         """Whether there are near-infrared spectra."""
         return bool(self.nir)
 
-    def ids(self, part: str) -> NDArray:
-        """Sample ids (n,) of a set."""
-        return {"labelled": self.data.labelled, "pairs": self.data.paired_mir, "test": self.data.test_mir}[part].ids
+    def library(self, part: str) -> Library:
+        """The mid-infrared library of a set."""
+        return {"labelled": self.data.labelled, "pairs": self.data.paired_mir, "test": self.data.test_mir}[part]
 
 
 def snv(library: Library) -> Array:
@@ -50,7 +50,7 @@ def snv(library: Library) -> Array:
     return SNV()(library.spectra.to_absorbance()).values
 
 
-def read_inputs(data: MultifidelityData, *, complete: bool) -> Inputs:
+def read_sets(data: MultifidelityData, *, complete: bool) -> SpectraSets:
     """Pre-treats the data of a study.
 
     Args:
@@ -69,10 +69,9 @@ def read_inputs(data: MultifidelityData, *, complete: bool) -> Inputs:
     data = _complete(data, properties) if complete else data
     mir = {"labelled": data.labelled, "pairs": data.paired_mir, "test": data.test_mir}
     nir = {"pairs": data.paired_nir, "test": data.test_nir}
-    mir, nir = ({name: one for name, one in sets.items() if one is not None and len(one)} for sets in (mir, nir))
-    values = {name: _values(library, properties) for name, library in mir.items()}
-    pretreated = [{name: snv(library) for name, library in sets.items()} for sets in (mir, nir)]
-    return Inputs(data, properties, pretreated[0], pretreated[1], values)
+    pretreated = [{name: snv(library) for name, library in sets.items() if len(library)} for sets in (mir, nir)]
+    values = {name: _values(mir[name], properties) for name in pretreated[0]}
+    return SpectraSets(data, properties, *pretreated, values)
 
 
 def _values(library: Library, properties: tuple[str, ...]) -> NDArray[np.float64]:
@@ -85,17 +84,13 @@ def _values(library: Library, properties: tuple[str, ...]) -> NDArray[np.float64
 def _complete(data: MultifidelityData, properties: tuple[str, ...]) -> MultifidelityData:
     changed = {}
     for names in (("labelled",), ("paired_mir", "paired_nir"), ("test_mir", "test_nir")):
-        libraries = [getattr(data, name) for name in names]
-        if libraries[0] is None or not len(libraries[0]):
-            continue
-        rows = np.isfinite(_values(libraries[0], properties)).all(axis=1)
-        if not rows.any():
+        libraries = {name: getattr(data, name) for name in names}
+        rows = np.isfinite(_values(libraries[names[0]], properties)).all(axis=1)
+        if rows.size and not rows.any():
             raise DataError(
                 "no row has all properties", source=data.name, column=names[0],
                 value=", ".join(properties), remedy="Give --no-complete: each property then uses its own rows.",
             )  # fmt: skip
         if not rows.all():
-            changed |= {
-                name: part.select(rows) for name, part in zip(names, libraries, strict=True) if part is not None
-            }
-    return dataclasses.replace(data, **changed) if changed else data
+            changed |= {name: library.select(rows) for name, library in libraries.items() if len(library)}
+    return dataclasses.replace(data, **changed)

@@ -33,7 +33,7 @@ from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.devices import Layout, make_mesh
 from jaxsoil.training.loop import CheckpointPolicy, Program, run
-from jaxsoil.training.rows import fitted
+from jaxsoil.training.rows import Fitted, fitted
 from jaxsoil.training.step import Data, Loss, Member, State, Training
 
 
@@ -41,22 +41,14 @@ from jaxsoil.training.step import Data, Loss, Member, State, Training
 class Pretrained:
     """A trained autoencoder of SNV absorbance on ``axis`` (M,) cm-1.
 
-    ``params``: {"encoder", "decoder"}. ``history``: "loss", "validation_loss", "reconstruction" and "kl" of each
-    epoch. ``kl`` (latents,): mean divergence of each latent feature from the prior over the training scans, nats.
-    ``train``, ``watch``: row numbers of the scans that train and that validate. ``alive``: False where the training
-    diverged; nothing else is then of use.
+    ``params``: {"encoder", "decoder"}. ``kl`` (latents,): mean divergence of each latent feature from the prior over
+    the training scans, nats.
     """
 
     config: PretrainConfig
     axis: np.ndarray
     params: Any
-    history: dict[str, np.ndarray]
     kl: np.ndarray
-    converged: bool
-    epochs_run: int
-    train: np.ndarray
-    watch: np.ndarray
-    alive: bool = True
 
     @property
     def model(self) -> Vae:
@@ -88,10 +80,6 @@ class Pretrained:
     def decode(self, latent: np.ndarray) -> np.ndarray:
         """SNV absorbance (n, M) of latent features (n, latents)."""
         return in_parts(lambda z: (_apply(self.model, self.params, z, "decode"),), latent)[0]
-
-    def reconstruct(self, spectra: np.ndarray) -> np.ndarray:
-        """SNV absorbance (n, M) as it comes back from the latent means."""
-        return self.decode(self.embed(spectra)[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +115,8 @@ def pretrain(
     label: str = "stage 1",
     checkpoints: Checkpoints | None = None,
     devices: Sequence[Any] | None = None,
-) -> Pretrained:
-    """Trains the autoencoder on scans; a training that diverged is not ``alive``.
+) -> tuple[Pretrained, Fitted]:
+    """Trains the autoencoder on scans; of a training that is not ``alive`` nothing is of use.
 
     Args:
       scans: absorbance; SNV is applied here.
@@ -138,6 +126,9 @@ def pretrain(
       checkpoints: where the state is kept while it runs; an interrupted training goes on from there.
       devices: over which the batch is spread (default: all).
 
+    Returns:
+      The autoencoder, and its training with the terms "reconstruction" and "kl".
+
     Raises:
       DataError: a scan that is constant or not finite, or fewer than two samples.
       UsageError: a batch that the devices cannot share.
@@ -146,18 +137,8 @@ def pretrain(
     policy = CheckpointPolicy(share=0.0, steps=config.checkpoint_steps)
     state = run(program, program.start, checkpoints=checkpoints, policy=policy, label=label)
     made = fitted(state, config.loop.tolerance, config.loop.patience)
-    return Pretrained(
-        config=config,
-        axis=np.asarray(scans.axis),
-        params=jax.tree.map(np.asarray, made.params),
-        history=made.history,
-        kl=program.divergence(made.params),
-        converged=made.converged,
-        epochs_run=made.epochs_run,
-        train=program.plan.rows,
-        watch=program.watch,
-        alive=made.alive,
-    )
+    params = jax.tree.map(np.asarray, made.params)
+    return Pretrained(config, np.asarray(scans.axis), params, program.divergence(made.params)), made
 
 
 class ScansProgram(Program):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import jax
@@ -13,14 +13,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.models.mlp import Mlp
+from jaxsoil.studies.multifidelity.config import PropertyConfig, Strategy, enough_steps
+from jaxsoil.studies.multifidelity.inputs import SpectraSets
+from jaxsoil.studies.multifidelity.pretrain import in_parts
 from jaxsoil.studies.multifidelity.targets import Targets
-from jaxsoil.training.config import LoopConfig
 from jaxsoil.training.rows import Fitted, fit, fit_many
 
 Task = Literal["multi", "single"]
-
-PREDICT_ROWS = 4096
-"""Rows of one forward pass; bounds the memory of a large library."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,11 +41,7 @@ class PropertyModel:
     def predict(self, x: ArrayLike) -> NDArray[np.float64]:
         """Predictions (n, p) in the units of the properties for inputs (n, m), NaN from trainings that diverged."""
         x = (np.asarray(x, np.float32) - self.centre) / self.scale
-        parts = [
-            np.asarray(_apply(self.network, self.task, self.params, jnp.asarray(x[i : i + PREDICT_ROWS])))
-            for i in range(0, len(x), PREDICT_ROWS)
-        ]
-        predicted = np.concatenate(parts)
+        (predicted,) = in_parts(lambda rows: (_apply(self.network, self.task, self.params, rows),), x)
         return self.targets.inverse(np.where(np.broadcast_to(self.alive, predicted.shape[1:]), predicted, np.nan))
 
 
@@ -79,42 +74,37 @@ class PropertyLoss:
 
 
 def fit_properties(
-    x: ArrayLike,
-    values: ArrayLike,
-    properties: Sequence[str],
+    config: PropertyConfig,
+    own: Strategy,
+    sets: SpectraSets,
+    view: Mapping[str, ArrayLike],
     train: NDArray[Any],
     validation: NDArray[Any],
     *,
-    widths: Sequence[int],
-    dropout: float,
-    loop: LoopConfig,
     task: Task,
     key: jax.Array,
-    ilr: bool = False,
     constant: bool = False,
     label: str = "",
 ) -> tuple[PropertyModel, Fitted]:
     """Trains one MLP for all properties ("multi") or one for each ("single").
 
     Args:
-      x: (n, m) preprocessed spectra or latents.
-      values: (n, p) properties in their units, NaN where absent.
-      properties: names of the p columns.
+      config: settings; trainings on few rows run more epochs, to reach its ``steps``.
+      own: the strategy whose model it is: which set it learns from, and whether clay, silt and sand are two ILR
+        coordinates.
+      sets: properties of the sets, NaN where absent.
+      view: set -> (n, m) preprocessed spectra or latents.
       train, validation: row numbers that train and that stop the training.
-      widths: units of the hidden layers.
-      dropout: share of units dropped while training.
-      loop: how they are trained.
       task: "multi" or "single".
       key: random key of weights and batches.
-      ilr: clay, silt and sand as two ILR coordinates.
       constant: whether a property without variance among the training rows may stay.
       label: for the progress bar.
 
     Returns:
       The model, and its training; values of the latter have a leading axis of targets for "single".
     """
-    x, values = np.asarray(x, np.float32), np.asarray(values, np.float64)
-    targets = Targets.fit(values[train], properties, ilr=ilr, constant=constant)
+    x, values = np.asarray(view[own.part], np.float32), sets.values[own.part]
+    targets = Targets.fit(values[train], sets.properties, ilr=own.ilr, constant=constant)
     centre, scale = _scaling(x[train])
     t = targets.forward(values)
     known = np.isfinite(t)
@@ -123,7 +113,9 @@ def fit_properties(
         "t": np.where(known, t, 0.0).astype(np.float32),
         "known": known.astype(np.float32),
     }
-    network = Mlp(t.shape[1] if task == "multi" else 1, tuple(widths), dropout=dropout)
+    widths = config.latent_widths if own.view == "latents" else config.widths
+    network = Mlp(t.shape[1] if task == "multi" else 1, tuple(widths), dropout=config.dropout)
+    loop = enough_steps(config.loop, train.size, config.steps)
     start, run = jax.random.split(key)
     example = jnp.zeros((1, x.shape[1]), jnp.float32)
     loss = PropertyLoss(network, task)
@@ -133,10 +125,9 @@ def fit_properties(
     else:
         members = t.shape[1]
         params = jax.vmap(lambda k: network.init(k, example)["params"])(jax.random.split(start, members))
-        fitted = fit_many(
-            loss, params, arrays, mask(train, len(x)), mask(validation, len(x)), loop, jax.random.split(run, members),
-            own=jnp.eye(members, dtype=jnp.float32), label=label,
-        )  # fmt: skip
+        masks = [np.isin(np.arange(len(x)), rows) for rows in (train, validation)]
+        own_target, keys = jnp.eye(members, dtype=jnp.float32), jax.random.split(run, members)
+        fitted = fit_many(loss, params, arrays, *masks, loop, keys, own=own_target, label=label)
     return PropertyModel(network, task, fitted.params, targets, centre, scale.astype(np.float32), fitted.alive), fitted
 
 
@@ -145,10 +136,3 @@ def _scaling(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.fl
     spread = x.std(axis=0)
     # A column without variance (a latent at its prior) carries nothing; it must not be blown up where it moves.
     return x.mean(axis=0), np.where(spread > 1e-6 * max(float(spread.max()), 1e-12), spread, np.float32(1))
-
-
-def mask(rows: NDArray[Any], n: int) -> NDArray[np.bool_]:
-    """Row numbers as a mask (n,)."""
-    chosen = np.zeros(n, bool)
-    chosen[rows] = True
-    return chosen

@@ -8,15 +8,20 @@ watched for early stopping come from the training side.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.draws import take_share
 from jaxsoil.data.library import Library
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.keys import key_of
+from jaxsoil.studies.multifidelity.inputs import SpectraSets
+
+TEST, VALIDATION = "test", "validation"
+"""Sets that judge: the independent test set, and the pairs that no stage has seen."""
 
 Rows = NDArray[np.int64]
 
@@ -36,9 +41,61 @@ class SeedRows:
     pairs_watch: Rows
     pairs_valid: Rows
 
+    @property
+    def all_labelled(self) -> Rows:
+        """Labelled rows that train or stop a training."""
+        return np.concatenate([self.labelled, self.labelled_watch])
+
+    @property
+    def all_pairs(self) -> Rows:
+        """Pairs that train or stop a training."""
+        return np.concatenate([self.pairs, self.pairs_watch])
+
     def counts(self) -> dict[str, int]:
         """Number of rows in each role."""
-        return {field.name: int(getattr(self, field.name).size) for field in dataclasses.fields(self)}
+        return {name: int(rows.size) for name, rows in vars(self).items()}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Replicate:
+    """One replicate: its number, its data, and which rows train, stop and judge the trainings."""
+
+    number: int
+    sets: SpectraSets
+    rows: SeedRows
+
+    def key(self, *purpose: object) -> jax.Array:
+        """Random key of one purpose; others do not change it."""
+        return key_of(self.number, *purpose)
+
+    @property
+    def judging(self) -> dict[str, tuple[str, Any]]:
+        """Sets that judge -> set of the data, and the rows of it."""
+        pairs = {VALIDATION: ("pairs", self.rows.pairs_valid)} if self.sets.paired else {}
+        return pairs | {TEST: ("test", slice(None))}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Replicates:
+    """All replicates of a study, checked, and notes on them for the report."""
+
+    each: tuple[Replicate, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def first(self) -> SpectraSets:
+        """Data of the first replicate."""
+        return self.each[0].sets
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each property."""
+        return {name: one.sets.data.labelled.property(name).unit for one in self.each for name in one.sets.properties}
+
+    @property
+    def regions(self) -> dict[int, str]:
+        """The field that each replicate holds out, as the data's name says after a slash; "all" where there is none."""
+        return {one.number: one.sets.data.name.partition("/")[2] or "all" for one in self.each}
 
 
 def split_rows(
@@ -60,31 +117,21 @@ def split_rows(
     rng = np.random.default_rng([seed, 2])
     samples = np.asarray(samples)
     valid = np.zeros(0, bool)
-    held_out: set[str] = set()
+    held_out = np.zeros(0, str)
     if pairs is not None:
-        names = pairs.blocks
-        valid = take_share(names, validation, rng)
-        held_out = _of_groups(set(names[valid].tolist()), (pairs, labelled))
-    banned = np.isin(labelled.samples, sorted(held_out))
-    free = np.nonzero(~np.isin(samples, sorted(held_out)))[0]
-    kept = np.nonzero(~banned)[0]
+        valid = take_share(pairs.blocks, validation, rng)
+        groups = pairs.blocks[valid]
+        held_out = np.concatenate([one.samples[np.isin(one.blocks, groups)] for one in (pairs, labelled)])
+    free = np.flatnonzero(~np.isin(samples, held_out))
+    kept = np.flatnonzero(~np.isin(labelled.samples, held_out))
     kept_stop = take_share(labelled.blocks[kept], watch, rng)
-    paired = np.nonzero(~valid)[0]
+    paired = np.flatnonzero(~valid)
     paired_stop = np.zeros(0, bool) if pairs is None else take_share(pairs.blocks[paired], watch, rng)
     rows = SeedRows(
-        free, kept[~kept_stop], kept[kept_stop], paired[~paired_stop], paired[paired_stop],
-        np.nonzero(valid)[0],
-    )  # fmt: skip
+        free, kept[~kept_stop], kept[kept_stop], paired[~paired_stop], paired[paired_stop], np.flatnonzero(valid)
+    )
     check_rows(rows, samples, labelled, pairs)
     return rows
-
-
-def _of_groups(groups: set[str], libraries: Sequence[Library]) -> set[str]:
-    """Samples of all rows of ``libraries`` in one of ``groups``."""
-    found: set[str] = set()
-    for library in libraries:
-        found |= set(library.samples[np.isin(library.blocks, sorted(groups))].tolist())
-    return found
 
 
 def check_rows(rows: SeedRows, samples: Any, labelled: Library, pairs: Library | None) -> None:
@@ -98,17 +145,17 @@ def check_rows(rows: SeedRows, samples: Any, labelled: Library, pairs: Library |
             )
     if pairs is None:
         return
-    judged = set(pairs.samples[rows.pairs_valid].tolist())
-    for name, ids in (
-        ("stage 1", samples[rows.scans]),
-        ("labelled", labelled.samples[np.concatenate([rows.labelled, rows.labelled_watch])]),
-        ("pairs", pairs.samples[np.concatenate([rows.pairs, rows.pairs_watch])]),
-    ):
-        both = judged & set(ids.tolist())
-        if both:
+    trained = {
+        "stage 1": samples[rows.scans],
+        "labelled": labelled.samples[rows.all_labelled],
+        "pairs": pairs.samples[rows.all_pairs],
+    }
+    for name, ids in trained.items():
+        both = np.intersect1d(pairs.samples[rows.pairs_valid], ids)
+        if both.size:
             raise DataError(
                 "leak: validation samples are trained on",
                 column=name,
-                value=f"{len(both)} samples, such as {min(both)!r}",
+                value=f"{both.size} samples, such as {str(both[0])!r}",
                 remedy="Keep the ids of a sample the same in scans, labelled and paired tables.",
             )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +12,8 @@ from numpy.typing import NDArray
 
 from jaxsoil.evaluation import results
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.multifidelity.inputs import Inputs
-from jaxsoil.studies.multifidelity.rows import SeedRows
+from jaxsoil.studies.multifidelity.rows import Replicate
 from jaxsoil.training.rows import Fitted
-
-TEST, VALIDATION = "test", "validation"
-"""Sets that judge: the independent test set, and the pairs that no stage has seen."""
 
 MULTI, SINGLE, NO_TASK = "multi", "single", "-"
 """One network for all properties, one for each, and a model without this choice (PLSR)."""
@@ -37,70 +32,52 @@ def refuse_earlier(folder: str | os.PathLike[str]) -> None:
         raise DataError(problem, source=path, remedy="Run the study again with --overwrite.")
 
 
-def members(fitted: Fitted) -> Iterator[Fitted]:
-    """The members of a training one by one; a single training as it is."""
-    if np.ndim(fitted.converged) == 0:
-        yield fitted
-        return
-    for i in range(len(fitted.converged)):
-        history = {name: values[i] for name, values in fitted.history.items()}
-        yield Fitted(None, history, fitted.converged[i], fitted.epochs_run[i], np.asarray(fitted.alive)[i])
+def joined(parts: Iterable[Mapping[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """Tables by name, their rows in the order of the parts; one that has no rows in any part is empty."""
+    found: dict[str, list[pd.DataFrame]] = {}
+    for part in parts:
+        for name, table in part.items():
+            found.setdefault(name, []).extend([table] if len(table) else [])
+    return {name: pd.concat(each, ignore_index=True) if each else pd.DataFrame() for name, each in found.items()}
 
 
-def history_rows(fitted: Fitted, stage: str, seed: int, label: str) -> pd.DataFrame:
-    """Rows ``stage, seed, label, epoch, loss, validation_loss, ...`` of the epochs that were run."""
-    done = int(fitted.epochs_run)
-    frame = pd.DataFrame({name: values[:done] for name, values in fitted.history.items()})
-    for place, (name, value) in enumerate((("stage", stage), ("seed", seed), ("label", label))):
-        frame.insert(place, name, value)
-    frame.insert(3, "epoch", np.arange(1, done + 1))
-    return frame
+def training_tables(
+    fitted: Fitted, stage: str, seed: int, label: str, members: Sequence[str] = ()
+) -> dict[str, pd.DataFrame]:
+    """How a training went, or each of several whose ``members`` are named behind its label.
+
+    Returns:
+      "history": rows ``stage, seed, label, epoch, loss, validation_loss, ...`` of the epochs that were run;
+      "convergence": rows ``seed, stage, label, epochs, converged, alive``.
+    """
+    labels = [f"{label}/{name}" for name in members] or [label]
+    history, convergence = [], []
+    for place, name in enumerate(labels):
+        epochs, converged, alive = (
+            np.atleast_1d(value)[place] for value in (fitted.epochs_run, fitted.converged, fitted.alive)
+        )
+        terms = {term: np.atleast_2d(values)[place, : int(epochs)] for term, values in fitted.history.items()}
+        keys = {"stage": stage, "seed": seed, "label": name}
+        history.append(pd.DataFrame({**keys, "epoch": np.arange(1, int(epochs) + 1), **terms}))
+        row = {"seed": seed, "stage": stage, "label": name, "epochs": int(epochs)}
+        convergence.append(row | {"converged": bool(converged), "alive": bool(alive)})
+    return {"history": pd.concat(history, ignore_index=True), "convergence": pd.DataFrame(convergence)}
 
 
-def convergence_row(fitted: Fitted, stage: str, seed: int, label: str) -> dict[str, Any]:
-    """Whether a training converged, and after how many epochs."""
-    return {
-        "seed": seed,
-        "stage": stage,
-        "label": label,
-        "epochs": int(fitted.epochs_run),
-        "converged": bool(fitted.converged),
-        "alive": bool(fitted.alive),
-    }
-
-
-def prediction_rows(
-    inputs: Inputs, rows: SeedRows, seed: int, strategy: str, task: str, predicted: NDArray
-) -> pd.DataFrame:
+def prediction_rows(replicate: Replicate, strategy: str, task: str, predicted: NDArray) -> pd.DataFrame:
     """Tidy predictions (validation pairs first, then the test set) with what was observed.
 
     Rows that were not measured are left out, and so are predictions of trainings that diverged (NaN).
     """
-    frames, start = [], 0
-    for part, chosen in (("pairs", rows.pairs_valid), ("test", None)):
-        if part not in inputs.values:
-            continue
-        observed, ids = inputs.values[part], inputs.ids(part)
-        if chosen is not None:
-            observed, ids = observed[chosen], ids[chosen]
-        mine = predicted[start : start + len(ids)]
-        start += len(ids)
-        for column, name in enumerate(inputs.properties):
+    sets, frames = replicate.sets, []
+    for name, (part, rows) in replicate.judging.items():
+        observed, ids = sets.values[part][rows], sets.library(part).ids[rows]
+        mine, predicted = predicted[: len(ids)], predicted[len(ids) :]
+        for column, prop in enumerate(sets.properties):
             known = np.isfinite(observed[:, column]) & np.isfinite(mine[:, column])
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "seed": seed,
-                        "strategy": strategy,
-                        "task": task,
-                        "set": TEST if chosen is None else VALIDATION,
-                        "id": ids[known].astype(object),
-                        "property": name,
-                        "observed": observed[known, column],
-                        "predicted": mine[known, column],
-                    }
-                )
-            )
+            keys = {"seed": replicate.number, "strategy": strategy, "task": task, "set": name}
+            values = {"observed": observed[known, column], "predicted": mine[known, column]}
+            frames.append(pd.DataFrame({**keys, "id": ids[known].astype(object), "property": prop, **values}))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -115,13 +92,12 @@ def result_rows(
       regions: seed -> the field that is held out, or "all".
       study, data: names of the experiment and of the data.
     """
-    found = []
-    for key, rows in predictions.groupby(["seed", "strategy", "task", "set", "property"], sort=False):
+    named = predictions.rename(columns={"strategy": "model", "set": "split"})
+    names, found = ["seed", "model", "task", "split", "property"], []
+    for key, rows in named.groupby(names, sort=False):
         assert isinstance(key, tuple)
-        seed, strategy, task, split, name = key
-        keys = {"study": study, "data": data, "model": strategy, "property": name, "region": regions[seed]}
-        keys |= {"seed": seed, "split": split, "task": task}
-        found += results.score_rows(
-            rows["observed"], rows["predicted"], unit=units[name], scale="unit", keys=keys, metrics=METRICS
-        )
+        keys = dict(zip(names, key, strict=True))
+        keys |= {"study": study, "data": data, "region": regions[keys["seed"]]}
+        scored = (rows["observed"], rows["predicted"])
+        found += results.score_rows(*scored, unit=units[keys["property"]], scale="unit", keys=keys, metrics=METRICS)
     return results.as_frame(found, OWN)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import jax
 import numpy as np
 import pytest
 
+from jaxsoil.data.scans import MultifidelityData
 from jaxsoil.evaluation.metrics import r2
+from jaxsoil.studies.multifidelity.config import STRATEGY, PropertyConfig
+from jaxsoil.studies.multifidelity.inputs import SpectraSets
 from jaxsoil.studies.multifidelity.property_models import PropertyModel, fit_properties
 from jaxsoil.training.config import LoopConfig
 
@@ -21,11 +26,11 @@ def problem() -> tuple[np.ndarray, np.ndarray]:
     return x, np.column_stack([np.expm1(np.abs(0.5 * x[:, 0] + 1.0)), 6.5 + x[:, 1]])
 
 
-def fitted(x: np.ndarray, y: np.ndarray, task) -> tuple[PropertyModel, object]:
-    rows = np.arange(len(x))
-    return fit_properties(
-        x, y, NAMES, rows[:200], rows[200:220], widths=(16,), dropout=0.0, loop=LOOP, task=task, key=jax.random.key(0)
-    )
+def fitted(x: np.ndarray, y: np.ndarray, task, loop: LoopConfig = LOOP) -> tuple[PropertyModel, object]:
+    config, rows = PropertyConfig(widths=(16,), dropout=0.0, loop=loop, steps=0), np.arange(len(x))
+    sets = SpectraSets(Mock(spec=MultifidelityData), NAMES, {}, {}, {"labelled": y})
+    own, sides = STRATEGY["MIR-MLP"], (rows[:200], rows[200:220])
+    return fit_properties(config, own, sets, {"labelled": x}, *sides, task=task, key=jax.random.key(0))
 
 
 @pytest.mark.parametrize("task", ["multi", "single"])
@@ -53,9 +58,6 @@ def test_rows_without_a_value_do_not_train_that_property() -> None:
 @pytest.mark.parametrize("task", ["multi", "single"])
 def test_a_diverged_training_predicts_nothing(task) -> None:
     x, y = problem()
-    rows, wild = np.arange(len(x)), LoopConfig(epochs=3, batch=32, lr=1e30)
-    model, training = fit_properties(
-        x, y, NAMES, rows[:200], rows[200:220], widths=(16,), dropout=0.0, loop=wild, task=task, key=jax.random.key(0)
-    )
-    assert not np.any(training.alive) and not np.any(training.converged)
+    model, training = fitted(x, y, task, LoopConfig(epochs=3, batch=32, lr=1e30))
+    assert not np.any(training.alive) and not np.any(training.converged)  # type: ignore[attr-defined]
     assert np.isnan(model.predict(x[220:])).all()
