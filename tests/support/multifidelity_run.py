@@ -14,8 +14,8 @@ from jaxsoil.evaluation.applicability import LatentSpace, critical_limit
 from jaxsoil.evaluation.compare import describe
 from jaxsoil.evaluation.xi import latent_xi
 from jaxsoil.studies.multifidelity import reliability
-from jaxsoil.studies.multifidelity.config import STRATEGY
-from jaxsoil.studies.multifidelity.report.published import PROPERTIES, STRATEGIES, summary
+from jaxsoil.studies.multifidelity.config import STRATEGIES, STRATEGY
+from jaxsoil.studies.multifidelity.report.published import PROPERTIES, summary
 from jaxsoil.studies.multifidelity.summaries import summaries
 from jaxsoil.studies.multifidelity.tables import OWN, result_rows
 

@@ -11,7 +11,8 @@ import pandas as pd
 from jaxsoil.data.properties import TEXTURE
 from jaxsoil.evaluation.compare import MEAN, mean_sd, paired_differences, rank_agreement
 from jaxsoil.studies.multifidelity.report import published
-from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, SINGLE, TEST
+from jaxsoil.studies.multifidelity.rows import TEST
+from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, SINGLE
 
 AVERAGED = ("ccc", "rpiq", "r2", "r2_corr")
 """Metrics without a unit, which can be averaged over properties."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from jaxsoil.data.properties import LABELS
+from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, where
+from jaxsoil.report.tables import with_interval
 from jaxsoil.studies.multifidelity.config import STRATEGY
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES
+from jaxsoil.studies.multifidelity.rows import TEST
 from jaxsoil.studies.multifidelity.summaries import main_task
-from jaxsoil.studies.multifidelity.tables import NO_TASK, OWN, TEST, refuse_earlier
+from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, OWN, refuse_earlier
 
 TERMS = {
     "loss": "training",
@@ -81,6 +85,13 @@ class MultifidelityRun(RunContents):
         """The task that stands in the tables."""
         return main_task(self.results["task"])
 
+    @property
+    def networks(self) -> str:
+        """How networks were trained, as it follows in a title; empty where there are none."""
+        if set(self.results["task"]) == {NO_TASK}:
+            return ""
+        return ", networks multi-task" if self.task == MULTI else ", networks single-task"
+
     def scores(self, split: str = TEST) -> pd.DataFrame:
         """Results on a set, ``strategy, property, metric, seed, value``, and whether a strategy is ``doubtful``.
 
@@ -130,6 +141,15 @@ class MultifidelityRun(RunContents):
 def label(name: str) -> str:
     """Name of a property as printed."""
     return LABELS.get(name, name)
+
+
+def interval(row: Mapping[str, Any]) -> str:
+    """``mean [low, high]`` of a paired difference; the mean alone where there is no interval."""
+    return with_interval(row["mean"], row["low"], row["high"])
+
+
+PROSE = Prose("jaxsoil.studies.multifidelity.report", "report", interval=interval)
+"""The sentences of the reports."""
 
 
 def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:

@@ -8,8 +8,8 @@ import pandas as pd
 from jaxsoil.report.document import Document
 from jaxsoil.report.tables import DASH, Table, mean_sd, number, pivot_table, plus_minus, rows_table
 from jaxsoil.studies.multifidelity.report import figures
-from jaxsoil.studies.multifidelity.report.files import MultifidelityRun, first_seed
-from jaxsoil.studies.multifidelity.tables import TEST, VALIDATION
+from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, first_seed
+from jaxsoil.studies.multifidelity.rows import TEST, VALIDATION
 
 _LATENT_SETS = {
     "train": "Training rows, MIR",
@@ -24,30 +24,22 @@ def latent_section(document: Document, run: MultifidelityRun) -> None:
     """Figure 3, the latents that collapsed to the prior, and the agreement of NIR and MIR latents."""
     document.section("The latent space")
     table, sets, latent = (*(run.tables.get(name) for name in ("latents", "latent_sets")), run.arrays.get("latent"))
-    if table is None:
-        document.text("The run folder has no latents.csv: collapsed latents are not counted.")
-    else:
-        document.table(_collapse(table))
+    document.add(PROSE.text("missing", what="latents") if table is None else _collapse(table))
     if table is None or latent is None:
-        document.text("The run folder has no latent.npz: figure 3 is left out.")
+        document.text(PROSE.text("missing", what="latent"))
         return
     dead = ~first_seed(table)["active"].to_numpy(bool)
     xi = run.arrays.get("xi", {"wavenumber": np.empty(0), "xi": np.empty((dead.size, 0))})
-    caption = (
-        "Figure 3, redrawn for the first seed: densities of the latent features of the training rows, each scaled to "
-        "its own height, and the Xi correlation with MIR spectra in bins of 25 cm-1: how far a bin's mean is a "
-        "function of the latent feature."
-        + (" Grey: collapsed to the prior." if dead.any() else "")
-        + ("" if xi["wavenumber"].size else " The run folder has no xi.npz.")
-    )
-    document.draw(figures.latent_space(latent["train"], xi["wavenumber"], xi["xi"], dead), "figure_3_latents", caption)
+    drawn = figures.latent_space(latent["train"], xi["wavenumber"], xi["xi"], dead)
+    caption = PROSE.text("latents_caption", dead=dead.any(), heat=xi["wavenumber"].size)
+    document.draw(drawn, "figure_3_latents", caption)
     if sets is not None:
         columns = {"set": "Rows", "n": ("n", "{:,}"), "size": ("Median |mean|", 2), "sd": ("Median SD", 2)}
         document.table(
             rows_table(
                 first_seed(sets).sort_values("set", key=lambda names: names.map(list(_LATENT_SETS).index)),
                 columns | {("r", "r_low", "r_high"): ("r with MIR latents, median (range)", _range)},
-                title="Active latent features of the first seed: posterior means by set, medians over features.",
+                title=PROSE.text("latent_sets_title"),
                 labels={"set": _LATENT_SETS},
             )
         )
@@ -74,24 +66,14 @@ def conversion_section(document: Document, run: MultifidelityRun) -> None:
     document.section("NIR converted to MIR")
     arrays = run.arrays.get("converted")
     if arrays is None or not {"conversion", "conversion_scores"} <= set(run.tables):
-        document.text("The run folder has no converted.npz: figure 4 is left out.")
+        document.text(PROSE.text("missing", what="converted"))
         return
     bands, scores = (first_seed(run.tables[name], set=TEST) for name in ("conversion", "conversion_scores"))
-    caption = (
-        f"Figure 4, redrawn for the first seed: observed and converted MIR spectra of the {len(arrays['observed'])} "
-        "test samples, and the mean and SD of converted minus observed."
-    )
     drawn = figures.converted_spectra(arrays["observed"], arrays["converted"], bands)
+    caption = PROSE.text("converted_caption", samples=len(arrays["observed"]))
     document.draw(drawn, "figure_4_conversion", caption)
     worst, widest = bands.loc[bands["mean_difference"].abs().idxmax()], bands.loc[bands["sd_difference"].idxmax()]
-    document.text(
-        f"RMSE over bands and samples {number(scores['rmse'].iloc[0])} SNV units; predicting the mean observed "
-        f"spectrum for all would give {number(scores['rmse_of_mean'].iloc[0])}. Largest mean difference "
-        f"{number(worst['mean_difference'])} at {worst['wavenumber']:.0f} cm-1, largest SD "
-        f"{number(widest['sd_difference'])} at {widest['wavenumber']:.0f} cm-1. The paper, without numbers: "
-        "under-prediction between 3750 and 3000 cm-1, over-prediction around 1200 cm-1, large variance around 2000 and "
-        "1250 cm-1."
-    )
+    document.text(PROSE.text("converted", scores=scores.iloc[0], worst=worst, widest=widest))
 
 
 def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
@@ -99,20 +81,12 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
     document.section("Uncertainty of the conversion (beyond the paper)")
     table, calibration, scores = (run.tables.get(name) for name in ("conversion", "calibration", "conversion_scores"))
     if table is None or calibration is None or scores is None:
-        document.text("The run states no standard deviation of the converted spectra.")
+        document.text(PROSE.text("missing", what="calibration"))
         return
     bands, curve, score = (first_seed(one, set=TEST) for one in (table, calibration, scores))
-    caption = (
-        "Test samples, first seed. Left: root mean square error and stated SD by band, and the share of samples inside "
-        "the stated 90 % interval. Right: reached against stated coverage."
-    )
-    document.draw(figures.conversion_uncertainty(bands, curve), "conversion_uncertainty", caption)
+    drawn = figures.conversion_uncertainty(bands, curve)
+    document.draw(drawn, "conversion_uncertainty", PROSE.text("uncertainty_caption"))
     reached = 100.0 * bands["coverage_90"]
-    document.text(
-        f"The stated 90 % interval holds {reached.mean():.0f} % of all values (bands: {reached.min():.0f} "
-        f"to {reached.max():.0f} %). The stated SD would have to be multiplied by "
-        f"{number(score['widening'].iloc[0], 2)} to match the mean square error."
-    )
     columns = {
         "size": "Mean |difference|",
         "sd_difference": "SD of the difference",
@@ -121,7 +95,8 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
     }
     table = table.assign(size=table["mean_difference"].abs(), coverage=100.0 * table["coverage_90"])
     means = pd.DataFrame(table.groupby(["set", "seed"], as_index=False)[list(columns)].mean())
-    document.table(
+    document.add(
+        PROSE.text("uncertainty", reached=reached, widening=score["widening"].iloc[0]),
         pivot_table(
             means.melt(["set", "seed"]),
             "set",
@@ -132,7 +107,7 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
             combine=mean_sd,
             order={"set": (VALIDATION, TEST), "variable": columns},
             labels={"variable": columns},
-        )
+        ),
     )
 
 
@@ -141,24 +116,17 @@ def distance_section(document: Document, run: MultifidelityRun) -> None:
     document.section("Are the test samples like those trained on?")
     names = ("distances", "extremes", "limits")
     if not set(names) <= set(run.tables):
-        document.text("The run folder has no distances.csv: distances in the latent space are left out.")
+        document.text(PROSE.text("missing", what="distances"))
         return
     table, extremes, limits = (run.tables[name] for name in names)
     alpha = limits["alpha"].iloc[0]
-    caption = (
-        "Mahalanobis distance from the training rows in the latent space, scaled by median and interquartile range "
-        "(Eqs. 15 to 19), first seed; the last bin holds all that lie farther."
-    )
     drawn = figures.distances(first_seed(table), first_seed(extremes), alpha)
-    document.draw(drawn, "distances", caption)
+    document.draw(drawn, "distances", PROSE.text("distances_caption"))
     columns = {"median": "Median distance", "beyond": "Beyond the limit (%)", "limit": "Limit", "dof": "F"}
-    cells = extremes.merge(limits, on=["seed", "space"]).melt(["seed", "space", "set"], list(columns))
-    note = (
-        f"Of rows like those trained on {100 * alpha:g} % lie beyond the limit (Eqs. 17 to 19, F degrees of freedom)."
-    )
+    titles = {name: title for name, (title, _) in figures.SETS.items()}
     document.table(
         pivot_table(
-            cells,
+            extremes.merge(limits, on=["seed", "space"]).melt(["seed", "space", "set"], list(columns)),
             {"space": "Spectra", "set": "Set"},
             "variable",
             "value",
@@ -166,9 +134,8 @@ def distance_section(document: Document, run: MultifidelityRun) -> None:
             fmt={"beyond": 1, "median": 2, "limit": 2, "dof": _whole},
             combine=mean_sd,
             order={"space": figures.SPACES, "set": figures.SETS, "variable": columns},
-            labels={"space": str.upper, "set": {name: title for name, (title, _) in figures.SETS.items()}}
-            | {"variable": columns},
-            notes=(note,),
+            labels={"space": str.upper, "set": titles, "variable": columns},
+            notes=PROSE.notes("distances_notes", alpha=alpha),
         )
     )
 
