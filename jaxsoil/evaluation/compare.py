@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -249,17 +250,13 @@ def rank_agreement(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Ag
     from scipy.stats import kendalltau
 
     names = [name for name in theirs if math.isfinite(ours.get(name, math.nan)) and math.isfinite(theirs[name])]
-    mine, other = ([float(values[name]) for name in names] for values in (ours, theirs))
+    mine, other = ([values[name] for name in names] for values in (ours, theirs))
     # The result is a pair of statistic and p-value.
     tau = float(np.asarray(kendalltau(mine, other))[0]) if len(names) > 1 else math.nan
-    crossed = []
-    for i, first in enumerate(names):
-        for j in range(i + 1, len(names)):
-            sign = (mine[i] - mine[j]) * (other[i] - other[j])
-            if sign < 0.0:
-                crossed.append((first, names[j]) if mine[i] > mine[j] else (names[j], first))
-    return Agreement(_ordered(names, mine), _ordered(names, other), tau, tuple(crossed))
-
-
-def _ordered(names: Sequence[str], values: Sequence[float]) -> tuple[str, ...]:
-    return tuple(names[place] for place in sorted(range(len(names)), key=lambda place: -values[place]))
+    here, there = (tuple(sorted(names, key=values.__getitem__, reverse=True)) for values in (ours, theirs))
+    crossed = tuple(
+        (a, b) if ours[a] > ours[b] else (b, a)
+        for a, b in itertools.combinations(names, 2)
+        if (ours[a] - ours[b]) * (theirs[a] - theirs[b]) < 0.0
+    )
+    return Agreement(here, there, tau, crossed)

@@ -8,7 +8,6 @@ Conventions, which hold for every table of this package:
 * ``ccc`` is Lin's concordance correlation coefficient with n in every denominator.
 * ``rpiq`` is IQR(observed)/RMSE with quartiles by linear interpolation (NumPy's default, "type 7").
 * ``rpd`` is SD(observed)/RMSE with the sample standard deviation (n - 1).
-* ``mrmse`` is the mean over spectra of the root mean square error over bands.
 
 All of them take ``(observed, predicted)``, in that order, compute in float64 and return a Python float.
 """
@@ -99,18 +98,13 @@ def rpd(observed: ArrayLike, predicted: ArrayLike) -> float:
     return float(obs.std(ddof=1) / _nonzero_rmse(obs, pred, "RPD"))
 
 
-def mrmse(observed: ArrayLike, reconstructed: ArrayLike) -> float:
-    """Mean over spectra of the per-spectrum RMSE over bands.
+def spectrum_rmse(observed: ArrayLike, reconstructed: ArrayLike) -> np.ndarray:
+    """RMSE over bands of each spectrum, (n,), in the unit of the spectra; their mean is the MRMSE of the tables.
 
     Args:
       observed: (n, m) spectra.
       reconstructed: (n, m) spectra in the same unit, on the same axis.
     """
-    return float(np.mean(spectrum_rmse(observed, reconstructed)))
-
-
-def spectrum_rmse(observed: ArrayLike, reconstructed: ArrayLike) -> np.ndarray:
-    """Per-spectrum RMSE over bands, (n,), in the unit of the spectra. Arguments as in :func:`mrmse`."""
     obs, rec = _pair(observed, reconstructed, ndim=2)
     return np.sqrt(np.mean((rec - obs) ** 2, axis=1))
 
@@ -127,13 +121,12 @@ METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
 """The measures of a predicted property, in the order of the tables."""
 
 
-def summary(observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str] | None = None) -> dict[str, float]:
+def summary(observed: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
     """All of :data:`METRICS`; NaN where one is undefined, so that one region never stops a study.
 
     Args:
       observed: (n,) measured values.
       predicted: (n,) predictions in the same unit.
-      reasons: if given, receives ``metric -> why it is undefined`` for every NaN returned.
 
     Raises:
       DataError: if the two do not belong together (shape) or the observed values hold NaN: those are mistakes
@@ -143,10 +136,8 @@ def summary(observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str
     for name, metric in METRICS.items():
         try:
             values[name] = metric(observed, predicted)
-        except UndefinedMetric as undefined:
+        except UndefinedMetric:
             values[name] = float("nan")
-            if reasons is not None:
-                reasons[name] = undefined.problem
     return values
 
 

@@ -16,7 +16,7 @@ def activation(name: Activation) -> Callable[[jax.Array], jax.Array]:
 
 
 class Mlp(nn.Module):
-    """Widths x [Dense -> (LayerNorm) -> activation -> (dropout)] -> Dense.
+    """Widths x [Dense -> activation -> (dropout)] -> Dense.
 
     Maps ``(n, p)`` to ``(n, outputs)``. A ``key`` draws the dropout; without one nothing is dropped.
     """
@@ -25,15 +25,12 @@ class Mlp(nn.Module):
     widths: tuple[int, ...] = (256, 128)
     activation: Activation = "gelu"
     dropout: float = 0.0
-    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         for number, width in enumerate(self.widths):
-            x = nn.Dense(width)(x)
-            if self.layer_norm:
-                x = nn.LayerNorm()(x)
-            x = dropped(activation(self.activation)(x), self.dropout, key, number)
+            x = activation(self.activation)(nn.Dense(width)(x))
+            x = dropped(x, self.dropout, key, number)
         return nn.Dense(self.outputs)(x)
 
 

@@ -35,7 +35,7 @@ def test_dropout_needs_a_key_and_keeps_the_mean() -> None:
     kept = np.asarray(dropped(x, 0.3, jax.random.key(0), 0))
     assert set(np.unique(kept.round(4))) == {0.0, np.float32(1 / 0.7).round(4)}
     assert kept.mean() == pytest.approx(1.0, abs=0.01)
-    model = Mlp(1, (8,), dropout=0.5, layer_norm=True)
+    model = Mlp(1, (8,), dropout=0.5)
     variables: Any = model.init(jax.random.key(0), x[:3])
     a, b = (np.asarray(model.apply(variables, x[:3], jax.random.key(k))) for k in (0, 1))
     assert not np.array_equal(a, b)
