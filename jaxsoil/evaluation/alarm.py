@@ -165,10 +165,8 @@ def curve_rows(tables: AlarmTables, *, points: int = 400) -> pd.DataFrame:
             places = np.unique(np.linspace(0, len(corners) - 1, min(points, len(corners))).round().astype(int))
             frame = pd.DataFrame(corners[places], columns=pd.Index(CURVE_COLUMNS[3:]))
             frames.append(frame.assign(**dict(zip(CURVE_COLUMNS, key, strict=False))))
-    columns = list(CURVE_COLUMNS)
-    if not frames:
-        return pd.DataFrame(columns=pd.Index(columns))
-    return pd.DataFrame(pd.concat(frames, ignore_index=True)[columns])
+    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return rows.reindex(columns=list(CURVE_COLUMNS))
 
 
 def outcome_rows(tables: AlarmTables) -> pd.DataFrame:

@@ -68,6 +68,7 @@ def appendix_b(run: MultifidelityRun) -> Table:
     paper = published.APPENDIX_B.melt(["property", "strategy"], var_name="metric").assign(doubtful=False)
     both = pd.concat([paper.assign(column=paper["metric"].map(NAMES)), _here(run.scores())])
     notes = PROSE.notes("appendix_b_notes", **doubts(run, run.strategies))
+    notes += PROSE.notes("inconsistencies") + PROSE.notes("appendix_b_source")
     return _score_table(run, both, PROSE.text("appendix_b_title", run=run), notes, _columns(list(NAMES)))
 
 
