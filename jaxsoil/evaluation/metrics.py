@@ -45,8 +45,7 @@ def r2(observed: ArrayLike, predicted: ArrayLike) -> float:
     Raises:
       UndefinedMetric: if the observed values do not vary.
     """
-    obs, pred = _pair(observed, predicted)
-    _require_variation(obs, "observed", "R2")
+    obs, pred = _pair(observed, predicted, varies="R2")
     return float(1.0 - np.sum((pred - obs) ** 2) / np.sum((obs - obs.mean()) ** 2))
 
 
@@ -56,8 +55,7 @@ def r2_corr(observed: ArrayLike, predicted: ArrayLike) -> float:
     Raises:
       UndefinedMetric: if the observed or the predicted values do not vary.
     """
-    obs, pred = _pair(observed, predicted)
-    _require_variation(obs, "observed", "r2_corr")
+    obs, pred = _pair(observed, predicted, varies="r2_corr")
     _require_variation(pred, "predicted", "r2_corr")
     obs, pred = obs - obs.mean(), pred - pred.mean()
     return float(np.sum(obs * pred) ** 2 / (np.sum(obs**2) * np.sum(pred**2)))
@@ -69,8 +67,7 @@ def ccc(observed: ArrayLike, predicted: ArrayLike) -> float:
     Raises:
       UndefinedMetric: if the observed values do not vary.
     """
-    obs, pred = _pair(observed, predicted)
-    _require_variation(obs, "observed", "CCC")
+    obs, pred = _pair(observed, predicted, varies="CCC")
     covariance = np.mean((obs - obs.mean()) * (pred - pred.mean()))
     return float(2.0 * covariance / (obs.var() + pred.var() + (obs.mean() - pred.mean()) ** 2))
 
@@ -81,8 +78,7 @@ def rpiq(observed: ArrayLike, predicted: ArrayLike) -> float:
     Raises:
       UndefinedMetric: if the observed values do not vary or the predictions are exact.
     """
-    obs, pred = _pair(observed, predicted)
-    _require_variation(obs, "observed", "RPIQ")
+    obs, pred = _pair(observed, predicted, varies="RPIQ")
     lower, upper = np.percentile(obs, [25.0, 75.0])
     return float((upper - lower) / _nonzero_rmse(obs, pred, "RPIQ"))
 
@@ -93,8 +89,7 @@ def rpd(observed: ArrayLike, predicted: ArrayLike) -> float:
     Raises:
       UndefinedMetric: if the observed values do not vary or the predictions are exact.
     """
-    obs, pred = _pair(observed, predicted)
-    _require_variation(obs, "observed", "RPD")
+    obs, pred = _pair(observed, predicted, varies="RPD")
     return float(obs.std(ddof=1) / _nonzero_rmse(obs, pred, "RPD"))
 
 
@@ -141,8 +136,14 @@ def summary(observed: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
     return values
 
 
-def _pair(observed: ArrayLike, predicted: ArrayLike, ndim: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    return require.pair(observed, predicted, ndim=ndim, undefined=UndefinedMetric)
+def _pair(
+    observed: ArrayLike, predicted: ArrayLike, *, ndim: int = 1, varies: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float64 arrays; where a metric is named that needs it, the observed values must vary."""
+    obs, pred = require.pair(observed, predicted, ndim=ndim, undefined=UndefinedMetric)
+    if varies:
+        _require_variation(obs, "observed", varies)
+    return obs, pred
 
 
 def _require_variation(values: np.ndarray, what: str, metric: str) -> None:

@@ -49,19 +49,10 @@ class Strategy:
         return "pairs" if self.needs_pairs else "labelled"
 
     @property
-    def needs_conversion(self) -> bool:
-        """Whether it needs stage 2, the NIR encoder."""
-        return self.view in ("nir_latents", "nir_samples", "reencoded", "converted")
-
-    @property
-    def needs_stage1(self) -> bool:
-        """Whether it needs the autoencoder."""
-        return self.view == "latents" or self.needs_conversion
-
-    @property
-    def needs_operator(self) -> bool:
-        """Whether it needs the Fourier neural operator."""
-        return self.view == "fno"
+    def needs(self) -> tuple[str, ...]:
+        """Trainings of stages 1 and 2 that it needs, by their labels: autoencoder, NIR encoder, Fourier operator."""
+        views = {"mir": (), "nir": (), "latents": ("vae",), "fno": ("FNO",)}
+        return views.get(self.view, ("vae", "nir encoder"))
 
 
 SAMPLES, REENCODED = "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded"

@@ -224,23 +224,6 @@ def _calibrated(made: Conversion, nir: np.ndarray, mir: np.ndarray, key: jax.Arr
     return dataclasses.replace(made, residual=np.maximum(squares - sampled, 0.0))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FnoConversion:
-    """A trained operator from near-infrared to mid-infrared SNV absorbance, without a latent space."""
-
-    model: Fno
-    params: Any
-    nir_bands: int
-    alive: bool = True
-
-    def convert(self, nir: np.ndarray) -> np.ndarray:
-        """Mid-infrared SNV absorbance (n, M); NaN from a training that diverged."""
-        if not self.alive:
-            return np.full((len(nir), self.model.outputs), np.nan, np.float32)
-        nir = spectra_of(nir, "near-infrared spectra", self.nir_bands)
-        return in_parts(lambda x: (_apply_jit(self.model, self.params, x),), nir)[0]
-
-
 @dataclasses.dataclass(frozen=True)
 class FnoLoss:
     """Eq. 5 of the operator: per-spectrum L2 norm, averaged over the batch."""
@@ -260,17 +243,27 @@ def fit_fno(
     key: jax.Array,
     *,
     label: str = "FNO",
-) -> tuple[FnoConversion, Fitted]:
-    """Trains a Fourier neural operator on pairs, from scratch (Appendix C); returns it and its training.
+) -> tuple[Fno, Fitted]:
+    """Trains a Fourier neural operator on pairs, from scratch (Appendix C), without a latent space.
 
     Args: as for :func:`fit_conversion`. Both axes must have equal steps.
+
+    Returns:
+      The operator from near-infrared to mid-infrared SNV absorbance, for :func:`apply_fno`, and its training.
     """
     nir, mir = _paired(nir, mir)
     model = Fno(mir.shape[1], config.width, config.layers, config.modes)
     params = model.init(jax.random.fold_in(key, 0), jnp.zeros((2, nir.shape[1]), jnp.float32))["params"]
     arrays = {"nir": nir, "mir": mir}
     made = fit(FnoLoss(model), params, arrays, train, validation, config.loop, key, label=label)
-    return FnoConversion(model, jax.tree.map(np.asarray, made.params), nir.shape[1], made.alive), made
+    return model, made
+
+
+def apply_fno(model: Fno, fitted: Fitted, nir: np.ndarray) -> np.ndarray:
+    """Mid-infrared SNV absorbance (n, M) of near-infrared spectra; NaN from a training that diverged."""
+    if not fitted.alive:
+        return np.full((len(nir), model.outputs), np.nan, np.float32)
+    return in_parts(lambda x: (_apply_jit(model, fitted.params, x),), nir)[0]
 
 
 def _paired(nir: np.ndarray, mir: np.ndarray, bands: int | None = None) -> tuple[np.ndarray, np.ndarray]:

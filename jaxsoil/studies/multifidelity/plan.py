@@ -60,11 +60,11 @@ def trainings(config: MultifidelityConfig, replicates: Replicates) -> list[Cost]
     wanted = strategies_for(config.strategies, sets.paired)
     bands = {name: spectra["test"].shape[1] for name, spectra in (("mir", sets.mir), ("nir", sets.nir)) if spectra}
     found = []
-    if any(strategy.needs_stage1 for strategy in wanted):
+    if any("vae" in strategy.needs for strategy in wanted):
         scans = round(rows.scans.size * (1.0 - config.pretrain.held_out))
         enough = dataclasses.replace(config.pretrain, loop=enough_steps(config.pretrain.loop, scans, config.steps))
         found.append(_stage1(enough, count, scans, bands["mir"], replicates))
-    if any(strategy.needs_conversion for strategy in wanted):
+    if any("nir encoder" in strategy.needs for strategy in wanted):
         params, _ = Networks(config.convert, vae, bands["mir"], bands["nir"]).init(jax.random.key(0))
         # The frozen decoder is passed through, forward and backward, without being updated.
         size = parameter_count(params) + _count(Decoder(bands["mir"], vae), (1, vae.latents))

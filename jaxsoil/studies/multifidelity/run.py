@@ -132,19 +132,20 @@ class _Session:
         """All stages of one replicate."""
         config, name = self.config, f"seed{replicate.number}"
         wanted = strategies_for(config.strategies, replicate.sets.paired)
+        needed = {training for strategy in wanted for training in strategy.needs}
         pretrained = conversion = fno = None
-        if any(strategy.needs_stage1 for strategy in wanted):
+        if "vae" in needed:
             with Checkpoints(self.folder.path / "checkpoints" / f"{name}-stage1") as kept:
                 part = self.get(f"{name}-stage1", "stage1", lambda: stages.stage1(config, replicate, kept))
             kept.remove()
             pretrained = stages.restored_stage1(config, replicate, part)
             if pretrained.collapsed:
                 print(f"  {name}-stage1: {pretrained.collapsed}")
-        if any(strategy.needs_conversion for strategy in wanted):
+        if "nir encoder" in needed:
             assert pretrained is not None
             part = self.get(f"{name}-stage2", "stage2", lambda: stages.stage2(config, replicate, pretrained))
             conversion = stages.restored_stage2(config, replicate, part)
-        if any(strategy.needs_operator for strategy in wanted):
+        if "FNO" in needed:
             fno = self.get(f"{name}-fno", "stage2", lambda: stages.stage2_fno(config, replicate))
         views = stages.views_of(config, replicate, pretrained, conversion, fno)
         models = config.properties

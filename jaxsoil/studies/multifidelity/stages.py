@@ -12,7 +12,7 @@ from jaxsoil.data.scans import Scans
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig, enough_steps
-from jaxsoil.studies.multifidelity.conversion import Conversion, Networks, fit_conversion, fit_fno
+from jaxsoil.studies.multifidelity.conversion import Conversion, Networks, apply_fno, fit_conversion, fit_fno
 from jaxsoil.studies.multifidelity.pretrain import Pretrained, pretrain
 from jaxsoil.studies.multifidelity.rows import Replicate
 from jaxsoil.studies.multifidelity.tables import joined, training_tables
@@ -81,12 +81,12 @@ def stage2_fno(config: MultifidelityConfig, replicate: Replicate) -> Piece:
     """Trains the Fourier neural operator on the training pairs and converts what is judged."""
     sets, rows, number = replicate.sets, replicate.rows, replicate.number
     loop = enough_steps(config.fno.loop, rows.pairs.size, config.steps)
-    made, fitted = fit_fno(
+    operator, fitted = fit_fno(
         sets.nir["pairs"], sets.mir["pairs"], rows.pairs, rows.pairs_watch,
         dataclasses.replace(config.fno, loop=loop), replicate.key("fno"), label=f"seed {number} FNO",
     )  # fmt: skip
-    converted = {name: made.convert(spectra) for name, spectra in sets.nir.items()}
-    return Piece(converted, {"fno": made.params}, training_tables(fitted, "stage2", number, "FNO"))
+    converted = {name: apply_fno(operator, fitted, spectra) for name, spectra in sets.nir.items()}
+    return Piece(converted, {"fno": fitted.params}, training_tables(fitted, "stage2", number, "FNO"))
 
 
 def views_of(

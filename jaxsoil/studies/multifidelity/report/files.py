@@ -105,7 +105,8 @@ class MultifidelityRun(RunContents):
 
     def _shown(self, table: pd.DataFrame, split: str) -> pd.DataFrame:
         shown = table[(table["set"] == split) & table["task"].isin((self.task, NO_TASK))]
-        return shown.assign(doubtful=[bool(self.doubtful(name)) for name in shown["strategy"]])
+        doubtful = {name: bool(self.doubtful(name)) for name in self.strategies}
+        return shown.assign(doubtful=shown["strategy"].map(doubtful))
 
     @property
     def replicates(self) -> str:
@@ -117,25 +118,16 @@ class MultifidelityRun(RunContents):
 
     def doubtful(self, strategy: str) -> list[str]:
         """Trainings behind a strategy that did not converge, named; those of stages 1 and 2 where it needs them."""
-        return self._not_converged.get(strategy, [])
-
-    @functools.cached_property
-    def _not_converged(self) -> dict[str, list[str]]:
-        table = self.tables.get("convergence")
-        rows = [] if table is None else where(table, converged=False).to_dict("records")
-        return {
-            name: [f"{row['stage']} {row['label']}, seed {row['seed']}" for row in rows if self._rests_on(name, row)]
-            for name in self.strategies
-        }
-
-    def _rests_on(self, name: str, training: dict) -> bool:
-        """Whether the numbers of a strategy need a training, a row of convergence.csv."""
-        strategy, stage, words = STRATEGY[name], training["stage"], training["label"].split("/")
-        if stage == "stage1":
-            return strategy.needs_stage1
-        if stage == "stage2":
-            return strategy.needs_operator if words == ["FNO"] else strategy.needs_conversion
-        return stage == "stage3" and words[:2] == [strategy.model, self.task]
+        if "convergence" not in self.tables:
+            return []
+        rows = where(self.tables["convergence"], converged=False).to_dict("records")
+        own = f"{STRATEGY[strategy].model}/{self.task}"
+        return [
+            f"{row['stage']} {row['label']}, seed {row['seed']}"
+            for row in rows
+            if row["label"] in STRATEGY[strategy].needs
+            or (row["stage"] == "stage3" and f"{row['label']}/".startswith(f"{own}/"))
+        ]
 
 
 def label(name: str) -> str:

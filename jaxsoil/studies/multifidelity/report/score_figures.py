@@ -59,11 +59,7 @@ _PUBLISHED = Look("published", "black", "D", filled=False)
 def color_of(strategy: str) -> str:
     """Colour of a strategy by what its property model takes."""
     one = STRATEGY[strategy]
-    if one.ilr:
-        return GREEN
-    if one.needs_operator:
-        return PURPLE
-    return {"mir": BLUE, "converted": BLUE, "nir": ORANGE}.get(one.view, SKY)
+    return GREEN if one.ilr else {"mir": BLUE, "converted": BLUE, "nir": ORANGE, "fno": PURPLE}.get(one.view, SKY)
 
 
 @styled
