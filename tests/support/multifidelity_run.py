@@ -16,8 +16,7 @@ from jaxsoil.evaluation.xi import latent_xi
 from jaxsoil.studies.multifidelity import reliability
 from jaxsoil.studies.multifidelity.config import STRATEGIES, STRATEGY
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES, summary
-from jaxsoil.studies.multifidelity.summaries import summaries
-from jaxsoil.studies.multifidelity.tables import OWN, result_rows
+from jaxsoil.studies.multifidelity.tables import OWN, result_rows, summaries
 
 SKILL = {"MIR-PLSR": 0.5, "MIR-MLP": 0.5, "MIR-SSL-MLP": 0.35, "NIR-PLSR": 1.0, "NIR-MLP": 1.0}
 

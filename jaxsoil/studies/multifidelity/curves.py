@@ -14,9 +14,8 @@ from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.compare import MEAN, mean_sd
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import STRATEGY, CurveConfig, PropertyConfig
-from jaxsoil.studies.multifidelity.inputs import SpectraSets
 from jaxsoil.studies.multifidelity.property_models import fit_properties
-from jaxsoil.studies.multifidelity.rows import Replicate
+from jaxsoil.studies.multifidelity.replicates import Replicate, SpectraSets
 from jaxsoil.studies.multifidelity.strategies import Views, predict_plsr
 from jaxsoil.studies.multifidelity.tables import training_tables
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from jaxsoil.evaluation.compare import describe as moments
 from jaxsoil.studies.multifidelity.config import OURS, PAPER, MultifidelityConfig
-from jaxsoil.studies.multifidelity.inputs import SpectraSets
-from jaxsoil.studies.multifidelity.rows import Replicates
+from jaxsoil.studies.multifidelity.replicates import Replicates, SpectraSets
 
 SIZES = {
     "pretrain_scans": 334_665,

@@ -22,7 +22,7 @@ from jaxsoil.studies.multifidelity.config import (
 from jaxsoil.studies.multifidelity.conversion import Networks
 from jaxsoil.studies.multifidelity.describe import sizes_in_words
 from jaxsoil.studies.multifidelity.pretrain import ScansProgram
-from jaxsoil.studies.multifidelity.rows import Replicates
+from jaxsoil.studies.multifidelity.replicates import Replicates
 from jaxsoil.studies.multifidelity.stages import scans_of
 from jaxsoil.studies.multifidelity.strategies import training_rows
 from jaxsoil.training import cost

@@ -14,12 +14,11 @@ from jaxsoil.evaluation.internal import internal_scores
 from jaxsoil.evaluation.xi import latent_xi
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.conversion import Conversion
-from jaxsoil.studies.multifidelity.inputs import SpectraSets
 from jaxsoil.studies.multifidelity.pretrain import Pretrained
-from jaxsoil.studies.multifidelity.rows import Replicate
+from jaxsoil.studies.multifidelity.property_models import LOGGED
+from jaxsoil.studies.multifidelity.replicates import Replicate, SpectraSets
 from jaxsoil.studies.multifidelity.strategies import Views
 from jaxsoil.studies.multifidelity.tables import joined
-from jaxsoil.studies.multifidelity.targets import LOGGED
 
 MAX_COMPONENTS = 15
 """Components that the internal cross-validation tries at most."""

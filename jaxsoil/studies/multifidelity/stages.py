@@ -14,7 +14,7 @@ from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig, enough_steps
 from jaxsoil.studies.multifidelity.conversion import Conversion, Networks, apply_fno, fit_conversion, fit_fno
 from jaxsoil.studies.multifidelity.pretrain import Pretrained, pretrain
-from jaxsoil.studies.multifidelity.rows import Replicate
+from jaxsoil.studies.multifidelity.replicates import Replicate
 from jaxsoil.studies.multifidelity.tables import joined, training_tables
 from jaxsoil.training.checkpoints import Checkpoints
 

@@ -18,11 +18,9 @@ from jaxsoil.models import plsr
 from jaxsoil.runs.keys import seed_of
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.config import STRATEGY, PropertyConfig, Strategy, strategies_for
-from jaxsoil.studies.multifidelity.inputs import SpectraSets
-from jaxsoil.studies.multifidelity.property_models import fit_properties
-from jaxsoil.studies.multifidelity.rows import Replicate
+from jaxsoil.studies.multifidelity.property_models import LOGGED, fit_properties
+from jaxsoil.studies.multifidelity.replicates import Replicate, SpectraSets
 from jaxsoil.studies.multifidelity.tables import NO_TASK, joined, prediction_rows, training_tables
-from jaxsoil.studies.multifidelity.targets import LOGGED
 
 Views = Mapping[str, Mapping[str, NDArray]]
 """What models read: view -> set -> array. "mir" and "nir" (n, m) are SNV spectra; "latents" and "nir_latents" (n, K)

@@ -13,7 +13,7 @@ from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig
 from jaxsoil.studies.multifidelity.describe import content_digest
-from jaxsoil.studies.multifidelity.inputs import SpectraSets, read_sets
+from jaxsoil.studies.multifidelity.replicates import SpectraSets, read_sets
 from jaxsoil.studies.multifidelity.run import prepare
 
 

@@ -12,8 +12,7 @@ from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity import stages
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig
-from jaxsoil.studies.multifidelity.inputs import SpectraSets
-from jaxsoil.studies.multifidelity.rows import Replicate, SeedRows
+from jaxsoil.studies.multifidelity.replicates import Replicate, SeedRows, SpectraSets
 
 
 @pytest.mark.parametrize(

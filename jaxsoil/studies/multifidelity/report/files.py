@@ -15,10 +15,9 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, where
 from jaxsoil.report.tables import with_interval
 from jaxsoil.studies.multifidelity.config import STRATEGY
+from jaxsoil.studies.multifidelity.replicates import TEST
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES
-from jaxsoil.studies.multifidelity.rows import TEST
-from jaxsoil.studies.multifidelity.summaries import main_task
-from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, OWN, refuse_earlier
+from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, OWN, main_task, refuse_earlier
 
 TERMS = {
     "loss": "training",

@@ -24,9 +24,9 @@ from jaxsoil.report.tables import (
     with_interval,
 )
 from jaxsoil.studies.multifidelity.config import REENCODED, SAMPLES, STRATEGY
+from jaxsoil.studies.multifidelity.replicates import TEST
 from jaxsoil.studies.multifidelity.report import published
 from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, interval, label
-from jaxsoil.studies.multifidelity.rows import TEST
 from jaxsoil.studies.multifidelity.tables import MULTI, SINGLE
 
 CONTRASTS = (

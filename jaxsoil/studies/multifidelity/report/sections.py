@@ -12,10 +12,10 @@ from jaxsoil.report.run_sections import closing_sections, criterion, open_docume
 from jaxsoil.report.tables import Format, Table, mean_sd, pivot_table, rows_table
 from jaxsoil.studies.multifidelity.config import STRATEGY
 from jaxsoil.studies.multifidelity.describe import SIZES
+from jaxsoil.studies.multifidelity.replicates import TEST, VALIDATION
 from jaxsoil.studies.multifidelity.report import published
 from jaxsoil.studies.multifidelity.report import score_figures as figures
 from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, in_order, label
-from jaxsoil.studies.multifidelity.rows import TEST, VALIDATION
 
 _Columns = dict[str | tuple[str, ...], str | tuple[str, Format]]
 """Columns of a table of rows, as ``rows_table`` takes them."""
