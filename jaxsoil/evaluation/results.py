@@ -265,11 +265,9 @@ def _validated(frame: pd.DataFrame, source: str, own: Sequence[str]) -> pd.DataF
     empty = [name for name in columns if name != "value" and bool(table[name].isna().any())]
     if empty:
         raise DataError("a row has no value", source=source, column=empty[0], remedy="Give each row all its keys.")
-    table["seed"] = _numbers(table, "seed", source, whole=True)
-    table["value"] = _numbers(table, "value", source)
     for name in columns:
-        if name not in ("seed", "value"):
-            table[name] = table[name].astype(str)
+        known = name in ("seed", "value")
+        table[name] = _numbers(table, name, source, whole=name == "seed") if known else table[name].astype(str)
     repeated = table[table.duplicated(keys)]
     if len(repeated):
         raise DataError(

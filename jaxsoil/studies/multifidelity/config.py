@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.models.config import VaeConfig
@@ -241,15 +241,24 @@ PAPER: dict[str, Any] = {
 }
 """Settings that the publication states, by field of :class:`MultifidelityConfig`."""
 
+_Settings = TypeVar("_Settings", PretrainConfig, ConversionConfig, FnoConfig, PropertyConfig)
+
 OURS = ("pretrain", "convert", "fno", "properties", "curves", "samples", "steps")
 """Fields that the publication does not state; chosen on training rows only."""
 
 
-def enough_steps(loop: LoopConfig, rows: int, steps: int) -> LoopConfig:
-    """The same training with enough epochs for ``steps`` steps on ``rows`` rows; patience grows alike."""
-    per_epoch = max(1, rows // min(loop.batch, rows))
-    factor = max(1.0, steps / (per_epoch * loop.epochs))
-    return dataclasses.replace(loop, epochs=math.ceil(loop.epochs * factor), patience=math.ceil(loop.patience * factor))
+def enough_steps(settings: _Settings, rows: int, steps: int) -> _Settings:
+    """The same settings, each of their trainings with enough epochs for ``steps`` steps on ``rows`` rows.
+
+    Patience grows alike.
+    """
+    loops = {}
+    for name, loop in vars(settings).items():
+        if isinstance(loop, LoopConfig):
+            factor = max(1.0, steps / (max(1, rows // min(loop.batch, rows)) * loop.epochs))
+            epochs, patience = (math.ceil(number * factor) for number in (loop.epochs, loop.patience))
+            loops[name] = dataclasses.replace(loop, epochs=epochs, patience=patience)
+    return dataclasses.replace(settings, **loops)
 
 
 def smoke(config: MultifidelityConfig) -> MultifidelityConfig:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from jaxsoil.evaluation.compare import describe as moments
 from jaxsoil.studies.multifidelity.config import OURS, PAPER, MultifidelityConfig
@@ -43,7 +44,7 @@ def counts(sets: SpectraSets) -> dict[str, int]:
 
 def settings(config: MultifidelityConfig, sets: SpectraSets) -> dict[str, Any]:
     """Entries of config.json: what differs from the publication, what is ours, when a network has converged."""
-    flat = _flat(dataclasses.asdict(config))
+    flat = flatten_dict(dataclasses.asdict(config), sep=".")
     differs: list[list[Any]] = [["data", sets.data.name, PAPER["data"]]]
     differs += [[name, flat[name], value] for name, value in PAPER.items() if name != "data" and flat[name] != value]
     sizes = {**counts(sets), "MIR bands": sets.mir["labelled"].shape[1]}
@@ -117,12 +118,3 @@ def content_digest(sets: Sequence[SpectraSets]) -> str:
         for library in (data.labelled, data.paired_mir, data.paired_nir, data.test_mir, data.test_nir):
             digest.update(library.fingerprint().encode())
     return digest.hexdigest()
-
-
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(content, dict):
-        return {prefix: list(content) if isinstance(content, tuple) else content}
-    found: dict[str, Any] = {}
-    for name, value in content.items():
-        found |= _flat(value, f"{prefix}.{name}".strip("."))
-    return found

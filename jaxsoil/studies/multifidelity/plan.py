@@ -62,20 +62,20 @@ def trainings(config: MultifidelityConfig, replicates: Replicates) -> list[Cost]
     found = []
     if any("vae" in strategy.needs for strategy in wanted):
         scans = round(rows.scans.size * (1.0 - config.pretrain.held_out))
-        enough = dataclasses.replace(config.pretrain, loop=enough_steps(config.pretrain.loop, scans, config.steps))
+        enough = enough_steps(config.pretrain, scans, config.steps)
         found.append(_stage1(enough, count, scans, bands["mir"], replicates))
     if any("nir encoder" in strategy.needs for strategy in wanted):
         params, _ = Networks(config.convert, vae, bands["mir"], bands["nir"]).init(jax.random.key(0))
         # The frozen decoder is passed through, forward and backward, without being updated.
         size = parameter_count(params) + _count(Decoder(bands["mir"], vae), (1, vae.latents))
-        loop = enough_steps(config.convert.loop, rows.pairs.size, config.steps)
+        loop = enough_steps(config.convert, rows.pairs.size, config.steps).loop
         found.append(_training("stage 2", count, size, rows.pairs.size, loop, bands["nir"]))
     models, outputs = config.properties, len(sets.properties)
     for own in dict.fromkeys(STRATEGY[strategy.model] for strategy in wanted if not strategy.plsr):
         width = vae.latents if own.view == "latents" else bands[own.view]
         widths = models.latent_widths if own.view == "latents" else models.widths
         n = training_rows(first, own)[0].size
-        loop = enough_steps(models.loop, n, models.steps)
+        loop = enough_steps(models, n, models.steps).loop
         for task in models.tasks:
             if task == "single" and own.ilr:
                 continue

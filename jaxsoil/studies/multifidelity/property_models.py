@@ -67,17 +67,16 @@ class Targets:
         centre, scale = np.zeros(transformed.shape[1]), np.ones(transformed.shape[1])
         for place, (name, column) in enumerate(zip(_columns(properties, ilr), transformed.T, strict=True)):
             measured = column[np.isfinite(column)]
-            if measured.size and (measured.size < 2 or np.ptp(measured) == 0) and constant:
-                centre[place] = measured[0]
-                continue
-            if measured.size < 2 or np.ptp(measured) == 0:
+            varies = measured.size > 1 and np.ptp(measured) > 0
+            if not varies and not (constant and measured.size):
                 raise DataError(
                     "a property needs two different values among the training rows",
                     column=name,
                     value=f"{measured.size} measured values",
                     remedy="Leave the property out, or train on more rows.",
                 )
-            centre[place], scale[place] = measured.mean(), measured.std(ddof=1)
+            centre[place] = measured.mean() if varies else measured[0]
+            scale[place] = measured.std(ddof=1) if varies else 1.0
         return cls(properties, ilr, centre, scale)
 
     @property
@@ -238,7 +237,7 @@ def fit_properties(
     }
     widths = config.latent_widths if own.view == "latents" else config.widths
     network = Mlp(t.shape[1] if task == "multi" else 1, tuple(widths), dropout=config.dropout)
-    loop = enough_steps(config.loop, train.size, config.steps)
+    loop = enough_steps(config, train.size, config.steps).loop
     start, run = jax.random.split(key)
     example = jnp.zeros((1, x.shape[1]), jnp.float32)
     loss = PropertyLoss(network, task)

@@ -16,12 +16,11 @@ from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.multifidelity import stages
 from jaxsoil.studies.multifidelity.config import SEEDS, MultifidelityConfig, strategies_for
-from jaxsoil.studies.multifidelity.curves import run_curves
 from jaxsoil.studies.multifidelity.describe import data_name, describe, settings, sizes_in_words
 from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.reliability import internal, reliability
 from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates, read_sets, split_rows
-from jaxsoil.studies.multifidelity.strategies import run_strategies
+from jaxsoil.studies.multifidelity.strategies import run_curves, run_strategies
 from jaxsoil.studies.multifidelity.tables import OWN, SINGLE, joined, refuse_earlier, result_rows, summaries
 from jaxsoil.training.checkpoints import Checkpoints
 

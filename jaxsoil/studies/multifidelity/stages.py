@@ -28,8 +28,7 @@ def stage1(config: MultifidelityConfig, replicate: Replicate, checkpoints: Check
     """Trains the autoencoder on all scans but those of validation samples."""
     scans = scans_of(replicate.sets.data.pretrain, replicate.rows.scans)
     rows = round(replicate.rows.scans.size * (1.0 - config.pretrain.held_out))
-    enough = dataclasses.replace(config.pretrain, loop=enough_steps(config.pretrain.loop, rows, config.steps))
-    label = f"seed {replicate.number} stage 1"
+    enough, label = enough_steps(config.pretrain, rows, config.steps), f"seed {replicate.number} stage 1"
     made, fitted = pretrain(scans, enough, replicate.key("stage1"), label=label, checkpoints=checkpoints)
     return Piece({"kl": made.kl}, {"vae": made.params}, training_tables(fitted, "stage1", replicate.number, "vae"))
 
@@ -48,13 +47,10 @@ def restored_stage1(config: MultifidelityConfig, replicate: Replicate, part: Pie
 def stage2(config: MultifidelityConfig, replicate: Replicate, pretrained: Pretrained) -> Piece:
     """Trains the NIR encoder on the training pairs against the frozen decoder."""
     sets, rows, number = replicate.sets, replicate.rows, replicate.number
-    loops = {
-        name: enough_steps(getattr(config.convert, name), rows.pairs.size, config.steps)
-        for name in ("loop", "spread_loop")
-    }
     made, point, spread = fit_conversion(
         pretrained, sets.nir["pairs"], sets.mir["pairs"], rows.pairs, rows.pairs_watch,
-        dataclasses.replace(config.convert, **loops), replicate.key("stage2"), label=f"seed {number} stage 2",
+        enough_steps(config.convert, rows.pairs.size, config.steps), replicate.key("stage2"),
+        label=f"seed {number} stage 2",
     )  # fmt: skip
     # The conversion is of use where both trainings ended well.
     point = dataclasses.replace(point, alive=point.alive and spread.alive)
@@ -80,10 +76,9 @@ def restored_stage2(config: MultifidelityConfig, replicate: Replicate, part: Pie
 def stage2_fno(config: MultifidelityConfig, replicate: Replicate) -> Piece:
     """Trains the Fourier neural operator on the training pairs and converts what is judged."""
     sets, rows, number = replicate.sets, replicate.rows, replicate.number
-    loop = enough_steps(config.fno.loop, rows.pairs.size, config.steps)
     operator, fitted = fit_fno(
         sets.nir["pairs"], sets.mir["pairs"], rows.pairs, rows.pairs_watch,
-        dataclasses.replace(config.fno, loop=loop), replicate.key("fno"), label=f"seed {number} FNO",
+        enough_steps(config.fno, rows.pairs.size, config.steps), replicate.key("fno"), label=f"seed {number} FNO",
     )  # fmt: skip
     converted = {name: apply_fno(operator, fitted, spectra) for name, spectra in sets.nir.items()}
     return Piece(converted, {"fno": fitted.params}, training_tables(fitted, "stage2", number, "FNO"))

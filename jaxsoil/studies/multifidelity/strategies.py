@@ -1,11 +1,13 @@
 """Stage 3: the strategies from spectra to properties, each judged on the validation pairs and on the test set.
 
 Which rows train what is the paper's (section 2.5): MIR models on the labelled library, NIR baselines on the pairs,
-NIRtoMIR strategies apply a MIR model to the converted spectra or to the latents of the NIR spectra.
+NIRtoMIR strategies apply a MIR model to the converted spectra or to the latents of the NIR spectra. Data efficiency,
+how well the MIR strategies predict the test set from few labels, is found with the same models.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,11 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.data.draws import group_folds
+from jaxsoil.data.draws import group_folds, take_share
+from jaxsoil.evaluation import metrics
+from jaxsoil.evaluation.compare import MEAN, mean_sd
 from jaxsoil.models import plsr
 from jaxsoil.runs.keys import seed_of
 from jaxsoil.runs.pieces import Piece
-from jaxsoil.studies.multifidelity.config import STRATEGY, PropertyConfig, Strategy, strategies_for
+from jaxsoil.studies.multifidelity.config import STRATEGY, CurveConfig, PropertyConfig, Strategy, strategies_for
 from jaxsoil.studies.multifidelity.property_models import LOGGED, fit_properties
 from jaxsoil.studies.multifidelity.replicates import Replicate, SpectraSets
 from jaxsoil.studies.multifidelity.tables import NO_TASK, joined, prediction_rows, training_tables
@@ -27,6 +31,9 @@ Views = Mapping[str, Mapping[str, NDArray]]
 posterior means of MIR and of NIR spectra; "nir_samples" (s, n, K) draws from the latter; "converted" and "fno" (n, M)
 MIR spectra from NIR ones, by the shared latent space and by the Fourier neural operator; "reencoded" (n, K) the MIR
 encoder's view of the converted spectra."""
+
+SCORES = ("ccc", "rmse", "rpiq")
+"""Metrics of the curves over labels."""
 
 
 def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Sequence[str], views: Views) -> Piece:
@@ -136,3 +143,60 @@ def predict_plsr(
             predicted[:, column] = np.expm1(predicted[:, column])
         counts.append(model.n_components)
     return predicted, counts
+
+
+def run_curves(config: CurveConfig, properties: PropertyConfig, replicate: Replicate, views: Views) -> Piece:
+    """Trains MIR-PLSR, MIR-MLP and MIR-SSL-MLP on few labels and scores them on the test set.
+
+    Args:
+      config: sizes and draws.
+      properties: settings of the models, those of stage 3.
+      replicate: data, rows and number; labels are drawn from all labelled rows that train or stop.
+      views: what the models read; the encoder behind "latents" has seen no label.
+
+    Returns:
+      Tables "curves" and "convergence".
+    """
+    sets, seed = replicate.sets, replicate.number
+    properties = dataclasses.replace(properties, steps=config.steps)
+    pool, found, convergence = np.sort(replicate.rows.all_labelled), [], []
+    for draw in range(config.draws):
+        order = np.random.default_rng([seed, draw, 5]).permutation(pool)
+        for size in config.labels:
+            if size > pool.size:
+                continue
+            chosen = order[:size]
+            watched = take_share(
+                sets.data.labelled.blocks[chosen], config.watch, np.random.default_rng([seed, size, 7])
+            )
+            for name in ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP"):
+                own, label = STRATEGY[name], f"{name}/{size} labels/{draw}"
+                view = views[own.view]
+                if own.plsr:
+                    predicted, _ = predict_plsr(properties, sets, own, view, chosen, view["test"], seed)
+                else:
+                    rows, key = (chosen[~watched], chosen[watched]), replicate.key(label)
+                    model, fitted = fit_properties(
+                        properties, own, sets, view, *rows,
+                        task="multi", key=key, constant=True, label=f"seed {seed} {label}",
+                    )  # fmt: skip
+                    predicted = model.predict(view["test"])
+                    convergence.append(training_tables(fitted, "curves", seed, f"curve {label}")["convergence"])
+                keys = {"labels": size, "seed": seed, "draw": draw, "strategy": name}
+                found += [keys | row for row in _scores(sets, predicted)]
+    tables = {"curves": pd.DataFrame(found)}
+    return Piece(tables=tables | ({"convergence": pd.concat(convergence)} if convergence else {}))
+
+
+def _scores(sets: SpectraSets, predicted: NDArray) -> list[dict[str, Any]]:
+    """Scores of each property, and their mean over the properties where they are defined."""
+    found: list[dict[str, Any]] = []
+    for prop, observed, mine in zip(sets.properties, sets.values["test"].T, predicted.T, strict=True):
+        # A training that diverged predicts nothing.
+        known = np.isfinite(observed) & np.isfinite(mine)
+        if known.any():
+            scores = metrics.summary(observed[known], mine[known])
+            found.append({"property": prop, "n": int(known.sum()), **{name: scores[name] for name in SCORES}})
+    # Properties have different units, so there is no mean RMSE.
+    means = {name: mean_sd([row[name] for row in found]).mean for name in ("ccc", "rpiq")}
+    return [*found, {"property": MEAN, "n": sum(row["n"] for row in found), **means}]

@@ -1,4 +1,6 @@
-"""Report of the self-supervised multi-fidelity study: Appendices A and B and figures 3 to 7 beside ours."""
+"""Reports of the multi-fidelity study: Appendices A and B and figures 3 to 7 beside ours, and of its two ablations:
+texture as a composition (figure 8), and a Fourier neural operator (figure C.9).
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,29 @@ from pathlib import Path
 
 import pandas as pd
 
+from jaxsoil.data.properties import TEXTURE
 from jaxsoil.evaluation.compare import MEAN
 from jaxsoil.report.document import Document
 from jaxsoil.report.run_files import where
-from jaxsoil.report.tables import marked, mean_sd
-from jaxsoil.studies.multifidelity.config import SAMPLES
+from jaxsoil.report.tables import marked, mean_sd, rows_table
+from jaxsoil.studies.multifidelity.config import FNO, MIR_ILR, NIR_ILR, SAMPLES, STRATEGY
 from jaxsoil.studies.multifidelity.report import score_figures as figures
 from jaxsoil.studies.multifidelity.report import scores, sections, spectra
-from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, read_multifidelity_run
+from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, interval, label, read_multifidelity_run
+
+MLP = "NIRtoMIR-MLP"
+
+PAIRS = ((MIR_ILR, "MIR-MLP"), (NIR_ILR, MLP))
+"""With and without ILR."""
+
+ORDER = tuple(name for pair in PAIRS for name in reversed(pair))
+
+CLAIMS = {MIR_ILR: (1, "better with ILR"), NIR_ILR: (-1, "worse with ILR on the independent test set")}
+"""What section 3.5 says of clay, silt and sand: the sign of the difference, and in words; it gives no numbers."""
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html and figures/ into the folder of a finished run.
+    """Writes report.md, report.html and figures/ into the folder of a finished run of multifidelity, ilr or fno.
 
     Args:
       run_folder: folder with the files named in ``jaxsoil.studies.multifidelity.report.files``; those that are
@@ -32,7 +45,23 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
       DataError: if config.json, env.json or results.csv is missing, or any file is damaged.
     """
     run = read_multifidelity_run(run_folder)
-    document = sections.opening(run, "Self-supervised multi-fidelity learning", PROSE.text("opening", run=run))
+    if run.config.get("experiment") == "fno":
+        document = sections.opening(run, "NIR to MIR by a Fourier neural operator", PROSE.text("fno_opening"))
+        _operator(document, run)
+        spectra.conversion_section(document, run)
+    elif run.config.get("experiment") == "ilr":
+        document = sections.opening(run, "Clay, silt and sand as a composition", PROSE.text("ilr_opening"))
+        _compositions(document, run)
+        _sums(document, run)
+    else:
+        document = sections.opening(run, "Self-supervised multi-fidelity learning", PROSE.text("opening", run=run))
+        _study(document, run)
+    sections.training_section(document, run)
+    sections.closing(document, run)
+    return document.write()
+
+
+def _study(document: Document, run: MultifidelityRun) -> None:
     found = scores.differences(run)
     document.add(*_facts(run, found))
     if any(run.doubtful(strategy) for strategy in run.strategies):
@@ -56,9 +85,6 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     sections.internal_section(document, run)
     spectra.distance_section(document, run)
     sections.curves_section(document, run)
-    sections.training_section(document, run)
-    sections.closing(document, run)
-    return document.write()
 
 
 def _facts(run: MultifidelityRun, found: pd.DataFrame) -> list[str | list[str]]:
@@ -94,3 +120,79 @@ def _comparison(document: Document, run: MultifidelityRun, found: pd.DataFrame) 
     if "orders" in run.tables:
         said = PROSE.items("disagreements", rows=scores.disagreements(run), counts=run.data.get("counts", {}))
         document.add(scores.order_table(run.tables["orders"]), *said)
+
+
+def _operator(document: Document, run: MultifidelityRun) -> None:
+    document.section("Accuracy of both converters")
+    strategies = [name for name in (MLP, FNO) if name in run.strategies]
+    if FNO not in strategies:
+        document.text(PROSE.text("missing", what="fno"))
+        return
+    for metric in ("ccc", "rpiq"):
+        table = scores.scored(run, metric)
+        drawn = figures.by_property(pd.DataFrame(table[table["strategy"].isin(strategies)]), metric)
+        document.draw(drawn, f"figure_c9_{metric}", PROSE.text("fno_caption", metric=metric))
+    found = scores.differences(run, ((FNO, MLP),))
+    rows = {str(row["property"]): row for row in found.to_dict("records")}
+    if rows:
+        each = {label(name): row for name, row in rows.items() if name != MEAN}
+        below = [name for name, row in each.items() if row["mean"] < 0.0]
+        clear = [name for name, row in each.items() if row["high"] < 0.0]
+        said = PROSE.items("fno_outcomes", mean=rows[MEAN], each=each, below=below, clear=clear)
+        document.add(*said, scores.difference_by_property(run, found))
+    document.add(scores.averages(run), scores.strategy_table(run, strategies))
+
+
+def _compositions(document: Document, run: MultifidelityRun) -> None:
+    document.section("Accuracy with and without ILR")
+    strategies = [name for name in ORDER if name in run.strategies]
+    if not set(TEXTURE) & set(run.properties) or not any(STRATEGY[name].ilr for name in strategies):
+        document.text(PROSE.text("missing", what="ilr"))
+        return
+    table = scores.scored(run, "ccc")
+    shown = pd.DataFrame(table[table["property"].isin(TEXTURE) & table["strategy"].isin(strategies)])
+    shown = shown.sort_values("strategy", key=lambda names: names.map(ORDER.index), kind="stable")
+    document.draw(figures.by_property(shown, "ccc", line=False), "figure_8_ilr", PROSE.text("ilr_caption"))
+    found, claims = scores.differences(run, PAIRS), []
+    for first, second in PAIRS:
+        rows = {str(row["property"]): row for row in where(found, first=first, second=second).to_dict("records")}
+        mine = {label(name): rows[name] for name in TEXTURE if name in rows}
+        sign, words = CLAIMS[first]
+        claim = {
+            "first": first,
+            "second": second,
+            "words": words,
+            "listed": [f"{name} {interval(row)}" for name, row in mine.items()],
+            "agree": [name for name, row in mine.items() if sign * float(row["mean"]) > 0.0],
+            "sure": [name for name, row in mine.items() if row["low"] > 0.0 or row["high"] < 0.0],
+        }
+        claims += [claim | {"mean": rows[MEAN]}] if mine else []
+    document.add(
+        *PROSE.items("ilr_outcomes", claims=claims),
+        scores.strategy_table(run, strategies),
+        scores.difference_by_property(run, found),
+    )
+
+
+def _sums(document: Document, run: MultifidelityRun) -> None:
+    document.section("What clay, silt and sand sum to")
+    sums = run.tables.get("texture_sums")
+    if sums is None:
+        document.text(PROSE.text("missing", what="texture_sums"))
+        return
+    known = (*ORDER, *run.strategies)
+    sums = sums.sort_values("strategy", key=lambda names: names.map(known.index), kind="stable")
+    document.draw(figures.texture_sums(sums), "texture_sums", PROSE.text("sums_caption"))
+    columns = {"mean": "Mean (%)", "sd": "SD (%)", "min": "Min (%)", "max": "Max (%)"}
+    table = rows_table(
+        sums.assign(doubtful=[bool(run.doubtful(name)) for name in sums["strategy"]]),
+        {
+            "strategy": "Strategy",
+            **{name: (heading, 2) for name, heading in columns.items()},
+            "gap": ("Largest |sum − 100| (%)", "{:.1e}"),
+        },
+        title="Sums over samples and seeds, in % of the fine earth.",
+        marks={"strategy": "doubtful"},
+    )
+    loose = [name for name in sums["strategy"][sums["gap"] > 1e-3] if STRATEGY[name].ilr]
+    document.add(table, PROSE.text("sums_fault", loose=loose))

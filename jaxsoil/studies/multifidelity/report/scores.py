@@ -221,7 +221,7 @@ def order_table(orders: pd.DataFrame) -> Table:
 def disagreements(run: MultifidelityRun) -> list[dict]:
     """Differences of the pairs of strategies whose mean CCC stand the other way round in Appendix B, higher first."""
     rows = where(run.tables["orders"], property=MEAN)["crossed"] if "orders" in run.tables else []
-    pairs: Any = [pair.split(" > ") for text in rows for pair in text.split("; ") if pair]
+    pairs: Any = [tuple(pair.split(" > ")) for text in rows for pair in text.split("; ") if pair]
     return where(differences(run, pairs), property=MEAN).to_dict("records")
 
 

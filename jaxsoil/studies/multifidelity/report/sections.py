@@ -78,20 +78,14 @@ def internal_section(document: Document, run: MultifidelityRun) -> None:
     if not shown:
         document.text(PROSE.text("missing", what="internal_sets"))
         return
-    scores = {part: run.scores(split) for part, (split, _, _) in shown.items()}
-    panels = [
-        figures.Cloud(title, metric, where(mine, set=part), where(scores[part], metric=metric))
-        for metric in ("ccc", "rpiq")
-        for part, (_, _, title) in shown.items()
-    ]
-    caption = PROSE.text("internal_caption", span=span, repetitions=mine["repetition"].nunique())
-    document.draw(figures.internal_clouds(panels, run.properties, strategies), "figure_7_internal", caption)
-    frames, columns = [], []
-    for part, (_, name, _) in shown.items():
-        inside, over = where(mine, set=part), where(scores[part], metric="ccc")
+    sets, frames, columns = {}, [], []
+    for part, (split, name, title) in shown.items():
+        inside, over = sets[title] = where(mine, set=part), run.scores(split)
         frames.append(inside.assign(column=f"{name}: internal", value=inside["ccc"]))
-        frames.append(over.assign(column=f"{name}: " + over["strategy"]))
+        frames.append(where(over, metric="ccc").assign(column=lambda rows, name=name: f"{name}: " + rows["strategy"]))
         columns += [f"{name}: {what}" for what in ("internal", *strategies)]
+    caption = PROSE.text("internal_caption", span=span, repetitions=mine["repetition"].nunique())
+    document.draw(figures.internal_clouds(sets, run.properties, strategies), "figure_7_internal", caption)
     cells = pd.concat(frames)
     document.table(
         pivot_table(

@@ -16,8 +16,8 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import number, plus_minus
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.multifidelity.config import STRATEGIES, STRATEGY
-from jaxsoil.studies.multifidelity.report import ablations, published, sections
 from jaxsoil.studies.multifidelity.report import page as multifidelity
+from jaxsoil.studies.multifidelity.report import published, sections
 from jaxsoil.studies.multifidelity.report import scores as multifidelity_scores
 from jaxsoil.studies.multifidelity.report.files import read_multifidelity_run
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES
@@ -236,8 +236,9 @@ def test_folds_are_not_called_seeds(tmp_path):
 def test_ilr(tmp_path):
     strategies = ("MIR-MLP", "MIR-ILR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-ILR-MLP")
     options: Any = {"properties": ("clay", "silt", "sand"), "tasks": ("multi",), "strategies": strategies}
+    options["config"] = {"experiment": "ilr"}
     folder = write_multifidelity_run(tmp_path, **options, **SHORT)
-    markdown, _ = written(ablations, folder)
+    markdown, _ = written(multifidelity, folder)
     sums = pd.read_csv(folder / "texture_sums.csv").set_index("strategy")
     assert sorted(sums.index) == sorted(strategies) and set(sums["n"]) == {90}
     assert sums.loc["MIR-ILR-MLP", "gap"] < 1e-10 < sums.loc["MIR-MLP", "gap"]
@@ -251,7 +252,7 @@ def test_ilr(tmp_path):
     frame = pd.read_parquet(folder / "predictions.parquet")
     frame["predicted"] *= 1.01
     write_scores(folder, results_of(folder), frame)
-    assert "Sums of MIR-ILR-MLP, NIRtoMIR-ILR-MLP miss 100 %" in written(ablations, folder)[0]
+    assert "Sums of MIR-ILR-MLP, NIRtoMIR-ILR-MLP miss 100 %" in written(multifidelity, folder)[0]
 
 
 def test_fno(tmp_path):
@@ -262,7 +263,7 @@ def test_fno(tmp_path):
     table = results_of(folder)
     table.loc[(table["model"] == "NIRtoMIR-FNO-MLP") & (table["metric"] == "ccc"), "value"] -= 0.5
     write_scores(folder, table, NO_PREDICTIONS)
-    markdown, _ = written(ablations, folder)
+    markdown, _ = written(multifidelity, folder)
     assert "Here it is below the MLP for 2 of 2 (TC, pH), clearly so for TC, pH." in markdown
     assert "figures/figure_c9_ccc.png" in markdown
 
