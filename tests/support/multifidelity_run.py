@@ -12,6 +12,7 @@ import pandas as pd
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.applicability import LatentSpace, critical_limit
 from jaxsoil.evaluation.compare import describe
+from jaxsoil.evaluation.conversion import conversion_tables
 from jaxsoil.evaluation.xi import latent_xi
 from jaxsoil.studies.multifidelity import reliability
 from jaxsoil.studies.multifidelity.config import STRATEGIES, STRATEGY
@@ -142,9 +143,9 @@ def _spectral(folder: Path, seeds: int, latents: int, n_test: int, rng: np.rando
     converted = observed + 0.1 * np.sin(axis / 500.0) + 1.5 * sd * rng.normal(size=observed.shape)
     ids = np.array([f"test-{row}" for row in range(n_test)])
     np.savez(folder / "converted.npz", wavenumber=axis, observed=observed, converted=converted, sd=sd, ids=ids)
-    made = [reliability.conversion_set_tables(axis, observed, converted, sd, seed, "test") for seed in range(seeds)]
-    for name in made[0]:
-        pd.concat([tables[name] for tables in made]).to_csv(folder / f"{name}.csv", index=False)
+    for name, table in conversion_tables(axis, observed, converted, sd).items():
+        made = [table.assign(seed=seed, set="test") for seed in range(seeds)]
+        pd.concat(made).to_csv(folder / f"{name}.csv", index=False)
     distances, limits = [], []
     for seed in range(seeds):
         for space, tables in (("mir", z), ("nir", blurred)):

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.evaluation.applicability import ALPHA, LatentSpace, critical_limit
-from jaxsoil.evaluation.conversion import band_table, calibration, widening
+from jaxsoil.evaluation.conversion import conversion_tables
 from jaxsoil.evaluation.internal import internal_scores
 from jaxsoil.evaluation.xi import latent_xi
 from jaxsoil.runs.pieces import Piece
@@ -48,12 +48,20 @@ def reliability(replicate: Replicate, pretrained: Pretrained, conversion: Conver
     # Xi of each latent with the labelled training spectra in bins of 25 cm-1.
     labelled = replicate.rows.all_labelled
     if number == 0:
-        wavenumber, xi = latent_xi(views["latents"]["labelled"][labelled], sets.mir["labelled"][labelled], axis)
-        files["xi"] = {"wavenumber": wavenumber, "xi": xi}
+        centres, xi = latent_xi(views["latents"]["labelled"][labelled], sets.mir["labelled"][labelled], axis)
+        files["xi"] = {"wavenumber": centres, "xi": xi}
     if conversion is not None:
         key = replicate.key("spread")
         spread = {name: conversion.spread(spectra, key, 64) for name, spectra in sets.nir.items()}
-        tables |= conversion_tables(replicate, views, spread, axis)
+        found = []
+        # Observed against converted MIR spectra on the validation pairs and on the test set.
+        for name, (part, rows) in replicate.judging.items():
+            spectra = (one[part][rows] for one in (sets.mir, views["converted"], spread))
+            found.append(conversion_tables(axis, *spectra))
+            for table in found[-1].values():
+                table.insert(0, "set", name)
+                table.insert(0, "seed", number)
+        tables |= joined(found)
         files["converted"] = {
             "wavenumber": axis,
             "observed": sets.mir["test"],
@@ -134,49 +142,6 @@ def distance_rows(replicate: Replicate, views: Views) -> tuple[pd.DataFrame, pd.
             columns = {"id": ids.astype(object), "distance": distance, "limit": limit.value}
             found.append(pd.DataFrame({**key, "set": part, **columns, "extreme": limit.exceeded(distance).astype(int)}))
     return pd.concat(found, ignore_index=True), pd.DataFrame(limits)
-
-
-def conversion_tables(
-    replicate: Replicate, views: Views, spread: dict[str, NDArray], axis: NDArray
-) -> dict[str, pd.DataFrame]:
-    """Observed against converted MIR spectra on the validation pairs and on the test set.
-
-    Args:
-      replicate, views: data, rows and what the encoders see.
-      spread: set -> (n, M) stated standard deviation of the converted spectra.
-      axis: (M,) cm-1.
-
-    Returns:
-      The tables of :func:`conversion_set_tables` by name, of both sets.
-    """
-    found = []
-    for name, (part, rows) in replicate.judging.items():
-        spectra = (one[part][rows] for one in (replicate.sets.mir, views["converted"], spread))
-        found.append(conversion_set_tables(axis, *spectra, replicate.number, name))
-    return joined(found)
-
-
-def conversion_set_tables(
-    axis: NDArray, observed: NDArray, converted: NDArray, sd: NDArray, seed: int, name: str
-) -> dict[str, pd.DataFrame]:
-    """How far converted spectra (n, M) of a set lie from observed ones, and whether their stated SD is honest.
-
-    Returns:
-      "conversion", by band; "conversion_scores": ``seed, set, rmse, rmse_of_mean`` (of the mean observed spectrum in
-      place of each converted one), ``widening``; "calibration": ``seed, set, nominal, low, mean, high``, the share of
-      samples inside the stated interval, mean and 10th and 90th percentile over bands.
-    """
-    squares, of_mean = np.square(converted - observed), np.square(observed - observed.mean(axis=0))
-    scores = {"rmse": np.sqrt(squares.mean()), "rmse_of_mean": np.sqrt(of_mean.mean())}
-    tables = {
-        "conversion": band_table(axis, observed, converted, sd).assign(rmse=np.sqrt(squares.mean(axis=0))),
-        "conversion_scores": pd.DataFrame([{**scores, "widening": widening(observed, converted, sd)}]),
-        "calibration": calibration(observed, converted, sd),
-    }
-    for table in tables.values():
-        table.insert(0, "set", name)
-        table.insert(0, "seed", seed)
-    return tables
 
 
 def internal(sets: SpectraSets, repetitions: int) -> Piece:
