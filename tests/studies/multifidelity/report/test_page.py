@@ -61,7 +61,8 @@ def test_every_row_of_appendix_b_stands_beside_ours(full):
     folder, markdown, _ = full
     table = results_of(folder)
     text = markdown.split("## Appendix B beside ours")[1].split("\n## ")[0]
-    for row in published.APPENDIX_B.itertuples():
+    rows: Any = published.APPENDIX_B.itertuples()
+    for row in rows:
         name, unit = PROPERTIES[row.property]
         title = name if unit == "1" else f"{name} ({unit})"
         mark = " †" if "SSL" in row.strategy and row.property in FOUR else ""

@@ -1,5 +1,7 @@
 """The published numbers against the relations between them, and against the quotations in the paper's text."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,8 @@ from jaxsoil.studies.multifidelity.report import published
 from jaxsoil.studies.multifidelity.report.files import PROSE
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES
 
-APPENDIX_A = list(published.APPENDIX_A.itertuples(index=False))
-APPENDIX_B = list(published.APPENDIX_B.itertuples(index=False))
+APPENDIX_A: list[Any] = list(published.APPENDIX_A.itertuples(index=False))
+APPENDIX_B: list[Any] = list(published.APPENDIX_B.itertuples(index=False))
 TEXT_CCC = {
     "MIR-PLSR": 0.82,
     "MIR-MLP": 0.81,
