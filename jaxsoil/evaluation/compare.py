@@ -197,7 +197,7 @@ def paired_differences(
         )
     indexed = scores.assign(property=scores["property"].astype(str)).set_index(["property", "seed"])
     names = indexed.index.unique("property")
-    values = {str(name): rows[metric] for name, rows in indexed.groupby("strategy", sort=False)}
+    values = {str(name): pd.Series(rows[metric]) for name, rows in indexed.groupby("strategy", sort=False)}
     rows = []
     for first, second in pairs:
         if first in values and second in values:

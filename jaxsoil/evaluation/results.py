@@ -200,7 +200,7 @@ def over_regions(frame: pd.DataFrame, own: Sequence[str] = ()) -> pd.DataFrame:
     for key, mine in pd.concat([rows.assign(seed="all"), rows]).groupby(by):
         assert isinstance(key, tuple)
         defined = mine[np.isfinite(mine["value"])]
-        values = defined["value"].to_numpy()
+        values = np.asarray(defined["value"], dtype=np.float64)
         means = np.array([each.to_numpy().mean() for _, each in defined.groupby("region", sort=False)["value"]])
         found.append(
             {

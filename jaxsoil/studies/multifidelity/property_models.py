@@ -247,9 +247,9 @@ def fit_properties(
     else:
         members = t.shape[1]
         params = jax.vmap(lambda k: network.init(k, example)["params"])(jax.random.split(start, members))
-        masks = [np.isin(np.arange(len(x)), rows) for rows in (train, validation)]
+        trained, watched = (np.isin(np.arange(len(x)), rows) for rows in (train, validation))
         own_target, keys = jnp.eye(members, dtype=jnp.float32), jax.random.split(run, members)
-        fitted = fit_many(loss, params, arrays, *masks, loop, keys, own=own_target, label=label)
+        fitted = fit_many(loss, params, arrays, trained, watched, loop, keys, own=own_target, label=label)
     return PropertyModel(network, task, fitted.params, targets, centre, scale.astype(np.float32), fitted.alive), fitted
 
 

@@ -76,11 +76,10 @@ def read_sets(data: MultifidelityData, *, complete: bool) -> SpectraSets:
             remedy=f"Name at least one of {', '.join(PROPERTIES)}.",
         )  # fmt: skip
     data = _complete(data, properties) if complete else data
-    mir = {"labelled": data.labelled, "pairs": data.paired_mir, "test": data.test_mir}
-    nir = {"pairs": data.paired_nir, "test": data.test_nir}
-    pretreated = [{name: snv(library) for name, library in sets.items() if len(library)} for sets in (mir, nir)]
-    values = {name: _values(mir[name], properties) for name in pretreated[0]}
-    return SpectraSets(data, properties, *pretreated, values)
+    libraries = {"labelled": data.labelled, "pairs": data.paired_mir, "test": data.test_mir}
+    near = {"pairs": data.paired_nir, "test": data.test_nir}
+    mir, nir = ({name: snv(one) for name, one in sets.items() if len(one)} for sets in (libraries, near))
+    return SpectraSets(data, properties, mir, nir, {name: _values(libraries[name], properties) for name in mir})
 
 
 def _values(library: Library, properties: tuple[str, ...]) -> NDArray[np.float64]:

@@ -105,7 +105,7 @@ class MultifidelityRun(RunContents):
     def _shown(self, table: pd.DataFrame, split: str) -> pd.DataFrame:
         shown = table[(table["set"] == split) & table["task"].isin((self.task, NO_TASK))]
         doubtful = {name: bool(self.doubtful(name)) for name in self.strategies}
-        return shown.assign(doubtful=shown["strategy"].map(doubtful))
+        return shown.assign(doubtful=[doubtful[name] for name in shown["strategy"]])
 
     @property
     def replicates(self) -> str:

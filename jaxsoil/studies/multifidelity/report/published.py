@@ -39,7 +39,7 @@ APPENDIX_B = _read("appendix_b.csv")
 def summary(name: str, dataset: str) -> Any:
     """The line of Appendix A as a named tuple of its columns, or None if it has none."""
     lines = APPENDIX_A[(APPENDIX_A["property"] == name) & (APPENDIX_A["dataset"] == dataset)]
-    return next(lines.itertuples(index=False, name="Summary"), None)
+    return next(iter(lines.itertuples(index=False, name="Summary")), None)
 
 
 def averages(metric: str, properties: Sequence[str] | None = None) -> dict[str, float]:

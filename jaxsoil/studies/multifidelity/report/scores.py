@@ -66,7 +66,7 @@ def doubts(run: MultifidelityRun, strategies: Sequence[str]) -> dict[str, Any]:
 def appendix_b(run: MultifidelityRun) -> Table:
     """Every row of Appendix B beside ours, all metrics; rows of ours that it does not have stand last."""
     paper = published.APPENDIX_B.melt(["property", "strategy"], var_name="metric").assign(doubtful=False)
-    both = pd.concat([paper.assign(column=paper["metric"].map(NAMES)), _here(run.scores())])
+    both = pd.concat([paper.assign(column=_headings(paper)), _here(run.scores())])
     notes = PROSE.notes("appendix_b_notes", **doubts(run, run.strategies))
     notes += PROSE.notes("inconsistencies") + PROSE.notes("appendix_b_source")
     return _score_table(run, both, PROSE.text("appendix_b_title", run=run), notes, _columns(list(NAMES)))
@@ -78,9 +78,7 @@ def strategy_table(run: MultifidelityRun, strategies: Sequence[str]) -> Table:
     mine = pd.DataFrame(mine[mine["strategy"].isin(list(strategies))])
     columns = [name for metric, name in NAMES.items() if metric != "r2_corr"]
     notes = PROSE.notes("strategy_notes", **doubts(run, strategies))
-    return _score_table(
-        run, mine.assign(column=mine["metric"].map(NAMES)), PROSE.text("strategy_title"), notes, columns
-    )
+    return _score_table(run, mine.assign(column=_headings(mine)), PROSE.text("strategy_title"), notes, columns)
 
 
 def _score_table(
@@ -102,8 +100,13 @@ def _score_table(
 
 
 def _here(table: pd.DataFrame) -> pd.DataFrame:
-    """Our scores under their headings beside the paper's, NaN for a metric that is not shown."""
-    return table.assign(column=table["metric"].map(NAMES) + ", here")
+    """Our scores under their headings beside the paper's."""
+    return table.assign(column=_headings(table) + ", here")
+
+
+def _headings(table: pd.DataFrame) -> pd.Series:
+    """The heading of each row's metric; NaN for a metric that is not shown."""
+    return pd.Series(table["metric"]).map(NAMES)
 
 
 def _columns(metrics: Sequence[str]) -> list[str]:
