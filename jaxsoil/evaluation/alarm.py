@@ -200,9 +200,7 @@ def outcome_rows(tables: AlarmTables) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(OUTCOME_COLUMNS))
 
 
-def _ranked(
-    tables: AlarmTables,
-) -> Iterator[tuple[tuple[str, str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+def _ranked(tables: AlarmTables) -> Iterator[tuple[tuple[str, str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]]:
     """Failures, scores and regions of the units where both are known, by model, failure and alarm."""
     for failure in (*REGION_FAILURES, *SAMPLE_FAILURES):
         frame = tables.regions if failure in REGION_FAILURES else tables.samples

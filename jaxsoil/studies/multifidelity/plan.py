@@ -12,13 +12,7 @@ import numpy as np
 from jaxsoil.models.autoencoder import parameter_count
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.models.vae import Decoder, Vae
-from jaxsoil.studies.multifidelity.config import (
-    STRATEGY,
-    MultifidelityConfig,
-    PretrainConfig,
-    enough_steps,
-    strategies_for,
-)
+from jaxsoil.studies.multifidelity.config import STRATEGY, MultifidelityConfig, enough_steps, strategies_for
 from jaxsoil.studies.multifidelity.conversion import Networks
 from jaxsoil.studies.multifidelity.describe import sizes_in_words
 from jaxsoil.studies.multifidelity.pretrain import ScansProgram
@@ -62,8 +56,7 @@ def trainings(config: MultifidelityConfig, replicates: Replicates) -> list[Cost]
     found = []
     if any("vae" in strategy.needs for strategy in wanted):
         scans = round(rows.scans.size * (1.0 - config.pretrain.held_out))
-        enough = enough_steps(config.pretrain, scans, config.steps)
-        found.append(_stage1(enough, count, scans, bands["mir"], replicates))
+        found.append(_stage1(config, count, scans, bands["mir"], replicates))
     if any("nir encoder" in strategy.needs for strategy in wanted):
         params, _ = Networks(config.convert, vae, bands["mir"], bands["nir"]).init(jax.random.key(0))
         # The frozen decoder is passed through, forward and backward, without being updated.
@@ -85,17 +78,18 @@ def trainings(config: MultifidelityConfig, replicates: Replicates) -> list[Cost]
     return found
 
 
-def _stage1(config: PretrainConfig, count: int, scans: int, bands: int, replicates: Replicates) -> Cost:
-    batch = min(config.loop.batch, scans)
+def _stage1(config: MultifidelityConfig, count: int, scans: int, bands: int, replicates: Replicates) -> Cost:
+    settings = enough_steps(config.pretrain, scans, config.steps)
+    batch = min(settings.loop.batch, scans)
     data = replicates.first.data.pretrain
     some = np.unique(data.samples)[: max(4, TIMED_STEPS * batch)]
     few = np.nonzero(np.isin(data.samples, some))[0][: 2 * TIMED_STEPS * batch]
-    loop = dataclasses.replace(config.loop, patience=0, batch=min(batch, max(1, few.size // 4)))
-    timed = dataclasses.replace(config, loop=loop)
+    loop = dataclasses.replace(settings.loop, patience=0, batch=min(batch, max(1, few.size // 4)))
+    timed = dataclasses.replace(settings, loop=loop)
     program = ScansProgram(scans_of(data, few), timed, jax.random.key(0), None)
     seconds = cost.seconds_per_step(program, program.start)
-    size = _count(Vae(bands, config.vae), (2, bands))
-    return cost.dense_cost("stage 1", count, size, config.loop.epochs, scans // batch, batch, seconds)
+    size = _count(Vae(bands, settings.vae), (2, bands))
+    return cost.dense_cost("stage 1", count, size, settings.loop.epochs, scans // batch, batch, seconds)
 
 
 def _training(name: str, count: int, parameters: int, rows: int, loop: LoopConfig, width: int) -> Cost:
