@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from jaxsoil.data.properties import TEXTURE
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra import compositions
 from jaxsoil.studies.multifidelity.config import PropertyConfig, Strategy, enough_steps
 from jaxsoil.studies.multifidelity.pretrain import in_parts
 from jaxsoil.studies.multifidelity.replicates import SpectraSets
@@ -93,8 +94,6 @@ class Targets:
         columns = dict(zip(self.columns, (np.asarray(scaled, np.float64) * self.scale + self.centre).T, strict=True))
         found = {name: np.expm1(column) if name in LOGGED else column for name, column in columns.items()}
         if self.ilr:
-            from jaxsoil.spectra import compositions
-
             coordinates = np.stack([columns["ilr1"], columns["ilr2"]], axis=1)
             parts = np.asarray(compositions.ilr_inverse(coordinates, 100.0))
             found |= dict(zip(TEXTURE, parts.T, strict=True))
@@ -131,8 +130,6 @@ def _transform(values: NDArray[np.float64], properties: tuple[str, ...], ilr: bo
 
 def _texture_coordinates(columns: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
     """ILR coordinates (n, 2), NaN for rows without all three particle sizes."""
-    from jaxsoil.spectra import compositions
-
     parts = np.stack([columns[name] for name in TEXTURE], axis=1)
     whole = np.isfinite(parts).all(axis=1)
     coordinates = np.full((len(parts), 2), np.nan)

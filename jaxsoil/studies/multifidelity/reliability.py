@@ -34,7 +34,12 @@ def reliability(replicate: Replicate, pretrained: Pretrained, conversion: Conver
       views: latents and converted spectra.
     """
     sets, number, axis = replicate.sets, replicate.number, pretrained.axis
-    latents, kl = set_latents(replicate, views), np.asarray(pretrained.kl, np.float64)
+    read, labelled, kl = views["latents"], replicate.rows.all_labelled, np.asarray(pretrained.kl, np.float64)
+    latents = {"train": read["labelled"][labelled]}
+    if "nir_latents" in views:
+        latents |= {"pairs_mir": read["pairs"], "pairs_nir": views["nir_latents"]["pairs"]}
+        latents["test_nir"] = views["nir_latents"]["test"]
+    latents["test_mir"] = read["test"]
     distances, limits = distance_rows(replicate, views)
     collapsed = {"seed": number, "latent": np.arange(kl.size), "kl": kl, "active": pretrained.active.astype(int)}
     tables = {
@@ -45,10 +50,9 @@ def reliability(replicate: Replicate, pretrained: Pretrained, conversion: Conver
         "limits": limits,
     }
     files: dict[str, dict[str, Any]] = {"latent": {**latents, "kl": pretrained.kl}}
-    # Xi of each latent with the labelled training spectra in bins of 25 cm-1.
-    labelled = replicate.rows.all_labelled
     if number == 0:
-        centres, xi = latent_xi(views["latents"]["labelled"][labelled], sets.mir["labelled"][labelled], axis)
+        # Xi of each latent with the labelled training spectra in bins of 25 cm-1.
+        centres, xi = latent_xi(latents["train"], sets.mir["labelled"][labelled], axis)
         files["xi"] = {"wavenumber": centres, "xi": xi}
     if conversion is not None:
         key = replicate.key("spread")
@@ -70,16 +74,6 @@ def reliability(replicate: Replicate, pretrained: Pretrained, conversion: Conver
             "ids": np.asarray(sets.library("test").ids, dtype=np.str_),
         }
     return Piece(trees=files if number == 0 else {}, tables=tables)
-
-
-def set_latents(replicate: Replicate, views: Views) -> dict[str, NDArray]:
-    """Latents (n, K) by set: "train", and pairs and test set from MIR and, where there are any, from NIR spectra."""
-    latents = views["latents"]
-    found = {"train": latents["labelled"][replicate.rows.all_labelled]}
-    if "nir_latents" in views:
-        found |= {"pairs_mir": latents["pairs"], "pairs_nir": views["nir_latents"]["pairs"]}
-        found["test_nir"] = views["nir_latents"]["test"]
-    return found | {"test_mir": latents["test"]}
 
 
 def latent_set_rows(latents: dict[str, NDArray], active: NDArray, seed: int) -> pd.DataFrame:

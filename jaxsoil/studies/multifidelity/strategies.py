@@ -48,11 +48,17 @@ def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Seq
     Returns:
       Tables "predictions", "components", "history" and "convergence".
     """
-    sets, found = replicate.sets, []
+    sets, number, found = replicate.sets, replicate.number, []
     wanted = strategies_for(strategies, sets.paired)
     for strategy in wanted:
         if strategy.plsr:
-            found.append(_plsr(config, replicate, strategy, views[strategy.view]))
+            # Rows that stop the networks are training rows to PLSR.
+            rows, spectra = np.concatenate(training_rows(replicate, strategy)), views[strategy.view]
+            new = judged(replicate, spectra)
+            predicted, counts = predict_plsr(config, sets, strategy, spectra, rows, new, number)
+            chosen = {"seed": number, "strategy": strategy.name, "property": sets.properties, "components": counts}
+            predictions = prediction_rows(replicate, strategy.name, NO_TASK, predicted)
+            found.append({"predictions": predictions, "components": pd.DataFrame(chosen)})
     networks = [strategy for strategy in wanted if not strategy.plsr]
     for own in dict.fromkeys(STRATEGY[strategy.model] for strategy in networks):
         train, watch = training_rows(replicate, own)
@@ -60,12 +66,12 @@ def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Seq
             # ILR ties the three particle sizes together, so there is nothing to train one by one.
             if own.ilr and task == "single":
                 continue
-            key, label = replicate.key(own.name, task), f"seed {replicate.number} {own.name} {task}"
+            key, label = replicate.key(own.name, task), f"seed {number} {own.name} {task}"
             model, fitted = fit_properties(
                 config, own, sets, views[own.view], train, watch, task=task, key=key, label=label
             )
             members = model.targets.columns if task == "single" else ()
-            found.append(training_tables(fitted, "stage3", replicate.number, f"{own.name}/{task}", members))
+            found.append(training_tables(fitted, "stage3", number, f"{own.name}/{task}", members))
             for strategy in networks:
                 if strategy.model == own.name:
                     read = judged(replicate, views[strategy.view])
@@ -85,20 +91,6 @@ def training_rows(replicate: Replicate, own: Strategy) -> tuple[NDArray[np.int64
 def judged(replicate: Replicate, arrays: Mapping[str, NDArray]) -> NDArray:
     """The rows that judge, validation pairs first and then the test set, as one array (..., n, m)."""
     return np.concatenate([arrays[part][..., rows, :] for part, rows in replicate.judging.values()], axis=-2)
-
-
-def _plsr(
-    config: PropertyConfig, replicate: Replicate, strategy: Strategy, spectra: Mapping[str, NDArray]
-) -> dict[str, pd.DataFrame]:
-    """PLSR of one range on all its training rows: rows that stop the networks are training rows to it."""
-    sets, rows = replicate.sets, np.concatenate(training_rows(replicate, strategy))
-    new = judged(replicate, spectra)
-    predicted, counts = predict_plsr(config, sets, strategy, spectra, rows, new, replicate.number)
-    chosen = {"seed": replicate.number, "strategy": strategy.name, "property": sets.properties, "components": counts}
-    return {
-        "predictions": prediction_rows(replicate, strategy.name, NO_TASK, predicted),
-        "components": pd.DataFrame(chosen),
-    }
 
 
 def predict_plsr(

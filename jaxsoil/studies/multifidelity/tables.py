@@ -139,9 +139,9 @@ def main_task(tasks: Iterable[str]) -> str:
     return MULTI if MULTI in found or SINGLE not in found else SINGLE
 
 
-def of_main_task(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows on the test set, of the task of the tables and of models without a task."""
-    return pd.DataFrame(table[(table["set"] == TEST) & table["task"].isin((main_task(table["task"]), NO_TASK))])
+def of_main_task(table: pd.DataFrame, split: str = TEST) -> pd.DataFrame:
+    """Rows on a set, of the task of the tables and of models without a task."""
+    return pd.DataFrame(table[(table["set"] == split) & table["task"].isin((main_task(table["task"]), NO_TASK))])
 
 
 def averages(scores: pd.DataFrame) -> pd.DataFrame:

@@ -17,7 +17,7 @@ from jaxsoil.report.tables import with_interval
 from jaxsoil.studies.multifidelity.config import STRATEGY
 from jaxsoil.studies.multifidelity.replicates import TEST
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES
-from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, OWN, main_task, refuse_earlier
+from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, OWN, main_task, of_main_task, refuse_earlier
 
 TERMS = {
     "loss": "training",
@@ -96,16 +96,16 @@ class MultifidelityRun(RunContents):
 
         They are of the task of the tables and of the models that have none.
         """
-        return self._shown(self.results.rename(columns={"model": "strategy", "split": "set"}), split)
+        named = self.results.rename(columns={"model": "strategy", "split": "set"})
+        return self._with_doubts(of_main_task(named, split))
 
     def averages(self) -> pd.DataFrame:
         """Means over properties on the test set, ``strategy, metric, seed, value, doubtful``."""
-        return self._shown(self.tables["averages"], TEST)
+        return self._with_doubts(of_main_task(self.tables["averages"]))
 
-    def _shown(self, table: pd.DataFrame, split: str) -> pd.DataFrame:
-        shown = table[(table["set"] == split) & table["task"].isin((self.task, NO_TASK))]
+    def _with_doubts(self, table: pd.DataFrame) -> pd.DataFrame:
         doubtful = {name: bool(self.doubtful(name)) for name in self.strategies}
-        return shown.assign(doubtful=[doubtful[name] for name in shown["strategy"]])
+        return table.assign(doubtful=[doubtful[name] for name in table["strategy"]])
 
     @property
     def replicates(self) -> str:
