@@ -13,8 +13,7 @@ import pytest
 from scans_problem import BANDS, CONFIG, SMALL, scans, snv, spectra
 
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.multifidelity.pretrain import Pretrained, ScansProgram, pretrain
-from jaxsoil.studies.multifidelity.streams import Plan, read_snv
+from jaxsoil.studies.multifidelity.pretrain import Plan, Pretrained, ScansProgram, pretrain, read_snv
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.rows import Fitted
 

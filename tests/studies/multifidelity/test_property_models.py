@@ -29,7 +29,7 @@ def problem() -> tuple[np.ndarray, np.ndarray]:
 
 def fitted(x: np.ndarray, y: np.ndarray, task, loop: LoopConfig = LOOP) -> tuple[PropertyModel, object]:
     config, rows = PropertyConfig(widths=(16,), dropout=0.0, loop=loop, steps=0), np.arange(len(x))
-    sets = SpectraSets(Mock(spec=MultifidelityData), NAMES, {}, {}, {"labelled": y})
+    sets = SpectraSets(Mock(spec=MultifidelityData), NAMES, {}, {}, {"labelled": y.astype(np.float64)})
     own, sides = STRATEGY["MIR-MLP"], (rows[:200], rows[200:220])
     return fit_properties(config, own, sets, {"labelled": x}, *sides, task=task, key=jax.random.key(0))
 
