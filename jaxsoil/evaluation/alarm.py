@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -145,9 +145,8 @@ def area_rows(tables: AlarmTables, *, replicates: int = REPLICATES, seed: int = 
     for key, units in _ranked(tables):
         area = auroc_over_regions(*units, replicates=replicates, seed=seed)
         test = rank_test(*units) if key[1] in REGION_FAILURES else None
-        tested = (math.nan,) * 4 if test is None else (test.p, test.least, test.failing, test.sound)
-        found = (area.value, area.low, area.high, area.failures, area.units, area.reason)
-        rows.append((*key, *found, *tested, replicates, seed))
+        tested = (math.nan,) * 4 if test is None else astuple(test)
+        rows.append((*key, *astuple(area), *tested, replicates, seed))
     return pd.DataFrame(rows, columns=pd.Index(AREA_COLUMNS))
 
 
