@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxsoil.models.cnn import Cnn1d
+from jaxsoil.models.mlp import Cnn1d
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.hybrid.config import NetworkConfig
 from jaxsoil.studies.hybrid.ranges import Range

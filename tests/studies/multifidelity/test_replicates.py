@@ -1,4 +1,4 @@
-"""Roles of rows: groups stay whole, validation pairs are kept out of every stage, a leak is refused."""
+"""Roles of rows of a replicate: groups stay whole, validation pairs are kept out of every stage, a leak is refused."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from jaxsoil.data.library import Library
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
-from jaxsoil.studies.multifidelity.rows import check_rows, split_rows
+from jaxsoil.studies.multifidelity.replicates import check_rows, split_rows
 
 
 def library(ids: list[str], pedons: list[str] | None = None) -> Library:
