@@ -18,6 +18,7 @@ import pandas as pd
 from jaxsoil.evaluation import results
 from jaxsoil.runs import files
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.folder import refuse_earlier
 
 HEADER = ("config", "env", "data", "timing")
 """JSON files of every run."""
@@ -115,9 +116,11 @@ class RunFiles:
         """Reads a finished run.
 
         Raises:
-          DataError: a file is missing, cut short, damaged or not what it should be; the message names it.
+          DataError: a file is missing, cut short, damaged or not what it should be, or of an earlier version; the
+            message names it.
         """
         path = Path(folder)
+        refuse_earlier(path)
         header, own = self._json(path, HEADER), self._json(path, self.json)
         if not isinstance(header["config"].get("config"), dict):
             raise damaged(path / "config.json", "the configuration is missing")

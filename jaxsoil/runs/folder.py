@@ -8,13 +8,13 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxsoil.runs.errors import UsageError
-from jaxsoil.runs.files import read_json, write_text_atomic
+from jaxsoil.runs.errors import DataError, UsageError
+from jaxsoil.runs.files import read_json, write_json
 
 RECORDED = (
     "jaxsoil", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "pandas",
@@ -33,11 +33,24 @@ class RunFolder:
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes ``content`` as JSON, whole or not at all."""
-        write_text_atomic(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_json(self.path / name, content)
 
     def read_json(self, name: str) -> Any:
         """Reads a JSON object of the run; a damaged one is a DataError that names it."""
         return read_json(self.path / name)
+
+    def add_timing(self, seconds: Mapping[str, float]) -> None:
+        """Adds the seconds of this call to those of timing.json: a run that goes on has several."""
+        stored = self.read_json("timing.json") if (self.path / "timing.json").exists() else {}
+        self.write_json("timing.json", {name: stored.get(name, 0.0) + value for name, value in seconds.items()})
+
+
+def refuse_earlier(folder: Path) -> None:
+    """Raises DataError for a run folder whose scores are scores.csv, as an earlier version wrote them."""
+    scores = folder / "scores.csv"
+    if scores.exists() and not (folder / "results.csv").exists():
+        remedy = "Run again with --overwrite."
+        raise DataError("this run was made by an earlier version", source=scores, remedy=remedy)
 
 
 def refuse_or_accept(run: RunFolder, content: dict[str, Any], resume: bool, overwrite: bool) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from jaxsoil.evaluation.compare import mean_sd
 from jaxsoil.evaluation.metrics import summary
 from jaxsoil.evaluation.outliers import FLAGS
 from jaxsoil.evaluation.results import COUNT, as_frame, score_rows, value_rows
-from jaxsoil.runs.errors import DataError
 
 if TYPE_CHECKING:
     from jaxsoil.studies.hybrid.cross_fit import CrossFit
@@ -58,16 +56,6 @@ DEPTHS = (0.0, 10.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0, math.inf)
 
 Floats = NDArray[np.float64]
 Row = dict[str, object]
-
-
-def refuse_earlier(folder: Path) -> None:
-    """Raises DataError for a run folder whose scores are scores.csv, as an earlier version wrote them."""
-    if (folder / "scores.csv").exists() and not (folder / "results.csv").exists():
-        raise DataError(
-            "this run was made by an earlier version",
-            source=folder / "scores.csv",
-            remedy="Run again with --overwrite.",
-        )
 
 
 def result_table(

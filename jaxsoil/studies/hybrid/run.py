@@ -14,7 +14,7 @@ from jaxsoil.evaluation.outliers import Judged
 from jaxsoil.evaluation.results import write_results
 from jaxsoil.runs import tracking
 from jaxsoil.runs.files import write_csv, write_parquet
-from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.folder import RunFolder, refuse_earlier
 from jaxsoil.spectra.harmonise import Harmoniser
 from jaxsoil.spectra.resample import Resample
 from jaxsoil.studies.hybrid.config import PAPER, HybridConfig
@@ -23,7 +23,7 @@ from jaxsoil.studies.hybrid.fitting import CLIPPED, CNN, PLSR, ModelPredictions,
 from jaxsoil.studies.hybrid.intervals import calibrate, coverage_table, held_out_predictions, suspect_values
 from jaxsoil.studies.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare_library
 from jaxsoil.studies.hybrid.product import check_product, model_id, product_table, write_product
-from jaxsoil.studies.hybrid.results import ALL, OWN, depth_table, refuse_earlier, result_table
+from jaxsoil.studies.hybrid.results import ALL, OWN, depth_table, result_table
 
 TWIN = "laboratories"
 
@@ -63,9 +63,7 @@ def run(config: HybridConfig, folder: RunFolder, cross_fit: CrossFit) -> None:
         predicted = fit_all(cross_fit, folder.path / "models", tracker)
         fitted = time.perf_counter()
         tracker.summary(headline(_write(folder, cross_fit, predicted), cross_fit.method))
-    stored = folder.read_json("timing.json") if (folder.path / "timing.json").exists() else {}
-    seconds = predicted.seconds | {"fitting": fitted - start, "tables": time.perf_counter() - fitted}
-    folder.write_json("timing.json", {name: stored.get(name, 0.0) + value for name, value in seconds.items()})
+    folder.add_timing(predicted.seconds | {"fitting": fitted - start, "tables": time.perf_counter() - fitted})
 
 
 def headline(results: pd.DataFrame, method: str) -> dict[str, float]:

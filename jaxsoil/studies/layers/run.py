@@ -55,7 +55,9 @@ def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
             model = map_model(config, scored)
             mine = _results_of(trained, model, config.map_split)
             write_maps(folder, data, config, model, mine, folder.path / MEMBERS)
-        _write_timing(folder, done - started, time.perf_counter() - done)
+        rest = time.perf_counter() - done
+        times = {"trainings_s": done - started, "tables_and_maps_s": rest, "total_s": done - started + rest}
+        folder.add_timing(times)
         tracker.summary(headline(scored))
 
 
@@ -248,11 +250,3 @@ def _write_inputs(folder: RunFolder, config: LayersConfig, data: LayersData) -> 
     nodata = data.land.rasters.nodata
     with new_geotiff(folder.path / "inputs" / "truth.tif", grid, bands, nodata, {"UNITS": sites.unit}) as write:
         write(Box(0, 0, grid.height, grid.width), data.land.truth)
-
-
-def _write_timing(folder: RunFolder, training: float, rest: float) -> None:
-    """Adds the seconds of this call to those of earlier ones: a run that goes on has several."""
-    path = folder.path / "timing.json"
-    before: dict[str, Any] = folder.read_json("timing.json") if path.exists() else {}
-    now = {"trainings_s": training, "tables_and_maps_s": rest, "total_s": training + rest}
-    folder.write_json("timing.json", {name: before.get(name, 0.0) + value for name, value in now.items()})
