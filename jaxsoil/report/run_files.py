@@ -120,7 +120,8 @@ class RunFiles:
             message names it.
         """
         path = Path(folder)
-        refuse_earlier(path)
+        if "scores" not in self.csv:
+            refuse_earlier(path)
         header, own = self._json(path, HEADER), self._json(path, self.json)
         if not isinstance(header["config"].get("config"), dict):
             raise damaged(path / "config.json", "the configuration is missing")
