@@ -1,8 +1,7 @@
-"""Tables of a report: text cells, written as Markdown and as HTML, and how they are filled from data frames."""
+"""Tables of a report: text cells, their Markdown, and how they are filled from data frames."""
 
 from __future__ import annotations
 
-import html
 import math
 import re
 from collections import defaultdict
@@ -53,32 +52,16 @@ class Table:
 
     def markdown(self) -> str:
         """The table in GitHub's Markdown, with its caption above and its notes below."""
-        rule = ["---" if self._is_text(column) else "---:" for column in range(len(self.header))]
+        rule = ["---" if self.is_text(column) else "---:" for column in range(len(self.header))]
         lines = [markdown_text(self.caption), "", _markdown_row(self.header), "| " + " | ".join(rule) + " |"]
         lines += [_markdown_row(row) for row in self.rows]
         if self.notes:
             lines += ["", *(f"- {markdown_text(note)}" for note in self.notes)]
         return "\n".join(lines)
 
-    def html(self) -> str:
-        """The table as HTML; every cell is escaped."""
-        head = "".join(self._cell("th", column, cell) for column, cell in enumerate(self.header))
-        body = "\n".join(
-            "<tr>" + "".join(self._cell("td", column, cell) for column, cell in enumerate(row)) + "</tr>"
-            for row in self.rows
-        )
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return (
-            f'<div class="wide"><table><caption>{html.escape(self.caption)}</caption>\n<thead><tr>{head}</tr></thead>\n'
-            f"<tbody>\n{body}\n</tbody></table></div>" + (f'\n<ul class="notes">{notes}</ul>' if notes else "")
-        )
-
-    def _is_text(self, column: int) -> bool:
+    def is_text(self, column: int) -> bool:
+        """Whether a column holds text."""
         return column in self.left or column - len(self.header) in self.left
-
-    def _cell(self, tag: str, column: int, cell: str) -> str:
-        kind = "" if self._is_text(column) else ' class="number"'
-        return f"<{tag}{kind}>{html.escape(cell)}</{tag}>"
 
 
 def number(value: float | None, digits: int = 3) -> str:
