@@ -84,8 +84,21 @@ class Library:
                     value=f"shape {values.shape} for {len(self.spectra)} spectra",
                     remedy="Give one value for each spectrum.",
                 )
-        _check_ids(ids, self.name)
-        _check_groups(groups, self.name)
+        names, counts = np.unique(ids, return_counts=True)
+        require.no_row(
+            counts > 1,
+            "ids must be unique",
+            show=lambda place: repr(str(names[place])),
+            source=self.name,
+            column="ids",
+            what="ids repeat",
+            remedy="Use a column that differs for every row; what repeats (a sample) is a group.",
+        )
+        for name, values in groups.items():
+            require.known(name, GROUPS, "unknown group", source=self.name, column=name)
+            empty = np.char.strip(values) == ""
+            remedy = "Give every row a group, or exclude the rows without one, with a reason."
+            require.no_row(empty, "a group name is empty", source=self.name, column=name, remedy=remedy)
         if "soc" in properties:
             _check_soc(properties["soc"], ids, self.name)
         object.__setattr__(self, "ids", ids)
@@ -182,27 +195,6 @@ def _strings(values: Any) -> Strings:
 def _joined(values: Strings) -> bytes:
     # Independent of the width that numpy chose for the strings.
     return "\x1f".join(values.tolist()).encode()
-
-
-def _check_ids(ids: Strings, source: str) -> None:
-    names, counts = np.unique(ids, return_counts=True)
-    require.no_row(
-        counts > 1,
-        "ids must be unique",
-        show=lambda place: repr(str(names[place])),
-        source=source,
-        column="ids",
-        what="ids repeat",
-        remedy="Use a column that differs for every row; what repeats (a sample) is a group.",
-    )
-
-
-def _check_groups(groups: Mapping[str, Strings], source: str) -> None:
-    for name, values in groups.items():
-        if name not in GROUPS:
-            raise DataError("unknown group", source=source, column=name, remedy=did_you_mean(name, GROUPS))
-        remedy = "Give every row a group, or exclude the rows without one, with a reason."
-        require.no_row(np.char.strip(values) == "", "a group name is empty", source=source, column=name, remedy=remedy)
 
 
 def _check_soc(soc: Property, ids: Strings, source: str) -> None:

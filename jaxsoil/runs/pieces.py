@@ -176,9 +176,7 @@ def _unpack(entries: Mapping[str, np.ndarray], tree: Any) -> Any:
 
 
 def _parquet(table: pd.DataFrame) -> np.ndarray:
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    return np.frombuffer(buffer.getvalue(), np.uint8)
+    return np.frombuffer(table.to_parquet(index=False), np.uint8)
 
 
 def _table(stored: np.ndarray) -> pd.DataFrame:

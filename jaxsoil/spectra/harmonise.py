@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -64,7 +63,7 @@ class Harmoniser:
 
 def no_harmonisation() -> Harmoniser:
     """The harmoniser that changes nothing."""
-    return Harmoniser("none", MappingProxyType({}), MappingProxyType({}))
+    return Harmoniser("none", {}, {})
 
 
 def centre_and_scale(values: ArrayLike, laboratory: NDArray[Any], *, min_rows: int = 10) -> Harmoniser:
@@ -92,7 +91,7 @@ def centre_and_scale(values: ArrayLike, laboratory: NDArray[Any], *, min_rows: i
         # A band that does not vary is moved and not stretched.
         slope = np.where(own_sd > 1e-9, sd / np.where(own_sd > 1e-9, own_sd, 1.0), 1.0)
         maps[name] = Map(slope[None, :], mean - slope * own.mean(axis=0))
-    return Harmoniser("centre", MappingProxyType(maps), MappingProxyType(unchanged))
+    return Harmoniser("centre", maps, unchanged)
 
 
 def direct_standardisation(
@@ -144,7 +143,7 @@ def direct_standardisation(
             continue
         own, wanted = (_means(table, names == lab, samples, pairs) for lab in (name, chosen))
         maps[name] = _piecewise(own, wanted, window, ridge)
-    return Harmoniser("direct", MappingProxyType(maps), MappingProxyType(unchanged))
+    return Harmoniser("direct", maps, unchanged)
 
 
 def transfer_samples(laboratory: NDArray[Any], sample: NDArray[Any]) -> dict[tuple[str, str], list[str]]:
