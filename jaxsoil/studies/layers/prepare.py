@@ -88,7 +88,7 @@ def prepare(config: LayersConfig) -> LayersData:
         notes.append(f"{int((~enough).sum())} sites left out, most of whose window has no value: {lost}.")
         sites, row, col, windows = sites.take(enough), row[enough], col[enough], windows[enough]
     _require_variation(windows, land)
-    block_side = config.block or _block_side(sites)
+    block_side = config.block or float(np.sqrt(np.ptp(sites.east) * np.ptp(sites.north)) / 6.0)
     block, by_block = _block_folds(sites, block_side, config.folds)
     rng = np.random.default_rng(0)
     drawn = {"blocks": by_block, "random": rng.permutation(np.arange(len(sites)) % config.folds)}
@@ -104,10 +104,6 @@ def overlaps(data: LayersData, fold: Int64[np.ndarray, " n"], window: int) -> Bo
         np.abs(data.col[:, None] - data.col[None, :]) < window
     )
     return (near & (fold[:, None] != fold[None, :])).any(axis=1)
-
-
-def _block_side(sites: Sites) -> float:
-    return float(np.sqrt(np.ptp(sites.east) * np.ptp(sites.north)) / 6.0)
 
 
 def _block_folds(sites: Sites, side: float, folds: int) -> tuple[np.ndarray, np.ndarray]:

@@ -198,50 +198,35 @@ def _write_tables(
 
 
 def _trainings(trained: dict[Training, TrainingResult]) -> pd.DataFrame:
-    rows = [
-        dataclasses.asdict(training)
-        | {
-            "members": result.alive.size,
-            "diverged": int((~result.alive).sum()),
-            "converged": int(result.converged.sum()),
-            "epochs": "+".join(
-                f"{np.isfinite(losses['loss']).sum(axis=1).mean():.0f}" for losses in result.stages.values()
-            ),
-        }
-        for training, result in trained.items()
-        if training.model in NETWORKS
-    ]
+    """How many networks of each training diverged and converged, and the mean epochs of its stages."""
+    rows = []
+    for training, result in trained.items():
+        if training.model in NETWORKS:
+            epochs = [np.isfinite(losses["loss"]).sum(axis=1).mean() for losses in result.stages.values()]
+            counts = (result.alive.size, int((~result.alive).sum()), int(result.converged.sum()))
+            rows.append((*dataclasses.astuple(training), *counts, "+".join(f"{mean:.0f}" for mean in epochs)))
     return pd.DataFrame(rows, columns=["model", "split", "seed", "members", "diverged", "converged", "epochs"])
 
 
 def _write_inputs(folder: RunFolder, config: LayersConfig, data: LayersData) -> None:
     """data.json, sites.csv and, of a synthetic landscape, its rasters and true maps."""
     grid, sites = data.land.rasters.grid, data.sites
+    layers = [
+        {"name": layer.name, "top": layer.top, "bottom": layer.bottom, "sites": int(count)}
+        for layer, count in zip(data.layers, data.seen.sum(axis=0), strict=True)
+    ]
     content = {
-        "name": data.land.name,
-        "title": data.land.title,
-        "quantity": sites.quantity,
-        "unit": sites.unit,
-        "scale": "log1p" if data.log else "as measured",
-        "layers": [
-            {"name": layer.name, "top": layer.top, "bottom": layer.bottom, "sites": int(count)}
-            for layer, count in zip(data.layers, data.seen.sum(axis=0), strict=True)
-        ],
-        "sites": len(sites),
-        "covariates": list(data.land.rasters.names),
-        "grid": dataclasses.asdict(grid),
-        "block_side": data.block_side,
-        "blocks": int(np.unique(data.block).size),
+        "name": data.land.name, "title": data.land.title, "quantity": sites.quantity, "unit": sites.unit,
+        "scale": "log1p" if data.log else "as measured", "layers": layers, "sites": len(sites),
+        "covariates": list(data.land.rasters.names), "grid": dataclasses.asdict(grid),
+        "block_side": data.block_side, "blocks": int(np.unique(data.block).size),
         "overlap": {name: float(overlaps(data, fold, config.window).mean()) for name, fold in data.folds.items()},
-        "truth": data.land.truth is not None,
-        "notes": list(data.notes),
-    }
+        "truth": data.land.truth is not None, "notes": list(data.notes),
+    }  # fmt: skip
     folder.write_json("data.json", content)
     table = pd.DataFrame({"id": sites.ids, "east": sites.east, "north": sites.north, "block": data.block})
-    for name, fold in data.folds.items():
-        table[f"fold_{name}"] = fold
-    for place, layer in enumerate(sites.layers):
-        table[layer.name] = sites.values[:, place]
+    table = table.assign(**{f"fold_{name}": fold for name, fold in data.folds.items()})
+    table[[layer.name for layer in sites.layers]] = sites.values
     write_csv(folder.path / "sites.csv", table)
     if data.land.truth is None or (folder.path / "inputs" / "truth.tif").exists():
         return

@@ -82,24 +82,13 @@ def predictions(
             if seed == ALL_SEEDS:
                 ends = conformal.fold_intervals(target[rows, place], values[rows, place], fold[rows], config.coverage)
                 low, high = (data.to_unit(end) for end in ends)
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "split": split,
-                        "model": model,
-                        "seed": seed,
-                        "fold": fold[rows],
-                        "block": data.block[rows],
-                        "overlap": shared[rows],
-                        "id": data.sites.ids[rows],
-                        "layer": layer.name,
-                        "observed": data.sites.values[rows, place],
-                        "predicted": data.to_unit(values[rows, place]),
-                        "low": low,
-                        "high": high,
-                    }
-                )
-            )
+            columns = {
+                "split": split, "model": model, "seed": seed, "fold": fold[rows], "block": data.block[rows],
+                "overlap": shared[rows], "id": data.sites.ids[rows], "layer": layer.name,
+                "observed": data.sites.values[rows, place], "predicted": data.to_unit(values[rows, place]),
+                "low": low, "high": high,
+            }  # fmt: skip
+            frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
 
 
