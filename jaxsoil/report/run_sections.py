@@ -32,7 +32,7 @@ def open_document(run: RunContents, title: str, name: str = "") -> Document:
 
 def settings(run: RunContents) -> dict[str, Any]:
     """The settings of the study, as config.json has them."""
-    return run.config.get("config", {})
+    return run.settings
 
 
 def criterion(run: RunContents) -> str:

@@ -186,7 +186,7 @@ def pivot_table(
     Raises:
       ValueError: several lines of one cell without ``combine``.
     """
-    sides, across, values = (_names(names) for names in (index, columns, value))
+    sides, across, values = ([names] if isinstance(names, str) else list(names) for names in (index, columns, value))
     order = {name: list(keys) for name, keys in (order or {}).items()}
     marks, text = dict(marks or {}), _Labels(labels or {}, units or {})
     found, doubtful = _cells(frame, (sides, across), values, set(marks.values()), combine)
@@ -209,7 +209,11 @@ def pivot_table(
         filled.append((*names, *cells))
     join = heading or (lambda *texts: ", ".join(texts))
     header = [join(*(text.of(name, key, unit=True) for name, key in zip(across, head, strict=True))) for head in heads]
-    first = index.values() if isinstance(index, Mapping) else [_title(name) for name in sides]
+    first = (
+        index.values()
+        if isinstance(index, Mapping)
+        else [(name[:1].upper() + name[1:]).replace("_", " ") for name in sides]
+    )
     return Table(
         title, (*first, *header), tuple(filled), tuple(notes), tuple(range(len(sides)) if left is None else left)
     )
@@ -312,14 +316,6 @@ def _format(fmt: Format | Mapping[Any, Format], column: _Key, row: _Key) -> Form
     if not isinstance(fmt, Mapping):
         return fmt
     return next((fmt[key] for key in (column, *column, *row) if key in fmt), 3)
-
-
-def _names(names: str | Sequence[str] | Mapping[str, str]) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
-
-
-def _title(name: str) -> str:
-    return (name[:1].upper() + name[1:]).replace("_", " ")
 
 
 def markdown_text(text: str) -> str:

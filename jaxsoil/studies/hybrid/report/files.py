@@ -43,11 +43,6 @@ class HybridRun(RunContents):
     """Contents of the run folder, as :mod:`jaxsoil.studies.hybrid.run` writes them."""
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """Configuration of the study."""
-        return self.config["config"]
-
-    @property
     def properties(self) -> dict[str, dict[str, Any]]:
         """What is known of each property, in order."""
         return self.data["properties"]

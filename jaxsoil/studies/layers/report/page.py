@@ -11,7 +11,7 @@ import pandas as pd
 from jaxsoil.report.document import Document
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
-from jaxsoil.report.run_sections import command_section, open_document, settings, timing_section
+from jaxsoil.report.run_sections import command_section, open_document, timing_section
 from jaxsoil.report.tables import Table, number
 from jaxsoil.studies.layers.report import figures, tables
 from jaxsoil.studies.layers.report.tables import LABELS, POOLED, SPLITS, LayersRun
@@ -85,7 +85,7 @@ def _maps(document: Document, run: LayersRun) -> None:
     maps = run.json["maps"]
     notes = PROSE.notes("bands", maps=maps, unit=run.unit)
     table = Table("GeoTIFFs.", ("Layer", "File"), tuple(maps["files"].items()), notes, (0, 1))
-    text = PROSE.text("maps", maps=maps, settings=settings(run), split=SPLITS[run.splits[0]])
+    text = PROSE.text("maps", maps=maps, settings=run.settings, split=SPLITS[run.splits[0]])
     document.section("Maps", text, table)
     document.draw(figures.maps_figure(run), "maps", PROSE.text("map_figure", truth=run.data["truth"]))
     document.add(tables.truth_table(run))
