@@ -30,16 +30,19 @@ def join(composite: Composite, members: Sequence[Library]) -> Library:
       DataError: an axis that does not cover the grid, a property whose units differ, no row left.
     """
     parts, notes = [], list(composite.notes)
+    positive = " and ".join(f"{name} > 0" for name in composite.positive)
     for member in members:
-        kept = _positive(member, composite.positive)
+        kept = np.ones(len(member), bool)
+        for name in composite.positive:
+            kept &= member.property(name).values > 0  # NaN is not above zero
         if not kept.all():
-            notes.append(f"{member.name}: left out {int((~kept).sum())} rows without {_listed(composite.positive)}")
+            notes.append(f"{member.name}: left out {int((~kept).sum())} rows without {positive}")
         if not kept.any():
             raise DataError(
                 "a member of the composite has no row left",
                 source=composite.name,
                 column=member.name,
-                value=f"{len(member)} rows, none with {_listed(composite.positive)}",
+                value=f"{len(member)} rows, none with {positive}",
                 remedy="Remove the member, or the property from `positive`.",
             )
         notes += [f"{member.name}: {note}" for note in member.notes]
@@ -73,13 +76,6 @@ def _stack(parts: Sequence[Spectra], composite: Composite) -> Spectra:
     own = {part.steps for part in parts}
     steps = first.steps if len(own) == 1 else (f"members of {composite.name} as reflectance", first.steps[-1])
     return first.replace(values=np.concatenate([part.values for part in parts])).with_steps(steps)
-
-
-def _positive(member: Library, names: Sequence[str]) -> NDArray[np.bool_]:
-    kept = np.ones(len(member), bool)
-    for name in names:
-        kept &= member.property(name).values > 0  # NaN is not above zero
-    return kept
 
 
 def join_properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
@@ -131,7 +127,3 @@ def _nested(part: Library, name: str) -> Strings:
 def prefixed(name: str, values: Strings) -> Strings:
     """Returns names that carry the data set's, so that those of two data sets never meet."""
     return np.array([f"{name}/{value}" for value in values.tolist()])
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(f"{name} > 0" for name in names)
