@@ -77,13 +77,10 @@ class Library:
         lengths = {"ids": ids, **groups, **{name: prop.values for name, prop in properties.items()}}
         for column, values in lengths.items():
             if values.shape != (len(self.spectra),):
-                raise DataError(
-                    "a column has another number of rows than the spectra",
-                    source=self.name,
-                    column=column,
-                    value=f"shape {values.shape} for {len(self.spectra)} spectra",
-                    remedy="Give one value for each spectrum.",
-                )
+                problem = "a column has another number of rows than the spectra"
+                value = f"shape {values.shape} for {len(self.spectra)} spectra"
+                remedy = "Give one value for each spectrum."
+                raise DataError(problem, source=self.name, column=column, value=value, remedy=remedy)
         names, counts = np.unique(ids, return_counts=True)
         require.no_row(
             counts > 1,

@@ -149,13 +149,10 @@ class MultifidelityData:
         for where in ("pretrain", "labelled", "paired_mir"):
             shared = np.intersect1d(names[where], names["test_mir"])
             if shared.size:
-                raise DataError(
-                    "training and test set share samples",
-                    source=self.name,
-                    column=where,
-                    value=f"{str(shared[0])!r}; {shared.size} samples",
-                    remedy="Leave the test samples, all their repeats included, out of pre-training and training.",
-                )
+                problem = "training and test set share samples"
+                value = f"{str(shared[0])!r}; {shared.size} samples"
+                remedy = "Leave the test samples, all their repeats included, out of pre-training and training."
+                raise DataError(problem, source=self.name, column=where, value=value, remedy=remedy)
 
 
 def _check_pairs(what: str, mir: Library, nir: Library, source: str) -> None:
@@ -177,14 +174,12 @@ def _check_axis(axis: NDArray[np.float64], unit: str, library: Library, where: s
     spectra = library.spectra
     if spectra.unit == unit and spectra.n_bands == axis.size and np.allclose(spectra.axis, axis, rtol=1e-6, atol=0.0):
         return
-    raise DataError(
-        f"the axis differs from that of {other}",
-        source=where,
-        column="axis",
-        value=f"{spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {spectra.n_bands} bands, against "
-        f"{axis[0]:g}-{axis[-1]:g} {unit}, {axis.size} bands",
-        remedy="Bring both to one axis with to_unit(...) and Resample(axis).",
+    value = (
+        f"{spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {spectra.n_bands} bands, against "
+        f"{axis[0]:g}-{axis[-1]:g} {unit}, {axis.size} bands"
     )
+    remedy = "Bring both to one axis with to_unit(...) and Resample(axis)."
+    raise DataError(f"the axis differs from that of {other}", source=where, column="axis", value=value, remedy=remedy)
 
 
 def _check_properties(library: Library, where: str) -> None:

@@ -55,23 +55,16 @@ class Split:
         for field in ("train", "unlabelled", "test"):
             mask = np.array(getattr(self, field))
             if mask.dtype != np.bool_ or mask.ndim != 1 or mask.shape != np.shape(self.train):
-                raise DataError(
-                    "a mask must be boolean and as long as the library",
-                    source=self.name,
-                    column=field,
-                    value=f"{mask.dtype} {mask.shape}",
-                    remedy="Give train, unlabelled and test as boolean arrays of one length.",
-                )
+                problem = "a mask must be boolean and as long as the library"
+                value = f"{mask.dtype} {mask.shape}"
+                remedy = "Give train, unlabelled and test as boolean arrays of one length."
+                raise DataError(problem, source=self.name, column=field, value=value, remedy=remedy)
             mask.flags.writeable = False
             object.__setattr__(self, field, mask)
         for field in ("train", "test"):
             if not getattr(self, field).any():
-                raise DataError(
-                    f"the split has no {field} row",
-                    source=self.name,
-                    column=field,
-                    remedy="Check that the part has labelled rows, or use fewer folds or another share.",
-                )
+                remedy = "Check that the part has labelled rows, or use fewer folds or another share."
+                raise DataError(f"the split has no {field} row", source=self.name, column=field, remedy=remedy)
         overlaps = {"train and test": self.train & self.test, "train and unlabelled": self.train & self.unlabelled}
         if self.exposure == INDUCTIVE:
             overlaps["unlabelled and test"] = self.unlabelled & self.test
@@ -95,13 +88,10 @@ def check_no_leak(split: Split, groups: Mapping[str, Strings] | Strings) -> None
     for name, values in columns.items():
         both = np.intersect1d(values[seen], values[split.test])
         if both.size:
-            raise DataError(
-                f"leak: a {name} lies in training and in test",
-                source=split.name,
-                column=name,
-                value=f"{both[0]}; {both.size} in all",
-                remedy=f"Split by '{name}' or by a group that contains it, or correct the group column.",
-            )
+            problem = f"leak: a {name} lies in training and in test"
+            value = f"{both[0]}; {both.size} in all"
+            remedy = f"Split by '{name}' or by a group that contains it, or correct the group column."
+            raise DataError(problem, source=split.name, column=name, value=value, remedy=remedy)
 
 
 def region_out(
@@ -115,13 +105,10 @@ def region_out(
     regions = library.group(by)
     names = np.unique(regions)
     if names.size < 2:
-        raise DataError(
-            f"leaving one {by} out needs at least two",
-            source=library.name,
-            column=by,
-            value=f"only {str(names[0])!r}" if names.size else "none",
-            remedy="Use k-fold or a random share, or join data sets from several regions.",
-        )
+        problem = f"leaving one {by} out needs at least two"
+        value = f"only {str(names[0])!r}" if names.size else "none"
+        remedy = "Use k-fold or a random share, or join data sets from several regions."
+        raise DataError(problem, source=library.name, column=by, value=value, remedy=remedy)
     labelled = _labelled(library, target)
     return [
         _held_out(library, labelled, regions == name, f"{by}_out/{name}", name, 0, protect) for name in names.tolist()
@@ -146,13 +133,10 @@ def kfold(
     blocks = _blocks(library, by, protect)
     count = np.unique(blocks[labelled]).size
     if n_folds < 2 or count < n_folds:
-        raise DataError(
-            "there are too few groups for so many folds",
-            source=library.name,
-            column=by or "rows",
-            value=f"{n_folds} folds, {count} groups, {int(labelled.sum())} labelled rows",
-            remedy=f"Ask for 2 to {max(count, 2)} folds.",
-        )
+        problem = "there are too few groups for so many folds"
+        value = f"{n_folds} folds, {count} groups, {int(labelled.sum())} labelled rows"
+        remedy = f"Ask for 2 to {max(count, 2)} folds."
+        raise DataError(problem, source=library.name, column=by or "rows", value=value, remedy=remedy)
     fold = np.full(len(library), -1)
     fold[labelled] = group_folds(blocks[labelled], n_folds, np.random.default_rng(seed))
     return [
@@ -311,13 +295,10 @@ def _draw(
     """Draws ``count`` groups among ``rows``; at least ``leave`` must remain."""
     names = np.unique(units[rows])
     if count < 1 or names.size < count + leave:
-        raise DataError(
-            "the region has too few labelled groups",
-            source=library.name,
-            column=region,
-            value=f"{count} asked for, {names.size} there, {leave} to be left for the test",
-            remedy="Ask for fewer labels per region, or leave the region out of the library.",
-        )
+        problem = "the region has too few labelled groups"
+        value = f"{count} asked for, {names.size} there, {leave} to be left for the test"
+        remedy = "Ask for fewer labels per region, or leave the region out of the library."
+        raise DataError(problem, source=library.name, column=region, value=value, remedy=remedy)
     return rows & np.isin(units, rng.choice(names, count, replace=False))
 
 

@@ -134,12 +134,8 @@ class Pieces:
         except (AttributeError, ImportError, KeyError, OSError, TypeError, ValueError) as error:
             raise DataError("this file is not a finished piece of a run", source=path, remedy=REMAKE) from error
         if identity is not None and stored != json.loads(json.dumps(identity, default=_plain)):
-            raise DataError(
-                "this piece belongs to another configuration",
-                source=path,
-                value=stored,
-                remedy="Resume with the configuration the folder was made with, or start again with --overwrite.",
-            )
+            remedy = "Resume with the configuration the folder was made with, or start again with --overwrite."
+            raise DataError("this piece belongs to another configuration", source=path, value=stored, remedy=remedy)
         return piece
 
 

@@ -75,13 +75,10 @@ def check_unit(axis: Floats, unit: str, *, source: object = None) -> None:
     if unit == "cm-1" and low >= 300.0 and high <= 2600.0 and high - low >= 700.0:
         looks = "nm"
     if looks != unit:
-        raise DataError(
-            f"the axis is declared in {unit} but looks like {looks}",
-            source=source,
-            column="axis",
-            value=f"{low:g} to {high:g}, {axis.size} bands",
-            remedy=f'Write unit = "{looks}" under [axis], or confirm = ["unit"] if {unit} is right.',
-        )
+        problem = f"the axis is declared in {unit} but looks like {looks}"
+        value = f"{low:g} to {high:g}, {axis.size} bands"
+        remedy = f'Write unit = "{looks}" under [axis], or confirm = ["unit"] if {unit} is right.'
+        raise DataError(problem, source=source, column="axis", value=value, remedy=remedy)
 
 
 def check_scale(values: Floats, quantity: str, *, source: object = None) -> None:
@@ -138,13 +135,9 @@ def check_quantity(values: Floats, axis: Floats, unit: str, quantity: str, *, so
     looks = "absorbance" if quantity == "reflectance" else "reflectance"
     share = float(np.mean(peaks)) if looks == "absorbance" else 1.0 - float(np.mean(peaks))
     if share > 0.5:
-        raise DataError(
-            f"declared {quantity} but looks like {looks}",
-            source=source,
-            column=what,
-            value=f"{100 * share:.0f} % of the spectra",
-            remedy=f'Write quantity = "{looks}" under [values], or confirm = ["quantity"] if {quantity} is right.',
-        )
+        problem = f"declared {quantity} but looks like {looks}"
+        remedy = f'Write quantity = "{looks}" under [values], or confirm = ["quantity"] if {quantity} is right.'
+        raise DataError(problem, source=source, column=what, value=f"{100 * share:.0f} % of the spectra", remedy=remedy)
 
 
 def _absorbance_evidence(values: Floats, axis: Floats, unit: str) -> tuple[str, NDArray[np.bool_]] | None:

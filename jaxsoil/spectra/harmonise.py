@@ -126,12 +126,9 @@ def direct_standardisation(
     shared = transfer_samples(names, samples)
     known = sorted({name for pair in shared for name in pair})
     if not known or (reference is not None and reference not in known):
-        raise DataError(
-            "no transfer sample: no sample was scanned in two laboratories",
-            column="laboratory",
-            value=reference,
-            remedy="Use per-laboratory centring, or give rows of one sample the same sample name.",
-        )
+        problem = "no transfer sample: no sample was scanned in two laboratories"
+        remedy = "Use per-laboratory centring, or give rows of one sample the same sample name."
+        raise DataError(problem, column="laboratory", value=reference, remedy=remedy)
     chosen = reference or max(known, key=lambda name: sum(len(s) for pair, s in shared.items() if name in pair))
     maps, unchanged = {}, {chosen: ""}
     for name in np.unique(names).tolist():

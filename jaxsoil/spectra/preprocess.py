@@ -182,12 +182,10 @@ class Standardise(_Fitted):
         mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
         flat = np.nonzero(spread <= 1e-7 * np.abs(values).max(axis=0))[0]
         if flat.size:
-            raise DataError(
-                "a band is constant over the training rows and cannot be standardised",
-                column=f"{spectra.axis[flat[0]]:g} {spectra.unit}",
-                value=f"{flat.size} bands",
-                remedy="Trim those bands: a constant band carries nothing, or is a fill value.",
-            )
+            problem = "a band is constant over the training rows and cannot be standardised"
+            value = f"{flat.size} bands"
+            remedy = "Trim those bands: a constant band carries nothing, or is a fill value."
+            raise DataError(problem, column=f"{spectra.axis[flat[0]]:g} {spectra.unit}", value=value, remedy=remedy)
         return Standardise(spectra[:1], mean, spread)
 
 

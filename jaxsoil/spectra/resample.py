@@ -33,12 +33,10 @@ class Trim(Step):
         """Returns the bands inside; none inside raises DataError."""
         inside = (spectra.axis >= self.low) & (spectra.axis <= self.high)
         if not inside.any():
-            raise DataError(
-                "no band lies in the range to keep",
-                column=f"{self.low:g}-{self.high:g} {spectra.unit}",
-                value=f"axis {spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}",
-                remedy="Give low and high in the unit of the axis, low first.",
-            )
+            problem = "no band lies in the range to keep"
+            value = f"axis {spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}"
+            remedy = "Give low and high in the unit of the axis, low first."
+            raise DataError(problem, column=f"{self.low:g}-{self.high:g} {spectra.unit}", value=value, remedy=remedy)
         return spectra.replace(
             values=spectra.values[:, inside],
             axis=spectra.axis[inside],
@@ -130,12 +128,10 @@ class Resample(Step):
             )
         outside = (target < spectra.axis[0] - 1e-6) | (target > spectra.axis[-1] + 1e-6)
         if outside.any():
-            raise DataError(
-                "the target axis reaches beyond what was measured",
-                column=f"{target[outside][0]:g} {self.unit}",
-                value=f"measured {spectra.axis[0]:g}-{spectra.axis[-1]:g}, {int(outside.sum())} bands outside",
-                remedy="Choose a target axis inside the measured range; nothing is extrapolated.",
-            )
+            problem = "the target axis reaches beyond what was measured"
+            value = f"measured {spectra.axis[0]:g}-{spectra.axis[-1]:g}, {int(outside.sum())} bands outside"
+            remedy = "Choose a target axis inside the measured range; nothing is extrapolated."
+            raise DataError(problem, column=f"{target[outside][0]:g} {self.unit}", value=value, remedy=remedy)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -186,12 +182,10 @@ class SpliceCorrection(Step):
         short = np.nonzero(np.diff(edges) < max(self.points, 2))[0]
         count = edges.size - 1
         if count < 2 or short.size or self.points < 2:
-            raise DataError(
-                "a detector segment has too few bands to be joined",
-                column=f"splices {list(self.at)}",
-                value=f"axis {spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {self.points} points",
-                remedy="Give ascending splices inside the axis with at least `points` (2 or more) bands beside each.",
-            )
+            problem = "a detector segment has too few bands to be joined"
+            value = f"axis {spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {self.points} points"
+            remedy = "Give ascending splices inside the axis with at least `points` (2 or more) bands beside each."
+            raise DataError(problem, column=f"splices {list(self.at)}", value=value, remedy=remedy)
         if self.reference is not None and not 0 <= self.reference < count:
             remedy = f"Count the {count} segments from 0."
             raise DataError("no such detector segment", column="reference", value=self.reference, remedy=remedy)

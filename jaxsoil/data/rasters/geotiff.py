@@ -58,11 +58,9 @@ def new_geotiff(
 
             def write(box: Box, values: np.ndarray) -> None:
                 if np.isinf(values).any():
-                    raise DataError(
-                        "a predicted map holds an infinite value",
-                        value=f"tile at row {box.row}, column {box.col}",
-                        remedy="The model diverged: lower its learning rate and run again.",
-                    )
+                    value = f"tile at row {box.row}, column {box.col}"
+                    remedy = "The model diverged: lower its learning rate and run again."
+                    raise DataError("a predicted map holds an infinite value", value=value, remedy=remedy)
                 filled = np.where(np.isnan(values), nodata, values).astype(np.float32)
                 window = Window(box.col, box.row, box.width, box.height)  # pyright: ignore[reportCallIssue]
                 file.write(filled, window=window)

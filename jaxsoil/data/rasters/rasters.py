@@ -113,11 +113,9 @@ class MemoryRasters:
     def __post_init__(self) -> None:
         expected = (len(self.names), self.grid.height, self.grid.width)
         if self.values.shape != expected:
-            raise DataError(
-                "the values do not fit the grid and the names",
-                value=f"{self.values.shape}, expected {expected}",
-                remedy="Give one layer for each name, as high and wide as the grid.",
-            )
+            value = f"{self.values.shape}, expected {expected}"
+            remedy = "Give one layer for each name, as high and wide as the grid."
+            raise DataError("the values do not fit the grid and the names", value=value, remedy=remedy)
 
     def read(self, box: Box) -> Float32[np.ndarray, "c h w"]:
         """See :class:`Rasters`."""
@@ -177,20 +175,14 @@ def open_rasters(paths: Mapping[str, str | os.PathLike[str]]) -> FileRasters:
             with rasterio.open(path) as file:
                 if file.count != 1 or file.crs is None:
                     wrong = "several bands" if file.count != 1 else "no projection"
-                    raise DataError(
-                        f"the raster of '{name}' has {wrong}",
-                        source=path,
-                        value=file.count if file.count != 1 else None,
-                        remedy="Write one covariate to each file, with its coordinate reference system.",
-                    )
+                    value = file.count if file.count != 1 else None
+                    remedy = "Write one covariate to each file, with its coordinate reference system."
+                    raise DataError(f"the raster of '{name}' has {wrong}", source=path, value=value, remedy=remedy)
                 grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
                 grids.append((path, grid, file.nodata))
         except RasterioIOError as error:
-            raise DataError(
-                f"the raster of '{name}' cannot be read: {error}",
-                source=path,
-                remedy="Correct the path, or write the raster again as GeoTIFF.",
-            ) from None
+            remedy = "Correct the path, or write the raster again as GeoTIFF."
+            raise DataError(f"the raster of '{name}' cannot be read: {error}", source=path, remedy=remedy) from None
         _require_same(*grids[0][:2], path, grids[-1][1])
     nodata = next((value for _, _, value in grids if value is not None and math.isfinite(value)), NODATA)
     return FileRasters(grids[0][1], tuple(paths), tuple(path for path, _, _ in grids), nodata)
@@ -213,12 +205,8 @@ def _require_same(first: Path, grid: Grid, path: Path, other: Grid) -> None:
         what, value = "grid", f"{other.transform} against {grid.transform}"
     else:
         return
-    raise DataError(
-        f"the {what} differs from that of {first.name}",
-        source=path,
-        value=value,
-        remedy="Resample all rasters to one grid first (gdalwarp -t_srs ... -te ... -tr ...).",
-    )
+    remedy = "Resample all rasters to one grid first (gdalwarp -t_srs ... -te ... -tr ...)."
+    raise DataError(f"the {what} differs from that of {first.name}", source=path, value=value, remedy=remedy)
 
 
 def _padded(box: Box, grid: Grid, inside: Callable[[tuple[slice, slice]], np.ndarray], count: int) -> np.ndarray:
@@ -305,9 +293,5 @@ def tile_windows(rasters: Rasters, box: Box, size: int) -> Float32[np.ndarray, "
 
 def _require_odd(size: int) -> None:
     if size < 1 or size % 2 == 0:
-        raise DataError(
-            "a window needs a central pixel",
-            column="window",
-            value=size,
-            remedy="Give an odd number of pixels, such as 9.",
-        )
+        remedy = "Give an odd number of pixels, such as 9."
+        raise DataError("a window needs a central pixel", column="window", value=size, remedy=remedy)

@@ -38,13 +38,10 @@ def join(composite: Composite, members: Sequence[Library]) -> Library:
         if not kept.all():
             notes.append(f"{member.name}: left out {int((~kept).sum())} rows without {positive}")
         if not kept.any():
-            raise DataError(
-                "a member of the composite has no row left",
-                source=composite.name,
-                column=member.name,
-                value=f"{len(member)} rows, none with {positive}",
-                remedy="Remove the member, or the property from `positive`.",
-            )
+            problem = "a member of the composite has no row left"
+            value = f"{len(member)} rows, none with {positive}"
+            remedy = "Remove the member, or the property from `positive`."
+            raise DataError(problem, source=composite.name, column=member.name, value=value, remedy=remedy)
         notes += [f"{member.name}: {note}" for note in member.notes]
         chosen = member.select(kept)
         parts.append(chosen.with_spectra(_on_grid(chosen, composite.grid)))
@@ -89,13 +86,9 @@ def join_properties(parts: Sequence[Library], source: str) -> dict[str, Property
     for name in names:
         units = {part.properties[name].unit for part in parts if name in part.properties}
         if len(units) > 1:
-            raise DataError(
-                "the members give a property in different units",
-                source=source,
-                column=name,
-                value=", ".join(sorted(units)),
-                remedy="Bring them to one unit with `factor` in the members' manifests.",
-            )
+            problem = "the members give a property in different units"
+            remedy = "Bring them to one unit with `factor` in the members' manifests."
+            raise DataError(problem, source=source, column=name, value=", ".join(sorted(units)), remedy=remedy)
         values = [
             part.properties[name].values if name in part.properties else np.full(len(part), np.nan) for part in parts
         ]

@@ -217,13 +217,9 @@ def _checked(composite: Composite, path: Path) -> Composite:
     known(grid.method, METHODS, "unknown value", source=path, column="grid.method")
     known(grid.unit, UNITS, "unknown value", source=path, column="grid.unit")
     if not composite.members or not grid.step > 0 or not 0 <= (grid.high - grid.low) / grid.step <= _MOST_BANDS:
-        raise DataError(
-            "a composite needs members and a grid from low to high by a positive step",
-            source=path,
-            column="members, [grid]",
-            value=f"{len(composite.members)} members, {grid}",
-            remedy="Correct these keys.",
-        )
+        problem = "a composite needs members and a grid from low to high by a positive step"
+        value = f"{len(composite.members)} members, {grid}"
+        raise DataError(problem, source=path, column="members, [grid]", value=value, remedy="Correct these keys.")
     return composite
 
 
@@ -263,10 +259,6 @@ def _check_pattern(pattern: str, path: Path) -> None:
     except re.error:
         groups = -1
     if groups != 1:
-        raise DataError(
-            "a pattern needs one group that holds the number",
-            source=path,
-            column="axis.pattern",
-            value=pattern,
-            remedy="Write for instance pattern = 'X([0-9.]+)' (single quotes keep backslashes).",
-        )
+        problem = "a pattern needs one group that holds the number"
+        remedy = "Write for instance pattern = 'X([0-9.]+)' (single quotes keep backslashes)."
+        raise DataError(problem, source=path, column="axis.pattern", value=pattern, remedy=remedy)

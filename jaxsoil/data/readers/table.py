@@ -85,12 +85,9 @@ def band_columns(names: Sequence[str], axis: Axis, source: Path) -> tuple[list[s
     if axis.order == "descending":
         columns, numbers = columns[::-1], numbers[::-1]
         if len(numbers) > 1 and all(later < earlier for earlier, later in itertools.pairwise(numbers)):
-            raise DataError(
-                "the axis is declared descending but ascends",
-                source=source,
-                column=f"{columns[-1]} ... {columns[0]}",
-                remedy='Write order = "ascending" under [axis].',
-            )
+            problem = "the axis is declared descending but ascends"
+            remedy = 'Write order = "ascending" under [axis].'
+            raise DataError(problem, source=source, column=f"{columns[-1]} ... {columns[0]}", remedy=remedy)
     return columns, np.asarray(numbers, np.float64)
 
 

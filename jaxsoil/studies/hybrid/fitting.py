@@ -204,9 +204,7 @@ def _fit(cross_fit: CrossFit, fit: ModelFit, values: Floats, data: TrainingRows)
 
 def _finite(fit: ModelFit, predicted: NDArray[Any]) -> NDArray[Any]:
     if not np.isfinite(predicted).all():
-        raise DataError(
-            "a model returned predictions that are not finite",
-            source=f"{fit.target}, {fit.held_out.name}, {fit.method}, {fit.model}",
-            remedy="Lower the learning rate (--train.lr).",
-        )
+        problem = "a model returned predictions that are not finite"
+        remedy = "Lower the learning rate (--train.lr)."
+        raise DataError(problem, source=f"{fit.target}, {fit.held_out.name}, {fit.method}, {fit.model}", remedy=remedy)
     return predicted

@@ -89,12 +89,9 @@ def calibrate(cross_fit: CrossFit, predicted: ModelPredictions, target: str) -> 
     keys = [(target, held, cross_fit.method, CNN) for held in cross_fit.folds]
     missing = [key[1].name for key in keys if key not in predicted.values]
     if missing:
-        raise DataError(
-            "every network of a fold diverged, and without them there is no product",
-            source=target,
-            value=f"fold {', '.join(missing)}",
-            remedy="Lower --train.lr and start again with --overwrite.",
-        )
+        problem = "every network of a fold diverged, and without them there is no product"
+        remedy = "Lower --train.lr and start again with --overwrite."
+        raise DataError(problem, source=target, value=f"fold {', '.join(missing)}", remedy=remedy)
     members = [predicted.values[key] for key in keys]
     centre = np.stack([m.mean(axis=0) for m in members])
     rows = np.flatnonzero(data.measured(target) & (cross_fit.fold >= 0))

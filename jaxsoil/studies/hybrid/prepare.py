@@ -152,19 +152,13 @@ def _ranges(library: Library, targets: Sequence[str]) -> dict[str, Range]:
         if np.isfinite(known.values).any():
             found[name] = range_of(name, known.unit)
         elif targets:
-            raise DataError(
-                "the target has no measured value: nothing can be learned",
-                source=library.name,
-                column=name,
-                remedy="Leave it out of the targets, or give measured values of some samples.",
-            )
+            problem = "the target has no measured value: nothing can be learned"
+            remedy = "Leave it out of the targets, or give measured values of some samples."
+            raise DataError(problem, source=library.name, column=name, remedy=remedy)
     if not found:
-        raise DataError(
-            "no property can be imputed",
-            source=library.name,
-            value=", ".join(library.properties),
-            remedy=f"Give one of: {', '.join(RANGES)}.",
-        )
+        value = ", ".join(library.properties)
+        remedy = f"Give one of: {', '.join(RANGES)}."
+        raise DataError("no property can be imputed", source=library.name, value=value, remedy=remedy)
     return found
 
 

@@ -112,20 +112,13 @@ def _block_folds(sites: Sites, side: float, folds: int) -> tuple[np.ndarray, np.
 
     coordinates = np.stack([sites.east, sites.north], axis=1)
     if not side > 0.0:
-        raise DataError(
-            "spatial blocks need a side above 0",
-            column="block",
-            value=side,
-            remedy="Sites on one line have no extent of their own: give --block in the unit of the CRS.",
-        )
+        remedy = "Sites on one line have no extent of their own: give --block in the unit of the CRS."
+        raise DataError("spatial blocks need a side above 0", column="block", value=side, remedy=remedy)
     _, labels = verde.block_split((sites.east, sites.north), spacing=side)
     if np.unique(labels).size < folds:
-        raise DataError(
-            "there are fewer blocks than folds",
-            column="block",
-            value=f"{np.unique(labels).size} blocks of {side:.0f} for {folds} folds",
-            remedy="Give a smaller --block or fewer --folds.",
-        )
+        value = f"{np.unique(labels).size} blocks of {side:.0f} for {folds} folds"
+        remedy = "Give a smaller --block or fewer --folds."
+        raise DataError("there are fewer blocks than folds", column="block", value=value, remedy=remedy)
     assigned = np.empty(len(sites), np.int64)
     splitter = verde.BlockKFold(spacing=side, n_splits=folds, shuffle=True, random_state=0, balance=True)
     for number, (_, test) in enumerate(splitter.split(coordinates)):
@@ -139,13 +132,9 @@ def _require_folds(sites: Sites, folds: dict[str, np.ndarray], count: int, sourc
             seen = np.isfinite(sites.values[:, place])
             fewest = min(int((seen & (fold != number)).sum()) for number in range(count))
             if fewest < 8:
-                raise DataError(
-                    f"a fold of the split '{name}' would leave too few sites to learn from",
-                    source=source,
-                    column=layer.name,
-                    value=fewest,
-                    remedy="Give smaller blocks (--block), fewer folds, or leave the layer out (--min-sites).",
-                )
+                problem = f"a fold of the split '{name}' would leave too few sites to learn from"
+                remedy = "Give smaller blocks (--block), fewer folds, or leave the layer out (--min-sites)."
+                raise DataError(problem, source=source, column=layer.name, value=fewest, remedy=remedy)
 
 
 def _require_variation(windows: np.ndarray, land: Landscape) -> None:

@@ -53,11 +53,8 @@ def mean_over_seeds(values: list[np.ndarray], label: str) -> np.ndarray:
     stacked = np.stack(values)
     made = np.isfinite(stacked)
     if not made.any(axis=0).all():
-        raise DataError(
-            "every seed of a fold diverged",
-            source=label,
-            remedy="Lower the learning rate (--train.lr, --finetune.lr) and run again.",
-        )
+        remedy = "Lower the learning rate (--train.lr, --finetune.lr) and run again."
+        raise DataError("every seed of a fold diverged", source=label, remedy=remedy)
     return np.where(made, stacked, 0.0).sum(axis=0) / made.sum(axis=0)
 
 
