@@ -128,7 +128,10 @@ class MultifidelityData:
             _check_pairs("test", self.test_mir, self.test_nir, self.name)
         for part in self._libraries().values():
             part.spectra.require_quantity("absorbance")
-        self._check_axes()
+        for name in ("labelled", "paired_mir", "test_mir"):
+            _check_axis(self.pretrain.axis, "cm-1", getattr(self, name), f"{self.name}, {name}", "pretrain")
+        nir = self.paired_nir.spectra
+        _check_axis(nir.axis, nir.unit, self.test_nir, f"{self.name}, test_nir", "paired_nir")
         for where, library in self._libraries().items():
             _check_properties(library, f"{self.name}, {where}")
         self._check_test()
@@ -136,12 +139,6 @@ class MultifidelityData:
     def _libraries(self) -> dict[str, Library]:
         names = ("labelled", "paired_mir", "paired_nir", "test_mir", "test_nir")
         return {name: getattr(self, name) for name in names}
-
-    def _check_axes(self) -> None:
-        for name in ("labelled", "paired_mir", "test_mir"):
-            _check_axis(self.pretrain.axis, "cm-1", getattr(self, name), f"{self.name}, {name}", "pretrain")
-        nir = self.paired_nir.spectra
-        _check_axis(nir.axis, nir.unit, self.test_nir, f"{self.name}, test_nir", "paired_nir")
 
     def _check_test(self) -> None:
         names = {key: np.concatenate([part.samples, part.ids]) for key, part in self._libraries().items()}

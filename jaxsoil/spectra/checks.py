@@ -84,23 +84,20 @@ def check_unit(axis: Floats, unit: str, *, source: object = None) -> None:
 def check_scale(values: Floats, quantity: str, *, source: object = None) -> None:
     """Raises DataError where reflectance looks like percent, or like a fraction divided by 100 again."""
     middle, brightest = float(np.median(values)), float(np.median(values.max(axis=1)))
-    median, dark = f"median {middle:.3g}", f"half of the spectra stay below {brightest:.3g}"
-    percent = 'Write scale = 0.01 under [values], or confirm = ["scale"] if the scale is right.'
-    fraction = 'Write scale = 1 under [values] (only percent needs 0.01), or confirm = ["scale"].'
-    absorbance = 'If this is reflectance in percent, write quantity = "reflectance" and scale = 0.01.'
-    for of, wrong, problem, value, remedy in (
-        ("reflectance", middle > 1.5, "reflectance must be a fraction but looks like percent", median, percent),
-        (
-            "reflectance",
-            0.0 < brightest < 0.02,
-            "reflectance looks like a fraction divided by 100 again",
-            dark,
-            fraction,
-        ),
-        ("absorbance", middle > 5.0, "absorbance log10(1/R) of soils lies between 0 and 2", median, absorbance),
-    ):
-        if quantity == of and wrong:
-            raise DataError(problem, source=source, column="all bands", value=value, remedy=remedy)
+    value = f"median {middle:.3g}"
+    if quantity == "reflectance" and middle > 1.5:
+        problem = "reflectance must be a fraction but looks like percent"
+        remedy = 'Write scale = 0.01 under [values], or confirm = ["scale"] if the scale is right.'
+    elif quantity == "reflectance" and 0.0 < brightest < 0.02:
+        problem = "reflectance looks like a fraction divided by 100 again"
+        value = f"half of the spectra stay below {brightest:.3g}"
+        remedy = 'Write scale = 1 under [values] (only percent needs 0.01), or confirm = ["scale"].'
+    elif quantity == "absorbance" and middle > 5.0:
+        problem = "absorbance log10(1/R) of soils lies between 0 and 2"
+        remedy = 'If this is reflectance in percent, write quantity = "reflectance" and scale = 0.01.'
+    else:
+        return
+    raise DataError(problem, source=source, column="all bands", value=value, remedy=remedy)
 
 
 def check_range(values: Floats, axis: Floats, unit: str, quantity: str, *, source: object = None) -> None:

@@ -138,7 +138,10 @@ def direct_standardisation(
         if len(pairs) < min_pairs:
             unchanged[name] = f"{len(pairs)} transfer samples with {chosen}, {min_pairs} needed"
             continue
-        own, wanted = (_means(table, names == lab, samples, pairs) for lab in (name, chosen))
+        own, wanted = (
+            np.stack([table[(names == lab) & (samples == pair)].mean(axis=0) for pair in pairs])
+            for lab in (name, chosen)
+        )
         maps[name] = _piecewise(own, wanted, window, ridge)
     return Harmoniser("direct", maps, unchanged)
 
@@ -176,10 +179,6 @@ def _shifts(values: Floats, window: int) -> list[Floats]:
     half = window // 2
     padded = np.pad(values, ((0, 0), (half, half)), mode="edge")
     return [padded[:, start : start + values.shape[1]] for start in range(window)]
-
-
-def _means(table: Floats, rows: NDArray[np.bool_], samples: NDArray[Any], names: list[str]) -> Floats:
-    return np.stack([table[rows & (samples == name)].mean(axis=0) for name in names])
 
 
 def _rows(values: ArrayLike, laboratory: ArrayLike) -> tuple[Floats, NDArray[Any]]:
