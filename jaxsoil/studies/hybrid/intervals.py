@@ -220,13 +220,8 @@ def _coverage(limits: Range, observed: Floats, low: Floats, high: Floats) -> dic
     inside = conformal.covered(observed, *(np.clip(end, *limits.bounds) for end in (low, high)))
     lowest, highest = conformal.coverage_range(int(inside.sum()), inside.size)
     width = limits.from_scale(high) - limits.from_scale(low)
-    return {
-        "n": inside.size,
-        "coverage": float(inside.mean()),
-        "lowest": lowest,
-        "highest": highest,
-        "median_width": float(np.median(width)),
-    }
+    shares = {"n": inside.size, "coverage": float(inside.mean()), "lowest": lowest, "highest": highest}
+    return {**shares, "median_width": float(np.median(width))}
 
 
 def suspect_values(cross_fit: CrossFit, calibrated: dict[str, Calibrated]) -> pd.DataFrame:

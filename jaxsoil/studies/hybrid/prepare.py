@@ -119,7 +119,9 @@ def prepare_library(
             f"{len(linked)} samples have the place and depth of another laboratory's sample: taken for one soil, kept "
             f"in one fold and never on both sides of a split ({few})"
         )
-    values = _snv(library)
+    spectra = library.spectra
+    spectra = spectra.to_absorbance() if spectra.quantity == "reflectance" else spectra
+    values = SNV()(spectra).values.astype(np.float64)
     for target, found in ranges.items():
         _check_range(library, target, found)
         notes += _check_units(library, values, target, unit_check)
@@ -193,7 +195,9 @@ def _duplicates(library: Library, targets: Sequence[str]) -> dict[int, str]:
         for row in rows:
             if row != kept:
                 place = "in another laboratory" if laboratory[row] != laboratory[kept] else "in the same laboratory"
-                differ = _label_differs(library, row, kept, targets)
+                pairs = [(name, *library.property(name).values[[row, kept]].tolist()) for name in targets]
+                other = [f"{name} {a:g} against {b:g}" for name, a, b in pairs if np.isfinite(a) and a != b]
+                differ = f" with other values ({', '.join(other)})" if other else ""
                 left[row] = f"same spectrum{differ} as {place}: {library.ids[kept]}"
     return left
 
@@ -213,19 +217,6 @@ def _link_places(library: Library) -> tuple[Library, list[str]]:
             linked.append(f"{library.ids[row]} with {library.ids[other]}")
             sample[row] = sample[other]
     return dataclasses.replace(library, groups={**library.groups, "sample": sample.astype(str)}), linked
-
-
-def _label_differs(library: Library, row: int, first: int, targets: Sequence[str]) -> str:
-    pairs = [(name, *library.property(name).values[[row, first]].tolist()) for name in targets]
-    other = [f"{name} {a:g} against {b:g}" for name, a, b in pairs if np.isfinite(a) and a != b]
-    return f" with other values ({', '.join(other)})" if other else ""
-
-
-def _snv(library: Library) -> Floats:
-    spectra = library.spectra
-    if spectra.quantity == "reflectance":
-        spectra = spectra.to_absorbance()
-    return SNV()(spectra).values.astype(np.float64)
 
 
 def _check_range(library: Library, target: str, found: Range) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.data.library import Library
 from jaxsoil.evaluation.outliers import Judged
 from jaxsoil.evaluation.results import write_results
 from jaxsoil.runs import tracking
@@ -22,8 +21,16 @@ from jaxsoil.studies.hybrid.cross_fit import LABORATORY, LABORATORY_EXPOSURE, RA
 from jaxsoil.studies.hybrid.fitting import CLIPPED, CNN, PLSR, ModelPredictions, fit_all, model_fits
 from jaxsoil.studies.hybrid.intervals import calibrate, coverage_table, held_out_predictions, suspect_values
 from jaxsoil.studies.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare_library
-from jaxsoil.studies.hybrid.product import check_product, model_id, product_table, write_product
-from jaxsoil.studies.hybrid.results import ALL, OWN, depth_table, result_table
+from jaxsoil.studies.hybrid.results import (
+    ALL,
+    OWN,
+    check_product,
+    depth_table,
+    model_id,
+    product_table,
+    result_table,
+    write_product,
+)  # fmt: skip
 
 TWIN = "laboratories"
 
@@ -38,17 +45,12 @@ def prepare(config: HybridConfig) -> CrossFit:
         from jaxsoil.data import registry
 
         library = registry.load(config.data)
-    library = _thinned(library, config.step)
+    axis, step = library.spectra.axis, config.step
+    if step > float(np.median(np.diff(axis))) * 1.001:
+        bands = axis[0] + step * np.arange(int((axis[-1] - axis[0]) / step + 1e-9) + 1)
+        library = library.with_spectra(Resample(bands, library.spectra.unit)(library.spectra))
     data = prepare_library(library, config.targets, config.same_laboratory, config.unit_check)
     return CrossFit.draw(data, config)
-
-
-def _thinned(library: Library, step: float) -> Library:
-    axis = library.spectra.axis
-    if step <= float(np.median(np.diff(axis))) * 1.001:
-        return library
-    count = int((axis[-1] - axis[0]) / step + 1e-9) + 1
-    return library.with_spectra(Resample(axis[0] + step * np.arange(count), library.spectra.unit)(library.spectra))
 
 
 def run(config: HybridConfig, folder: RunFolder, cross_fit: CrossFit) -> None:
