@@ -95,15 +95,8 @@ def tile_map(
         for place in range(len(data.layers)):
             low, high = map_interval(data, config, config.map_split, held_out, centres[:, :, place], place)
             members = data.to_unit(every[..., place]).reshape(-1, pixels.size)
-            flat[place][:, pixels] = np.stack(
-                [
-                    data.to_unit(centres[:, :, place].mean(axis=0)),
-                    data.to_unit(low),
-                    data.to_unit(high),
-                    np.nanstd(members, axis=0),
-                    outside,
-                ]
-            )
+            ends = (data.to_unit(end) for end in (centres[:, :, place].mean(axis=0), low, high))
+            flat[place][:, pixels] = np.stack([*ends, np.nanstd(members, axis=0), outside])
     return flat.reshape(shape)
 
 

@@ -87,7 +87,17 @@ def prepare(config: LayersConfig) -> LayersData:
         lost = ", ".join(map(str, sites.ids[~enough][:8]))
         notes.append(f"{int((~enough).sum())} sites left out, most of whose window has no value: {lost}.")
         sites, row, col, windows = sites.take(enough), row[enough], col[enough], windows[enough]
-    _require_variation(windows, land)
+    centre = windows[:, config.window // 2, config.window // 2, :]
+    constant = np.ptp(centre, axis=0) == 0.0
+    if constant.any():
+        place = int(np.argmax(constant))
+        raise DataError(
+            "a raster has the same value at every site",
+            source=land.source,
+            column=land.rasters.names[place],
+            value=float(centre[0, place]),
+            remedy="Leave it out: nothing can be learnt from it.",
+        )
     block_side = config.block or float(np.sqrt(np.ptp(sites.east) * np.ptp(sites.north)) / 6.0)
     block, by_block = _block_folds(sites, block_side, config.folds)
     rng = np.random.default_rng(0)
@@ -135,19 +145,6 @@ def _require_folds(sites: Sites, folds: dict[str, np.ndarray], count: int, sourc
                 problem = f"a fold of the split '{name}' would leave too few sites to learn from"
                 remedy = "Give smaller blocks (--block), fewer folds, or leave the layer out (--min-sites)."
                 raise DataError(problem, source=source, column=layer.name, value=fewest, remedy=remedy)
-
-
-def _require_variation(windows: np.ndarray, land: Landscape) -> None:
-    centre = windows[:, windows.shape[1] // 2, windows.shape[2] // 2, :]
-    constant = np.ptp(centre, axis=0) == 0.0
-    if constant.any():
-        raise DataError(
-            "a raster has the same value at every site",
-            source=land.source,
-            column=land.rasters.names[int(np.argmax(constant))],
-            value=float(centre[0, int(np.argmax(constant))]),
-            remedy="Leave it out: nothing can be learnt from it.",
-        )
 
 
 def _skewness(values: Float64[np.ndarray, "n l"]) -> float:

@@ -161,7 +161,8 @@ def gains(table: Frame, folds: Frame, seed: int = BOOTSTRAP_SEED) -> pd.DataFram
                 here = squares[(squares["split"] == split) & ((squares["layer"] == layer) | (layer == POOLED))]
                 sums = here.groupby(["block", "model"])["square"].sum().unstack()
                 student, blocks = t_interval(by_fold), _block_interval(sums[first], sums[second], seed)
-                verdict = _verdict((student.low, student.high), blocks)
+                ends = np.array([(student.low, student.high), blocks])
+                verdict = "gain" if (ends > 0.0).all() else "loss" if (ends < 0.0).all() else "open"
                 rows.append(
                     (
                         *(split, first, second, layer, student.mean, student.low, student.high, by_fold.size),
@@ -179,12 +180,6 @@ def _block_interval(first: Frame, second: Frame, seed: int) -> tuple[float, floa
     drawn = np.random.default_rng(seed).multinomial(one.size, np.full(one.size, 1.0 / one.size), BOOTSTRAPS)
     low, high = np.percentile(100.0 * (1.0 - np.sqrt((drawn @ one) / (drawn @ other))), [2.5, 97.5])
     return float(low), float(high)
-
-
-def _verdict(*intervals: tuple[float, float]) -> str:
-    if all(low > 0.0 for low, _ in intervals):
-        return "gain"
-    return "loss" if all(high < 0.0 for _, high in intervals) else "open"
 
 
 def coverage(table: Frame, nominal: float) -> pd.DataFrame:
