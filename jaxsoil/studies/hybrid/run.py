@@ -11,6 +11,7 @@ import pandas as pd
 
 from jaxsoil.evaluation.outliers import Judged
 from jaxsoil.evaluation.results import write_results
+from jaxsoil.report.prose import Prose
 from jaxsoil.runs import tracking
 from jaxsoil.runs.files import write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder, refuse_earlier
@@ -168,25 +169,12 @@ def _data(cross_fit: CrossFit, models: dict[str, str]) -> dict[str, Any]:
 
 def plan(config: HybridConfig, cross_fit: CrossFit) -> str:
     """What a configuration would fit, without fitting it."""
-    todo, data = model_fits(cross_fit), cross_fit.data
-    lines = [
-        f"{data.library.name}: {len(data)} rows of {np.unique(data.sample).size} samples, "
-        f"{data.values.shape[1]} bands, laboratories "
-        + ", ".join(f"{name} {size}" for name, size in data.sizes.items()),
-        f"harmonisation {cross_fit.method}; compared: {', '.join(cross_fit.methods)}",
-    ]
-    for target, limits in data.ranges.items():
-        count = int(data.measured(target).sum())
-        lines.append(
-            f"{target}: {count} measured, {len(data) - count} to predict, "
-            f"{limits.low:g} to {limits.high:g} {limits.unit}"
-        )
+    todo, data, models = model_fits(cross_fit), cross_fit.data, []
+    measured = {target: int(data.measured(target).sum()) for target in data.targets}
     for model, what in ((CNN, "networks within bounds"), (CLIPPED, "networks that are clipped"), (PLSR, "PLSR")):
-        count = {s: sum(f.model == model and f.held_out.scheme == s for f in todo) for s in (RANDOM, LABORATORY)}
-        lines.append(f"{what}: {count[RANDOM]} in random folds, {count[LABORATORY]} with a laboratory held out")
-    passes = config.train.epochs * sum(int(data.measured(fit.target).sum()) for fit in todo if fit.model != PLSR)
-    lines.append(
-        f"about {passes / 1e6:.1f} million spectra pass through networks (two cores take in the order of "
-        "10,000 a second at 213 bands)"
-    )
+        schemes = [fit.held_out.scheme for fit in todo if fit.model == model]
+        models.append((what, schemes.count(RANDOM), schemes.count(LABORATORY)))
+    passes = config.train.epochs * sum(measured[fit.target] for fit in todo if fit.model != PLSR)
+    values = {"samples": np.unique(data.sample).size, "measured": measured, "models": models, "passes": passes}
+    lines = Prose("jaxsoil.studies.hybrid.report", "plan").notes("plan", data=data, cross_fit=cross_fit, **values)
     return "\n".join(lines)

@@ -53,6 +53,11 @@ class LayersData:
         return self.sites.layers
 
     @property
+    def blocks(self) -> int:
+        """Number of spatial blocks that hold sites."""
+        return int(np.unique(self.block).size)
+
+    @property
     def seen(self) -> Bool[np.ndarray, "n l"]:
         """Where a value was measured."""
         return np.isfinite(self.sites.values)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from jaxsoil.data.rasters.geotiff import new_geotiff, write_rasters
 from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
 from jaxsoil.evaluation.results import write_results
+from jaxsoil.report.prose import Prose
 from jaxsoil.runs import tracking
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
@@ -99,21 +100,9 @@ def plan(config: LayersConfig, data: LayersData) -> str:
         steps[name] = int(each) * config.seeds * len(config.splits)
     seconds = sum(steps.values()) * STEP_SECONDS * (config.window / 9.0) ** 2
     seconds += sum(REFERENCE_SECONDS.get(name, 0.0) for name in config.models) * config.seeds * len(config.splits)
-    grid = data.land.rasters.grid
-    by_layer = [f"{layer.name} {n}" for layer, n in zip(data.layers, data.seen.sum(axis=0), strict=True)]
-    lines = [
-        f"{data.land.title}: {count} sites, {layers} layers, {len(data.land.rasters.names)} covariates",
-        f"Sites by layer: {', '.join(by_layer)}",
-        f"Splits: {', '.join(config.splits)}, {config.folds} folds each; "
-        f"{np.unique(data.block).size} blocks of {data.block_side:.0f} (unit of the CRS)",
-        f"Trainings (model x split x seed): {len(trainings(config))}; steps of {config.train.batch} windows: "
-        + ", ".join(f"{name} {number}" for name, number in steps.items()),
-        f"Maps: {grid.height} x {grid.width} pixels, {layers} GeoTIFFs, "
-        f"{config.seeds * config.folds * (layers if config.map_model in PER_LAYER else 1)} networks at least",
-        f"At most about {seconds / 60:.0f} min on two idle cores, before any training stops early; maps come on top.",
-        *data.notes,
-    ]
-    return "\n".join(lines)
+    networks = config.seeds * config.folds * (layers if config.map_model in PER_LAYER else 1)
+    values = {"trainings": len(trainings(config)), "steps": steps, "networks": networks, "minutes": seconds / 60.0}
+    return "\n".join(Prose("jaxsoil.studies.layers.report", "plan").notes("plan", data=data, config=config, **values))
 
 
 def map_model(config: LayersConfig, scored: pd.DataFrame) -> str:
@@ -219,7 +208,7 @@ def _write_inputs(folder: RunFolder, config: LayersConfig, data: LayersData) -> 
         "name": data.land.name, "title": data.land.title, "quantity": sites.quantity, "unit": sites.unit,
         "scale": "log1p" if data.log else "as measured", "layers": layers, "sites": len(sites),
         "covariates": list(data.land.rasters.names), "grid": dataclasses.asdict(grid),
-        "block_side": data.block_side, "blocks": int(np.unique(data.block).size),
+        "block_side": data.block_side, "blocks": data.blocks,
         "overlap": {name: float(overlaps(data, fold, config.window).mean()) for name, fold in data.folds.items()},
         "truth": data.land.truth is not None, "notes": list(data.notes),
     }  # fmt: skip
