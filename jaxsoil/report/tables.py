@@ -53,8 +53,9 @@ class Table:
     def markdown(self) -> str:
         """The table in GitHub's Markdown, with its caption above and its notes below."""
         rule = ["---" if self.is_text(column) else "---:" for column in range(len(self.header))]
-        lines = [markdown_text(self.caption), "", _markdown_row(self.header), "| " + " | ".join(rule) + " |"]
-        lines += [_markdown_row(row) for row in self.rows]
+        header, *rows = ([markdown_text(cell) or " " for cell in row] for row in (self.header, *self.rows))
+        lines = [markdown_text(self.caption), ""]
+        lines += [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
         if self.notes:
             lines += ["", *(f"- {markdown_text(note)}" for note in self.notes)]
         return "\n".join(lines)
@@ -96,12 +97,6 @@ class MeanError(NamedTuple):
 def mean_sd(values: ArrayLike | Sequence[float]) -> MeanError:
     """Mean and standard deviation (n - 1) of the finite values, as a report writes them."""
     return MeanError(*compare.mean_sd(values))
-
-
-def mean_se(values: ArrayLike | Sequence[float]) -> MeanError:
-    """Mean and standard error (SD/sqrt(n), n - 1 in the SD) of the finite values."""
-    mean, sd, n = compare.mean_sd(values)
-    return MeanError(mean, sd / math.sqrt(n) if n else math.nan, n)
 
 
 def with_interval(mean: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
@@ -170,7 +165,7 @@ def pivot_table(
       title: caption.
       fmt: digits, format string or function of the value(s); or a mapping of a key, of the column or else of the row,
         to these (3 digits for keys that it does not name).
-      combine: makes one value of the lines of a cell, such as :func:`mean_sd`, :func:`mean_se` or ``np.nanmean``;
+      combine: makes one value of the lines of a cell, such as :func:`mean_sd` or ``np.nanmean``;
         a result with an error is shown as ``mean ± error``.
       order: column of the frame -> keys in order. Rows and columns otherwise stand as the frame has them. Column keys
         that all levels of ``columns`` order stand in the table even where the frame has none of them.
@@ -194,6 +189,11 @@ def pivot_table(
     full = all(name in order for name in across)
     expected = pd.MultiIndex.from_product([order[name] for name in across]).to_list() if full else []
     heads = _ordered([*expected, *(column for _, column in found)], across, order)
+
+    def shown(column: _Key, row: _Key) -> Format:
+        """The format of a cell: that of its column, or else of its row."""
+        return fmt if not isinstance(fmt, Mapping) else next((fmt[k] for k in (column, *column, *row) if k in fmt), 3)
+
     filled = []
     for row in rows:
         names = [
@@ -201,7 +201,7 @@ def pivot_table(
             for name, key in zip(sides, row, strict=True)
         ]
         cells = [
-            marked(cell(found[row, column], _format(fmt, column, row)), doubtful[row, column, marks.get(values[0])])
+            marked(cell(found[row, column], shown(column, row)), doubtful[row, column, marks.get(values[0])])
             if (row, column) in found
             else missing
             for column in heads
@@ -312,27 +312,16 @@ def _ordered(keys: Iterable[_Key], names: Sequence[str], order: Mapping[str, Ite
     )
 
 
-def _format(fmt: Format | Mapping[Any, Format], column: _Key, row: _Key) -> Format:
-    if not isinstance(fmt, Mapping):
-        return fmt
-    return next((fmt[key] for key in (column, *column, *row) if key in fmt), 3)
-
-
 def markdown_text(text: str) -> str:
     """Text that Markdown shows as it is: no table cell, tag or emphasis can come from a name in the data."""
     return re.sub(r"([\\`*_|\[\]#])", r"\\\1", " ".join(text.split())).replace("<", "&lt;").replace(">", "&gt;")
 
 
-def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sorts region "2" before "10"."""
-    parts = re.split(r"(\d+)", text)
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in parts if part)
-
-
 def natural_sorted(names: Sequence[str] | set[str]) -> list[str]:
-    """Distinct names in natural order."""
-    return sorted(set(names), key=lambda name: (natural_key(name), name))
+    """Distinct names in natural order: region "2" before "10"."""
 
+    def key(text: str) -> list[tuple[int, int, str]]:
+        parts = re.split(r"(\d+)", text)
+        return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in parts if part]
 
-def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(markdown_text(cell) or " " for cell in cells) + " |"
+    return sorted(set(names), key=lambda name: (key(name), name))

@@ -116,8 +116,10 @@ def coverage(run: HybridRun) -> Figure:
 
 
 @styled
-def harmonisation(run: HybridRun) -> Figure:
-    """RMSE of each laboratory that is held out, by harmonisation: the network filled, PLSR open."""
+def harmonisation(run: HybridRun) -> Figure | None:
+    """RMSE of each laboratory that is held out, by harmonisation: the network filled, PLSR open; None without."""
+    if not run.data["held_laboratories"]:
+        return None
     rows = where(run.rows(split="laboratory", harmonisation="", region="", model=("cnn", "plsr")), metric="rmse")
     targets = [name for name in run.properties if (column(rows, "property") == name).any()]
     names = [name for name in [*run.laboratories, "all"] if (column(rows, "region") == name).any()]
@@ -135,8 +137,7 @@ def harmonisation(run: HybridRun) -> Figure:
         axis.axhline(len(names) - 1.5, color=style.GREY, linewidth=0.6)
         axis.set_xscale("log")
         style.log_ticks(axis.xaxis)
-        unit = f" ({run.unit(target)})" if run.unit(target) else ""
-        axis.set_xlabel(f"RMSE of {run.label(target, inside=True)}, laboratory held out{unit}")
+        axis.set_xlabel(run.axis(target, "RMSE of", ", laboratory held out"))
         style.light_grid(axis, "x")
     legend(figure, methods, place="below", title="Filled: network; open: PLSR", columns=1)
     return figure

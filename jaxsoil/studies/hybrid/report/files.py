@@ -100,9 +100,9 @@ class HybridRun(RunContents):
         unit = str(self.properties[target]["unit"])
         return "" if unit == "1" else unit
 
-    def axis(self, target: str, what: str = "") -> str:
-        """Label of an axis: what is shown, property, unit."""
-        text = f"{what} {self.label(target, inside=True)}" if what else self.label(target)
+    def axis(self, target: str, what: str = "", where: str = "") -> str:
+        """Label of an axis: what is shown, property, where, unit."""
+        text = f"{what} {self.label(target, inside=True)}{where}" if what else self.label(target)
         return f"{text} ({self.unit(target)})" if self.unit(target) else text
 
 
