@@ -201,7 +201,13 @@ def read_endmembers(
     for row, record in enumerate(spectra.drop(columns=bands).to_dict("records")):
         name = record["mineral"][:1].upper() + record["mineral"][1:]
         try:
-            _require_usable(values[row], {found[0]: found[1] for found in kept})
+            if not np.all(np.isfinite(values[row])):
+                raise ValueError("spectrum has missing bands")
+            if (brightest := values[row].max()) < _BROKEN_BELOW:
+                problem = f"spectrum is broken: at most {brightest:.4f} everywhere"
+                raise ValueError(f"{problem}, an uncertainty column taken for a spectrum")
+            if twin := next((other for other, found, *_ in kept if np.array_equal(values[row], found)), None):
+                raise ValueError(f"spectrum is a duplicate of {twin}'s, band for band")
             if (sheet_row := rows_of_sheet.get(name.lower())) is None:
                 raise ValueError("no row in the sheet of properties")
             density, density_from = _density(sheet_row["density_best"], given.get(name.lower()))
@@ -269,18 +275,6 @@ def as_table(minerals: EndmemberLibrary) -> pd.DataFrame:
     kept = kept.assign(rho_r=minerals.rho_r, **sourced, left_out="")
     left_out = pd.DataFrame(minerals.exclusions.items(), columns=pd.Index(["mineral", "left_out"]))
     return pd.concat([kept, left_out], ignore_index=True)
-
-
-def _require_usable(values: NDArray[np.float64], earlier: Mapping[str, NDArray[np.float64]]) -> None:
-    if not np.all(np.isfinite(values)):
-        raise ValueError("spectrum has missing bands")
-    if values.max() < _BROKEN_BELOW:
-        raise ValueError(
-            f"spectrum is broken: at most {values.max():.4f} everywhere, an uncertainty column taken for a spectrum"
-        )
-    for name, other in earlier.items():
-        if np.array_equal(values, other):
-            raise ValueError(f"spectrum is a duplicate of {name}'s, band for band")
 
 
 def _density(cell: str, given: tuple[float, str] | None) -> tuple[float, str]:

@@ -97,7 +97,19 @@ class Library:
             remedy = "Give every row a group, or exclude the rows without one, with a reason."
             require.no_row(empty, "a group name is empty", source=self.name, column=name, remedy=remedy)
         if "soc" in properties:
-            _check_soc(properties["soc"], ids, self.name)
+            soc = properties["soc"]
+            if soc.unit != "%":
+                remedy = 'Convert it: 1 % = 10 g/kg (factor = 0.1 and unit = "%" in a manifest).'
+                value = soc.unit
+                raise DataError("SOC must be in % by mass", source=self.name, column="soc", value=value, remedy=remedy)
+            require.no_row(
+                (soc.values < 0) | (soc.values > 100),
+                "SOC must lie between 0 and 100 %",
+                show=lambda row: f"{soc.values[row]:g} at {str(ids[row])!r}",
+                source=self.name,
+                column="soc",
+                remedy="Check the unit (g/kg needs factor = 0.1); leave the cells of missing values empty.",
+            )
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "groups", MappingProxyType(groups))
         object.__setattr__(self, "properties", MappingProxyType(properties))
@@ -192,17 +204,3 @@ def _strings(values: Any) -> Strings:
 def _joined(values: Strings) -> bytes:
     # Independent of the width that numpy chose for the strings.
     return "\x1f".join(values.tolist()).encode()
-
-
-def _check_soc(soc: Property, ids: Strings, source: str) -> None:
-    if soc.unit != "%":
-        remedy = 'Convert it: 1 % = 10 g/kg (factor = 0.1 and unit = "%" in a manifest).'
-        raise DataError("SOC must be in % by mass", source=source, column="soc", value=soc.unit, remedy=remedy)
-    require.no_row(
-        (soc.values < 0) | (soc.values > 100),
-        "SOC must lie between 0 and 100 %",
-        show=lambda row: f"{soc.values[row]:g} at {str(ids[row])!r}",
-        source=source,
-        column="soc",
-        remedy="Check the unit (g/kg needs factor = 0.1); leave the cells of missing values empty.",
-    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Shaped
 
-from jaxsoil.data.rasters.rasters import Box, Grid, Rasters, crs_text
+from jaxsoil.data.rasters.rasters import Box, Grid, Rasters, crs_text, opened
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import atomic_path
 
@@ -38,18 +38,10 @@ def new_geotiff(
 
     with atomic_path(path) as temporary:
         profile = {
-            "driver": "GTiff",
-            "height": grid.height,
-            "width": grid.width,
-            "count": len(bands),
-            "dtype": "float32",
-            "crs": grid.crs,
-            "transform": Affine(*grid.transform),
-            "nodata": nodata,
-            "compress": "deflate",
-            "predictor": 3,
-            "interleave": "band",
-        }
+            "driver": "GTiff", "height": grid.height, "width": grid.width, "count": len(bands), "dtype": "float32",
+            "crs": grid.crs, "transform": Affine(*grid.transform), "nodata": nodata, "compress": "deflate",
+            "predictor": 3, "interleave": "band",
+        }  # fmt: skip
         with rasterio.open(temporary, "w", **profile) as file:
             file.update_tags(**tags)
             for number, (name, unit) in enumerate(bands.items(), start=1):
@@ -86,15 +78,7 @@ def read_geotiff(path: Path) -> tuple[Grid, dict[str, np.ndarray], dict[str, str
     Raises:
       DataError: a file that is absent or no raster.
     """
-    import rasterio
-    from rasterio.errors import RasterioIOError
-
-    try:
-        with rasterio.open(path) as file:
-            grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
-            values = np.ma.filled(file.read(masked=True).astype(np.float64), np.nan)
-            return grid, dict(zip(file.descriptions, values, strict=True)), file.tags()
-    except RasterioIOError as error:
-        raise DataError(
-            f"this raster cannot be read: {error}", source=path, remedy="Run again with --resume to write it."
-        ) from None
+    with opened(path, "this raster", "Run again with --resume to write it.") as file:
+        grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
+        values = np.ma.filled(file.read(masked=True).astype(np.float64), np.nan)
+        return grid, dict(zip(file.descriptions, values, strict=True)), file.tags()

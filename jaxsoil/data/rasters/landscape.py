@@ -116,7 +116,12 @@ def _read(name: str, path: Path, root: Path) -> Landscape:
         raise DataError("a landscape needs rasters and layers", source=path, value=value, remedy=remedy)
     source = root / content.table
     table = read_table(source)
-    layers = tuple(_layer(layer, path) for layer in content.layers)
+    for layer in content.layers:
+        if not 0.0 <= layer.top < layer.bottom:
+            value = f"{layer.top:g} to {layer.bottom:g} cm"
+            remedy = "Give 0 <= top < bottom in cm."
+            raise DataError("a layer must reach down", source=path, column=layer.column, value=value, remedy=remedy)
+    layers = tuple(Layer(float(layer.top), float(layer.bottom)) for layer in content.layers)
     values = np.stack([column_numbers(table, layer.column, source) for layer in content.layers], axis=1)
     east, north = (column_numbers(table, column, source, what="coordinate") for column in (content.east, content.north))
     sites = Sites(
@@ -124,11 +129,3 @@ def _read(name: str, path: Path, root: Path) -> Landscape:
     )
     rasters = open_rasters({covariate: root / file for covariate, file in content.rasters.items()})
     return Landscape(name, content.title or Path(name).stem, rasters, sites, str(source), tuple(content.notes))
-
-
-def _layer(layer: LayerColumn, path: Path) -> Layer:
-    if not 0.0 <= layer.top < layer.bottom:
-        value = f"{layer.top:g} to {layer.bottom:g} cm"
-        remedy = "Give 0 <= top < bottom in cm."
-        raise DataError("a layer must reach down", source=path, column=layer.column, value=value, remedy=remedy)
-    return Layer(float(layer.top), float(layer.bottom))

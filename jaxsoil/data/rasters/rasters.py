@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
@@ -136,21 +137,27 @@ class FileRasters:
         return _padded(box, self.grid, self._read_inside, len(self.names))
 
     def _read_inside(self, inner: tuple[slice, slice]) -> np.ndarray:
-        import rasterio
-        from rasterio.errors import RasterioIOError
         from rasterio.windows import Window
 
         layers = []
         for path in self.paths:
-            try:
-                with rasterio.open(path) as file:
-                    values = file.read(1, window=Window.from_slices(*inner), masked=True)
-            except RasterioIOError as error:
-                raise DataError(
-                    f"a raster cannot be read: {error}", source=path, remedy="Check that the file is whole."
-                ) from None
+            with opened(path, "a raster", "Check that the file is whole.") as file:
+                values = file.read(1, window=Window.from_slices(*inner), masked=True)
             layers.append(np.ma.filled(values.astype(np.float32), np.nan))
         return np.stack(layers)
+
+
+@contextlib.contextmanager
+def opened(path: Path, what: str, remedy: str) -> Iterator[Any]:
+    """Yields the open raster file; what cannot be opened or read is a DataError with the file and ``remedy``."""
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    try:
+        with rasterio.open(path) as file:
+            yield file
+    except RasterioIOError as error:
+        raise DataError(f"{what} cannot be read: {error}", source=path, remedy=remedy) from None
 
 
 def open_rasters(paths: Mapping[str, str | os.PathLike[str]]) -> FileRasters:
@@ -163,26 +170,19 @@ def open_rasters(paths: Mapping[str, str | os.PathLike[str]]) -> FileRasters:
       DataError: a file that is absent, no raster, of several bands or without projection; files whose projection,
         size, corner or pixel differ from those of the first. The message names the file.
     """
-    import rasterio
-    from rasterio.errors import RasterioIOError
-
     if not paths:
         raise DataError("there are no rasters", remedy="Name one GeoTIFF for each covariate.")
     grids: list[tuple[Path, Grid, float | None]] = []
     for name, where in paths.items():
         path = Path(where)
-        try:
-            with rasterio.open(path) as file:
-                if file.count != 1 or file.crs is None:
-                    wrong = "several bands" if file.count != 1 else "no projection"
-                    value = file.count if file.count != 1 else None
-                    remedy = "Write one covariate to each file, with its coordinate reference system."
-                    raise DataError(f"the raster of '{name}' has {wrong}", source=path, value=value, remedy=remedy)
-                grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
-                grids.append((path, grid, file.nodata))
-        except RasterioIOError as error:
-            remedy = "Correct the path, or write the raster again as GeoTIFF."
-            raise DataError(f"the raster of '{name}' cannot be read: {error}", source=path, remedy=remedy) from None
+        remedy = "Correct the path, or write the raster again as GeoTIFF."
+        with opened(path, f"the raster of '{name}'", remedy) as file:
+            if file.count != 1 or file.crs is None:
+                wrong, value = ("several bands", file.count) if file.count != 1 else ("no projection", None)
+                remedy = "Write one covariate to each file, with its coordinate reference system."
+                raise DataError(f"the raster of '{name}' has {wrong}", source=path, value=value, remedy=remedy)
+            grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
+            grids.append((path, grid, file.nodata))
         _require_same(*grids[0][:2], path, grids[-1][1])
     nodata = next((value for _, _, value in grids if value is not None and math.isfinite(value)), NODATA)
     return FileRasters(grids[0][1], tuple(paths), tuple(path for path, _, _ in grids), nodata)

@@ -46,7 +46,11 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
     groups = {name: _group(table, group, file)[kept] for name, group in manifest.groups.items()}
     ids = _ids(table, manifest, file)[kept]
     table = table.loc[kept].reset_index(drop=True)
-    spectra = _spectra(table, manifest, file)
+    columns, axis = band_columns(list(table.columns), manifest.axis, file)
+    values, unit = spectral_values(table, columns, file) * manifest.values.scale, manifest.axis.unit
+    check_entry(values, axis, unit, manifest.values.quantity, source=file, confirm=manifest.confirm)
+    steps = [f"scaled by {manifest.values.scale:g}"] if manifest.values.scale != 1 else []
+    steps += ["descending axis reversed"] if manifest.axis.order == "descending" else []
     properties = {name: _property(table, name, label, file) for name, label in manifest.labels.items()}
     for name, values in groups.items():
         remedy = "Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason."
@@ -59,23 +63,13 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
         notes += [f"{name}: {label.note}"] if label.note else []
     return Library(
         name=manifest.name,
-        spectra=spectra,
+        spectra=Spectra(values, axis, unit, manifest.values.quantity, tuple(steps)),
         ids=ids,
         properties={name: found for name, (found, _) in properties.items()},
         groups=groups,
         licence=manifest.licence,
         notes=(*manifest.notes, *notes),
     )
-
-
-def _spectra(table: pd.DataFrame, manifest: Manifest, file: Path) -> Spectra:
-    columns, axis = band_columns(list(table.columns), manifest.axis, file)
-    values = spectral_values(table, columns, file) * manifest.values.scale
-    quantity, unit = manifest.values.quantity, manifest.axis.unit
-    check_entry(values, axis, unit, quantity, source=file, confirm=manifest.confirm)
-    steps = [f"scaled by {manifest.values.scale:g}"] if manifest.values.scale != 1 else []
-    steps += ["descending axis reversed"] if manifest.axis.order == "descending" else []
-    return Spectra(values, axis, unit, quantity, tuple(steps))
 
 
 def _keep(table: pd.DataFrame, manifest: Manifest, file: Path) -> tuple[NDArray[np.bool_], list[str]]:

@@ -98,24 +98,16 @@ def _score_rows(cross_fit: CrossFit, held: pd.DataFrame, keys: Row) -> list[Row]
         of: Row = {**keys, **dict(zip(by, names, strict=True))}
         unit = cross_fit.data.ranges[str(of["property"])].unit
         for laboratory, lines in [(ALL, group), *group.groupby("laboratory")]:
-            rows += _scores(lines, unit, {**of, "region": laboratory})
+            observed, predicted = lines["observed"].to_numpy(), lines["predicted"].to_numpy()
+            here, (low, high) = {**of, "region": laboratory}, np.percentile(observed, [25.0, 75.0])
+            rows += score_rows(observed, predicted, unit=unit, scale="unit", keys=here, metrics=METRICS)
+            more = {"mae": float(np.mean(np.abs(observed - predicted))), "sd": mean_sd(observed).sd}
+            more |= {"sd_predicted": mean_sd(predicted).sd, "iqr": high - low}
+            rows += value_rows(more, unit=unit, scale="unit", keys=here)
+            rows += _counts({"n_outside": lines["outside"].sum()}, here)
         shares = richest(group["observed"].to_numpy(), group["predicted"].to_numpy())
         rows += value_rows(shares, unit="1", scale="unit", keys={**of, "region": ALL})
     return rows
-
-
-def _scores(lines: pd.DataFrame, unit: str, keys: Row) -> list[Row]:
-    observed, predicted = lines["observed"].to_numpy(), lines["predicted"].to_numpy()
-    low, high = np.percentile(observed, [25.0, 75.0])
-    more = {
-        "mae": float(np.mean(np.abs(observed - predicted))),
-        "sd": mean_sd(observed).sd,
-        "sd_predicted": mean_sd(predicted).sd,
-        "iqr": high - low,
-    }
-    rows = score_rows(observed, predicted, unit=unit, scale="unit", keys=keys, metrics=METRICS)
-    rows += value_rows(more, unit=unit, scale="unit", keys=keys)
-    return rows + _counts({"n_outside": lines["outside"].sum()}, keys)
 
 
 def richest(observed: Floats, predicted: Floats) -> dict[str, float]:

@@ -136,12 +136,19 @@ def observed_figure(run: LayersRun, model: str, split: str) -> Figure:
 @styled
 def profiles_figure(run: LayersRun, split: str) -> Figure:
     """Profiles of held-out sites: observed layers, predictions, and the curve of the depth function."""
-    styles, curves = model_looks(run), _curves(run, split)
+    styles, arrays = model_looks(run), run.arrays.get("curves", {})
+    # Site -> coefficients of its depth function, if the study has that model.
+    curves = dict(zip(arrays["ids"].tolist(), arrays[split], strict=True)) if split in arrays else {}
     shown = {model: styles[model] for model in IN_PROFILES if model in styles}
     depths = {entry["name"]: (entry["top"], entry["bottom"]) for entry in run.data["layers"]}
     deepest = max(bottom for _, bottom in depths.values())
     depth = np.linspace(min(top for top, _ in depths.values()), deepest, 200)
-    ids = _profile_sites(run)
+    # Complete profiles, evenly spaced by their value at the surface.
+    sites: pd.DataFrame = run.tables["sites"]
+    whole = sites.dropna(subset=[*run.layers])
+    order = (whole if len(whole) else sites).sort_values(run.layers[0])
+    places = np.unique(np.linspace(0, len(order) - 1, PROFILES + 2).round().astype(int))[1:-1]
+    ids = np.asarray(order["id"])[places].tolist()
     quantity = f"{str(run.data['quantity']).capitalize()} ({run.unit})"
     figure, axes = grid(len(ids), panel=2.5, xlabel=quantity, ylabel="Depth (cm)", sharey=True)
     rows = where(run.tables["predictions"], split=split, seed=ALL_SEEDS)
@@ -244,18 +251,3 @@ def _block_lines(ax: Axes, run: LayersRun, west: float, south: float) -> None:
         count = max(1, round((places.max() - places.min()) / run.data["block_side"]))
         for edge in np.linspace(places.min(), places.max(), count + 1):
             draw((edge - start) / 1000.0, color=GREY, linewidth=0.5)
-
-
-def _profile_sites(run: LayersRun) -> list[str]:
-    """Complete profiles, evenly spaced by their value at the surface."""
-    sites: pd.DataFrame = run.tables["sites"]
-    whole = sites.dropna(subset=[*run.layers])
-    order = (whole if len(whole) else sites).sort_values(run.layers[0])
-    places = np.unique(np.linspace(0, len(order) - 1, PROFILES + 2).round().astype(int))[1:-1]
-    return np.asarray(order["id"])[places].tolist()
-
-
-def _curves(run: LayersRun, split: str) -> dict[str, np.ndarray]:
-    """Site -> coefficients of its depth function, if the study has that model."""
-    arrays = run.arrays.get("curves", {})
-    return dict(zip(arrays["ids"].tolist(), arrays[split], strict=True)) if split in arrays else {}
