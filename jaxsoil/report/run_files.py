@@ -120,7 +120,7 @@ class RunFiles:
             message names it.
         """
         path = Path(folder)
-        if "scores" not in self.csv:
+        if self.results is not None and "scores" not in self.csv:
             refuse_earlier(path)
         header, own = self._json(path, HEADER), self._json(path, self.json)
         if not isinstance(header["config"].get("config"), dict):
