@@ -6,6 +6,7 @@ Labels are never used. Everything is float64 on the host.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -154,9 +155,8 @@ def transfer_samples(laboratory: NDArray[Any], sample: NDArray[Any]) -> dict[tup
         by_sample.setdefault(name, []).append(lab)
     shared: dict[tuple[str, str], list[str]] = {}
     for name, labs in by_sample.items():
-        for first, low in enumerate(labs):
-            for high in labs[first + 1 :]:
-                shared.setdefault((low, high), []).append(name)
+        for pair in itertools.combinations(labs, 2):
+            shared.setdefault(pair, []).append(name)
     return shared
 
 

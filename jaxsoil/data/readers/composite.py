@@ -44,7 +44,13 @@ def join(composite: Composite, members: Sequence[Library]) -> Library:
             raise DataError(problem, source=composite.name, column=member.name, value=value, remedy=remedy)
         notes += [f"{member.name}: {note}" for note in member.notes]
         chosen = member.select(kept)
-        parts.append(chosen.with_spectra(_on_grid(chosen, composite.grid)))
+        spectra = chosen.spectra.to_reflectance().to_unit(composite.grid.unit)
+        try:
+            spectra = Resample(grid_axis(composite.grid), composite.grid.unit, composite.grid.method)(spectra)
+        except DataError as error:
+            told = {"column": error.column, "value": error.value, "remedy": error.remedy}
+            raise DataError(error.problem, source=member.name, **told) from error
+        parts.append(chosen.with_spectra(spectra))
     return Library(
         name=composite.name,
         spectra=_stack([part.spectra for part in parts], composite),
@@ -54,16 +60,6 @@ def join(composite: Composite, members: Sequence[Library]) -> Library:
         licence=composite.licence or "; ".join(f"{part.name}: {part.licence}" for part in parts),
         notes=tuple(notes),
     )
-
-
-def _on_grid(member: Library, grid: Grid) -> Spectra:
-    spectra = member.spectra.to_reflectance().to_unit(grid.unit)
-    try:
-        return Resample(grid_axis(grid), grid.unit, grid.method)(spectra)
-    except DataError as error:
-        raise DataError(
-            error.problem, source=member.name, column=error.column, value=error.value, remedy=error.remedy
-        ) from error
 
 
 def _stack(parts: Sequence[Spectra], composite: Composite) -> Spectra:

@@ -52,9 +52,9 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
     steps = [f"scaled by {manifest.values.scale:g}"] if manifest.values.scale != 1 else []
     steps += ["descending axis reversed"] if manifest.axis.order == "descending" else []
     properties = {name: _property(table, name, label, file) for name, label in manifest.labels.items()}
-    for name, values in groups.items():
+    for name, names in groups.items():
         remedy = "Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason."
-        empty = np.char.strip(values) == ""
+        empty = np.char.strip(names) == ""
         require.no_row(empty, "a group name is empty", source=file, column=f"groups.{name}", remedy=remedy)
     notes += [note for _, note in properties.values() if note]
     notes += [f"check '{name}' was switched off by the manifest" for name in manifest.confirm]

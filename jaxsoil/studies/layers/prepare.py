@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from jaxsoil.data.rasters import landscape
 from jaxsoil.data.rasters.landscape import Landscape
@@ -78,6 +78,8 @@ def prepare(config: LayersConfig) -> LayersData:
       DataError: data that do not fit together; a layer that a fold would leave without sites to learn from.
       UsageError: settings that cannot be carried out.
     """
+    from scipy.stats import skew
+
     config.check()
     land = landscape.load(config.data, config.twin)
     sites, notes = check_sites(land.sites, land.source, config.min_sites)
@@ -109,7 +111,8 @@ def prepare(config: LayersConfig) -> LayersData:
     drawn = {"blocks": by_block, "random": rng.permutation(np.arange(len(sites)) % config.folds)}
     folds = {name: drawn[name].astype(np.int64) for name in config.splits}
     _require_folds(sites, folds, config.folds, land.source)
-    log = config.transform == "log1p" or (config.transform == "auto" and _skewness(sites.values) > SKEWED)
+    skewness = [skew(column[np.isfinite(column)]) for column in sites.values.T]
+    log = config.transform == "log1p" or (config.transform == "auto" and float(np.median(skewness)) > SKEWED)
     return LayersData(land, sites, row, col, windows, folds, block, block_side, log, (*land.notes, *notes))
 
 
@@ -150,9 +153,3 @@ def _require_folds(sites: Sites, folds: dict[str, np.ndarray], count: int, sourc
                 problem = f"a fold of the split '{name}' would leave too few sites to learn from"
                 remedy = "Give smaller blocks (--block), fewer folds, or leave the layer out (--min-sites)."
                 raise DataError(problem, source=source, column=layer.name, value=fewest, remedy=remedy)
-
-
-def _skewness(values: Float64[np.ndarray, "n l"]) -> float:
-    from scipy.stats import skew
-
-    return float(np.median([skew(column[np.isfinite(column)]) for column in values.T]))

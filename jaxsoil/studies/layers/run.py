@@ -49,7 +49,17 @@ def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
         started = time.perf_counter()
         _write_inputs(folder, config, data)
         pixels, truth = probe_pixels(data)
-        trained = _train_all(config, folder, data, pixels, tracker)
+        probe = np.empty((0, *data.windows.shape[1:]), np.float32)
+        if len(pixels[0]):
+            probe, _ = fill_gaps(windows_around(data.land.rasters, *pixels, config.window))
+        trained: dict[Training, TrainingResult] = {}
+        with tqdm(trainings(config), desc=f"{'trainings':14}", unit="training") as bar:
+            for number, training in enumerate(bar, start=1):
+                bar.set_postfix_str(training.label)
+                trained[training] = train_or_read(training, data, config, folder.path / MEMBERS, probe)
+                for record in records(training, trained[training]):
+                    tracker.log(record)
+                tracker.log({"trainings_done": number, "trainings": bar.total})
         done = time.perf_counter()
         scored = _write_tables(folder, config, data, trained, truth)
         if not (folder.path / "maps.json").exists():
@@ -123,24 +133,6 @@ def probe_pixels(data: LayersData) -> tuple[tuple[np.ndarray, np.ndarray], np.nd
     chosen = np.random.default_rng(1).choice(known, min(PROBE, known.size), replace=False)
     row, col = np.divmod(chosen, grid.width)
     return (row.astype(np.int64), col.astype(np.int64)), data.land.truth[:, row, col]
-
-
-def _train_all(
-    config: LayersConfig, folder: RunFolder, data: LayersData, pixels: tuple[np.ndarray, np.ndarray], tracker: Any
-) -> dict[Training, TrainingResult]:
-    probe = np.empty((0, *data.windows.shape[1:]), np.float32)
-    if len(pixels[0]):
-        probe, _ = fill_gaps(windows_around(data.land.rasters, *pixels, config.window))
-    trained: dict[Training, TrainingResult] = {}
-    every = trainings(config)
-    with tqdm(every, desc=f"{'trainings':14}", unit="training") as bar:
-        for number, training in enumerate(bar, start=1):
-            bar.set_postfix_str(training.label)
-            trained[training] = train_or_read(training, data, config, folder.path / MEMBERS, probe)
-            for record in records(training, trained[training]):
-                tracker.log(record)
-            tracker.log({"trainings_done": number, "trainings": len(every)})
-    return trained
 
 
 def _results_of(trained: dict[Training, TrainingResult], model: str, split: str) -> list[TrainingResult]:
