@@ -120,6 +120,7 @@ def cell(values: object, fmt: Format = 3) -> str:
       fmt: digits, or what else makes a text of them (:data:`Format`).
     """
     numbers = tuple(values) if isinstance(values, tuple | list) else (values,)
+    numbers = numbers[:2] if isinstance(values, MeanError) else numbers
     if isinstance(fmt, str):
         return fmt.format(*numbers)
     if not isinstance(fmt, int):
@@ -184,24 +185,29 @@ def pivot_table(
     sides, across, values = ([names] if isinstance(names, str) else list(names) for names in (index, columns, value))
     order = {name: list(keys) for name, keys in (order or {}).items()}
     marks, text = dict(marks or {}), _Labels(labels or {}, units or {})
-    found, doubtful = _cells(frame, (sides, across), values, set(marks.values()), combine)
-    rows = _ordered([row for row, _ in found], sides, order)
+    # Values by row and column key, and whether any line of the cell has a mark.
+    lines: dict[tuple[_Key, _Key], list[Any]] = defaultdict(list)
+    doubtful: dict[tuple[_Key, _Key, str | None], bool] = defaultdict(bool)
+    for record in frame.to_dict("records"):
+        place = tuple(record[name] for name in sides), tuple(record[name] for name in across)
+        lines[place].append(tuple(record[name] for name in values))
+        for flag in marks.values():
+            doubtful[(*place, flag)] |= bool(record[flag])
+    crowded = next((place for place, some in lines.items() if len(some) > 1), None)
+    if combine is None and crowded is not None:
+        raise ValueError(f"{len(lines[crowded])} lines for the cell {crowded}: say how to combine them")
+    found = {place: some[0] if combine is None else combine([one[0] for one in some]) for place, some in lines.items()}
     full = all(name in order for name in across)
     expected = pd.MultiIndex.from_product([order[name] for name in across]).to_list() if full else []
     heads = _ordered([*expected, *(column for _, column in found)], across, order)
-
-    def shown(column: _Key, row: _Key) -> Format:
-        """The format of a cell: that of its column, or else of its row."""
-        return fmt if not isinstance(fmt, Mapping) else next((fmt[k] for k in (column, *column, *row) if k in fmt), 3)
-
     filled = []
-    for row in rows:
+    for row in _ordered([row for row, _ in found], sides, order):
         names = [
             marked(text.of(name, key), any(doubtful[row, column, marks.get(name)] for column in heads))
             for name, key in zip(sides, row, strict=True)
         ]
         cells = [
-            marked(cell(found[row, column], shown(column, row)), doubtful[row, column, marks.get(values[0])])
+            marked(cell(found[row, column], _format(fmt, column, row)), doubtful[row, column, marks.get(values[0])])
             if (row, column) in found
             else missing
             for column in heads
@@ -209,14 +215,10 @@ def pivot_table(
         filled.append((*names, *cells))
     join = heading or (lambda *texts: ", ".join(texts))
     header = [join(*(text.of(name, key, unit=True) for name, key in zip(across, head, strict=True))) for head in heads]
-    first = (
-        index.values()
-        if isinstance(index, Mapping)
-        else [(name[:1].upper() + name[1:]).replace("_", " ") for name in sides]
-    )
-    return Table(
-        title, (*first, *header), tuple(filled), tuple(notes), tuple(range(len(sides)) if left is None else left)
-    )
+    given = index if isinstance(index, Mapping) else {}
+    first = [given.get(name, (name[:1].upper() + name[1:]).replace("_", " ")) for name in sides]
+    places = tuple(range(len(sides)) if left is None else left)
+    return Table(title, (*first, *header), tuple(filled), tuple(notes), places)
 
 
 def rows_table(
@@ -280,29 +282,6 @@ class _Labels(NamedTuple):
 _Key = tuple[Any, ...]
 
 
-def _cells(
-    frame: pd.DataFrame,
-    keys: tuple[Sequence[str], Sequence[str]],
-    values: Sequence[str],
-    flags: Collection[str],
-    combine: Callable[[Any], Any] | None,
-) -> tuple[dict[tuple[_Key, _Key], Any], dict[tuple[_Key, _Key, str | None], bool]]:
-    """Value or values by row and column key, and whether any line of the cell has a flag."""
-    (sides, across), lines, doubtful = keys, defaultdict(list), defaultdict(bool)
-    for record in frame.to_dict("records"):
-        place = tuple(record[name] for name in sides), tuple(record[name] for name in across)
-        lines[place].append(tuple(record[name] for name in values))
-        for flag in flags:
-            doubtful[(*place, flag)] |= bool(record[flag])
-    if combine is not None:
-        combined = {place: combine([line[0] for line in found]) for place, found in lines.items()}
-        return {p: (v.mean, v.error) if isinstance(v, MeanError) else v for p, v in combined.items()}, doubtful
-    several = next((place for place, found in lines.items() if len(found) > 1), None)
-    if several is not None:
-        raise ValueError(f"{len(lines[several])} lines for the cell {several}: say how to combine them")
-    return {place: found[0] for place, found in lines.items()}, doubtful
-
-
 def _ordered(keys: Iterable[_Key], names: Sequence[str], order: Mapping[str, Iterable[Any]]) -> list[_Key]:
     """Distinct keys as they came, sorted by the levels that have an order; what an order does not name stands last."""
     ranks = [{key: rank for rank, key in enumerate(dict.fromkeys(order.get(name, ())))} for name in names]
@@ -310,6 +289,11 @@ def _ordered(keys: Iterable[_Key], names: Sequence[str], order: Mapping[str, Ite
         dict.fromkeys(keys),
         key=lambda key: [known.get(part, len(known)) for known, part in zip(ranks, key, strict=True)],
     )
+
+
+def _format(fmt: Format | Mapping[Any, Format], column: _Key, row: _Key) -> Format:
+    """The format of a cell: that of its column, or else of its row."""
+    return fmt if not isinstance(fmt, Mapping) else next((fmt[k] for k in (column, *column, *row) if k in fmt), 3)
 
 
 def markdown_text(text: str) -> str:

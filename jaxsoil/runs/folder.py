@@ -66,15 +66,22 @@ def refuse_or_accept(run: RunFolder, content: dict[str, Any], resume: bool, over
         raise UsageError(f"{run.path} is a file: choose another folder with --workdir.")
     if not run.path.exists() or not any(run.path.iterdir()):
         return
-    stored = (run.path / "config.json").exists()
-    if overwrite:
-        if not stored:
-            raise UsageError(f"{run.path} holds no run (no config.json): remove it yourself or choose --workdir.")
-    elif resume:
-        if stored:
-            _require_same(run, content)
-    else:
+    if not (resume or overwrite):
         raise UsageError(f"{run.path} exists: continue it with --resume, replace it with --overwrite.")
+    stored = (run.path / "config.json").exists()
+    if overwrite and not stored:
+        raise UsageError(f"{run.path} holds no run (no config.json): remove it yourself or choose --workdir.")
+    if overwrite or not stored:
+        return
+    before = _flatten(run.read_json("config.json").get("config", {}))
+    now = _flatten(json.loads(json.dumps(content["config"])))
+    wrong = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    if wrong:
+        shown = "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in wrong[:5])
+        raise UsageError(
+            f"{run.path} was made with another configuration ({shown}): give the same options with --resume, "
+            "or start again with --overwrite."
+        )
 
 
 def create(
@@ -88,18 +95,6 @@ def create(
     run.path.mkdir(parents=True, exist_ok=True)
     run.write_json("env.json", environment(arguments) | {"precision": precision})
     run.write_json("config.json", content)
-
-
-def _require_same(run: RunFolder, content: dict[str, Any]) -> None:
-    before = _flatten(run.read_json("config.json").get("config", {}))
-    now = _flatten(json.loads(json.dumps(content["config"])))
-    wrong = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
-    if wrong:
-        shown = "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in wrong[:5])
-        raise UsageError(
-            f"{run.path} was made with another configuration ({shown}): give the same options with --resume, "
-            "or start again with --overwrite."
-        )
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -130,7 +130,7 @@ def direct_standardisation(
         problem = "no transfer sample: no sample was scanned in two laboratories"
         remedy = "Use per-laboratory centring, or give rows of one sample the same sample name."
         raise DataError(problem, column="laboratory", value=reference, remedy=remedy)
-    chosen = reference or max(known, key=lambda name: sum(len(s) for pair, s in shared.items() if name in pair))
+    chosen = reference or best_reference(shared)
     maps, unchanged = {}, {chosen: ""}
     for name in np.unique(names).tolist():
         pairs = shared.get((min(name, chosen), max(name, chosen)), [])
@@ -158,6 +158,12 @@ def transfer_samples(laboratory: NDArray[Any], sample: NDArray[Any]) -> dict[tup
         for pair in itertools.combinations(labs, 2):
             shared.setdefault(pair, []).append(name)
     return shared
+
+
+def best_reference(shared: Mapping[tuple[str, str], list[str]]) -> str:
+    """The laboratory with most transfer samples, the first by name of equals; "" where none has any."""
+    known = sorted({name for pair in shared for name in pair})
+    return max(known, key=lambda name: sum(len(s) for pair, s in shared.items() if name in pair), default="")
 
 
 def _piecewise(own: Floats, wanted: Floats, window: int, ridge: float) -> Map:

@@ -103,20 +103,16 @@ class SavitzkyGolay(Step):
             remedy = "Resample to a uniform axis first: Resample(np.arange(low, high, step))."
             raise DataError("Savitzky-Golay needs an axis with one step", value=shown, remedy=remedy)
         step = float(steps.mean())
-        points = self._window(step, spectra.n_bands)
+        points = 2 * round(((self.width or 0.0) / step - 1) / 2) + 1 if self.points is None else self.points
+        if points % 2 == 0 or points > steps.size + 1 or points <= self.polyorder or self.deriv > self.polyorder:
+            value = f"{points} bands, order {self.polyorder}, derivative {self.deriv}, {steps.size + 1} bands in all"
+            remedy = "Use an odd window above the order, up to the number of bands; the order at least deriv."
+            raise DataError("the Savitzky-Golay window does not fit", value=value, remedy=remedy)
         values = spectra.values.astype(np.float64)
         values = np.asarray(savgol_filter(values, points, self.polyorder, deriv=self.deriv, delta=step, axis=1))
         done = f"Savitzky-Golay {points} bands, order {self.polyorder}, derivative {self.deriv}"
         quantity = spectra.quantity if self.deriv == 0 else "pretreated"
         return spectra.replace(values=values, quantity=quantity, step=done)
-
-    def _window(self, step: float, n_bands: int) -> int:
-        points = 2 * round(((self.width or 0.0) / step - 1) / 2) + 1 if self.points is None else self.points
-        if points % 2 == 0 or points > n_bands or points <= self.polyorder or self.deriv > self.polyorder:
-            value = f"{points} bands, order {self.polyorder}, derivative {self.deriv}, {n_bands} bands in all"
-            remedy = "Use an odd window above the order, up to the number of bands; the order at least deriv."
-            raise DataError("the Savitzky-Golay window does not fit", value=value, remedy=remedy)
-        return points
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -121,18 +121,17 @@ class Resample(Step):
             weights[:, wider] = (_integral(source, high) - _integral(source, low)) / (high - low)
         else:
             # Each measured band weighs by the width that it stands for.
-            sigma, width = self._sigma(np.diff(edges)[wider]), np.diff(_edges(source))
+            width, spacing = np.diff(_edges(source)), np.diff(edges)[wider]
+            fwhm = spacing if self.fwhm is None else np.full_like(spacing, self.fwhm)
+            if np.any(fwhm <= self.source_fwhm):
+                value = f"source {self.source_fwhm:g}, target {fwhm.min():g} {self.unit}"
+                problem = "the spectra are broader already than the target response"
+                remedy = "Widen fwhm or use a coarser axis: resampling cannot sharpen."
+                raise DataError(problem, value=value, remedy=remedy)
+            sigma = np.sqrt(fwhm**2 - self.source_fwhm**2) / _FWHM_PER_SIGMA
             found = np.exp(-0.5 * ((source[:, None] - target[wider]) / sigma) ** 2) * width[:, None]
             weights[:, wider] = found / found.sum(axis=0)
         return weights
-
-    def _sigma(self, spacing: Floats) -> Floats:
-        fwhm = spacing if self.fwhm is None else np.full_like(spacing, self.fwhm)
-        if np.any(fwhm <= self.source_fwhm):
-            value = f"source {self.source_fwhm:g}, target {fwhm.min():g} {self.unit}"
-            remedy = "Widen fwhm or use a coarser axis: resampling cannot sharpen."
-            raise DataError("the spectra are broader already than the target response", value=value, remedy=remedy)
-        return np.sqrt(fwhm**2 - self.source_fwhm**2) / _FWHM_PER_SIGMA
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

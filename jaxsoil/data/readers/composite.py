@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from jaxsoil.data.library import PROTECTED, Library, Property, Strings
 from jaxsoil.data.readers.schema import Composite, Grid
 from jaxsoil.runs.errors import DataError
-from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample
 
 
@@ -51,24 +50,18 @@ def join(composite: Composite, members: Sequence[Library]) -> Library:
             told = {"column": error.column, "value": error.value, "remedy": error.remedy}
             raise DataError(error.problem, source=member.name, **told) from error
         parts.append(chosen.with_spectra(spectra))
+    first, same = parts[0].spectra, len({part.spectra.steps for part in parts}) == 1
+    steps = first.steps if same else (f"members of {composite.name} as reflectance", first.steps[-1])
+    values = np.concatenate([part.spectra.values for part in parts])
     return Library(
         name=composite.name,
-        spectra=_stack([part.spectra for part in parts], composite),
+        spectra=first.replace(values=values).with_steps(steps),
         ids=np.concatenate([prefixed(part.name, part.ids) for part in parts]),
         properties=join_properties(parts, composite.name),
         groups=_groups(parts),
         licence=composite.licence or "; ".join(f"{part.name}: {part.licence}" for part in parts),
         notes=tuple(notes),
     )
-
-
-def _stack(parts: Sequence[Spectra], composite: Composite) -> Spectra:
-    first = parts[0]
-    for part in parts[1:]:
-        first.require_same_axis(part)
-    own = {part.steps for part in parts}
-    steps = first.steps if len(own) == 1 else (f"members of {composite.name} as reflectance", first.steps[-1])
-    return first.replace(values=np.concatenate([part.values for part in parts])).with_steps(steps)
 
 
 def join_properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
@@ -95,9 +88,13 @@ def join_properties(parts: Sequence[Library], source: str) -> dict[str, Property
 def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
     groups = {"region": np.concatenate([np.full(len(part), part.name) for part in parts])}
     # A sample or pedon of one data set is never one of another, so names carry the data set.
+    # Where a member has no such group, a profile stands for a pedon and the reverse, else its samples.
+    alike = {"pedon": "profile", "profile": "pedon"}
     for name in PROTECTED:
         if any(name in part.groups for part in parts):
-            groups[name] = np.concatenate([prefixed(part.name, _nested(part, name)) for part in parts])
+            other = alike.get(name, name)
+            own = [part.groups.get(name, part.groups.get(other, part.samples)) for part in parts]
+            groups[name] = np.concatenate([prefixed(part.name, found) for part, found in zip(parts, own, strict=True)])
     if any("laboratory" in part.groups for part in parts):
         # A laboratory may hold several members: its name is its own. A member that names none is one.
         labs = [part.groups.get("laboratory", np.full(len(part), part.name)) for part in parts]
@@ -105,12 +102,6 @@ def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
     if all("country" in part.groups for part in parts):
         groups["country"] = np.concatenate([part.groups["country"] for part in parts])
     return groups
-
-
-def _nested(part: Library, name: str) -> Strings:
-    """Returns a member's group; where it has none, a profile stands for a pedon and the reverse, else its samples."""
-    alike = {"pedon": "profile", "profile": "pedon"}.get(name, name)
-    return part.groups.get(name, part.groups.get(alike, part.samples))
 
 
 def prefixed(name: str, values: Strings) -> Strings:

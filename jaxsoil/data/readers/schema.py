@@ -242,8 +242,14 @@ def _check(manifest: Manifest, path: Path) -> None:
         what, where = "a factor is a positive number or a quotient", f"labels.{name}.factor"
         remedy = 'Write factor = 0.1 or factor = "1/1.724".'
         raise DataError(what, source=path, column=where, value=label.factor, remedy=remedy)
-    if manifest.axis.pattern is not None:
-        _check_pattern(manifest.axis.pattern, path)
+    if (pattern := manifest.axis.pattern) is not None:
+        groups = 0
+        with contextlib.suppress(re.error):
+            groups = re.compile(pattern).groups
+        if groups != 1:
+            problem = "a pattern needs one group that holds the number"
+            remedy = "Write for instance pattern = 'X([0-9.]+)' (single quotes keep backslashes)."
+            raise DataError(problem, source=path, column="axis.pattern", value=pattern, remedy=remedy)
     for rule in manifest.exclude:
         conditions = (rule.equals is not None, rule.below is not None, rule.above is not None, rule.missing)
         kinds = (bool(rule.rows), rule.column is not None, rule.incomplete)
@@ -251,14 +257,3 @@ def _check(manifest: Manifest, path: Path) -> None:
             problem = "an exclusion is a list of rows, a column with one condition, or incomplete = true"
             remedy = "Give rows, a column with one of equals, below, above, missing = true, or incomplete = true."
             raise DataError(problem, source=path, column="exclude", value=str(rule), remedy=remedy)
-
-
-def _check_pattern(pattern: str, path: Path) -> None:
-    try:
-        groups = re.compile(pattern).groups
-    except re.error:
-        groups = -1
-    if groups != 1:
-        problem = "a pattern needs one group that holds the number"
-        remedy = "Write for instance pattern = 'X([0-9.]+)' (single quotes keep backslashes)."
-        raise DataError(problem, source=path, column="axis.pattern", value=pattern, remedy=remedy)

@@ -54,31 +54,26 @@ def observed_predicted(run: HybridRun) -> Figure:
             if not len(rows):
                 axis.set_visible(False)
                 continue
-            _scatter(axis, run, rows, target)
+            observed, predicted = column(rows, "observed"), column(rows, "predicted")
+            top = 1.03 * float(max(observed.max(), predicted.max()))
+            low = 0.97 * float(min(observed.min(), predicted.min()))
+            if _rooted(run, target):
+                low = 0.0
+                _root_axis(axis, "xy", top)
+            style.one_to_one(axis, low, top)
+            size = float(np.clip(8000.0 / max(len(rows), 1), 4.0, 16.0))
+            _by_laboratory(axis, run, rows, observed, predicted, s=size, alpha=0.6)
+            axis.set(xlim=(low, top), ylim=(low, top), aspect="equal")
+            axis.set(xlabel=run.axis(target, "Measured"), ylabel=run.axis(target, "Predicted"))
             scores = run.numbers(split=scheme, property=target, model="cnn")
             text = (
                 f"n = {scores['n']:,.0f}\nR² = {number(scores['r2'], 2)}\n"
                 f"RMSE = {number(scores['rmse'], 2)} {run.unit(target)}\nRPIQ = {number(scores['rpiq'], 2)}"
             )
-            corner = style.free_corner(axis, column(rows, "observed"), column(rows, "predicted"))
-            style.corner_text(axis, text, corner, fontsize=7.5)
+            style.corner_text(axis, text, style.free_corner(axis, observed, predicted), fontsize=7.5)
             axis.set_title(f"{run.label(target)}: {SCHEMES[scheme]}", loc="left")
     legend(figure, _laboratory_looks(run), place="below", title="Laboratory")
     return figure
-
-
-def _scatter(axis: Axes, run: HybridRun, rows: pd.DataFrame, target: str) -> None:
-    observed, predicted = column(rows, "observed"), column(rows, "predicted")
-    top = 1.03 * float(max(observed.max(), predicted.max()))
-    low = 0.97 * float(min(observed.min(), predicted.min()))
-    if _rooted(run, target):
-        low = 0.0
-        _root_axis(axis, "xy", top)
-    style.one_to_one(axis, low, top)
-    size = float(np.clip(8000.0 / max(len(rows), 1), 4.0, 16.0))
-    _by_laboratory(axis, run, rows, observed, predicted, s=size, alpha=0.6)
-    axis.set(xlim=(low, top), ylim=(low, top), aspect="equal")
-    axis.set(xlabel=run.axis(target, "Measured"), ylabel=run.axis(target, "Predicted"))
 
 
 def _laboratory_looks(run: HybridRun) -> dict[str, Look]:
