@@ -134,13 +134,6 @@ class MultifidelityData:
         _check_axis(nir.axis, nir.unit, self.test_nir, f"{self.name}, test_nir", "paired_nir")
         for where, library in self._libraries().items():
             _check_properties(library, f"{self.name}, {where}")
-        self._check_test()
-
-    def _libraries(self) -> dict[str, Library]:
-        names = ("labelled", "paired_mir", "paired_nir", "test_mir", "test_nir")
-        return {name: getattr(self, name) for name in names}
-
-    def _check_test(self) -> None:
         names = {key: np.concatenate([part.samples, part.ids]) for key, part in self._libraries().items()}
         names["pretrain"] = self.pretrain.samples
         for where in ("pretrain", "labelled", "paired_mir"):
@@ -150,6 +143,10 @@ class MultifidelityData:
                 value = f"{str(shared[0])!r}; {shared.size} samples"
                 remedy = "Leave the test samples, all their repeats included, out of pre-training and training."
                 raise DataError(problem, source=self.name, column=where, value=value, remedy=remedy)
+
+    def _libraries(self) -> dict[str, Library]:
+        names = ("labelled", "paired_mir", "paired_nir", "test_mir", "test_nir")
+        return {name: getattr(self, name) for name in names}
 
 
 def _check_pairs(what: str, mir: Library, nir: Library, source: str) -> None:

@@ -98,23 +98,20 @@ def timing_section(document: Document, run: RunContents, labels: Mapping[str, st
     if not run.timing:
         return
     order = sorted(run.timing, key=lambda name: (name == "total_s", not name.startswith("compile"), name))
-    rows = tuple((_step(name, labels or {}), number(float(run.timing[name]), 1)) for name in order)
+    known = {"compile": "Compilation", "total": "Whole run", **(labels or {})}
+    rows = []
+    for name in order:
+        step = name.removesuffix("_s")
+        model = step.removesuffix("_train")
+        text = known.get(step, step).replace("_", " ") if model == step else f"Training: {known.get(model, model)}"
+        rows.append((text, number(float(run.timing[name]), 1)))
     note = "Compilation happens once for each group of equal networks and is not part of their training time."
     environment = [setting_text(run.env[key]) for key in ("processor", "devices") if run.env.get(key)]
     document.section(
         "Time",
-        Table("Wall-clock time of the run.", ("Step", "Seconds"), rows, (note,)),
+        Table("Wall-clock time of the run.", ("Step", "Seconds"), tuple(rows), (note,)),
         f"On {', '.join(environment)}." if environment else None,
     )
-
-
-def _step(name: str, labels: Mapping[str, str]) -> str:
-    base = name.removesuffix("_s")
-    if base.endswith("_train"):
-        model = base.removesuffix("_train")
-        return f"Training: {labels.get(model, model)}"
-    known = {"compile": "Compilation", "total": "Whole run", **labels}
-    return known.get(base, base).replace("_", " ")
 
 
 def command_section(document: Document, run: RunContents) -> None:

@@ -201,7 +201,15 @@ def read_manifest(path: Path) -> Manifest | Composite:
     """
     table = read_toml(path)
     if "members" in table:
-        return _checked(build(Composite, table, path), path)
+        composite = build(Composite, table, path)
+        grid = composite.grid
+        known(grid.method, METHODS, "unknown value", source=path, column="grid.method")
+        known(grid.unit, UNITS, "unknown value", source=path, column="grid.unit")
+        if not composite.members or not grid.step > 0 or not 0 <= (grid.high - grid.low) / grid.step <= _MOST_BANDS:
+            problem = "a composite needs members and a grid from low to high by a positive step"
+            value, remedy = f"{len(composite.members)} members, {grid}", "Correct these keys."
+            raise DataError(problem, source=path, column="members, [grid]", value=value, remedy=remedy)
+        return composite
     if isinstance(groups := table.get("groups"), dict):
         # The name of a column alone is short for a table.
         table["groups"] = {
@@ -210,17 +218,6 @@ def read_manifest(path: Path) -> Manifest | Composite:
     manifest = build(Manifest, table, path)
     _check(manifest, path)
     return manifest
-
-
-def _checked(composite: Composite, path: Path) -> Composite:
-    grid = composite.grid
-    known(grid.method, METHODS, "unknown value", source=path, column="grid.method")
-    known(grid.unit, UNITS, "unknown value", source=path, column="grid.unit")
-    if not composite.members or not grid.step > 0 or not 0 <= (grid.high - grid.low) / grid.step <= _MOST_BANDS:
-        problem = "a composite needs members and a grid from low to high by a positive step"
-        value = f"{len(composite.members)} members, {grid}"
-        raise DataError(problem, source=path, column="members, [grid]", value=value, remedy="Correct these keys.")
-    return composite
 
 
 def _check(manifest: Manifest, path: Path) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.preprocess import SNV
 from jaxsoil.studies.hybrid.ranges import RANGES, Range, range_of
@@ -123,7 +124,17 @@ def prepare_library(
     spectra = spectra.to_absorbance() if spectra.quantity == "reflectance" else spectra
     values = SNV()(spectra).values.astype(np.float64)
     for target, found in ranges.items():
-        _check_range(library, target, found)
+        measured = library.property(target).values
+        wrong = (measured < found.low) | (measured > found.high)
+        place = int(np.argmax(wrong))
+        require.no_row(
+            wrong,
+            f"measured values lie outside the physical range {found.low:g} to {found.high:g} {found.unit}",
+            show=lambda row, values=measured: f"{values[row]:g} at {str(library.ids[row])!r}",
+            source=library.name,
+            column=f"{target}, laboratory {library.groups['laboratory'][place]}",
+            remedy="Check the unit of this laboratory, or exclude those rows with a reason.",
+        )
         notes += _check_units(library, values, target, unit_check)
     exclusions = pd.DataFrame(constant + repeated, columns=pd.Index(EXCLUSION_COLUMNS))
     return LaboratoryData(library, values, ranges, exclusions, tuple(notes))
@@ -217,20 +228,6 @@ def _link_places(library: Library) -> tuple[Library, list[str]]:
             linked.append(f"{library.ids[row]} with {library.ids[other]}")
             sample[row] = sample[other]
     return dataclasses.replace(library, groups={**library.groups, "sample": sample.astype(str)}), linked
-
-
-def _check_range(library: Library, target: str, found: Range) -> None:
-    values = library.property(target).values
-    wrong = np.flatnonzero((values < found.low) | (values > found.high))
-    if wrong.size:
-        row = int(wrong[0])
-        raise DataError(
-            f"measured values lie outside the physical range {found.low:g} to {found.high:g} {found.unit}",
-            source=library.name,
-            column=f"{target}, laboratory {library.groups['laboratory'][row]}",
-            value=f"{values[row]:g} at {str(library.ids[row])!r}; {wrong.size} rows",
-            remedy="Check the unit of this laboratory, or exclude those rows with a reason.",
-        )
 
 
 def _check_units(library: Library, values: Floats, target: str, action: str) -> list[str]:

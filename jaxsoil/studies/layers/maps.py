@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxsoil.data.rasters.geotiff import new_geotiff
-from jaxsoil.data.rasters.rasters import Box, Grid, fill_gaps, tile_boxes, tile_windows
+from jaxsoil.data.rasters.rasters import Box, fill_gaps, tile_boxes, tile_windows
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.prepare import LayersData
@@ -80,7 +80,10 @@ def tile_map(
     With ``config.map_side`` also outside the square in the middle of the grid.
     """
     shape = (len(data.layers), len(BANDS), box.height, box.width)
-    mapped = _in_the_middle(data.land.rasters.grid, box, config.map_side)
+    grid = data.land.rasters.grid
+    row, col = (np.arange(size) + first + 0.5 for first, size in ((box.row, box.height), (box.col, box.width)))
+    far = np.maximum(np.abs(row - 0.5 * grid.height)[:, None], np.abs(col - 0.5 * grid.width)[None, :]).ravel()
+    mapped = far < 0.5 * (config.map_side or np.inf)
     if not mapped.any():
         return np.full(shape, np.nan)
     windows, _ = fill_gaps(tile_windows(data.land.rasters, box, config.window))
@@ -98,10 +101,3 @@ def tile_map(
             ends = (data.to_unit(end) for end in (centres[:, :, place].mean(axis=0), low, high))
             flat[place][:, pixels] = np.stack([*ends, np.nanstd(members, axis=0), outside])
     return flat.reshape(shape)
-
-
-def _in_the_middle(grid: Grid, box: Box, side: int) -> np.ndarray:
-    """Pixels of a tile, row by row, that lie in a square of ``side`` pixels in the middle of the grid; 0: all do."""
-    row, col = (np.arange(size) + first + 0.5 for first, size in ((box.row, box.height), (box.col, box.width)))
-    far = np.maximum(np.abs(row - 0.5 * grid.height)[:, None], np.abs(col - 0.5 * grid.width)[None, :]).ravel()
-    return far < 0.5 * side if side else np.ones(far.size, bool)
