@@ -110,7 +110,7 @@ def train(model: str, split: str, seed: int, data: LayersData, config: LayersCon
     def fit(params: Any, own: Any, rows: Any, loop: LoopConfig, stage: str, count: int) -> Fitted:
         label, keys = f"{model} {split} {seed} {stage}".strip(), keys_of((model, split, seed, stage), count)
         constants = jax.tree.map(jnp.asarray, own)
-        return fit_many(loss, params, arrays, *rows, loop, keys, label=label, own=constants)
+        return fit_many(loss, params, arrays, rows[0], rows[1], loop, keys, label=label, own=constants)
 
     start = keys_of((model, split, seed, "start"), config.folds * len(data.layers))
     if model not in PER_LAYER:

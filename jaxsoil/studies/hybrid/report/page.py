@@ -108,11 +108,11 @@ def _exclusions(run: HybridRun) -> list[Item]:
     if not len(frame):
         return ["Nothing was left out."]
     counts = frame.assign(kind=frame["reason"].replace(SAME_KIND, r"\1", regex=True))
-    counts = counts.groupby(["from", "kind"], sort=False).size()
+    counts = counts.groupby(["from", "kind"], sort=False).size().reset_index(name="n").to_dict("records")
     more = f" (the first {LISTED} of {len(frame):,}; exclusions.csv has all)" if len(frame) > LISTED else ""
     header = {"id": "Row", "laboratory": "Laboratory", "property": "Property", "from": "Left out of"}
     table = rows_table(frame.head(LISTED), {**header, "reason": "Reason"}, title=f"Exclusions{more}.")
-    return [[f"from {place}: {kind}: {count:,}" for (place, kind), count in counts.items()], table]
+    return [[f"from {one['from']}: {one['kind']}: {one['n']:,}" for one in counts], table]
 
 
 def _suspects(run: HybridRun) -> Item:

@@ -127,7 +127,7 @@ def published(run: HybridRun, printed: list[str]) -> Table:
     }  # fmt: skip
     lines = []
     for target in printed:
-        own = {"property": run.label(target)}
+        own: dict[str, Any] = {"property": run.label(target)}
         p = PUBLISHED[target]
         lines.append(own | {"source": "published, split not stated", "sd": p.sd, **dataclasses.asdict(p)})
         own |= {"measured": run.count(target, MEASURED), "imputed": run.count(target, PREDICTED)}
@@ -209,7 +209,7 @@ def coverage(run: HybridRun) -> Table:
 def ranges(run: HybridRun) -> Table:
     """Predictions outside the physical range before clipping, and what the two ways to keep it score."""
     frame = run.rows(split=("random", "laboratory"), model=MODELS)
-    spans = {t: f"{p['low']:g} to {p['high']:g} {run.unit(t)}".strip() for t, p in run.properties.items()}
+    spans: Any = {t: f"{p['low']:g} to {p['high']:g} {run.unit(t)}".strip() for t, p in run.properties.items()}
     metrics = {"n_outside": "Outside before clipping", "n": "n", "rmse": "RMSE"}
     title = "Physical ranges: by construction, and by clipping alone."
     given = {"columns": ("split", "metric"), "heading": "{1}, {0}".format, "missing": "not run"}
