@@ -39,11 +39,10 @@ class Scans:
     state_bytes: int = 0
 
     @classmethod
-    def of(cls, library: Library, *, sample: str = "sample") -> Scans:
+    def of(cls, library: Library) -> Scans:
         """Returns the scans of a library in memory, as absorbance; without the group each row is a sample."""
         spectra = library.spectra.to_unit("cm-1").to_absorbance()
-        samples = library.groups.get(sample, library.ids)
-        return cls(spectra.axis, samples, lambda rows: spectra.values[rows], spectra.values.nbytes)
+        return cls(spectra.axis, library.samples, lambda rows: spectra.values[rows], spectra.values.nbytes)
 
     def __len__(self) -> int:
         return len(self.samples)

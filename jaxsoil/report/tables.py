@@ -228,7 +228,6 @@ def rows_table(
     title: str,
     labels: Mapping[str, Mapping[Any, str] | Callable[[Any], str]] | None = None,
     marks: Mapping[str, str] | None = None,
-    missing: str = DASH,
     notes: Iterable[str] = (),
     left: Collection[int] | None = None,
 ) -> Table:
@@ -243,9 +242,8 @@ def rows_table(
       columns: column of the frame (or two for ``mean ± error``, three for ``mean [low, high]``, or as many as the
         format takes) -> heading, for text that is aligned left, or heading and :data:`Format`.
       title, notes: caption and footnotes.
-      labels: column of the frame -> key -> text.
+      labels: column of the frame -> key -> text; a dash where a text is None or NaN.
       marks: column of the frame -> boolean column; a dagger follows the text of a line for which it is true.
-      missing: stands where a text is None or NaN.
       left: columns that are aligned left; those without a format by default.
     """
     text, marks = _Labels(labels or {}, {}), dict(marks or {})
@@ -256,7 +254,7 @@ def rows_table(
             keys = (names,) if isinstance(names, str) else names
             found = tuple(record[name] for name in keys)
             if isinstance(shown, str) or keys[0] in text.labels:
-                entry = missing if pd.isna(found[0]) else text.of(keys[0], found[0])
+                entry = DASH if pd.isna(found[0]) else text.of(keys[0], found[0])
             else:
                 entry = cell(found, shown[1])
             cells.append(marked(entry, keys[0] in marks and record[marks[keys[0]]]))
