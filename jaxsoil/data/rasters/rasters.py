@@ -1,4 +1,4 @@
-"""Covariate rasters on one grid: checked on entry, read in windows around sites and in tiles."""
+"""Rasters on one grid: covariates, checked on entry and read in windows and tiles, and GeoTIFFs of several bands."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
 
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.files import atomic_path
 
 NODATA = -9999.0
 """What stands for no value in the GeoTIFFs that this package writes, where the inputs name none."""
@@ -295,3 +296,73 @@ def _require_odd(size: int) -> None:
     if size < 1 or size % 2 == 0:
         remedy = "Give an odd number of pixels, such as 9."
         raise DataError("a window needs a central pixel", column="window", value=size, remedy=remedy)
+
+
+@contextlib.contextmanager
+def new_geotiff(
+    path: Path, grid: Grid, bands: Mapping[str, str], nodata: float, tags: Mapping[str, str]
+) -> Iterator[Callable[[Box, Shaped[np.ndarray, "b h w"]], None]]:
+    """Yields what writes a tile: a function of its box and (bands, box.height, box.width) values, NaN for nodata.
+
+    The file appears under its name when the block succeeds, whole or not at all.
+
+    Args:
+      path: the GeoTIFF.
+      grid: where its pixels lie.
+      bands: name -> unit of each; they become the band's description and its tag UNITS.
+      nodata: what stands for no value.
+      tags: of the whole file.
+
+    Raises:
+      DataError: a value that is infinite: it would look like a measurement.
+    """
+    import rasterio
+    from rasterio.transform import Affine
+    from rasterio.windows import Window
+
+    with atomic_path(path) as temporary:
+        profile = {
+            "driver": "GTiff", "height": grid.height, "width": grid.width, "count": len(bands), "dtype": "float32",
+            "crs": grid.crs, "transform": Affine(*grid.transform), "nodata": nodata, "compress": "deflate",
+            "predictor": 3, "interleave": "band",
+        }  # fmt: skip
+        with rasterio.open(temporary, "w", **profile) as file:
+            file.update_tags(**tags)
+            for number, (name, unit) in enumerate(bands.items(), start=1):
+                file.set_band_description(number, name)
+                file.update_tags(number, UNITS=unit)
+
+            def write(box: Box, values: np.ndarray) -> None:
+                if np.isinf(values).any():
+                    value = f"tile at row {box.row}, column {box.col}"
+                    remedy = "The model diverged: lower its learning rate and run again."
+                    raise DataError("a predicted map holds an infinite value", value=value, remedy=remedy)
+                filled = np.where(np.isnan(values), nodata, values).astype(np.float32)
+                window = Window(box.col, box.row, box.width, box.height)  # pyright: ignore[reportCallIssue]
+                file.write(filled, window=window)
+
+            yield write
+
+
+def write_rasters(rasters: Rasters, folder: Path) -> dict[str, Path]:
+    """Writes each covariate as ``folder/NAME.tif``; returns the files by name."""
+    everything = Box(0, 0, rasters.grid.height, rasters.grid.width)
+    values = rasters.read(everything)
+    paths = {}
+    for place, name in enumerate(rasters.names):
+        paths[name] = folder / f"{name}.tif"
+        with new_geotiff(paths[name], rasters.grid, {name: ""}, rasters.nodata, {}) as write:
+            write(everything, values[place : place + 1])
+    return paths
+
+
+def read_geotiff(path: Path) -> tuple[Grid, dict[str, np.ndarray], dict[str, str]]:
+    """Grid, (height, width) bands by their descriptions (NaN for nodata) and tags of a GeoTIFF.
+
+    Raises:
+      DataError: a file that is absent or no raster.
+    """
+    with opened(path, "this raster", "Run again with --resume to write it.") as file:
+        grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
+        values = np.ma.filled(file.read(masked=True).astype(np.float64), np.nan)
+        return grid, dict(zip(file.descriptions, values, strict=True)), file.tags()

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxsoil.data.rasters.geotiff import new_geotiff
-from jaxsoil.data.rasters.rasters import Box, fill_gaps, tile_boxes, tile_windows
+from jaxsoil.data.rasters.rasters import Box, fill_gaps, new_geotiff, tile_boxes, tile_windows
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.prepare import LayersData

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from jaxsoil.data.rasters.geotiff import new_geotiff, write_rasters
-from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
+from jaxsoil.data.rasters.rasters import Box, fill_gaps, new_geotiff, windows_around, write_rasters
 from jaxsoil.evaluation.results import write_results
 from jaxsoil.report.prose import Prose
 from jaxsoil.runs import tracking

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from jaxsoil.data.rasters.geotiff import new_geotiff, read_geotiff
-from jaxsoil.data.rasters.rasters import Box, Grid, tile_boxes
+from jaxsoil.data.rasters.rasters import Box, Grid, new_geotiff, read_geotiff, tile_boxes
 from jaxsoil.runs.errors import DataError
 
 GRID = Grid(12, 15, (30.0, 0.0, 1000.0, 0.0, -30.0, 5000.0), "EPSG:32755")
