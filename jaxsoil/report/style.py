@@ -207,7 +207,14 @@ def legend(
       options: matplotlib's, such as ``title``.
     """
     if looks is None:
-        handles = _labelled(target)
+        # A figure has a list of axes; an axis has none.
+        inside: Any = getattr(target, "axes", None)
+        axes: list[Any] = inside if isinstance(inside, list) else [target]
+        found: dict[str, Any] = {}
+        for axis in axes:
+            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+                found.setdefault(label, handle)
+        handles = list(found.values())
     else:
         entries = looks.values() if isinstance(looks, Mapping) else looks
         handles = [_sign(entry, size) if isinstance(entry, Look) else entry for entry in entries]
@@ -219,17 +226,6 @@ def legend(
     options["title"] = options.get("title") or None
     where: Any = _PLACES.get(place, place)
     return target.legend(handles=handles, labels=names, loc=where, ncols=columns, **options)
-
-
-def _labelled(target: Figure | Axes) -> list[Any]:
-    # A figure has a list of axes; an axis has none.
-    inside: Any = getattr(target, "axes", None)
-    axes: list[Any] = inside if isinstance(inside, list) else [target]
-    found: dict[str, Any] = {}
-    for axis in axes:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    return list(found.values())
 
 
 def _sign(look: Look, size: float) -> Any:

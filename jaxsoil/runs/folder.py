@@ -8,13 +8,13 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxsoil.runs.errors import UsageError
-from jaxsoil.runs.files import read_json, write_text_atomic
+from jaxsoil.runs.errors import DataError, UsageError
+from jaxsoil.runs.files import read_json, write_json
 
 RECORDED = (
     "jaxsoil", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "pandas",
@@ -33,11 +33,24 @@ class RunFolder:
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes ``content`` as JSON, whole or not at all."""
-        write_text_atomic(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_json(self.path / name, content)
 
     def read_json(self, name: str) -> Any:
         """Reads a JSON object of the run; a damaged one is a DataError that names it."""
         return read_json(self.path / name)
+
+    def add_timing(self, seconds: Mapping[str, float]) -> None:
+        """Adds the seconds of this call to those of timing.json: a run that goes on has several."""
+        stored = self.read_json("timing.json") if (self.path / "timing.json").exists() else {}
+        self.write_json("timing.json", {name: stored.get(name, 0.0) + value for name, value in seconds.items()})
+
+
+def refuse_earlier(folder: Path) -> None:
+    """Raises DataError for a run folder whose scores are scores.csv, as an earlier version wrote them."""
+    scores = folder / "scores.csv"
+    if scores.exists() and not (folder / "results.csv").exists():
+        remedy = "Run again with --overwrite."
+        raise DataError("this run was made by an earlier version", source=scores, remedy=remedy)
 
 
 def refuse_or_accept(run: RunFolder, content: dict[str, Any], resume: bool, overwrite: bool) -> None:
@@ -53,15 +66,22 @@ def refuse_or_accept(run: RunFolder, content: dict[str, Any], resume: bool, over
         raise UsageError(f"{run.path} is a file: choose another folder with --workdir.")
     if not run.path.exists() or not any(run.path.iterdir()):
         return
-    stored = (run.path / "config.json").exists()
-    if overwrite:
-        if not stored:
-            raise UsageError(f"{run.path} holds no run (no config.json): remove it yourself or choose --workdir.")
-    elif resume:
-        if stored:
-            _require_same(run, content)
-    else:
+    if not (resume or overwrite):
         raise UsageError(f"{run.path} exists: continue it with --resume, replace it with --overwrite.")
+    stored = (run.path / "config.json").exists()
+    if overwrite and not stored:
+        raise UsageError(f"{run.path} holds no run (no config.json): remove it yourself or choose --workdir.")
+    if overwrite or not stored:
+        return
+    before = _flatten(run.read_json("config.json").get("config", {}))
+    now = _flatten(json.loads(json.dumps(content["config"])))
+    wrong = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    if wrong:
+        shown = "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in wrong[:5])
+        raise UsageError(
+            f"{run.path} was made with another configuration ({shown}): give the same options with --resume, "
+            "or start again with --overwrite."
+        )
 
 
 def create(
@@ -75,18 +95,6 @@ def create(
     run.path.mkdir(parents=True, exist_ok=True)
     run.write_json("env.json", environment(arguments) | {"precision": precision})
     run.write_json("config.json", content)
-
-
-def _require_same(run: RunFolder, content: dict[str, Any]) -> None:
-    before = _flatten(run.read_json("config.json").get("config", {}))
-    now = _flatten(json.loads(json.dumps(content["config"])))
-    wrong = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
-    if wrong:
-        shown = "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in wrong[:5])
-        raise UsageError(
-            f"{run.path} was made with another configuration ({shown}): give the same options with --resume, "
-            "or start again with --overwrite."
-        )
 
 
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -99,7 +99,8 @@ def ilr_inverse(coordinates: Any, total: float = TOTAL) -> Any:
         coordinates = np.asarray(coordinates, np.float64)
     logs = _product(xp, coordinates, basis(coordinates.shape[-1] + 1).T)
     # The largest part is exp(0): no overflow, and a sum of at least 1.
-    parts = closure(xp.exp(logs - _stopped(xp, xp.max(logs, axis=-1, keepdims=True))), total)
+    largest = xp.max(logs, axis=-1, keepdims=True)
+    parts = closure(xp.exp(logs - (jax.lax.stop_gradient(largest) if xp is jnp else largest)), total)
     return _exact(parts, total) if xp is np else parts
 
 
@@ -129,10 +130,6 @@ def _checked(parts: Any) -> np.ndarray:
 
 def _library(values: Any) -> Any:
     return jnp if isinstance(values, jax.Array) else np
-
-
-def _stopped(xp: Any, values: Any) -> Any:
-    return jax.lax.stop_gradient(values) if xp is jnp else values
 
 
 def _product(xp: Any, values: Any, matrix: np.ndarray) -> Any:

@@ -12,7 +12,7 @@ from jaxsoil.evaluation import alarm as measured
 from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES
 from jaxsoil.evaluation.results import FITTED
 from jaxsoil.report.document import Document, Item
-from jaxsoil.report.files import where
+from jaxsoil.report.run_files import where
 from jaxsoil.report.style import Look
 from jaxsoil.report.tables import Table, natural_sorted, number, pivot_table, rows_table
 from jaxsoil.studies.reconstruction.report import alarm_figures, sections

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.alarm import ALARMS
-from jaxsoil.report.files import where
+from jaxsoil.report.run_files import where
 from jaxsoil.report.style import (
     BACKDROP,
     GREY,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
+from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document, settings, uses_table
 from jaxsoil.report.style import Look
 from jaxsoil.report.tables import UNDEFINED, Table, marked, number, rows_table

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
+from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import settings
 from jaxsoil.report.tables import Table, mean_sd, number
 from jaxsoil.studies.reconstruction.learned import START_F

@@ -16,7 +16,7 @@ from jaxsoil.evaluation.regions import BLOCKS, STUDENT, TESTS, WELCH
 from jaxsoil.evaluation.results import DIVERGED, SOC_FLOOR
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
+from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document
 from jaxsoil.report.style import Look
 from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number

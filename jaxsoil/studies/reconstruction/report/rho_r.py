@@ -14,7 +14,7 @@ import pandas as pd
 
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document, Item
-from jaxsoil.report.files import read_arrays, where
+from jaxsoil.report.run_files import read_arrays, where
 from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document
 from jaxsoil.report.style import DASHED, GREY, WIDTH, Look, band, corner_text, legend, new_figure, styled
 from jaxsoil.report.tables import Table, mean_sd, number, plus_minus, rows_table

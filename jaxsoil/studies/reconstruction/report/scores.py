@@ -11,7 +11,7 @@ import pandas as pd
 
 from jaxsoil.evaluation.compare import Interval
 from jaxsoil.evaluation.results import over_regions
-from jaxsoil.report.files import where
+from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, number, pivot_table
 from jaxsoil.studies.reconstruction.report import published, sections
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label

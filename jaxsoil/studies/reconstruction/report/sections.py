@@ -12,7 +12,7 @@ from jaxsoil.evaluation import metrics, results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
 from jaxsoil.report import tables
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
+from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import criterion, dagger_note, uses_table
 from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number
 from jaxsoil.studies.reconstruction.report.reading import (

@@ -7,7 +7,7 @@ import math
 import pytest
 from scipy.stats import lognorm, norm
 
-from jaxsoil.studies.hybrid.report.published import NORMAL_RATIO, PUBLISHED, lognormal_sigma, normal_rpiq
+from jaxsoil.studies.hybrid.report.tables import NORMAL_RATIO, PUBLISHED, lognormal_sigma, normal_rpiq
 
 
 def test_what_the_printed_numbers_imply() -> None:
