@@ -177,10 +177,11 @@ def _predict(options: argparse.Namespace) -> int:
     write_csv(out, found.table, float_format="%.6g")
     for path, question in found.questions:
         print(f"question: {path}: {question}", file=sys.stderr)
-    for row in found.table[found.table["refused"] != ""].head(20).to_dict("records"):
-        print(f"refused: {row['file']} {row['id']}: {row['refused']}", file=sys.stderr)
-    flagged = int((~found.table["applicable"].astype("boolean").fillna(True)).sum())
-    again = int(found.table["remeasure"].sum())
+    refused = found.table["refused"].to_numpy() != ""
+    for file, name, reason in found.table.loc[refused, ["file", "id", "refused"]].to_numpy()[:20].tolist():
+        print(f"refused: {file} {name}: {reason}", file=sys.stderr)
+    flagged = sum(flags != "" for flags in found.table["flags"].tolist())
+    again = sum(found.table["remeasure"].tolist())
     print(f"{out}: {found.predicted} samples predicted, {found.refused} refused, {flagged} values flagged, "
           f"{again} for the laboratory")  # fmt: skip
     return 3 if found.refused or found.questions or not found.predicted else 0

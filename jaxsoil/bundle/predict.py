@@ -249,7 +249,7 @@ class Predictions:
     @property
     def refused(self) -> int:
         """Number of refusals: files or rows."""
-        return int((self.table["refused"] != "").sum())
+        return int(np.sum(self.table["refused"].to_numpy() != ""))
 
 
 def predict_files(

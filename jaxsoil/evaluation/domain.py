@@ -129,6 +129,6 @@ def _to_others(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def _tree(scores: np.ndarray) -> Any:
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    return cKDTree(scores)
+    return KDTree(scores)

@@ -44,7 +44,7 @@ def test_every_kind_of_model_comes_back_and_predicts_the_same(model: str, writte
     spectra, _ = soils(20, seed=5)
     before, after = (predict(bundle, spectra, model=model) for bundle in (small_bundle(), Bundle.load(written)))
     assert before.equals(after)
-    assert np.isfinite(after["value"]).all()
+    assert np.isfinite(after["value"].to_numpy()).all()
 
 
 def test_it_is_written_to_the_same_bytes(written: Path, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_the_description_says_what_matters(written: Path) -> None:
 def test_a_twin_says_so_in_every_output() -> None:
     bundle = small_bundle(twin=True)
     assert TWIN_WARNING in describe(bundle)
-    assert (predict(bundle, soils(3)[0])["warning"] == TWIN_WARNING).all()
+    assert set(predict(bundle, soils(3)[0])["warning"]) == {TWIN_WARNING}
 
 
 def test_the_range_of_a_target_holds_most_training_values() -> None:

@@ -48,7 +48,7 @@ def test_intervals_and_alarms_are_those_of_their_rooms(bundle: Bundle) -> None:
     np.testing.assert_allclose(found["low"], own.low)
     np.testing.assert_allclose(found["high"], own.high)
     np.testing.assert_allclose(found["distance"], bundle.domain.judge(z).distance)
-    assert (found["distance_limit"] == bundle.domain.limits["distance"]).all()
+    assert set(found["distance_limit"]) == {bundle.domain.limits["distance"]}
     # Four regions allow no level above 80 %.
     region = intervals(bundle.model().calibrations["soc"], found["value"], scores, 0.8, "region")
     np.testing.assert_allclose(found["region_high"], region.high)
@@ -81,7 +81,7 @@ def test_rows_that_cannot_be_used_do_not_stop_the_others(bundle: Bundle) -> None
     assert found.loc[found["refused"] == "", "id"].tolist() == ["a", "c", "e"]
     reasons = found[found["refused"] != ""].set_index("id")["refused"]
     assert "not positive" in reasons["b"] and "flat" in reasons["d"]
-    assert found.set_index("id").loc[["b", "d"], "remeasure"].all()
+    assert {name for name, again in zip(found["id"], found["remeasure"], strict=True) if again} >= {"b", "d"}
     assert list(found.columns) == [name for name in COLUMNS if name != "file"]
 
 
@@ -89,21 +89,21 @@ def test_strange_spectra_raise_an_alarm_and_usual_ones_do_not(bundle: Bundle) ->
     usual, _ = soils(100, seed=6)
     other = usual.values * (1.0 - 0.3 * np.exp(-0.5 * ((AXIS - 1550.0) / 60.0) ** 2)).astype(np.float32)
     # Of 160 training spectra the limits are a little tight for new ones.
-    assert predict(bundle, usual)["applicable"].mean() > 0.5
+    assert np.mean(predict(bundle, usual)["applicable"].to_numpy(dtype=float)) > 0.5
     strange = predict(bundle, Spectra(other, AXIS, "nm", "reflectance"))
-    assert not strange["applicable"].any() and strange["remeasure"].all()
-    assert strange["flags"].str.contains("residual").all()
+    assert set(strange["applicable"]) == {False} and set(strange["remeasure"]) == {True}
+    assert all("residual" in flags for flags in strange["flags"])
 
 
 def test_training_spectra_are_recognised(bundle: Bundle) -> None:
-    assert predict(bundle, soils(160)[0])["seen"].all()
-    assert not predict(bundle, soils(50, seed=9)[0])["seen"].any()
+    assert set(predict(bundle, soils(160)[0])["seen"]) == {True}
+    assert set(predict(bundle, soils(50, seed=9)[0])["seen"]) == {False}
 
 
 def test_a_decoder_adds_its_error_with_its_limit(bundle: Bundle) -> None:
     found = predict(bundle, soils(4)[0], model="ann")
-    assert np.isfinite(found["rebuilt"]).all() and (found["rebuilt_limit"] == 0.2).all()
-    assert predict(bundle, soils(4)[0], model="plsr")["rebuilt"].isna().all()
+    assert np.isfinite(found["rebuilt"].to_numpy()).all() and set(found["rebuilt_limit"]) == {0.2}
+    assert np.isnan(predict(bundle, soils(4)[0], model="plsr")["rebuilt"].to_numpy(dtype=float)).all()
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 1023, 1025])
@@ -132,7 +132,7 @@ def test_a_file_that_cannot_be_read_becomes_a_refusal(bundle: Bundle, tmp_path: 
     assert (found.files, found.failed, found.predicted) == (1, 2, 3)
     refused = found.table[found.table["refused"] != ""]
     assert sorted(Path(file).name for file in refused["file"]) == ["b.csv", "c.docx"]
-    assert refused["remeasure"].all()
+    assert set(refused["remeasure"]) == {True}
 
 
 def test_nothing_readable_gives_an_empty_table_with_its_columns(bundle: Bundle, tmp_path: Path) -> None:

@@ -101,8 +101,8 @@ def _calibrations(folder: Path, library: Library, scores: np.ndarray) -> dict[st
     observed, region = library.property("soc").values, library.group("region")
     found = {}
     for name, rows in held_out.groupby("model", sort=False):
-        mean = 10.0 ** np.log10(rows["predicted"].clip(lower=1e-6)).groupby(rows["id"]).mean()
-        predicted = mean.reindex(library.ids).to_numpy()
+        logs: Any = pd.Series(np.log10(np.maximum(np.asarray(rows["predicted"]), 1e-6)), index=np.asarray(rows["id"]))
+        predicted = 10.0 ** np.asarray(logs.groupby(level=0).mean().reindex(library.ids))
         kept = np.isfinite(predicted)
         found[str(name)] = Calibration.of(observed[kept], predicted[kept], region[kept], scores[kept])
     return found
@@ -129,7 +129,11 @@ def _networks(config: StudyConfig, folder: Path, prepared: StudyInputs) -> Itera
             for group in groups
         ]
         with tqdm(total=config.train.epochs * len(runs), desc="bundle", unit="epoch", leave=False) as bar:
-            for run, trial, outcome in run_groups(runs, lambda trial, first, after, losses: bar.update(after - first)):
+
+            def done(trial: Trial, first: int, after: int, losses: np.ndarray) -> None:
+                bar.update(after - first)
+
+            for run, trial, outcome in run_groups(runs, done):
                 if outcome.alive:
                     decoded = trial.model.decoder != "none"
                     limit = reconstruction_limit(outcome.rmse).value if decoded else None
@@ -164,8 +168,10 @@ def _scores(results: pd.DataFrame, model: str) -> tuple[dict[str, Any], ...]:
     chosen = results["metric"].isin(["ccc", "rmse", "r2", "bias"]) & results["scale"].isin(["log10", "percent"])
     rows = results[chosen & (results["model"] == model) & (results["split"] == "test") & (results["property"] == "soc")]
     keys = ["property", "scale", "metric", "unit"]
-    by_region = rows.groupby([*keys, "region"], sort=False)["value"].mean().reset_index()
-    means = by_region.groupby(keys, sort=False)["value"].mean().reset_index()
+    by_region: Any = rows.groupby([*keys, "region"], sort=False)["value"].mean()
+    by_region = by_region.reset_index()
+    means: Any = by_region.groupby(keys, sort=False)["value"].mean()
+    means = means.reset_index()
     found = pd.concat([means.assign(region="mean over regions"), by_region], ignore_index=True).assign(split="test")
     return tuple({str(name): value for name, value in row.items()} for row in found.to_dict("records"))
 
