@@ -104,9 +104,9 @@ class Document:
         if figure is not None:
             self.figure(save(figure, self.folder / "figures" / subfolder, name, formats=formats), caption)
 
-    def figure(self, png: Path, caption: str, base: Path | None = None) -> None:
-        """Adds a PNG: linked relative to ``base`` (the document's folder) in Markdown, embedded in HTML."""
-        link = png.relative_to(self.folder if base is None else base).as_posix()
+    def figure(self, png: Path, caption: str) -> None:
+        """Adds a PNG below the document's folder: linked in Markdown, embedded in HTML."""
+        link = png.relative_to(self.folder).as_posix()
         content = {"caption": caption, "png": base64.b64encode(png.read_bytes()).decode("ascii")}
         self._add("figure", content, f"![{markdown_text(caption)}]({link})\n\n{markdown_text(caption)}")
 
@@ -122,12 +122,11 @@ class Document:
         environment = jinja2.Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True)
         return environment.from_string(template).render(title=self.title, parts=self._parts)
 
-    def write(self, folder: str | os.PathLike[str] | None = None) -> Path:
-        """Writes report.md and report.html into the document's folder, or another; returns the path of the HTML."""
-        target = self.folder if folder is None else Path(folder)
-        write_text_atomic(target / "report.md", self.markdown())
-        write_text_atomic(target / "report.html", self.html())
-        return target / "report.html"
+    def write(self) -> Path:
+        """Writes report.md and report.html into the document's folder; returns the path of the HTML."""
+        write_text_atomic(self.folder / "report.md", self.markdown())
+        write_text_atomic(self.folder / "report.html", self.html())
+        return self.folder / "report.html"
 
     def _add(self, kind: str, content: Any, markdown: str) -> None:
         self._parts.append((kind, content))

@@ -321,11 +321,10 @@ def one_to_one(axis: Axes, low: float, high: float) -> None:
     axis.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=1)
 
 
-def names_axis(axis: Axes, names: Sequence[str], *, downwards: bool = True) -> None:
-    """Names on the vertical axis, the first at height 0 and on top (at the bottom unless ``downwards``)."""
+def names_axis(axis: Axes, names: Sequence[str]) -> None:
+    """Names on the vertical axis, the first at height 0 and on top."""
     axis.set_yticks(range(len(names)), list(names))
-    ends = (-0.6, len(names) - 0.4)
-    axis.set_ylim(*(reversed(ends) if downwards else ends))
+    axis.set_ylim(len(names) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
 
 

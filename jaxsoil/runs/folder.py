@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -107,12 +108,17 @@ def environment(arguments: Sequence[str]) -> dict[str, Any]:
     """What a run depends on besides its configuration: versions, devices, command, state of the code."""
     import jax
 
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        processor = next(names, platform.machine())
     return {
         "command": " ".join(["python experiments/run.py", *arguments]),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in RECORDED},
         "devices": [f"{device.platform} {device.device_kind}" for device in jax.devices()],
-        "processor": _processor(),
+        "processor": processor,
         "cores": os.cpu_count(),
         "git": _git_state(),
     }
@@ -123,15 +129,6 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _git_state() -> dict[str, Any] | None:

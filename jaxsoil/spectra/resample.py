@@ -106,7 +106,13 @@ class Resample(Step):
     def weights(self, source: Floats) -> Floats:
         """Returns (m, p) weights whose columns sum to one: resampled = values @ weights."""
         target = np.asarray(self.axis)
-        weights = _linear(source, target)
+        weights = np.ones((1, target.size))
+        if source.size > 1:
+            right = np.clip(np.searchsorted(source, target), 1, source.size - 1)
+            share = np.clip((target - source[right - 1]) / (source[right] - source[right - 1]), 0.0, 1.0)
+            weights, columns = np.zeros((source.size, target.size)), np.arange(target.size)
+            weights[right - 1, columns] = 1.0 - share
+            weights[right, columns] += share
         if self.method == "linear":
             return weights
         edges = _edges(target)
@@ -172,7 +178,13 @@ class SpliceCorrection(Step):
             remedy = f"Count the {count} segments from 0."
             raise DataError("no such detector segment", column="reference", value=self.reference, remedy=remedy)
         values = spectra.values.astype(np.float64)
-        jumps = np.stack([self._jump(spectra.axis, values, int(cut)) for cut in cuts], axis=1)
+        jumps = np.empty((len(spectra), cuts.size))
+        for place, cut in enumerate(cuts.tolist()):
+            # How far the segment on the right lies above that on the left, half-way between the two detectors.
+            sides = (slice(cut, cut + self.points), slice(cut - self.points, cut))
+            middle = 0.5 * (spectra.axis[cut - 1] + spectra.axis[cut])
+            right, left = (_line_at(spectra.axis[side], values[:, side], middle) for side in sides)
+            jumps[:, place] = right - left
         # Level of each segment above the first, then relative to the reference.
         level = np.concatenate([np.zeros((len(spectra), 1)), np.cumsum(jumps, axis=1)], axis=1)
         reference = (edges.size - 1) // 2 if self.reference is None else self.reference
@@ -180,12 +192,6 @@ class SpliceCorrection(Step):
         corrected = values - np.repeat(offset, np.diff(edges), axis=1)
         shown = ", ".join(f"{at:g}" for at in self.at)
         return spectra.replace(values=corrected, step=f"splice correction at {shown} {spectra.unit}")
-
-    def _jump(self, axis: Floats, values: Floats, cut: int) -> Floats:
-        """Returns (n,) how far the right segment lies above the left one at the cut."""
-        middle = 0.5 * (axis[cut - 1] + axis[cut])
-        left, right = slice(cut - self.points, cut), slice(cut, cut + self.points)
-        return _line_at(axis[right], values[:, right], middle) - _line_at(axis[left], values[:, left], middle)
 
 
 def _line_at(axis: Floats, values: Floats, at: float) -> Floats:
@@ -201,19 +207,6 @@ def _edges(centres: Floats) -> Floats:
         return np.array([centres[0], centres[0]])
     inner = 0.5 * (centres[1:] + centres[:-1])
     return np.concatenate([[2 * centres[0] - inner[0]], inner, [2 * centres[-1] - inner[-1]]])
-
-
-def _linear(source: Floats, target: Floats) -> Floats:
-    """Returns (m, p) weights of linear interpolation."""
-    if source.size == 1:
-        return np.ones((1, target.size))
-    right = np.clip(np.searchsorted(source, target), 1, source.size - 1)
-    share = np.clip((target - source[right - 1]) / (source[right] - source[right - 1]), 0.0, 1.0)
-    weights = np.zeros((source.size, target.size))
-    columns = np.arange(target.size)
-    weights[right - 1, columns] = 1.0 - share
-    weights[right, columns] += share
-    return weights
 
 
 def _integral(source: Floats, to: Floats) -> Floats:

@@ -17,14 +17,14 @@ NASTY = '<script>alert(1)</script> a|b *c* `d` \n# e [x](javascript:1) & "q"'
 def test_html_escapes_everything(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "f.png").write_bytes(b"\x89PNG")
-    document = Document(NASTY)
+    document = Document(NASTY, tmp_path)
     document.heading(NASTY)
     document.text(NASTY)
     document.bullets([NASTY])
     document.bullets([])
     document.table(Table(NASTY, (NASTY,), ((NASTY,),), (NASTY,)))
     document.command(NASTY)
-    document.figure(tmp_path / "figures" / "f.png", NASTY, tmp_path)
+    document.figure(tmp_path / "figures" / "f.png", NASTY)
     html = document.html()
     assert "<script" not in html
     assert html.count("&lt;script&gt;") == 12
@@ -43,7 +43,7 @@ def test_a_command_cannot_close_its_fence() -> None:
 
 
 def test_a_document_is_written_twice(tmp_path: Path) -> None:
-    path = Document("t").write(tmp_path / "new")
+    path = Document("t", tmp_path / "new").write()
     assert path.name == "report.html"
     assert (tmp_path / "new" / "report.md").read_text("utf-8") == "# t\n"
     assert markdown_text("few_labels") == "few\\_labels"

@@ -94,8 +94,20 @@ def check_sites(sites: Sites, source: str, fewest: int) -> tuple[Sites, list[str
             raise DataError("layers overlap or are out of order", source=source, value=value, remedy=remedy)
     notes, keep = [], []
     for place, layer in enumerate(sites.layers):
-        _check_values(sites, place, source)
-        count = int(np.isfinite(sites.values[:, place]).sum())
+        values, name = sites.values[:, place], layer.name
+        if np.isnan(values).all():
+            value = "all values are missing"
+            remedy = "Correct the column's name, or take the layer out of the list."
+            raise DataError(
+                "nothing was measured in this layer", source=source, column=name, value=value, remedy=remedy
+            )
+        wrong = np.isinf(values) | (values < 0.0)
+        if wrong.any():
+            problem = f"{sites.quantity} must be finite and not negative"
+            value = f"{values[wrong][0]:g} at site {sites.ids[wrong][0]}"
+            remedy = "Correct the value, or leave the cell empty where nothing was measured."
+            raise DataError(problem, source=source, column=name, value=value, remedy=remedy)
+        count = int(np.isfinite(values).sum())
         if count >= fewest:
             keep.append(place)
         else:
@@ -104,20 +116,6 @@ def check_sites(sites: Sites, source: str, fewest: int) -> tuple[Sites, list[str
         remedy = "Give more sites, or lower --min-sites."
         raise DataError("no layer has enough sites", source=source, value="; ".join(notes), remedy=remedy)
     return sites.with_layers(keep), notes
-
-
-def _check_values(sites: Sites, place: int, source: str) -> None:
-    values, name = sites.values[:, place], sites.layers[place].name
-    if np.isnan(values).all():
-        value = "all values are missing"
-        remedy = "Correct the column's name, or take the layer out of the list."
-        raise DataError("nothing was measured in this layer", source=source, column=name, value=value, remedy=remedy)
-    wrong = np.isinf(values) | (values < 0.0)
-    if wrong.any():
-        problem = f"{sites.quantity} must be finite and not negative"
-        value = f"{values[wrong][0]:g} at site {sites.ids[wrong][0]}"
-        remedy = "Correct the value, or leave the cell empty where nothing was measured."
-        raise DataError(problem, source=source, column=name, value=value, remedy=remedy)
 
 
 def join_sites(

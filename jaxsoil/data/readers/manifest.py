@@ -42,7 +42,15 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
         )
     file = (path.parent if data_root is None else data_root) / manifest.data
     table = read_table(file, separator=manifest.separator, decimal=manifest.decimal)
-    kept, notes = _keep(table, manifest, file)
+    kept, notes = np.ones(len(table), bool), []
+    for rule in manifest.exclude:
+        out = _excluded(table, rule, manifest.axis, file)
+        notes.append(f"left out {int((out & kept).sum())} rows: {rule.reason}")
+        kept &= ~out
+    if not kept.any():
+        value = "; ".join(notes)
+        remedy = "Correct the rows or conditions of [[exclude]]."
+        raise DataError("the exclusions leave no row", source=file, column="exclude", value=value, remedy=remedy)
     groups = {name: _group(table, group, file)[kept] for name, group in manifest.groups.items()}
     ids = _ids(table, manifest, file)[kept]
     table = table.loc[kept].reset_index(drop=True)
@@ -70,20 +78,6 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
         licence=manifest.licence,
         notes=(*manifest.notes, *notes),
     )
-
-
-def _keep(table: pd.DataFrame, manifest: Manifest, file: Path) -> tuple[NDArray[np.bool_], list[str]]:
-    """Returns the rows that stay and a note for each exclusion."""
-    kept, notes = np.ones(len(table), bool), []
-    for rule in manifest.exclude:
-        out = _excluded(table, rule, manifest.axis, file)
-        notes.append(f"left out {int((out & kept).sum())} rows: {rule.reason}")
-        kept &= ~out
-    if not kept.any():
-        value = "; ".join(notes)
-        remedy = "Correct the rows or conditions of [[exclude]]."
-        raise DataError("the exclusions leave no row", source=file, column="exclude", value=value, remedy=remedy)
-    return kept, notes
 
 
 def _excluded(table: pd.DataFrame, rule: Exclude, axis: Axis, file: Path) -> NDArray[np.bool_]:

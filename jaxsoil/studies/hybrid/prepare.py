@@ -103,7 +103,12 @@ def prepare_library(
     Raises:
       DataError: a target without any value, values outside the physical range, units mixed between laboratories.
     """
-    library = _with_laboratories(library, same_laboratory)
+    names = np.array(library.group("laboratory" if "laboratory" in library.groups else "region"), dtype=object)
+    for joined in same_laboratory:
+        members = joined.split("+")
+        if np.isin(members, names).all():
+            names[np.isin(names, members)] = joined
+    library = dataclasses.replace(library, groups={**library.groups, "laboratory": names.astype(str)})
     ranges = _ranges(library, targets)
     notes = list(library.notes)
     spectra = library.spectra.values
@@ -145,17 +150,6 @@ def _left_out(library: Library, reasons: Mapping[int, str]) -> tuple[Library, li
     rows, laboratory = list(reasons), library.groups["laboratory"]
     lines = [(str(library.ids[row]), str(laboratory[row]), "", "product", reasons[row]) for row in rows]
     return library.select(np.setdiff1d(np.arange(len(library)), rows)), lines
-
-
-def _with_laboratories(library: Library, same: Sequence[str]) -> Library:
-    """The library with a group "laboratory", in which laboratories that are one have one name."""
-    name = "laboratory" if "laboratory" in library.groups else "region"
-    names = np.array(library.group(name), dtype=object)
-    for joined in same:
-        members = joined.split("+")
-        if np.isin(members, names).all():
-            names[np.isin(names, members)] = joined
-    return dataclasses.replace(library, groups={**library.groups, "laboratory": names.astype(str)})
 
 
 def _ranges(library: Library, targets: Sequence[str]) -> dict[str, Range]:

@@ -187,8 +187,11 @@ def sites_figure(run: LayersRun) -> Figure:
             color, marker = OKABE_ITO[(number + 1) % 7], "osD^vPX"[number % 7]
             options = {"markersize": 2.6, "markeredgewidth": 0.0, "label": f"Fold {number + 1}"}
             ax.plot(x[mine], y[mine], marker, color=color, **options)
-        if split == "blocks":
-            _block_lines(ax, run, west, south)
+        # The block grid, which verde lays over the extent of the sites in whole numbers of blocks.
+        for places, draw in ((x, ax.axvline), (y, ax.axhline)) if split == "blocks" else ():
+            count = max(1, round(1000.0 * (places.max() - places.min()) / run.data["block_side"]))
+            for edge in np.linspace(places.min(), places.max(), count + 1):
+                draw(edge, color=GREY, linewidth=0.5)
         ax.set_title(f"Split: {SPLITS[split]}")
     _outer_labels(axes)
     legend(figure, place="below")
@@ -241,12 +244,3 @@ def _outer_labels(axes: Any) -> None:
         ax.set_xlabel("East of the corner (km)")
     for ax in axes[:, 0]:
         ax.set_ylabel("North (km)")
-
-
-def _block_lines(ax: Axes, run: LayersRun, west: float, south: float) -> None:
-    """The block grid, which verde lays over the extent of the sites in whole numbers of blocks."""
-    for name, start, draw in (("east", west, ax.axvline), ("north", south, ax.axhline)):
-        places = run.tables["sites"][name]
-        count = max(1, round((places.max() - places.min()) / run.data["block_side"]))
-        for edge in np.linspace(places.min(), places.max(), count + 1):
-            draw((edge - start) / 1000.0, color=GREY, linewidth=0.5)
