@@ -25,26 +25,16 @@ __all__ = ["KNOWN", "Reading", "Refusal", "as_library", "bands", "envi", "read",
 
 _ROOM = "jaxsoil.data.readers.instruments"
 _MODULES = {
-    "OPUS": "opus",
-    "ASD": "asd",
-    "SPC": "spc",
-    "JCAMP-DX": "jcampdx",
-    "CSV": "text",
-    "Parquet": "parquet",
-    "R": "rfiles",
-    "NumPy": "npz",
-    "ENVI": "envi",
-}
+    "OPUS": "opus", "ASD": "asd", "SPC": "spc", "JCAMP-DX": "jcampdx", "CSV": "text", "Parquet": "parquet",
+    "R": "rfiles", "NumPy": "npz", "ENVI": "envi",
+}  # fmt: skip
 KNOWN = {
-    ".asd": "ASD",
-    ".spc": "SPC",
+    **{".asd": "ASD", ".spc": "SPC", ".npz": "NumPy", ".zip": "ZIP"},
     **dict.fromkeys((".jdx", ".dx", ".jcm", ".jcamp"), "JCAMP-DX"),
     **dict.fromkeys((".csv", ".tsv", ".txt", ".csv.gz"), "CSV"),
     **dict.fromkeys((".parquet", ".pq"), "Parquet"),
     **dict.fromkeys((".rds", ".rda", ".rdata"), "R"),
-    ".npz": "NumPy",
     **dict.fromkeys((".hdr", ".img", ".bsq", ".bil", ".bip", ".sli"), "ENVI"),
-    ".zip": "ZIP",
 }
 """Format of each extension; ``.0``, ``.001`` and other numbers are OPUS or ASD by their content."""
 
@@ -170,9 +160,8 @@ def _kind(source: Source) -> str:
     is_really = f"{mark} by its first bytes" if mark else "no known format by its first bytes"
     if kind is None:
         remedy = f"Known: {', '.join(sorted(KNOWN))}, and .0, .1 ... of OPUS."
-        raise source.error(
-            "files with this extension are not read", remedy, value=f"{path.suffix or name}, {is_really}"
-        )
+        value = f"{path.suffix or name}, {is_really}"
+        raise source.error("files with this extension are not read", remedy, value=value)
     allowed = _MARKS.get(kind, {None, kind} | ({"gzip"} if name.endswith(".csv.gz") else set()))
     if kind == "ENVI" and path.suffix.lower() != ".hdr":
         allowed = {mark}

@@ -60,8 +60,8 @@ def question(spectra: Spectra) -> list[str]:
     """Returns one line for each band that does not lie where it must; an empty list where nothing is wrong.
 
     The median spectrum of the set is taken as absorbance; a band lies where its smoothed second derivative is lowest.
-    Pretreated spectra, and axes that cover no band, are not judged. Single spectra were questioned without need in 4 %
-    of draws from the measured sets.
+    Pretreated spectra, and axes that cover no band, are not judged. Single spectra of the measured sets were questioned
+    without need in 4 % of draws.
 
     Args:
       spectra: a set of soils, (n, m).

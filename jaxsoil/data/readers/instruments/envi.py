@@ -114,17 +114,11 @@ def read(source: Source) -> Reading:
     values = image.tile(slice(None)).reshape(-1, image.shape[2])
     empty = np.isnan(values).all(axis=1)
     refused = [Refusal("pixels", f"{int(empty.sum())} without data")] if empty.any() else []
+    kept = [name for name, leave in zip(ids, empty, strict=True) if not leave]
     return make(
-        Source(source.path, image.quantity, image.unit),
-        "ENVI",
-        image.axis,
-        values[~empty],
-        unit=image.unit,
-        quantity=image.quantity,
-        ids=[name for name, leave in zip(ids, empty, strict=True) if not leave],
-        refused=refused,
-        instrument=image.instrument,
-    )
+        Source(source.path), "ENVI", image.axis, values[~empty], unit=image.unit, quantity=image.quantity, ids=kept,
+        refused=refused, instrument=image.instrument,
+    )  # fmt: skip
 
 
 def _header(source: Source) -> tuple[Source, dict[str, str]]:

@@ -56,15 +56,8 @@ def read(source: Source) -> Reading:
         raise source.damaged("the axis does not run from FIRSTX to LASTX", f"{x[0]:g} to {x[-1]:g}")
     words = str(content.get("yunits", ""))
     made_by = next((str(content[key]) for key in ("spectrometer/data system", "origin") if key in content), "")
-    return make(
-        source,
-        "JCAMP-DX",
-        x,
-        y,
-        unit=unit_in(str(content.get("xunits", ""))),
-        quantity=quantity_in(words) or _other(words),
-        instrument=made_by,
-    )
+    unit, quantity = unit_in(str(content.get("xunits", ""))), quantity_in(words) or _other(words)
+    return make(source, "JCAMP-DX", x, y, unit=unit, quantity=quantity, instrument=made_by)
 
 
 def _other(words: str) -> str | None:

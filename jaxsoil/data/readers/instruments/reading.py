@@ -305,20 +305,18 @@ def _require_fraction(source: Source, values: NDArray) -> None:
 def _reasons(values: NDArray, axis: NDArray, unit: str, quantity: str) -> list[str | None]:
     """Returns why each row cannot be used, None where it can."""
     low, high = _PLAUSIBLE.get(quantity, (-np.inf, np.inf))
-    reasons: list[str | None] = []
+    reasons: list[str | None] = [None] * len(values)
     for start in range(0, len(values), _ROWS_AT_ONCE):
         block = values[start : start + _ROWS_AT_ONCE]
         with np.errstate(invalid="ignore"):
             outside = ~((block > low if quantity == "reflectance" else block >= low) & (block <= high))
         empty = ~np.isfinite(block)
         flat = block.max(axis=1) == block.min(axis=1)
-        for row in range(len(block)):
-            reason = None
-            for bad, what in ((empty, "missing or infinite"), (outside, f"no {quantity}")):
-                if reason is None and bad[row].any():
-                    band = int(bad[row].argmax())
-                    reason = f"{block[row, band]:g} at {axis[band]:g} {unit} is {what}; {int(bad[row].sum())} bands"
-            reasons.append("the spectrum is constant" if reason is None and flat[row] else reason)
+        for row in np.flatnonzero(outside.any(axis=1) | empty.any(axis=1) | flat):
+            bad, what = (empty, "missing or infinite") if empty[row].any() else (outside, f"no {quantity}")
+            band, count = int(bad[row].argmax()), int(bad[row].sum())
+            said = f"{block[row, band]:g} at {axis[band]:g} {unit} is {what}; {count} bands"
+            reasons[start + row] = said if count else "the spectrum is constant"
     return reasons
 
 

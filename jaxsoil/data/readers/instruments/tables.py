@@ -114,17 +114,11 @@ def from_parts(
     source: Source, kind: str, bands: Bands, values: np.ndarray, labels: pd.DataFrame, refused: Sequence[Refusal] = ()
 ) -> Reading:
     """Returns the reading of bands, their values and the other columns."""
+    ids = row_ids(labels) or [f"{source.path.stem}:{row}" for row in range(len(values))]
     return make(
-        source,
-        kind,
-        bands.axis,
-        values,
-        unit=bands.unit,
-        quantity=bands.quantity,
-        ids=row_ids(labels) or [f"{source.path.stem}:{row}" for row in range(len(values))],
-        labels=labels if len(labels.columns) else None,
-        refused=refused,
-    )
+        source, kind, bands.axis, values, unit=bands.unit, quantity=bands.quantity, ids=ids,
+        labels=labels if len(labels.columns) else None, refused=refused,
+    )  # fmt: skip
 
 
 def row_ids(labels: pd.DataFrame) -> list[str]:

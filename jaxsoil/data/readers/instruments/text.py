@@ -7,14 +7,12 @@ can be nothing else. Files are UTF-8, plain or compressed by gzip, and are read 
 from __future__ import annotations
 
 import codecs
-import contextlib
 import csv
 import dataclasses
 import gzip
 import re
 from collections import Counter
-from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,14 +70,8 @@ def read(source: Source) -> Reading:
     return _long(source, layout, count)
 
 
-@contextlib.contextmanager
-def _opened(source: Source) -> Iterator[IO[bytes]]:
-    if source.path.suffix.lower() == ".gz":
-        with gzip.open(source.path) as file:
-            yield file  # type: ignore[misc]
-    else:
-        with open(source.path, "rb") as file:
-            yield file
+def _opened(source: Source) -> Any:
+    return (gzip.open if source.path.suffix.lower() == ".gz" else open)(source.path, "rb")
 
 
 def _survey(source: Source) -> tuple[list[str], int]:
@@ -212,11 +204,7 @@ def _wide(source: Source, layout: _Layout, count: int) -> Reading:
     except _NotNumbers:
         values, labels, refused = _pieces(source, layout, bands, count, as_text=True)
     if len(refused) > len(values):
-        raise source.error(
-            "most rows have another number of columns than the header (are commas decimal?)",
-            _REMEDY,
-            value=refused[0].reason,
-        )
+        raise source.error("the rows have other columns than the header", _REMEDY, value=refused[0].reason)
     return tables.from_parts(source, "CSV", bands, values, labels, refused)
 
 
@@ -259,12 +247,9 @@ def _pieces(
                 filled += batch.num_rows
                 for place, name in enumerate(bands.columns):
                     column = batch.column(name)
+                    numbers = column.to_numpy(zero_copy_only=False)
                     with np.errstate(over="ignore"):
-                        values[rows, place] = (
-                            _numbers(column.to_pandas(), layout.decimal)
-                            if as_text
-                            else column.to_numpy(zero_copy_only=False)
-                        )
+                        values[rows, place] = _numbers(pd.Series(numbers), layout.decimal) if as_text else numbers
                 others = [name for name in layout.header if name not in band_names]
                 frames.append(batch.select(others).to_pandas() if others else pd.DataFrame(index=range(batch.num_rows)))
         except pa.ArrowInvalid as error:

@@ -47,6 +47,22 @@ def test_right_sets_pass_and_wrong_ones_are_questioned(name, data_root):
     assert not missed
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "needless", "missed"), [(1, 21, 0), (10, 2, 2)])
+def test_few_spectra(n, needless, missed, data_root):
+    """The numbers that docs/data.md gives: 20 draws from each of the 25 sets, each with four mistakes."""
+    generator, found = np.random.default_rng(0), [0, 0]
+    for name in [*NAMED, *FILES]:
+        spectra = load(name, data_root)
+        for _ in range(20):
+            drawn = spectra[generator.choice(len(spectra), n, replace=False)]
+            found[0] += bool(bands.question(drawn))
+            found[1] += sum(not bands.question(one) for one in list(wrong(drawn).values())[:4])
+    # The float32 of another machine may move one or two across the line.
+    assert abs(found[0] - needless) <= 2
+    assert abs(found[1] - missed) <= 2
+
+
 def test_axis_that_counts_bands_is_questioned(data_root):
     spectra = registry.load("nirsoil").spectra  # 1100 to 2498 nm by 2
     counted = spectra.replace(axis=1100.0 + np.arange(spectra.n_bands))
