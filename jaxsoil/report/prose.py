@@ -51,6 +51,11 @@ class Prose:
             found += [item for item in (first, entries) if item]
         return found
 
+    def rows(self, piece: str, /, **values: Any) -> tuple[tuple[str, ...], ...]:
+        """The lines of a piece as rows of a table of text, whose cells "|" parts."""
+        lines = self._render(piece, values).splitlines()
+        return tuple(tuple(cell.strip() for cell in line.split("|")) for line in lines if line.strip())
+
     def _render(self, piece: str, values: Mapping[str, Any]) -> str:
         template: Any = _environment(self._package).get_template(f"{self._name}.md.j2", globals=self._names)
         return str(getattr(template.module, piece)(**values))

@@ -16,22 +16,14 @@ import numpy as np
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adaptation
-from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
+from jaxsoil.runs import require
+from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import config as study
+from jaxsoil.studies.reconstruction import prepare as preparing
 from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.config import PAPER_TABLE_3, FewLabelsConfig
-from jaxsoil.studies.reconstruction.plan import plan_study
-from jaxsoil.studies.reconstruction.prepare import (
-    StudyInputs,
-    decoder_minerals,
-    describe,
-    differences,
-    load_library,
-    make_trials,
-    require_batch,
-)
-from jaxsoil.studies.reconstruction.run import Recording, recording
+from jaxsoil.studies.reconstruction.run import Recording, plan_study, recording, timed
 from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
 from jaxsoil.training import config as limits
@@ -45,7 +37,7 @@ SUMMARIES = (summaries.stage_differences, summaries.learned_spectra)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TwoStages(StudyInputs):
+class TwoStages(preparing.StudyInputs):
     """The first stage, with that of each trial's second stage and what was left out.
 
     ``after`` has the trials of ``trials`` in the same order, on the splits of the adaptation; ``notes`` names what
@@ -64,9 +56,9 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
     """
     check(config)
     # Rows without SOC are the unlabelled spectra that the study is about.
-    library = load_library(config, unlabelled=True)
+    library = preparing.load_library(config, unlabelled=True)
     held_out, notes = choose_regions(config, library)
-    minerals = decoder_minerals(config, library)
+    minerals = preparing.decoder_minerals(config, library)
     stages: dict[str, list[Any]] = {BEFORE: [], AFTER: []}
     splits: dict[tuple[str, int], Split] = {}
     # Trials are in the order network, seed, region in both stages: chunks then hold the same networks.
@@ -75,9 +67,9 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
         for seed in range(config.seeds):
             pairs = [split_pair(config, library, region, seed) for region in held_out]
             splits |= {(before.held_out, seed): before for before, _ in pairs}
-            stages[BEFORE] += make_trials(one, library, [before for before, _ in pairs], seeds=(seed,))
+            stages[BEFORE] += preparing.make_trials(one, library, [before for before, _ in pairs], seeds=(seed,))
             second = dataclasses.replace(one, train=finetuning(config), start="paper")
-            stages[AFTER] += make_trials(second, library, [after for _, after in pairs], seeds=(seed,))
+            stages[AFTER] += preparing.make_trials(second, library, [after for _, after in pairs], seeds=(seed,))
     for stage, trials in stages.items():
         _require_rows(trials, getattr(config, STAGE_TRAIN[stage]), STAGE_TRAIN[stage])
     return TwoStages(
@@ -115,14 +107,7 @@ def choose_regions(config: FewLabelsConfig, library: Library) -> tuple[list[str]
             remedy="Join data sets from several regions.",
         )
     for name in config.held_out:
-        if name not in counts:
-            raise DataError(
-                "no such region",
-                source=library.name,
-                column="region",
-                value=name,
-                remedy=did_you_mean(name, counts),
-            )
+        require.known(name, counts, "no such region", source=library.name, column="region")
     wanted = config.held_out or tuple(counts)
     least = config.adaptation_pedons + 1
     chosen = [name for name in wanted if counts[name] >= least]
@@ -173,7 +158,7 @@ def both_labels(before: Split, after: Split, library: Library) -> Split:
 
 
 def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None:
-    require_batch(trials, train)
+    preparing.require_batch(trials, train)
     for trial in trials:
         if train.unlabelled_batch and not trial.split.unlabelled.any():
             raise DataError(
@@ -194,7 +179,7 @@ def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None
 def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None:
     """Trains both stages and writes the run folder's files; what is already there is not run again."""
     statement = {
-        "differs_from_paper": differences(config, prepared.library, PAPER_TABLE_3, prepared.minerals),
+        "differs_from_paper": preparing.differences(config, prepared.library, PAPER_TABLE_3, prepared.minerals),
         "convergence_by_stage": {
             stage: study.convergence_sentence(getattr(config, name)) for stage, name in STAGE_TRAIN.items()
         },
@@ -203,7 +188,7 @@ def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None
     size = "\n  ".join([f"{regions} regions held out", *prepared.notes])
     with recording(config, folder, prepared, statement, _describe(prepared), size, SUMMARIES) as record:
         for name in config.baselines:
-            with record.clock(name):
+            with timed(record.timing, name):
                 _add_baseline(record.tables, name, prepared)
         _add_stages(record, config, prepared)
     if not config.keep_states:
@@ -239,7 +224,7 @@ def _add_baseline(tables: Tables, name: str, prepared: TwoStages) -> None:
 
 
 def _describe(prepared: TwoStages) -> dict[str, Any]:
-    content = describe(prepared.library, prepared.minerals)
+    content = preparing.describe(prepared.library, prepared.minerals)
     labelled = [int(trial.split.train.sum()) for trial in prepared.trials]
     unlabelled = [int(trial.split.unlabelled.sum()) for trial in prepared.trials]
     tuned = [int(trial.split.train.sum()) for trial in prepared.after]

@@ -157,26 +157,24 @@ def make_trials(
     for network in config.networks:
         model = ModelConfig(encoder=config.encoder, width=config.width, decoder=network)
         for split in splits:
+            # The row of median SOC is the example that reports show.
+            rows = np.nonzero(split.test)[0]
+            example = int(rows[np.argsort(soc[rows], kind="stable")[rows.size // 2]])
             for seed in range(config.seeds) if seeds is None else seeds:
                 watch = validation_rows(split, library.blocks, config.train.validation_share, seed)
                 start = None
                 if config.start == "direct" and model.physical:
                     start = direct_start(library, split)
-                trials.append(Trial(network, model, split, seed, watch, _median_row(soc, split.test), start))
+                trials.append(Trial(network, model, split, seed, watch, example, start))
     return trials
 
 
 def direct_start(library: Library, split: Split) -> tuple[np.ndarray, float]:
     """The direct estimate of (f_SOC, (rho r)_SOC) from the training rows of ``split``, for a warm start."""
-    from jaxsoil.studies.reconstruction.soc_spectrum.direct import direct_estimate
+    from jaxsoil.studies.reconstruction.soc_spectrum.methods import estimate
 
-    estimate = direct_estimate(library.select(split.train))
-    return np.clip(estimate.f_soc, 0.0, 1.0), float(estimate.soc_rho_r)
-
-
-def _median_row(soc: np.ndarray, test: np.ndarray) -> int:
-    rows = np.nonzero(test)[0]
-    return int(rows[np.argsort(soc[rows], kind="stable")[rows.size // 2]])
+    found = estimate(library.select(split.train))
+    return np.clip(found.f_soc, 0.0, 1.0), float(found.soc_rho_r)
 
 
 def require_batch(trials: Sequence[Any], train: TrainConfig) -> None:

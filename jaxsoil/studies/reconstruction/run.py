@@ -14,7 +14,27 @@ from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergenc
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences
 from jaxsoil.studies.reconstruction.summaries import Summary, write
 from jaxsoil.studies.reconstruction.tables import Tables
-from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
+from jaxsoil.studies.reconstruction.train import add_baseline, add_networks, shared_data
+
+
+def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
+    """Describes what a study would cost, without running it: trials, operations, bytes, memory and time.
+
+    Operations are counted of one step, bytes from shapes; the time is that of a few steps, timed here, times their
+    number.
+    """
+    from jaxsoil.studies.reconstruction.objectives import make_loss
+    from jaxsoil.training import cost
+    from jaxsoil.training.grid import make_groups
+
+    library, train, devices = prepared.library, config.train, config.devices
+    data, minerals = shared_data(library, prepared.minerals)
+    bands, splits = library.spectra.n_bands, len(prepared.splits)
+    groups = make_groups(prepared.trials, train, devices, config.components, bands, minerals)
+    costs = [cost.estimate(group, data, train, devices, make_loss) for group in groups]
+    baselines = [(name, splits) for name in config.baselines]
+    title = f"{library.name}: {len(library)} spectra x {bands} bands, {splits} splits, {config.seeds} seeds"
+    return "\n".join([title, "", *cost.table(costs, baselines, "baselines, evaluation and checkpoints")])
 
 
 def run_study(
@@ -41,7 +61,7 @@ def run_study(
     data = describe(prepared.library, prepared.minerals)
     with recording(config, run, prepared, statement, data, size, summaries) as record:
         for name in config.baselines:
-            with record.clock(name):
+            with timed(record.timing, name):
                 add_baseline(record.tables, name)
         rest = (config.devices, config.components, record.tracker, record.timing)
         add_networks(record.tables, prepared.trials, config.train, *rest)
@@ -55,12 +75,13 @@ class Recording:
     tracker: Any
     timing: dict[str, float]
 
-    @contextlib.contextmanager
-    def clock(self, name: str) -> Iterator[None]:
-        """Adds the seconds of a block to the timing."""
-        began = time.perf_counter()
-        yield
-        self.timing[f"{name}_s"] = self.timing.get(f"{name}_s", 0.0) + time.perf_counter() - began
+
+@contextlib.contextmanager
+def timed(timing: dict[str, float], name: str) -> Iterator[None]:
+    """Adds the seconds of a block to ``timing``, under ``name`` with "_s" behind it."""
+    began = time.perf_counter()
+    yield
+    timing[f"{name}_s"] = timing.get(f"{name}_s", 0.0) + time.perf_counter() - began
 
 
 @contextlib.contextmanager

@@ -73,25 +73,25 @@ def add_networks(
     bands = tables.library.spectra.n_bands
     with matmul_precision(train.precision):
         for group in make_groups(trials, train, devices, components, bands, count):
-            runner = GroupRun(
-                group,
-                data,
-                train,
-                devices,
-                tables.run.path,
-                make_loss,
-                stage=stage,
-                previous=previous,
-                keep_states=keep_states,
-                measure=_latent_distance,
-                score=_abundance_score(tables.library, tables.minerals, group.model),
-            )
+            began, files = time.perf_counter(), {"stage": stage, "previous": previous, "keep_states": keep_states}
+            score = _abundance_score(tables.library, tables.minerals, group.model)
+            measured: dict[str, Any] = {"measure": _latent_distance, "score": score}
+            runner = GroupRun(group, data, train, devices, tables.run.path, make_loss, **files, **measured)
             label = f"{stage} {group.label}".strip()
-            with _Progress(label, train.epochs * len(group.trials), tracker) as progress:
-                for trial, outcome in runner.outcomes(progress):
+            epochs = train.epochs * len(group.trials)
+            with tqdm(total=epochs, desc=f"{label:14}", unit="epoch", leave=False) as bar:
+                for trial, outcome in runner.outcomes(functools.partial(_report, bar, tracker)):
                     tables.add_network(trial, outcome, group.parameters, train, stage)
             timing["compile_s"] = timing.get("compile_s", 0.0) + runner.compile_seconds
-            timing[f"{label.replace(' ', '_')}_train_s"] = progress.seconds - runner.compile_seconds
+            seconds = time.perf_counter() - began - runner.compile_seconds
+            timing[f"{label.replace(' ', '_')}_train_s"] = seconds
+
+
+def _report(bar: Any, tracker: Any, trial: Any, start: int, stop: int, history: np.ndarray) -> None:
+    """Moves the progress bar over the epochs of a group's trials and tracks their losses."""
+    bar.update(stop - start)
+    train, validation = (float(loss) for loss in history[stop - 1][:2])
+    tracker.log({"trial": trial.id, "epoch": stop, "train_loss": train, "validation_loss": validation})
 
 
 def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
@@ -108,32 +108,6 @@ def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
     # A NaN would make every loss NaN; rows without a label are never among the labelled rows of a split.
     soc = (np.nan_to_num(library.property("soc").values, nan=0.0) / PERCENT).astype(np.float32)
     return Data({"spectra": library.spectra.values, "soc": soc}, constants), count
-
-
-class _Progress:
-    """A progress bar over the epochs of a group's trials; each step is also tracked."""
-
-    def __init__(self, label: str, epochs: int, tracker: Any) -> None:
-        self._clock, self._tracker = time.perf_counter, tracker
-        self._started = self._clock()
-        self._bar = tqdm(total=epochs, desc=f"{label:14}", unit="epoch", leave=False)
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    @property
-    def seconds(self) -> float:
-        return self._clock() - self._started
-
-    def __call__(self, trial: Any, start: int, stop: int, history: np.ndarray) -> None:
-        self._bar.update(stop - start)
-        losses = history[stop - 1]
-        self._tracker.log(
-            {"trial": trial.id, "epoch": stop, "train_loss": float(losses[0]), "validation_loss": float(losses[1])}
-        )
 
 
 def _abundance_score(library: Library, minerals: Any, model: Any) -> Any:

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.alarm import ALARMS
-from jaxsoil.report.files import where
-from jaxsoil.report.style import (
-    BACKDROP,
-    GREY,
-    OKABE_ITO,
-    WIDTH,
-    Look,
-    legend,
-    log_ticks,
-    new_figure,
-    one_to_one,
-    points,
-    shortened,
-    styled,
-)
+from jaxsoil.report import style
+from jaxsoil.report.run_files import where
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,42 +30,40 @@ FAILURE_LABELS = {
     "fail_log10": "Sample: error of log10",
 }
 """Failures by their column; against what RMSE and error are held is said where they are defined."""
-_ALARM_COLORS: dict[str, str] = dict(zip(ALARMS, (OKABE_ITO[3], OKABE_ITO[2], OKABE_ITO[4]), strict=True))
+_ALARM_COLORS: dict[str, str] = dict(zip(ALARMS, (style.OKABE_ITO[place] for place in (3, 2, 4)), strict=True))
 _ALARM_LINES: dict[str, Any] = dict(zip(ALARMS, ("-", (0, (5, 1.5)), (0, (1.5, 1.2))), strict=True))
 _FAILURE = "#f3e3dc"
 
 
-@styled
-def score_by_region(regions: pd.DataFrame, styles: Mapping[str, Look]) -> Figure:
+@style.styled
+def score_by_region(regions: pd.DataFrame, styles: Mapping[str, style.Look]) -> Figure:
     """Held-out regions: 1 - R2 and RMSE against each alarm's score; failure is the shaded side.
 
     Args:
       regions: scores and failures of held-out regions, alarm_regions.csv.
       styles: look of each model.
     """
-    figure = new_figure(WIDTH, 4.9)
+    figure = style.new_figure(style.WIDTH, 4.9)
     panels = figure.subplots(2, len(ALARMS), sharex="col", sharey="row")
-    for column, alarm in enumerate(ALARMS):
-        means = [
-            (look, *point)
-            for model, look in styles.items()
-            for point in _region_means(where(regions, model=model), alarm)
-        ]
-        _draw_scores(panels[0, column], [(look, name, x, unexplained) for look, name, x, unexplained, _ in means])
-        _draw_scores(panels[1, column], [(look, name, x, ratio) for look, name, x, _, ratio in means])
-        _name_failures(panels[0, column], means)
-        panels[1, column].set_xlabel(f"{ALARM_LABELS[alarm]}\n(held out / training mean)")
+    for (upper, lower), alarm in zip(panels.T, ALARMS, strict=True):
+        means = pd.concat([_region_means(where(regions, model=model), alarm).assign(model=model) for model in styles])
+        for row in means.to_dict("records"):
+            look: Any = {"look": styles[row["model"]], "alpha": 0.8, "mew": 0.0, "clip_on": False}
+            style.points(upper, row["score"], row["unexplained"], **look)
+            style.points(lower, row["score"], row["ratio"], **look)
+        _name_failures(upper, means)
+        lower.set_xlabel(f"{ALARM_LABELS[alarm]}\n(held out / training mean)")
     panels[0, 0].set_ylabel("1 − R2 of SOC in % (SSE/SST)")
     panels[1, 0].set_ylabel("RMSE / limit of training regions")
     _shade(panels)
     from matplotlib.patches import Patch
 
-    legend(figure, [*styles.values(), Patch(color=_FAILURE, label="failure")], size=4.5)
+    style.legend(figure, [*styles.values(), Patch(color=_FAILURE, label="failure")], size=4.5)
     return figure
 
 
-@styled
-def roc_curves(areas: pd.DataFrame, curves: pd.DataFrame, styles: Mapping[str, Look]) -> Figure | None:
+@style.styled
+def roc_curves(areas: pd.DataFrame, curves: pd.DataFrame, styles: Mapping[str, style.Look]) -> Figure | None:
     """ROC curves: a row for each model, a column for each failure of which there are examples; None without any.
 
     Args:
@@ -91,8 +76,8 @@ def roc_curves(areas: pd.DataFrame, curves: pd.DataFrame, styles: Mapping[str, L
     models = [model for model in styles if model in set(areas["model"])]
     if not failures or not models:
         return None
-    side = min((WIDTH - 0.45) / len(failures), 2.3)
-    figure = new_figure(side * len(failures) + 0.45, (side + 0.1) * len(models) + 0.7)
+    side = min((style.WIDTH - 0.45) / len(failures), 2.3)
+    figure = style.new_figure(side * len(failures) + 0.45, (side + 0.1) * len(models) + 0.7)
     panels = figure.subplots(len(models), len(failures), sharex=True, sharey=True, squeeze=False)
     for row, model in enumerate(models):
         for column, failure in enumerate(failures):
@@ -104,12 +89,12 @@ def roc_curves(areas: pd.DataFrame, curves: pd.DataFrame, styles: Mapping[str, L
         panels[row, 0].set_ylabel(f"{label}\nfailures caught", fontsize=7.5)
     for panel in panels[-1]:
         panel.set_xlabel("False alarms", fontsize=7.5)
-    legend(figure, [Look(ALARM_LABELS[a], _ALARM_COLORS[a], line=_ALARM_LINES[a]) for a in ALARM_LABELS])
+    style.legend(figure, [style.Look(ALARM_LABELS[a], _ALARM_COLORS[a], line=_ALARM_LINES[a]) for a in ALARM_LABELS])
     return figure
 
 
 def _roc_panel(panel: Axes, areas: pd.DataFrame, curves: pd.DataFrame) -> None:
-    one_to_one(panel, 0.0, 1.0)
+    style.one_to_one(panel, 0.0, 1.0)
     panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     lines = []
     for area in areas.to_dict("records"):
@@ -126,10 +111,10 @@ def _roc_panel(panel: Axes, areas: pd.DataFrame, curves: pd.DataFrame) -> None:
     for place, (text, color) in enumerate(reversed(lines) if low else lines):
         look = {"ha": "right" if low else "left", "va": "bottom" if low else "top", "fontsize": 7.0}
         at = (0.97, 0.04 + 0.11 * place) if low else (0.04, 0.97 - 0.11 * place)
-        panel.text(*at, text, color=color, bbox=BACKDROP, zorder=5, **look)
+        panel.text(*at, text, color=color, bbox=style.BACKDROP, zorder=5, **look)
 
 
-def _region_means(regions: pd.DataFrame, alarm: str) -> list[tuple[str, float, float, float]]:
+def _region_means(regions: pd.DataFrame, alarm: str) -> pd.DataFrame:
     """Region, score, 1 - R2 and RMSE over its limit, averaged over seeds; regions without a score are left out."""
     frame = pd.DataFrame(
         {
@@ -139,28 +124,20 @@ def _region_means(regions: pd.DataFrame, alarm: str) -> list[tuple[str, float, f
             "ratio": regions["rmse"] / regions["rmse_limit"],
         }
     )
-    frame = frame[frame.groupby("region")["score"].transform(lambda score: np.isfinite(score).all()).astype(bool)]
     means = frame.groupby("region").agg(lambda values: values.to_numpy().mean()).reset_index()
-    return list(means.itertuples(index=False, name=None))
+    return means[np.isfinite(means["score"])]
 
 
-def _draw_scores(panel: Axes, means: Sequence[tuple[Look, str, float, float]]) -> None:
-    for look, _, score, height in means:
-        points(panel, score, height, look, alpha=0.8, mew=0.0, clip_on=False)
-
-
-def _name_failures(panel: Axes, means: Sequence[tuple[Look, str, float, float, float]]) -> None:
+def _name_failures(panel: Axes, means: pd.DataFrame) -> None:
     """Names the regions with R2 below zero, each at its worst model."""
-    worst: dict[str, tuple[float, float]] = {}
-    for _, name, score, unexplained, _ in means:
-        if unexplained > worst.get(name, (0.0, 1.0))[1]:
-            worst[name] = (score, unexplained)
-    low, high = (limit(score for _, _, score, _, _ in means) for limit in (min, max)) if means else (1.0, 1.0)
-    for name, (score, unexplained) in worst.items():
+    worst = means[means["unexplained"] > 1.0].sort_values("unexplained", ascending=False, kind="stable")
+    middle = math.sqrt(means["score"].min() * means["score"].max())
+    for row in worst.drop_duplicates("region").to_dict("records"):
         # Beside the point, on the side with more room.
-        right = score < math.sqrt(low * high)
+        right = row["score"] < middle
         look: Any = {"xytext": (4 if right else -4, 2), "textcoords": "offset points", "fontsize": 6.5}
-        panel.annotate(shortened(name, 14), (score, unexplained), ha="left" if right else "right", **look)
+        at = (row["score"], row["unexplained"])
+        panel.annotate(style.shortened(row["region"], 14), at, ha="left" if right else "right", **look)
 
 
 def _shade(panels: np.ndarray) -> None:
@@ -172,6 +149,6 @@ def _shade(panels: np.ndarray) -> None:
         for panel in side:
             panel.set(xscale="log", yscale="log", ylim=limits)
             panel.axhspan(1.0, 1e9, color=_FAILURE, linewidth=0.0, zorder=0)
-            panel.axvline(1.0, color=GREY, linewidth=0.6, zorder=1)
-            log_ticks(panel.xaxis)
-        log_ticks(side[0].yaxis)
+            panel.axvline(1.0, color=style.GREY, linewidth=0.6, zorder=1)
+            style.log_ticks(panel.xaxis)
+        style.log_ticks(side[0].yaxis)

@@ -6,20 +6,14 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
+from jaxsoil.report.prose import Prose
+from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import settings
 from jaxsoil.report.tables import Table, mean_sd, number
 from jaxsoil.studies.reconstruction.learned import START_F
 from jaxsoil.studies.reconstruction.report.reading import Run, TrialRow, kept_epochs, model_label
 
-SHORT_RUNS = (
-    "Adam moves a parameter by at most about learning rate x steps: a run that is short for its learning rate leaves "
-    "f_SOC and (rho r)_SOC near their start whatever the truth is."
-)
-NOT_DETERMINED = (
-    "The loss does not determine f_SOC and (rho r)_SOC: shifts among the minerals change both and leave every "
-    "reconstruction and every SOC as they are. A good score says nothing about f_SOC."
-)
+_PROSE = Prose(__package__, "learned")
 
 
 def movement_table(learned: pd.DataFrame, stages: dict[str, str]) -> Table:
@@ -41,7 +35,7 @@ def movement_table(learned: pd.DataFrame, stages: dict[str, str]) -> Table:
         "f_SOC: RMSE against the truth", "(rho r)_SOC (g cm-3 nm)", "its start", "its truth",
     )  # fmt: skip
     caption = "What the mixing decoder learned: mean ± standard deviation over trainings."
-    return Table(caption, header, tuple(rows), (SHORT_RUNS, NOT_DETERMINED))
+    return Table(caption, header, tuple(rows), _PROSE.notes("notes"))
 
 
 def _movement(mine: pd.DataFrame) -> tuple[str, ...]:
@@ -74,12 +68,7 @@ def short_run(run: Run) -> tuple[str, ...]:
     if np.isfinite(learned["soc_rho_r"]).any() and reach < needed:
         to = "its truth" if np.isfinite(truth) else "0"
         too_far.append(f"(rho r)_SOC ({number(needed, 2)} g cm-3 nm from its start to {to})")
-    if not too_far:
-        return ()
-    return (
-        f"Learning rate x steps to the kept epoch is {number(reach, 2)} (median over trainings), about the most that "
-        f"a parameter can move: too short for {' and '.join(too_far)}; see 'What the mixing decoder learned'.",
-    )
+    return _PROSE.notes("short_run", reach=reach, too_far=too_far) if too_far else ()
 
 
 def _steps(run: Run, trial: TrialRow, train: dict) -> int:

@@ -17,6 +17,7 @@ from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGE
 from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, read_csv
 from jaxsoil.report.style import Look, looks
 from jaxsoil.report.tables import natural_sorted
+from jaxsoil.studies.reconstruction.config import PAPER_NETWORKS
 
 MODEL_LABELS = {
     "plsr": "PLSR",
@@ -144,6 +145,26 @@ class Run(RunContents):
         return [name for name in MODEL_LABELS if name in present] + natural_sorted(present - set(MODEL_LABELS))
 
     @property
+    def labels(self) -> list[str]:
+        """Names of these models in sentences."""
+        return [model_label(model) for model in self.models]
+
+    @property
+    def networks(self) -> list[str]:
+        """Those of the publication's networks that the run has."""
+        return [model for model in self.models if model in PAPER_NETWORKS]
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether any network did not converge."""
+        return any(not trial.trusted for trial in self.trials)
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds."""
+        return len({trial.seed for trial in self.trials})
+
+    @property
     def regions(self) -> list[str]:
         """Held-out regions in natural order."""
         return natural_sorted(set(self.results["region"].tolist()))
@@ -222,8 +243,11 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     """
     run = Run.of(FILES.read(folder))
     _trials(run.path / "trials.csv", run.tables["trials"])
-    if run.reconstructions:
-        _require_spectra(run.path / "reconstructions.npz", run.reconstructions)
+    if arrays := run.reconstructions:
+        shape = (arrays["model"].size, arrays["axis"].size)
+        if arrays["observed"].shape != shape or arrays["reconstructed"].shape != shape:
+            problem = f"spectra are not {shape[0]} x {shape[1]}"
+            raise damaged(run.path / "reconstructions.npz", problem, arrays["observed"].shape)
     return run
 
 
@@ -235,9 +259,3 @@ def _trials(path: Path, frame: pd.DataFrame) -> tuple[TrialRow, ...]:
         if row.status not in known:
             raise damaged(path, f"column status: unknown status, not one of {', '.join(known)}", row.status)
     return tuple(rows)
-
-
-def _require_spectra(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    shape = (arrays["model"].size, arrays["axis"].size)
-    if arrays["observed"].shape != shape or arrays["reconstructed"].shape != shape:
-        raise damaged(path, f"spectra are not {shape[0]} x {shape[1]}", arrays["observed"].shape)
