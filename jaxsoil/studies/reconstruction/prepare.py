@@ -35,12 +35,9 @@ def load_library(config: StudyConfig, *, unlabelled: bool = False) -> Library:
     if library.spectra.quantity == "absorbance":
         library = library.with_spectra(library.spectra.to_reflectance())
     if library.spectra.quantity != "reflectance":
-        raise DataError(
-            "the networks reconstruct reflectance",
-            source=library.name,
-            value=library.spectra.quantity,
-            remedy="Give reflectance or absorbance as measured; studies do their own preprocessing.",
-        )
+        remedy = "Give reflectance or absorbance as measured; studies do their own preprocessing."
+        quantity = library.spectra.quantity
+        raise DataError("the networks reconstruct reflectance", source=library.name, value=quantity, remedy=remedy)
     # Minerals are on an ascending axis in nm, and bands must be those of the data one by one.
     library = library.with_spectra(library.spectra.to_unit("nm"))
     soc = library.property("soc").values
@@ -52,13 +49,8 @@ def _without_rows(library: Library, kept: np.ndarray) -> Library:
     if kept.all():
         return library
     if not kept.any():
-        raise DataError(
-            "no row has SOC above zero",
-            source=library.name,
-            column="soc",
-            value=f"{len(library)} rows",
-            remedy="Check the column of [labels.soc] and its conditions.",
-        )
+        value, remedy = f"{len(library)} rows", "Check the column of [labels.soc] and its conditions."
+        raise DataError("no row has SOC above zero", source=library.name, column="soc", value=value, remedy=remedy)
     soc = library.property("soc").values
     missing, zero = int((~kept & np.isnan(soc)).sum()), int((~kept & (soc <= 0)).sum())
     reasons = {"without SOC": missing, "whose SOC is not above zero": zero}
@@ -70,10 +62,7 @@ def _without_rows(library: Library, kept: np.ndarray) -> Library:
 
 
 def differences(
-    config: StudyConfig,
-    library: Library,
-    paper: Mapping[str, Any] = PAPER,
-    minerals: EndmemberLibrary | None = None,
+    config: StudyConfig, library: Library, paper: Mapping[str, Any] = PAPER, minerals: EndmemberLibrary | None = None
 ) -> list[list[Any]]:
     """Settings that differ from the publication: rows of [field, ours, paper].
 
@@ -184,12 +173,8 @@ def require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
     for trial in trials:
         if steps_per_epoch(trial, train) < 1:
             rows = int((trial.split.train & ~trial.validation).sum())
-            raise DataError(
-                "fewer training rows than one batch",
-                source=trial.split.name,
-                value=f"{rows} rows, batch {train.batch}",
-                remedy=f"Give --train.batch {max(1, rows // 4)} or more rows.",
-            )
+            value, remedy = f"{rows} rows, batch {train.batch}", f"Give --train.batch {max(1, rows // 4)} or more rows."
+            raise DataError("fewer training rows than one batch", source=trial.split.name, value=value, remedy=remedy)
 
 
 def describe(library: Library, minerals: EndmemberLibrary | None = None) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -59,21 +58,11 @@ def run_study(
     }
     size = f"{len(prepared.splits)} splits"
     data = describe(prepared.library, prepared.minerals)
-    with recording(config, run, prepared, statement, data, size, summaries) as record:
+    with recording(config, run, prepared, statement, data, size, summaries) as (tables, tracker, timing):
         for name in config.baselines:
-            with timed(record.timing, name):
-                add_baseline(record.tables, name)
-        rest = (config.devices, config.components, record.tracker, record.timing)
-        add_networks(record.tables, prepared.trials, config.train, *rest)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Recording:
-    """What an open run fills: its tables, its tracker and the seconds of its parts."""
-
-    tables: Tables
-    tracker: Any
-    timing: dict[str, float]
+            with timed(timing, name):
+                add_baseline(tables, name)
+        add_networks(tables, prepared.trials, config.train, config.devices, config.components, tracker, timing)
 
 
 @contextlib.contextmanager
@@ -93,8 +82,10 @@ def recording(
     data: Mapping[str, Any],
     size: str,
     summaries: Sequence[Summary],
-) -> Iterator[Recording]:
-    """Opens a run: states what it is, yields what it fills, and writes tables and times at the end.
+) -> Iterator[tuple[Tables, Any, dict[str, float]]]:
+    """Opens a run: states what it is, yields what is to be filled, and writes tables and times at the end.
+
+    To be filled are its tables, its tracker and the seconds of its parts.
 
     Args:
       config, run, prepared: the study, its folder, its data and splits.
@@ -114,7 +105,7 @@ def recording(
     timing = {"compile_s": 0.0}
     with tracking.start(run.path, run.wandb, content["config"]) as tracker:
         tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)
-        yield Recording(tables, tracker, timing)
+        yield tables, tracker, timing
         tables.write()
         write(run.path, summaries)
         timing["total_s"] = time.perf_counter() - started

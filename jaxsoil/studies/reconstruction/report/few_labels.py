@@ -19,7 +19,6 @@ from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_
 from jaxsoil.report.style import Look
 from jaxsoil.report.tables import UNDEFINED, Table, marked, rows_table
 from jaxsoil.studies.reconstruction.report import published, scores, sections, shared_figures
-from jaxsoil.studies.reconstruction.report.learned import movement_section
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
 
 STAGES = {"before": "pre-trained", "after": "fine-tuned"}
@@ -51,7 +50,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document.section("What fine-tuning changes", _changes(run, views))
     styles = styles_of(run)
     _figures(document, run, views, styles)
-    movement_section(document, run, STAGES)
+    sections.movement_section(document, run, STAGES)
     document.section("By region", *_by_region(run, views))
     trained_on = {"before": "labelled training rows", "after": "labelled rows of the held-out region"}
     for stage, view in views.items():

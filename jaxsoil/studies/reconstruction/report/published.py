@@ -22,11 +22,7 @@ RECONSTRUCTION_SOURCE = (
 METRICS = ("rmse", "r2", "bias", "mrmse")
 """Columns of the three tables, in their order, for training and for validation."""
 
-MODELS = {
-    "none": "No decoder",
-    "ann": "ANN decoder",
-    "physics": "Physics-informed",
-}
+MODELS = {"none": "No decoder", "ann": "ANN decoder", "physics": "Physics-informed"}
 """Architectures of the three tables: name in our results, name in print."""
 
 PROBLEMATIC_REGIONS = ("3", "5", "6", "8", "16", "18")

@@ -55,9 +55,7 @@ _SUMMARIES = {
     "differences": Columns(text=f"{_PAIR} region", number="difference", whole="seed"),
     "intervals": Columns(text=_PAIR, number="mean sd low high", whole="n better"),
     "learned": Columns(
-        text="study model region",
-        number="moved mean_f_soc f_soc_error soc_rho_r start_rho_r truth_rho_r",
-        whole="seed",
+        text="study model region", number="moved mean_f_soc f_soc_error soc_rho_r start_rho_r truth_rho_r", whole="seed"
     ),
     "rescaling": Columns(
         text="region",
@@ -205,16 +203,6 @@ def styles_of(run: Run) -> dict[str, Look]:
     return looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
 
 
-def predictions_by_trial(run: Run) -> dict[tuple[str, str, int], tuple[np.ndarray, np.ndarray]]:
-    """Observed and predicted SOC, (n,) in % by mass, by model, region and seed."""
-    grouped = run.predictions.groupby(["model", "region", "seed"], sort=False)
-    found: dict[tuple[str, str, int], tuple[np.ndarray, np.ndarray]] = {}
-    for (model, region, seed), rows in grouped:  # type: ignore[misc]
-        observed, predicted = (rows[name].to_numpy(dtype=np.float64) for name in ("observed", "predicted"))
-        found[str(model), str(region), int(seed)] = observed, predicted
-    return found
-
-
 def kept_epochs(run: Run) -> dict[str, int]:
     """The epoch, from 1, whose parameters each trained network has, by trial.
 
@@ -226,13 +214,9 @@ def kept_epochs(run: Run) -> dict[str, int]:
     finite = {trial.trial: trial.epochs for trial in run.trials if trial.status != DIVERGED and trial.epochs}
     if run.config.get("config", {}).get("train", {}).get("keep", "best") == "last":
         return finite
-    watched = np.asarray(run.history["validation_loss"], dtype=np.float64)
-    epochs = np.asarray(run.history["epoch"], dtype=np.int64)
-    found = {}
-    for trial, places in run.history.groupby("trial", sort=False).indices.items():
-        if str(trial) in finite and np.isfinite(watched[places]).any():
-            found[str(trial)] = int(epochs[places][np.nanargmin(watched[places])])
-    return found
+    watched = run.history[run.history["trial"].isin(list(finite)) & np.isfinite(run.history["validation_loss"])]
+    best = watched.loc[watched.groupby("trial", sort=False)["validation_loss"].idxmin()]
+    return dict(zip(best["trial"], best["epoch"].tolist(), strict=True))
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
@@ -254,8 +238,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
 def _trials(path: Path, frame: pd.DataFrame) -> tuple[TrialRow, ...]:
     known = (CONVERGED, FITTED, NOT_CONVERGED, DIVERGED)
     names = [field.name for field in fields(TrialRow)]
-    rows = [TrialRow(*values) for values in zip(*(frame[name].tolist() for name in names), strict=True)]
-    for row in rows:
-        if row.status not in known:
-            raise damaged(path, f"column status: unknown status, not one of {', '.join(known)}", row.status)
-    return tuple(rows)
+    for status in frame["status"]:
+        if status not in known:
+            raise damaged(path, f"column status: unknown status, not one of {', '.join(known)}", status)
+    return tuple(TrialRow(*values) for values in zip(*(frame[name].tolist() for name in names), strict=True))

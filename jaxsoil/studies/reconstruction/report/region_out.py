@@ -61,12 +61,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 
 
 def _opening(run: Run, blocks: dict[str, list[str]]) -> list[str]:
-    return [
-        _PROSE.text("opening", run=run),
-        _best(run),
-        _no_comparison(run, blocks),
-        dagger_sentence(run.doubtful),
-    ]
+    return [_PROSE.text("opening", run=run), _best(run), _no_comparison(run, blocks), dagger_sentence(run.doubtful)]
 
 
 def _best(run: Run) -> str:

@@ -22,7 +22,6 @@ from jaxsoil.report.tables import Table, mean_sd, plus_minus, rows_table
 from jaxsoil.studies.reconstruction.config import RHO_R_DECODERS
 from jaxsoil.studies.reconstruction.learned import DARKEST, PERCENTILES, START_F
 from jaxsoil.studies.reconstruction.report import scores, sections, shared_figures
-from jaxsoil.studies.reconstruction.report.learned import movement_section, short_run
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, read_run, styles_of
 from jaxsoil.studies.reconstruction.summaries import MEASURES
 
@@ -54,7 +53,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document.add(*_opening(run, found))
     document.section("Performance", _performance(run))
     document.section("Is f_SOC rescaled by a factor?", *_rescaled(run, found))
-    movement_section(document, run)
+    sections.movement_section(document, run)
     _figures(document, run, found, styles)
     sections.status_section(document, run, trained_on="training regions")
     sections.exposure_section(document, run, _PROSE.rows("uses"))
@@ -70,7 +69,11 @@ def _opening(run: Run, found: pd.DataFrame) -> list[Item]:
         change = scores.interval(run, _PAIR, scale, metric)
         kept = "does not contain 0" if change.clear else "contains 0" if math.isfinite(change.low) else "is undefined"
         changes.append(f"{text} {scores.interval_text(change, metric)}, an interval that {kept}")
-    values: dict[str, Any] = {"changes": changes, "decoders": found["unscaled"].mean(), "short": short_run(run)}
+    values: dict[str, Any] = {
+        "changes": changes,
+        "decoders": found["unscaled"].mean(),
+        "short": sections.short_run(run),
+    }
     if len(found):
         values |= {"beyond": run.table("beyond_seeds").iloc[0], "between": run.table("between_seeds")["rmse"].mean()}
     return [*_PROSE.items("opening", run=run, found=found, **values), dagger_sentence(run.doubtful)]

@@ -1,4 +1,4 @@
-"""Parts that the reconstruction reports share: convergence, what was seen of the held-out part, footnotes."""
+"""Parts that the reconstruction reports share: convergence, what was seen and what was learned, footnotes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 
 from jaxsoil.evaluation import metrics, results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
@@ -15,7 +16,8 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import criterion, dagger_note, settings, uses_table
 from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, number
-from jaxsoil.studies.reconstruction.report.reading import Run, kept_epochs, model_label, predictions_by_trial
+from jaxsoil.studies.reconstruction.learned import START_F
+from jaxsoil.studies.reconstruction.report.reading import Run, TrialRow, kept_epochs, model_label
 
 UNFITTED = 0.5
 """Mean training R2 of log10 SOC under which a network is said not to have fitted."""
@@ -163,29 +165,23 @@ def undefined_notes(run: Run, shown: Sequence[str] = ("ccc", "r2", "rpiq")) -> l
       shown: metrics that the tables show.
     """
     diverged = {(trial.model, trial.region, trial.seed) for trial in run.trials if trial.status == DIVERGED}
-    names: dict[str, set[str]] = defaultdict(set)
-    places: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for key, (observed, predicted) in predictions_by_trial(run).items():
+    found = []
+    for key, rows in run.predictions.groupby(["model", "region", "seed"], sort=False):
+        observed, predicted = (rows[name].to_numpy(dtype=np.float64) for name in ("observed", "predicted"))
         reasons: dict[str, str] = {}
         if key not in diverged:
             metrics.summary(observed, predicted, reasons=reasons)
             metrics.summary(results.log10_percent(observed), results.log10_percent(predicted), reasons=reasons)
-        for name, reason in reasons.items():
-            if name in shown:
-                cause = reason.split(": ")[-1]
-                names[cause].add(name.upper())
-                places[cause][key[1]].add(key[0])
-    return [
-        f"{', '.join(sorted(names[cause]))} undefined because {cause}: "
-        + ", ".join(_where(run, region, regions[region]) for region in natural_sorted(set(regions)))
-        + "."
-        for cause, regions in sorted(places.items())
-    ]
-
-
-def _where(run: Run, region: str, models: set[str]) -> str:
-    listed = ", ".join(model_label(model) for model in run.models if model in models)
-    return f"{region} ({'all models' if models == set(run.models) else listed})"
+        found += [(reason.split(": ")[-1], name.upper(), *key[:2]) for name, reason in reasons.items() if name in shown]
+    notes = []
+    for cause, rows in pd.DataFrame(found, columns=pd.Index(["cause", "metric", "model", "region"])).groupby("cause"):
+        places = []
+        for region in natural_sorted(set(rows["region"])):
+            models = [model for model in run.models if model in set(rows["model"][rows["region"] == region])]
+            listed = "all models" if models == run.models else ", ".join(map(model_label, models))
+            places.append(f"{region} ({listed})")
+        notes.append(f"{', '.join(sorted(set(rows['metric'])))} undefined because {cause}: {', '.join(places)}.")
+    return notes
 
 
 def clipped_note(run: Run, split: str = "test") -> tuple[str, ...]:
@@ -206,3 +202,75 @@ def unbounded_note(run: Run, models: Iterable[str] | None = None) -> tuple[str, 
         if len(over):
             listed.append(f"{model_label(model)} {len(over):,} ({', '.join(natural_sorted(set(over['region'])))})")
     return PROSE.notes("unbounded", most=_MOST_SOC, listed=listed) if listed else ()
+
+
+def movement_table(learned: pd.DataFrame, stages: dict[str, str]) -> Table:
+    """How far f_SOC and (rho r)_SOC moved from the published start, and how far they are from the truth.
+
+    Args:
+      learned: rows of learned.csv (:func:`jaxsoil.studies.reconstruction.learned.movement_rows`).
+      stages: name of each stage -> its text in the table; {"": ""} without stages.
+    """
+    rows = []
+    for model in sorted(set(learned["model"])):
+        for stage, text in stages.items():
+            mine = learned[(learned["model"] == model) & learned["study"].str.endswith(f"/{stage}" if stage else "")]
+            if len(mine):
+                label = f"{model_label(model)}, {text}" if text else model_label(model)
+                rows.append((label, str(len(mine)), *_movement(pd.DataFrame(mine))))
+    header = (
+        "Decoder", "Trainings", "f_SOC: RMS distance from its start (0.5)", "f_SOC: mean over bands",
+        "f_SOC: RMSE against the truth", "(rho r)_SOC (g cm-3 nm)", "its start", "its truth",
+    )  # fmt: skip
+    caption = "What the mixing decoder learned: mean ± standard deviation over trainings."
+    return Table(caption, header, tuple(rows), PROSE.notes("movement"))
+
+
+def _movement(mine: pd.DataFrame) -> tuple[str, ...]:
+    moved, mean, off, rho_r = (
+        mean_sd(mine[name]).text() for name in ("moved", "mean_f_soc", "f_soc_error", "soc_rho_r")
+    )
+    if not np.isfinite(mine["soc_rho_r"]).all():
+        return moved, mean, off, "not used", "", ""
+    start, truth = (float(mine[name].iloc[0]) for name in ("start_rho_r", "truth_rho_r"))
+    return moved, mean, off, rho_r, number(start, 3), number(truth, 3)
+
+
+def short_run(run: Run) -> tuple[str, ...]:
+    """A sentence where learning rate x steps does not let f_SOC or (rho r)_SOC reach what they may have to.
+
+    f_SOC starts at 0.5 and may have to go to 0 or 1; (rho r)_SOC has to go to the truth where it is known, and by its
+    own size where not. Steps are those to the epoch that was kept, median over the mixing decoders' trainings.
+    """
+    train, learned = settings(run).get("train", {}), run.table("learned")
+    if not {"lr", "batch"} <= train.keys():
+        return ()
+    models = set(learned["model"])
+    steps = [value for trial in run.trials if (value := _steps(run, trial, train)) and trial.model in models]
+    if not steps:
+        return ()
+    reach = float(train["lr"]) * float(train.get("decoder_lr", 1.0)) * float(np.median(steps))
+    start, truth = (float(learned[name].iloc[0]) for name in ("start_rho_r", "truth_rho_r"))
+    needed = abs(start - truth) if np.isfinite(truth) else start
+    too_far = ["f_SOC (0.5 from its start to 0 or 1)"] if reach < START_F else []
+    if np.isfinite(learned["soc_rho_r"]).any() and reach < needed:
+        to = "its truth" if np.isfinite(truth) else "0"
+        too_far.append(f"(rho r)_SOC ({number(needed, 2)} g cm-3 nm from its start to {to})")
+    return PROSE.notes("short_run", reach=reach, too_far=too_far) if too_far else ()
+
+
+def _steps(run: Run, trial: TrialRow, train: dict) -> int:
+    """Steps of a trial to its kept epoch, from its training rows without those set aside."""
+    rows = where(run.results, model=trial.model, region=trial.region, seed=trial.seed, split="train", metric="n")
+    epoch = kept_epochs(run).get(trial.trial)
+    if not len(rows) or epoch is None:
+        return 0
+    count = float(rows["value"].iloc[0]) * (1.0 - float(train.get("validation_share", 0.0)))
+    return epoch * int(count // int(train["batch"]))
+
+
+def movement_section(document: Document, run: Run, stages: dict[str, str] | None = None) -> None:
+    """Adds :func:`movement_table`; nothing where the run has no mixing decoder."""
+    if (run.path / "soc_spectra.npz").exists() and len(run.table("learned")):
+        heading = "What the mixing decoder learned"
+        document.section(heading, movement_table(run.table("learned"), stages or {"": ""}))

@@ -152,11 +152,8 @@ def disagreement(first: Bootstrap, second: Bootstrap) -> float:
     difference = first.f_soc - second.f_soc
     difference = difference[np.isfinite(difference).all(axis=1)]
     if len(difference) < 20:
-        raise DataError(
-            "too few paired resamples to compare two methods",
-            value=len(difference),
-            remedy="Draw 20 resamples or more, of the same rows and with the same seed.",
-        )
+        remedy = "Draw 20 resamples or more, of the same rows and with the same seed."
+        raise DataError("too few paired resamples to compare two methods", value=len(difference), remedy=remedy)
     low, high = np.percentile(difference, (2.5, 97.5), axis=0)
     return float(np.mean((low > 0.0) | (high < 0.0)))
 
@@ -232,11 +229,7 @@ def _features_of(samples: Samples, minerals: EndmemberLibrary) -> tuple[Floats, 
 
 
 def _with_features(
-    samples: Samples,
-    controls: Floats | None,
-    features: tuple[Floats, Floats],
-    weights: Floats | None,
-    gauge: float,
+    samples: Samples, controls: Floats | None, features: tuple[Floats, Floats], weights: Floats | None, gauge: float
 ) -> tuple[Floats, Floats]:
     """Returns the slopes (1, m) of R and x R with the sizes of the minerals' absorptions held fixed besides.
 

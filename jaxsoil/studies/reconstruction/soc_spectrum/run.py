@@ -30,6 +30,7 @@ from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differ
 from jaxsoil.studies.reconstruction.run import plan_study, run_study, timed
 from jaxsoil.studies.reconstruction.soc_spectrum import sweep as sweeps
 from jaxsoil.studies.reconstruction.soc_spectrum import tables
+from jaxsoil.studies.reconstruction.soc_spectrum.appearance import find_troughs
 from jaxsoil.studies.reconstruction.soc_spectrum.config import FACTORS, LIBRARIES, SocSpectrumConfig
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import METHODS, estimate
 from jaxsoil.studies.reconstruction.soc_spectrum.unmixing import degenerate_solutions
@@ -290,7 +291,15 @@ def _write_estimates(config: SocSpectrumConfig, folder: RunFolder, trained: Sequ
     networks = _write_table(folder, "networks", [row for one in trained for row in one.rows])
     _write_table(folder, "estimates", estimates)
     _write_table(folder, "lines", lines)
-    _write_table(folder, "troughs", [row for curve in curves for row in tables.trough_rows(curve, axis)])
+    _write_table(
+        folder,
+        "troughs",
+        [
+            {"source": curve["source"], "estimator": curve["estimator"], **dataclasses.asdict(trough)}
+            for curve in curves
+            for trough in find_troughs(axis, curve["f_soc"])
+        ],
+    )
     _write_table(folder, "reach", tables.reach_rows(networks))
     _write_table(folder, "differences", tables.start_differences(networks))
     write_arrays(folder.path / "curves.npz", axis=axis, **tables.curve_arrays(curves, axis.size))
@@ -326,8 +335,8 @@ def _direct_tables(
     identity = [*METHODS, config.resamples, *config.direct_sizes]
     piece = Pieces(folder.path / "direct").get(source, make, identity=identity)
     estimates, lines = (piece.tables[name].to_dict("records") for name in ("estimates", "lines"))
-    curves = zip(*(piece.arrays[field.name] for field in dataclasses.fields(tables.Curve)), strict=True)
-    return tables.SpectrumTables(estimates, lines, [tables.Curve(*curve) for curve in curves])
+    curves = zip(*(piece.arrays[name] for name in tables.CURVE), strict=True)
+    return tables.SpectrumTables(estimates, lines, [dict(zip(tables.CURVE, curve, strict=True)) for curve in curves])
 
 
 def _write_sweeps(config: SocSpectrumConfig, folder: RunFolder) -> None:

@@ -125,11 +125,8 @@ def _extreme_shift(truth: TwinTruth, spared: float, sign: float) -> Floats:
         bounds=[(low, None) for low in lowest],
     )
     if not found.success:
-        raise DataError(
-            "no shift of the minerals was found",
-            value=found.message,
-            remedy="Give a twin whose true f_SOC lies within [0, 1].",
-        )
+        remedy = "Give a twin whose true f_SOC lies within [0, 1]."
+        raise DataError("no shift of the minerals was found", value=found.message, remedy=remedy)
     return found.x
 
 

@@ -71,10 +71,7 @@ def _spectra(document: Document, run: files.SpectrumRun) -> None:
         tables.reach_table(run),
     )
     document.section(
-        "Troughs beside the literature",
-        _PROSE.text("troughs"),
-        tables.lines_table(run),
-        tables.troughs_table(run),
+        "Troughs beside the literature", _PROSE.text("troughs"), tables.lines_table(run), tables.troughs_table(run)
     )
 
 
