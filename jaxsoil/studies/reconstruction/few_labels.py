@@ -137,15 +137,9 @@ def split_pair(config: FewLabelsConfig, library: Library, region: str, seed: int
 def both_labels(before: Split, after: Split, library: Library) -> Split:
     """The split of a baseline after adaptation: the labels of both stages, and no spectrum without a label."""
     count = np.unique(library.group("pedon")[after.train]).size
-    pooled = Split(
-        name=after.name,
-        held_out=after.held_out,
-        train=before.train | after.train,
-        unlabelled=np.zeros_like(before.train),
-        test=after.test,
-        exposure=f"spectra and labels of {count} pedons of {after.held_out}",
-        seed=after.seed,
-    )
+    exposure = f"spectra and labels of {count} pedons of {after.held_out}"
+    labels, nothing = before.train | after.train, np.zeros_like(before.train)
+    pooled = dataclasses.replace(after, train=labels, unlabelled=nothing, exposure=exposure)
     check_no_leak(pooled, {"pedon": library.group("pedon")})
     return pooled
 

@@ -57,12 +57,12 @@ class Constituent:
 
 def _read() -> tuple[Constituent, ...]:
     """The table of the package: rows of bands and overtones by constituent, with water that some of them hold."""
-    text = (resources.files(__package__) / "bands.toml").read_text("utf-8")
+    text = (resources.files("jaxsoil.data.twin.infrared") / "bands.toml").read_text("utf-8")
     found = []
     for row in tomllib.loads(text)["constituent"]:
-        bands = [Band(*band, row["kind"]) for band in row["bands"]]
-        bands += [Band(*band, WATER) for band in row.get("water", ())]
-        overtones = (Overtone(*start, tuple(causes)) for *start, causes in row.get("overtones", ()))
+        kinds = [(row["kind"], band) for band in row["bands"]] + [(WATER, band) for band in row.get("water", ())]
+        bands = (Band(centre, width, strength, kind) for kind, (centre, width, strength) in kinds)
+        overtones = (Overtone(at, width, size, tuple(causes)) for at, width, size, causes in row.get("overtones", ()))
         second_form = {name: row[name] for name in ("shift", "broadening") if name in row}
         found.append(Constituent(row["name"], tuple(bands), tuple(overtones), **second_form))
     return tuple(found)

@@ -280,13 +280,14 @@ def _region_means(regions: pd.DataFrame, alarm: str) -> pd.DataFrame:
         }
     )
     means = frame.groupby("region").agg(lambda values: values.to_numpy().mean()).reset_index()
-    return means[np.isfinite(means["score"])]
+    return pd.DataFrame(means[np.isfinite(means["score"])])
 
 
 def _name_failures(panel: Axes, means: pd.DataFrame) -> None:
     """Names the regions with R2 below zero, each at its worst model."""
-    worst = means[means["unexplained"] > 1.0].sort_values("unexplained", ascending=False, kind="stable")
-    middle = math.sqrt(means["score"].min() * means["score"].max())
+    score, failing = pd.Series(means["score"]), pd.DataFrame(means[means["unexplained"] > 1.0])
+    worst = failing.sort_values("unexplained", ascending=False, kind="stable")
+    middle = math.sqrt(float(score.min()) * float(score.max()))
     for row in worst.drop_duplicates("region").to_dict("records"):
         # Beside the point, on the side with more room.
         right = row["score"] < middle

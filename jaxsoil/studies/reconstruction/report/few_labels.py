@@ -17,7 +17,7 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document, settings, uses_table
 from jaxsoil.report.style import Look
-from jaxsoil.report.tables import UNDEFINED, Table, marked, rows_table
+from jaxsoil.report.tables import UNDEFINED, Table, rows_table
 from jaxsoil.studies.reconstruction.report import published, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
 
@@ -45,7 +45,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     run = read_run(run_folder)
     views = {stage: stage_view(run, stage) for stage in STAGES}
     document = open_document(run, "Few labels, then fine-tuning on the held-out region", run.name)
-    document.add(*_opening(run, views))
+    document.add(*_opening(run))
     document.section("Beside the published Table 3", _published(run, views))
     document.section("What fine-tuning changes", _changes(run, views))
     styles = styles_of(run)
@@ -75,18 +75,14 @@ def stage_view(run: Run, stage: str) -> Run:
     return dataclasses.replace(run.part(chosen), config=config)
 
 
-def _opening(run: Run, views: Mapping[str, Run]) -> list[str]:
+def _opening(run: Run) -> list[str]:
     changes = []
     for model in run.networks:
         measure = ((model, model), "log10", "rmse")
         change = scores.interval_text(scores.interval(run, *measure), "rmse")
-        changes.append((_marked(views, model), change, scores.improved(run, *measure)))
+        changes.append((sections.marked_label(run, model), change, scores.improved(run, *measure)))
     opening = _PROSE.notes("opening", run=run, chosen=settings(run), changes=changes)
     return [*opening, dagger_sentence(run.doubtful)]
-
-
-def _marked(views: Mapping[str, Run], model: str) -> str:
-    return marked(model_label(model), any(view.untrusted(model) for view in views.values()))
 
 
 def _of_stages(views: Mapping[str, Run], notes: Callable[[Run], Iterable[str]]) -> tuple[str, ...]:
@@ -140,7 +136,7 @@ def _changes(run: Run, views: Mapping[str, Run]) -> Table:
             metric, scale = head.split("_")
             cells[head] = scores.interval_text(scores.interval(run, (model, model), scale, metric), metric)
         better = scores.improved(run, (model, model), "log10", "rmse")
-        lines.append({"model": _marked(views, model), **cells, "better": better or UNDEFINED})
+        lines.append({"model": sections.marked_label(run, model), **cells, "better": better or UNDEFINED})
     notes = (*_PROSE.notes("change_notes"), *_dagger_notes(views))
     columns: dict[str | tuple[str, ...], Any] = {"model": "Model", **heads, "better": "Regions improved"}
     title = "Change, mean (95 % interval) over held-out regions."
@@ -201,7 +197,9 @@ def _exposure(run: Run, views: Mapping[str, Run]) -> Table:
     rows = []
     for stage, view in views.items():
         for model in view.models:
-            texts = sorted({_general(trial.exposure, trial.region) for trial in view.trials if trial.model == model})
+            # Regions share a line where their name alone tells them apart.
+            trials = [trial for trial in view.trials if trial.model == model]
+            texts = sorted({t.exposure.replace(f" of {t.region}", " of the held-out region", 1) for t in trials})
             rows.append((STAGES[stage], model_label(model), "; ".join(texts) or UNDEFINED))
     header = ("Stage", "Model", "Exposure, as every trial records it")
     notes = _PROSE.notes(
@@ -231,8 +229,3 @@ def _epoch_choice(view: Run, tuned: str) -> tuple[str, str]:
     if train.get("validation_share", 0.0):
         return "those of some of the pedons that fine-tune", "labels of some of the pedons that fine-tune"
     return "all of them, in the training loss", tuned.removesuffix(", to train") + ", in the training loss"
-
-
-def _general(exposure: str, region: str) -> str:
-    """The sentence with "the held-out region" for the region's own name, so that regions share a line."""
-    return exposure.replace(f" of {region}", " of the held-out region", 1) if exposure != "inductive" else exposure

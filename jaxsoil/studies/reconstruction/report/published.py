@@ -41,7 +41,7 @@ def tables() -> pd.DataFrame:
     ``block`` is the heading over a line ("" in Table 1); ``split`` is "train" or "test" (validation: the held-out
     region in Tables 2 and 3); without a decoder there is no ``mrmse``.
     """
-    with (resources.files(__package__) / "published.csv").open(encoding="utf-8") as file:
+    with (resources.files("jaxsoil.studies.reconstruction.report") / "published.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, keep_default_na=False, float_precision="round_trip")
 
 

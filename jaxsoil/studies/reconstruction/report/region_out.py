@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -199,7 +200,7 @@ def _figures(document: Document, run: Run, styles: dict[str, Look]) -> None:
 
 
 def _dots(run: Run) -> list[figures.Dot]:
-    rows = where(run.results, split="test", scale="log10", metric="ccc")
+    rows: Any = where(run.results, split="test", scale="log10", metric="ccc")
     return [
         figures.Dot(model, region, tuple(values), trusted=not run.untrusted(model, region))
         for (model, region), values in rows.groupby(["model", "region"], sort=False)["value"]

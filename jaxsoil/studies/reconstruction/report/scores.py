@@ -130,7 +130,7 @@ def mean_tables(run: Run, common: str) -> list[Table]:
         lines = means[means["scale"].isin((scale, "reflectance")) & means["metric"].isin(metrics)]
         tables.append(
             pivot_table(
-                pd.concat([lines, medians]),
+                pd.concat([pd.DataFrame(lines), medians]),
                 "model",
                 "metric",
                 ("mean", "se"),
@@ -167,9 +167,9 @@ def our_lines(run: Run, frame: pd.DataFrame | None = None, *, known: bool = Fals
       columns: as of :func:`paper_lines`; ``source`` is "here" if it is not given.
     """
     means = _averages(run, run.results if frame is None else frame)
-    means = means[means["scale"].isin(("percent", "reflectance")) & means["metric"].isin(published.METRICS)]
+    shown = means["scale"].isin(("percent", "reflectance")) & means["metric"].isin(published.METRICS)
     models = published.MODELS if known else run.models
-    return pd.DataFrame(means[means["model"].isin(models)]).assign(**{"source": "here", **columns})
+    return pd.DataFrame(means[shown & means["model"].isin(models)]).assign(**{"source": "here", **columns})
 
 
 def beside_table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -166,7 +167,8 @@ def undefined_notes(run: Run, shown: Sequence[str] = ("ccc", "r2", "rpiq")) -> l
     """
     diverged = {(trial.model, trial.region, trial.seed) for trial in run.trials if trial.status == DIVERGED}
     found = []
-    for key, rows in run.predictions.groupby(["model", "region", "seed"], sort=False):
+    trials: Any = run.predictions.groupby(["model", "region", "seed"], sort=False)
+    for key, rows in trials:
         observed, predicted = (rows[name].to_numpy(dtype=np.float64) for name in ("observed", "predicted"))
         reasons: dict[str, str] = {}
         if key not in diverged:
@@ -186,7 +188,7 @@ def undefined_notes(run: Run, shown: Sequence[str] = ("ccc", "r2", "rpiq")) -> l
 
 def clipped_note(run: Run, split: str = "test") -> tuple[str, ...]:
     """How many values the log10 scale raised to its floor, if any."""
-    totals = where(run.results, split=split, metric="n_clipped").groupby("model")["value"].sum()
+    totals: Any = where(run.results, split=split, metric="n_clipped").groupby("model")["value"].sum()
     counted = [f"{model_label(model)} {int(totals[model]):,}" for model in run.models if totals.get(model)]
     if not counted:
         return ()

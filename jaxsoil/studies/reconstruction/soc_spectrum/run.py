@@ -21,11 +21,11 @@ from jaxsoil.data.splits import Split, region_out
 from jaxsoil.data.twin.soil.make import make_twin
 from jaxsoil.evaluation.results import read_results
 from jaxsoil.report.run_files import where
-from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
+from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import read_arrays, write_arrays, write_csv
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.pieces import Piece, Pieces
-from jaxsoil.studies.reconstruction.config import StudyConfig, convergence_sentence
+from jaxsoil.studies.reconstruction.config import StudyConfig, convergence_sentence, require_known
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences, prepare_study
 from jaxsoil.studies.reconstruction.run import plan_study, run_study, timed
 from jaxsoil.studies.reconstruction.soc_spectrum import sweep as sweeps
@@ -111,13 +111,8 @@ def prepare(config: SocSpectrumConfig) -> SpectrumInputs:
         raise UsageError("--direct-sizes and --direct-seeds take numbers of 1 and above.")
     if config.library_epochs < 1:
         raise UsageError("--library-epochs takes 1 and above; --libraries without a name leaves those decoders out.")
-    for option, given, known in (
-        ("--sweep-factors", config.sweep_factors, FACTORS),
-        ("--libraries", config.libraries, LIBRARIES),
-    ):
-        for name in given:
-            if name not in known:
-                raise UsageError(f"{option}: nothing is called '{name}'. {did_you_mean(name, known)}")
+    require_known("--sweep-factors", config.sweep_factors, FACTORS)
+    require_known("--libraries", config.libraries, LIBRARIES)
     decoders, left_out = [], {}
     for source in TWINS if config.data == "twin" else (config.data,):
         stem = Path(source).stem

@@ -1,5 +1,7 @@
 """The published numbers against the relations between them."""
 
+from typing import Any
+
 import pytest
 
 from jaxsoil.evaluation.compare import Summary, t_test
@@ -13,7 +15,7 @@ def printed(table, block, model, split="test"):
 
 
 def test_tables_are_whole():
-    found = published.tables().groupby(["table", "block", "model", "split"])["metric"]
+    found: Any = published.tables().groupby(["table", "block", "model", "split"])["metric"]
     assert found.ngroups == 2 * (3 + 9 + 6)
     for (_, _, model, _), metrics in found:
         # Only a model with a decoder reconstructs.
@@ -26,9 +28,8 @@ def test_tables_are_whole():
 def test_all_regions_is_a_mean_weighted_8_to_9(model):
     """The inconsistency of the footnote; it also guards the copied digits of Table 2."""
     for split in ("train", "test"):
-        everywhere, hard, easy = (
-            printed(2, block, model, split)["mean"] for block in ("all", "problematic", "generalising")
-        )
+        parts: Any = [printed(2, block, model, split)["mean"] for block in ("all", "problematic", "generalising")]
+        everywhere, hard, easy = parts
         assert everywhere.to_dict() == pytest.approx(((8 * hard + 9 * easy) / 17).to_dict(), abs=0.0011), split
 
 

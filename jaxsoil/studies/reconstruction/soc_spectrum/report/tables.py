@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 
@@ -227,43 +228,33 @@ def accuracy_table(run: files.SpectrumRun) -> Table:
 def robustness_table(run: files.SpectrumRun) -> Table:
     """RMSE, cosine and error of c / c_bar by method and exponent, means over seeds."""
     means = run.rows("over_seeds", factor="pedons")
-    return pivot_table(
-        means,
-        {"method": "Method"},
-        "level",
-        ("rmse", "cosine", "ratio_error"),
-        title=_PROSE.text("robustness_title", seeds=pd.Series(means["seeds"]).max()),
-        fmt=_three,
-        labels={"method": _METHOD_LABELS},
-        heading=lambda level: f"e = {level}",
-        notes=_failures(means),
-    )
-
-
-def _three(rmse: float, cosine: float, ratio_error: float) -> str:
-    return f"{number(rmse, 3)} / {number(cosine, 3)} / {number(100 * ratio_error, 0)}"
-
-
-def _failures(means: pd.DataFrame) -> tuple[str, ...]:
-    """Says how many estimates of each method met no gauge, if any."""
-    counts = pd.Series(means.groupby("method", sort=False)["failed"].sum()).items()
-    return _PROSE.notes("failures", counts=[(_METHOD_LABELS[str(name)], count) for name, count in counts])
+    title = _PROSE.text("robustness_title", seeds=pd.Series(means["seeds"]).max())
+    return _means_table(means, {"method": "Method"}, "level", title, heading=lambda level: f"e = {level}")
 
 
 def sweep_table(run: files.SpectrumRun) -> Table:
     """Means over seeds by factor and level, methods side by side."""
     means = run.tables["over_seeds"]
     means = pd.DataFrame(means[means["factor"].isin(FACTORS)])
-    return pivot_table(
-        means,
-        {"factor": "What is varied", "level": "Level"},
-        "method",
-        ("rmse", "cosine", "ratio_error"),
-        title="RMSE of f / cosine / error of c/c̄ in %, means over seeds, one thing varied at a time.",
-        fmt=_three,
-        labels={"factor": {name: factor.label for name, factor in FACTORS.items()}, "method": _METHOD_LABELS},
-        notes=(*_PROSE.notes("sweep"), *_failures(means)),
-    )
+    title = "RMSE of f / cosine / error of c/c̄ in %, means over seeds, one thing varied at a time."
+    index = {"factor": "What is varied", "level": "Level"}
+    return _means_table(means, index, "method", title, notes=_PROSE.notes("sweep"))
+
+
+def _means_table(
+    means: pd.DataFrame, index: dict[str, str], columns: str, title: str, notes: tuple[str, ...] = (), **options: Any
+) -> Table:
+    """A table of means over seeds, which says how many estimates of each method met no gauge, if any."""
+    failed = pd.Series(means.groupby("method", sort=False)["failed"].sum()).items()
+    counts = [(_METHOD_LABELS[str(name)], count) for name, count in failed]
+    labels = {"factor": {name: factor.label for name, factor in FACTORS.items()}, "method": _METHOD_LABELS}
+    notes = (*notes, *_PROSE.notes("failures", counts=counts))
+    shown = ("rmse", "cosine", "ratio_error")
+    return pivot_table(means, index, columns, shown, title=title, fmt=_three, labels=labels, notes=notes, **options)
+
+
+def _three(rmse: float, cosine: float, ratio_error: float) -> str:
+    return f"{number(rmse, 3)} / {number(cosine, 3)} / {number(100 * ratio_error, 0)}"
 
 
 def abundance_table(run: files.SpectrumRun, source: str) -> Table:
