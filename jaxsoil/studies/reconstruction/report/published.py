@@ -8,11 +8,11 @@ RMSE, bias and MRMSE in % (SOC by mass, reflectance), R2 as 1 - SSE/SST; each va
 from __future__ import annotations
 
 import functools
-from importlib import resources
+from pathlib import Path
 
 import pandas as pd
 
-from jaxsoil.report.run_files import where
+from jaxsoil.report.run_files import Columns, read_csv, where
 
 RECONSTRUCTION_SOURCE = (
     "Coleman et al. (2024), Structured spectral reconstruction for scalable soil organic carbon inference, "
@@ -41,8 +41,8 @@ def tables() -> pd.DataFrame:
     ``block`` is the heading over a line ("" in Table 1); ``split`` is "train" or "test" (validation: the held-out
     region in Tables 2 and 3); without a decoder there is no ``mrmse``.
     """
-    with (resources.files("jaxsoil.studies.reconstruction.report") / "published.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file, keep_default_na=False, float_precision="round_trip")
+    columns = Columns(text="block model split metric", whole="table", number="mean se")
+    return read_csv(Path(__file__).with_name("published.csv"), columns)
 
 
 def rows(table: int, block: str | None = None) -> pd.DataFrame:
