@@ -26,13 +26,13 @@ class Prose:
         Table(PROSE.text("caption", n=3), header, rows, PROSE.notes("score_notes", unit="%"))
 
     Args:
-      package: whose folder templates/ has the file ``name``.md.j2.
+      package: whose folder templates/ has the file ``name``.md.j2: ``__package__`` of the report.
       name: of the file.
       names: what all pieces may use beside their values, such as a function that labels models.
     """
 
-    def __init__(self, package: str, name: str, **names: Any) -> None:
-        self._package, self._name, self._names = package, name, names
+    def __init__(self, package: str | None, name: str, **names: Any) -> None:
+        self._package, self._name, self._names = str(package), name, names
 
     def text(self, piece: str, /, **values: Any) -> str:
         """A piece as one paragraph; "" where it says nothing."""
@@ -50,6 +50,11 @@ class Prose:
             first, *entries = (" ".join(entry.split()) for entry in re.split(r"^- ", part, flags=re.MULTILINE))
             found += [item for item in (first, entries) if item]
         return found
+
+    def rows(self, piece: str, /, **values: Any) -> tuple[tuple[str, ...], ...]:
+        """The lines of a piece as rows of a table of text, whose cells "|" parts."""
+        lines = self._render(piece, values).splitlines()
+        return tuple(tuple(cell.strip() for cell in line.split("|")) for line in lines if line.strip())
 
     def _render(self, piece: str, values: Mapping[str, Any]) -> str:
         template: Any = _environment(self._package).get_template(f"{self._name}.md.j2", globals=self._names)

@@ -47,6 +47,11 @@ class Columns:
     optional: str | Sequence[str] = ()
 
     @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the columns that must be there, in order."""
+        return tuple(name for name, kind in self.kinds.items() if kind != "optional")
+
+    @property
     def kinds(self) -> dict[str, str]:
         """What each column of the declaration holds."""
         declared = {kind: getattr(self, kind) for kind in ("text", "number", "whole", "flag", "optional")}

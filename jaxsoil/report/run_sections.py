@@ -54,7 +54,7 @@ def dagger_note(run: RunContents, doubtful: Sequence[str]) -> tuple[str, ...]:
     return (f"{DAGGER} includes networks that did not converge ({'; '.join(doubtful)}). {criterion(run)}",)
 
 
-def uses_table(uses: Iterable[tuple[str, str, str]]) -> Table:
+def uses_table(uses: Iterable[tuple[str, ...]]) -> Table:
     """For each kind of number its name and what it took of the spectra and of the labels of the held-out part."""
     header = ("Number", "Spectra of the held-out part", "Labels of the held-out part")
     return Table("What each number of this report used.", header, tuple(uses), left=(0, 1, 2))

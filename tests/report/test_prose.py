@@ -10,6 +10,11 @@ from jaxsoil.report.prose import Prose
 
 TEMPLATE = """
 {% from "shared.md.j2" import ending %}
+{% macro uses(scored) %}
+Scores | through the model | {{ scored }}
+
+MRMSE | none | none
+{% endmacro %}
 {% macro opening(names, best, empty=false) %}
 Each of {{ names|length }} regions
 is held out. Highest CCC: {{ best|number(2) }}.
@@ -50,6 +55,13 @@ def test_a_value_breaks_no_line(prose: Prose) -> None:
     items = prose.items("opening", names=["a\n\n- b\n\n## c"], best=1)
     assert items[-1][0] == "a - b ## c and no other;"
     assert len(items) == 3
+
+
+def test_lines_are_rows_of_cells(prose: Prose) -> None:
+    assert prose.rows("uses", scored="to\nscore") == (
+        ("Scores", "through the model", "to score"),
+        ("MRMSE", "none", "none"),
+    )
 
 
 def test_a_value_is_not_read_as_a_template(prose: Prose) -> None:

@@ -8,9 +8,9 @@ from jaxsoil.data import splits
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import summaries, uncertainty
 from jaxsoil.studies.reconstruction.config import StudyConfig
-from jaxsoil.studies.reconstruction.plan import plan_study as plan
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
 from jaxsoil.studies.reconstruction.refit import write_bundle
+from jaxsoil.studies.reconstruction.run import plan_study as plan
 from jaxsoil.studies.reconstruction.run import run_study
 
 __all__ = ["plan", "prepare", "run"]
