@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,12 @@ class RunFolder:
     def write_json(self, name: str, content: Any) -> None:
         """Writes ``content`` as JSON, whole or not at all."""
         write_json(self.path / name, content)
+
+    @property
+    def command(self) -> str:
+        """The command of the run without its folder: what it leaves is the same wherever it was made."""
+        said = self.read_json("env.json")["command"]
+        return re.sub(r" --(workdir[= ]\S+|resume|overwrite)", "", said)
 
     def read_json(self, name: str) -> Any:
         """Reads a JSON object of the run; a damaged one is a DataError that names it."""

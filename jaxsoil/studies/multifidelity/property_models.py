@@ -163,6 +163,14 @@ class PropertyModel:
         (predicted,) = in_parts(lambda rows: (_apply(self.network, self.task, self.params, rows),), x)
         return self.targets.inverse(np.where(np.broadcast_to(self.alive, predicted.shape[1:]), predicted, np.nan))
 
+    def as_tree(self) -> dict[str, Any]:
+        """Parameters, widths, and mean and SD of inputs (2, m) and targets (2, q)."""
+        scalings = {
+            "inputs": np.stack([self.centre, self.scale]),
+            "targets": np.stack([self.targets.centre, self.targets.scale]),
+        }
+        return {"params": dict(self.params), "widths": np.array(self.network.widths), **scalings}
+
 
 @functools.partial(jax.jit, static_argnames=("network", "task"))
 def _apply(network: Mlp, task: Task, params: Any, x: jax.Array) -> jax.Array:

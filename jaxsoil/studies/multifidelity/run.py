@@ -17,6 +17,7 @@ from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.multifidelity import stages
 from jaxsoil.studies.multifidelity.config import SEEDS, MultifidelityConfig, strategies_for
 from jaxsoil.studies.multifidelity.describe import data_name, describe, settings, sizes_in_words
+from jaxsoil.studies.multifidelity.handed_on import write_bundles
 from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.reliability import internal, reliability
 from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates, read_sets, split_rows
@@ -88,6 +89,7 @@ def run(config: MultifidelityConfig, folder: RunFolder, prepared: Replicates) ->
         if config.internal and prepared.first.paired:
             session.get("internal", "internal", lambda: internal(prepared.first, config.internal))
         results = session.write(prepared)
+        write_bundles(config, folder, prepared, results, session.networks)
         # Of all sessions of the run: a piece knows what it took.
         session.timing["total_s"] = sum(session.timing.values())
         folder.write_json("timing.json", {name: round(value, 3) for name, value in session.timing.items()})
@@ -110,6 +112,7 @@ class _Session:
         self.pieces = Pieces(folder.path / "parts")
         self.gathered: list[Piece] = []
         self.arrays: dict[str, Any] = {}
+        self.networks: dict[str, Any] = {}
         self.timing: dict[str, float] = {}
 
     def get(self, name: str, stage: str, make: Callable[[], Piece]) -> Piece:
@@ -146,7 +149,8 @@ class _Session:
             fno = self.get(f"{name}-fno", "stage2", lambda: stages.stage2_fno(config, replicate))
         views = stages.views_of(config, replicate, pretrained, conversion, fno)
         models = config.properties
-        self.get(f"{name}-stage3", "stage3", lambda: run_strategies(models, replicate, config.strategies, views))
+        part = self.get(f"{name}-stage3", "stage3", lambda: run_strategies(models, replicate, config.strategies, views))
+        self.networks = self.networks or dict(part.trees)
         if pretrained is None:
             return
         part = self.get(

@@ -46,9 +46,10 @@ def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Seq
       views: what the models of this replicate read.
 
     Returns:
-      Tables "predictions", "components", "history" and "convergence".
+      Tables "predictions", "components", "history" and "convergence"; as trees the networks for all properties that
+      read spectra, by strategy.
     """
-    sets, number, found = replicate.sets, replicate.number, []
+    sets, number, found, kept = replicate.sets, replicate.number, [], {}
     wanted = strategies_for(strategies, sets.paired)
     for strategy in wanted:
         if strategy.plsr:
@@ -70,6 +71,8 @@ def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Seq
             model, fitted = fit_properties(
                 config, own, sets, views[own.view], train, watch, task=task, key=key, label=label
             )
+            if task == "multi" and own.view in ("mir", "nir") and not own.ilr and fitted.alive:
+                kept[own.name] = model.as_tree()
             members = model.targets.columns if task == "single" else ()
             found.append(training_tables(fitted, "stage3", number, f"{own.name}/{task}", members))
             for strategy in networks:
@@ -79,7 +82,7 @@ def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Seq
                     each = [model.predict(x) for x in read.reshape(-1, *read.shape[-2:])]
                     predicted = np.mean(each, axis=0)
                     found.append({"predictions": prediction_rows(replicate, strategy.name, task, predicted)})
-    return Piece(tables=joined(found))
+    return Piece(tables=joined(found), trees=kept)
 
 
 def training_rows(replicate: Replicate, own: Strategy) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

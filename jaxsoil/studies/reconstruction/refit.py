@@ -7,7 +7,6 @@ intervals from the residuals of each region by models that had not seen it. The 
 from __future__ import annotations
 
 import dataclasses
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,16 +81,10 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
         default=max(models, key=lambda name: _mean_ccc(models[name])),
         domain=domain,
         data=describe(library, prepared.minerals),
-        study={"experiment": run.experiment, "command": _command(run), "held_out": HELD_OUT},
+        study={"experiment": run.experiment, "command": run.command, "held_out": HELD_OUT},
         twin=library.truth is not None,
     ).save(target)
     shutil.rmtree(run.path / "states", ignore_errors=True)
-
-
-def _command(run: RunFolder) -> str:
-    """The command of the run, without its folder: a bundle is the same wherever it was made."""
-    said = run.read_json("env.json")["command"]
-    return re.sub(r" --(workdir[= ]\S+|resume|overwrite)", "", said)
 
 
 def _calibrations(folder: Path, library: Library, scores: np.ndarray) -> dict[str, Calibration]:
