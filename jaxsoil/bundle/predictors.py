@@ -276,7 +276,70 @@ class Perceptron:
         return cls(widths, params, arrays["inputs"], targets, _scales(facts, targets.shape[1]))
 
 
-KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Linear, Trees, Network, Perceptron)}
+@dataclasses.dataclass(frozen=True, eq=False)
+class Convolutional:
+    """Ensembles of convolutional networks (:class:`jaxsoil.models.mlp.Cnn1d`), one ensemble a property.
+
+    The networks learn within bounds, on the square root of the value above the lower end, or on the value itself; the
+    prediction is the mean of an ensemble on that scale.
+
+    Attributes:
+      config: "features", "kernel", "width" and "activation" of all networks.
+      bounds: for each property the lowest and highest value it can have, and whether the square root is learned.
+      members: for each property the networks: "params" and "constants" ("mean", "sd" (m,), "centre", "unit").
+    """
+
+    kind: ClassVar[str] = "cnn"
+    config: Mapping[str, Any]
+    bounds: tuple[tuple[float, float, bool], ...]
+    members: tuple[tuple[Mapping[str, Any], ...], ...]
+
+    def __call__(self, x: np.ndarray) -> Output:
+        """Values (t, p) of preprocessed spectra (t, m)."""
+        columns = []
+        for (low, high, root), nets in zip(self.bounds, self.members, strict=True):
+            top = (high - low) ** 0.5 if root else high
+            apply = self._apply(0.0 if root else low, top)
+            found = [np.concatenate(batched(functools.partial(apply, net), x)) for net in nets]
+            mean = np.mean(np.stack(found), axis=0, dtype=np.float64)
+            columns.append(np.clip(low + mean**2 if root else mean, low, high))
+        return np.stack(columns, axis=1), None
+
+    def _apply(self, low: float, high: float) -> Callable[[Any, Any], Any]:
+        import jax
+
+        from jaxsoil.models.mlp import Cnn1d, within
+
+        network = Cnn1d(1, **{**self.config, "features": tuple(self.config["features"])})
+
+        @jax.jit
+        def apply(net: Any, x: jax.Array) -> jax.Array:
+            known = net["constants"]
+            raw: Any = network.apply(net["params"], (x - known["mean"][None]) / known["sd"][None])
+            return within(known["centre"] + known["unit"] * raw[:, 0], known["unit"], low, high)
+
+        return apply
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All networks, numbered by property and member."""
+        tree = {f"{p}/{i}": dict(net) for p, nets in enumerate(self.members) for i, net in enumerate(nets)}
+        return flat(tree)
+
+    def facts(self) -> dict[str, Any]:
+        """Shape, bounds and how many networks each property has."""
+        counts = [len(nets) for nets in self.members]
+        return {"config": dict(self.config), "bounds": [list(bound) for bound in self.bounds], "members": counts}
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Convolutional:
+        """The ensembles that were written."""
+        tree = nested(arrays)
+        members = tuple(tuple(tree[str(p)][str(i)] for i in range(n)) for p, n in enumerate(facts["members"]))
+        bounds = tuple((float(low), float(high), bool(root)) for low, high, root in facts["bounds"])
+        return cls(dict(facts["config"]), bounds, members)
+
+
+KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Linear, Trees, Network, Perceptron, Convolutional)}
 """Predictors by the name of their kind."""
 
 

@@ -64,3 +64,18 @@ def dropped(x: jax.Array, rate: float, key: jax.Array | None, layer: int) -> jax
         return x
     keep = jax.random.bernoulli(jax.random.fold_in(key, layer), 1.0 - rate, x.shape)
     return x * keep.astype(x.dtype) / (1.0 - rate)
+
+
+SOFT = 0.25
+"""Width of the soft ends of :func:`within`, in standard deviations of the training values."""
+
+
+def within(values: jax.Array, unit: jax.Array, low: float, high: float) -> jax.Array:
+    """Numbers (n,) kept between ``low`` and ``high``: linear within, with a soft floor and a soft ceiling.
+
+    ``unit`` () is the standard deviation of the training values, of which the soft ends take the share :data:`SOFT`.
+    """
+    soft = SOFT * unit
+    top = (high - low) / soft
+    above = jax.nn.softplus((values - low) / soft)
+    return low + (high - low) * (1.0 - jax.nn.softplus(top - above) / jax.nn.softplus(top))

@@ -39,7 +39,7 @@ def rewrite(folder: Path, **changes: Any) -> None:
     (folder / FACTS).write_text(json.dumps(facts | {"sha256": _checksum(facts)}))
 
 
-@pytest.mark.parametrize("model", ["plsr", "forest", "ann", "mlp"])
+@pytest.mark.parametrize("model", ["plsr", "forest", "ann", "mlp", "cnn"])
 def test_every_kind_of_model_comes_back_and_predicts_the_same(model: str, written: Path) -> None:
     spectra, _ = soils(20, seed=5)
     before, after = (predict(bundle, spectra, model=model) for bundle in (small_bundle(), Bundle.load(written)))
@@ -125,7 +125,7 @@ def test_missing_parts_are_refused(copy: Path) -> None:
             bundle = Bundle.load(copy)
             # A network is put together when it predicts: what is missing shows there.
             with pytest.raises(Exception, match=r"\w"):
-                predict(bundle, soils(2)[0], model="ann" if "/ann/" in name else "mlp")
+                predict(bundle, soils(2)[0], model=name.split("/")[1])
         except DataError as error:
             assert "Write the bundle again" in str(error) or "Fetch" in str(error)
 

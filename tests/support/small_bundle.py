@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.bundle.bundle import Bundle, Model, Target
-from jaxsoil.bundle.predictors import Linear, Network, Perceptron, Trees
+from jaxsoil.bundle.predictors import Convolutional, Linear, Network, Perceptron, Trees
 from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models import forest, plsr
 from jaxsoil.models.autoencoder import Autoencoder, ModelConfig
-from jaxsoil.models.mlp import Mlp
+from jaxsoil.models.mlp import Cnn1d, Mlp
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.preprocess import SNV, Absorbance, Pipeline
 
@@ -40,7 +40,7 @@ def soils(n: int, seed: int = 0) -> tuple[Spectra, np.ndarray]:
 
 
 def small_bundle(twin: bool = False) -> Bundle:
-    """Models "plsr", "forest", "ann" and "mlp" of SOC, calibrated as if four regions had been held out."""
+    """Models "plsr", "forest", "ann", "mlp" and "cnn" of SOC, calibrated as if four regions had been held out."""
     spectra, soc = soils(160)
     x = Pipeline((Absorbance(), SNV()))(spectra).values
     target = np.log10(soc)
@@ -54,7 +54,12 @@ def small_bundle(twin: bool = False) -> Bundle:
     params = Mlp(1, (6,)).init(jax.random.key(1), jnp.asarray(x[:1]))["params"]
     plain = lambda tree: jax.tree.map(np.asarray, dict(tree))  # noqa: E731
     inputs = np.stack([x.mean(axis=0), x.std(axis=0)])
+    shape = {"features": [4], "kernel": 3, "width": 5, "activation": "relu", "dropout": 0.0}
+    drawn = [Cnn1d(1, (4,), 3, 5, "relu").init(jax.random.key(seed), jnp.asarray(x[:1])) for seed in (2, 3)]
+    known = {"mean": inputs[0], "sd": inputs[1], "centre": np.float32(1.0), "unit": np.float32(0.5)}
+    nets = tuple({"params": plain(net), "constants": known} for net in drawn)
     kinds = {
+        "cnn": (Convolutional(shape, ((0.0, 100.0, True),), (nets,)), ("absorbance", "snv"), None),
         "plsr": (Linear.of([linear], ["log10"]), ("absorbance", "snv"), None),
         "forest": (Trees.of(forest.fit(x, target, seed=0, n_trees=5), "log10"), ("absorbance", "snv"), None),
         "ann": (Network(4, BANDS, dataclasses.asdict(config), plain(variables), {}), (), 0.2),

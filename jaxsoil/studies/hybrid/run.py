@@ -20,6 +20,7 @@ from jaxsoil.spectra.resample import Resample
 from jaxsoil.studies.hybrid.config import PAPER, HybridConfig
 from jaxsoil.studies.hybrid.cross_fit import LABORATORY, LABORATORY_EXPOSURE, RANDOM, CrossFit, HeldOut
 from jaxsoil.studies.hybrid.fitting import CLIPPED, CNN, PLSR, ModelPredictions, fit_all, model_fits
+from jaxsoil.studies.hybrid.handed_on import write_bundle
 from jaxsoil.studies.hybrid.intervals import calibrate, coverage_table, held_out_predictions, suspect_values
 from jaxsoil.studies.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare_library
 from jaxsoil.studies.hybrid.results import (
@@ -90,6 +91,7 @@ def _write(folder: RunFolder, cross_fit: CrossFit, predicted: ModelPredictions) 
     write_product(table, path / "hybrid.parquet")
     results = result_table(cross_fit, folder.experiment, held, table, outliers, suspects)
     write_results(path / "results.csv", results, OWN)
+    write_bundle(folder, cross_fit, held, results)
     places = data.places
     if "depth_cm" in places:
         write_csv(path / "depths.csv", depth_table(table, places["depth_cm"], cross_fit.config.seed))

@@ -31,7 +31,10 @@ RANGES = {"mir": ("MIR-PLSR", "MIR-MLP"), "nir": ("NIR-PLSR", "NIR-MLP")}
 
 STEPS = ("absorbance", "snv")
 
-HELD_OUT = "the test set of the first replicate, which is another laboratory or field; models are those of its training"
+HELD_OUT = (
+    "the test set of the first replicate, which is another laboratory or field; models are those of its training. "
+    "The default model is the one with the highest mean CCC over properties."
+)
 
 Stored = Mapping[str, Mapping[str, Any]]
 
@@ -76,7 +79,7 @@ def write_bundles(
                 unit=measured.spectra.unit,
                 quantity="absorbance",
                 models=models,
-                default=next(reversed(models)),
+                default=max(models, key=lambda one: _mean_ccc(models[one])),
                 domain=domain,
                 data={"name": replicate.sets.data.name, "rows": int(rows.size), "licence": library.licence,
                       "notes": [*replicate.sets.data.notes, *library.notes], "sha256": library.fingerprint()},
@@ -147,3 +150,8 @@ def _scores(results: pd.DataFrame, strategy: str, replicate: Replicate) -> tuple
     rows = results[chosen & results["metric"].isin(["ccc", "r2", "rmse", "bias"]) & (results["task"] != "single")]
     keys = ["property", "split", "region", "scale", "metric", "value", "unit"]
     return tuple({str(name): value for name, value in row.items()} for row in rows[keys].to_dict("records"))
+
+
+def _mean_ccc(model: Model) -> float:
+    found = [row["value"] for row in model.scores if row["metric"] == "ccc" and np.isfinite(row["value"])]
+    return float(np.mean(found)) if found else -np.inf
