@@ -1,4 +1,4 @@
-"""The command line: run, list, plan and report a study."""
+"""The command line: studies (run, list, plan, report) and bundles (predict, describe)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxsoil.experiments import Experiment, discover, load
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
+from jaxsoil.runs.files import read_json
 from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
 
 
@@ -21,8 +22,28 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     0: done; 1: the disk or a library failed; 2: refused, with a message that says what to do; 130: interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    return _guarded(lambda: _main(folder, arguments))
+
+
+def console(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command ``jaxsoil``; returns the exit status: as :func:`main`, and of ``predict`` 3 for refusals."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] in ("run", "plan"):
+        verb, *rest = words
+        named = ["--exp", *rest] if rest and not rest[0].startswith("-") else rest
+        return main(experiments_folder(), [*named, *(["--plan"] if verb == "plan" else [])])
+    return _guarded(lambda: _console(words))
+
+
+def experiments_folder() -> Path:
+    """The folder of the experiments: in an installed package its own copy, in a checkout the one beside it."""
+    here = Path(__file__).parent
+    return here / "_experiments" if (here / "_experiments").is_dir() else here.parent / "experiments"
+
+
+def _guarded(call: Callable[[], int]) -> int:
     try:
-        return _main(folder, arguments)
+        return call()
     except (DataError, UsageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -82,6 +103,100 @@ def _main(folder: Path, arguments: list[str]) -> int:
     return 0
 
 
+def _console(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="jaxsoil", description=__doc__, allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs.add_parser("run", help="run a study: jaxsoil run EXPERIMENT [--data NAME] ...", add_help=False)
+    verbs.add_parser("plan", help="print the trials of a study and their cost", add_help=False)
+    verbs.add_parser("list", help="list the experiments")
+    report = verbs.add_parser("report", help="write the report of a finished run again")
+    report.add_argument("folder", metavar="RUN", type=Path)
+    verbs.add_parser("data", help="list the data sets that --data takes by name")
+    describe = verbs.add_parser("describe", help="show what a bundle is and how good it was on held-out data")
+    describe.add_argument("bundle", metavar="BUNDLE", type=Path)
+    _add_predict(verbs.add_parser("predict", help="predict properties of instrument files with a bundle"))
+    options = parser.parse_args(words)
+    if options.verb == "list":
+        return _main(experiments_folder(), ["--list"])
+    if options.verb == "data":
+        from jaxsoil.data.__main__ import main as list_data
+
+        list_data()
+        return 0
+    if options.verb == "report":
+        stated = read_json(options.folder / "config.json") if (options.folder / "config.json").is_file() else {}
+        if "experiment" not in stated:
+            raise UsageError(f"{options.folder} holds no run (no config.json): give the folder of a finished run.")
+        module = load(stated["experiment"], experiments_folder()).report_module()
+        print(f"Report: {module.write_report(options.folder)}")
+        return 0
+    return _describe(options) if options.verb == "describe" else _predict(options)
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("bundle", metavar="BUNDLE", type=Path, help="folder of the bundle, such as runs/region_out-fields/bundle")
+    add("files", metavar="FILE", type=Path, nargs="+", help="instrument files, tables, folders, archives; or one image")
+    add("-o", "--out", metavar="OUT", type=Path, required=True, help="table (.csv), or map of an image (.tif)")
+    add("--model", metavar="NAME", help="a model of the bundle (default: the one it names)")
+    add("--level", type=float, default=0.9, help="nominal coverage of the intervals (default: 0.9)")
+    add("--quantity", help="reflectance, reflectance_percent or absorbance, where a file does not say it")
+    add("--unit", help="of the axis: nm, cm-1 or um, where a file does not say it")
+    add("--overwrite", action="store_true", help="replace OUT if it exists")
+    parser.epilog = "Exit status: 0 all samples have a value; 3 some were refused, or bands lie where they must not."
+
+
+def _describe(options: argparse.Namespace) -> int:
+    from jaxsoil.bundle.bundle import Bundle
+    from jaxsoil.bundle.describe import describe
+
+    print(describe(Bundle.load(options.bundle)))
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from jaxsoil.bundle.bundle import TWIN_WARNING, Bundle
+
+    out: Path = options.out
+    if not 0.0 < options.level < 1.0:
+        raise UsageError(f"--level {options.level:g}: give a share between 0 and 1, such as 0.9.")
+    if out.suffix.lower() not in (".csv", ".tif", ".tiff"):
+        raise UsageError(f"--out {out}: give a table (.csv), or for one image a map (.tif).")
+    if out.exists() and not options.overwrite:
+        raise UsageError(f"{out} exists: replace it with --overwrite, or choose another name.")
+    bundle = Bundle.load(options.bundle)
+    said = {"model": options.model, "level": options.level, "quantity": options.quantity, "unit": options.unit}
+    if bundle.twin:
+        print(f"warning: {TWIN_WARNING}", file=sys.stderr)
+    if out.suffix.lower() != ".csv":
+        return _predict_map(bundle, options.files, out, said)
+    from jaxsoil.bundle.predict import predict_files
+    from jaxsoil.runs.files import write_csv
+
+    found = predict_files(bundle, options.files, progress=True, **said)
+    write_csv(out, found.table, float_format="%.6g")
+    for path, question in found.questions:
+        print(f"question: {path}: {question}", file=sys.stderr)
+    refused = found.table["refused"].to_numpy() != ""
+    for file, name, reason in found.table.loc[refused, ["file", "id", "refused"]].to_numpy()[:20].tolist():
+        print(f"refused: {file} {name}: {reason}", file=sys.stderr)
+    flagged = sum(flags != "" for flags in found.table["flags"].tolist())
+    again = sum(found.table["remeasure"].tolist())
+    print(f"{out}: {found.predicted} samples predicted, {found.refused} refused, {flagged} values flagged, "
+          f"{again} for the laboratory")  # fmt: skip
+    return 3 if found.refused or found.questions or not found.predicted else 0
+
+
+def _predict_map(bundle: Any, files: list[Path], out: Path, said: dict[str, Any]) -> int:
+    from jaxsoil.bundle.cube import predict_cube
+
+    if len(files) != 1:
+        raise UsageError("A map is of one image: give one ENVI header, or a table (.csv) as --out.")
+    counts = predict_cube(bundle, files[0], out, progress=True, **said)
+    print(f"{out}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
+    return 0 if counts["predicted"] else 3
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="experiments/run.py", description="Runs a study of jaxsoil.", allow_abbrev=False, add_help=False
@@ -125,3 +240,7 @@ def _folder_name(options: argparse.Namespace, config: Any) -> str:
 def precision_of(config: Any) -> str:
     """Precision of matrix products in a run: that of the training where a configuration states it, else highest."""
     return getattr(getattr(config, "train", None), "precision", "highest")
+
+
+if __name__ == "__main__":
+    sys.exit(console())

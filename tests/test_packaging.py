@@ -26,6 +26,15 @@ def split(requirement: str) -> tuple[str, str]:
     return canonical(match[1]), (match[2] or "").replace(" ", "")
 
 
+def spelled(requirements: list[str], extras: dict[str, list[str]]) -> list[str]:
+    """The lock spells out an extra that contains another ("jaxsoil[test]")."""
+    found = []
+    for requirement in requirements:
+        match = re.fullmatch(r"jaxsoil\[(\w+)\]", requirement)
+        found += spelled(extras[match[1]], extras) if match else [requirement]
+    return found
+
+
 def test_lock_follows_pyproject() -> None:
     lock = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
     (ours,) = [package for package in lock["package"] if package["name"] == "jaxsoil"]
@@ -35,11 +44,7 @@ def test_lock_follows_pyproject() -> None:
     declared = {(*split(requirement), "") for requirement in PROJECT["dependencies"]}
     extras = PROJECT["optional-dependencies"]
     for extra, requirements in extras.items():
-        # The lock spells out an extra that contains another ("jaxsoil[test]").
-        nested = [re.fullmatch(r"jaxsoil\[(\w+)\]", requirement) for requirement in requirements]
-        spelled = [item for match in nested if match for item in extras[match[1]]]
-        own = [item for item, match in zip(requirements, nested, strict=True) if not match]
-        declared |= {(*split(requirement), f"extra == '{extra}'") for requirement in own + spelled}
+        declared |= {(*split(requirement), f"extra == '{extra}'") for requirement in spelled(requirements, extras)}
     assert locked == declared, "run `uv lock --default-index https://pypi.org/simple` and commit uv.lock"
     assert lock["requires-python"] == PROJECT["requires-python"]
 
@@ -66,6 +71,8 @@ def imported(path: Path) -> set[str]:
 
 def test_what_the_package_imports_is_declared_and_the_reverse() -> None:
     declared = {split(requirement)[0] for requirement in PROJECT["dependencies"]}
+    # Libraries of an extra are imported inside functions, under a message that names the extra.
+    declared |= {split(requirement)[0] for requirement in PROJECT["optional-dependencies"]["instruments"]}
     distributions = packages_distributions()
     missing, idle = set(), set(declared)
     for path in (ROOT / "jaxsoil").rglob("*.py"):

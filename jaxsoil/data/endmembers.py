@@ -12,8 +12,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -70,8 +69,6 @@ class EndmemberLibrary:
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
         object.__setattr__(self, "notes", tuple(self.notes))
-        for field in ("provenance", "exclusions"):
-            object.__setattr__(self, field, MappingProxyType(dict(getattr(self, field))))
         if len(self.names) < 2:
             value = f"{self.names}; excluded: {dict(self.exclusions)}"
             remedy = "Give a library with more minerals: with one, its abundance carries no information."
@@ -81,7 +78,12 @@ class EndmemberLibrary:
             raise DataError("mineral names must be unique", value=repeated, remedy="Keep one of them.")
         self.spectra.require_quantity("reflectance")
         for field in ("density", "cell_volume"):
-            object.__setattr__(self, field, self._checked(field))
+            values = np.array(getattr(self, field), dtype=np.float64)
+            if values.shape != (len(self.names),) or not np.all(np.isfinite(values) & (values > 0)):
+                remedy = "Exclude the minerals without one, with a reason."
+                raise DataError("every mineral needs a positive value", column=field, value=values, remedy=remedy)
+            values.flags.writeable = False
+            object.__setattr__(self, field, values)
         spectra = {"spectra": self.spectra, "names": self.names}
         require.same_length(spectra, remedy="Give one spectrum for each mineral.")
 
@@ -90,12 +92,6 @@ class EndmemberLibrary:
 
     def __repr__(self) -> str:
         return f"EndmemberLibrary({len(self)} minerals, {self.spectra!r}, {len(self.exclusions)} excluded)"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A mapping proxy cannot be pickled, and worker processes receive libraries.
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["provenance"], values["exclusions"] = dict(self.provenance), dict(self.exclusions)
-        return (EndmemberLibrary, tuple(values.values()))
 
     @property
     def r(self) -> NDArray[np.float64]:
@@ -142,14 +138,6 @@ class EndmemberLibrary:
             remedy = f"Trim the data to {own[0]:g}-{own[-1]:g} nm, or give minerals that reach further."
             raise DataError("the minerals do not cover the axis of the data", value=value, remedy=remedy)
         return dataclasses.replace(self, spectra=Resample(axis=target, method="bandmean")(self.spectra))
-
-    def _checked(self, field: str) -> NDArray[np.float64]:
-        values = np.array(getattr(self, field), dtype=np.float64)
-        if values.shape != (len(self.names),) or not np.all(np.isfinite(values) & (values > 0)):
-            remedy = "Exclude the minerals without one, with a reason."
-            raise DataError("every mineral needs a positive value", column=field, value=values, remedy=remedy)
-        values.flags.writeable = False
-        return values
 
 
 def load_usgs(
@@ -213,7 +201,13 @@ def read_endmembers(
     for row, record in enumerate(spectra.drop(columns=bands).to_dict("records")):
         name = record["mineral"][:1].upper() + record["mineral"][1:]
         try:
-            _require_usable(values[row], {found[0]: found[1] for found in kept})
+            if not np.all(np.isfinite(values[row])):
+                raise ValueError("spectrum has missing bands")
+            if (brightest := values[row].max()) < _BROKEN_BELOW:
+                problem = f"spectrum is broken: at most {brightest:.4f} everywhere"
+                raise ValueError(f"{problem}, an uncertainty column taken for a spectrum")
+            if twin := next((other for other, found, *_ in kept if np.array_equal(values[row], found)), None):
+                raise ValueError(f"spectrum is a duplicate of {twin}'s, band for band")
             if (sheet_row := rows_of_sheet.get(name.lower())) is None:
                 raise ValueError("no row in the sheet of properties")
             density, density_from = _density(sheet_row["density_best"], given.get(name.lower()))
@@ -222,7 +216,9 @@ def read_endmembers(
             exclusions[name] = str(problem)
             continue
         notes += [f"{name}: {note}" for note in remarks]
-        sources = {"density": density_from, "cell_volume": volume_from, "spectrum": _spectrum_source(record, source)}
+        parts = [source, "USGS splib07" if source == USGS_FOLDER else "", record.get("instrument"), record.get("flag")]
+        where = ", ".join(str(part) for part in parts if part)
+        sources = {"density": density_from, "cell_volume": volume_from, "spectrum": where}
         kept.append((name, values[row], density, volume, sources))
     names, spectrum, density, volume, provenance = zip(*kept, strict=True) if kept else ((),) * 5
     reflectance = np.array(spectrum).reshape(len(kept), len(bands))
@@ -273,31 +269,12 @@ def as_table(minerals: EndmemberLibrary) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [
-        {
-            "mineral": name,
-            "density": minerals.density[row],
-            "cell_volume": minerals.cell_volume[row],
-            "rho_r": minerals.rho_r[row],
-            **{f"{key}_from": minerals.provenance.get(name, {}).get(key, "") for key in _SOURCED},
-            "left_out": "",
-        }
-        for row, name in enumerate(minerals.names)
-    ]
-    rows += [{"mineral": name, "left_out": reason} for name, reason in minerals.exclusions.items()]
-    return pd.DataFrame(rows)
-
-
-def _require_usable(values: NDArray[np.float64], earlier: Mapping[str, NDArray[np.float64]]) -> None:
-    if not np.all(np.isfinite(values)):
-        raise ValueError("spectrum has missing bands")
-    if values.max() < _BROKEN_BELOW:
-        raise ValueError(
-            f"spectrum is broken: at most {values.max():.4f} everywhere, an uncertainty column taken for a spectrum"
-        )
-    for name, other in earlier.items():
-        if np.array_equal(values, other):
-            raise ValueError(f"spectrum is a duplicate of {name}'s, band for band")
+    kept = pd.DataFrame({"mineral": minerals.names, "density": minerals.density, "cell_volume": minerals.cell_volume})
+    sources = [minerals.provenance.get(name, {}) for name in minerals.names]
+    sourced = {f"{key}_from": [found.get(key, "") for found in sources] for key in _SOURCED}
+    kept = kept.assign(rho_r=minerals.rho_r, **sourced, left_out="")
+    left_out = pd.DataFrame(minerals.exclusions.items(), columns=pd.Index(["mineral", "left_out"]))
+    return pd.concat([kept, left_out], ignore_index=True)
 
 
 def _density(cell: str, given: tuple[float, str] | None) -> tuple[float, str]:
@@ -333,8 +310,3 @@ def _volume(sheet: Mapping[str, str]) -> tuple[float, str, list[str]]:
         return tabulated, "sheet, agrees with the cell's edges", []
     note = f"the sheet's volume {tabulated:g} nm3 is used; its cell {edges} nm gives {computed:.5f} nm3"
     return tabulated, "sheet, disagrees with the cell's edges", [note]
-
-
-def _spectrum_source(record: Mapping[str, Any], source: str) -> str:
-    parts = [source, "USGS splib07" if source == USGS_FOLDER else "", str(record.get("instrument", ""))]
-    return ", ".join(part for part in (*parts, str(record.get("flag") or "")) if part)

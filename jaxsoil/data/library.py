@@ -77,17 +77,39 @@ class Library:
         lengths = {"ids": ids, **groups, **{name: prop.values for name, prop in properties.items()}}
         for column, values in lengths.items():
             if values.shape != (len(self.spectra),):
-                raise DataError(
-                    "a column has another number of rows than the spectra",
-                    source=self.name,
-                    column=column,
-                    value=f"shape {values.shape} for {len(self.spectra)} spectra",
-                    remedy="Give one value for each spectrum.",
-                )
-        _check_ids(ids, self.name)
-        _check_groups(groups, self.name)
+                problem = "a column has another number of rows than the spectra"
+                value = f"shape {values.shape} for {len(self.spectra)} spectra"
+                remedy = "Give one value for each spectrum."
+                raise DataError(problem, source=self.name, column=column, value=value, remedy=remedy)
+        names, counts = np.unique(ids, return_counts=True)
+        require.no_row(
+            counts > 1,
+            "ids must be unique",
+            show=lambda place: repr(str(names[place])),
+            source=self.name,
+            column="ids",
+            what="ids repeat",
+            remedy="Use a column that differs for every row; what repeats (a sample) is a group.",
+        )
+        for name, values in groups.items():
+            require.known(name, GROUPS, "unknown group", source=self.name, column=name)
+            empty = np.char.strip(values) == ""
+            remedy = "Give every row a group, or exclude the rows without one, with a reason."
+            require.no_row(empty, "a group name is empty", source=self.name, column=name, remedy=remedy)
         if "soc" in properties:
-            _check_soc(properties["soc"], ids, self.name)
+            soc = properties["soc"]
+            if soc.unit != "%":
+                remedy = 'Convert it: 1 % = 10 g/kg (factor = 0.1 and unit = "%" in a manifest).'
+                value = soc.unit
+                raise DataError("SOC must be in % by mass", source=self.name, column="soc", value=value, remedy=remedy)
+            require.no_row(
+                (soc.values < 0) | (soc.values > 100),
+                "SOC must lie between 0 and 100 %",
+                show=lambda row: f"{soc.values[row]:g} at {str(ids[row])!r}",
+                source=self.name,
+                column="soc",
+                remedy="Check the unit (g/kg needs factor = 0.1); leave the cells of missing values empty.",
+            )
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "groups", MappingProxyType(groups))
         object.__setattr__(self, "properties", MappingProxyType(properties))
@@ -182,38 +204,3 @@ def _strings(values: Any) -> Strings:
 def _joined(values: Strings) -> bytes:
     # Independent of the width that numpy chose for the strings.
     return "\x1f".join(values.tolist()).encode()
-
-
-def _check_ids(ids: Strings, source: str) -> None:
-    names, counts = np.unique(ids, return_counts=True)
-    require.no_row(
-        counts > 1,
-        "ids must be unique",
-        show=lambda place: repr(str(names[place])),
-        source=source,
-        column="ids",
-        what="ids repeat",
-        remedy="Use a column that differs for every row; what repeats (a sample) is a group.",
-    )
-
-
-def _check_groups(groups: Mapping[str, Strings], source: str) -> None:
-    for name, values in groups.items():
-        if name not in GROUPS:
-            raise DataError("unknown group", source=source, column=name, remedy=did_you_mean(name, GROUPS))
-        remedy = "Give every row a group, or exclude the rows without one, with a reason."
-        require.no_row(np.char.strip(values) == "", "a group name is empty", source=source, column=name, remedy=remedy)
-
-
-def _check_soc(soc: Property, ids: Strings, source: str) -> None:
-    if soc.unit != "%":
-        remedy = 'Convert it: 1 % = 10 g/kg (factor = 0.1 and unit = "%" in a manifest).'
-        raise DataError("SOC must be in % by mass", source=source, column="soc", value=soc.unit, remedy=remedy)
-    require.no_row(
-        (soc.values < 0) | (soc.values > 100),
-        "SOC must lie between 0 and 100 %",
-        show=lambda row: f"{soc.values[row]:g} at {str(ids[row])!r}",
-        source=source,
-        column="soc",
-        remedy="Check the unit (g/kg needs factor = 0.1); leave the cells of missing values empty.",
-    )

@@ -37,19 +37,16 @@ def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> Multifid
         raise DataError(
             "a configuration of the twin was given for other data", value=name, remedy=f"Leave it out, or load {TWIN}."
         )
-    data = _load(name, config)
-    data.check()
-    return data
-
-
-def _load(name: str, config: InfraredTwinConfig | None) -> MultifidelityData:
+    base, _, field = name.partition("/")
     if name == TWIN:
         from jaxsoil.data.twin.infrared.make import make_infrared_twin
 
-        return make_infrared_twin(config)
-    base, _, field = name.partition("/")
-    if base == FIELDS_OUT:
-        return load_field_out(field) if field else load_field_out()
-    if name == SPLIT:
-        return load_split()
-    raise DataError("no such multi-fidelity data", value=name, remedy=did_you_mean(name, names()))
+        data = make_infrared_twin(config)
+    elif base == FIELDS_OUT:
+        data = load_field_out(field) if field else load_field_out()
+    elif name == SPLIT:
+        data = load_split()
+    else:
+        raise DataError("no such multi-fidelity data", value=name, remedy=did_you_mean(name, names()))
+    data.check()
+    return data

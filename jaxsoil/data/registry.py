@@ -53,7 +53,10 @@ def _load(name: str, folder: Path, above: tuple[str, ...]) -> Library:
     packaged = _packaged()
     own = name.endswith(".toml")
     if not own and name not in packaged:
-        raise _unknown(name)
+        remedy = f"{did_you_mean(name, names())} One's own data: the path of a .toml file."
+        if Path(name).suffix in (".csv", ".parquet"):
+            remedy = f"A table needs a manifest that says what its columns are: see docs/data.md. {remedy}"
+        raise DataError("no such data set", value=name, remedy=remedy)
     path = folder / name if own else packaged[name]
     manifest = read_manifest(path)
     if not isinstance(manifest, Composite):
@@ -67,10 +70,3 @@ def _load(name: str, folder: Path, above: tuple[str, ...]) -> Library:
 
 def _packaged() -> dict[str, Path]:
     return packaged("jaxsoil.data", "manifests")
-
-
-def _unknown(name: str) -> DataError:
-    remedy = did_you_mean(name, names())
-    if Path(name).suffix in (".csv", ".parquet"):
-        remedy = "A table needs a manifest that says what its columns are: see docs/data.md. " + remedy
-    return DataError("no such data set", value=name, remedy=f"{remedy} One's own data: the path of a .toml file.")

@@ -39,11 +39,10 @@ class Scans:
     state_bytes: int = 0
 
     @classmethod
-    def of(cls, library: Library, *, sample: str = "sample") -> Scans:
+    def of(cls, library: Library) -> Scans:
         """Returns the scans of a library in memory, as absorbance; without the group each row is a sample."""
         spectra = library.spectra.to_unit("cm-1").to_absorbance()
-        samples = library.groups.get(sample, library.ids)
-        return cls(spectra.axis, samples, lambda rows: spectra.values[rows], spectra.values.nbytes)
+        return cls(spectra.axis, library.samples, lambda rows: spectra.values[rows], spectra.values.nbytes)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -128,34 +127,25 @@ class MultifidelityData:
             _check_pairs("test", self.test_mir, self.test_nir, self.name)
         for part in self._libraries().values():
             part.spectra.require_quantity("absorbance")
-        self._check_axes()
-        for where, library in self._libraries().items():
-            _check_properties(library, f"{self.name}, {where}")
-        self._check_test()
-
-    def _libraries(self) -> dict[str, Library]:
-        names = ("labelled", "paired_mir", "paired_nir", "test_mir", "test_nir")
-        return {name: getattr(self, name) for name in names}
-
-    def _check_axes(self) -> None:
         for name in ("labelled", "paired_mir", "test_mir"):
             _check_axis(self.pretrain.axis, "cm-1", getattr(self, name), f"{self.name}, {name}", "pretrain")
         nir = self.paired_nir.spectra
         _check_axis(nir.axis, nir.unit, self.test_nir, f"{self.name}, test_nir", "paired_nir")
-
-    def _check_test(self) -> None:
+        for where, library in self._libraries().items():
+            _check_properties(library, f"{self.name}, {where}")
         names = {key: np.concatenate([part.samples, part.ids]) for key, part in self._libraries().items()}
         names["pretrain"] = self.pretrain.samples
         for where in ("pretrain", "labelled", "paired_mir"):
             shared = np.intersect1d(names[where], names["test_mir"])
             if shared.size:
-                raise DataError(
-                    "training and test set share samples",
-                    source=self.name,
-                    column=where,
-                    value=f"{str(shared[0])!r}; {shared.size} samples",
-                    remedy="Leave the test samples, all their repeats included, out of pre-training and training.",
-                )
+                problem = "training and test set share samples"
+                value = f"{str(shared[0])!r}; {shared.size} samples"
+                remedy = "Leave the test samples, all their repeats included, out of pre-training and training."
+                raise DataError(problem, source=self.name, column=where, value=value, remedy=remedy)
+
+    def _libraries(self) -> dict[str, Library]:
+        names = ("labelled", "paired_mir", "paired_nir", "test_mir", "test_nir")
+        return {name: getattr(self, name) for name in names}
 
 
 def _check_pairs(what: str, mir: Library, nir: Library, source: str) -> None:
@@ -177,14 +167,12 @@ def _check_axis(axis: NDArray[np.float64], unit: str, library: Library, where: s
     spectra = library.spectra
     if spectra.unit == unit and spectra.n_bands == axis.size and np.allclose(spectra.axis, axis, rtol=1e-6, atol=0.0):
         return
-    raise DataError(
-        f"the axis differs from that of {other}",
-        source=where,
-        column="axis",
-        value=f"{spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {spectra.n_bands} bands, against "
-        f"{axis[0]:g}-{axis[-1]:g} {unit}, {axis.size} bands",
-        remedy="Bring both to one axis with to_unit(...) and Resample(axis).",
+    value = (
+        f"{spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {spectra.n_bands} bands, against "
+        f"{axis[0]:g}-{axis[-1]:g} {unit}, {axis.size} bands"
     )
+    remedy = "Bring both to one axis with to_unit(...) and Resample(axis)."
+    raise DataError(f"the axis differs from that of {other}", source=where, column="axis", value=value, remedy=remedy)
 
 
 def _check_properties(library: Library, where: str) -> None:

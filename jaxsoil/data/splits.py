@@ -6,7 +6,7 @@ have one meaning:
 
 * ``library``: the rows to split.
 * ``seed``: seed of the draw.
-* ``by``: the group that is held out (regions, few labels), or that is kept together too (folds, random shares).
+* ``by``: the group that is held out (regions), or that is kept together too (folds).
 * ``protect``: groups that never lie on both sides, as far as the library has them: samples and pedons.
 * ``target``: property that a row must have to train with a label or to test; None takes every row.
 """
@@ -27,6 +27,9 @@ from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.keys import stable_hash
 
 INDUCTIVE = "inductive"
+
+EVERYTHING = "every row trains, nothing is held out"
+"""Exposure of a model that is handed on and not judged."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,23 +58,16 @@ class Split:
         for field in ("train", "unlabelled", "test"):
             mask = np.array(getattr(self, field))
             if mask.dtype != np.bool_ or mask.ndim != 1 or mask.shape != np.shape(self.train):
-                raise DataError(
-                    "a mask must be boolean and as long as the library",
-                    source=self.name,
-                    column=field,
-                    value=f"{mask.dtype} {mask.shape}",
-                    remedy="Give train, unlabelled and test as boolean arrays of one length.",
-                )
+                problem = "a mask must be boolean and as long as the library"
+                value = f"{mask.dtype} {mask.shape}"
+                remedy = "Give train, unlabelled and test as boolean arrays of one length."
+                raise DataError(problem, source=self.name, column=field, value=value, remedy=remedy)
             mask.flags.writeable = False
             object.__setattr__(self, field, mask)
-        for field in ("train", "test"):
+        for field in ("train",) if self.exposure == EVERYTHING else ("train", "test"):
             if not getattr(self, field).any():
-                raise DataError(
-                    f"the split has no {field} row",
-                    source=self.name,
-                    column=field,
-                    remedy="Check that the part has labelled rows, or use fewer folds or another share.",
-                )
+                remedy = "Check that the part has labelled rows, or use fewer folds or another share."
+                raise DataError(f"the split has no {field} row", source=self.name, column=field, remedy=remedy)
         overlaps = {"train and test": self.train & self.test, "train and unlabelled": self.train & self.unlabelled}
         if self.exposure == INDUCTIVE:
             overlaps["unlabelled and test"] = self.unlabelled & self.test
@@ -95,18 +91,19 @@ def check_no_leak(split: Split, groups: Mapping[str, Strings] | Strings) -> None
     for name, values in columns.items():
         both = np.intersect1d(values[seen], values[split.test])
         if both.size:
-            raise DataError(
-                f"leak: a {name} lies in training and in test",
-                source=split.name,
-                column=name,
-                value=f"{both[0]}; {both.size} in all",
-                remedy=f"Split by '{name}' or by a group that contains it, or correct the group column.",
-            )
+            problem = f"leak: a {name} lies in training and in test"
+            value = f"{both[0]}; {both.size} in all"
+            remedy = f"Split by '{name}' or by a group that contains it, or correct the group column."
+            raise DataError(problem, source=split.name, column=name, value=value, remedy=remedy)
 
 
-def region_out(
-    library: Library, *, by: str = "region", protect: Sequence[str] = PROTECTED, target: str | None = "soc"
-) -> list[Split]:
+def all_rows(library: Library) -> Split:
+    """Every row trains: for a model that others take to their own samples."""
+    everything, nothing = np.ones(len(library), bool), np.zeros(len(library), bool)
+    return Split("all/all", "all", everything, nothing, nothing, EVERYTHING, 0)
+
+
+def region_out(library: Library, *, by: str = "region", target: str | None = "soc") -> list[Split]:
     """Returns one inductive split for each region: it is held out, all others train.
 
     Raises:
@@ -115,27 +112,16 @@ def region_out(
     regions = library.group(by)
     names = np.unique(regions)
     if names.size < 2:
-        raise DataError(
-            f"leaving one {by} out needs at least two",
-            source=library.name,
-            column=by,
-            value=f"only {str(names[0])!r}" if names.size else "none",
-            remedy="Use k-fold or a random share, or join data sets from several regions.",
-        )
+        problem = f"leaving one {by} out needs at least two"
+        value = f"only {str(names[0])!r}" if names.size else "none"
+        remedy = "Use k-fold or a random share, or join data sets from several regions."
+        raise DataError(problem, source=library.name, column=by, value=value, remedy=remedy)
     labelled = _labelled(library, target)
-    return [
-        _held_out(library, labelled, regions == name, f"{by}_out/{name}", name, 0, protect) for name in names.tolist()
-    ]
+    return [_held_out(library, labelled, regions == name, f"{by}_out/{name}", name, 0) for name in names.tolist()]
 
 
 def kfold(
-    library: Library,
-    n_folds: int,
-    seed: int,
-    *,
-    by: str | None = None,
-    protect: Sequence[str] = PROTECTED,
-    target: str | None = "soc",
+    library: Library, n_folds: int, seed: int, *, by: str | None = None, target: str | None = "soc"
 ) -> list[Split]:
     """Returns ``n_folds`` splits whose test parts cover every labelled row once.
 
@@ -143,20 +129,17 @@ def kfold(
       DataError: fewer groups (or rows) than folds.
     """
     labelled = _labelled(library, target)
-    blocks = _blocks(library, by, protect)
+    blocks = _blocks(library, by)
     count = np.unique(blocks[labelled]).size
     if n_folds < 2 or count < n_folds:
-        raise DataError(
-            "there are too few groups for so many folds",
-            source=library.name,
-            column=by or "rows",
-            value=f"{n_folds} folds, {count} groups, {int(labelled.sum())} labelled rows",
-            remedy=f"Ask for 2 to {max(count, 2)} folds.",
-        )
+        problem = "there are too few groups for so many folds"
+        value = f"{n_folds} folds, {count} groups, {int(labelled.sum())} labelled rows"
+        remedy = f"Ask for 2 to {max(count, 2)} folds."
+        raise DataError(problem, source=library.name, column=by or "rows", value=value, remedy=remedy)
     fold = np.full(len(library), -1)
     fold[labelled] = group_folds(blocks[labelled], n_folds, np.random.default_rng(seed))
     return [
-        _held_out(library, labelled, fold == number, f"kfold/{number + 1}", f"{number + 1} of {n_folds}", seed, protect)
+        _held_out(library, labelled, fold == number, f"kfold/{number + 1}", f"{number + 1} of {n_folds}", seed)
         for number in range(n_folds)
     ]
 
@@ -166,7 +149,6 @@ def random_share(
     share: float,
     seed: int,
     *,
-    by: str | None = None,
     protect: Sequence[str] = PROTECTED,
     target: str | None = "soc",
 ) -> Split:
@@ -181,7 +163,7 @@ def random_share(
     if not 0.0 < share < 1.0:
         raise DataError("a share lies between 0 and 1", source=library.name, value=share, remedy="Write 60 % as 0.6.")
     labelled = _labelled(library, target)
-    blocks = _blocks(library, by, protect)
+    blocks = _blocks(library, None, protect)
     train = np.zeros(len(library), bool)
     train[labelled] = take_share(blocks[labelled], share, np.random.default_rng(seed), source=library.name)
     return _held_out(library, labelled, ~train, f"random_share/{seed}", f"{100 * (1 - share):g} %", seed, protect)
@@ -193,9 +175,6 @@ def few_label(
     seed: int,
     held_out: str,
     *,
-    by: str = "region",
-    unit: str = "pedon",
-    target: str | None = "soc",
     fewer: Literal["refuse", "take all"] = "refuse",
 ) -> Split:
     """Returns an inductive split in which few pedons of each training region carry labels.
@@ -206,13 +185,10 @@ def few_label(
     Args:
       pedons_per_region: labelled pedons drawn from each region but the held-out one (10 in the paper).
       held_out: the region that is held out.
-      unit: the group in which labels come.
       fewer: what becomes of a training region with fewer labelled pedons: an error, or all of them are taken (none
         where no row has a label).
     """
-    regions, units = library.group(by), library.group(unit)
-    require.known(held_out, np.unique(regions).tolist(), f"no such {by}", source=library.name, column=by)
-    labelled = _labelled(library, target)
+    regions, pedons, labelled = _regions(library, held_out)
     train = np.zeros(len(library), bool)
     for place, region in enumerate(np.unique(regions).tolist()):
         if region != held_out:
@@ -221,23 +197,14 @@ def few_label(
             if fewer == "take all":
                 if not rows.any():
                     continue  # a region whose spectra alone are used
-                count = min(count, np.unique(units[rows]).size)
-            train |= _draw(library, rows, units, count, np.random.default_rng([seed, place]), region)
+                count = min(count, np.unique(pedons[rows]).size)
+            train |= _draw(library, rows, pedons, count, np.random.default_rng([seed, place]), region)
     out = regions == held_out
     name = f"few_label/{held_out}/{pedons_per_region}"
     return _checked(Split(name, held_out, train, ~out & ~train, labelled & out, INDUCTIVE, seed), library)
 
 
-def few_label_adaptation(
-    library: Library,
-    pedons: int,
-    seed: int,
-    held_out: str,
-    *,
-    by: str = "region",
-    unit: str = "pedon",
-    target: str | None = "soc",
-) -> Split:
+def few_label_adaptation(library: Library, pedons: int, seed: int, held_out: str) -> Split:
     """Returns the second stage of few labels: adaptation to the held-out region.
 
     ``pedons`` of the region carry labels, all its spectra are used, and the test rows are its labelled rows
@@ -246,15 +213,13 @@ def few_label_adaptation(
     Args:
       pedons: labelled pedons drawn from the held-out region (5 in the paper).
       held_out: the region that is adapted to.
-      unit: the group in which labels come.
     """
-    regions, units = library.group(by), library.group(unit)
-    require.known(held_out, np.unique(regions).tolist(), f"no such {by}", source=library.name, column=by)
+    regions, units, labelled = _regions(library, held_out)
     inside = regions == held_out
-    labelled = _labelled(library, target) & inside
+    labelled &= inside
     train = _draw(library, labelled, units, pedons, np.random.default_rng(seed), held_out, leave=1)
     drawn = np.isin(units, units[train])
-    exposure = f"all spectra of {held_out} and the labels of {pedons} of its {unit}s"
+    exposure = f"all spectra of {held_out} and the labels of {pedons} of its pedons"
     name = f"few_label_adaptation/{held_out}/{pedons}"
     return _checked(Split(name, held_out, train, inside & ~train, labelled & ~drawn, exposure, seed), library)
 
@@ -277,6 +242,13 @@ def validation_rows(split: Split, groups: np.ndarray, share: float, seed: int) -
     return rows
 
 
+def _regions(library: Library, held_out: str) -> tuple[Strings, Strings, Mask]:
+    """Region and pedon of each row, and whether it has SOC; an unknown region to hold out raises DataError."""
+    regions, pedons = library.group("region"), library.group("pedon")
+    require.known(held_out, np.unique(regions).tolist(), "no such region", source=library.name, column="region")
+    return regions, pedons, _labelled(library, "soc")
+
+
 def _labelled(library: Library, target: str | None) -> Mask:
     if target is None:
         return np.ones(len(library), bool)
@@ -287,7 +259,7 @@ def _labelled(library: Library, target: str | None) -> Mask:
     return labelled
 
 
-def _blocks(library: Library, by: str | None, protect: Sequence[str]) -> NDArray[np.int64]:
+def _blocks(library: Library, by: str | None, protect: Sequence[str] = PROTECTED) -> NDArray[np.int64]:
     """Returns a block number for each row: rows that share any kept-together group share a block."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -311,18 +283,21 @@ def _draw(
     """Draws ``count`` groups among ``rows``; at least ``leave`` must remain."""
     names = np.unique(units[rows])
     if count < 1 or names.size < count + leave:
-        raise DataError(
-            "the region has too few labelled groups",
-            source=library.name,
-            column=region,
-            value=f"{count} asked for, {names.size} there, {leave} to be left for the test",
-            remedy="Ask for fewer labels per region, or leave the region out of the library.",
-        )
+        problem = "the region has too few labelled groups"
+        value = f"{count} asked for, {names.size} there, {leave} to be left for the test"
+        remedy = "Ask for fewer labels per region, or leave the region out of the library."
+        raise DataError(problem, source=library.name, column=region, value=value, remedy=remedy)
     return rows & np.isin(units, rng.choice(names, count, replace=False))
 
 
 def _held_out(
-    library: Library, labelled: Mask, out: Mask, name: str, held_out: str, seed: int, protect: Sequence[str]
+    library: Library,
+    labelled: Mask,
+    out: Mask,
+    name: str,
+    held_out: str,
+    seed: int,
+    protect: Sequence[str] = PROTECTED,
 ) -> Split:
     """The inductive split that tests on the labelled rows of ``out`` and trains on all other labelled rows."""
     nothing = np.zeros(len(library), bool)

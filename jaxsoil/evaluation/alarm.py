@@ -11,11 +11,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.applicability import critical_limit, reconstruction_limit
@@ -95,18 +96,36 @@ def alarm_tables(samples: pd.DataFrame, *, multiple: float = SAMPLE_MULTIPLE) ->
       DataError: if a column is missing, or a trial has no training or no test rows.
     """
     require.columns(samples, (*SAMPLE_COLUMNS, *ALARMS), "samples")
+    numbers = {name: _numbers(samples, name) for name in ("observed", "predicted", *ALARMS)}
+    # Codes, not text: at the paper's size there are millions of rows.
+    table = pd.DataFrame({"id": np.asarray(samples["id"]), "where": pd.factorize(samples["row_region"])[0], **numbers})
+    logs = log10_percent(table["predicted"]) - log10_percent(table["observed"])
+    table = table.assign(error=table["predicted"] - table["observed"], log_error=logs)
+    parts = [np.asarray(samples["split"] == name) for name in ("train", "test")]
     regions, rows, left_out = [], [], []
-    for key, train, test in _trials(samples):
-        if not np.isfinite(np.concatenate([train.predicted, test.predicted])).all():
-            left_out.append(f"{key[0]}, region {key[1]}, seed {key[2]}: diverged")
+    for key, places in samples.groupby(_TRIAL, sort=False).indices.items():
+        model, region, seed = key  # type: ignore[misc]
+        train, test = (table.take(places[part[places]]) for part in parts)
+        if not len(train) or not len(test):
+            raise DataError(
+                "a trial has no training rows or no test rows",
+                source="samples",
+                value=f"{model}, {region}, seed {seed}: {len(train)} and {len(test)}",
+                remedy="Write both parts of every trial, or leave the trial out.",
+            )
+        if not np.isfinite(pd.concat([train["predicted"], test["predicted"]])).all():
+            left_out.append(f"{model}, region {region}, seed {seed}: diverged")
             continue
-        named = dict(zip(_TRIAL, key, strict=True))
+        named = {"model": str(model), "region": str(region), "seed": int(seed)}
         regions.append(named | _region_row(train, test))
         rows.append(_sample_rows(train, test, multiple).assign(**named))
-    region_frame = pd.DataFrame(regions, columns=pd.Index(_region_columns()))
-    sample_frame = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=pd.Index(_sample_columns()))
-    _limits_of_other_regions(sample_frame)
-    return AlarmTables(region_frame, pd.DataFrame(sample_frame[_sample_columns()]), tuple(left_out))
+    columns = [f"{what}_{alarm}" for alarm in ALARMS for what in ("score", "limit")]
+    columns = [*_TRIAL, "n", "r2", "rmse", "rmse_limit", *REGION_FAILURES, *columns]
+    own = [f"{what}_{alarm}" for alarm in ALARMS for what in ("score", *_RULES)]
+    own = [*_TRIAL, "id", "error", *SAMPLE_FAILURES, *own]
+    frame = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=pd.Index(own))
+    _limits_of_other_regions(frame)
+    return AlarmTables(pd.DataFrame(regions, columns=pd.Index(columns)), pd.DataFrame(frame[own]), tuple(left_out))
 
 
 def area_rows(tables: AlarmTables, *, replicates: int = REPLICATES, seed: int = 0) -> pd.DataFrame:
@@ -126,9 +145,8 @@ def area_rows(tables: AlarmTables, *, replicates: int = REPLICATES, seed: int = 
     for key, units in _ranked(tables):
         area = auroc_over_regions(*units, replicates=replicates, seed=seed)
         test = rank_test(*units) if key[1] in REGION_FAILURES else None
-        tested = (math.nan,) * 4 if test is None else (test.p, test.least, test.failing, test.sound)
-        found = (area.value, area.low, area.high, area.failures, area.units, area.reason)
-        rows.append((*key, *found, *tested, replicates, seed))
+        tested = (math.nan,) * 4 if test is None else astuple(test)
+        rows.append((*key, *astuple(area), *tested, replicates, seed))
     return pd.DataFrame(rows, columns=pd.Index(AREA_COLUMNS))
 
 
@@ -146,10 +164,8 @@ def curve_rows(tables: AlarmTables, *, points: int = 400) -> pd.DataFrame:
             places = np.unique(np.linspace(0, len(corners) - 1, min(points, len(corners))).round().astype(int))
             frame = pd.DataFrame(corners[places], columns=pd.Index(CURVE_COLUMNS[3:]))
             frames.append(frame.assign(**dict(zip(CURVE_COLUMNS, key, strict=False))))
-    columns = list(CURVE_COLUMNS)
-    if not frames:
-        return pd.DataFrame(columns=pd.Index(columns))
-    return pd.DataFrame(pd.concat(frames, ignore_index=True)[columns])
+    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return rows.reindex(columns=list(CURVE_COLUMNS))
 
 
 def outcome_rows(tables: AlarmTables) -> pd.DataFrame:
@@ -183,9 +199,7 @@ def outcome_rows(tables: AlarmTables) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(OUTCOME_COLUMNS))
 
 
-def _ranked(
-    tables: AlarmTables,
-) -> Iterator[tuple[tuple[str, str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+def _ranked(tables: AlarmTables) -> Iterator[tuple[tuple[str, str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]]:
     """Failures, scores and regions of the units where both are known, by model, failure and alarm."""
     for failure in (*REGION_FAILURES, *SAMPLE_FAILURES):
         frame = tables.regions if failure in REGION_FAILURES else tables.samples
@@ -201,86 +215,38 @@ def _ranked(
                 yield (model, failure, alarm), (failed[known] > 0, score[known], where)
 
 
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """One part of a trial: SOC in %, the scores of the alarms, and ``where``, the rows' regions as codes."""
-
-    id: np.ndarray
-    where: np.ndarray
-    observed: np.ndarray
-    predicted: np.ndarray
-    scores: dict[str, np.ndarray]
-
-    @property
-    def errors(self) -> np.ndarray:
-        return self.predicted - self.observed
-
-    @property
-    def log_errors(self) -> np.ndarray:
-        return log10_percent(self.predicted) - log10_percent(self.observed)
-
-    def by_region(self, values: np.ndarray) -> list[np.ndarray]:
-        return [values[self.where == name] for name in np.unique(self.where)]
-
-
-def _trials(samples: pd.DataFrame) -> Iterator[tuple[tuple[str, str, int], _Rows, _Rows]]:
-    # Codes, not text: at the paper's size there are millions of rows.
-    where = pd.factorize(samples["row_region"])[0]
-    part_of = {name: np.asarray(samples["split"] == name) for name in ("train", "test")}
-    ids = np.asarray(samples["id"])
-    numbers = {name: _numbers(samples, name) for name in ("observed", "predicted", *ALARMS)}
-
-    def part(chosen: np.ndarray) -> _Rows:
-        scores = {alarm: numbers[alarm][chosen] for alarm in ALARMS}
-        return _Rows(ids[chosen], where[chosen], numbers["observed"][chosen], numbers["predicted"][chosen], scores)
-
-    for key, places in samples.groupby(_TRIAL, sort=False).indices.items():
-        model, region, seed = key  # type: ignore[misc]
-        train, test = (part(places[part_of[name][places]]) for name in ("train", "test"))
-        if not train.id.size or not test.id.size:
-            raise DataError(
-                "a trial has no training rows or no test rows",
-                source="samples",
-                value=f"{model}, {region}, seed {seed}: {train.id.size} and {test.id.size}",
-                remedy="Write both parts of every trial, or leave the trial out.",
-            )
-        yield (str(model), str(region), int(seed)), train, test
-
-
-def _region_row(train: _Rows, test: _Rows) -> dict[str, float]:
-    limit, limit_log = _rmse_limit(train, train.errors), _rmse_limit(train, train.log_errors)
-    row = {"n": float(test.id.size), "rmse": _root_mean(test.errors), "rmse_limit": limit}
-    row["r2"] = metrics.summary(test.observed, test.predicted)["r2"]
+def _region_row(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, float]:
+    by_region = train.groupby("where")
+    limit, log_limit = (
+        float(np.percentile(by_region[name].agg(_root_mean), REGION_PERCENTILE)) for name in ("error", "log_error")
+    )
+    row = {"n": float(len(test)), "rmse": _root_mean(test["error"]), "rmse_limit": limit}
+    row["r2"] = metrics.summary(test["observed"], test["predicted"])["r2"]
     row["fail_r2"] = float(row["r2"] < 0.0) if math.isfinite(row["r2"]) else math.nan
     row["fail_rmse"] = float(row["rmse"] > limit)
-    row["fail_rmse_log10"] = float(_root_mean(test.log_errors) > limit_log)
+    row["fail_rmse_log10"] = float(_root_mean(test["log_error"]) > log_limit)
     for alarm in ALARMS:
-        unit = _unit(train.scores[alarm])
-        means = [values.mean() for values in train.by_region(train.scores[alarm])]
-        row[f"score_{alarm}"] = float(test.scores[alarm].mean()) / unit
+        unit, means = _unit(_numbers(train, alarm)), by_region[alarm].agg(lambda values: values.to_numpy().mean())
+        row[f"score_{alarm}"] = float(_numbers(test, alarm).mean()) / unit
         row[f"limit_{alarm}"] = float(np.percentile(means, THRESHOLD_PERCENTILE)) / unit
     return row
 
 
-def _sample_rows(train: _Rows, test: _Rows, multiple: float) -> pd.DataFrame:
-    columns: dict[str, Any] = {"id": test.id, "error": test.errors}
-    columns["fail_percent"] = (np.abs(test.errors) > multiple * _root_mean(train.errors)).astype(float)
-    columns["fail_log10"] = (np.abs(test.log_errors) > multiple * _root_mean(train.log_errors)).astype(float)
+def _sample_rows(train: pd.DataFrame, test: pd.DataFrame, multiple: float) -> pd.DataFrame:
+    columns: dict[str, Any] = {"id": test["id"], "error": test["error"]}
+    for failure, name in zip(SAMPLE_FAILURES, ("error", "log_error"), strict=True):
+        columns[failure] = (np.abs(test[name]) > multiple * _root_mean(train[name])).astype(float)
     for alarm in ALARMS:
-        values = train.scores[alarm]
+        values = _numbers(train, alarm)
         unit = _unit(values)
-        columns[f"score_{alarm}"] = test.scores[alarm] / unit
+        columns[f"score_{alarm}"] = test[alarm] / unit
         columns[f"percentile_{alarm}"] = float(np.percentile(values, THRESHOLD_PERCENTILE)) / unit
         columns[f"chi_square_{alarm}"] = _chi_square_limit(alarm, values) / unit
     return pd.DataFrame(columns)
 
 
-def _rmse_limit(train: _Rows, errors: np.ndarray) -> float:
-    return float(np.percentile([_root_mean(values) for values in train.by_region(errors)], REGION_PERCENTILE))
-
-
-def _root_mean(errors: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(errors**2)))
+def _root_mean(errors: ArrayLike) -> float:
+    return float(np.sqrt(np.mean(np.square(np.asarray(errors, np.float64)))))
 
 
 def _chi_square_limit(alarm: str, values: np.ndarray) -> float:
@@ -329,13 +295,3 @@ def _unit(train_scores: np.ndarray) -> float:
     """Mean of the training rows, by which scores are divided; NaN where that says nothing."""
     mean = float(train_scores.mean())
     return mean if mean > 0.0 else math.nan
-
-
-def _region_columns() -> list[str]:
-    scores = [f"{what}_{alarm}" for alarm in ALARMS for what in ("score", "limit")]
-    return [*_TRIAL, "n", "r2", "rmse", "rmse_limit", *REGION_FAILURES, *scores]
-
-
-def _sample_columns() -> list[str]:
-    scores = [f"{what}_{alarm}" for alarm in ALARMS for what in ("score", *_RULES)]
-    return [*_TRIAL, "id", "error", *SAMPLE_FAILURES, *scores]

@@ -117,7 +117,7 @@ class SpectralSpace:
         pca = PCA(max(1, min(n_components, x.shape[0] - 2, x.shape[1] - 1)), svd_solver="covariance_eigh").fit(x)
         latent = LatentSpace.fit(pca.transform(x))
         found = cls(np.asarray(pca.mean_), np.asarray(pca.components_), latent, np.ones(2))
-        inside, off = found._distances(x)
+        inside, off = found.distances(x)
         limits = (critical_limit(inside, alpha).value, reconstruction_limit(off, alpha).value)
         return cls(found.mean, found.components, latent, np.array(limits))
 
@@ -147,9 +147,10 @@ class SpectralSpace:
     def strangeness(self, spectra: ArrayLike) -> np.ndarray:
         """The larger of distance and RMSE, each over its limit, (n,): above 1 a spectrum is unlike those trained on."""
         x = require.finite_rows(spectra, "spectra", features=self.mean.size)
-        return np.max(np.stack(self._distances(x)) / self.limits[:, None], axis=0)
+        return np.max(np.stack(self.distances(x)) / self.limits[:, None], axis=0)
 
-    def _distances(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def distances(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distance within the components and RMSE off them, (n,) each, of preprocessed spectra (n, m), float64."""
         scores = (x - self.mean) @ self.components.T
         off = x - self.mean - scores @ self.components
         return self.latent.distance(scores), np.sqrt(np.mean(off**2, axis=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -194,35 +195,35 @@ def paired_differences(
             "a strategy has two scores of one property and seed",
             remedy="Choose one data set and one of multi-task and single-task first.",
         )
-    order = list(dict.fromkeys(scores["property"].astype(str)))
-    tables = {str(name): _by_seed(rows, metric, order) for name, rows in scores.groupby("strategy", sort=False)}
+    indexed = scores.assign(property=scores["property"].astype(str)).set_index(["property", "seed"])
+    names = indexed.index.unique("property")
+    values = {str(name): pd.Series(rows[metric]) for name, rows in indexed.groupby("strategy", sort=False)}
     rows = []
     for first, second in pairs:
-        if first in tables and second in tables:
-            rows += _compare(first, second, tables[first], tables[second], confidence)
+        if first in values and second in values:
+            common = [name for name in names if name in values[first].index and name in values[second].index]
+            gaps = seed_differences(values[first], values[second]).unstack("property").reindex(columns=common)
+            whole = np.ascontiguousarray(gaps.dropna(axis=1).to_numpy(np.float64))
+            for name, differences in {**gaps, MEAN: whole.mean(axis=1) if whole.size else []}.items():
+                x = t_interval(differences, confidence)
+                rows.append((first, second, name, x.n, x.mean, x.low, x.high))
     return pd.DataFrame(rows, columns=pd.Index(["first", "second", "property", "n", "mean", "low", "high"]))
 
 
-def _by_seed(rows: pd.DataFrame, metric: str, order: Sequence[str]) -> pd.DataFrame:
-    table = rows.assign(property=rows["property"].astype(str)).pivot(index="seed", columns="property", values=metric)
-    return table.reindex(columns=[name for name in order if name in table.columns])
+def seed_differences(first: pd.Series, second: pd.Series) -> pd.Series:
+    """First minus second where both are finite; what has a single seed stands against every seed of the other.
 
-
-def _compare(
-    first: str, second: str, a: pd.DataFrame, b: pd.DataFrame, confidence: float
-) -> list[tuple[str, str, str, int, float, float, float]]:
-    common = [name for name in a.columns if name in b.columns]
-    if len(a) == 1 or len(b) == 1:
-        seeds = a.index if len(b) == 1 else b.index
-        a, b = (t.reindex(seeds) if len(t) > 1 else pd.DataFrame([t.iloc[0]] * len(seeds), index=seeds) for t in (a, b))
-    else:
-        seeds = a.index.intersection(b.index)
-        a, b = a.loc[seeds], b.loc[seeds]
-    gaps = a[common].to_numpy(dtype=np.float64) - b[common].to_numpy(dtype=np.float64)
-    found = [(name, t_interval(gaps[:, place], confidence)) for place, name in enumerate(common)]
-    whole = np.isfinite(gaps).all(axis=0)
-    found.append((MEAN, t_interval(gaps[:, whole].mean(axis=1) if whole.any() else [], confidence)))
-    return [(first, second, name, x.n, x.mean, x.low, x.high) for name, x in found]
+    Args:
+      first, second: numbers whose index has a level "seed" and another one, such as the property or the region.
+    """
+    both = [first, second]
+    seeds = [side.index.unique("seed") for side in both]
+    for mine, other in ((0, 1), (1, 0)):
+        if len(seeds[mine]) == 1 < len(seeds[other]):
+            alone = both[mine].droplevel("seed")
+            both[mine] = pd.Series(pd.concat({seed: alone for seed in seeds[other]}, names=["seed"]).swaplevel())
+    gap = both[0] - both[1]
+    return pd.Series(gap[np.isfinite(gap)])
 
 
 @dataclass(frozen=True)
@@ -249,17 +250,13 @@ def rank_agreement(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Ag
     from scipy.stats import kendalltau
 
     names = [name for name in theirs if math.isfinite(ours.get(name, math.nan)) and math.isfinite(theirs[name])]
-    mine, other = ([float(values[name]) for name in names] for values in (ours, theirs))
+    mine, other = ([values[name] for name in names] for values in (ours, theirs))
     # The result is a pair of statistic and p-value.
     tau = float(np.asarray(kendalltau(mine, other))[0]) if len(names) > 1 else math.nan
-    crossed = []
-    for i, first in enumerate(names):
-        for j in range(i + 1, len(names)):
-            sign = (mine[i] - mine[j]) * (other[i] - other[j])
-            if sign < 0.0:
-                crossed.append((first, names[j]) if mine[i] > mine[j] else (names[j], first))
-    return Agreement(_ordered(names, mine), _ordered(names, other), tau, tuple(crossed))
-
-
-def _ordered(names: Sequence[str], values: Sequence[float]) -> tuple[str, ...]:
-    return tuple(names[place] for place in sorted(range(len(names)), key=lambda place: -values[place]))
+    here, there = (tuple(sorted(names, key=values.__getitem__, reverse=True)) for values in (ours, theirs))
+    crossed = tuple(
+        (a, b) if ours[a] > ours[b] else (b, a)
+        for a, b in itertools.combinations(names, 2)
+        if (ours[a] - ours[b]) * (theirs[a] - theirs[b]) < 0.0
+    )
+    return Agreement(here, there, tau, crossed)

@@ -6,6 +6,7 @@ that can, but not from other data, lies elsewhere.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Mapping
 
 import numpy as np
@@ -67,36 +68,19 @@ def internal_scores(
         )
     streams = np.random.SeedSequence(seed).spawn(repetitions)
     rows = []
-    for name, column in values.items():
-        known = np.isfinite(column)
-        table = (x[known], column[known], labels[known])
-        for repetition, stream in enumerate(streams):
-            rng = np.random.default_rng(stream)
-            found = _repetition(*table, name in log1p, folds, inner_folds, max_components, rng)
-            rows.append({"repetition": repetition, "property": name, **found})
+    for (name, column), repetition in itertools.product(values.items(), range(repetitions)):
+        rng, known = np.random.default_rng(streams[repetition]), np.isfinite(column)
+        own, y, blocks = x[known], column[known], labels[known]
+        target = np.log1p(np.maximum(y, 0.0)) if name in log1p else y
+        fold = group_folds(blocks, folds, rng)
+        predicted, chosen = np.empty_like(y), []
+        for held_out in range(folds):
+            test = fold == held_out
+            inner = group_folds(blocks[~test], min(inner_folds, np.unique(blocks[~test]).size), rng)
+            model = plsr.fit_chosen(own[~test], target[~test], inner, max_components)
+            predicted[test] = model.predict(own[test])
+            chosen.append(model.n_components)
+        scores = metrics.summary(y, np.expm1(predicted) if name in log1p else predicted)
+        row = {"repetition": repetition, "property": name, "n": float(y.size), "components": float(np.mean(chosen))}
+        rows.append(row | scores)
     return pd.DataFrame(rows, columns=pd.Index(COLUMNS))
-
-
-def _repetition(
-    x: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray,
-    log1p: bool,
-    folds: int,
-    inner_folds: int,
-    most: int,
-    rng: np.random.Generator,
-) -> dict[str, float]:
-    target = np.log1p(np.maximum(y, 0.0)) if log1p else y
-    fold = group_folds(groups, folds, rng)
-    predicted, chosen = np.empty_like(y), []
-    for held_out in range(folds):
-        test = fold == held_out
-        inner = group_folds(groups[~test], min(inner_folds, np.unique(groups[~test]).size), rng)
-        model = plsr.fit_chosen(x[~test], target[~test], inner, most)
-        predicted[test] = model.predict(x[test])
-        chosen.append(model.n_components)
-    predicted = np.expm1(predicted) if log1p else predicted
-    scores = metrics.summary(y, predicted)
-    kept = {name: scores[name] for name in ("rmse", "ccc", "rpiq")}
-    return {"n": float(y.size), "components": float(np.mean(chosen)), **kept}

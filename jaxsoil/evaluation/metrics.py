@@ -8,7 +8,6 @@ Conventions, which hold for every table of this package:
 * ``ccc`` is Lin's concordance correlation coefficient with n in every denominator.
 * ``rpiq`` is IQR(observed)/RMSE with quartiles by linear interpolation (NumPy's default, "type 7").
 * ``rpd`` is SD(observed)/RMSE with the sample standard deviation (n - 1).
-* ``mrmse`` is the mean over spectra of the root mean square error over bands.
 
 All of them take ``(observed, predicted)``, in that order, compute in float64 and return a Python float.
 """
@@ -46,8 +45,7 @@ def r2(observed: ArrayLike, predicted: ArrayLike) -> float:
     Raises:
       UndefinedMetric: if the observed values do not vary.
     """
-    obs, pred = _pair(observed, predicted)
-    _require_variation(obs, "observed", "R2")
+    obs, pred = _pair(observed, predicted, varies="R2")
     return float(1.0 - np.sum((pred - obs) ** 2) / np.sum((obs - obs.mean()) ** 2))
 
 
@@ -57,8 +55,7 @@ def r2_corr(observed: ArrayLike, predicted: ArrayLike) -> float:
     Raises:
       UndefinedMetric: if the observed or the predicted values do not vary.
     """
-    obs, pred = _pair(observed, predicted)
-    _require_variation(obs, "observed", "r2_corr")
+    obs, pred = _pair(observed, predicted, varies="r2_corr")
     _require_variation(pred, "predicted", "r2_corr")
     obs, pred = obs - obs.mean(), pred - pred.mean()
     return float(np.sum(obs * pred) ** 2 / (np.sum(obs**2) * np.sum(pred**2)))
@@ -70,8 +67,7 @@ def ccc(observed: ArrayLike, predicted: ArrayLike) -> float:
     Raises:
       UndefinedMetric: if the observed values do not vary.
     """
-    obs, pred = _pair(observed, predicted)
-    _require_variation(obs, "observed", "CCC")
+    obs, pred = _pair(observed, predicted, varies="CCC")
     covariance = np.mean((obs - obs.mean()) * (pred - pred.mean()))
     return float(2.0 * covariance / (obs.var() + pred.var() + (obs.mean() - pred.mean()) ** 2))
 
@@ -82,8 +78,7 @@ def rpiq(observed: ArrayLike, predicted: ArrayLike) -> float:
     Raises:
       UndefinedMetric: if the observed values do not vary or the predictions are exact.
     """
-    obs, pred = _pair(observed, predicted)
-    _require_variation(obs, "observed", "RPIQ")
+    obs, pred = _pair(observed, predicted, varies="RPIQ")
     lower, upper = np.percentile(obs, [25.0, 75.0])
     return float((upper - lower) / _nonzero_rmse(obs, pred, "RPIQ"))
 
@@ -94,23 +89,17 @@ def rpd(observed: ArrayLike, predicted: ArrayLike) -> float:
     Raises:
       UndefinedMetric: if the observed values do not vary or the predictions are exact.
     """
-    obs, pred = _pair(observed, predicted)
-    _require_variation(obs, "observed", "RPD")
+    obs, pred = _pair(observed, predicted, varies="RPD")
     return float(obs.std(ddof=1) / _nonzero_rmse(obs, pred, "RPD"))
 
 
-def mrmse(observed: ArrayLike, reconstructed: ArrayLike) -> float:
-    """Mean over spectra of the per-spectrum RMSE over bands.
+def spectrum_rmse(observed: ArrayLike, reconstructed: ArrayLike) -> np.ndarray:
+    """RMSE over bands of each spectrum, (n,), in the unit of the spectra; their mean is the MRMSE of the tables.
 
     Args:
       observed: (n, m) spectra.
       reconstructed: (n, m) spectra in the same unit, on the same axis.
     """
-    return float(np.mean(spectrum_rmse(observed, reconstructed)))
-
-
-def spectrum_rmse(observed: ArrayLike, reconstructed: ArrayLike) -> np.ndarray:
-    """Per-spectrum RMSE over bands, (n,), in the unit of the spectra. Arguments as in :func:`mrmse`."""
     obs, rec = _pair(observed, reconstructed, ndim=2)
     return np.sqrt(np.mean((rec - obs) ** 2, axis=1))
 
@@ -150,8 +139,14 @@ def summary(observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str
     return values
 
 
-def _pair(observed: ArrayLike, predicted: ArrayLike, ndim: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    return require.pair(observed, predicted, ndim=ndim, undefined=UndefinedMetric)
+def _pair(
+    observed: ArrayLike, predicted: ArrayLike, *, ndim: int = 1, varies: str = ""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float64 arrays; where a metric is named that needs it, the observed values must vary."""
+    obs, pred = require.pair(observed, predicted, ndim=ndim, undefined=UndefinedMetric)
+    if varies:
+        _require_variation(obs, "observed", varies)
+    return obs, pred
 
 
 def _require_variation(values: np.ndarray, what: str, metric: str) -> None:

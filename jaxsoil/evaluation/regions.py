@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.compare import CONFIDENCE, Summary, TTest, t_interval, t_test
+from jaxsoil.evaluation.compare import CONFIDENCE, Summary, TTest, seed_differences, t_interval, t_test
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
@@ -117,13 +117,12 @@ def difference_rows(
     for (scale, metric), split in kinds:
         chosen = [_chosen(frame, scale=scale, metric=metric, split=split, finite=False) for frame in (first, second)]
         for models in pairs:
-            gap = _difference(*(_by_region_and_seed(rows, model) for rows, model in zip(chosen, models, strict=True)))
+            sides = [_by_region_and_seed(rows, model) for rows, model in zip(chosen, models, strict=True)]
+            gap = seed_differences(sides[1], sides[0])
             keys = dict(zip(DIFFERENCE_COLUMNS, (*models, scale, metric, split), strict=False))
             frames.append(gap.rename("difference").reset_index().assign(**keys))
-    columns = list(DIFFERENCE_COLUMNS)
-    if not frames:
-        return pd.DataFrame(columns=pd.Index(columns))
-    return pd.DataFrame(pd.concat(frames, ignore_index=True)[columns])
+    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    return rows.reindex(columns=list(DIFFERENCE_COLUMNS))
 
 
 def paired_intervals(differences: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
@@ -154,18 +153,6 @@ def _by_region_and_seed(rows: pd.DataFrame, model: str) -> pd.Series:
         remedy = "Choose one data set and one property first."
         raise DataError("a model has two values of one region and seed", value=model, remedy=remedy)
     return pd.Series(mine.set_index(["region", "seed"])["value"])
-
-
-def _difference(*sides: pd.Series) -> pd.Series:
-    """Second minus first by region and seed, where both are finite."""
-    both = list(sides)
-    seeds = [side.index.get_level_values("seed").unique() for side in both]
-    for mine, other in ((0, 1), (1, 0)):
-        if len(seeds[mine]) == 1 < len(seeds[other]):
-            alone = both[mine].droplevel("seed")
-            both[mine] = pd.Series(pd.concat({seed: alone for seed in seeds[other]}, names=["seed"]).swaplevel())
-    gap = both[1] - both[0]
-    return pd.Series(gap[np.isfinite(gap)])
 
 
 def _block_test(test: str, samples: Sequence[Sequence[float]], regions: int) -> tuple[TTest, str]:

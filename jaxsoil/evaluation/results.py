@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -50,8 +49,8 @@ COUNT = "count"
 FITTED, CONVERGED, NOT_CONVERGED, DIVERGED = "fitted", "converged", "not converged", "diverged"
 """What trials.csv says of a trial; ``fitted`` is a model without iterations (PLSR, forest)."""
 
-_DIMENSIONLESS = "1"
 _SAME_UNIT = ("rmse", "bias")
+_AVERAGES = ("mean", "se", "se_regions", "regions", "values", "undefined")
 
 
 def score_rows(
@@ -100,37 +99,28 @@ def value_rows(
             "scale": scale,
             "metric": name,
             "value": float(value),
-            "unit": _DIMENSIONLESS if name in METRICS and name not in _SAME_UNIT else unit,
+            "unit": "1" if name in METRICS and name not in _SAME_UNIT else unit,
         }
         for name, value in values.items()
     ]
 
 
 def metric_rows(
-    observed: ArrayLike,
-    predicted: ArrayLike,
-    *,
-    study: str,
-    data: str,
-    model: str,
-    region: str,
-    seed: int,
-    split: str,
-    floor: float = SOC_FLOOR,
+    observed: ArrayLike, predicted: ArrayLike, *, floor: float = SOC_FLOOR, **key: object
 ) -> list[dict[str, object]]:
     """Scores one set of SOC predictions on the scales ``percent`` and ``log10``.
 
     Args:
       observed: (n,) measured SOC, % by mass.
       predicted: (n,) predicted SOC, % by mass; NaN (a diverged trial) gives NaN metrics.
-      study, data, model, region, seed, split: the key of the rows; ``region`` is the held-out part.
       floor: smallest SOC on the log10 scale, % by mass.
+      key: study, data, model, region (the held-out part), seed and split of the rows.
 
     Returns:
       Rows with :data:`RESULT_COLUMNS`. A metric that is undefined (see ``metrics.summary``) is NaN.
     """
     obs, pred = np.asarray(observed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    keys = _key(study, data, model, SOC, region, seed, split)
+    keys = {**key, "property": SOC}
     rows = score_rows(obs, pred, unit="%", scale="percent", keys=keys)
     logs = summary(log10_percent(obs, floor), log10_percent(pred, floor))
     rows += value_rows(logs, unit="log10 %", scale="log10", keys=keys)
@@ -138,15 +128,13 @@ def metric_rows(
     return rows + value_rows(clipped, unit=COUNT, scale="log10", keys=keys)
 
 
-def mrmse_row(
-    spectrum_rmse: ArrayLike, *, study: str, data: str, model: str, region: str, seed: int, split: str
-) -> dict[str, object]:
+def mrmse_row(spectrum_rmse: ArrayLike, **key: object) -> dict[str, object]:
     """MRMSE of reconstructed spectra in % reflectance; NaN where one error is not finite (a diverged trial).
 
     Args:
       spectrum_rmse: (n,) RMSE over bands of each spectrum, reflectance as a fraction
         (``metrics.spectrum_rmse``).
-      study, data, model, region, seed, split: the key of the row; its property is :data:`REFLECTANCE`.
+      key: study, data, model, region, seed and split of the row; its property is :data:`REFLECTANCE`.
 
     Raises:
       DataError: if the errors are not one number for each spectrum, or one is negative.
@@ -159,7 +147,7 @@ def mrmse_row(
             remedy="Pass metrics.spectrum_rmse(observed, reconstructed) of one or more spectra.",
         )
     value = 100.0 * float(errors.mean()) if np.isfinite(errors).all() else math.nan
-    keys = _key(study, data, model, REFLECTANCE, region, seed, split)
+    keys = {**key, "property": REFLECTANCE}
     return value_rows({"mrmse": value}, unit="%", scale="reflectance", keys=keys)[0]
 
 
@@ -205,15 +193,27 @@ def over_regions(frame: pd.DataFrame, own: Sequence[str] = ()) -> pd.DataFrame:
       out. A standard error of a single value is NaN. Rows that count something are left out, and so are those of
       :data:`ALL_SEEDS`.
     """
-    by = ["study", "data", "model", "property", "split", *own, "scale", "metric", "unit"]
-    groups: dict[tuple[str, ...], list[tuple[str, float]]] = defaultdict(list)
-    for row in frame.to_dict("records"):
-        if row["unit"] != COUNT and row["seed"] != ALL_SEEDS:
-            key = tuple(str(row[name]) for name in by)
-            for seed in ("all", str(row["seed"])):
-                groups[(*key, seed)].append((str(row["region"]), float(row["value"])))
-    rows = [{**dict(zip([*by, "seed"], key, strict=True)), **_average(groups[key])} for key in sorted(groups)]
-    return pd.DataFrame(rows, columns=pd.Index([*by, "seed", *_average([])]))
+    by = ["study", "data", "model", "property", "split", *own, "scale", "metric", "unit", "seed"]
+    rows = frame[(frame["unit"] != COUNT) & (frame["seed"] != ALL_SEEDS)]
+    rows = rows.assign(**{name: rows[name].astype(str) for name in [*by, "region"]})
+    found = []
+    for key, mine in pd.concat([rows.assign(seed="all"), rows]).groupby(by):
+        assert isinstance(key, tuple)
+        defined = mine[np.isfinite(mine["value"])]
+        values = np.asarray(defined["value"], dtype=np.float64)
+        means = np.array([each.to_numpy().mean() for _, each in defined.groupby("region", sort=False)["value"]])
+        found.append(
+            {
+                **dict(zip(by, key, strict=True)),
+                "mean": float(values.mean()) if values.size else math.nan,
+                "se": standard_error(values),
+                "se_regions": standard_error(means),
+                "regions": means.size,
+                "values": values.size,
+                "undefined": len(mine) - values.size,
+            }
+        )
+    return pd.DataFrame(found, columns=pd.Index([*by, *_AVERAGES]))
 
 
 def write_results(path: str | os.PathLike[str], frame: pd.DataFrame, own: Sequence[str] = ()) -> None:
@@ -245,30 +245,9 @@ def read_results(path: str | os.PathLike[str], own: Sequence[str] = ()) -> pd.Da
     return _validated(pd.DataFrame(rows, columns=pd.Index(header), dtype=str), str(where), own)
 
 
-def _average(values: Sequence[tuple[str, float]]) -> dict[str, float]:
-    by_region: dict[str, list[float]] = defaultdict(list)
-    for region, value in values:
-        if math.isfinite(value):
-            by_region[region].append(value)
-    defined = np.array([value for region in by_region.values() for value in region], dtype=np.float64)
-    region_means = np.array([np.mean(region) for region in by_region.values()], dtype=np.float64)
-    return {
-        "mean": float(defined.mean()) if defined.size else math.nan,
-        "se": standard_error(defined),
-        "se_regions": standard_error(region_means),
-        "regions": region_means.size,
-        "values": defined.size,
-        "undefined": len(values) - defined.size,
-    }
-
-
 def standard_error(values: np.ndarray) -> float:
     """SD/sqrt(n) with n - 1 in the SD; NaN for fewer than two values."""
     return float(values.std(ddof=1) / math.sqrt(values.size)) if values.size > 1 else math.nan
-
-
-def _key(study: str, data: str, model: str, name: str, region: str, seed: int, split: str) -> dict[str, object]:
-    return dict(zip(NAMED, (study, data, model, name, region, int(seed), split), strict=True))
 
 
 def _validated(frame: pd.DataFrame, source: str, own: Sequence[str]) -> pd.DataFrame:
@@ -286,11 +265,9 @@ def _validated(frame: pd.DataFrame, source: str, own: Sequence[str]) -> pd.DataF
     empty = [name for name in columns if name != "value" and bool(table[name].isna().any())]
     if empty:
         raise DataError("a row has no value", source=source, column=empty[0], remedy="Give each row all its keys.")
-    table["seed"] = _numbers(table, "seed", source, whole=True)
-    table["value"] = _numbers(table, "value", source)
     for name in columns:
-        if name not in ("seed", "value"):
-            table[name] = table[name].astype(str)
+        known = name in ("seed", "value")
+        table[name] = _numbers(table, name, source, whole=name == "seed") if known else table[name].astype(str)
     repeated = table[table.duplicated(keys)]
     if len(repeated):
         raise DataError(

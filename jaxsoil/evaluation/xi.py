@@ -7,8 +7,6 @@ all bands, and what belongs to a band alone is ranked once.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -19,20 +17,9 @@ BIN_WIDTH = 25.0
 """Width of the bins in which bands are averaged, cm-1 (multi-fidelity paper, section 2.5)."""
 
 
-@dataclass(frozen=True, eq=False)
-class LatentXi:
-    """Xi of latent features with binned bands.
-
-    Attributes:
-      wavenumber: (B,) centres of the bins, cm-1, in the order of the spectra's axis.
-      xi: (K, B), how far the mean of a bin is a function of the latent feature; NaN where either does not vary.
-    """
-
-    wavenumber: np.ndarray
-    xi: np.ndarray
-
-
-def latent_xi(latents: ArrayLike, spectra: ArrayLike, wavenumber: ArrayLike, width: float = BIN_WIDTH) -> LatentXi:
+def latent_xi(
+    latents: ArrayLike, spectra: ArrayLike, wavenumber: ArrayLike, width: float = BIN_WIDTH
+) -> tuple[np.ndarray, np.ndarray]:
     """Xi of each latent feature with the spectra, averaged in bins (multi-fidelity paper, section 2.5, figure 3).
 
     Args:
@@ -41,11 +28,15 @@ def latent_xi(latents: ArrayLike, spectra: ArrayLike, wavenumber: ArrayLike, wid
       wavenumber: (M,) axis, cm-1.
       width: width of the bins, cm-1.
 
+    Returns:
+      (B,) centres of the bins, cm-1, in the order of the axis, and (K, B) how far the mean of a bin is a function of
+      the latent feature; NaN where either does not vary.
+
     Raises:
       DataError: if shapes do not fit or a value is not finite.
     """
     centres, binned = bin_spectra(spectra, wavenumber, width)
-    return LatentXi(centres, xi_matrix(latents, binned))
+    return centres, xi_matrix(latents, binned)
 
 
 def bin_spectra(spectra: ArrayLike, wavenumber: ArrayLike, width: float = BIN_WIDTH) -> tuple[np.ndarray, np.ndarray]:

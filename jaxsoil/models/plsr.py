@@ -47,15 +47,8 @@ class Plsr:
         Raises:
           DataError: another number of bands, or a value that is not finite.
         """
-        return (self._standardised(spectra) @ self.coefficients[-1][:, None]).ravel() + self.target_centre
-
-    def predict_each(self, spectra: ArrayLike) -> np.ndarray:
-        """Predictions (A, t) with 1, 2, ... A components; argument and errors as in :meth:`predict`."""
-        return (self._standardised(spectra) @ self.coefficients[:, :, None])[:, :, 0] + self.target_centre
-
-    def _standardised(self, spectra: ArrayLike) -> np.ndarray:
         rows = require.finite_rows(spectra, "spectra to predict", least=0, features=self.centre.size)
-        return (rows - self.centre) / self.scale
+        return ((rows - self.centre) / self.scale @ self.coefficients[-1][:, None]).ravel() + self.target_centre
 
 
 def fit(spectra: ArrayLike, target: ArrayLike, n_components: int = N_COMPONENTS) -> Plsr:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 import os
 import re
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, markdown_text
@@ -17,24 +17,6 @@ from jaxsoil.runs.files import write_text_atomic
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, "Segoe UI", Roboto, sans-serif; color: #1a1a1a; background: #fff;
-       max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; } h2 { font-size: 1.25rem; margin-top: 2.4rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .88rem; margin: 1rem 0 .4rem; }
-caption { text-align: left; padding-bottom: .4rem; color: #333; }
-th { border-bottom: 1.5px solid #1a1a1a; border-top: 1.5px solid #1a1a1a; text-align: left; }
-th, td { padding: .22rem .7rem .22rem 0; vertical-align: top; }
-tbody tr:last-child td { border-bottom: 1.5px solid #1a1a1a; }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.notes { font-size: .85rem; color: #333; padding-left: 1.2rem; }
-figure { margin: 1.2rem 0; } figure img { max-width: 100%; height: auto; }
-figcaption { font-size: .9rem; color: #333; }
-pre { background: #f4f4f4; padding: .6rem .8rem; overflow-x: auto; }
-""".strip()
-
-
 Item = str | Table | Sequence[str] | None
 """A paragraph, a table, a list, or nothing."""
 
@@ -42,7 +24,8 @@ Item = str | Table | Sequence[str] | None
 class Document:
     """Headings, paragraphs, lists, tables, figures and commands, in order.
 
-    All text is plain: whatever comes from data is escaped for the format it is written to.
+    All text is plain: whatever comes from data is escaped for the format it is written to. The HTML is laid out by
+    templates/document.html.j2.
 
     Example::
 
@@ -60,11 +43,11 @@ class Document:
         self.title = title
         self.folder = Path(folder)
         self._markdown = [f"# {markdown_text(title)}"]
-        self._html = [f"<h1>{html.escape(title)}</h1>"]
+        self._parts: list[tuple[str, Any]] = []
 
     def section(self, heading: str, *items: Item) -> None:
         """Starts a section, with what :meth:`add` takes."""
-        self._add(f"## {markdown_text(heading)}", f"<h2>{html.escape(heading)}</h2>")
+        self._add("section", heading, f"## {markdown_text(heading)}")
         self.add(*items)
 
     def heading(self, text: str) -> None:
@@ -83,23 +66,22 @@ class Document:
 
     def text(self, text: str) -> None:
         """Adds a paragraph."""
-        self._add(markdown_text(text), f"<p>{html.escape(text)}</p>")
+        self._add("text", text, markdown_text(text))
 
     def bullets(self, items: Sequence[str]) -> None:
         """Adds a list; nothing where there is none."""
         if items:
-            marked = "\n".join(f"- {markdown_text(item)}" for item in items)
-            self._add(marked, "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>")
+            self._add("list", items, "\n".join(f"- {markdown_text(item)}" for item in items))
 
     def table(self, table: Table) -> None:
         """Adds a table with its caption and notes."""
-        self._add(table.markdown(), table.html())
+        self._add("table", table, table.markdown())
 
     def command(self, line: str) -> None:
         """Adds a command line."""
         # A fence longer than any run of backticks inside cannot be closed by the text.
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", line)), default=0))
-        self._add(f"{fence}\n{line}\n{fence}", f"<pre>{html.escape(line)}</pre>")
+        self._add("command", line, f"{fence}\n{line}\n{fence}")
 
     def draw(
         self,
@@ -122,15 +104,11 @@ class Document:
         if figure is not None:
             self.figure(save(figure, self.folder / "figures" / subfolder, name, formats=formats), caption)
 
-    def figure(self, png: Path, caption: str, base: Path | None = None) -> None:
-        """Adds a PNG: linked relative to ``base`` (the document's folder) in Markdown, embedded in HTML."""
-        link = png.relative_to(self.folder if base is None else base).as_posix()
-        data = base64.b64encode(png.read_bytes()).decode("ascii")
-        text = html.escape(caption, quote=True)
-        self._add(
-            f"![{markdown_text(caption)}]({link})\n\n{markdown_text(caption)}",
-            f'<figure><img alt="{text}" src="data:image/png;base64,{data}">\n<figcaption>{text}</figcaption></figure>',
-        )
+    def figure(self, png: Path, caption: str) -> None:
+        """Adds a PNG below the document's folder: linked in Markdown, embedded in HTML."""
+        link = png.relative_to(self.folder).as_posix()
+        content = {"caption": caption, "png": base64.b64encode(png.read_bytes()).decode("ascii")}
+        self._add("figure", content, f"![{markdown_text(caption)}]({link})\n\n{markdown_text(caption)}")
 
     def markdown(self) -> str:
         """The document as Markdown."""
@@ -138,21 +116,18 @@ class Document:
 
     def html(self) -> str:
         """The document as one HTML file without outside references."""
-        return (
-            f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{html.escape(self.title)}</title>\n<style>\n{_STYLE}\n</style>\n</head>\n<body>\n"
-            + "\n".join(self._html)
-            + "\n</body>\n</html>\n"
-        )
+        import jinja2
 
-    def write(self, folder: str | os.PathLike[str] | None = None) -> Path:
-        """Writes report.md and report.html into the document's folder, or another; returns the path of the HTML."""
-        target = self.folder if folder is None else Path(folder)
-        write_text_atomic(target / "report.md", self.markdown())
-        write_text_atomic(target / "report.html", self.html())
-        return target / "report.html"
+        template = resources.files("jaxsoil.report").joinpath("templates", "document.html.j2").read_text("utf-8")
+        environment = jinja2.Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True)
+        return environment.from_string(template).render(title=self.title, parts=self._parts)
 
-    def _add(self, markdown: str, markup: str) -> None:
+    def write(self) -> Path:
+        """Writes report.md and report.html into the document's folder; returns the path of the HTML."""
+        write_text_atomic(self.folder / "report.md", self.markdown())
+        write_text_atomic(self.folder / "report.html", self.html())
+        return self.folder / "report.html"
+
+    def _add(self, kind: str, content: Any, markdown: str) -> None:
+        self._parts.append((kind, content))
         self._markdown.append(markdown)
-        self._html.append(markup)

@@ -15,24 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsoil.evaluation.compare import mean_sd
-from jaxsoil.report.style import (
-    DASHED,
-    GREY,
-    WIDTH,
-    Look,
-    corner_text,
-    free_corner,
-    legend,
-    light_grid,
-    log_ticks,
-    new_figure,
-    one_to_one,
-    points,
-    shifts,
-    shortened,
-    styled,
-    trim,
-)
+from jaxsoil.report import style
+from jaxsoil.report.style import DASHED, GREY, WIDTH, Look, legend, new_figure, points, shifts, shortened, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,19 +51,23 @@ def predicted_vs_observed(panels: Sequence[ScatterPanel], *, title: str, color: 
     """
     columns = min(4, len(panels)) if len(panels) <= 8 else 5 if len(panels) <= 10 else 6
     rows = math.ceil(len(panels) / columns)
-    low, high = _log_limits(panels, floor)
+    drawn = [_drawn(values, floor) for panel in panels for values in (panel.observed, panel.predicted)]
+    values = np.concatenate([*drawn, [1.0]])
+    values = values[np.isfinite(values)]
+    low, high = 0.8 * float(values.min()), 1.25 * float(values.max())
     figure, axes = _square_panels(rows, columns, len(panels))
     for axis, panel in zip(axes, panels, strict=True):
         observed, predicted = _drawn(panel.observed, floor), _drawn(panel.predicted, floor)
-        one_to_one(axis, low, high)
+        style.one_to_one(axis, low, high)
         # Many points need less ink each.
         size = float(np.clip(500.0 / max(observed.size, 1), 1.5, 9.0))
         axis.scatter(observed, predicted, s=size, color=color, alpha=0.55, linewidths=0, zorder=2, rasterized=True)
         axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
         axis.set_title(shortened(panel.title, 22), loc="left", pad=3)
-        corner_text(axis, panel.text, free_corner(axis, observed, predicted), fontsize=6.8, linespacing=1.25)
+        corner = style.free_corner(axis, observed, predicted)
+        style.corner_text(axis, panel.text, corner, fontsize=6.8, linespacing=1.25)
         for side in (axis.xaxis, axis.yaxis):
-            log_ticks(side, inner=True)
+            style.log_ticks(side, inner=True)
     width, height = (float(inches) for inches in figure.get_size_inches())
     figure.suptitle(title, x=0.08 / width, y=1.0 - 0.08 / height, ha="left", va="top", fontsize=9.5)
     figure.supxlabel("Observed SOC (% by mass)", y=0.05 / height, va="bottom", fontsize=8.5)
@@ -105,7 +93,7 @@ def _square_panels(rows: int, columns: int, count: int) -> tuple[Figure, np.ndar
         wspace=gap / side,
         hspace=between / side,
     )
-    return figure, trim(axes, count)
+    return figure, style.trim(axes, count)
 
 
 @dataclass(frozen=True)
@@ -151,8 +139,20 @@ def metric_by_region(
         trusted = all(dot.trusted for dot in mine)
         _draw_dot(axis, -1.4 + shift, (average,), look, trusted, lower)
     axis.axhline(-0.7, color=GREY, linewidth=0.6)
-    _region_axis(axis, regions, means)
-    _metric_limits(axis, lower, best)
+    axis.set_yticks([-1.4, *range(len(regions))], ["mean", *(shortened(region, 28) for region in regions)])
+    axis.set_ylim(-2.0, len(regions) - 0.4)
+    axis.tick_params(axis="y", length=0, labelsize=8.0)
+    axis.spines["left"].set_visible(False)
+    style.light_grid(axis)
+    for region, place in places.items():
+        if not math.isfinite(_sort_value(means, region)[0]):
+            look: Any = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 7, "color": GREY}
+            axis.annotate("undefined", (0.01, place), **look)
+    low, high = axis.get_xlim()
+    low = min(low, 0.0) if lower is None else max(min(low, 0.0), lower - 0.03)
+    axis.set_xlim(low, high if best is None else max(best, min(high, best)))
+    if low < 0.0:
+        axis.axvline(0.0, color=GREY, linewidth=0.6, zorder=1)
     axis.set_xlabel(label)
     doubtful = [] if all(dot.trusted for dot in dots) else [Look("not converged", GREY, "o", filled=False)]
     legend(figure, [*styles.values(), *doubtful])
@@ -190,7 +190,13 @@ def reconstructions(
     rows = math.ceil(len(examples) / columns)
     figure = new_figure(WIDTH, 0.75 + 2.25 * rows)
     grid = figure.add_gridspec(2 * rows, columns, height_ratios=[2.6, 1.0] * rows)
-    residual_limit = _residual_limit(examples)
+    residuals = [
+        100.0 * float(np.abs(spectrum - example.observed).max())
+        for example in examples
+        for spectrum in example.reconstructed.values()
+        if np.isfinite(spectrum).all()
+    ]
+    residual_limit = 1.1 * max([*residuals, 0.5])
     shared: Any = None
     for index, example in enumerate(examples):
         row, column = divmod(index, columns)
@@ -220,13 +226,6 @@ def _drawn(values: ArrayLike, floor: float) -> np.ndarray:
     return np.clip(np.asarray(values, dtype=np.float64), floor, CEILING)
 
 
-def _log_limits(panels: Sequence[ScatterPanel], floor: float) -> tuple[float, float]:
-    drawn = [_drawn(values, floor) for panel in panels for values in (panel.observed, panel.predicted)]
-    values = np.concatenate([*drawn, [1.0]])
-    values = values[np.isfinite(values)]
-    return 0.8 * float(values.min()), 1.25 * float(values.max())
-
-
 def _sort_value(means: Mapping[tuple[str, str], float], region: str) -> tuple[float, str]:
     mean = mean_sd([value for (_, where), value in means.items() if where == region]).mean
     return (mean if math.isfinite(mean) else -math.inf, region)
@@ -246,27 +245,6 @@ def _draw_dot(
         axis.plot(ends, [place, place], color=look.color, linewidth=0.9, alpha=0.7, zorder=2)
     drawn = dataclasses.replace(look, marker="<") if outside else look
     points(axis, where, place, drawn, trusted=trusted, size=5.0, alpha=0.9, zorder=3, clip_on=False)
-
-
-def _region_axis(axis: Axes, regions: Sequence[str], means: Mapping[tuple[str, str], float]) -> None:
-    axis.set_yticks([-1.4, *range(len(regions))], ["mean", *(shortened(region, 28) for region in regions)])
-    axis.set_ylim(-2.0, len(regions) - 0.4)
-    axis.tick_params(axis="y", length=0, labelsize=8.0)
-    axis.spines["left"].set_visible(False)
-    light_grid(axis)
-    for place, region in enumerate(regions):
-        if not math.isfinite(_sort_value(means, region)[0]):
-            axis.annotate(
-                "undefined", (0.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=7, color=GREY
-            )
-
-
-def _metric_limits(axis: Axes, lower: float | None, best: float | None) -> None:
-    low, high = axis.get_xlim()
-    low = min(low, 0.0) if lower is None else max(min(low, 0.0), lower - 0.03)
-    axis.set_xlim(low, high if best is None else max(best, min(high, best)))
-    if low < 0.0:
-        axis.axvline(0.0, color=GREY, linewidth=0.6, zorder=1)
 
 
 def _draw_reconstruction(
@@ -291,14 +269,3 @@ def _draw_reconstruction(
     for place, (text, color) in enumerate(reversed(lines)):
         height = 0.04 + 0.09 * place
         upper.text(0.98, height, text, color=color, transform=upper.transAxes, ha="right", va="bottom", fontsize=7.0)
-
-
-def _residual_limit(examples: Sequence[Reconstruction]) -> float:
-    """Half range of the residual axes in % reflectance, common to all panels."""
-    largest = [
-        100.0 * float(np.abs(spectrum - example.observed).max())
-        for example in examples
-        for spectrum in example.reconstructed.values()
-        if np.isfinite(spectrum).all()
-    ]
-    return 1.1 * max([*largest, 0.5])

@@ -18,6 +18,7 @@ import pandas as pd
 from jaxsoil.evaluation import results
 from jaxsoil.runs import files
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.folder import refuse_earlier
 
 HEADER = ("config", "env", "data", "timing")
 """JSON files of every run."""
@@ -46,19 +47,19 @@ class Columns:
     optional: str | Sequence[str] = ()
 
     @property
-    def kinds(self) -> dict[str, str]:
-        """What each column of the declaration holds."""
-        return {name: kind for kind in ("text", "number", "whole", "flag", "optional") for name in self.names(kind)}
-
-    def names(self, kind: str) -> tuple[str, ...]:
-        """Columns of one kind."""
-        declared = getattr(self, kind)
-        return tuple(declared.split() if isinstance(declared, str) else declared)
+    def required(self) -> tuple[str, ...]:
+        """Names of the columns that must be there, in order."""
+        return tuple(name for name, kind in self.kinds.items() if kind != "optional")
 
     @property
-    def required(self) -> tuple[str, ...]:
-        """Columns that must be there."""
-        return tuple(name for name, kind in self.kinds.items() if kind != "optional")
+    def kinds(self) -> dict[str, str]:
+        """What each column of the declaration holds."""
+        declared = {kind: getattr(self, kind) for kind in ("text", "number", "whole", "flag", "optional")}
+        return {
+            name: kind
+            for kind, names in declared.items()
+            for name in (names.split() if isinstance(names, str) else names)
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,11 @@ class RunContents:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     arrays: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     json: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the study, as config.json has them."""
+        return self.config.get("config", {})
 
     @classmethod
     def of(cls, contents: RunContents) -> Self:
@@ -115,9 +121,12 @@ class RunFiles:
         """Reads a finished run.
 
         Raises:
-          DataError: a file is missing, cut short, damaged or not what it should be; the message names it.
+          DataError: a file is missing, cut short, damaged or not what it should be, or of an earlier version; the
+            message names it.
         """
         path = Path(folder)
+        if self.results is not None and "scores" not in self.csv:
+            refuse_earlier(path)
         header, own = self._json(path, HEADER), self._json(path, self.json)
         if not isinstance(header["config"].get("config"), dict):
             raise damaged(path / "config.json", "the configuration is missing")
@@ -227,7 +236,7 @@ def where(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
 
 
 def _require_columns(path: Path, header: Sequence[str], columns: Columns) -> None:
-    missing = [name for name in columns.required if name not in header]
+    missing = [name for name, kind in columns.kinds.items() if kind != "optional" and name not in header]
     if missing:
         raise damaged(path, f"columns are missing: {', '.join(missing)}")
 

@@ -207,7 +207,14 @@ def legend(
       options: matplotlib's, such as ``title``.
     """
     if looks is None:
-        handles = _labelled(target)
+        # A figure has a list of axes; an axis has none.
+        inside: Any = getattr(target, "axes", None)
+        axes: list[Any] = inside if isinstance(inside, list) else [target]
+        found: dict[str, Any] = {}
+        for axis in axes:
+            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+                found.setdefault(label, handle)
+        handles = list(found.values())
     else:
         entries = looks.values() if isinstance(looks, Mapping) else looks
         handles = [_sign(entry, size) if isinstance(entry, Look) else entry for entry in entries]
@@ -219,17 +226,6 @@ def legend(
     options["title"] = options.get("title") or None
     where: Any = _PLACES.get(place, place)
     return target.legend(handles=handles, labels=names, loc=where, ncols=columns, **options)
-
-
-def _labelled(target: Figure | Axes) -> list[Any]:
-    # A figure has a list of axes; an axis has none.
-    inside: Any = getattr(target, "axes", None)
-    axes: list[Any] = inside if isinstance(inside, list) else [target]
-    found: dict[str, Any] = {}
-    for axis in axes:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    return list(found.values())
 
 
 def _sign(look: Look, size: float) -> Any:
@@ -325,11 +321,10 @@ def one_to_one(axis: Axes, low: float, high: float) -> None:
     axis.plot([low, high], [low, high], color=GREY, linewidth=0.8, zorder=1)
 
 
-def names_axis(axis: Axes, names: Sequence[str], *, downwards: bool = True) -> None:
-    """Names on the vertical axis, the first at height 0 and on top (at the bottom unless ``downwards``)."""
+def names_axis(axis: Axes, names: Sequence[str]) -> None:
+    """Names on the vertical axis, the first at height 0 and on top."""
     axis.set_yticks(range(len(names)), list(names))
-    ends = (-0.6, len(names) - 0.4)
-    axis.set_ylim(*(reversed(ends) if downwards else ends))
+    axis.set_ylim(len(names) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
 
 

@@ -1,8 +1,7 @@
-"""Tables of a report: text cells, written as Markdown and as HTML, and how they are filled from data frames."""
+"""Tables of a report: text cells, their Markdown, and how they are filled from data frames."""
 
 from __future__ import annotations
 
-import html
 import math
 import re
 from collections import defaultdict
@@ -53,32 +52,17 @@ class Table:
 
     def markdown(self) -> str:
         """The table in GitHub's Markdown, with its caption above and its notes below."""
-        rule = ["---" if self._is_text(column) else "---:" for column in range(len(self.header))]
-        lines = [markdown_text(self.caption), "", _markdown_row(self.header), "| " + " | ".join(rule) + " |"]
-        lines += [_markdown_row(row) for row in self.rows]
+        rule = ["---" if self.is_text(column) else "---:" for column in range(len(self.header))]
+        header, *rows = ([markdown_text(cell) or " " for cell in row] for row in (self.header, *self.rows))
+        lines = [markdown_text(self.caption), ""]
+        lines += [f"| {' | '.join(cells)} |" for cells in (header, rule, *rows)]
         if self.notes:
             lines += ["", *(f"- {markdown_text(note)}" for note in self.notes)]
         return "\n".join(lines)
 
-    def html(self) -> str:
-        """The table as HTML; every cell is escaped."""
-        head = "".join(self._cell("th", column, cell) for column, cell in enumerate(self.header))
-        body = "\n".join(
-            "<tr>" + "".join(self._cell("td", column, cell) for column, cell in enumerate(row)) + "</tr>"
-            for row in self.rows
-        )
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.notes)
-        return (
-            f'<div class="wide"><table><caption>{html.escape(self.caption)}</caption>\n<thead><tr>{head}</tr></thead>\n'
-            f"<tbody>\n{body}\n</tbody></table></div>" + (f'\n<ul class="notes">{notes}</ul>' if notes else "")
-        )
-
-    def _is_text(self, column: int) -> bool:
+    def is_text(self, column: int) -> bool:
+        """Whether a column holds text."""
         return column in self.left or column - len(self.header) in self.left
-
-    def _cell(self, tag: str, column: int, cell: str) -> str:
-        kind = "" if self._is_text(column) else ' class="number"'
-        return f"<{tag}{kind}>{html.escape(cell)}</{tag}>"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -115,12 +99,6 @@ def mean_sd(values: ArrayLike | Sequence[float]) -> MeanError:
     return MeanError(*compare.mean_sd(values))
 
 
-def mean_se(values: ArrayLike | Sequence[float]) -> MeanError:
-    """Mean and standard error (SD/sqrt(n), n - 1 in the SD) of the finite values."""
-    mean, sd, n = compare.mean_sd(values)
-    return MeanError(mean, sd / math.sqrt(n) if n else math.nan, n)
-
-
 def with_interval(mean: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
     """``mean [low, high]``; the mean alone where the interval is undefined."""
     centre = number(mean, digits)
@@ -142,6 +120,7 @@ def cell(values: object, fmt: Format = 3) -> str:
       fmt: digits, or what else makes a text of them (:data:`Format`).
     """
     numbers = tuple(values) if isinstance(values, tuple | list) else (values,)
+    numbers = numbers[:2] if isinstance(values, MeanError) else numbers
     if isinstance(fmt, str):
         return fmt.format(*numbers)
     if not isinstance(fmt, int):
@@ -187,7 +166,7 @@ def pivot_table(
       title: caption.
       fmt: digits, format string or function of the value(s); or a mapping of a key, of the column or else of the row,
         to these (3 digits for keys that it does not name).
-      combine: makes one value of the lines of a cell, such as :func:`mean_sd`, :func:`mean_se` or ``np.nanmean``;
+      combine: makes one value of the lines of a cell, such as :func:`mean_sd` or ``np.nanmean``;
         a result with an error is shown as ``mean ± error``.
       order: column of the frame -> keys in order. Rows and columns otherwise stand as the frame has them. Column keys
         that all levels of ``columns`` order stand in the table even where the frame has none of them.
@@ -203,16 +182,26 @@ def pivot_table(
     Raises:
       ValueError: several lines of one cell without ``combine``.
     """
-    sides, across, values = (_names(names) for names in (index, columns, value))
+    sides, across, values = ([names] if isinstance(names, str) else list(names) for names in (index, columns, value))
     order = {name: list(keys) for name, keys in (order or {}).items()}
     marks, text = dict(marks or {}), _Labels(labels or {}, units or {})
-    found, doubtful = _cells(frame, (sides, across), values, set(marks.values()), combine)
-    rows = _ordered([row for row, _ in found], sides, order)
+    # Values by row and column key, and whether any line of the cell has a mark.
+    lines: dict[tuple[_Key, _Key], list[Any]] = defaultdict(list)
+    doubtful: dict[tuple[_Key, _Key, str | None], bool] = defaultdict(bool)
+    for record in frame.to_dict("records"):
+        place = tuple(record[name] for name in sides), tuple(record[name] for name in across)
+        lines[place].append(tuple(record[name] for name in values))
+        for flag in marks.values():
+            doubtful[(*place, flag)] |= bool(record[flag])
+    crowded = next((place for place, some in lines.items() if len(some) > 1), None)
+    if combine is None and crowded is not None:
+        raise ValueError(f"{len(lines[crowded])} lines for the cell {crowded}: say how to combine them")
+    found = {place: some[0] if combine is None else combine([one[0] for one in some]) for place, some in lines.items()}
     full = all(name in order for name in across)
     expected = pd.MultiIndex.from_product([order[name] for name in across]).to_list() if full else []
     heads = _ordered([*expected, *(column for _, column in found)], across, order)
     filled = []
-    for row in rows:
+    for row in _ordered([row for row, _ in found], sides, order):
         names = [
             marked(text.of(name, key), any(doubtful[row, column, marks.get(name)] for column in heads))
             for name, key in zip(sides, row, strict=True)
@@ -226,10 +215,10 @@ def pivot_table(
         filled.append((*names, *cells))
     join = heading or (lambda *texts: ", ".join(texts))
     header = [join(*(text.of(name, key, unit=True) for name, key in zip(across, head, strict=True))) for head in heads]
-    first = index.values() if isinstance(index, Mapping) else [_title(name) for name in sides]
-    return Table(
-        title, (*first, *header), tuple(filled), tuple(notes), tuple(range(len(sides)) if left is None else left)
-    )
+    given = index if isinstance(index, Mapping) else {}
+    first = [given.get(name, (name[:1].upper() + name[1:]).replace("_", " ")) for name in sides]
+    places = tuple(range(len(sides)) if left is None else left)
+    return Table(title, (*first, *header), tuple(filled), tuple(notes), places)
 
 
 def rows_table(
@@ -239,7 +228,6 @@ def rows_table(
     title: str,
     labels: Mapping[str, Mapping[Any, str] | Callable[[Any], str]] | None = None,
     marks: Mapping[str, str] | None = None,
-    missing: str = DASH,
     notes: Iterable[str] = (),
     left: Collection[int] | None = None,
 ) -> Table:
@@ -254,9 +242,8 @@ def rows_table(
       columns: column of the frame (or two for ``mean ± error``, three for ``mean [low, high]``, or as many as the
         format takes) -> heading, for text that is aligned left, or heading and :data:`Format`.
       title, notes: caption and footnotes.
-      labels: column of the frame -> key -> text.
+      labels: column of the frame -> key -> text; a dash where a text is None or NaN.
       marks: column of the frame -> boolean column; a dagger follows the text of a line for which it is true.
-      missing: stands where a text is None or NaN.
       left: columns that are aligned left; those without a format by default.
     """
     text, marks = _Labels(labels or {}, {}), dict(marks or {})
@@ -267,7 +254,7 @@ def rows_table(
             keys = (names,) if isinstance(names, str) else names
             found = tuple(record[name] for name in keys)
             if isinstance(shown, str) or keys[0] in text.labels:
-                entry = missing if pd.isna(found[0]) else text.of(keys[0], found[0])
+                entry = DASH if pd.isna(found[0]) else text.of(keys[0], found[0])
             else:
                 entry = cell(found, shown[1])
             cells.append(marked(entry, keys[0] in marks and record[marks[keys[0]]]))
@@ -293,29 +280,6 @@ class _Labels(NamedTuple):
 _Key = tuple[Any, ...]
 
 
-def _cells(
-    frame: pd.DataFrame,
-    keys: tuple[Sequence[str], Sequence[str]],
-    values: Sequence[str],
-    flags: Collection[str],
-    combine: Callable[[Any], Any] | None,
-) -> tuple[dict[tuple[_Key, _Key], Any], dict[tuple[_Key, _Key, str | None], bool]]:
-    """Value or values by row and column key, and whether any line of the cell has a flag."""
-    (sides, across), lines, doubtful = keys, defaultdict(list), defaultdict(bool)
-    for record in frame.to_dict("records"):
-        place = tuple(record[name] for name in sides), tuple(record[name] for name in across)
-        lines[place].append(tuple(record[name] for name in values))
-        for flag in flags:
-            doubtful[(*place, flag)] |= bool(record[flag])
-    if combine is not None:
-        combined = {place: combine([line[0] for line in found]) for place, found in lines.items()}
-        return {p: (v.mean, v.error) if isinstance(v, MeanError) else v for p, v in combined.items()}, doubtful
-    several = next((place for place, found in lines.items() if len(found) > 1), None)
-    if several is not None:
-        raise ValueError(f"{len(lines[several])} lines for the cell {several}: say how to combine them")
-    return {place: found[0] for place, found in lines.items()}, doubtful
-
-
 def _ordered(keys: Iterable[_Key], names: Sequence[str], order: Mapping[str, Iterable[Any]]) -> list[_Key]:
     """Distinct keys as they came, sorted by the levels that have an order; what an order does not name stands last."""
     ranks = [{key: rank for rank, key in enumerate(dict.fromkeys(order.get(name, ())))} for name in names]
@@ -326,17 +290,8 @@ def _ordered(keys: Iterable[_Key], names: Sequence[str], order: Mapping[str, Ite
 
 
 def _format(fmt: Format | Mapping[Any, Format], column: _Key, row: _Key) -> Format:
-    if not isinstance(fmt, Mapping):
-        return fmt
-    return next((fmt[key] for key in (column, *column, *row) if key in fmt), 3)
-
-
-def _names(names: str | Sequence[str] | Mapping[str, str]) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
-
-
-def _title(name: str) -> str:
-    return (name[:1].upper() + name[1:]).replace("_", " ")
+    """The format of a cell: that of its column, or else of its row."""
+    return fmt if not isinstance(fmt, Mapping) else next((fmt[k] for k in (column, *column, *row) if k in fmt), 3)
 
 
 def markdown_text(text: str) -> str:
@@ -344,16 +299,11 @@ def markdown_text(text: str) -> str:
     return re.sub(r"([\\`*_|\[\]#])", r"\\\1", " ".join(text.split())).replace("<", "&lt;").replace(">", "&gt;")
 
 
-def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Sorts region "2" before "10"."""
-    parts = re.split(r"(\d+)", text)
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in parts if part)
-
-
 def natural_sorted(names: Sequence[str] | set[str]) -> list[str]:
-    """Distinct names in natural order."""
-    return sorted(set(names), key=lambda name: (natural_key(name), name))
+    """Distinct names in natural order: region "2" before "10"."""
 
+    def key(text: str) -> list[tuple[int, int, str]]:
+        parts = re.split(r"(\d+)", text)
+        return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in parts if part]
 
-def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(markdown_text(cell) or " " for cell in cells) + " |"
+    return sorted(set(names), key=lambda name: (key(name), name))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 120
+"""Letters of a value that an error shows."""
+
 
 class DataError(ValueError):
     """Input that must not be used as it is.
@@ -33,7 +36,9 @@ class DataError(ValueError):
         where = ", ".join(
             part for part in (f"{source}" if source else "", f"column {column}" if column is not None else "") if part
         )
-        shown = "" if value is None else f" (found: {_shorten(value)})"
+        text = value if isinstance(value, str) else repr(value)
+        text = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
+        shown = "" if value is None else f" (found: {text})"
         super().__init__(f"{where + ': ' if where else ''}{problem}{shown}. {remedy}")
 
 
@@ -49,8 +54,3 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     hint = f"Did you mean '{by_lower[near[0]]}'? " if near else ""
     listed = f"Known: {', '.join(known)}." if len(known) <= 40 else f"{len(known)} names are known."
     return hint + listed
-
-
-def _shorten(value: object, limit: int = 120) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -48,21 +48,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
         # mkstemp creates private files; results are meant to be shared, so they get the usual permissions.
-        temporary.chmod(0o666 & ~_umask())
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes_atomic(path: str | os.PathLike[str], data: bytes) -> None:
-    """Writes ``data`` to ``path``, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
-
-
 def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:
     """Writes ``text`` to ``path`` as UTF-8 with Unix line ends, whole or not at all."""
-    write_bytes_atomic(path, text.encode("utf-8"))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
 
 
 def write_csv(path: str | os.PathLike[str], frame: pd.DataFrame, *, float_format: str | None = None) -> None:
@@ -185,9 +182,3 @@ def read_arrays(path: str | os.PathLike[str], *, remedy: str = REMAKE) -> dict[s
         raise DataError(
             "this file of arrays cannot be read", source=path, value=f"{error}" or type(error).__name__, remedy=remedy
         ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxsoil.runs.errors import UsageError
-from jaxsoil.runs.files import read_json, write_text_atomic
+from jaxsoil.runs.errors import DataError, UsageError
+from jaxsoil.runs.files import read_json, write_json
 
 RECORDED = (
     "jaxsoil", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "pandas",
@@ -33,11 +35,30 @@ class RunFolder:
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes ``content`` as JSON, whole or not at all."""
-        write_text_atomic(self.path / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_json(self.path / name, content)
+
+    @property
+    def command(self) -> str:
+        """The command of the run without its folder: what it leaves is the same wherever it was made."""
+        said = self.read_json("env.json")["command"]
+        return re.sub(r" --(workdir[= ]\S+|resume|overwrite)", "", said)
 
     def read_json(self, name: str) -> Any:
         """Reads a JSON object of the run; a damaged one is a DataError that names it."""
         return read_json(self.path / name)
+
+    def add_timing(self, seconds: Mapping[str, float]) -> None:
+        """Adds the seconds of this call to those of timing.json: a run that goes on has several."""
+        stored = self.read_json("timing.json") if (self.path / "timing.json").exists() else {}
+        self.write_json("timing.json", {name: stored.get(name, 0.0) + value for name, value in seconds.items()})
+
+
+def refuse_earlier(folder: Path) -> None:
+    """Raises DataError for a run folder whose scores are scores.csv, as an earlier version wrote them."""
+    scores = folder / "scores.csv"
+    if scores.exists() and not (folder / "results.csv").exists():
+        remedy = "Run again with --overwrite."
+        raise DataError("this run was made by an earlier version", source=scores, remedy=remedy)
 
 
 def refuse_or_accept(run: RunFolder, content: dict[str, Any], resume: bool, overwrite: bool) -> None:
@@ -53,15 +74,22 @@ def refuse_or_accept(run: RunFolder, content: dict[str, Any], resume: bool, over
         raise UsageError(f"{run.path} is a file: choose another folder with --workdir.")
     if not run.path.exists() or not any(run.path.iterdir()):
         return
-    stored = (run.path / "config.json").exists()
-    if overwrite:
-        if not stored:
-            raise UsageError(f"{run.path} holds no run (no config.json): remove it yourself or choose --workdir.")
-    elif resume:
-        if stored:
-            _require_same(run, content)
-    else:
+    if not (resume or overwrite):
         raise UsageError(f"{run.path} exists: continue it with --resume, replace it with --overwrite.")
+    stored = (run.path / "config.json").exists()
+    if overwrite and not stored:
+        raise UsageError(f"{run.path} holds no run (no config.json): remove it yourself or choose --workdir.")
+    if overwrite or not stored:
+        return
+    before = _flatten(run.read_json("config.json").get("config", {}))
+    now = _flatten(json.loads(json.dumps(content["config"])))
+    wrong = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    if wrong:
+        shown = "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in wrong[:5])
+        raise UsageError(
+            f"{run.path} was made with another configuration ({shown}): give the same options with --resume, "
+            "or start again with --overwrite."
+        )
 
 
 def create(
@@ -77,18 +105,6 @@ def create(
     run.write_json("config.json", content)
 
 
-def _require_same(run: RunFolder, content: dict[str, Any]) -> None:
-    before = _flatten(run.read_json("config.json").get("config", {}))
-    now = _flatten(json.loads(json.dumps(content["config"])))
-    wrong = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
-    if wrong:
-        shown = "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in wrong[:5])
-        raise UsageError(
-            f"{run.path} was made with another configuration ({shown}): give the same options with --resume, "
-            "or start again with --overwrite."
-        )
-
-
 def _flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     if not isinstance(tree, dict):
         return {prefix: tree}
@@ -99,12 +115,17 @@ def environment(arguments: Sequence[str]) -> dict[str, Any]:
     """What a run depends on besides its configuration: versions, devices, command, state of the code."""
     import jax
 
+    processor = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        processor = next(names, platform.machine())
     return {
         "command": " ".join(["python experiments/run.py", *arguments]),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in RECORDED},
         "devices": [f"{device.platform} {device.device_kind}" for device in jax.devices()],
-        "processor": _processor(),
+        "processor": processor,
         "cores": os.cpu_count(),
         "git": _git_state(),
     }
@@ -115,15 +136,6 @@ def _version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
 
 
 def _git_state() -> dict[str, Any] | None:

@@ -96,7 +96,10 @@ class Pieces:
             "facts": dict(piece.facts),
             "arrays": {key: _stored(entries, f"arrays/{key}", value) for key, value in piece.arrays.items()},
             "trees": {key: _pack(entries, f"trees/{key}", value) for key, value in piece.trees.items()},
-            "tables": {key: _stored(entries, f"tables/{key}", _parquet(value)) for key, value in piece.tables.items()},
+            "tables": {
+                key: _stored(entries, f"tables/{key}", np.frombuffer(value.to_parquet(index=False), np.uint8))
+                for key, value in piece.tables.items()
+            },
         }
         try:
             text = json.dumps(content, default=_plain)
@@ -114,6 +117,8 @@ class Pieces:
         Raises:
           DataError: there is no such piece, it is damaged, or it belongs to another identity.
         """
+        import pandas as pd
+
         path = self.path(name)
         try:
             entries = read_arrays(path)
@@ -126,7 +131,10 @@ class Pieces:
             piece = Piece(
                 arrays={key: entries[place] for key, place in content["arrays"].items()},
                 trees={key: _unpack(entries, tree) for key, tree in content["trees"].items()},
-                tables={key: _table(entries[place]) for key, place in content["tables"].items()},
+                tables={
+                    key: pd.read_parquet(io.BytesIO(entries[place].tobytes()))
+                    for key, place in content["tables"].items()
+                },
                 facts=content["facts"],
                 seconds=float(content["seconds"]),
             )
@@ -134,12 +142,8 @@ class Pieces:
         except (AttributeError, ImportError, KeyError, OSError, TypeError, ValueError) as error:
             raise DataError("this file is not a finished piece of a run", source=path, remedy=REMAKE) from error
         if identity is not None and stored != json.loads(json.dumps(identity, default=_plain)):
-            raise DataError(
-                "this piece belongs to another configuration",
-                source=path,
-                value=stored,
-                remedy="Resume with the configuration the folder was made with, or start again with --overwrite.",
-            )
+            remedy = "Resume with the configuration the folder was made with, or start again with --overwrite."
+            raise DataError("this piece belongs to another configuration", source=path, value=stored, remedy=remedy)
         return piece
 
 
@@ -173,18 +177,6 @@ def _unpack(entries: Mapping[str, np.ndarray], tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _unpack(entries, value) for key, value in tree.items()}
     return entries[tree]
-
-
-def _parquet(table: pd.DataFrame) -> np.ndarray:
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    return np.frombuffer(buffer.getvalue(), np.uint8)
-
-
-def _table(stored: np.ndarray) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.read_parquet(io.BytesIO(stored.tobytes()))
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ A ``name`` is a plural noun that fits into a sentence, such as "training spectra
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,29 +18,6 @@ FINITE = "Leave out rows without a measurement and models that diverged, by name
 ROWS = "Pass arrays of the same samples, in the same order."
 
 
-def vector(values: ArrayLike, name: str, *, least: int = 0, finite: bool = True) -> np.ndarray:
-    """An (n,) float64 array with at least ``least`` values; NaN and infinity are allowed if ``finite`` is False.
-
-    Raises:
-      DataError: another number of dimensions, too few values, or one that is not finite.
-    """
-    return array(values, name, 1, least=least, finite=finite)
-
-
-def table(values: ArrayLike, name: str, *, least: int = 0, features: int | None = None) -> np.ndarray:
-    """An (n, m) float64 array with at least ``least`` rows and one column; it may hold NaN and infinity.
-
-    Raises:
-      DataError: another number of dimensions, no column, too few rows, or a number of columns that is not ``features``.
-    """
-    return array(values, name, 2, least=least, finite=False, features=features)
-
-
-def finite_rows(values: ArrayLike, name: str, *, least: int = 1, features: int | None = None) -> np.ndarray:
-    """As :func:`table`, with finite values only."""
-    return array(values, name, 2, least=least, features=features)
-
-
 def array(
     values: ArrayLike,
     name: str,
@@ -50,7 +28,7 @@ def array(
     features: int | None = None,
     dtype: type[np.floating] = np.float64,
 ) -> np.ndarray:
-    """An array of ``ndim`` dimensions, which :func:`vector`, :func:`table` and :func:`finite_rows` are cases of.
+    """An array of ``ndim`` dimensions, which :data:`vector`, :data:`table` and :data:`finite_rows` are cases of.
 
     Args:
       values: what was handed in.
@@ -60,6 +38,10 @@ def array(
       finite: whether NaN and infinity are refused.
       features: columns that the training rows had; None for any number above zero.
       dtype: of the returned array.
+
+    Raises:
+      DataError: another number of dimensions, no column, too few rows, another number of columns than ``features``, or
+        a value that is not finite.
     """
     found = np.asarray(values, dtype=dtype)
     if found.ndim != ndim or 0 in found.shape[1:]:
@@ -76,6 +58,16 @@ def array(
     if finite:
         all_finite(found, name)
     return found
+
+
+vector = functools.partial(array, ndim=1)
+"""An (n,) float64 array with at least ``least`` values; NaN and infinity are allowed if ``finite`` is False."""
+
+table = functools.partial(array, ndim=2, finite=False)
+"""An (n, m) float64 array with at least ``least`` rows and one column; it may hold NaN and infinity."""
+
+finite_rows = functools.partial(array, ndim=2, least=1)
+"""As :data:`table`, with finite values only and one row or more."""
 
 
 def all_finite(values: np.ndarray, name: str, *, error: type[DataError] = DataError, remedy: str = FINITE) -> None:

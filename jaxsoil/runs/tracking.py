@@ -15,7 +15,6 @@ import os
 import secrets
 import shutil
 import sys
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,9 +25,6 @@ from jaxsoil.runs.files import write_text_atomic
 
 LOG_NAME = "log.jsonl"
 PROJECT = "jaxsoil"
-
-FSYNC_SECONDS = 5.0
-"""At most this much of the log is lost when the machine (not only the process) stops."""
 
 # The run folder's env.json describes the machine and the code; nothing of them leaves it unasked.
 _PRIVATE = ("disable_code", "disable_git", "disable_job_creation")
@@ -91,44 +87,6 @@ def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return records
 
 
-class RunLog:
-    """Appends JSON lines to a file, each of them whole. ``records`` are all so far, earlier sessions' first."""
-
-    def __init__(self, path: Path) -> None:
-        self.records = read_log(path)
-        self._earlier = {_identity(record) for record in self.records}
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
-        self._file.truncate(path.read_bytes().rfind(b"\n") + 1)
-        self._synced = time.monotonic()
-
-    def append(self, record: Mapping[str, Any]) -> bool:
-        """Adds a record and returns True, or returns False if an earlier session wrote it already."""
-        line = plain(record)
-        if _identity(line) in self._earlier:
-            return False
-        data = json.dumps(line, allow_nan=False).encode() + b"\n"
-        whole = os.fstat(self._file.fileno()).st_size
-        try:
-            if self._file.write(data) != len(data):
-                raise OSError("the disk took only part of a line")
-            if time.monotonic() - self._synced > FSYNC_SECONDS:
-                os.fsync(self._file.fileno())
-                self._synced = time.monotonic()
-        except OSError:
-            with contextlib.suppress(OSError):
-                self._file.truncate(whole)
-            raise
-        self.records.append(line)
-        return True
-
-    def close(self) -> None:
-        """Closes the file; closing twice does nothing."""
-        if not self._file.closed:
-            with contextlib.suppress(OSError):
-                os.fsync(self._file.fileno())
-            self._file.close()
-
-
 class Tracker:
     """Where a study says what it is doing; also a context manager that finishes at its end.
 
@@ -137,18 +95,38 @@ class Tracker:
     """
 
     def __init__(self, folder: Path, mode: Literal["offline", "online", "disabled"], config: Mapping[str, Any]) -> None:
-        self._folder, self._mode, self._config = folder, mode, config
-        self._log, self._run, self._warned = RunLog(folder / LOG_NAME), None, set()
+        self._folder, self._mode, self._config, self._run, self._warned = folder, mode, config, None, set()
+        path = folder / LOG_NAME
+        self._records = read_log(path)
+        self._earlier = {_identity(record) for record in self._records}
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by finish()
+        self._file.truncate(path.read_bytes().rfind(b"\n") + 1)
         if mode == "online":
             with self._guard("W&B (online)"):
                 self._open_mirror("online")
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Adds one record, e.g. ``{"trial": "ann/geeves/0", "epoch": 10, "train_loss": 0.3}``."""
+        """Adds one record, e.g. ``{"trial": "ann/geeves/0", "epoch": 10, "train_loss": 0.3}``.
+
+        One that an earlier session wrote already is left out.
+        """
+        line = plain(record)
+        if _identity(line) in self._earlier:
+            return
         with self._guard(LOG_NAME):
-            if self._log.append(record) and self._run is not None:
+            data = json.dumps(line, allow_nan=False).encode() + b"\n"
+            whole = os.fstat(self._file.fileno()).st_size
+            try:
+                if self._file.write(data) != len(data):
+                    raise OSError("the disk took only part of a line")
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(whole)
+                raise
+            self._records.append(line)
+            if self._run is not None:
                 with self._guard("W&B"):
-                    self._mirror(self._run, len(self._log.records) - 1)
+                    self._mirror(self._run, len(self._records) - 1)
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """Adds values that describe the whole study; later values replace earlier ones of the same name."""
@@ -156,7 +134,7 @@ class Tracker:
 
     def finish(self) -> None:
         """Closes the log and completes the mirror; nothing can be added afterwards."""
-        self._log.close()
+        self._file.close()
         mode, self._mode = self._mode, "disabled"
         if mode != "disabled":
             with self._guard("W&B"):
@@ -205,13 +183,13 @@ class Tracker:
                 raise
         self._run = run
         run.define_metric("*", step_metric="epoch")
-        for step in range(run.step, len(self._log.records)):
+        for step in range(run.step, len(self._records)):
             self._mirror(run, step)
         return run
 
     def _mirror(self, run: Any, step: int) -> None:
         """Adds a record's numbers as W&B curves, ``train_loss/ann/geeves/0``: one section per metric."""
-        record = self._log.records[step]
+        record = self._records[step]
         if "summary" in record:
             run.summary.update(record["summary"])
         trial = f"/{record['trial']}" if record.get("trial") is not None else ""

@@ -75,35 +75,29 @@ def check_unit(axis: Floats, unit: str, *, source: object = None) -> None:
     if unit == "cm-1" and low >= 300.0 and high <= 2600.0 and high - low >= 700.0:
         looks = "nm"
     if looks != unit:
-        raise DataError(
-            f"the axis is declared in {unit} but looks like {looks}",
-            source=source,
-            column="axis",
-            value=f"{low:g} to {high:g}, {axis.size} bands",
-            remedy=f'Write unit = "{looks}" under [axis], or confirm = ["unit"] if {unit} is right.',
-        )
+        problem = f"the axis is declared in {unit} but looks like {looks}"
+        value = f"{low:g} to {high:g}, {axis.size} bands"
+        remedy = f'Write unit = "{looks}" under [axis], or confirm = ["unit"] if {unit} is right.'
+        raise DataError(problem, source=source, column="axis", value=value, remedy=remedy)
 
 
 def check_scale(values: Floats, quantity: str, *, source: object = None) -> None:
     """Raises DataError where reflectance looks like percent, or like a fraction divided by 100 again."""
     middle, brightest = float(np.median(values)), float(np.median(values.max(axis=1)))
-    median, dark = f"median {middle:.3g}", f"half of the spectra stay below {brightest:.3g}"
-    percent = 'Write scale = 0.01 under [values], or confirm = ["scale"] if the scale is right.'
-    fraction = 'Write scale = 1 under [values] (only percent needs 0.01), or confirm = ["scale"].'
-    absorbance = 'If this is reflectance in percent, write quantity = "reflectance" and scale = 0.01.'
-    for of, wrong, problem, value, remedy in (
-        ("reflectance", middle > 1.5, "reflectance must be a fraction but looks like percent", median, percent),
-        (
-            "reflectance",
-            0.0 < brightest < 0.02,
-            "reflectance looks like a fraction divided by 100 again",
-            dark,
-            fraction,
-        ),
-        ("absorbance", middle > 5.0, "absorbance log10(1/R) of soils lies between 0 and 2", median, absorbance),
-    ):
-        if quantity == of and wrong:
-            raise DataError(problem, source=source, column="all bands", value=value, remedy=remedy)
+    value = f"median {middle:.3g}"
+    if quantity == "reflectance" and middle > 1.5:
+        problem = "reflectance must be a fraction but looks like percent"
+        remedy = 'Write scale = 0.01 under [values], or confirm = ["scale"] if the scale is right.'
+    elif quantity == "reflectance" and 0.0 < brightest < 0.02:
+        problem = "reflectance looks like a fraction divided by 100 again"
+        value = f"half of the spectra stay below {brightest:.3g}"
+        remedy = 'Write scale = 1 under [values] (only percent needs 0.01), or confirm = ["scale"].'
+    elif quantity == "absorbance" and middle > 5.0:
+        problem = "absorbance log10(1/R) of soils lies between 0 and 2"
+        remedy = 'If this is reflectance in percent, write quantity = "reflectance" and scale = 0.01.'
+    else:
+        return
+    raise DataError(problem, source=source, column="all bands", value=value, remedy=remedy)
 
 
 def check_range(values: Floats, axis: Floats, unit: str, quantity: str, *, source: object = None) -> None:
@@ -138,13 +132,9 @@ def check_quantity(values: Floats, axis: Floats, unit: str, quantity: str, *, so
     looks = "absorbance" if quantity == "reflectance" else "reflectance"
     share = float(np.mean(peaks)) if looks == "absorbance" else 1.0 - float(np.mean(peaks))
     if share > 0.5:
-        raise DataError(
-            f"declared {quantity} but looks like {looks}",
-            source=source,
-            column=what,
-            value=f"{100 * share:.0f} % of the spectra",
-            remedy=f'Write quantity = "{looks}" under [values], or confirm = ["quantity"] if {quantity} is right.',
-        )
+        problem = f"declared {quantity} but looks like {looks}"
+        remedy = f'Write quantity = "{looks}" under [values], or confirm = ["quantity"] if {quantity} is right.'
+        raise DataError(problem, source=source, column=what, value=f"{100 * share:.0f} % of the spectra", remedy=remedy)
 
 
 def _absorbance_evidence(values: Floats, axis: Floats, unit: str) -> tuple[str, NDArray[np.bool_]] | None:

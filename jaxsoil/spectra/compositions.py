@@ -83,7 +83,13 @@ def ilr(parts: Any, delta: float = DELTA) -> Any:
     """
     xp = _library(parts)
     if xp is np:
-        parts = _checked(parts)
+        parts = np.asarray(parts, np.float64)
+        wrong = ~np.isfinite(parts).all(axis=-1) | (parts < 0).any(axis=-1) | ~(parts.sum(axis=-1) > 0)
+        if wrong.any():
+            row = np.argwhere(np.atleast_1d(wrong))[0]
+            value = f"row {int(row[0])}: {np.atleast_2d(parts)[row[0]].tolist()}"
+            remedy = "Parts are finite and not negative, with a positive sum: leave such rows out."
+            raise DataError("no composition", value=value, remedy=remedy)
     logs = xp.log(replace_zeros(parts, delta))
     return _product(xp, logs, basis(parts.shape[-1]))
 
@@ -99,40 +105,22 @@ def ilr_inverse(coordinates: Any, total: float = TOTAL) -> Any:
         coordinates = np.asarray(coordinates, np.float64)
     logs = _product(xp, coordinates, basis(coordinates.shape[-1] + 1).T)
     # The largest part is exp(0): no overflow, and a sum of at least 1.
-    parts = closure(xp.exp(logs - _stopped(xp, xp.max(logs, axis=-1, keepdims=True))), total)
-    return _exact(parts, total) if xp is np else parts
-
-
-def _exact(parts: np.ndarray, total: float) -> np.ndarray:
-    """Parts on the grid of the floating-point numbers next to ``total``, the largest one being the rest.
-
-    On that grid (1.4e-14 for 100) every partial sum is representable, so sums in any order are exact.
-    """
+    largest = xp.max(logs, axis=-1, keepdims=True)
+    parts = closure(xp.exp(logs - (jax.lax.stop_gradient(largest) if xp is jnp else largest)), total)
+    if xp is jnp:
+        return parts
+    # On the grid of the floating-point numbers next to the total (1.4e-14 for 100) every partial sum is representable,
+    # so sums in any order are exact. The largest part is the rest.
     step = np.spacing(total)
     parts = np.round(parts / step) * step
-    largest = np.argmax(parts, axis=-1)[..., None]
-    others = np.where(np.arange(parts.shape[-1]) == largest, 0.0, parts).sum(axis=-1, keepdims=True)
-    np.put_along_axis(parts, largest, total - others, axis=-1)
-    return parts
-
-
-def _checked(parts: Any) -> np.ndarray:
-    parts = np.asarray(parts, np.float64)
-    wrong = ~np.isfinite(parts).all(axis=-1) | (parts < 0).any(axis=-1) | ~(parts.sum(axis=-1) > 0)
-    if wrong.any():
-        row = np.argwhere(np.atleast_1d(wrong))[0]
-        value = f"row {int(row[0])}: {np.atleast_2d(parts)[row[0]].tolist()}"
-        remedy = "Parts are finite and not negative, with a positive sum: leave such rows out."
-        raise DataError("no composition", value=value, remedy=remedy)
+    place = np.argmax(parts, axis=-1)[..., None]
+    others = np.where(np.arange(parts.shape[-1]) == place, 0.0, parts).sum(axis=-1, keepdims=True)
+    np.put_along_axis(parts, place, total - others, axis=-1)
     return parts
 
 
 def _library(values: Any) -> Any:
     return jnp if isinstance(values, jax.Array) else np
-
-
-def _stopped(xp: Any, values: Any) -> Any:
-    return jax.lax.stop_gradient(values) if xp is jnp else values
 
 
 def _product(xp: Any, values: Any, matrix: np.ndarray) -> Any:

@@ -46,11 +46,9 @@ class Spectra:
         require.known(quantity, QUANTITIES, "unknown quantity")
         values, axis = _frozen(values, np.float32), _frozen(axis, np.float64)
         if values.ndim != 2 or axis.ndim != 1 or values.shape[1] != axis.shape[0] or axis.shape[0] == 0:
-            raise DataError(
-                "values and axis do not belong together",
-                value=f"values {values.shape}, axis {axis.shape}",
-                remedy="Give values of shape (n, m) and an axis of shape (m,), m at least 1.",
-            )
+            value = f"values {values.shape}, axis {axis.shape}"
+            remedy = "Give values of shape (n, m) and an axis of shape (m,), m at least 1."
+            raise DataError("values and axis do not belong together", value=value, remedy=remedy)
         check_axis(axis)
         check_finite(values, axis)
         for name, value in zip(
@@ -120,12 +118,10 @@ class Spectra:
         self.require_quantity("reflectance")
         if not np.all(self.values > 0):
             row, band = (int(index[0]) for index in np.nonzero(self.values <= 0))
-            raise DataError(
-                "reflectance must be positive to have an absorbance",
-                column=f"{self.axis[band]:g} {self.unit}",
-                value=f"{self.values[row, band]:g} in row {row}",
-                remedy="Remove the band or the row, or correct the reflectance at its source.",
-            )
+            problem = "reflectance must be positive to have an absorbance"
+            value = f"{self.values[row, band]:g} in row {row}"
+            remedy = "Remove the band or the row, or correct the reflectance at its source."
+            raise DataError(problem, column=f"{self.axis[band]:g} {self.unit}", value=value, remedy=remedy)
         return self.replace(
             values=-np.log10(self.values.astype(np.float64)), quantity="absorbance", step="absorbance log10(1/R)"
         )
@@ -188,13 +184,10 @@ def check_finite(values: NDArray[np.floating], axis: NDArray[np.floating], *, so
         return
     bad = ~np.isfinite(values)
     row, band = (int(index[0]) for index in np.nonzero(bad))
-    raise DataError(
-        "a spectrum has missing or infinite values",
-        source=source,
-        column=f"{axis[band]:g}",
-        value=f"{values[row, band]} in row {row}; {bad.any(0).sum()} bands and {bad.any(1).sum()} rows",
-        remedy="Leave those bands out or exclude those rows with a reason; nothing is filled in silently.",
-    )
+    problem = "a spectrum has missing or infinite values"
+    value = f"{values[row, band]} in row {row}; {bad.any(0).sum()} bands and {bad.any(1).sum()} rows"
+    remedy = "Leave those bands out or exclude those rows with a reason; nothing is filled in silently."
+    raise DataError(problem, source=source, column=f"{axis[band]:g}", value=value, remedy=remedy)
 
 
 def _frozen(array: ArrayLike, dtype: Any) -> NDArray[Any]:

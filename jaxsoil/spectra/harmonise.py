@@ -6,9 +6,9 @@ Labels are never used. Everything is float64 on the host.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ class Harmoniser:
 
 def no_harmonisation() -> Harmoniser:
     """The harmoniser that changes nothing."""
-    return Harmoniser("none", MappingProxyType({}), MappingProxyType({}))
+    return Harmoniser("none", {}, {})
 
 
 def centre_and_scale(values: ArrayLike, laboratory: NDArray[Any], *, min_rows: int = 10) -> Harmoniser:
@@ -92,7 +92,7 @@ def centre_and_scale(values: ArrayLike, laboratory: NDArray[Any], *, min_rows: i
         # A band that does not vary is moved and not stretched.
         slope = np.where(own_sd > 1e-9, sd / np.where(own_sd > 1e-9, own_sd, 1.0), 1.0)
         maps[name] = Map(slope[None, :], mean - slope * own.mean(axis=0))
-    return Harmoniser("centre", MappingProxyType(maps), MappingProxyType(unchanged))
+    return Harmoniser("centre", maps, unchanged)
 
 
 def direct_standardisation(
@@ -127,13 +127,10 @@ def direct_standardisation(
     shared = transfer_samples(names, samples)
     known = sorted({name for pair in shared for name in pair})
     if not known or (reference is not None and reference not in known):
-        raise DataError(
-            "no transfer sample: no sample was scanned in two laboratories",
-            column="laboratory",
-            value=reference,
-            remedy="Use per-laboratory centring, or give rows of one sample the same sample name.",
-        )
-    chosen = reference or max(known, key=lambda name: sum(len(s) for pair, s in shared.items() if name in pair))
+        problem = "no transfer sample: no sample was scanned in two laboratories"
+        remedy = "Use per-laboratory centring, or give rows of one sample the same sample name."
+        raise DataError(problem, column="laboratory", value=reference, remedy=remedy)
+    chosen = reference or best_reference(shared)
     maps, unchanged = {}, {chosen: ""}
     for name in np.unique(names).tolist():
         pairs = shared.get((min(name, chosen), max(name, chosen)), [])
@@ -142,9 +139,12 @@ def direct_standardisation(
         if len(pairs) < min_pairs:
             unchanged[name] = f"{len(pairs)} transfer samples with {chosen}, {min_pairs} needed"
             continue
-        own, wanted = (_means(table, names == lab, samples, pairs) for lab in (name, chosen))
+        own, wanted = (
+            np.stack([table[(names == lab) & (samples == pair)].mean(axis=0) for pair in pairs])
+            for lab in (name, chosen)
+        )
         maps[name] = _piecewise(own, wanted, window, ridge)
-    return Harmoniser("direct", MappingProxyType(maps), MappingProxyType(unchanged))
+    return Harmoniser("direct", maps, unchanged)
 
 
 def transfer_samples(laboratory: NDArray[Any], sample: NDArray[Any]) -> dict[tuple[str, str], list[str]]:
@@ -155,10 +155,15 @@ def transfer_samples(laboratory: NDArray[Any], sample: NDArray[Any]) -> dict[tup
         by_sample.setdefault(name, []).append(lab)
     shared: dict[tuple[str, str], list[str]] = {}
     for name, labs in by_sample.items():
-        for first, low in enumerate(labs):
-            for high in labs[first + 1 :]:
-                shared.setdefault((low, high), []).append(name)
+        for pair in itertools.combinations(labs, 2):
+            shared.setdefault(pair, []).append(name)
     return shared
+
+
+def best_reference(shared: Mapping[tuple[str, str], list[str]]) -> str:
+    """The laboratory with most transfer samples, the first by name of equals; "" where none has any."""
+    known = sorted({name for pair in shared for name in pair})
+    return max(known, key=lambda name: sum(len(s) for pair, s in shared.items() if name in pair), default="")
 
 
 def _piecewise(own: Floats, wanted: Floats, window: int, ridge: float) -> Map:
@@ -180,10 +185,6 @@ def _shifts(values: Floats, window: int) -> list[Floats]:
     half = window // 2
     padded = np.pad(values, ((0, 0), (half, half)), mode="edge")
     return [padded[:, start : start + values.shape[1]] for start in range(window)]
-
-
-def _means(table: Floats, rows: NDArray[np.bool_], samples: NDArray[Any], names: list[str]) -> Floats:
-    return np.stack([table[rows & (samples == name)].mean(axis=0) for name in names])
 
 
 def _rows(values: ArrayLike, laboratory: ArrayLike) -> tuple[Floats, NDArray[Any]]:

@@ -18,18 +18,9 @@ from jaxsoil.spectra.resample import Resample, SpliceCorrection, Trim
 from jaxsoil.spectra.steps import NotInvertibleError, Pipeline, Step
 
 __all__ = [
-    "SNV",
-    "Absorbance",
-    "MeanCentre",
-    "NotInvertibleError",
-    "Pipeline",
-    "Resample",
-    "SavitzkyGolay",
-    "SpliceCorrection",
-    "Standardise",
-    "Step",
-    "Trim",
-]
+    "SNV", "Absorbance", "MeanCentre", "NotInvertibleError", "Pipeline", "Resample", "SavitzkyGolay",
+    "SpliceCorrection", "Standardise", "Step", "Trim",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,25 +96,23 @@ class SavitzkyGolay(Step):
         """Returns the smoothed spectra or their derivative."""
         from scipy.signal import savgol_filter
 
-        step = _uniform_step(spectra)
-        points = self._window(step, spectra.n_bands)
+        steps = np.diff(spectra.axis)
+        # 1 % of the step admits axes that were rounded to a few digits, not ones whose steps differ.
+        if steps.size == 0 or np.ptp(steps) > 0.01 * steps.mean():
+            shown = f"steps {steps.min():g} to {steps.max():g} {spectra.unit}" if steps.size else "one band"
+            remedy = "Resample to a uniform axis first: Resample(np.arange(low, high, step))."
+            raise DataError("Savitzky-Golay needs an axis with one step", value=shown, remedy=remedy)
+        step = float(steps.mean())
+        points = 2 * round(((self.width or 0.0) / step - 1) / 2) + 1 if self.points is None else self.points
+        if points % 2 == 0 or points > steps.size + 1 or points <= self.polyorder or self.deriv > self.polyorder:
+            value = f"{points} bands, order {self.polyorder}, derivative {self.deriv}, {steps.size + 1} bands in all"
+            remedy = "Use an odd window above the order, up to the number of bands; the order at least deriv."
+            raise DataError("the Savitzky-Golay window does not fit", value=value, remedy=remedy)
         values = spectra.values.astype(np.float64)
         values = np.asarray(savgol_filter(values, points, self.polyorder, deriv=self.deriv, delta=step, axis=1))
         done = f"Savitzky-Golay {points} bands, order {self.polyorder}, derivative {self.deriv}"
         quantity = spectra.quantity if self.deriv == 0 else "pretreated"
         return spectra.replace(values=values, quantity=quantity, step=done)
-
-    def _window(self, step: float, n_bands: int) -> int:
-        if self.points is not None:
-            points = self.points
-        else:
-            assert self.width is not None
-            points = 2 * round((self.width / step - 1) / 2) + 1
-        if points % 2 == 0 or points > n_bands or points <= self.polyorder or self.deriv > self.polyorder:
-            value = f"{points} bands, order {self.polyorder}, derivative {self.deriv}, {n_bands} bands in all"
-            remedy = "Use an odd window above the order, up to the number of bands; the order at least deriv."
-            raise DataError("the Savitzky-Golay window does not fit", value=value, remedy=remedy)
-        return points
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -182,12 +171,10 @@ class Standardise(_Fitted):
         mean, spread = values.mean(axis=0), values.std(axis=0, ddof=1)
         flat = np.nonzero(spread <= 1e-7 * np.abs(values).max(axis=0))[0]
         if flat.size:
-            raise DataError(
-                "a band is constant over the training rows and cannot be standardised",
-                column=f"{spectra.axis[flat[0]]:g} {spectra.unit}",
-                value=f"{flat.size} bands",
-                remedy="Trim those bands: a constant band carries nothing, or is a fill value.",
-            )
+            problem = "a band is constant over the training rows and cannot be standardised"
+            value = f"{flat.size} bands"
+            remedy = "Trim those bands: a constant band carries nothing, or is a fill value."
+            raise DataError(problem, column=f"{spectra.axis[flat[0]]:g} {spectra.unit}", value=value, remedy=remedy)
         return Standardise(spectra[:1], mean, spread)
 
 
@@ -196,13 +183,3 @@ def _require_rows(spectra: Spectra, least: int) -> None:
         value = f"{len(spectra)}, at least {least} needed"
         remedy = "Fit on all training rows."
         raise DataError("too few spectra to fit a step to", value=value, remedy=remedy)
-
-
-def _uniform_step(spectra: Spectra) -> float:
-    steps = np.diff(spectra.axis)
-    # 1 % of the step admits axes that were rounded to a few digits, not ones whose steps differ.
-    if steps.size == 0 or np.ptp(steps) > 0.01 * steps.mean():
-        shown = f"steps {steps.min():g} to {steps.max():g} {spectra.unit}" if steps.size else "one band"
-        remedy = "Resample to a uniform axis first: Resample(np.arange(low, high, step))."
-        raise DataError("Savitzky-Golay needs an axis with one step", value=shown, remedy=remedy)
-    return float(steps.mean())

@@ -33,12 +33,10 @@ class Trim(Step):
         """Returns the bands inside; none inside raises DataError."""
         inside = (spectra.axis >= self.low) & (spectra.axis <= self.high)
         if not inside.any():
-            raise DataError(
-                "no band lies in the range to keep",
-                column=f"{self.low:g}-{self.high:g} {spectra.unit}",
-                value=f"axis {spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}",
-                remedy="Give low and high in the unit of the axis, low first.",
-            )
+            problem = "no band lies in the range to keep"
+            value = f"axis {spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}"
+            remedy = "Give low and high in the unit of the axis, low first."
+            raise DataError(problem, column=f"{self.low:g}-{self.high:g} {spectra.unit}", value=value, remedy=remedy)
         return spectra.replace(
             values=spectra.values[:, inside],
             axis=spectra.axis[inside],
@@ -90,7 +88,17 @@ class Resample(Step):
     def __call__(self, spectra: Spectra) -> Spectra:
         """Returns the spectra on the target axis."""
         target = np.asarray(self.axis)
-        self._require_inside(spectra, target)
+        if spectra.unit != self.unit:
+            raise DataError(
+                f"the target axis is in {self.unit}, the spectra are in {spectra.unit}",
+                remedy=f'Convert the spectra with to_unit("{self.unit}"), or give unit="{spectra.unit}".',
+            )
+        outside = (target < spectra.axis[0] - 1e-6) | (target > spectra.axis[-1] + 1e-6)
+        if outside.any():
+            problem = "the target axis reaches beyond what was measured"
+            value = f"measured {spectra.axis[0]:g}-{spectra.axis[-1]:g}, {int(outside.sum())} bands outside"
+            remedy = "Choose a target axis inside the measured range; nothing is extrapolated."
+            raise DataError(problem, column=f"{target[outside][0]:g} {self.unit}", value=value, remedy=remedy)
         values = spectra.values.astype(np.float64) @ self.weights(spectra.axis)
         span = f"{target[0]:g}-{target[-1]:g} {self.unit}, {target.size} bands"
         return spectra.replace(values=values, axis=target, step=f"resample to {span}, {self.method}")
@@ -98,7 +106,13 @@ class Resample(Step):
     def weights(self, source: Floats) -> Floats:
         """Returns (m, p) weights whose columns sum to one: resampled = values @ weights."""
         target = np.asarray(self.axis)
-        weights = _linear(source, target)
+        weights = np.ones((1, target.size))
+        if source.size > 1:
+            right = np.clip(np.searchsorted(source, target), 1, source.size - 1)
+            share = np.clip((target - source[right - 1]) / (source[right] - source[right - 1]), 0.0, 1.0)
+            weights, columns = np.zeros((source.size, target.size)), np.arange(target.size)
+            weights[right - 1, columns] = 1.0 - share
+            weights[right, columns] += share
         if self.method == "linear":
             return weights
         edges = _edges(target)
@@ -108,34 +122,22 @@ class Resample(Step):
         if not wider.any():
             return weights
         if self.method == "bandmean":
-            weights[:, wider] = _band_means(source, edges[:-1][wider], edges[1:][wider])
+            # The mean over a target band of the line that joins the measured bands.
+            low, high = np.maximum(edges[:-1][wider], source[0]), np.minimum(edges[1:][wider], source[-1])
+            weights[:, wider] = (_integral(source, high) - _integral(source, low)) / (high - low)
         else:
-            sigma = self._sigma(np.diff(edges)[wider])
-            weights[:, wider] = _gaussian(source, target[wider], sigma)
+            # Each measured band weighs by the width that it stands for.
+            width, spacing = np.diff(_edges(source)), np.diff(edges)[wider]
+            fwhm = spacing if self.fwhm is None else np.full_like(spacing, self.fwhm)
+            if np.any(fwhm <= self.source_fwhm):
+                value = f"source {self.source_fwhm:g}, target {fwhm.min():g} {self.unit}"
+                problem = "the spectra are broader already than the target response"
+                remedy = "Widen fwhm or use a coarser axis: resampling cannot sharpen."
+                raise DataError(problem, value=value, remedy=remedy)
+            sigma = np.sqrt(fwhm**2 - self.source_fwhm**2) / _FWHM_PER_SIGMA
+            found = np.exp(-0.5 * ((source[:, None] - target[wider]) / sigma) ** 2) * width[:, None]
+            weights[:, wider] = found / found.sum(axis=0)
         return weights
-
-    def _sigma(self, spacing: Floats) -> Floats:
-        fwhm = spacing if self.fwhm is None else np.full_like(spacing, self.fwhm)
-        if np.any(fwhm <= self.source_fwhm):
-            value = f"source {self.source_fwhm:g}, target {fwhm.min():g} {self.unit}"
-            remedy = "Widen fwhm or use a coarser axis: resampling cannot sharpen."
-            raise DataError("the spectra are broader already than the target response", value=value, remedy=remedy)
-        return np.sqrt(fwhm**2 - self.source_fwhm**2) / _FWHM_PER_SIGMA
-
-    def _require_inside(self, spectra: Spectra, target: Floats) -> None:
-        if spectra.unit != self.unit:
-            raise DataError(
-                f"the target axis is in {self.unit}, the spectra are in {spectra.unit}",
-                remedy=f'Convert the spectra with to_unit("{self.unit}"), or give unit="{spectra.unit}".',
-            )
-        outside = (target < spectra.axis[0] - 1e-6) | (target > spectra.axis[-1] + 1e-6)
-        if outside.any():
-            raise DataError(
-                "the target axis reaches beyond what was measured",
-                column=f"{target[outside][0]:g} {self.unit}",
-                value=f"measured {spectra.axis[0]:g}-{spectra.axis[-1]:g}, {int(outside.sum())} bands outside",
-                remedy="Choose a target axis inside the measured range; nothing is extrapolated.",
-            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,9 +167,24 @@ class SpliceCorrection(Step):
         """Returns the spectra with continuous segments."""
         cuts = np.searchsorted(spectra.axis, np.asarray(self.at, np.float64), side="right")
         edges = np.concatenate([[0], cuts, [spectra.n_bands]])
-        self._require_bands(spectra, edges)
+        short = np.nonzero(np.diff(edges) < max(self.points, 2))[0]
+        count = edges.size - 1
+        if count < 2 or short.size or self.points < 2:
+            problem = "a detector segment has too few bands to be joined"
+            value = f"axis {spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {self.points} points"
+            remedy = "Give ascending splices inside the axis with at least `points` (2 or more) bands beside each."
+            raise DataError(problem, column=f"splices {list(self.at)}", value=value, remedy=remedy)
+        if self.reference is not None and not 0 <= self.reference < count:
+            remedy = f"Count the {count} segments from 0."
+            raise DataError("no such detector segment", column="reference", value=self.reference, remedy=remedy)
         values = spectra.values.astype(np.float64)
-        jumps = np.stack([self._jump(spectra.axis, values, int(cut)) for cut in cuts], axis=1)
+        jumps = np.empty((len(spectra), cuts.size))
+        for place, cut in enumerate(cuts.tolist()):
+            # How far the segment on the right lies above that on the left, half-way between the two detectors.
+            sides = (slice(cut, cut + self.points), slice(cut - self.points, cut))
+            middle = 0.5 * (spectra.axis[cut - 1] + spectra.axis[cut])
+            right, left = (_line_at(spectra.axis[side], values[:, side], middle) for side in sides)
+            jumps[:, place] = right - left
         # Level of each segment above the first, then relative to the reference.
         level = np.concatenate([np.zeros((len(spectra), 1)), np.cumsum(jumps, axis=1)], axis=1)
         reference = (edges.size - 1) // 2 if self.reference is None else self.reference
@@ -175,26 +192,6 @@ class SpliceCorrection(Step):
         corrected = values - np.repeat(offset, np.diff(edges), axis=1)
         shown = ", ".join(f"{at:g}" for at in self.at)
         return spectra.replace(values=corrected, step=f"splice correction at {shown} {spectra.unit}")
-
-    def _jump(self, axis: Floats, values: Floats, cut: int) -> Floats:
-        """Returns (n,) how far the right segment lies above the left one at the cut."""
-        middle = 0.5 * (axis[cut - 1] + axis[cut])
-        left, right = slice(cut - self.points, cut), slice(cut, cut + self.points)
-        return _line_at(axis[right], values[:, right], middle) - _line_at(axis[left], values[:, left], middle)
-
-    def _require_bands(self, spectra: Spectra, edges: NDArray[np.intp]) -> None:
-        short = np.nonzero(np.diff(edges) < max(self.points, 2))[0]
-        count = edges.size - 1
-        if count < 2 or short.size or self.points < 2:
-            raise DataError(
-                "a detector segment has too few bands to be joined",
-                column=f"splices {list(self.at)}",
-                value=f"axis {spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {self.points} points",
-                remedy="Give ascending splices inside the axis with at least `points` (2 or more) bands beside each.",
-            )
-        if self.reference is not None and not 0 <= self.reference < count:
-            remedy = f"Count the {count} segments from 0."
-            raise DataError("no such detector segment", column="reference", value=self.reference, remedy=remedy)
 
 
 def _line_at(axis: Floats, values: Floats, at: float) -> Floats:
@@ -212,25 +209,6 @@ def _edges(centres: Floats) -> Floats:
     return np.concatenate([[2 * centres[0] - inner[0]], inner, [2 * centres[-1] - inner[-1]]])
 
 
-def _linear(source: Floats, target: Floats) -> Floats:
-    """Returns (m, p) weights of linear interpolation."""
-    if source.size == 1:
-        return np.ones((1, target.size))
-    right = np.clip(np.searchsorted(source, target), 1, source.size - 1)
-    share = np.clip((target - source[right - 1]) / (source[right] - source[right - 1]), 0.0, 1.0)
-    weights = np.zeros((source.size, target.size))
-    columns = np.arange(target.size)
-    weights[right - 1, columns] = 1.0 - share
-    weights[right, columns] += share
-    return weights
-
-
-def _band_means(source: Floats, low: Floats, high: Floats) -> Floats:
-    """Returns (m, p) weights of the mean over [low, high] of the line that joins the measured bands."""
-    low, high = np.maximum(low, source[0]), np.minimum(high, source[-1])
-    return (_integral(source, high) - _integral(source, low)) / (high - low)
-
-
 def _integral(source: Floats, to: Floats) -> Floats:
     """Returns (m, p) weights of the integral from the first measured band to ``to`` (trapezoids)."""
     steps = np.diff(source)
@@ -240,10 +218,3 @@ def _integral(source: Floats, to: Floats) -> Floats:
     weights[:-1] += whole - second
     weights[1:] += second
     return weights
-
-
-def _gaussian(source: Floats, centres: Floats, sigma: Floats) -> Floats:
-    """Returns (m, p) normalised Gaussian weights, each band weighing by the width it stands for."""
-    width = np.diff(_edges(source))
-    weights = np.exp(-0.5 * ((source[:, None] - centres) / sigma) ** 2) * width[:, None]
-    return weights / weights.sum(axis=0)

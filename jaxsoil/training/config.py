@@ -69,6 +69,8 @@ class DeviceConfig:
     """Trials that run as one program; 0 takes what fits the memory (CPU: one a device)."""
     memory_gb: float = 0.0
     """Memory for one chunk on one device in GB; 0 asks the device."""
+    threads: int = 0
+    """Programs that run at a time on a single CPU device, with the same results; 0: one for each core, at most 8."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +137,12 @@ TRAIN_LIMITS: dict[str, Limit] = {
 }
 """What the settings of :class:`TrainConfig` can be."""
 
-DEVICE_LIMITS: dict[str, Limit] = {"batch_devices": at_least(1), "chunk": at_least(0), "memory_gb": at_least(0.0)}
+DEVICE_LIMITS: dict[str, Limit] = {
+    "batch_devices": at_least(1),
+    "chunk": at_least(0),
+    "memory_gb": at_least(0.0),
+    "threads": at_least(0),
+}
 """What the settings of :class:`DeviceConfig` can be."""
 
 

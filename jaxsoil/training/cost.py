@@ -14,7 +14,8 @@ import numpy as np
 
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import compile_seconds, make_mesh, matmul_precision
-from jaxsoil.training.grid import Group, GroupRun, MakeLoss, steps_per_epoch
+from jaxsoil.training.grid import Group, steps_per_epoch
+from jaxsoil.training.group_run import GroupRun, MakeLoss
 from jaxsoil.training.loop import Program, advance
 from jaxsoil.training.step import Data, State, zero
 
@@ -112,12 +113,13 @@ def estimate(group: Group, data: Data, train: TrainConfig, devices: DeviceConfig
     steps = tuple(steps_per_epoch(trial, train) for trial in group.trials)
     total = sum(steps) * train.epochs
     with tempfile.TemporaryDirectory() as folder, matmul_precision(train.precision):
+        compiled = compile_seconds()
         runner = GroupRun(group, data, train, devices, Path(folder), make_loss)
         program = runner.program(group.chunk(0))
         program.member = dataclasses.replace(program.member, steps=jnp.full(group.size, STEPS, jnp.int32))
         program.most = STEPS
         per_step = seconds_per_step(program, runner.initial(program, group.chunk(0))) / group.size
-        compiling = runner.compile_seconds
+        compiling = compile_seconds() - compiled
         operations = _operations(runner)
     return Cost(
         name=group.label,

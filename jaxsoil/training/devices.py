@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -21,17 +22,17 @@ from jaxsoil.training.config import DeviceConfig
 
 Axes = tuple[int | None, ...]
 
-_COMPILING = {"seconds": 0.0}
+_COMPILING = threading.local()
 
 
 def compile_seconds() -> float:
-    """Seconds that this process has spent on lowering and compiling programs."""
-    return _COMPILING["seconds"]
+    """Seconds that this thread has spent on lowering and compiling programs."""
+    return getattr(_COMPILING, "seconds", 0.0)
 
 
 def _listen(event: str, duration_secs: float, **_: Any) -> None:
     if event.endswith(("jaxpr_to_mlir_module_duration", "backend_compile_duration")):
-        _COMPILING["seconds"] += duration_secs
+        _COMPILING.seconds = compile_seconds() + duration_secs
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)

@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 
-from jaxsoil.evaluation.conversion import COLUMNS, band_table, calibration, coverage, difference, widening
+from jaxsoil.evaluation.conversion import LEVELS, conversion_tables, coverage
 from jaxsoil.runs.errors import DataError
 
 
 def test_difference_is_converted_minus_observed():
     observed = np.array([[1.0, 2.0], [3.0, 4.0]])
-    mean, sd = difference(observed, observed + np.array([[0.1, -0.2], [0.3, -0.2]]))
-    np.testing.assert_allclose(mean, [0.2, -0.2])
-    np.testing.assert_allclose(sd, [0.2 / np.sqrt(2.0), 0.0], atol=1e-12)
-    assert np.isnan(difference(observed[:1], observed[:1])[1]).all()
+    converted, sd = observed + np.array([[0.1, -0.2], [0.3, -0.2]]), np.ones((2, 2))
+    table = conversion_tables([2.0, 1.0], observed, converted, sd)["conversion"]
+    np.testing.assert_allclose(table["mean_difference"], [0.2, -0.2])
+    np.testing.assert_allclose(table["sd_difference"], [0.2 / np.sqrt(2.0), 0.0], atol=1e-12)
+    single = conversion_tables([2.0, 1.0], observed[:1], observed[:1], sd[:1])["conversion"]
+    assert np.isnan(single["sd_difference"].to_numpy()).all()
 
 
 def test_coverage_by_hand():
@@ -27,26 +29,32 @@ def test_honest_spreads_are_calibrated_and_halved_ones_are_not():
     sd = rng.uniform(0.05, 0.5, (20_000, 4))
     observed = rng.normal(size=sd.shape)
     converted = observed + sd * rng.normal(size=sd.shape)
-    nominal, reached = calibration(observed, converted, sd)
-    assert reached.shape == (nominal.size, 4)
-    np.testing.assert_allclose(reached, np.broadcast_to(nominal[:, None], reached.shape), atol=0.012)
-    assert widening(observed, converted, sd) == pytest.approx(1.0, abs=0.01)
-    assert widening(observed, converted, 0.5 * sd) == pytest.approx(2.0, abs=0.02)
+    found = conversion_tables(np.arange(4.0), observed, converted, sd)["calibration"]
+    assert found["nominal"].tolist() == list(LEVELS)
+    for name in ("low", "mean", "high"):
+        np.testing.assert_allclose(found[name], LEVELS, atol=0.012)
+    assert (np.diff(found[["low", "mean", "high"]].to_numpy(), axis=1) >= 0).all()
+    for factor in (1.0, 0.5):
+        scores = conversion_tables(np.arange(4.0), observed, converted, factor * sd)["conversion_scores"]
+        assert scores["widening"].tolist() == pytest.approx([1.0 / factor], abs=0.02)
     # 2 * Phi(1.6449 / 2) - 1.
     np.testing.assert_allclose(coverage(observed, converted, 0.5 * sd), 0.589, atol=0.012)
 
 
-def test_band_table():
+def test_bands_and_scores():
     rng = np.random.default_rng(3)
     observed, sd = rng.normal(size=(50, 3)), np.full((50, 3), 0.3)
-    table = band_table([3.0, 2.0, 1.0], observed, observed + 0.1, sd)
-    assert tuple(table.columns) == COLUMNS
+    tables = conversion_tables([3.0, 2.0, 1.0], observed, observed + 0.1, sd)
+    table, scores = tables["conversion"], tables["conversion_scores"].iloc[0]
+    assert table["wavenumber"].tolist() == [3.0, 2.0, 1.0]
     np.testing.assert_allclose(table["sd_predicted"], 0.3)
     assert table["coverage_90"].tolist() == [1.0, 1.0, 1.0]
-    assert band_table([3.0, 2.0, 1.0], observed, observed)["coverage_90"].tolist() == pytest.approx(
-        [np.nan] * 3, nan_ok=True
-    )
-    assert widening(observed, observed + 0.1, 0.0 * sd) == np.inf
+    np.testing.assert_allclose(table["rmse"], 0.1)
+    # The mean spectrum misses each sample by the deviation from it, n in the denominator.
+    assert scores["rmse"] == pytest.approx(0.1)
+    assert scores["rmse_of_mean"] == pytest.approx(np.sqrt(observed.var(axis=0).mean()))
+    sure = conversion_tables([3.0, 2.0, 1.0], observed, observed + 0.1, 0.0 * sd)["conversion_scores"]
+    assert sure["widening"].tolist() == [np.inf]
 
 
 @pytest.mark.parametrize(
@@ -64,4 +72,4 @@ def test_wrong_input_is_refused(converted, sd, message):
     with pytest.raises(DataError, match="between 0 and 1"):
         coverage(np.zeros((2, 3)), np.zeros((2, 3)), np.ones((2, 3)), 90.0)
     with pytest.raises(DataError, match="number of bands"):
-        band_table([1.0], np.zeros((2, 3)), np.zeros((2, 3)))
+        conversion_tables([1.0], np.zeros((2, 3)), np.zeros((2, 3)), np.ones((2, 3)))

@@ -66,10 +66,10 @@ def test_latents_meet_bins():
     axis = np.arange(1000.0, 600.0, -10.0)
     latents, spectra = rng.normal(size=(300, 4)), rng.normal(0.0, 0.1, (300, axis.size))
     spectra[:, axis < 700.0] += latents[:, 2:3]
-    found = latent_xi(latents, spectra, axis)
-    assert found.xi.shape == (4, found.wavenumber.size)
-    assert found.xi[2, found.wavenumber < 700.0].min() > 0.7
-    assert np.abs(np.delete(found.xi, 2, axis=0)).max() < 0.2
+    centres, found = latent_xi(latents, spectra, axis)
+    assert found.shape == (4, centres.size)
+    assert found[2, centres < 700.0].min() > 0.7
+    assert np.abs(np.delete(found, 2, axis=0)).max() < 0.2
 
 
 @pytest.mark.parametrize(

@@ -59,14 +59,9 @@ def spectra():
 
 def test_every_number_of_components_agrees_with_scikit_learn(spectra):
     x, y, new = spectra
-    model = fit(x, y, 15)
-    each = model.predict_each(new)
-    assert each.shape == (15, 50)
-    np.testing.assert_allclose(model.predict(new), each[-1], rtol=1e-12, atol=1e-12)
     for components in (1, 5, 15):
         reference = PLSRegression(components, scale=True, tol=1e-12, max_iter=5000).fit(x, y)
-        np.testing.assert_allclose(each[components - 1], reference.predict(new).ravel(), atol=1e-3)
-        np.testing.assert_allclose(fit(x, y, components).predict(new), each[components - 1], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(fit(x, y, components).predict(new), reference.predict(new).ravel(), atol=1e-3)
 
 
 def test_scaling_ignores_other_rows_and_input_stays_as_it_is(spectra):

@@ -1,13 +1,14 @@
 """Documents: text from data stays text, figures are saved where they are linked, every part of a run is named."""
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from jaxsoil.report import run_sections, style
 from jaxsoil.report.document import Document
+from jaxsoil.report.run_files import RunContents
 from jaxsoil.report.tables import DAGGER, Table, markdown_text
 
 NASTY = '<script>alert(1)</script> a|b *c* `d` \n# e [x](javascript:1) & "q"'
@@ -16,14 +17,14 @@ NASTY = '<script>alert(1)</script> a|b *c* `d` \n# e [x](javascript:1) & "q"'
 def test_html_escapes_everything(tmp_path: Path) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures" / "f.png").write_bytes(b"\x89PNG")
-    document = Document(NASTY)
+    document = Document(NASTY, tmp_path)
     document.heading(NASTY)
     document.text(NASTY)
     document.bullets([NASTY])
     document.bullets([])
     document.table(Table(NASTY, (NASTY,), ((NASTY,),), (NASTY,)))
     document.command(NASTY)
-    document.figure(tmp_path / "figures" / "f.png", NASTY, tmp_path)
+    document.figure(tmp_path / "figures" / "f.png", NASTY)
     html = document.html()
     assert "<script" not in html
     assert html.count("&lt;script&gt;") == 12
@@ -42,7 +43,7 @@ def test_a_command_cannot_close_its_fence() -> None:
 
 
 def test_a_document_is_written_twice(tmp_path: Path) -> None:
-    path = Document("t").write(tmp_path / "new")
+    path = Document("t", tmp_path / "new").write()
     assert path.name == "report.html"
     assert (tmp_path / "new" / "report.md").read_text("utf-8") == "# t\n"
     assert markdown_text("few_labels") == "few\\_labels"
@@ -67,19 +68,14 @@ def test_a_figure_is_saved_and_linked(tmp_path: Path) -> None:
     assert "![A line.](figures/before/line.png)" in markdown and "Not there" not in markdown
 
 
-@dataclass
-class Record:
-    """The files that all runs have."""
-
-    path: Path = Path("run")
-    config: dict[str, Any] = field(default_factory=dict)
-    env: dict[str, Any] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-    timing: dict[str, Any] = field(default_factory=dict)
+def record(**files: dict[str, Any]) -> RunContents:
+    """The files that all runs have, empty where not given."""
+    every = {name: {} for name in ("config", "env", "data", "timing")} | files
+    return RunContents(path=Path("run"), results=pd.DataFrame(), **every)
 
 
 def test_an_empty_run_says_what_it_does_not_know() -> None:
-    run = Record()
+    run = record()
     document = run_sections.open_document(run, "A study")
     run_sections.closing_sections(document, run)
     text = document.markdown()
@@ -90,7 +86,7 @@ def test_an_empty_run_says_what_it_does_not_know() -> None:
 
 
 def test_a_full_run_states_data_time_settings_and_command() -> None:
-    run = Record(
+    run = record(
         config={"differs_from_paper": [["train.epochs", 5, None], ["widths", [8, 4.5], 100]], "convergence": "Flat."},
         env={"command": "python run.py", "python": "3.12", "versions": {"jax": "0.9", "x": None}, "processor": "p",
              "git": {"commit": "abc", "modified": True}},
@@ -117,7 +113,7 @@ def test_a_full_run_states_data_time_settings_and_command() -> None:
 
 def test_a_run_without_differences_says_none() -> None:
     document = Document("t")
-    run_sections.differences_section(document, Record(config={"differs_from_paper": []}))
+    run_sections.differences_section(document, record(config={"differs_from_paper": []}))
     assert document.markdown().endswith("## Settings that differ from the paper\n\nNone.\n")
 
 

@@ -99,8 +99,6 @@ def test_bands_names_and_corners() -> None:
     style.names_axis(axis, ["first", "second"])
     bottom, top = axis.get_ylim()
     assert bottom > top and [text.get_text() for text in axis.get_yticklabels()] == ["first", "second"]
-    style.names_axis(axis, ["first", "second"], downwards=False)
-    assert axis.get_ylim()[0] < axis.get_ylim()[1]
     style.corner_text(axis, "here", "lower right", fontsize=6.0)
     figure.draw_without_rendering()
     box, panel = axis.texts[0].get_window_extent(), axis.get_window_extent()

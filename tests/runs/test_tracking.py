@@ -151,13 +151,12 @@ def test_full_disk_warns_once_and_leaves_whole_lines(tmp_path: Path) -> None:
     tracker = tracking.start(tmp_path, "disabled")
     assert isinstance(tracker, tracking.Tracker)
     tracker.log({"epoch": 0})
-    log = tracker._log
-    real, log._file = log._file, Full(log._file)  # type: ignore[assignment]
+    real, tracker._file = tracker._file, Full(tracker._file)  # type: ignore[assignment]
     with pytest.warns(UserWarning, match=full) as caught:
         tracker.log({"epoch": 1})
         tracker.log({"epoch": 2})
     assert len(caught) == 1
-    log._file = real
+    tracker._file = real
     tracker.log({"epoch": 3})
     tracker.finish()
     assert log_of(tmp_path) == [{"epoch": 0}, {"epoch": 3}]

@@ -55,9 +55,13 @@ def damages(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def each_damaged(whole: Path, names: list[Path], target: Path) -> Iterator[tuple[str, Path, Path]]:
-    """Makes copies of the run ``whole`` in which one file is damaged: (what was done, the copy, the file's name)."""
-    for name in names:
-        for number, (way, content) in enumerate(damages(whole / name)):
-            copy = copied(whole, target / f"{str(name).replace('/', '-')}-{number}")
-            (copy / name).write_bytes(content)
-            yield f"{name}: {way}", copy, name
+    """Makes copies of the run ``whole`` in which one file is damaged: (what was done, the copy, the file's name).
+
+    Files take the ways of :func:`damages` in turn; those of one kind of file differ in nothing but their content.
+    """
+    for number, name in enumerate(names):
+        ways = [*damages(whole / name)]
+        way, content = ways[number % len(ways)]
+        copy = copied(whole, target / str(name).replace("/", "-"))
+        (copy / name).write_bytes(content)
+        yield f"{name}: {way}", copy, name

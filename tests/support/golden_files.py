@@ -20,8 +20,8 @@ from numbers_of_runs import COLUMNS
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
 HERE = 1e-6
 """Relative difference allowed on the platform that made a file: room for the digits that tables keep."""
-ELSEWHERE = 0.02
-"""Least relative difference allowed on another platform."""
+ELSEWHERE = 0.06
+"""Least relative difference allowed on another platform: from an EPYC to a Xeon networks moved by up to 0.035."""
 SAFETY = 5.0
 """Another platform may differ this many times more than the compiler's two levels of optimisation do."""
 NOT_COMPARED = 0.5
@@ -127,7 +127,7 @@ def differences(golden: Golden, found: pd.DataFrame, here: dict[str, Any]) -> li
     lines = []
     for row in joined.to_dict("records"):
         what = " ".join(f"{name}={row[name]}" for name in COLUMNS if row[name])
-        allowed = HERE if own else row["elsewhere"]
+        allowed = HERE if own else max(row["elsewhere"], ELSEWHERE)
         gap = abs(row["value_found"] - row["value"]) / abs(row["value"])
         if not np.isfinite(gap):
             lines.append(f"  {what}: {row['value']:.8g} is missing")

@@ -12,12 +12,12 @@ import pandas as pd
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.applicability import LatentSpace, critical_limit
 from jaxsoil.evaluation.compare import describe
+from jaxsoil.evaluation.conversion import conversion_tables
 from jaxsoil.evaluation.xi import latent_xi
 from jaxsoil.studies.multifidelity import reliability
-from jaxsoil.studies.multifidelity.config import STRATEGY
-from jaxsoil.studies.multifidelity.report.published import PROPERTIES, STRATEGIES, summary
-from jaxsoil.studies.multifidelity.summaries import summaries
-from jaxsoil.studies.multifidelity.tables import OWN, result_rows
+from jaxsoil.studies.multifidelity.config import STRATEGIES, STRATEGY
+from jaxsoil.studies.multifidelity.report.published import PROPERTIES, summary
+from jaxsoil.studies.multifidelity.tables import OWN, result_rows, summaries
 
 SKILL = {"MIR-PLSR": 0.5, "MIR-MLP": 0.5, "MIR-SSL-MLP": 0.35, "NIR-PLSR": 1.0, "NIR-MLP": 1.0}
 
@@ -129,8 +129,8 @@ def _spectral(folder: Path, seeds: int, latents: int, n_test: int, rng: np.rando
     sets = [reliability.latent_set_rows(arrays, kl > 0.01, seed) for seed in range(seeds)]
     pd.concat(sets).to_csv(folder / "latent_sets.csv", index=False)
     spectra = z["train"] @ mixing + rng.normal(0.0, 0.3, (300, axis.size))
-    xi = latent_xi(z["train"], spectra, axis)
-    np.savez(folder / "xi.npz", wavenumber=xi.wavenumber, xi=xi.xi)
+    wavenumber, xi = latent_xi(z["train"], spectra, axis)
+    np.savez(folder / "xi.npz", wavenumber=wavenumber, xi=xi)
     collapsed = [
         {"seed": seed, "latent": place, "kl": value, "active": int(value > 0.01)}
         for seed in range(seeds)
@@ -143,9 +143,9 @@ def _spectral(folder: Path, seeds: int, latents: int, n_test: int, rng: np.rando
     converted = observed + 0.1 * np.sin(axis / 500.0) + 1.5 * sd * rng.normal(size=observed.shape)
     ids = np.array([f"test-{row}" for row in range(n_test)])
     np.savez(folder / "converted.npz", wavenumber=axis, observed=observed, converted=converted, sd=sd, ids=ids)
-    made = [reliability.conversion_set_tables(axis, observed, converted, sd, seed, "test") for seed in range(seeds)]
-    for name in made[0]:
-        pd.concat([tables[name] for tables in made]).to_csv(folder / f"{name}.csv", index=False)
+    for name, table in conversion_tables(axis, observed, converted, sd).items():
+        made = [table.assign(seed=seed, set="test") for seed in range(seeds)]
+        pd.concat(made).to_csv(folder / f"{name}.csv", index=False)
     distances, limits = [], []
     for seed in range(seeds):
         for space, tables in (("mir", z), ("nir", blurred)):

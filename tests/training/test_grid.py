@@ -16,7 +16,8 @@ from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training.config import DeviceConfig
-from jaxsoil.training.grid import GroupRun, Trial, losses, make_groups, steps_per_epoch
+from jaxsoil.training.grid import Trial, make_groups, steps_per_epoch
+from jaxsoil.training.group_run import GroupRun, losses
 from jaxsoil.training.loop import compiled
 from jaxsoil.training.step import State
 
@@ -90,6 +91,30 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     for name, outcome in whole.items():
         for field in ("soc", "rmse", "history", "example"):
             assert np.array_equal(getattr(outcome, field), getattr(resumed[name], field)), (name, field)
+
+
+def test_trials_that_run_at_a_time_end_in_the_same_bits(tmp_path: Path) -> None:
+    trials = [trial(seed=seed) for seed in range(4)]
+    alone, _ = run(trials, tmp_path / "alone", devices=DeviceConfig(chunk=1, threads=1))
+    together, seen = run(trials, tmp_path / "together", devices=DeviceConfig(chunk=1, threads=3))
+    assert list(together) == [t.id for t in trials]
+    assert {name for name, *_ in seen} == {t.id for t in trials}
+    for name, outcome in alone.items():
+        for field in dataclasses.fields(outcome):
+            assert np.array_equal(getattr(outcome, field.name), getattr(together[name], field.name), equal_nan=True)
+
+
+def test_an_error_in_one_of_the_trials_that_run_at_a_time_is_raised(tmp_path: Path) -> None:
+    data = jax.tree.map(np.asarray, problem())
+    (group,) = make_groups([trial(seed=seed) for seed in range(4)], TRAIN, DeviceConfig(chunk=1), COMPONENTS, BANDS)
+    runner = GroupRun(group, data, TRAIN, DeviceConfig(chunk=1, threads=2), tmp_path, make_loss)
+
+    def fail(t: Trial, start: int, stop: int, history: np.ndarray) -> None:
+        if t.seed == 1:
+            raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space left"):
+        list(runner.outcomes(fail))
 
 
 def test_outcomes_of_other_trials_are_refused(tmp_path: Path) -> None:

@@ -99,11 +99,8 @@ def load(name: str, config: LandscapeConfig | None = None) -> Landscape:
     if name.endswith(".toml"):
         return _read(name, Path(name), Path(name).parent)
     if name not in packaged:
-        raise DataError(
-            "no such landscape",
-            value=name,
-            remedy=f"{did_you_mean(name, names())} One's own: the path of a .toml file.",
-        )
+        remedy = f"{did_you_mean(name, names())} One's own: the path of a .toml file."
+        raise DataError("no such landscape", value=name, remedy=remedy)
     return _read(name, packaged[name], data_root())
 
 
@@ -114,15 +111,17 @@ def _packaged() -> dict[str, Path]:
 def _read(name: str, path: Path, root: Path) -> Landscape:
     content = build(Description, read_toml(path), path)
     if not content.rasters or not content.layers:
-        raise DataError(
-            "a landscape needs rasters and layers",
-            source=path,
-            value=f"{len(content.rasters)} rasters, {len(content.layers)} layers",
-            remedy="Write a table [rasters] of names and files, and [[layers]] with column, top and bottom.",
-        )
+        value = f"{len(content.rasters)} rasters, {len(content.layers)} layers"
+        remedy = "Write a table [rasters] of names and files, and [[layers]] with column, top and bottom."
+        raise DataError("a landscape needs rasters and layers", source=path, value=value, remedy=remedy)
     source = root / content.table
     table = read_table(source)
-    layers = tuple(_layer(layer, path) for layer in content.layers)
+    for layer in content.layers:
+        if not 0.0 <= layer.top < layer.bottom:
+            value = f"{layer.top:g} to {layer.bottom:g} cm"
+            remedy = "Give 0 <= top < bottom in cm."
+            raise DataError("a layer must reach down", source=path, column=layer.column, value=value, remedy=remedy)
+    layers = tuple(Layer(float(layer.top), float(layer.bottom)) for layer in content.layers)
     values = np.stack([column_numbers(table, layer.column, source) for layer in content.layers], axis=1)
     east, north = (column_numbers(table, column, source, what="coordinate") for column in (content.east, content.north))
     sites = Sites(
@@ -130,15 +129,3 @@ def _read(name: str, path: Path, root: Path) -> Landscape:
     )
     rasters = open_rasters({covariate: root / file for covariate, file in content.rasters.items()})
     return Landscape(name, content.title or Path(name).stem, rasters, sites, str(source), tuple(content.notes))
-
-
-def _layer(layer: LayerColumn, path: Path) -> Layer:
-    if not 0.0 <= layer.top < layer.bottom:
-        raise DataError(
-            "a layer must reach down",
-            source=path,
-            column=layer.column,
-            value=f"{layer.top:g} to {layer.bottom:g} cm",
-            remedy="Give 0 <= top < bottom in cm.",
-        )
-    return Layer(float(layer.top), float(layer.bottom))

@@ -1,18 +1,20 @@
-"""Covariate rasters on one grid: checked on entry, read in windows around sites and in tiles."""
+"""Rasters on one grid: covariates, checked on entry and read in windows and tiles, and GeoTIFFs of several bands."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
 
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.files import atomic_path
 
 NODATA = -9999.0
 """What stands for no value in the GeoTIFFs that this package writes, where the inputs name none."""
@@ -113,11 +115,9 @@ class MemoryRasters:
     def __post_init__(self) -> None:
         expected = (len(self.names), self.grid.height, self.grid.width)
         if self.values.shape != expected:
-            raise DataError(
-                "the values do not fit the grid and the names",
-                value=f"{self.values.shape}, expected {expected}",
-                remedy="Give one layer for each name, as high and wide as the grid.",
-            )
+            value = f"{self.values.shape}, expected {expected}"
+            remedy = "Give one layer for each name, as high and wide as the grid."
+            raise DataError("the values do not fit the grid and the names", value=value, remedy=remedy)
 
     def read(self, box: Box) -> Float32[np.ndarray, "c h w"]:
         """See :class:`Rasters`."""
@@ -138,21 +138,27 @@ class FileRasters:
         return _padded(box, self.grid, self._read_inside, len(self.names))
 
     def _read_inside(self, inner: tuple[slice, slice]) -> np.ndarray:
-        import rasterio
-        from rasterio.errors import RasterioIOError
         from rasterio.windows import Window
 
         layers = []
         for path in self.paths:
-            try:
-                with rasterio.open(path) as file:
-                    values = file.read(1, window=Window.from_slices(*inner), masked=True)
-            except RasterioIOError as error:
-                raise DataError(
-                    f"a raster cannot be read: {error}", source=path, remedy="Check that the file is whole."
-                ) from None
+            with opened(path, "a raster", "Check that the file is whole.") as file:
+                values = file.read(1, window=Window.from_slices(*inner), masked=True)
             layers.append(np.ma.filled(values.astype(np.float32), np.nan))
         return np.stack(layers)
+
+
+@contextlib.contextmanager
+def opened(path: Path, what: str, remedy: str) -> Iterator[Any]:
+    """Yields the open raster file; what cannot be opened or read is a DataError with the file and ``remedy``."""
+    import rasterio
+    from rasterio.errors import RasterioIOError
+
+    try:
+        with rasterio.open(path) as file:
+            yield file
+    except RasterioIOError as error:
+        raise DataError(f"{what} cannot be read: {error}", source=path, remedy=remedy) from None
 
 
 def open_rasters(paths: Mapping[str, str | os.PathLike[str]]) -> FileRasters:
@@ -165,32 +171,19 @@ def open_rasters(paths: Mapping[str, str | os.PathLike[str]]) -> FileRasters:
       DataError: a file that is absent, no raster, of several bands or without projection; files whose projection,
         size, corner or pixel differ from those of the first. The message names the file.
     """
-    import rasterio
-    from rasterio.errors import RasterioIOError
-
     if not paths:
         raise DataError("there are no rasters", remedy="Name one GeoTIFF for each covariate.")
     grids: list[tuple[Path, Grid, float | None]] = []
     for name, where in paths.items():
         path = Path(where)
-        try:
-            with rasterio.open(path) as file:
-                if file.count != 1 or file.crs is None:
-                    wrong = "several bands" if file.count != 1 else "no projection"
-                    raise DataError(
-                        f"the raster of '{name}' has {wrong}",
-                        source=path,
-                        value=file.count if file.count != 1 else None,
-                        remedy="Write one covariate to each file, with its coordinate reference system.",
-                    )
-                grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
-                grids.append((path, grid, file.nodata))
-        except RasterioIOError as error:
-            raise DataError(
-                f"the raster of '{name}' cannot be read: {error}",
-                source=path,
-                remedy="Correct the path, or write the raster again as GeoTIFF.",
-            ) from None
+        remedy = "Correct the path, or write the raster again as GeoTIFF."
+        with opened(path, f"the raster of '{name}'", remedy) as file:
+            if file.count != 1 or file.crs is None:
+                wrong, value = ("several bands", file.count) if file.count != 1 else ("no projection", None)
+                remedy = "Write one covariate to each file, with its coordinate reference system."
+                raise DataError(f"the raster of '{name}' has {wrong}", source=path, value=value, remedy=remedy)
+            grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
+            grids.append((path, grid, file.nodata))
         _require_same(*grids[0][:2], path, grids[-1][1])
     nodata = next((value for _, _, value in grids if value is not None and math.isfinite(value)), NODATA)
     return FileRasters(grids[0][1], tuple(paths), tuple(path for path, _, _ in grids), nodata)
@@ -213,12 +206,8 @@ def _require_same(first: Path, grid: Grid, path: Path, other: Grid) -> None:
         what, value = "grid", f"{other.transform} against {grid.transform}"
     else:
         return
-    raise DataError(
-        f"the {what} differs from that of {first.name}",
-        source=path,
-        value=value,
-        remedy="Resample all rasters to one grid first (gdalwarp -t_srs ... -te ... -tr ...).",
-    )
+    remedy = "Resample all rasters to one grid first (gdalwarp -t_srs ... -te ... -tr ...)."
+    raise DataError(f"the {what} differs from that of {first.name}", source=path, value=value, remedy=remedy)
 
 
 def _padded(box: Box, grid: Grid, inside: Callable[[tuple[slice, slice]], np.ndarray], count: int) -> np.ndarray:
@@ -305,9 +294,75 @@ def tile_windows(rasters: Rasters, box: Box, size: int) -> Float32[np.ndarray, "
 
 def _require_odd(size: int) -> None:
     if size < 1 or size % 2 == 0:
-        raise DataError(
-            "a window needs a central pixel",
-            column="window",
-            value=size,
-            remedy="Give an odd number of pixels, such as 9.",
-        )
+        remedy = "Give an odd number of pixels, such as 9."
+        raise DataError("a window needs a central pixel", column="window", value=size, remedy=remedy)
+
+
+@contextlib.contextmanager
+def new_geotiff(
+    path: Path, grid: Grid, bands: Mapping[str, str], nodata: float, tags: Mapping[str, str]
+) -> Iterator[Callable[[Box, Shaped[np.ndarray, "b h w"]], None]]:
+    """Yields what writes a tile: a function of its box and (bands, box.height, box.width) values, NaN for nodata.
+
+    The file appears under its name when the block succeeds, whole or not at all.
+
+    Args:
+      path: the GeoTIFF.
+      grid: where its pixels lie.
+      bands: name -> unit of each; they become the band's description and its tag UNITS.
+      nodata: what stands for no value.
+      tags: of the whole file.
+
+    Raises:
+      DataError: a value that is infinite: it would look like a measurement.
+    """
+    import rasterio
+    from rasterio.transform import Affine
+    from rasterio.windows import Window
+
+    with atomic_path(path) as temporary:
+        profile = {
+            "driver": "GTiff", "height": grid.height, "width": grid.width, "count": len(bands), "dtype": "float32",
+            "crs": grid.crs or None, "transform": Affine(*grid.transform), "nodata": nodata, "compress": "deflate",
+            "predictor": 3, "interleave": "band",
+        }  # fmt: skip
+        with rasterio.open(temporary, "w", **profile) as file:
+            file.update_tags(**tags)
+            for number, (name, unit) in enumerate(bands.items(), start=1):
+                file.set_band_description(number, name)
+                file.update_tags(number, UNITS=unit)
+
+            def write(box: Box, values: np.ndarray) -> None:
+                if np.isinf(values).any():
+                    value = f"tile at row {box.row}, column {box.col}"
+                    remedy = "The model diverged: lower its learning rate and run again."
+                    raise DataError("a predicted map holds an infinite value", value=value, remedy=remedy)
+                filled = np.where(np.isnan(values), nodata, values).astype(np.float32)
+                window = Window(box.col, box.row, box.width, box.height)  # pyright: ignore[reportCallIssue]
+                file.write(filled, window=window)
+
+            yield write
+
+
+def write_rasters(rasters: Rasters, folder: Path) -> dict[str, Path]:
+    """Writes each covariate as ``folder/NAME.tif``; returns the files by name."""
+    everything = Box(0, 0, rasters.grid.height, rasters.grid.width)
+    values = rasters.read(everything)
+    paths = {}
+    for place, name in enumerate(rasters.names):
+        paths[name] = folder / f"{name}.tif"
+        with new_geotiff(paths[name], rasters.grid, {name: ""}, rasters.nodata, {}) as write:
+            write(everything, values[place : place + 1])
+    return paths
+
+
+def read_geotiff(path: Path) -> tuple[Grid, dict[str, np.ndarray], dict[str, str]]:
+    """Grid, (height, width) bands by their descriptions (NaN for nodata) and tags of a GeoTIFF.
+
+    Raises:
+      DataError: a file that is absent or no raster.
+    """
+    with opened(path, "this raster", "Run again with --resume to write it.") as file:
+        grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
+        values = np.ma.filled(file.read(masked=True).astype(np.float64), np.nan)
+        return grid, dict(zip(file.descriptions, values, strict=True)), file.tags()

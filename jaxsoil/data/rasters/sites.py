@@ -79,66 +79,43 @@ def check_sites(sites: Sites, source: str, fewest: int) -> tuple[Sites, list[str
     """
     names, counts = np.unique(sites.ids, return_counts=True)
     if (counts > 1).any():
-        raise DataError(
-            "a site stands there twice",
-            source=source,
-            column="id",
-            value=str(names[counts > 1][0]),
-            remedy="Average its rows or give each its own id.",
-        )
+        value = str(names[counts > 1][0])
+        remedy = "Average its rows or give each its own id."
+        raise DataError("a site stands there twice", source=source, column="id", value=value, remedy=remedy)
     coordinates = np.isfinite(sites.east) & np.isfinite(sites.north)
     if not coordinates.all():
-        raise DataError(
-            "a site has no coordinates",
-            source=source,
-            value=str(sites.ids[~coordinates][0]),
-            remedy="Complete the coordinates or remove the row.",
-        )
+        value = str(sites.ids[~coordinates][0])
+        remedy = "Complete the coordinates or remove the row."
+        raise DataError("a site has no coordinates", source=source, value=value, remedy=remedy)
     for above, below in zip(sites.layers, sites.layers[1:], strict=False):
         if below.top < above.bottom:
-            raise DataError(
-                "layers overlap or are out of order",
-                source=source,
-                value=f"{above.name}, then {below.name}",
-                remedy="List the layers from the surface down, without overlap.",
-            )
+            value = f"{above.name}, then {below.name}"
+            remedy = "List the layers from the surface down, without overlap."
+            raise DataError("layers overlap or are out of order", source=source, value=value, remedy=remedy)
     notes, keep = [], []
     for place, layer in enumerate(sites.layers):
-        _check_values(sites, place, source)
-        count = int(np.isfinite(sites.values[:, place]).sum())
+        values, name = sites.values[:, place], layer.name
+        if np.isnan(values).all():
+            value = "all values are missing"
+            remedy = "Correct the column's name, or take the layer out of the list."
+            raise DataError(
+                "nothing was measured in this layer", source=source, column=name, value=value, remedy=remedy
+            )
+        wrong = np.isinf(values) | (values < 0.0)
+        if wrong.any():
+            problem = f"{sites.quantity} must be finite and not negative"
+            value = f"{values[wrong][0]:g} at site {sites.ids[wrong][0]}"
+            remedy = "Correct the value, or leave the cell empty where nothing was measured."
+            raise DataError(problem, source=source, column=name, value=value, remedy=remedy)
+        count = int(np.isfinite(values).sum())
         if count >= fewest:
             keep.append(place)
         else:
             notes.append(f"Layer {layer.name} is left out: {count} sites, fewer than {fewest} (--min-sites).")
     if not keep:
-        raise DataError(
-            "no layer has enough sites",
-            source=source,
-            value="; ".join(notes),
-            remedy="Give more sites, or lower --min-sites.",
-        )
+        remedy = "Give more sites, or lower --min-sites."
+        raise DataError("no layer has enough sites", source=source, value="; ".join(notes), remedy=remedy)
     return sites.with_layers(keep), notes
-
-
-def _check_values(sites: Sites, place: int, source: str) -> None:
-    values, name = sites.values[:, place], sites.layers[place].name
-    if np.isnan(values).all():
-        raise DataError(
-            "nothing was measured in this layer",
-            source=source,
-            column=name,
-            value="all values are missing",
-            remedy="Correct the column's name, or take the layer out of the list.",
-        )
-    wrong = np.isinf(values) | (values < 0.0)
-    if wrong.any():
-        raise DataError(
-            f"{sites.quantity} must be finite and not negative",
-            source=source,
-            column=name,
-            value=f"{values[wrong][0]:g} at site {sites.ids[wrong][0]}",
-            remedy="Correct the value, or leave the cell empty where nothing was measured.",
-        )
 
 
 def join_sites(
@@ -175,12 +152,9 @@ def join_sites(
     windows = windows_around(rasters, row, col, window)
     whole = np.isfinite(windows[:, window // 2, window // 2, :]).all(axis=1)
     if not whole.any():
-        raise DataError(
-            "every site lies on a pixel without value",
-            source=source,
-            value=", ".join(rasters.names),
-            remedy="Check the nodata value of the rasters.",
-        )
+        value = ", ".join(rasters.names)
+        remedy = "Check the nodata value of the rasters."
+        raise DataError("every site lies on a pixel without value", source=source, value=value, remedy=remedy)
     if not whole.all():
         notes.append(_excluded(sites.ids[~whole], "on a pixel where a raster has no value (nodata)"))
     sites, row, col, windows = sites.take(whole), row[whole], col[whole], windows[whole]

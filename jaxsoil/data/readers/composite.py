@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from jaxsoil.data.library import PROTECTED, Library, Property, Strings
 from jaxsoil.data.readers.schema import Composite, Grid
 from jaxsoil.runs.errors import DataError
-from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample
 
 
@@ -30,56 +29,39 @@ def join(composite: Composite, members: Sequence[Library]) -> Library:
       DataError: an axis that does not cover the grid, a property whose units differ, no row left.
     """
     parts, notes = [], list(composite.notes)
+    positive = " and ".join(f"{name} > 0" for name in composite.positive)
     for member in members:
-        kept = _positive(member, composite.positive)
+        kept = np.ones(len(member), bool)
+        for name in composite.positive:
+            kept &= member.property(name).values > 0  # NaN is not above zero
         if not kept.all():
-            notes.append(f"{member.name}: left out {int((~kept).sum())} rows without {_listed(composite.positive)}")
+            notes.append(f"{member.name}: left out {int((~kept).sum())} rows without {positive}")
         if not kept.any():
-            raise DataError(
-                "a member of the composite has no row left",
-                source=composite.name,
-                column=member.name,
-                value=f"{len(member)} rows, none with {_listed(composite.positive)}",
-                remedy="Remove the member, or the property from `positive`.",
-            )
+            problem = "a member of the composite has no row left"
+            value = f"{len(member)} rows, none with {positive}"
+            remedy = "Remove the member, or the property from `positive`."
+            raise DataError(problem, source=composite.name, column=member.name, value=value, remedy=remedy)
         notes += [f"{member.name}: {note}" for note in member.notes]
         chosen = member.select(kept)
-        parts.append(chosen.with_spectra(_on_grid(chosen, composite.grid)))
+        spectra = chosen.spectra.to_reflectance().to_unit(composite.grid.unit)
+        try:
+            spectra = Resample(grid_axis(composite.grid), composite.grid.unit, composite.grid.method)(spectra)
+        except DataError as error:
+            told = {"column": error.column, "value": error.value, "remedy": error.remedy}
+            raise DataError(error.problem, source=member.name, **told) from error
+        parts.append(chosen.with_spectra(spectra))
+    first, same = parts[0].spectra, len({part.spectra.steps for part in parts}) == 1
+    steps = first.steps if same else (f"members of {composite.name} as reflectance", first.steps[-1])
+    values = np.concatenate([part.spectra.values for part in parts])
     return Library(
         name=composite.name,
-        spectra=_stack([part.spectra for part in parts], composite),
+        spectra=first.replace(values=values).with_steps(steps),
         ids=np.concatenate([prefixed(part.name, part.ids) for part in parts]),
         properties=join_properties(parts, composite.name),
         groups=_groups(parts),
         licence=composite.licence or "; ".join(f"{part.name}: {part.licence}" for part in parts),
         notes=tuple(notes),
     )
-
-
-def _on_grid(member: Library, grid: Grid) -> Spectra:
-    spectra = member.spectra.to_reflectance().to_unit(grid.unit)
-    try:
-        return Resample(grid_axis(grid), grid.unit, grid.method)(spectra)
-    except DataError as error:
-        raise DataError(
-            error.problem, source=member.name, column=error.column, value=error.value, remedy=error.remedy
-        ) from error
-
-
-def _stack(parts: Sequence[Spectra], composite: Composite) -> Spectra:
-    first = parts[0]
-    for part in parts[1:]:
-        first.require_same_axis(part)
-    own = {part.steps for part in parts}
-    steps = first.steps if len(own) == 1 else (f"members of {composite.name} as reflectance", first.steps[-1])
-    return first.replace(values=np.concatenate([part.values for part in parts])).with_steps(steps)
-
-
-def _positive(member: Library, names: Sequence[str]) -> NDArray[np.bool_]:
-    kept = np.ones(len(member), bool)
-    for name in names:
-        kept &= member.property(name).values > 0  # NaN is not above zero
-    return kept
 
 
 def join_properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
@@ -93,13 +75,9 @@ def join_properties(parts: Sequence[Library], source: str) -> dict[str, Property
     for name in names:
         units = {part.properties[name].unit for part in parts if name in part.properties}
         if len(units) > 1:
-            raise DataError(
-                "the members give a property in different units",
-                source=source,
-                column=name,
-                value=", ".join(sorted(units)),
-                remedy="Bring them to one unit with `factor` in the members' manifests.",
-            )
+            problem = "the members give a property in different units"
+            remedy = "Bring them to one unit with `factor` in the members' manifests."
+            raise DataError(problem, source=source, column=name, value=", ".join(sorted(units)), remedy=remedy)
         values = [
             part.properties[name].values if name in part.properties else np.full(len(part), np.nan) for part in parts
         ]
@@ -110,9 +88,13 @@ def join_properties(parts: Sequence[Library], source: str) -> dict[str, Property
 def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
     groups = {"region": np.concatenate([np.full(len(part), part.name) for part in parts])}
     # A sample or pedon of one data set is never one of another, so names carry the data set.
+    # Where a member has no such group, a profile stands for a pedon and the reverse, else its samples.
+    alike = {"pedon": "profile", "profile": "pedon"}
     for name in PROTECTED:
         if any(name in part.groups for part in parts):
-            groups[name] = np.concatenate([prefixed(part.name, _nested(part, name)) for part in parts])
+            other = alike.get(name, name)
+            own = [part.groups.get(name, part.groups.get(other, part.samples)) for part in parts]
+            groups[name] = np.concatenate([prefixed(part.name, found) for part, found in zip(parts, own, strict=True)])
     if any("laboratory" in part.groups for part in parts):
         # A laboratory may hold several members: its name is its own. A member that names none is one.
         labs = [part.groups.get("laboratory", np.full(len(part), part.name)) for part in parts]
@@ -122,16 +104,6 @@ def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
     return groups
 
 
-def _nested(part: Library, name: str) -> Strings:
-    """Returns a member's group; where it has none, a profile stands for a pedon and the reverse, else its samples."""
-    alike = {"pedon": "profile", "profile": "pedon"}.get(name, name)
-    return part.groups.get(name, part.groups.get(alike, part.samples))
-
-
 def prefixed(name: str, values: Strings) -> Strings:
     """Returns names that carry the data set's, so that those of two data sets never meet."""
     return np.array([f"{name}/{value}" for value in values.tolist()])
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(f"{name} > 0" for name in names)

@@ -88,7 +88,11 @@ def load_split() -> MultifidelityData:
     """
     source = registry.load("H.138")
     whole = _load("H.138")
-    near = whole.with_spectra(_near(source.spectra))
+    above = source.spectra.axis > SPLIT
+    part = source.spectra.replace(
+        values=source.spectra.values[:, above], axis=source.spectra.axis[above], step=f"above {SPLIT:g} cm-1"
+    )
+    near = whole.with_spectra(Resample(NIR_AXIS)(part.to_absorbance().to_unit("nm")))
     test = spatial_blocks(source.property("easting").values, source.property("northing").values)
     others = [_load(name) for name in FIELDS if name != "H.138"]
     averages = [average_repeats(part) for part in others]
@@ -145,22 +149,20 @@ def average_repeats(library: Library) -> Library:
     values = np.zeros((names.size, library.spectra.n_bands))
     np.add.at(values, rank, library.spectra.values.astype(np.float64))
     spectra = library.spectra.replace(values=values / counts[:, None], step="mean of the repeats")
+    properties = {}
+    for name, prop in library.properties.items():
+        measured = np.isfinite(prop.values)
+        total, count = (np.bincount(rank[measured], weights, names.size) for weights in (prop.values[measured], None))
+        properties[name] = Property(np.where(count > 0, total / np.maximum(count, 1), np.nan), prop.unit)
     return Library(
         name=library.name,
         spectra=spectra,
         ids=names[order],
-        properties={k: Property(_means(p.values, rank, names.size), p.unit) for k, p in library.properties.items()},
+        properties=properties,
         groups={name: values[first[order]] for name, values in library.groups.items()},
         licence=library.licence,
         notes=library.notes,
     )
-
-
-def _means(values: NDArray[np.float64], rank: NDArray[np.intp], n: int) -> NDArray[np.float64]:
-    measured = np.isfinite(values)
-    total = np.bincount(rank[measured], values[measured], minlength=n)
-    count = np.bincount(rank[measured], minlength=n)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def _load(name: str) -> Library:
@@ -182,13 +184,6 @@ def _load(name: str) -> Library:
         licence=source.licence,
         notes=source.notes,
     )
-
-
-def _near(spectra: Spectra) -> Spectra:
-    """Returns the part above 4000 cm-1 as absorbance in nm."""
-    above = spectra.axis > SPLIT
-    part = spectra.replace(values=spectra.values[:, above], axis=spectra.axis[above], step=f"above {SPLIT:g} cm-1")
-    return Resample(NIR_AXIS)(part.to_absorbance().to_unit("nm"))
 
 
 def _join(parts: Sequence[Library], name: str) -> Library:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,39 +42,6 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
         )
     file = (path.parent if data_root is None else data_root) / manifest.data
     table = read_table(file, separator=manifest.separator, decimal=manifest.decimal)
-    kept, notes = _keep(table, manifest, file)
-    groups = {name: _group(table, group, file)[kept] for name, group in manifest.groups.items()}
-    ids = _ids(table, manifest, file)[kept]
-    table = table.loc[kept].reset_index(drop=True)
-    spectra = _spectra(table, manifest, file)
-    properties = {}
-    for name, label in manifest.labels.items():
-        properties[name], found = _property(table, name, label, file)
-        notes += found
-    _require_named(groups, file)
-    return Library(
-        name=manifest.name,
-        spectra=spectra,
-        ids=ids,
-        properties=properties,
-        groups=groups,
-        licence=manifest.licence,
-        notes=(*manifest.notes, *notes, *_conversions(manifest)),
-    )
-
-
-def _spectra(table: pd.DataFrame, manifest: Manifest, file: Path) -> Spectra:
-    columns, axis = band_columns(list(table.columns), manifest.axis, file)
-    values = spectral_values(table, columns, file) * manifest.values.scale
-    quantity, unit = manifest.values.quantity, manifest.axis.unit
-    check_entry(values, axis, unit, quantity, source=file, confirm=manifest.confirm)
-    steps = [f"scaled by {manifest.values.scale:g}"] if manifest.values.scale != 1 else []
-    steps += ["descending axis reversed"] if manifest.axis.order == "descending" else []
-    return Spectra(values, axis, unit, quantity, tuple(steps))
-
-
-def _keep(table: pd.DataFrame, manifest: Manifest, file: Path) -> tuple[NDArray[np.bool_], list[str]]:
-    """Returns the rows that stay and a note for each exclusion."""
     kept, notes = np.ones(len(table), bool), []
     for rule in manifest.exclude:
         out = _excluded(table, rule, manifest.axis, file)
@@ -85,7 +51,33 @@ def _keep(table: pd.DataFrame, manifest: Manifest, file: Path) -> tuple[NDArray[
         value = "; ".join(notes)
         remedy = "Correct the rows or conditions of [[exclude]]."
         raise DataError("the exclusions leave no row", source=file, column="exclude", value=value, remedy=remedy)
-    return kept, notes
+    groups = {name: _group(table, group, file)[kept] for name, group in manifest.groups.items()}
+    ids = _ids(table, manifest, file)[kept]
+    table = table.loc[kept].reset_index(drop=True)
+    columns, axis = band_columns(list(table.columns), manifest.axis, file)
+    values, unit = spectral_values(table, columns, file) * manifest.values.scale, manifest.axis.unit
+    check_entry(values, axis, unit, manifest.values.quantity, source=file, confirm=manifest.confirm)
+    steps = [f"scaled by {manifest.values.scale:g}"] if manifest.values.scale != 1 else []
+    steps += ["descending axis reversed"] if manifest.axis.order == "descending" else []
+    properties = {name: _property(table, name, label, file) for name, label in manifest.labels.items()}
+    for name, names in groups.items():
+        remedy = "Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason."
+        empty = np.char.strip(names) == ""
+        require.no_row(empty, "a group name is empty", source=file, column=f"groups.{name}", remedy=remedy)
+    notes += [note for _, note in properties.values() if note]
+    notes += [f"check '{name}' was switched off by the manifest" for name in manifest.confirm]
+    for name, label in manifest.labels.items():
+        notes += [f"{name} [{label.unit}] = {label.column} x {label.factor}"] if label.multiplier != 1.0 else []
+        notes += [f"{name}: {label.note}"] if label.note else []
+    return Library(
+        name=manifest.name,
+        spectra=Spectra(values, axis, unit, manifest.values.quantity, tuple(steps)),
+        ids=ids,
+        properties={name: found for name, (found, _) in properties.items()},
+        groups=groups,
+        licence=manifest.licence,
+        notes=(*manifest.notes, *notes),
+    )
 
 
 def _excluded(table: pd.DataFrame, rule: Exclude, axis: Axis, file: Path) -> NDArray[np.bool_]:
@@ -132,15 +124,13 @@ def _ids(table: pd.DataFrame, manifest: Manifest, file: Path) -> Strings:
     return ids
 
 
-def _property(table: pd.DataFrame, name: str, label: Label, file: Path) -> tuple[Property, list[str]]:
-    """Returns the property and a note on the labels that a condition makes missing."""
-    numbers, notes = column_numbers(table, label.column, file), []
+def _property(table: pd.DataFrame, name: str, label: Label, file: Path) -> tuple[Property, str]:
+    """Returns the property and a note on the labels that a condition makes missing, "" where there is none."""
+    numbers, note = column_numbers(table, label.column, file), ""
     numbers[np.isin(numbers, np.asarray(label.missing, np.float64))] = np.nan
     if label.unless is not None:
         out = _equal(table, label.unless.column, label.unless.equals, file)
-        notes.append(
-            f"{name} of {int(out.sum())} rows counts as missing: {label.unless.column} is {label.unless.equals}"
-        )
+        note = f"{name} of {int(out.sum())} rows counts as missing: {label.unless.column} is {label.unless.equals}"
         numbers[out] = np.nan
     wrong = (numbers < 0) | np.isinf(numbers)
     code = f"{numbers[np.argmax(wrong)]:g}" if wrong.any() else ""
@@ -155,15 +145,11 @@ def _property(table: pd.DataFrame, name: str, label: Label, file: Path) -> tuple
     values = numbers * label.multiplier
     most = {"soc": _MOST_SOC}.get(name, 100.0)
     if label.unit == "%" and np.nanmax(values, initial=0.0) > most:
-        row = int(np.nanargmax(values))
-        raise DataError(
-            f"{name} in % cannot exceed {most:g}",
-            source=file,
-            column=label.column,
-            value=f"{values[row]:g} in row {row}",
-            remedy="g/kg needs factor = 0.1 to become %; code missing values with missing = [...].",
-        )
-    return Property(values, label.unit), notes
+        row, problem = int(np.nanargmax(values)), f"{name} in % cannot exceed {most:g}"
+        remedy = "g/kg needs factor = 0.1 to become %; code missing values with missing = [...]."
+        value = f"{values[row]:g} in row {row}"
+        raise DataError(problem, source=file, column=label.column, value=value, remedy=remedy)
+    return Property(values, label.unit), note
 
 
 def _group(table: pd.DataFrame, group: Group, file: Path) -> Strings:
@@ -191,26 +177,9 @@ def _group(table: pd.DataFrame, group: Group, file: Path) -> Strings:
     return np.array([value[first - 1 : last] for value in values.tolist()])
 
 
-def _require_named(groups: Mapping[str, Strings], file: Path) -> None:
-    for name, values in groups.items():
-        remedy = "Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason."
-        empty = np.char.strip(values) == ""
-        require.no_row(empty, "a group name is empty", source=file, column=f"groups.{name}", remedy=remedy)
-
-
 def _require_rows(rows: list[int], n: int, where: str, file: Path) -> None:
     wrong = [row for row in rows if not 0 <= row < n]
     if wrong or not rows:
         value = wrong[0] if wrong else "none given"
         remedy = f"Count rows from 0 to {n - 1}, without the header."
         raise DataError("no such row", source=file, column=where, value=value, remedy=remedy)
-
-
-def _conversions(manifest: Manifest) -> list[str]:
-    notes = [f"check '{name}' was switched off by the manifest" for name in manifest.confirm]
-    for name, label in manifest.labels.items():
-        if label.multiplier != 1.0:
-            notes.append(f"{name} [{label.unit}] = {label.column} x {label.factor}")
-        if label.note:
-            notes.append(f"{name}: {label.note}")
-    return notes

@@ -17,7 +17,11 @@ from jaxsoil.spectra.checks import CHECKS
 from jaxsoil.spectra.container import QUANTITIES, UNITS
 from jaxsoil.spectra.resample import METHODS
 
+ORDERS = ("ascending", "descending")
 _MOST_BANDS = 1_000_000
+_GROUP_REMEDY = (
+    'Write "COLUMN", { column = "COLUMN", characters = [2, 3] }, { constant = "NAME" } or { same_rows = [[3, 4]] }.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,7 +202,13 @@ def read_manifest(path: Path) -> Manifest | Composite:
     table = read_toml(path)
     if "members" in table:
         composite = build(Composite, table, path)
-        _check_composite(composite, path)
+        grid = composite.grid
+        known(grid.method, METHODS, "unknown value", source=path, column="grid.method")
+        known(grid.unit, UNITS, "unknown value", source=path, column="grid.unit")
+        if not composite.members or not grid.step > 0 or not 0 <= (grid.high - grid.low) / grid.step <= _MOST_BANDS:
+            problem = "a composite needs members and a grid from low to high by a positive step"
+            value, remedy = f"{len(composite.members)} members, {grid}", "Correct these keys."
+            raise DataError(problem, source=path, column="members, [grid]", value=value, remedy=remedy)
         return composite
     if isinstance(groups := table.get("groups"), dict):
         # The name of a column alone is short for a table.
@@ -210,29 +220,18 @@ def read_manifest(path: Path) -> Manifest | Composite:
     return manifest
 
 
-def _check_composite(composite: Composite, path: Path) -> None:
-    grid = composite.grid
-    known(grid.method, METHODS, "unknown value", source=path, column="grid.method")
-    known(grid.unit, UNITS, "unknown value", source=path, column="grid.unit")
-    if not composite.members or not grid.step > 0 or not 0 <= (grid.high - grid.low) / grid.step <= _MOST_BANDS:
-        raise DataError(
-            "a composite needs members and a grid from low to high by a positive step",
-            source=path,
-            column="members, [grid]",
-            value=f"{len(composite.members)} members, {grid}",
-            remedy="Correct these keys.",
-        )
-
-
 def _check(manifest: Manifest, path: Path) -> None:
-    known(manifest.axis.unit, UNITS, "unknown value", source=path, column="axis.unit")
-    known(manifest.axis.order, ("ascending", "descending"), "unknown value", source=path, column="axis.order")
-    known(manifest.values.quantity, QUANTITIES, "unknown value", source=path, column="values.quantity")
-    for name in manifest.confirm:
-        known(name, CHECKS, "unknown value", source=path, column="confirm")
+    choices = [("axis.unit", manifest.axis.unit, UNITS), ("axis.order", manifest.axis.order, ORDERS)]
+    choices += [("values.quantity", manifest.values.quantity, QUANTITIES)]
+    choices += [("confirm", name, CHECKS) for name in manifest.confirm]
+    for column, value, options in [*choices, *(("groups", name, GROUPS) for name in manifest.groups)]:
+        known(value, options, "unknown value", source=path, column=column)
     for name, group in manifest.groups.items():
-        known(name, GROUPS, "unknown value", source=path, column="groups")
-        _check_group(group, f"groups.{name}", path)
+        kinds = sum(part is not None for part in (group.column, group.constant, group.same_rows))
+        span = group.characters
+        if kinds != 1 or not (span is None or (group.column and len(span) == 2 and 1 <= span[0] <= span[1])):
+            problem = "a group is one of a column, a constant, and rows that belong together"
+            raise DataError(problem, source=path, column=f"groups.{name}", value=str(group), remedy=_GROUP_REMEDY)
     for name, label in manifest.labels.items():
         with contextlib.suppress(ValueError, ZeroDivisionError):
             if 0 < label.multiplier < math.inf:
@@ -240,46 +239,18 @@ def _check(manifest: Manifest, path: Path) -> None:
         what, where = "a factor is a positive number or a quotient", f"labels.{name}.factor"
         remedy = 'Write factor = 0.1 or factor = "1/1.724".'
         raise DataError(what, source=path, column=where, value=label.factor, remedy=remedy)
-    if manifest.axis.pattern is not None:
-        _check_pattern(manifest.axis.pattern, path)
+    if (pattern := manifest.axis.pattern) is not None:
+        groups = 0
+        with contextlib.suppress(re.error):
+            groups = re.compile(pattern).groups
+        if groups != 1:
+            problem = "a pattern needs one group that holds the number"
+            remedy = "Write for instance pattern = 'X([0-9.]+)' (single quotes keep backslashes)."
+            raise DataError(problem, source=path, column="axis.pattern", value=pattern, remedy=remedy)
     for rule in manifest.exclude:
         conditions = (rule.equals is not None, rule.below is not None, rule.above is not None, rule.missing)
         kinds = (bool(rule.rows), rule.column is not None, rule.incomplete)
         if sum(kinds) != 1 or sum(conditions) != (rule.column is not None):
-            raise DataError(
-                "an exclusion is a list of rows, a column with one condition, or incomplete = true",
-                source=path,
-                column="exclude",
-                value=str(rule),
-                remedy="Give rows, a column with one of equals, below, above, missing = true, or incomplete = true.",
-            )
-
-
-def _check_pattern(pattern: str, path: Path) -> None:
-    try:
-        groups = re.compile(pattern).groups
-    except re.error:
-        groups = -1
-    if groups != 1:
-        raise DataError(
-            "a pattern needs one group that holds the number",
-            source=path,
-            column="axis.pattern",
-            value=pattern,
-            remedy="Write for instance pattern = 'X([0-9.]+)' (single quotes keep backslashes).",
-        )
-
-
-def _check_group(group: Group, where: str, path: Path) -> None:
-    kinds = sum(part is not None for part in (group.column, group.constant, group.same_rows))
-    span = group.characters
-    good_span = span is None or (group.column and len(span) == 2 and 1 <= span[0] <= span[1])
-    if kinds != 1 or not good_span:
-        raise DataError(
-            "a group is one of a column, a constant, and rows that belong together",
-            source=path,
-            column=where,
-            value=str(group),
-            remedy='Write "COLUMN", { column = "COLUMN", characters = [2, 3] }, { constant = "NAME" } or '
-            "{ same_rows = [[3, 4]] }.",
-        )
+            problem = "an exclusion is a list of rows, a column with one condition, or incomplete = true"
+            remedy = "Give rows, a column with one of equals, below, above, missing = true, or incomplete = true."
+            raise DataError(problem, source=path, column="exclude", value=str(rule), remedy=remedy)

@@ -36,16 +36,15 @@ def read_table(path: Path, *, separator: str = ",", decimal: str = ".", as_text:
       DataError: a file that is absent, empty, of another kind, broken or larger than the memory.
     """
     if path.suffix not in READABLE:
-        value = path.suffix or "no extension"
-        remedy = f"Give a table as {' or '.join(READABLE)}."
+        value, remedy = path.suffix or "no extension", f"Give a table as {' or '.join(READABLE)}."
         raise DataError("this kind of file is not read", source=path, value=value, remedy=remedy)
     if not path.is_file():
         remedy = "Check the key `data` of the manifest and, for packaged data sets, JAXSOIL_DATA."
         raise DataError("the data file does not exist", source=path, remedy=remedy)
-    if path.stat().st_size == 0:
-        raise _empty(path)
     try:
-        table = _read_csv(path, separator, decimal, as_text) if path.suffix == ".csv" else _read_parquet(path)
+        table: Any = ()
+        if path.stat().st_size:
+            table = _read_csv(path, separator, decimal, as_text) if path.suffix == ".csv" else _read_parquet(path)
     except DataError:
         raise
     except MemoryError as error:
@@ -55,7 +54,8 @@ def read_table(path: Path, *, separator: str = ",", decimal: str = ".", as_text:
         remedy = "Check that the file is whole and that its extension says what it is (CSV is UTF-8 text)."
         raise DataError("the table cannot be read", source=path, value=value, remedy=remedy) from error
     if len(table) == 0:
-        raise _empty(path)
+        value = f"{path.stat().st_size} bytes"
+        raise DataError("the table has no rows", source=path, value=value, remedy="Fetch the file again.")
     return table
 
 
@@ -85,12 +85,9 @@ def band_columns(names: Sequence[str], axis: Axis, source: Path) -> tuple[list[s
     if axis.order == "descending":
         columns, numbers = columns[::-1], numbers[::-1]
         if len(numbers) > 1 and all(later < earlier for earlier, later in itertools.pairwise(numbers)):
-            raise DataError(
-                "the axis is declared descending but ascends",
-                source=source,
-                column=f"{columns[-1]} ... {columns[0]}",
-                remedy='Write order = "ascending" under [axis].',
-            )
+            problem = "the axis is declared descending but ascends"
+            remedy = 'Write order = "ascending" under [axis].'
+            raise DataError(problem, source=source, column=f"{columns[-1]} ... {columns[0]}", remedy=remedy)
     return columns, np.asarray(numbers, np.float64)
 
 
@@ -114,17 +111,20 @@ def column_numbers(table: pd.DataFrame, column: str, source: Path, *, what: str 
 
 def column_strings(table: pd.DataFrame, column: str, source: Path) -> Strings:
     """Returns a column as strings, "" where the cell is empty; whole numbers lose their ".0"."""
-    series = require_column(table, column, source)
-    return np.array([_string(value) for value in series.tolist()], dtype=np.str_)
+
+    def text(value: Any) -> str:
+        if value is None or value != value:
+            return ""
+        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+
+    return np.array([text(value) for value in require_column(table, column, source).tolist()], dtype=np.str_)
 
 
 def require_column(table: pd.DataFrame, column: str, source: Path) -> pd.Series:
     """Returns a column; an absent one raises DataError with the nearest name among those that are no bands."""
     if column not in table.columns:
-        others = [name for name in table.columns if _axis_number(name, None) is None]
-        raise DataError(
-            "the file has no such column", source=source, column=column, remedy=did_you_mean(column, others)
-        )
+        remedy = did_you_mean(column, [name for name in table.columns if _axis_number(name, None) is None])
+        raise DataError("the file has no such column", source=source, column=column, remedy=remedy)
     return table.loc[:, column]
 
 
@@ -194,12 +194,6 @@ def _too_large(path: Path, what: str) -> DataError:
     )
 
 
-def _empty(path: Path) -> DataError:
-    return DataError(
-        "the table has no rows", source=path, value=f"{path.stat().st_size} bytes", remedy="Fetch the file again."
-    )
-
-
 def _axis_number(name: str, pattern: str | None) -> float | None:
     text = name
     if pattern is not None:
@@ -209,11 +203,3 @@ def _axis_number(name: str, pattern: str | None) -> float | None:
         text = match.group(1)
     # float() would also take "nan", "1_000" and "1e3".
     return float(text) if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text or "") else None
-
-
-def _string(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()

@@ -107,16 +107,22 @@ class CrossFit:
         for target in data.targets:
             count = int(data.measured(target)[rows].sum())
             if count < needed:
-                raise DataError(
-                    "too few measured rows to learn from",
-                    source=data.library.name,
-                    column=target,
-                    value=f"{count} rows outside the held-out share, {needed} needed",
-                    remedy="Leave the property out of the targets, or lower --test-share.",
-                )
+                problem = "too few measured rows to learn from"
+                value = f"{count} rows outside the held-out share, {needed} needed"
+                remedy = "Leave the property out of the targets, or lower --test-share."
+                raise DataError(problem, source=data.library.name, column=target, value=value, remedy=remedy)
         several = len(data.sizes) > 1
         held = tuple(name for name, size in data.sizes.items() if several and size >= MIN_ROWS)
-        return cls(data, config, fold, held, *_harmonisations(data, config))
+        shared = harmonise.transfer_samples(data.laboratory, data.sample)
+        most = max((len(samples) for samples in shared.values()), default=0)
+        possible = {"none": True, "centre": several, "direct": most >= 5}
+        if config.harmonise != "auto" and not possible[config.harmonise]:
+            problem = f"harmonisation '{config.harmonise}' is not possible with these data"
+            value = f"{len(data.sizes)} laboratories, at most {most} samples that two of them share"
+            remedy = "Give --harmonise none, or centre where there are several laboratories."
+            raise DataError(problem, source=data.library.name, value=value, remedy=remedy)
+        methods = tuple(m for m in dict.fromkeys((*config.compare, config.harmonise)) if possible.get(m))
+        return cls(data, config, fold, held, methods, harmonise.best_reference(shared))
 
     @property
     def method(self) -> str:
@@ -180,13 +186,10 @@ class CrossFit:
         measured = self.data.measured(target)
         rows = np.flatnonzero(measured if held is None else measured & self.trained(held))
         if rows.size < MIN_TRAIN // 2:
-            raise DataError(
-                "too few measured rows are left to learn from",
-                source=self.data.library.name,
-                column=target,
-                value=f"{rows.size} rows without {'' if held is None else held.name}",
-                remedy="Use fewer folds, or leave the property out of the targets.",
-            )
+            problem = "too few measured rows are left to learn from"
+            value = f"{rows.size} rows without {'' if held is None else held.name}"
+            remedy = "Use fewer folds, or leave the property out of the targets."
+            raise DataError(problem, source=self.data.library.name, column=target, value=value, remedy=remedy)
         components = min(self.config.pca_components, rows.size - 2, values.shape[1] - 2)
         strict = PcaSpace.fit(values[rows], components, self.config.outlier_alpha)
         gone = strict.judge(values[rows]).outside
@@ -197,21 +200,3 @@ class CrossFit:
         rng = np.random.default_rng([self.config.seed, kept.size])
         watch, train = take_rows(self.data.sample[kept], wanted, rng)
         return TrainingRows(kept[train], kept[watch], np.setdiff1d(rows, kept), space)
-
-
-def _harmonisations(data: LaboratoryData, config: HybridConfig) -> tuple[tuple[str, ...], str]:
-    """The harmonisations to compare that are possible, and the laboratory with most transfer samples."""
-    shared = harmonise.transfer_samples(data.laboratory, data.sample)
-    most = max((len(samples) for samples in shared.values()), default=0)
-    possible = {"none": True, "centre": len(data.sizes) > 1, "direct": most >= 5}
-    if config.harmonise != "auto" and not possible[config.harmonise]:
-        raise DataError(
-            f"harmonisation '{config.harmonise}' is not possible with these data",
-            source=data.library.name,
-            value=f"{len(data.sizes)} laboratories, at most {most} samples that two of them share",
-            remedy="Give --harmonise none, or centre where there are several laboratories.",
-        )
-    known = sorted({name for pair in shared for name in pair})
-    counts = {name: sum(len(samples) for pair, samples in shared.items() if name in pair) for name in known}
-    methods = tuple(m for m in dict.fromkeys((*config.compare, config.harmonise)) if possible.get(m))
-    return methods, max(counts, key=lambda name: counts[name], default="")

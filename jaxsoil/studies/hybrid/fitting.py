@@ -8,7 +8,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -141,7 +140,11 @@ def fit_all(cross_fit: CrossFit, folder: Path, tracker: Tracker) -> ModelPredict
             if not there:
                 seconds[fit.model] += stored.seconds
             if stored.facts.get("alive", True):  # PLSR does not diverge.
-                predicted = _finite(fit, stored.arrays["predicted"])
+                predicted = stored.arrays["predicted"]
+                if not np.isfinite(predicted).all():
+                    source = f"{fit.target}, {fit.held_out.name}, {fit.method}, {fit.model}"
+                    remedy = "Lower the learning rate (--train.lr)."
+                    raise DataError("a model returned predictions that are not finite", source=source, remedy=remedy)
                 values.setdefault((fit.target, fit.held_out, fit.method, fit.model), []).append(predicted)
             if fit.model != PLSR:
                 losses = stored.tables["history"]
@@ -188,25 +191,11 @@ def _fit(cross_fit: CrossFit, fit: ModelFit, values: Floats, data: TrainingRows)
     label = f"{fit.target} {fit.held_out.name}"[:24]
     arguments = (limits, output, config.network, config.train, fit.key(config.seed), label)
     network = train(values, target, data.rows, data.watch, *arguments)
-    facts = {
-        "alive": bool(network.alive),
-        "converged": bool(network.converged),
-        "epochs": int(network.epochs),
-        "rows": int(data.rows.size),
-    }
+    facts = {"alive": bool(network.alive), "converged": bool(network.converged)}
+    facts |= {"epochs": int(network.epochs), "rows": int(data.rows.size)}
     return Piece(
         arrays={"predicted": network.predict(values).astype(np.float32)},
         trees={"params": network.params, "constants": network.constants},
         tables={"history": pd.DataFrame(network.history)},
         facts=facts,
     )
-
-
-def _finite(fit: ModelFit, predicted: NDArray[Any]) -> NDArray[Any]:
-    if not np.isfinite(predicted).all():
-        raise DataError(
-            "a model returned predictions that are not finite",
-            source=f"{fit.target}, {fit.held_out.name}, {fit.method}, {fit.model}",
-            remedy="Lower the learning rate (--train.lr).",
-        )
-    return predicted

@@ -15,7 +15,6 @@ from jaxsoil.evaluation.outliers import Judged
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.hybrid.cross_fit import LABORATORY, RANDOM, TEST, TEST_ROWS, CrossFit, HeldOut
 from jaxsoil.studies.hybrid.fitting import CNN, ModelPredictions
-from jaxsoil.studies.hybrid.ranges import Range
 from jaxsoil.studies.hybrid.results import ALL
 
 CNN_ONE = "cnn-one"
@@ -89,12 +88,9 @@ def calibrate(cross_fit: CrossFit, predicted: ModelPredictions, target: str) -> 
     keys = [(target, held, cross_fit.method, CNN) for held in cross_fit.folds]
     missing = [key[1].name for key in keys if key not in predicted.values]
     if missing:
-        raise DataError(
-            "every network of a fold diverged, and without them there is no product",
-            source=target,
-            value=f"fold {', '.join(missing)}",
-            remedy="Lower --train.lr and start again with --overwrite.",
-        )
+        problem = "every network of a fold diverged, and without them there is no product"
+        remedy = "Lower --train.lr and start again with --overwrite."
+        raise DataError(problem, source=target, value=f"fold {', '.join(missing)}", remedy=remedy)
     members = [predicted.values[key] for key in keys]
     centre = np.stack([m.mean(axis=0) for m in members])
     rows = np.flatnonzero(data.measured(target) & (cross_fit.fold >= 0))
@@ -122,22 +118,8 @@ def held_out_predictions(
         folds = [predicted.ensemble(target, held, method, model) for held in cross_fit.folds]
         mean = np.mean([fold for fold in folds if fold is not None], axis=0)
         frames.append(_lines(cross_fit, target, TEST_ROWS, method, model, mean))
-    return _with_intervals(cross_fit, pd.concat(frames, ignore_index=True), calibrated)
-
-
-def _lines(cross_fit: CrossFit, target: str, held: HeldOut, method: str, model: str, scaled: Floats) -> pd.DataFrame:
-    data, limits = cross_fit.data, cross_fit.data.ranges[target]
-    rows = np.flatnonzero(cross_fit.tested(held, target))
-    columns = {
-        "scheme": held.scheme, "held_out": held.name, "property": target, "harmonisation": method, "model": model,
-        "id": data.library.ids[rows], "laboratory": data.laboratory[rows], "observed": data.observed(target)[rows],
-        "predicted": limits.from_scale(scaled[rows]), "outside": limits.outside(scaled[rows]), "row": rows,
-    }  # fmt: skip
-    return pd.DataFrame(columns)
-
-
-def _with_intervals(cross_fit: CrossFit, frame: pd.DataFrame, calibrated: dict[str, Calibrated]) -> pd.DataFrame:
-    """Adds the intervals of the product's ensemble at the nominal coverage, where a row was held out at random."""
+    frame = pd.concat(frames, ignore_index=True)
+    # The intervals of the product's ensemble at the nominal coverage, where a row was held out at random.
     config, row = cross_fit.config, frame["row"].to_numpy()
     low, high = np.full(len(frame), np.nan), np.full(len(frame), np.nan)
     ours = (frame["harmonisation"] == cross_fit.method) & (frame["model"] == CNN)
@@ -153,6 +135,17 @@ def _with_intervals(cross_fit: CrossFit, frame: pd.DataFrame, calibrated: dict[s
     return frame.assign(low=low, high=high).drop(columns="row")
 
 
+def _lines(cross_fit: CrossFit, target: str, held: HeldOut, method: str, model: str, scaled: Floats) -> pd.DataFrame:
+    data, limits = cross_fit.data, cross_fit.data.ranges[target]
+    rows = np.flatnonzero(cross_fit.tested(held, target))
+    columns = {
+        "scheme": held.scheme, "held_out": held.name, "property": target, "harmonisation": method, "model": model,
+        "id": data.library.ids[rows], "laboratory": data.laboratory[rows], "observed": data.observed(target)[rows],
+        "predicted": limits.from_scale(scaled[rows]), "outside": limits.outside(scaled[rows]), "row": rows,
+    }  # fmt: skip
+    return pd.DataFrame(columns)
+
+
 _Set = tuple[str, str, Floats, Floats, Floats]
 """Kind of coverage, laboratory, measured values and both ends of their intervals, on the learning scale."""
 
@@ -163,6 +156,7 @@ def coverage_table(
     """Share of observations within their intervals at several nominal coverages, by how the intervals were made."""
     rows: list[dict[str, Any]] = []
     for target, found in calibrated.items():
+        limits = cross_fit.data.ranges[target]
         for level in LEVELS:
             sets = [
                 *_random_sets(cross_fit, target, found, level, judged[target].outside),
@@ -170,7 +164,12 @@ def coverage_table(
             ]
             for kind, laboratory, observed, low, high in sets:
                 keys = {"property": target, "kind": kind, "laboratory": laboratory, "nominal": level}
-                rows.append({**keys, **_coverage(cross_fit.data.ranges[target], observed, low, high)})
+                # An end beyond the physical range is moved to it, which takes no possible value away.
+                inside = conformal.covered(observed, *(np.clip(end, *limits.bounds) for end in (low, high)))
+                lowest, highest = conformal.coverage_range(int(inside.sum()), inside.size)
+                shares = {"n": inside.size, "coverage": float(inside.mean()), "lowest": lowest, "highest": highest}
+                width = float(np.median(limits.from_scale(high) - limits.from_scale(low)))
+                rows.append({**keys, **shares, "median_width": width})
     return pd.DataFrame(rows).assign(seed=cross_fit.config.seed)
 
 
@@ -216,20 +215,6 @@ def _laboratory_sets(
         for name in dict.fromkeys(names.tolist()):
             here = names == name
             yield kind, name, y[here], low[here], high[here]
-
-
-def _coverage(limits: Range, observed: Floats, low: Floats, high: Floats) -> dict[str, Any]:
-    # An end beyond the physical range is moved to it, which takes no possible value away.
-    inside = conformal.covered(observed, *(np.clip(end, *limits.bounds) for end in (low, high)))
-    lowest, highest = conformal.coverage_range(int(inside.sum()), inside.size)
-    width = limits.from_scale(high) - limits.from_scale(low)
-    return {
-        "n": inside.size,
-        "coverage": float(inside.mean()),
-        "lowest": lowest,
-        "highest": highest,
-        "median_width": float(np.median(width)),
-    }
 
 
 def suspect_values(cross_fit: CrossFit, calibrated: dict[str, Calibrated]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxsoil.models.cnn import Cnn1d
+from jaxsoil.models.mlp import Cnn1d, within
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.hybrid.config import NetworkConfig
 from jaxsoil.studies.hybrid.ranges import Range
@@ -24,9 +24,6 @@ Output = Literal["bounded", "clipped"]
 Floats = NDArray[np.float64]
 
 _PREDICTED_AT_ONCE = 1024
-
-_SOFT = 0.25
-"""Width of the soft ends of the bounded output, in standard deviations of the training values."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,10 +150,4 @@ def _forward(kind: Kind, params: Any, constants: Any, spectra: jax.Array, key: A
     scaled = (spectra - constants["mean"][None, :]) / constants["sd"][None, :]
     raw: Any = kind.module.apply(params, scaled, key)
     moved = constants["centre"] + constants["unit"] * raw[:, 0]
-    if kind.output == "clipped":
-        return moved
-    # Linear within, with a soft floor and a soft ceiling whose width is a part of the training values' SD.
-    soft = _SOFT * constants["unit"]
-    above = jax.nn.softplus((moved - kind.low) / soft)
-    top = (kind.high - kind.low) / soft
-    return kind.low + (kind.high - kind.low) * (1.0 - jax.nn.softplus(top - above) / jax.nn.softplus(top))
+    return moved if kind.output == "clipped" else within(moved, constants["unit"], kind.low, kind.high)

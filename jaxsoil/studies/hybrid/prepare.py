@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.preprocess import SNV
 from jaxsoil.studies.hybrid.ranges import RANGES, Range, range_of
@@ -102,7 +103,12 @@ def prepare_library(
     Raises:
       DataError: a target without any value, values outside the physical range, units mixed between laboratories.
     """
-    library = _with_laboratories(library, same_laboratory)
+    names = np.array(library.group("laboratory" if "laboratory" in library.groups else "region"), dtype=object)
+    for joined in same_laboratory:
+        members = joined.split("+")
+        if np.isin(members, names).all():
+            names[np.isin(names, members)] = joined
+    library = dataclasses.replace(library, groups={**library.groups, "laboratory": names.astype(str)})
     ranges = _ranges(library, targets)
     notes = list(library.notes)
     spectra = library.spectra.values
@@ -119,9 +125,21 @@ def prepare_library(
             f"{len(linked)} samples have the place and depth of another laboratory's sample: taken for one soil, kept "
             f"in one fold and never on both sides of a split ({few})"
         )
-    values = _snv(library)
+    spectra = library.spectra
+    spectra = spectra.to_absorbance() if spectra.quantity == "reflectance" else spectra
+    values = SNV()(spectra).values.astype(np.float64)
     for target, found in ranges.items():
-        _check_range(library, target, found)
+        measured = library.property(target).values
+        wrong = (measured < found.low) | (measured > found.high)
+        place = int(np.argmax(wrong))
+        require.no_row(
+            wrong,
+            f"measured values lie outside the physical range {found.low:g} to {found.high:g} {found.unit}",
+            show=lambda row, values=measured: f"{values[row]:g} at {str(library.ids[row])!r}",
+            source=library.name,
+            column=f"{target}, laboratory {library.groups['laboratory'][place]}",
+            remedy="Check the unit of this laboratory, or exclude those rows with a reason.",
+        )
         notes += _check_units(library, values, target, unit_check)
     exclusions = pd.DataFrame(constant + repeated, columns=pd.Index(EXCLUSION_COLUMNS))
     return LaboratoryData(library, values, ranges, exclusions, tuple(notes))
@@ -134,17 +152,6 @@ def _left_out(library: Library, reasons: Mapping[int, str]) -> tuple[Library, li
     return library.select(np.setdiff1d(np.arange(len(library)), rows)), lines
 
 
-def _with_laboratories(library: Library, same: Sequence[str]) -> Library:
-    """The library with a group "laboratory", in which laboratories that are one have one name."""
-    name = "laboratory" if "laboratory" in library.groups else "region"
-    names = np.array(library.group(name), dtype=object)
-    for joined in same:
-        members = joined.split("+")
-        if np.isin(members, names).all():
-            names[np.isin(names, members)] = joined
-    return dataclasses.replace(library, groups={**library.groups, "laboratory": names.astype(str)})
-
-
 def _ranges(library: Library, targets: Sequence[str]) -> dict[str, Range]:
     found = {}
     for name in targets or [name for name in library.properties if name in RANGES]:
@@ -152,19 +159,13 @@ def _ranges(library: Library, targets: Sequence[str]) -> dict[str, Range]:
         if np.isfinite(known.values).any():
             found[name] = range_of(name, known.unit)
         elif targets:
-            raise DataError(
-                "the target has no measured value: nothing can be learned",
-                source=library.name,
-                column=name,
-                remedy="Leave it out of the targets, or give measured values of some samples.",
-            )
+            problem = "the target has no measured value: nothing can be learned"
+            remedy = "Leave it out of the targets, or give measured values of some samples."
+            raise DataError(problem, source=library.name, column=name, remedy=remedy)
     if not found:
-        raise DataError(
-            "no property can be imputed",
-            source=library.name,
-            value=", ".join(library.properties),
-            remedy=f"Give one of: {', '.join(RANGES)}.",
-        )
+        value = ", ".join(library.properties)
+        remedy = f"Give one of: {', '.join(RANGES)}."
+        raise DataError("no property can be imputed", source=library.name, value=value, remedy=remedy)
     return found
 
 
@@ -199,7 +200,9 @@ def _duplicates(library: Library, targets: Sequence[str]) -> dict[int, str]:
         for row in rows:
             if row != kept:
                 place = "in another laboratory" if laboratory[row] != laboratory[kept] else "in the same laboratory"
-                differ = _label_differs(library, row, kept, targets)
+                pairs = [(name, *library.property(name).values[[row, kept]].tolist()) for name in targets]
+                other = [f"{name} {a:g} against {b:g}" for name, a, b in pairs if np.isfinite(a) and a != b]
+                differ = f" with other values ({', '.join(other)})" if other else ""
                 left[row] = f"same spectrum{differ} as {place}: {library.ids[kept]}"
     return left
 
@@ -219,33 +222,6 @@ def _link_places(library: Library) -> tuple[Library, list[str]]:
             linked.append(f"{library.ids[row]} with {library.ids[other]}")
             sample[row] = sample[other]
     return dataclasses.replace(library, groups={**library.groups, "sample": sample.astype(str)}), linked
-
-
-def _label_differs(library: Library, row: int, first: int, targets: Sequence[str]) -> str:
-    pairs = [(name, *library.property(name).values[[row, first]].tolist()) for name in targets]
-    other = [f"{name} {a:g} against {b:g}" for name, a, b in pairs if np.isfinite(a) and a != b]
-    return f" with other values ({', '.join(other)})" if other else ""
-
-
-def _snv(library: Library) -> Floats:
-    spectra = library.spectra
-    if spectra.quantity == "reflectance":
-        spectra = spectra.to_absorbance()
-    return SNV()(spectra).values.astype(np.float64)
-
-
-def _check_range(library: Library, target: str, found: Range) -> None:
-    values = library.property(target).values
-    wrong = np.flatnonzero((values < found.low) | (values > found.high))
-    if wrong.size:
-        row = int(wrong[0])
-        raise DataError(
-            f"measured values lie outside the physical range {found.low:g} to {found.high:g} {found.unit}",
-            source=library.name,
-            column=f"{target}, laboratory {library.groups['laboratory'][row]}",
-            value=f"{values[row]:g} at {str(library.ids[row])!r}; {wrong.size} rows",
-            remedy="Check the unit of this laboratory, or exclude those rows with a reason.",
-        )
 
 
 def _check_units(library: Library, values: Floats, target: str, action: str) -> list[str]:

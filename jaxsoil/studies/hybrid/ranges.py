@@ -91,7 +91,8 @@ def range_of(name: str, unit: str) -> Range:
       DataError: a property or a unit that has no range here.
     """
     if name not in RANGES:
-        raise DataError("this property has no physical range to predict within", column=name, remedy=_known(name))
+        remedy = f"Choose other targets. {did_you_mean(name, RANGES)}"
+        raise DataError("this property has no physical range to predict within", column=name, remedy=remedy)
     for found in RANGES[name]:
         if found.unit == unit:
             return found
@@ -99,7 +100,3 @@ def range_of(name: str, unit: str) -> Range:
     raise DataError(
         "this property comes in another unit", column=name, value=unit, remedy=f"Convert it to {units} with `factor`."
     )
-
-
-def _known(name: str) -> str:
-    return f"Choose other targets. {did_you_mean(name, RANGES)}"

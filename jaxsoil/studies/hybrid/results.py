@@ -1,4 +1,4 @@
-"""The rows of results.csv: scores of held-out rows, and counts and statistics of the product.
+"""The product, one table of measured and predicted values, and the rows of results.csv: scores, counts, statistics.
 
 ``region`` is a laboratory, or "all" for all together; ``split`` is how rows were held out, or :data:`PRODUCT` for what
 hybrid.parquet holds, of which ``model`` says measured or predicted.
@@ -6,7 +6,10 @@ hybrid.parquet holds, of which ``model`` says measured or predicted.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import itertools
+import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +20,14 @@ from numpy.typing import NDArray
 
 from jaxsoil.evaluation.compare import mean_sd
 from jaxsoil.evaluation.metrics import summary
-from jaxsoil.evaluation.outliers import FLAGS
+from jaxsoil.evaluation.outliers import FLAGS, Judged
 from jaxsoil.evaluation.results import COUNT, as_frame, score_rows, value_rows
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.files import atomic_path
 
 if TYPE_CHECKING:
     from jaxsoil.studies.hybrid.cross_fit import CrossFit
+    from jaxsoil.studies.hybrid.intervals import Calibrated
 
 OWN = ("harmonisation",)
 """The study's own key column of results.csv."""
@@ -60,16 +65,6 @@ Floats = NDArray[np.float64]
 Row = dict[str, object]
 
 
-def refuse_earlier(folder: Path) -> None:
-    """Raises DataError for a run folder whose scores are scores.csv, as an earlier version wrote them."""
-    if (folder / "scores.csv").exists() and not (folder / "results.csv").exists():
-        raise DataError(
-            "this run was made by an earlier version",
-            source=folder / "scores.csv",
-            remedy="Run again with --overwrite.",
-        )
-
-
 def result_table(
     cross_fit: CrossFit,
     study: str,
@@ -103,24 +98,16 @@ def _score_rows(cross_fit: CrossFit, held: pd.DataFrame, keys: Row) -> list[Row]
         of: Row = {**keys, **dict(zip(by, names, strict=True))}
         unit = cross_fit.data.ranges[str(of["property"])].unit
         for laboratory, lines in [(ALL, group), *group.groupby("laboratory")]:
-            rows += _scores(lines, unit, {**of, "region": laboratory})
+            observed, predicted = lines["observed"].to_numpy(), lines["predicted"].to_numpy()
+            here, (low, high) = {**of, "region": laboratory}, np.percentile(observed, [25.0, 75.0])
+            rows += score_rows(observed, predicted, unit=unit, scale="unit", keys=here, metrics=METRICS)
+            more = {"mae": float(np.mean(np.abs(observed - predicted))), "sd": mean_sd(observed).sd}
+            more |= {"sd_predicted": mean_sd(predicted).sd, "iqr": high - low}
+            rows += value_rows(more, unit=unit, scale="unit", keys=here)
+            rows += _counts({"n_outside": lines["outside"].sum()}, here)
         shares = richest(group["observed"].to_numpy(), group["predicted"].to_numpy())
         rows += value_rows(shares, unit="1", scale="unit", keys={**of, "region": ALL})
     return rows
-
-
-def _scores(lines: pd.DataFrame, unit: str, keys: Row) -> list[Row]:
-    observed, predicted = lines["observed"].to_numpy(), lines["predicted"].to_numpy()
-    low, high = np.percentile(observed, [25.0, 75.0])
-    more = {
-        "mae": float(np.mean(np.abs(observed - predicted))),
-        "sd": mean_sd(observed).sd,
-        "sd_predicted": mean_sd(predicted).sd,
-        "iqr": high - low,
-    }
-    rows = score_rows(observed, predicted, unit=unit, scale="unit", keys=keys, metrics=METRICS)
-    rows += value_rows(more, unit=unit, scale="unit", keys=keys)
-    return rows + _counts({"n_outside": lines["outside"].sum()}, keys)
 
 
 def richest(observed: Floats, predicted: Floats) -> dict[str, float]:
@@ -215,3 +202,74 @@ def depth_table(table: pd.DataFrame, depth: Floats, seed: int) -> pd.DataFrame:
                 rows.append((target, kind, place, name, len(values), low, middle, high, seed))
     columns = ("property", "kind", "place", "depth", "n", "q25", "median", "q75", "seed")
     return pd.DataFrame(rows, columns=pd.Index(columns))
+
+
+def product_table(
+    cross_fit: CrossFit, calibrated: dict[str, Calibrated], judged: dict[str, Judged], models: dict[str, str]
+) -> pd.DataFrame:
+    """One line for each row of the data and property.
+
+    Args:
+      cross_fit: data and folds.
+      calibrated: target -> ensemble with its scores.
+      judged: target -> distance, residual and flag of all rows.
+      models: target -> model id.
+    """
+    frames = []
+    data = cross_fit.data
+    for target, found in calibrated.items():
+        limits, measured = data.ranges[target], data.observed(target)
+        missing = ~np.isfinite(measured)
+        rows = np.flatnonzero(missing)
+        value, low, high, error = measured.copy(), *(np.full(len(data), np.nan) for _ in range(3))
+        if rows.size:
+            centre = found.centre[:, rows].mean(axis=0)
+            value[rows] = limits.from_scale(centre)
+            ends = found.interval(rows, cross_fit.config.coverage, cross_fit.config.interval)
+            # The ends are order statistics of their own, so the mean of the folds can fall a hair outside.
+            low[rows] = np.minimum(limits.from_scale(ends[0]), value[rows])
+            high[rows] = np.maximum(limits.from_scale(ends[1]), value[rows])
+            error[rows] = limits.error(centre, found.error(rows))
+        frame = {
+            "id": data.library.ids, "sample": data.sample, "laboratory": data.laboratory, "property": target,
+            "value": value, "unit": limits.unit, "kind": np.where(missing, PREDICTED, MEASURED),
+            "low": low, "high": high, "error_sd": error,
+            "model": np.where(missing, models[target], ""), "applicability": judged[target].flag,
+        }  # fmt: skip
+        frames.append(pd.DataFrame(frame)[list(COLUMNS)])
+    return pd.concat(frames, ignore_index=True)
+
+
+def check_product(table: pd.DataFrame, cross_fit: CrossFit) -> None:
+    """Holds the table against the data: every value there, every measured value the same to the last bit.
+
+    Raises:
+      DataError: a value that is missing, changed or outside its physical range, or an interval without its value.
+    """
+    for target, limits in cross_fit.data.ranges.items():
+        part = pd.DataFrame(table.loc[(table["property"] == target).to_numpy()])
+        measured, value = cross_fit.data.observed(target), part["value"].to_numpy()
+        there = np.isfinite(measured)
+        altered = (value[there].view(np.uint64) != measured[there].view(np.uint64)).any()
+        altered |= (part["kind"].to_numpy() != np.where(there, MEASURED, PREDICTED)).any()
+        low, high = part["low"].to_numpy()[~there], part["high"].to_numpy()[~there]
+        inside = ((value >= limits.low) & (value <= limits.high)).all()
+        inside &= ((low <= value[~there]) & (value[~there] <= high)).all()
+        if altered or not inside:
+            problem = "a measured value was altered" if altered else "a value lies outside its range or interval"
+            raise DataError(problem, source="hybrid.parquet", column=target, remedy="Report this as a bug.")
+
+
+def write_product(table: pd.DataFrame, path: Path) -> None:
+    """Writes the table as Parquet, whole or not at all, and reads it back to see that nothing changed."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False)
+        back = pd.read_parquet(temporary)
+        pd.testing.assert_frame_equal(back, table, check_exact=True, check_dtype=False)
+
+
+def model_id(cross_fit: CrossFit, target: str) -> str:
+    """Id of the ensemble of a property: equal data and settings give an equal id."""
+    settings = dataclasses.asdict(cross_fit.config)
+    content = json.dumps([settings, cross_fit.data.library.fingerprint(), target], sort_keys=True)
+    return f"cnn-{target}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"

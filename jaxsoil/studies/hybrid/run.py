@@ -9,21 +9,30 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.data.library import Library
 from jaxsoil.evaluation.outliers import Judged
 from jaxsoil.evaluation.results import write_results
+from jaxsoil.report.prose import Prose
 from jaxsoil.runs import tracking
 from jaxsoil.runs.files import write_csv, write_parquet
-from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.folder import RunFolder, refuse_earlier
 from jaxsoil.spectra.harmonise import Harmoniser
 from jaxsoil.spectra.resample import Resample
 from jaxsoil.studies.hybrid.config import PAPER, HybridConfig
 from jaxsoil.studies.hybrid.cross_fit import LABORATORY, LABORATORY_EXPOSURE, RANDOM, CrossFit, HeldOut
 from jaxsoil.studies.hybrid.fitting import CLIPPED, CNN, PLSR, ModelPredictions, fit_all, model_fits
+from jaxsoil.studies.hybrid.handed_on import write_bundle
 from jaxsoil.studies.hybrid.intervals import calibrate, coverage_table, held_out_predictions, suspect_values
 from jaxsoil.studies.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare_library
-from jaxsoil.studies.hybrid.product import check_product, model_id, product_table, write_product
-from jaxsoil.studies.hybrid.results import ALL, OWN, depth_table, refuse_earlier, result_table
+from jaxsoil.studies.hybrid.results import (
+    ALL,
+    OWN,
+    check_product,
+    depth_table,
+    model_id,
+    product_table,
+    result_table,
+    write_product,
+)  # fmt: skip
 
 TWIN = "laboratories"
 
@@ -38,17 +47,12 @@ def prepare(config: HybridConfig) -> CrossFit:
         from jaxsoil.data import registry
 
         library = registry.load(config.data)
-    library = _thinned(library, config.step)
+    axis, step = library.spectra.axis, config.step
+    if step > float(np.median(np.diff(axis))) * 1.001:
+        bands = axis[0] + step * np.arange(int((axis[-1] - axis[0]) / step + 1e-9) + 1)
+        library = library.with_spectra(Resample(bands, library.spectra.unit)(library.spectra))
     data = prepare_library(library, config.targets, config.same_laboratory, config.unit_check)
     return CrossFit.draw(data, config)
-
-
-def _thinned(library: Library, step: float) -> Library:
-    axis = library.spectra.axis
-    if step <= float(np.median(np.diff(axis))) * 1.001:
-        return library
-    count = int((axis[-1] - axis[0]) / step + 1e-9) + 1
-    return library.with_spectra(Resample(axis[0] + step * np.arange(count), library.spectra.unit)(library.spectra))
 
 
 def run(config: HybridConfig, folder: RunFolder, cross_fit: CrossFit) -> None:
@@ -63,9 +67,7 @@ def run(config: HybridConfig, folder: RunFolder, cross_fit: CrossFit) -> None:
         predicted = fit_all(cross_fit, folder.path / "models", tracker)
         fitted = time.perf_counter()
         tracker.summary(headline(_write(folder, cross_fit, predicted), cross_fit.method))
-    stored = folder.read_json("timing.json") if (folder.path / "timing.json").exists() else {}
-    seconds = predicted.seconds | {"fitting": fitted - start, "tables": time.perf_counter() - fitted}
-    folder.write_json("timing.json", {name: stored.get(name, 0.0) + value for name, value in seconds.items()})
+    folder.add_timing(predicted.seconds | {"fitting": fitted - start, "tables": time.perf_counter() - fitted})
 
 
 def headline(results: pd.DataFrame, method: str) -> dict[str, float]:
@@ -89,6 +91,7 @@ def _write(folder: RunFolder, cross_fit: CrossFit, predicted: ModelPredictions) 
     write_product(table, path / "hybrid.parquet")
     results = result_table(cross_fit, folder.experiment, held, table, outliers, suspects)
     write_results(path / "results.csv", results, OWN)
+    write_bundle(folder, cross_fit, held, results)
     places = data.places
     if "depth_cm" in places:
         write_csv(path / "depths.csv", depth_table(table, places["depth_cm"], cross_fit.config.seed))
@@ -168,25 +171,12 @@ def _data(cross_fit: CrossFit, models: dict[str, str]) -> dict[str, Any]:
 
 def plan(config: HybridConfig, cross_fit: CrossFit) -> str:
     """What a configuration would fit, without fitting it."""
-    todo, data = model_fits(cross_fit), cross_fit.data
-    lines = [
-        f"{data.library.name}: {len(data)} rows of {np.unique(data.sample).size} samples, "
-        f"{data.values.shape[1]} bands, laboratories "
-        + ", ".join(f"{name} {size}" for name, size in data.sizes.items()),
-        f"harmonisation {cross_fit.method}; compared: {', '.join(cross_fit.methods)}",
-    ]
-    for target, limits in data.ranges.items():
-        count = int(data.measured(target).sum())
-        lines.append(
-            f"{target}: {count} measured, {len(data) - count} to predict, "
-            f"{limits.low:g} to {limits.high:g} {limits.unit}"
-        )
+    todo, data, models = model_fits(cross_fit), cross_fit.data, []
+    measured = {target: int(data.measured(target).sum()) for target in data.targets}
     for model, what in ((CNN, "networks within bounds"), (CLIPPED, "networks that are clipped"), (PLSR, "PLSR")):
-        count = {s: sum(f.model == model and f.held_out.scheme == s for f in todo) for s in (RANDOM, LABORATORY)}
-        lines.append(f"{what}: {count[RANDOM]} in random folds, {count[LABORATORY]} with a laboratory held out")
-    passes = config.train.epochs * sum(int(data.measured(fit.target).sum()) for fit in todo if fit.model != PLSR)
-    lines.append(
-        f"about {passes / 1e6:.1f} million spectra pass through networks (two cores take in the order of "
-        "10,000 a second at 213 bands)"
-    )
+        schemes = [fit.held_out.scheme for fit in todo if fit.model == model]
+        models.append((what, schemes.count(RANDOM), schemes.count(LABORATORY)))
+    passes = config.train.epochs * sum(measured[fit.target] for fit in todo if fit.model != PLSR)
+    values = {"samples": np.unique(data.sample).size, "measured": measured, "models": models, "passes": passes}
+    lines = Prose("jaxsoil.studies.hybrid.report", "plan").notes("plan", data=data, cross_fit=cross_fit, **values)
     return "\n".join(lines)

@@ -104,9 +104,13 @@ def train(model: str, split: str, seed: int, data: LayersData, config: LayersCon
     learn, watch, everything = np.stack(learn), np.stack(watch), np.ones(len(data.layers))
     common = members_of(data, learn, np.tile(everything, (config.folds, 1)))
 
+    target = np.where(data.seen, data.to_scale(data.sites.values), 0.0).astype(np.float32)
+    arrays = {"x": data.windows, "y": target, "seen": data.seen.astype(np.float32)}
+
     def fit(params: Any, own: Any, rows: Any, loop: LoopConfig, stage: str, count: int) -> Fitted:
-        label = f"{model} {split} {seed} {stage}".strip()
-        return _fit(loss, data, params, own, rows, loop, keys_of((model, split, seed, stage), count), label)
+        label, keys = f"{model} {split} {seed} {stage}".strip(), keys_of((model, split, seed, stage), count)
+        constants = jax.tree.map(jnp.asarray, own)
+        return fit_many(loss, params, arrays, rows[0], rows[1], loop, keys, label=label, own=constants)
 
     start = keys_of((model, split, seed, "start"), config.folds * len(data.layers))
     if model not in PER_LAYER:
@@ -116,7 +120,8 @@ def train(model: str, split: str, seed: int, data: LayersData, config: LayersCon
     one = np.eye(len(data.layers))
     count = config.folds * one.shape[0]
     by_layer = members_of(data, np.repeat(learn, len(one), axis=0), np.tile(one, (config.folds, 1)))
-    rows = [_with_layer(masks, data.seen) for masks in (learn, watch)]
+    # (folds layers, n): the rows of each fold at which each layer was measured.
+    rows = [(masks[:, None, :] & data.seen.T[None, :, :]).reshape(count, -1) for masks in (learn, watch)]
     if model == "cnn":
         params = _initial(loss, data, by_layer, start)
         fitted = fit(params, by_layer, rows, config.train, "", count)
@@ -185,7 +190,7 @@ CHUNK = 1024
 
 def predict_members(loss: WindowLoss, trained: Trained, windows: np.ndarray) -> np.ndarray:
     """Standardised predictions undone: (members, t, layers) on the scale of learning, NaN for members not alive."""
-    raw = _in_chunks(_predict, loss, trained, windows)
+    raw = _in_chunks("predict", loss, trained, windows)
     values = raw * trained.own["y_sd"][:, None, :] + trained.own["y_mean"][:, None, :]
     values[~trained.alive] = np.nan
     return values
@@ -193,15 +198,17 @@ def predict_members(loss: WindowLoss, trained: Trained, windows: np.ndarray) -> 
 
 def curves_of(loss: WindowLoss, trained: Trained, windows: np.ndarray) -> np.ndarray:
     """Coefficients of the depth function: (folds, t, 3) log deep, log rise, log decay length in cm."""
-    return _in_chunks(_curves, loss, trained, windows)
+    return _in_chunks("coefficients", loss, trained, windows)
 
 
-def _in_chunks(program: Any, loss: WindowLoss, trained: Trained, windows: np.ndarray) -> np.ndarray:
+def _in_chunks(method: str, loss: WindowLoss, trained: Trained, windows: np.ndarray) -> np.ndarray:
     own, found = jax.tree.map(jnp.asarray, trained.own), []
     for start in range(0, len(windows), CHUNK):
         part = windows[start : start + CHUNK]
         full = part if len(part) == CHUNK else np.resize(part, (CHUNK, *part.shape[1:]))
-        found.append(np.asarray(program(loss, trained.params, own, jnp.asarray(full)), np.float64)[:, : len(part)])
+        found.append(
+            np.asarray(_apply(loss, method, trained.params, own, jnp.asarray(full)), np.float64)[:, : len(part)]
+        )
     return np.concatenate(found, axis=1)
 
 
@@ -219,14 +226,9 @@ def keys_of(name: tuple[Any, ...], count: int) -> jax.Array:
     return jax.vmap(lambda number: jax.random.fold_in(root, number))(jnp.arange(count, dtype=jnp.uint32))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _predict(loss: WindowLoss, params: Any, own: Any, x: Any) -> jax.Array:
-    return jax.lax.map(lambda pair: loss.predict(pair[0], x, pair[1]), (params, own))
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _curves(loss: WindowLoss, params: Any, own: Any, x: Any) -> jax.Array:
-    return jax.lax.map(lambda pair: loss.coefficients(pair[0], x, pair[1]), (params, own))
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _apply(loss: WindowLoss, method: str, params: Any, own: Any, x: Any) -> jax.Array:
+    return jax.lax.map(lambda pair: getattr(loss, method)(pair[0], x, pair[1]), (params, own))
 
 
 def _standardised(x: Any, own: Any) -> jax.Array:
@@ -239,32 +241,7 @@ def _initial(loss: WindowLoss, data: LayersData, own: dict[str, np.ndarray], key
     return jax.jit(jax.vmap(lambda key: loss.network.init(key, x, *start)))(keys)
 
 
-def _fit(
-    loss: WindowLoss,
-    data: LayersData,
-    params: Any,
-    own: dict[str, np.ndarray],
-    rows: Any,
-    config: LoopConfig,
-    keys: jax.Array,
-    label: str,
-) -> Fitted:
-    seen = data.seen
-    target = np.where(seen, data.to_scale(data.sites.values), 0.0)
-    arrays = {"x": data.windows, "y": target.astype(np.float32), "seen": seen.astype(np.float32)}
-    constants = jax.tree.map(jnp.asarray, own)
-    return fit_many(loss, params, arrays, rows[0], rows[1], config, keys, label=label, own=constants)
-
-
 def _trained(fitted: Fitted, own: dict[str, np.ndarray], stages: dict[str, Fitted]) -> Trained:
-    history = {
-        f"{stage}/{name}": found.history[name]
-        for stage, found in stages.items()
-        for name in ("loss", "validation_loss")
-    }
+    losses = ("loss", "validation_loss")
+    history = {f"{stage}/{name}": found.history[name] for stage, found in stages.items() for name in losses}
     return Trained(fitted.params, own, np.asarray(fitted.alive), np.asarray(fitted.converged), history)
-
-
-def _with_layer(masks: Bool[np.ndarray, "k n"], seen: Bool[np.ndarray, "n l"]) -> np.ndarray:
-    """(folds layers, n): the rows of each fold at which each layer was measured."""
-    return (masks[:, None, :] & seen.T[None, :, :]).reshape(-1, seen.shape[0])

@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxsoil.data.rasters.geotiff import new_geotiff
-from jaxsoil.data.rasters.rasters import Box, Grid, fill_gaps, tile_boxes, tile_windows
+from jaxsoil.data.rasters.rasters import Box, fill_gaps, new_geotiff, tile_boxes, tile_windows
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers.config import LayersConfig
-from jaxsoil.studies.layers.forest import point_features
 from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.studies.layers.scores import map_interval, mean_over_seeds
-from jaxsoil.studies.layers.trainings import Predict, Training, TrainingResult, predictor
+from jaxsoil.studies.layers.trainings import Predict, Training, TrainingResult, point_features, predictor
 
 PREDICTED, LOW, HIGH, SPREAD, OUTSIDE = "predicted", "low", "high", "spread", "outside"
 BANDS = (PREDICTED, LOW, HIGH, SPREAD, OUTSIDE)
@@ -42,16 +40,20 @@ def write_maps(
     grid, unit, split = data.land.rasters.grid, data.sites.unit, config.map_split
     held_out = mean_over_seeds([one.held_out for one in trained], f"{model} {split}")
     predicts = [predictor(Training(model, split, seed), data, config, members) for seed in range(len(trained))]
-    ranges = _ranges(data)
+    centre = point_features(data.windows, context=False)
+    ranges = np.stack([centre.min(axis=0), centre.max(axis=0)])
+    tags = {
+        "QUANTITY": data.sites.quantity, "UNITS": unit, "MODEL": model, "COVERAGE": f"{config.coverage:g}",
+        "COVARIATES": ", ".join(data.land.rasters.names), "SOFTWARE": "jaxsoil",
+    }  # fmt: skip
     files = {layer.name: f"maps/{layer.key}.tif" for layer in data.layers}
     bands = {name: unit if name != OUTSIDE else "number of covariates" for name in BANDS}
     boxes = tile_boxes(grid, config.tile)
     with contextlib.ExitStack() as stack:
         writers = []
         for layer in data.layers:
-            tags = _tags(data, config, model, layer.name)
-            target = run.path / files[layer.name]
-            writers.append(stack.enter_context(new_geotiff(target, grid, bands, data.land.rasters.nodata, tags)))
+            target, own = run.path / files[layer.name], {**tags, "LAYER": layer.name}
+            writers.append(stack.enter_context(new_geotiff(target, grid, bands, data.land.rasters.nodata, own)))
         for box in tqdm(boxes, desc=f"{'maps':14}", unit="tile", leave=False):
             values = tile_map(data, config, predicts, held_out, ranges, box)
             for place, write in enumerate(writers):
@@ -77,7 +79,10 @@ def tile_map(
     With ``config.map_side`` also outside the square in the middle of the grid.
     """
     shape = (len(data.layers), len(BANDS), box.height, box.width)
-    mapped = _in_the_middle(data.land.rasters.grid, box, config.map_side)
+    grid = data.land.rasters.grid
+    row, col = (np.arange(size) + first + 0.5 for first, size in ((box.row, box.height), (box.col, box.width)))
+    far = np.maximum(np.abs(row - 0.5 * grid.height)[:, None], np.abs(col - 0.5 * grid.width)[None, :]).ravel()
+    mapped = far < 0.5 * (config.map_side or np.inf)
     if not mapped.any():
         return np.full(shape, np.nan)
     windows, _ = fill_gaps(tile_windows(data.land.rasters, box, config.window))
@@ -92,37 +97,6 @@ def tile_map(
         for place in range(len(data.layers)):
             low, high = map_interval(data, config, config.map_split, held_out, centres[:, :, place], place)
             members = data.to_unit(every[..., place]).reshape(-1, pixels.size)
-            flat[place][:, pixels] = np.stack(
-                [
-                    data.to_unit(centres[:, :, place].mean(axis=0)),
-                    data.to_unit(low),
-                    data.to_unit(high),
-                    np.nanstd(members, axis=0),
-                    outside,
-                ]
-            )
+            ends = (data.to_unit(end) for end in (centres[:, :, place].mean(axis=0), low, high))
+            flat[place][:, pixels] = np.stack([*ends, np.nanstd(members, axis=0), outside])
     return flat.reshape(shape)
-
-
-def _in_the_middle(grid: Grid, box: Box, side: int) -> np.ndarray:
-    """Pixels of a tile, row by row, that lie in a square of ``side`` pixels in the middle of the grid; 0: all do."""
-    row, col = (np.arange(size) + first + 0.5 for first, size in ((box.row, box.height), (box.col, box.width)))
-    far = np.maximum(np.abs(row - 0.5 * grid.height)[:, None], np.abs(col - 0.5 * grid.width)[None, :]).ravel()
-    return far < 0.5 * side if side else np.ones(far.size, bool)
-
-
-def _ranges(data: LayersData) -> np.ndarray:
-    centre = point_features(data.windows, context=False)
-    return np.stack([centre.min(axis=0), centre.max(axis=0)])
-
-
-def _tags(data: LayersData, config: LayersConfig, model: str, layer: str) -> dict[str, str]:
-    return {
-        "QUANTITY": data.sites.quantity,
-        "UNITS": data.sites.unit,
-        "LAYER": layer,
-        "MODEL": model,
-        "COVERAGE": f"{config.coverage:g}",
-        "COVARIATES": ", ".join(data.land.rasters.names),
-        "SOFTWARE": "jaxsoil",
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Int64
 
 from jaxsoil.data.rasters import landscape
 from jaxsoil.data.rasters.landscape import Landscape
@@ -53,6 +53,11 @@ class LayersData:
         return self.sites.layers
 
     @property
+    def blocks(self) -> int:
+        """Number of spatial blocks that hold sites."""
+        return int(np.unique(self.block).size)
+
+    @property
     def seen(self) -> Bool[np.ndarray, "n l"]:
         """Where a value was measured."""
         return np.isfinite(self.sites.values)
@@ -73,6 +78,8 @@ def prepare(config: LayersConfig) -> LayersData:
       DataError: data that do not fit together; a layer that a fold would leave without sites to learn from.
       UsageError: settings that cannot be carried out.
     """
+    from scipy.stats import skew
+
     config.check()
     land = landscape.load(config.data, config.twin)
     sites, notes = check_sites(land.sites, land.source, config.min_sites)
@@ -87,14 +94,25 @@ def prepare(config: LayersConfig) -> LayersData:
         lost = ", ".join(map(str, sites.ids[~enough][:8]))
         notes.append(f"{int((~enough).sum())} sites left out, most of whose window has no value: {lost}.")
         sites, row, col, windows = sites.take(enough), row[enough], col[enough], windows[enough]
-    _require_variation(windows, land)
-    block_side = config.block or _block_side(sites)
+    centre = windows[:, config.window // 2, config.window // 2, :]
+    constant = np.ptp(centre, axis=0) == 0.0
+    if constant.any():
+        place = int(np.argmax(constant))
+        raise DataError(
+            "a raster has the same value at every site",
+            source=land.source,
+            column=land.rasters.names[place],
+            value=float(centre[0, place]),
+            remedy="Leave it out: nothing can be learnt from it.",
+        )
+    block_side = config.block or float(np.sqrt(np.ptp(sites.east) * np.ptp(sites.north)) / 6.0)
     block, by_block = _block_folds(sites, block_side, config.folds)
     rng = np.random.default_rng(0)
     drawn = {"blocks": by_block, "random": rng.permutation(np.arange(len(sites)) % config.folds)}
     folds = {name: drawn[name].astype(np.int64) for name in config.splits}
     _require_folds(sites, folds, config.folds, land.source)
-    log = config.transform == "log1p" or (config.transform == "auto" and _skewness(sites.values) > SKEWED)
+    skewness = [skew(column[np.isfinite(column)]) for column in sites.values.T]
+    log = config.transform == "log1p" or (config.transform == "auto" and float(np.median(skewness)) > SKEWED)
     return LayersData(land, sites, row, col, windows, folds, block, block_side, log, (*land.notes, *notes))
 
 
@@ -106,30 +124,19 @@ def overlaps(data: LayersData, fold: Int64[np.ndarray, " n"], window: int) -> Bo
     return (near & (fold[:, None] != fold[None, :])).any(axis=1)
 
 
-def _block_side(sites: Sites) -> float:
-    return float(np.sqrt(np.ptp(sites.east) * np.ptp(sites.north)) / 6.0)
-
-
 def _block_folds(sites: Sites, side: float, folds: int) -> tuple[np.ndarray, np.ndarray]:
     """Block of each site, and its fold: whole blocks, balanced in their numbers of sites."""
     import verde
 
     coordinates = np.stack([sites.east, sites.north], axis=1)
     if not side > 0.0:
-        raise DataError(
-            "spatial blocks need a side above 0",
-            column="block",
-            value=side,
-            remedy="Sites on one line have no extent of their own: give --block in the unit of the CRS.",
-        )
+        remedy = "Sites on one line have no extent of their own: give --block in the unit of the CRS."
+        raise DataError("spatial blocks need a side above 0", column="block", value=side, remedy=remedy)
     _, labels = verde.block_split((sites.east, sites.north), spacing=side)
     if np.unique(labels).size < folds:
-        raise DataError(
-            "there are fewer blocks than folds",
-            column="block",
-            value=f"{np.unique(labels).size} blocks of {side:.0f} for {folds} folds",
-            remedy="Give a smaller --block or fewer --folds.",
-        )
+        value = f"{np.unique(labels).size} blocks of {side:.0f} for {folds} folds"
+        remedy = "Give a smaller --block or fewer --folds."
+        raise DataError("there are fewer blocks than folds", column="block", value=value, remedy=remedy)
     assigned = np.empty(len(sites), np.int64)
     splitter = verde.BlockKFold(spacing=side, n_splits=folds, shuffle=True, random_state=0, balance=True)
     for number, (_, test) in enumerate(splitter.split(coordinates)):
@@ -143,29 +150,6 @@ def _require_folds(sites: Sites, folds: dict[str, np.ndarray], count: int, sourc
             seen = np.isfinite(sites.values[:, place])
             fewest = min(int((seen & (fold != number)).sum()) for number in range(count))
             if fewest < 8:
-                raise DataError(
-                    f"a fold of the split '{name}' would leave too few sites to learn from",
-                    source=source,
-                    column=layer.name,
-                    value=fewest,
-                    remedy="Give smaller blocks (--block), fewer folds, or leave the layer out (--min-sites).",
-                )
-
-
-def _require_variation(windows: np.ndarray, land: Landscape) -> None:
-    centre = windows[:, windows.shape[1] // 2, windows.shape[2] // 2, :]
-    constant = np.ptp(centre, axis=0) == 0.0
-    if constant.any():
-        raise DataError(
-            "a raster has the same value at every site",
-            source=land.source,
-            column=land.rasters.names[int(np.argmax(constant))],
-            value=float(centre[0, int(np.argmax(constant))]),
-            remedy="Leave it out: nothing can be learnt from it.",
-        )
-
-
-def _skewness(values: Float64[np.ndarray, "n l"]) -> float:
-    from scipy.stats import skew
-
-    return float(np.median([skew(column[np.isfinite(column)]) for column in values.T]))
+                problem = f"a fold of the split '{name}' would leave too few sites to learn from"
+                remedy = "Give smaller blocks (--block), fewer folds, or leave the layer out (--min-sites)."
+                raise DataError(problem, source=source, column=layer.name, value=fewest, remedy=remedy)

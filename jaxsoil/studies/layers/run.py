@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from jaxsoil.data.rasters.geotiff import new_geotiff, write_rasters
-from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
+from jaxsoil.data.rasters.rasters import Box, fill_gaps, new_geotiff, windows_around, write_rasters
 from jaxsoil.evaluation.results import write_results
+from jaxsoil.report.prose import Prose
 from jaxsoil.runs import tracking
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
@@ -48,14 +48,26 @@ def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
         started = time.perf_counter()
         _write_inputs(folder, config, data)
         pixels, truth = probe_pixels(data)
-        trained = _train_all(config, folder, data, pixels, tracker)
+        probe = np.empty((0, *data.windows.shape[1:]), np.float32)
+        if len(pixels[0]):
+            probe, _ = fill_gaps(windows_around(data.land.rasters, *pixels, config.window))
+        trained: dict[Training, TrainingResult] = {}
+        with tqdm(trainings(config), desc=f"{'trainings':14}", unit="training") as bar:
+            for number, training in enumerate(bar, start=1):
+                bar.set_postfix_str(training.label)
+                trained[training] = train_or_read(training, data, config, folder.path / MEMBERS, probe)
+                for record in records(training, trained[training]):
+                    tracker.log(record)
+                tracker.log({"trainings_done": number, "trainings": bar.total})
         done = time.perf_counter()
         scored = _write_tables(folder, config, data, trained, truth)
         if not (folder.path / "maps.json").exists():
             model = map_model(config, scored)
             mine = _results_of(trained, model, config.map_split)
             write_maps(folder, data, config, model, mine, folder.path / MEMBERS)
-        _write_timing(folder, done - started, time.perf_counter() - done)
+        rest = time.perf_counter() - done
+        times = {"trainings_s": done - started, "tables_and_maps_s": rest, "total_s": done - started + rest}
+        folder.add_timing(times)
         tracker.summary(headline(scored))
 
 
@@ -97,21 +109,9 @@ def plan(config: LayersConfig, data: LayersData) -> str:
         steps[name] = int(each) * config.seeds * len(config.splits)
     seconds = sum(steps.values()) * STEP_SECONDS * (config.window / 9.0) ** 2
     seconds += sum(REFERENCE_SECONDS.get(name, 0.0) for name in config.models) * config.seeds * len(config.splits)
-    grid = data.land.rasters.grid
-    by_layer = [f"{layer.name} {n}" for layer, n in zip(data.layers, data.seen.sum(axis=0), strict=True)]
-    lines = [
-        f"{data.land.title}: {count} sites, {layers} layers, {len(data.land.rasters.names)} covariates",
-        f"Sites by layer: {', '.join(by_layer)}",
-        f"Splits: {', '.join(config.splits)}, {config.folds} folds each; "
-        f"{np.unique(data.block).size} blocks of {data.block_side:.0f} (unit of the CRS)",
-        f"Trainings (model x split x seed): {len(trainings(config))}; steps of {config.train.batch} windows: "
-        + ", ".join(f"{name} {number}" for name, number in steps.items()),
-        f"Maps: {grid.height} x {grid.width} pixels, {layers} GeoTIFFs, "
-        f"{config.seeds * config.folds * (layers if config.map_model in PER_LAYER else 1)} networks at least",
-        f"At most about {seconds / 60:.0f} min on two idle cores, before any training stops early; maps come on top.",
-        *data.notes,
-    ]
-    return "\n".join(lines)
+    networks = config.seeds * config.folds * (layers if config.map_model in PER_LAYER else 1)
+    values = {"trainings": len(trainings(config)), "steps": steps, "networks": networks, "minutes": seconds / 60.0}
+    return "\n".join(Prose("jaxsoil.studies.layers.report", "plan").notes("plan", data=data, config=config, **values))
 
 
 def map_model(config: LayersConfig, scored: pd.DataFrame) -> str:
@@ -132,24 +132,6 @@ def probe_pixels(data: LayersData) -> tuple[tuple[np.ndarray, np.ndarray], np.nd
     chosen = np.random.default_rng(1).choice(known, min(PROBE, known.size), replace=False)
     row, col = np.divmod(chosen, grid.width)
     return (row.astype(np.int64), col.astype(np.int64)), data.land.truth[:, row, col]
-
-
-def _train_all(
-    config: LayersConfig, folder: RunFolder, data: LayersData, pixels: tuple[np.ndarray, np.ndarray], tracker: Any
-) -> dict[Training, TrainingResult]:
-    probe = np.empty((0, *data.windows.shape[1:]), np.float32)
-    if len(pixels[0]):
-        probe, _ = fill_gaps(windows_around(data.land.rasters, *pixels, config.window))
-    trained: dict[Training, TrainingResult] = {}
-    every = trainings(config)
-    with tqdm(every, desc=f"{'trainings':14}", unit="training") as bar:
-        for number, training in enumerate(bar, start=1):
-            bar.set_postfix_str(training.label)
-            trained[training] = train_or_read(training, data, config, folder.path / MEMBERS, probe)
-            for record in records(training, trained[training]):
-                tracker.log(record)
-            tracker.log({"trainings_done": number, "trainings": len(every)})
-    return trained
 
 
 def _results_of(trained: dict[Training, TrainingResult], model: str, split: str) -> list[TrainingResult]:
@@ -196,50 +178,35 @@ def _write_tables(
 
 
 def _trainings(trained: dict[Training, TrainingResult]) -> pd.DataFrame:
-    rows = [
-        dataclasses.asdict(training)
-        | {
-            "members": result.alive.size,
-            "diverged": int((~result.alive).sum()),
-            "converged": int(result.converged.sum()),
-            "epochs": "+".join(
-                f"{np.isfinite(losses['loss']).sum(axis=1).mean():.0f}" for losses in result.stages.values()
-            ),
-        }
-        for training, result in trained.items()
-        if training.model in NETWORKS
-    ]
+    """How many networks of each training diverged and converged, and the mean epochs of its stages."""
+    rows = []
+    for training, result in trained.items():
+        if training.model in NETWORKS:
+            epochs = [np.isfinite(losses["loss"]).sum(axis=1).mean() for losses in result.stages.values()]
+            counts = (result.alive.size, int((~result.alive).sum()), int(result.converged.sum()))
+            rows.append((*dataclasses.astuple(training), *counts, "+".join(f"{mean:.0f}" for mean in epochs)))
     return pd.DataFrame(rows, columns=["model", "split", "seed", "members", "diverged", "converged", "epochs"])
 
 
 def _write_inputs(folder: RunFolder, config: LayersConfig, data: LayersData) -> None:
     """data.json, sites.csv and, of a synthetic landscape, its rasters and true maps."""
     grid, sites = data.land.rasters.grid, data.sites
+    layers = [
+        {"name": layer.name, "top": layer.top, "bottom": layer.bottom, "sites": int(count)}
+        for layer, count in zip(data.layers, data.seen.sum(axis=0), strict=True)
+    ]
     content = {
-        "name": data.land.name,
-        "title": data.land.title,
-        "quantity": sites.quantity,
-        "unit": sites.unit,
-        "scale": "log1p" if data.log else "as measured",
-        "layers": [
-            {"name": layer.name, "top": layer.top, "bottom": layer.bottom, "sites": int(count)}
-            for layer, count in zip(data.layers, data.seen.sum(axis=0), strict=True)
-        ],
-        "sites": len(sites),
-        "covariates": list(data.land.rasters.names),
-        "grid": dataclasses.asdict(grid),
-        "block_side": data.block_side,
-        "blocks": int(np.unique(data.block).size),
+        "name": data.land.name, "title": data.land.title, "quantity": sites.quantity, "unit": sites.unit,
+        "scale": "log1p" if data.log else "as measured", "layers": layers, "sites": len(sites),
+        "covariates": list(data.land.rasters.names), "grid": dataclasses.asdict(grid),
+        "block_side": data.block_side, "blocks": data.blocks,
         "overlap": {name: float(overlaps(data, fold, config.window).mean()) for name, fold in data.folds.items()},
-        "truth": data.land.truth is not None,
-        "notes": list(data.notes),
-    }
+        "truth": data.land.truth is not None, "notes": list(data.notes),
+    }  # fmt: skip
     folder.write_json("data.json", content)
     table = pd.DataFrame({"id": sites.ids, "east": sites.east, "north": sites.north, "block": data.block})
-    for name, fold in data.folds.items():
-        table[f"fold_{name}"] = fold
-    for place, layer in enumerate(sites.layers):
-        table[layer.name] = sites.values[:, place]
+    table = table.assign(**{f"fold_{name}": fold for name, fold in data.folds.items()})
+    table[[layer.name for layer in sites.layers]] = sites.values
     write_csv(folder.path / "sites.csv", table)
     if data.land.truth is None or (folder.path / "inputs" / "truth.tif").exists():
         return
@@ -248,11 +215,3 @@ def _write_inputs(folder: RunFolder, config: LayersConfig, data: LayersData) -> 
     nodata = data.land.rasters.nodata
     with new_geotiff(folder.path / "inputs" / "truth.tif", grid, bands, nodata, {"UNITS": sites.unit}) as write:
         write(Box(0, 0, grid.height, grid.width), data.land.truth)
-
-
-def _write_timing(folder: RunFolder, training: float, rest: float) -> None:
-    """Adds the seconds of this call to those of earlier ones: a run that goes on has several."""
-    path = folder.path / "timing.json"
-    before: dict[str, Any] = folder.read_json("timing.json") if path.exists() else {}
-    now = {"trainings_s": training, "tables_and_maps_s": rest, "total_s": training + rest}
-    folder.write_json("timing.json", {name: before.get(name, 0.0) + value for name, value in now.items()})

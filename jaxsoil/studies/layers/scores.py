@@ -53,11 +53,8 @@ def mean_over_seeds(values: list[np.ndarray], label: str) -> np.ndarray:
     stacked = np.stack(values)
     made = np.isfinite(stacked)
     if not made.any(axis=0).all():
-        raise DataError(
-            "every seed of a fold diverged",
-            source=label,
-            remedy="Lower the learning rate (--train.lr, --finetune.lr) and run again.",
-        )
+        remedy = "Lower the learning rate (--train.lr, --finetune.lr) and run again."
+        raise DataError("every seed of a fold diverged", source=label, remedy=remedy)
     return np.where(made, stacked, 0.0).sum(axis=0) / made.sum(axis=0)
 
 
@@ -82,24 +79,13 @@ def predictions(
             if seed == ALL_SEEDS:
                 ends = conformal.fold_intervals(target[rows, place], values[rows, place], fold[rows], config.coverage)
                 low, high = (data.to_unit(end) for end in ends)
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "split": split,
-                        "model": model,
-                        "seed": seed,
-                        "fold": fold[rows],
-                        "block": data.block[rows],
-                        "overlap": shared[rows],
-                        "id": data.sites.ids[rows],
-                        "layer": layer.name,
-                        "observed": data.sites.values[rows, place],
-                        "predicted": data.to_unit(values[rows, place]),
-                        "low": low,
-                        "high": high,
-                    }
-                )
-            )
+            columns = {
+                "split": split, "model": model, "seed": seed, "fold": fold[rows], "block": data.block[rows],
+                "overlap": shared[rows], "id": data.sites.ids[rows], "layer": layer.name,
+                "observed": data.sites.values[rows, place], "predicted": data.to_unit(values[rows, place]),
+                "low": low, "high": high,
+            }  # fmt: skip
+            frames.append(pd.DataFrame(columns))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -175,7 +161,8 @@ def gains(table: Frame, folds: Frame, seed: int = BOOTSTRAP_SEED) -> pd.DataFram
                 here = squares[(squares["split"] == split) & ((squares["layer"] == layer) | (layer == POOLED))]
                 sums = here.groupby(["block", "model"])["square"].sum().unstack()
                 student, blocks = t_interval(by_fold), _block_interval(sums[first], sums[second], seed)
-                verdict = _verdict((student.low, student.high), blocks)
+                ends = np.array([(student.low, student.high), blocks])
+                verdict = "gain" if (ends > 0.0).all() else "loss" if (ends < 0.0).all() else "open"
                 rows.append(
                     (
                         *(split, first, second, layer, student.mean, student.low, student.high, by_fold.size),
@@ -193,12 +180,6 @@ def _block_interval(first: Frame, second: Frame, seed: int) -> tuple[float, floa
     drawn = np.random.default_rng(seed).multinomial(one.size, np.full(one.size, 1.0 / one.size), BOOTSTRAPS)
     low, high = np.percentile(100.0 * (1.0 - np.sqrt((drawn @ one) / (drawn @ other))), [2.5, 97.5])
     return float(low), float(high)
-
-
-def _verdict(*intervals: tuple[float, float]) -> str:
-    if all(low > 0.0 for low, _ in intervals):
-        return "gain"
-    return "loss" if all(high < 0.0 for _, high in intervals) else "open"
 
 
 def coverage(table: Frame, nominal: float) -> pd.DataFrame:

@@ -1,18 +1,22 @@
-"""Trainings of the study: each is made once, kept in the run folder, and read again when a run goes on."""
+"""Trainings of the study: each is made once, kept in the run folder, and read again when a run goes on.
+
+References without a network are the mean of a layer, and random forests on covariates at the site.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float32, Float64
 
+from jaxsoil.models import forest
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.layers import learn
 from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
-from jaxsoil.studies.layers.forest import references
 from jaxsoil.studies.layers.prepare import LayersData
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -81,42 +85,34 @@ def train_or_read(
 
 
 def _train(training: Training, data: LayersData, config: LayersConfig, probe: np.ndarray) -> Piece:
+    fold, everyone = data.folds[training.split], np.arange(len(data.sites))
+    alive, curves, trees = np.ones(1, bool), np.empty((0, 3)), {"history": {}}
+    converged = alive
     if training.model not in NETWORKS:
-        predict, trained = _reference(training, data, config), None
+        predict = reference(training, data, config)
     else:
         trained = learn.train(training.model, training.split, training.seed, data, config)
         predict = _network(training, data, config, trained)
-    fold, everyone = data.folds[training.split], np.arange(len(data.sites))
-    members = 1 if trained is None else trained.alive.size
-    curves = np.empty((0, 3))
-    if trained is not None and training.model == "profile":
-        loss = learn.loss_of("profile", data, config)
-        curves = learn.curves_of(loss, trained, data.windows)[fold, everyone]
+        alive, converged = trained.alive, trained.converged
+        trees = {"history": trained.history, "params": trained.params, "own": trained.own}
+        if training.model == "profile":
+            curves = learn.curves_of(learn.loss_of("profile", data, config), trained, data.windows)[fold, everyone]
     arrays = {
         "held_out": predict(data.windows)[fold, everyone],
         "probe": predict(probe) if len(probe) else np.empty((config.folds, 0, len(data.layers))),
-        "alive": np.ones(members, bool) if trained is None else trained.alive,
-        "converged": np.ones(members, bool) if trained is None else trained.converged,
-        "curves": curves,
-    }
-    if trained is None:
-        return Piece(arrays, {"history": {}})
-    return Piece(arrays, {"history": trained.history, "params": trained.params, "own": trained.own})
+        "alive": alive, "converged": converged, "curves": curves,
+    }  # fmt: skip
+    return Piece(arrays, trees)
 
 
 def predictor(training: Training, data: LayersData, config: LayersConfig, folder: Path) -> Predict:
     """The fold models of a finished training; forests, which are quick, are fitted again to the same trees."""
     if training.model not in NETWORKS:
-        return _reference(training, data, config)
+        return reference(training, data, config)
     piece = Pieces(folder).read(training.label)
     trees, arrays = piece.trees, piece.arrays
     trained = learn.Trained(trees["params"], trees["own"], arrays["alive"], arrays["converged"], trees["history"])
     return _network(training, data, config, trained)
-
-
-def _reference(training: Training, data: LayersData, config: LayersConfig) -> Predict:
-    models = references(training.model, training.split, training.seed, data, config)
-    return lambda windows: np.stack([model.predict(windows) for model in models])
 
 
 def _network(training: Training, data: LayersData, config: LayersConfig, trained: learn.Trained) -> Predict:
@@ -124,3 +120,40 @@ def _network(training: Training, data: LayersData, config: LayersConfig, trained
     return lambda windows: learn.by_fold(
         training.model, learn.predict_members(loss, trained, windows), len(data.layers)
     )
+
+
+def point_features(windows: Float32[np.ndarray, "n w v c"], *, context: bool) -> Float32[np.ndarray, "n f"]:
+    """Covariates of the central pixel; with ``context`` also their means and standard deviations over the window."""
+    centre = windows[:, windows.shape[1] // 2, windows.shape[2] // 2, :]
+    if not context:
+        return centre
+    return np.concatenate([centre, windows.mean(axis=(1, 2)), windows.std(axis=(1, 2))], axis=1)
+
+
+def reference(training: Training, data: LayersData, config: LayersConfig) -> Predict:
+    """The fold models of a reference: the mean of each layer, or a random forest for each, of the other folds' sites.
+
+    The mean is what a model must beat. Forests (scikit-learn) see no scaled covariates: trees do not need it.
+    """
+    target, fold = data.to_scale(data.sites.values), data.folds[training.split]
+    if training.model == "mean":
+        means = np.stack([np.nanmean(target[fold != number], axis=0) for number in range(config.folds)])
+        return lambda windows: np.repeat(means[:, None, :], windows.shape[0], axis=1)
+    context = training.model == "rf_window"
+    features = point_features(data.windows, context=context)
+    # A third of the covariates at a split and small leaves are the usual choice for regression.
+    options = {"n_trees": config.trees, "max_features": 1 / 3, "min_samples_leaf": 3, "n_jobs": 2}
+    forests = []
+    for number in range(config.folds):
+        for place in range(target.shape[1]):
+            rows = (fold != number) & data.seen[:, place]
+            seed = training.seed * config.folds + number
+            forests.append(forest.fit(features[rows], target[rows, place], seed=seed, **options))
+
+    def predict(windows: np.ndarray) -> np.ndarray:
+        seen = point_features(windows, context=context)
+        with ThreadPoolExecutor(2) as pool:
+            found = np.stack(list(pool.map(lambda one: one.predict(seen), forests)))
+        return np.moveaxis(found.reshape(config.folds, -1, len(windows)), 1, 2)
+
+    return predict

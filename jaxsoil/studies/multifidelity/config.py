@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.models.config import VaeConfig
@@ -44,19 +44,15 @@ class Strategy:
         return self.view not in ("mir", "latents")
 
     @property
-    def needs_conversion(self) -> bool:
-        """Whether it needs stage 2, the NIR encoder."""
-        return self.view in ("nir_latents", "nir_samples", "reencoded", "converted")
+    def part(self) -> Literal["labelled", "pairs"]:
+        """The set that its own model learns from."""
+        return "pairs" if self.needs_pairs else "labelled"
 
     @property
-    def needs_stage1(self) -> bool:
-        """Whether it needs the autoencoder."""
-        return self.view == "latents" or self.needs_conversion
-
-    @property
-    def needs_operator(self) -> bool:
-        """Whether it needs the Fourier neural operator."""
-        return self.view == "fno"
+    def needs(self) -> tuple[str, ...]:
+        """Trainings of stages 1 and 2 that it needs, by their labels: autoencoder, NIR encoder, Fourier operator."""
+        views = {"mir": (), "nir": (), "latents": ("vae",), "fno": ("FNO",)}
+        return views.get(self.view, ("vae", "nir encoder"))
 
 
 SAMPLES, REENCODED = "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded"
@@ -84,9 +80,6 @@ STRATEGY: dict[str, Strategy] = {
 STRATEGIES: tuple[StrategyName, ...] = tuple(one.name for one in STRATEGY.values() if one.published)
 """The seven strategies of the paper's Appendix B."""
 
-MIR_STRATEGIES = tuple(one.name for one in STRATEGY.values() if not one.needs_pairs)
-"""Strategies that need no pairs."""
-
 
 def strategies_for(names: Sequence[str], paired: bool) -> list[Strategy]:
     """The records of some strategies; those that need pairs are left out where there are none."""
@@ -108,9 +101,9 @@ class PretrainConfig:
     The publication states 32 latent features and the 80:20 split; all other numbers are ours.
     """
 
-    vae: VaeConfig = dataclasses.field(default_factory=VaeConfig)
+    vae: VaeConfig = VaeConfig(widths=(256, 128))
     """Shape of the autoencoder."""
-    loop: LoopConfig = dataclasses.field(default_factory=lambda: LoopConfig(epochs=60, batch=256, lr=2e-3))
+    loop: LoopConfig = LoopConfig(epochs=40, batch=256, lr=2e-3)
     """Training; ``jit_per_step`` is chosen by the kind of autoencoder and the device."""
     beta: float = BETA
     """Weight of the divergence."""
@@ -137,13 +130,11 @@ class ConversionConfig:
 
     widths: tuple[int, ...] = (256, 128)
     """Units of the near-infrared encoder's layers; its regularising decoder has the same backwards."""
-    loop: LoopConfig = dataclasses.field(default_factory=lambda: LoopConfig(epochs=200, batch=32, weight_decay=1e-4))
+    loop: LoopConfig = LoopConfig(epochs=200, batch=32, weight_decay=1e-4)
     """Training of the point conversion."""
     spread_widths: tuple[int, ...] = (64,)
     """Units of the layers that give the log variances."""
-    spread_loop: LoopConfig = dataclasses.field(
-        default_factory=lambda: LoopConfig(epochs=100, batch=32, weight_decay=1e-4, patience=20)
-    )
+    spread_loop: LoopConfig = LoopConfig(epochs=100, batch=32, weight_decay=1e-4, patience=20)
     """Training of the spread."""
 
 
@@ -157,7 +148,7 @@ class FnoConfig:
     """Fourier layers."""
     modes: int = 64
     """Frequencies that a layer mixes; 64 resolve features of about 27 cm-1 on 3400 cm-1."""
-    loop: LoopConfig = dataclasses.field(default_factory=lambda: LoopConfig(epochs=100, batch=32, weight_decay=1e-4))
+    loop: LoopConfig = LoopConfig(epochs=100, batch=32, weight_decay=1e-4)
     """Training."""
 
 
@@ -175,9 +166,7 @@ class PropertyConfig:
     """Share of hidden units dropped while training."""
     watch: float = 0.1
     """Share of the training rows, whole groups, that stops the networks; PLSR trains on them."""
-    loop: LoopConfig = dataclasses.field(
-        default_factory=lambda: LoopConfig(epochs=120, batch=128, lr=2e-3, weight_decay=1e-2, patience=20)
-    )
+    loop: LoopConfig = LoopConfig(epochs=120, batch=128, lr=2e-3, weight_decay=1e-2, patience=20)
     """How the networks are trained."""
     steps: int = 1000
     """Steps of a network at least, by more epochs and patience where rows are few."""
@@ -227,21 +216,17 @@ class MultifidelityConfig:
     """Steps of stages 1 and 2 at least, by more epochs where scans or pairs are few."""
     samples: int = 20
     """Draws from the posterior of a converted spectrum, for its spread and for NIRtoMIR-SSL-MLP-samples."""
-    twin: InfraredTwinConfig = dataclasses.field(default_factory=InfraredTwinConfig)
+    twin: InfraredTwinConfig = InfraredTwinConfig()
     """The synthetic library, used with --data infrared_twin."""
-    pretrain: PretrainConfig = dataclasses.field(
-        default_factory=lambda: PretrainConfig(
-            vae=VaeConfig(widths=(256, 128)), loop=LoopConfig(epochs=40, batch=256, lr=2e-3)
-        )
-    )
+    pretrain: PretrainConfig = PretrainConfig()
     """Stage 1: the variational autoencoder of MIR scans."""
-    convert: ConversionConfig = dataclasses.field(default_factory=ConversionConfig)
+    convert: ConversionConfig = ConversionConfig()
     """Stage 2: the NIR encoder against the frozen MIR decoder."""
-    fno: FnoConfig = dataclasses.field(default_factory=FnoConfig)
+    fno: FnoConfig = FnoConfig()
     """The Fourier neural operator, trained where NIRtoMIR-FNO-MLP is among the strategies."""
-    properties: PropertyConfig = dataclasses.field(default_factory=PropertyConfig)
+    properties: PropertyConfig = PropertyConfig()
     """Stage 3: property models."""
-    curves: CurveConfig = dataclasses.field(default_factory=CurveConfig)
+    curves: CurveConfig = CurveConfig()
     """Data efficiency."""
     internal: int = 10
     """Repetitions of the 10-fold cross-validation inside pairs and test set (paper: 10); 0 leaves it out."""
@@ -256,29 +241,35 @@ PAPER: dict[str, Any] = {
 }
 """Settings that the publication states, by field of :class:`MultifidelityConfig`."""
 
+_Settings = TypeVar("_Settings", PretrainConfig, ConversionConfig, FnoConfig, PropertyConfig)
+
 OURS = ("pretrain", "convert", "fno", "properties", "curves", "samples", "steps")
 """Fields that the publication does not state; chosen on training rows only."""
 
 
-def enough_steps(loop: LoopConfig, rows: int, steps: int) -> LoopConfig:
-    """The same training with enough epochs for ``steps`` steps on ``rows`` rows; patience grows alike."""
-    per_epoch = max(1, rows // min(loop.batch, rows))
-    factor = max(1.0, steps / (per_epoch * loop.epochs))
-    return dataclasses.replace(loop, epochs=math.ceil(loop.epochs * factor), patience=math.ceil(loop.patience * factor))
+def enough_steps(settings: _Settings, rows: int, steps: int) -> _Settings:
+    """The same settings, each of their trainings with enough epochs for ``steps`` steps on ``rows`` rows.
+
+    Patience grows alike.
+    """
+    loops = {}
+    for name, loop in vars(settings).items():
+        if isinstance(loop, LoopConfig):
+            factor = max(1.0, steps / (max(1, rows // min(loop.batch, rows)) * loop.epochs))
+            epochs, patience = (math.ceil(number * factor) for number in (loop.epochs, loop.patience))
+            loops[name] = dataclasses.replace(loop, epochs=epochs, patience=patience)
+    return dataclasses.replace(settings, **loops)
 
 
 def smoke(config: MultifidelityConfig) -> MultifidelityConfig:
     """The same study at a size of seconds."""
-    few: dict[str, Any] = {"epochs": 6, "patience": 0}
     return dataclasses.replace(
         config,
         seeds=2,
         samples=4,
         steps=0,
         internal=1 if config.internal else 0,
-        twin=InfraredTwinConfig(
-            samples=160, repeats=2, labelled=130, pairs=60, test=40, mir_step=34.0, nir_bands=23
-        ),
+        twin=InfraredTwinConfig(samples=160, repeats=2, labelled=130, pairs=60, test=40, mir_step=34.0, nir_bands=23),
         pretrain=dataclasses.replace(
             config.pretrain, vae=VaeConfig(widths=(32, 16)), loop=LoopConfig(epochs=6, batch=32), checkpoint_steps=20
         ),
@@ -289,7 +280,7 @@ def smoke(config: MultifidelityConfig) -> MultifidelityConfig:
         fno=FnoConfig(width=6, layers=2, modes=4, loop=LoopConfig(epochs=3, batch=16)),
         properties=dataclasses.replace(
             config.properties, tasks=("multi",), steps=0, widths=(16,), latent_widths=(16,), components=6, folds=3,
-            loop=dataclasses.replace(config.properties.loop, batch=32, **few),
+            loop=dataclasses.replace(config.properties.loop, batch=32, epochs=6, patience=0),
         ),
         curves=dataclasses.replace(config.curves, labels=config.curves.labels and (30,), steps=10),
     )  # fmt: skip
@@ -311,10 +302,8 @@ PAPER_SIZE = MultifidelityConfig(
     pretrain=PretrainConfig(vae=VaeConfig(widths=(512, 256)), loop=LoopConfig(epochs=60, batch=1024, lr=2e-3)),
     convert=ConversionConfig(loop=LoopConfig(epochs=300, batch=64, weight_decay=1e-4)),
     properties=PropertyConfig(
-        widths=(256, 128),
-        loop=LoopConfig(epochs=150, batch=512, lr=2e-3, weight_decay=1e-2, patience=20),
-        components=40,
+        widths=(256, 128), loop=LoopConfig(epochs=150, batch=512, lr=2e-3, weight_decay=1e-2, patience=20)
     ),
-    curves=CurveConfig(labels=(10, 30, 100, 300, 1000, 3000, 10000), draws=1),
+    curves=CurveConfig(labels=(10, 30, 100, 300, 1000, 3000, 10000)),
 )
 """Rows and bands of the publication; what it does not state stays ours."""

@@ -38,7 +38,7 @@ from jaxsoil.models.vae import Decoder, draw
 from jaxsoil.runs import require
 from jaxsoil.studies.multifidelity.config import ConversionConfig, FnoConfig
 from jaxsoil.studies.multifidelity.pretrain import Pretrained, in_parts, norms, spectra_of
-from jaxsoil.training.rows import fit
+from jaxsoil.training.rows import Fitted, fit
 
 FACTORS = tuple(np.round(np.geomspace(0.25, 8.0, 21), 4).tolist())
 """Factors on the latent standard deviations among which the watched pairs choose."""
@@ -52,29 +52,19 @@ class Conversion:
     """A trained conversion of near-infrared to mid-infrared SNV absorbance.
 
     ``params``: of the encoder ("encoder"), its regulariser ("nir_decoder"), the spread ("spread") and the frozen
-    mid-infrared decoder ("decoder"). ``history``: "loss", "validation_loss", "mir" (Eq. 5), "nir" (Eq. 6 without
-    alpha) and "alpha" of each epoch; ``spread_history`` that of the spread. ``factor`` on the latent standard
-    deviations; ``residual`` (M,) variance that is added to that of samples. ``alive``: False where a training
-    diverged; nothing else is then of use.
+    mid-infrared decoder ("decoder"). ``factor`` on the latent standard deviations; ``residual`` (M,) variance that is
+    added to that of samples.
     """
 
-    config: ConversionConfig
-    vae: VaeConfig
-    bands: int
-    nir_bands: int
+    networks: Networks
     params: dict[str, Any]
-    history: dict[str, np.ndarray]
-    spread_history: dict[str, np.ndarray]
     factor: float
     residual: np.ndarray
-    converged: bool
-    epochs_run: int
-    alive: bool = True
 
     def embed(self, nir: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean, the embedding, and log variance (n, latents), its factor included, of SNV absorbance (n, B)."""
-        nir = spectra_of(nir, "near-infrared spectra", self.nir_bands)
-        mean, logvar = in_parts(lambda x: _embed(self._networks, self.params, x), nir)
+        nir = spectra_of(nir, "near-infrared spectra", self.networks.nir_bands)
+        mean, logvar = in_parts(lambda x: _embed(self.networks, self.params, x), nir)
         return mean, logvar + np.float32(2.0 * np.log(self.factor))
 
     def convert(self, nir: np.ndarray) -> np.ndarray:
@@ -83,7 +73,7 @@ class Conversion:
 
     def decode(self, latent: np.ndarray) -> np.ndarray:
         """Mid-infrared SNV absorbance (n, M) of latent features (n, latents), by the frozen decoder."""
-        return in_parts(lambda z: (_apply_jit(self._networks.decoder, self.params["decoder"], z),), latent)[0]
+        return in_parts(lambda z: (_apply_jit(self.networks.decoder, self.params["decoder"], z),), latent)[0]
 
     def latent_samples(self, nir: np.ndarray, key: jax.Array, n: int) -> np.ndarray:
         """``n`` draws of the latent features (n, rows, latents) for each spectrum."""
@@ -99,10 +89,6 @@ class Conversion:
         residual of each band."""
         around = self.sample(nir, key, n) - self.convert(nir)[None]
         return np.sqrt(np.mean(np.square(around), axis=0) + self.residual[None, :])
-
-    @property
-    def _networks(self) -> Networks:
-        return Networks(self.config, self.vae, self.bands, self.nir_bands)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,8 +176,8 @@ def fit_conversion(
     key: jax.Array,
     *,
     label: str = "stage 2",
-) -> Conversion:
-    """Trains the conversion on pairs and calibrates its spread; where a training diverged it is not ``alive``.
+) -> tuple[Conversion, Fitted, Fitted]:
+    """Trains the conversion on pairs and calibrates its spread; where a training is not ``alive`` nothing is of use.
 
     Args:
       pretrained: stage 1, whose decoder stays as it is.
@@ -201,6 +187,10 @@ def fit_conversion(
       config: settings.
       key: random key.
       label: shown by the progress bar.
+
+    Returns:
+      The conversion; the training of its point, with the terms "mir" (Eq. 5), "nir" (Eq. 6 without alpha) and "alpha";
+      that of its spread.
 
     Raises:
       DataError: rows that do not pair, or other mid-infrared bands than the decoder's.
@@ -215,55 +205,23 @@ def fit_conversion(
     frozen = {"decoder": decoder, "encoder": point.params["encoder"]}
     label = f"{label}, spread"
     spread = fit(SpreadLoss(networks), variances, *rows, config.spread_loop, keys[2], label=label, shared=frozen)
-    made = Conversion(
-        config=config,
-        vae=networks.vae,
-        bands=networks.bands,
-        nir_bands=networks.nir_bands,
-        params=jax.tree.map(np.asarray, {**point.params, "spread": spread.params, "decoder": decoder}),
-        history=point.history,
-        spread_history=spread.history,
-        factor=1.0,
-        residual=np.zeros(networks.bands),
-        converged=bool(point.converged),
-        epochs_run=int(point.epochs_run),
-        alive=bool(point.alive and spread.alive),
-    )
-    validation = np.asarray(validation)
-    validation = np.flatnonzero(validation) if validation.dtype == bool else validation
-    return _calibrated(made, nir[validation], mir[validation], keys[3]) if validation.size and made.alive else made
+    params = jax.tree.map(np.asarray, {**point.params, "spread": spread.params, "decoder": decoder})
+    made = Conversion(networks, params, 1.0, np.zeros(networks.bands))
+    if len(nir[validation]) and point.alive and spread.alive:
+        made = _calibrated(made, nir[validation], mir[validation], keys[3])
+    return made, point, spread
 
 
 def _calibrated(made: Conversion, nir: np.ndarray, mir: np.ndarray, key: jax.Array) -> Conversion:
     """Chooses the factor by the energy score of watched pairs, then the residual variance of each band."""
     mean, logvar = (jnp.asarray(x) for x in made.embed(nir))
-    score = functools.partial(_mean_score, made._networks, made.params["decoder"], mean)
+    score = functools.partial(_mean_score, made.networks, made.params["decoder"], mean)
     keys = jax.random.split(key, CALIBRATION_SAMPLES)
     scores = [float(score(logvar + 2.0 * float(np.log(f)), jnp.asarray(mir), keys)) for f in FACTORS]
     made = dataclasses.replace(made, factor=FACTORS[int(np.argmin(scores))])
     squares = np.mean(np.square(made.convert(nir) - mir, dtype=np.float64), axis=0)
     sampled = np.mean(np.square(made.spread(nir, key, CALIBRATION_SAMPLES), dtype=np.float64), axis=0)
     return dataclasses.replace(made, residual=np.maximum(squares - sampled, 0.0))
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FnoConversion:
-    """A trained operator from near-infrared to mid-infrared SNV absorbance, without a latent space."""
-
-    model: Fno
-    params: Any
-    history: dict[str, np.ndarray]
-    converged: bool
-    epochs_run: int
-    nir_bands: int
-    alive: bool = True
-
-    def convert(self, nir: np.ndarray) -> np.ndarray:
-        """Mid-infrared SNV absorbance (n, M); NaN from a training that diverged."""
-        if not self.alive:
-            return np.full((len(nir), self.model.outputs), np.nan, np.float32)
-        nir = spectra_of(nir, "near-infrared spectra", self.nir_bands)
-        return in_parts(lambda x: (_apply_jit(self.model, self.params, x),), nir)[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,18 +243,27 @@ def fit_fno(
     key: jax.Array,
     *,
     label: str = "FNO",
-) -> FnoConversion:
-    """Trains a Fourier neural operator on pairs, from scratch (Appendix C).
+) -> tuple[Fno, Fitted]:
+    """Trains a Fourier neural operator on pairs, from scratch (Appendix C), without a latent space.
 
     Args: as for :func:`fit_conversion`. Both axes must have equal steps.
+
+    Returns:
+      The operator from near-infrared to mid-infrared SNV absorbance, for :func:`apply_fno`, and its training.
     """
     nir, mir = _paired(nir, mir)
     model = Fno(mir.shape[1], config.width, config.layers, config.modes)
     params = model.init(jax.random.fold_in(key, 0), jnp.zeros((2, nir.shape[1]), jnp.float32))["params"]
     arrays = {"nir": nir, "mir": mir}
     made = fit(FnoLoss(model), params, arrays, train, validation, config.loop, key, label=label)
-    params = jax.tree.map(np.asarray, made.params)
-    return FnoConversion(model, params, made.history, made.converged, made.epochs_run, nir.shape[1], made.alive)
+    return model, made
+
+
+def apply_fno(model: Fno, fitted: Fitted, nir: np.ndarray) -> np.ndarray:
+    """Mid-infrared SNV absorbance (n, M) of near-infrared spectra; NaN from a training that diverged."""
+    if not fitted.alive:
+        return np.full((len(nir), model.outputs), np.nan, np.float32)
+    return in_parts(lambda x: (_apply_jit(model, fitted.params, x),), nir)[0]
 
 
 def _paired(nir: np.ndarray, mir: np.ndarray, bands: int | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from flax.traverse_util import flatten_dict
 
 from jaxsoil.evaluation.compare import describe as moments
 from jaxsoil.studies.multifidelity.config import OURS, PAPER, MultifidelityConfig
-from jaxsoil.studies.multifidelity.inputs import Inputs
-from jaxsoil.studies.multifidelity.stages import Prepared
+from jaxsoil.studies.multifidelity.replicates import Replicates, SpectraSets
 
 SIZES = {
     "pretrain_scans": 334_665,
@@ -30,9 +30,9 @@ NO_LEAK = (
 )
 
 
-def counts(inputs: Inputs) -> dict[str, int]:
+def counts(sets: SpectraSets) -> dict[str, int]:
     """Number of rows of each set."""
-    data = inputs.data
+    data = sets.data
     return {
         "pretrain_scans": len(data.pretrain),
         "pretrain_samples": int(np.unique(data.pretrain.samples).size),
@@ -42,14 +42,14 @@ def counts(inputs: Inputs) -> dict[str, int]:
     }
 
 
-def settings(config: MultifidelityConfig, inputs: Inputs) -> dict[str, Any]:
+def settings(config: MultifidelityConfig, sets: SpectraSets) -> dict[str, Any]:
     """Entries of config.json: what differs from the publication, what is ours, when a network has converged."""
-    flat = _flat(dataclasses.asdict(config))
-    differs: list[list[Any]] = [["data", inputs.data.name, PAPER["data"]]]
+    flat = flatten_dict(dataclasses.asdict(config), sep=".")
+    differs: list[list[Any]] = [["data", sets.data.name, PAPER["data"]]]
     differs += [[name, flat[name], value] for name, value in PAPER.items() if name != "data" and flat[name] != value]
-    sizes = {**counts(inputs), "MIR bands": inputs.mir["labelled"].shape[1]}
+    sizes = {**counts(sets), "MIR bands": sets.mir["labelled"].shape[1]}
     differs += [[name, sizes[name], value] for name, value in SIZES.items() if sizes[name] != value]
-    if inputs.paired:
+    if sets.paired:
         differs.append(["validation pairs in stages 1 and 3", "kept out", "part of the library"])
     ours = [[name, value, "not published"] for name, value in flat.items() if name.split(".")[0] in OURS]
     return {"differs_from_paper": differs, "ours": ours, "convergence": convergence(config)}
@@ -71,59 +71,50 @@ def convergence(config: MultifidelityConfig) -> str:
     return "A training counts as converged: " + "; ".join(words) + ". The rows watched are training rows set aside."
 
 
-def data_name(prepared: Prepared) -> str:
+def data_name(replicates: Replicates) -> str:
     """Name of the data; that of all fields where each is held out once."""
-    name = prepared.first.data.name
-    return name.split("/")[0] if prepared.notes else name
+    name = replicates.first.data.name
+    return name.split("/")[0] if replicates.notes else name
 
 
-def describe(prepared: Prepared) -> dict[str, Any]:
+def sizes_in_words(replicates: Replicates, of_scans: str = "") -> str:
+    """Name and sizes of the data in a line, with what is to be said ``of_scans`` behind these."""
+    data = replicates.first.data
+    return (
+        f"{data.name}: {data.pretrain}{of_scans}, {len(data.labelled)} labelled, {len(data.paired_mir)} pairs, "
+        f"{len(data.test_mir)} test samples, {len(replicates.each)} replicates"
+    )
+
+
+def describe(replicates: Replicates) -> dict[str, Any]:
     """What the report says of the data."""
-    first = prepared.first
-    libraries = {"labelled": first.data.labelled, "pairs": first.data.paired_mir, "test": first.data.test_mir}
+    first = replicates.first
     properties: dict[str, Any] = {}
     for column, name in enumerate(first.properties):
         properties[name] = {"unit": first.data.labelled.property(name).unit}
         for part, values in first.values.items():
-            properties[name][part] = {k: _plain(v) for k, v in moments(values[:, column]).items()}
-    notes = [*first.data.notes, *prepared.notes]
-    if first.paired:
-        notes.append(NO_LEAK)
-    roles = [{"seed": seed.number, "data": seed.inputs.data.name, **seed.rows.counts()} for seed in prepared.seeds]
+            described = moments(values[:, column])
+            properties[name][part] = {key: value if np.isfinite(value) else None for key, value in described.items()}
+    spectra = {name: first.library(name).spectra for name in first.mir}
     return {
-        "name": data_name(prepared),
-        "notes": notes,
+        "name": data_name(replicates),
+        "notes": [*first.data.notes, *replicates.notes, *([NO_LEAK] if first.paired else [])],
         "counts": counts(first),
-        "roles": roles,
-        "axes": {name: _span(library.spectra) for name, library in libraries.items() if len(library)},
-        "sha256": content_digest([seed.inputs for seed in prepared.seeds]),
+        "roles": [{"seed": one.number, "data": one.sets.data.name, **one.rows.counts()} for one in replicates.each],
+        "axes": {
+            name: f"{one.axis[0]:g}-{one.axis[-1]:g} {one.unit}, {one.n_bands} bands" for name, one in spectra.items()
+        },
+        "sha256": content_digest([one.sets for one in replicates.each]),
         "properties": properties,
     }
 
 
-def content_digest(inputs: Sequence[Inputs]) -> str:
+def content_digest(sets: Sequence[SpectraSets]) -> str:
     """SHA-256 of all data that a study reads, those of stage 1 included; replicates on the same data count once."""
     digest = hashlib.sha256()
-    for found in {id(one): one for one in inputs}.values():
+    for found in {id(one): one for one in sets}.values():
         data = found.data
         digest.update(data.pretrain.fingerprint().encode())
         for library in (data.labelled, data.paired_mir, data.paired_nir, data.test_mir, data.test_nir):
             digest.update(library.fingerprint().encode())
     return digest.hexdigest()
-
-
-def _span(spectra: Any) -> str:
-    return f"{spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {spectra.n_bands} bands"
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
-def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(content, dict):
-        return {prefix: list(content) if isinstance(content, tuple) else content}
-    found: dict[str, Any] = {}
-    for name, value in content.items():
-        found |= _flat(value, f"{prefix}.{name}".strip("."))
-    return found

@@ -9,13 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsoil.models.autoencoder import parameter_count
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.models.vae import Decoder, Vae
-from jaxsoil.studies.multifidelity.config import MIR_STRATEGIES, MultifidelityConfig, PretrainConfig, enough_steps
+from jaxsoil.studies.multifidelity.config import STRATEGY, MultifidelityConfig, enough_steps, strategies_for
 from jaxsoil.studies.multifidelity.conversion import Networks
+from jaxsoil.studies.multifidelity.describe import sizes_in_words
 from jaxsoil.studies.multifidelity.pretrain import ScansProgram
-from jaxsoil.studies.multifidelity.stages import Prepared, scans_of
-from jaxsoil.studies.multifidelity.strategies import APPLIED, TRAINED
+from jaxsoil.studies.multifidelity.replicates import Replicates
+from jaxsoil.studies.multifidelity.stages import scans_of
+from jaxsoil.studies.multifidelity.strategies import training_rows
 from jaxsoil.training import cost
 from jaxsoil.training.config import LoopConfig
 from jaxsoil.training.cost import Cost
@@ -25,81 +28,68 @@ TIMED_STEPS = 8
 """Steps of an epoch that is timed."""
 
 
-def plan(config: MultifidelityConfig, prepared: Prepared) -> str:
+def plan(config: MultifidelityConfig, replicates: Replicates) -> str:
     """Describes trainings and cost; nothing of the study is run.
 
     Operations and bytes are counted from shapes. The time is that of a few steps, timed here, times their number:
     early stops shorten it; compilation, PLSR, the internal cross-validation and evaluation come on top.
     """
-    seed, seeds = prepared.seeds[0], len(prepared.seeds)
-    data, counts = seed.inputs.data, seed.rows.counts()
-    resident = len(data.pretrain) * data.pretrain.axis.size * 4e-9
+    pretrain, counts = replicates.first.data.pretrain, replicates.each[0].rows.counts()
+    resident = len(pretrain) * pretrain.axis.size * 4e-9
     streamed = "streamed" if resident > config.pretrain.memory_gb else "in memory"
     return "\n".join(
         [
-            f"{data.name}: {data.pretrain} ({resident:.2f} GB as SNV, {streamed}), {len(data.labelled)} labelled, "
-            f"{len(data.paired_mir)} pairs, {len(data.test_mir)} test samples, {seeds} replicates",
+            sizes_in_words(replicates, f" ({resident:.2f} GB as SNV, {streamed})"),
             "Rows of the first replicate: " + ", ".join(f"{name} {value}" for name, value in counts.items()),
             "",
-            *cost.table(trainings(config, prepared), (), "compilation, PLSR and evaluation"),
+            *cost.table(trainings(config, replicates), (), "compilation, PLSR and evaluation"),
         ]
     )
 
 
-def trainings(config: MultifidelityConfig, prepared: Prepared) -> list[Cost]:
+def trainings(config: MultifidelityConfig, replicates: Replicates) -> list[Cost]:
     """All trainings of the study by kind, with a step of each timed."""
-    seed, seeds = prepared.seeds[0], len(prepared.seeds)
-    inputs, rows, c = seed.inputs, seed.rows, config
-    wanted = [s for s in c.strategies if inputs.paired or s in MIR_STRATEGIES]
-    models = list(dict.fromkeys(APPLIED[s][0] for s in wanted if s in APPLIED))
-    converts = any(s.startswith("NIRtoMIR") and "FNO" not in s for s in wanted)
-    bands = inputs.mir["labelled"].shape[1]
+    first, count = replicates.each[0], len(replicates.each)
+    sets, rows, vae = first.sets, first.rows, config.pretrain.vae
+    wanted = strategies_for(config.strategies, sets.paired)
+    bands = {name: spectra["test"].shape[1] for name, spectra in (("mir", sets.mir), ("nir", sets.nir)) if spectra}
     found = []
-    if converts or "MIR-SSL-MLP" in models:
-        scans = round(rows.scans.size * (1.0 - c.pretrain.held_out))
-        enough = dataclasses.replace(c.pretrain, loop=enough_steps(c.pretrain.loop, scans, c.steps))
-        found.append(_stage1(enough, seeds, scans, bands, prepared))
-    if converts:
-        networks = Networks(c.convert, c.pretrain.vae, bands, inputs.nir["pairs"].shape[1])
-        params, _ = networks.init(jax.random.key(0))
-        held = _count(Decoder(bands, c.pretrain.vae), (1, c.pretrain.vae.latents))
+    if any("vae" in strategy.needs for strategy in wanted):
+        scans = round(rows.scans.size * (1.0 - config.pretrain.held_out))
+        found.append(_stage1(config, count, scans, bands["mir"], replicates))
+    if any("nir encoder" in strategy.needs for strategy in wanted):
+        params, _ = Networks(config.convert, vae, bands["mir"], bands["nir"]).init(jax.random.key(0))
         # The frozen decoder is passed through, forward and backward, without being updated.
-        found.append(
-            _training(
-                "stage 2",
-                seeds,
-                _size(params) + held,
-                rows.pairs.size,
-                enough_steps(c.convert.loop, rows.pairs.size, c.steps),
-                networks.nir_bands,
-            )
-        )
-    outputs, loop = len(inputs.properties), c.properties.loop
-    for name in models:
-        view = TRAINED[name]
-        width = {"mir": bands, "latents": c.pretrain.vae.latents}.get(view, 0) or inputs.nir["pairs"].shape[1]
-        widths = c.properties.latent_widths if view == "latents" else c.properties.widths
-        n = rows.pairs.size if view == "nir" else rows.labelled.size
-        for task in c.properties.tasks:
-            if task == "single" and "ILR" in name:
+        size = parameter_count(params) + _count(Decoder(bands["mir"], vae), (1, vae.latents))
+        loop = enough_steps(config.convert, rows.pairs.size, config.steps).loop
+        found.append(_training("stage 2", count, size, rows.pairs.size, loop, bands["nir"]))
+    models, outputs = config.properties, len(sets.properties)
+    for own in dict.fromkeys(STRATEGY[strategy.model] for strategy in wanted if not strategy.plsr):
+        width = vae.latents if own.view == "latents" else bands[own.view]
+        widths = models.latent_widths if own.view == "latents" else models.widths
+        n = training_rows(first, own)[0].size
+        loop = enough_steps(models, n, models.steps).loop
+        for task in models.tasks:
+            if task == "single" and own.ilr:
                 continue
-            count = seeds * (outputs if task == "single" else 1)
-            size = _count(Mlp(outputs if task == "multi" else 1, tuple(widths)), (1, width))
-            found.append(_training(f"{name} {task}", count, size, n, enough_steps(loop, n, c.properties.steps), width))
+            networks, targets = (count, outputs) if task == "multi" else (count * outputs, 1)
+            size = _count(Mlp(targets, tuple(widths)), (1, width))
+            found.append(_training(f"{own.name} {task}", networks, size, n, loop, width))
     return found
 
 
-def _stage1(config: PretrainConfig, seeds: int, scans: int, bands: int, prepared: Prepared) -> Cost:
-    batch = min(config.loop.batch, scans)
-    data = prepared.seeds[0].inputs.data.pretrain
+def _stage1(config: MultifidelityConfig, count: int, scans: int, bands: int, replicates: Replicates) -> Cost:
+    settings = enough_steps(config.pretrain, scans, config.steps)
+    batch = min(settings.loop.batch, scans)
+    data = replicates.first.data.pretrain
     some = np.unique(data.samples)[: max(4, TIMED_STEPS * batch)]
     few = np.nonzero(np.isin(data.samples, some))[0][: 2 * TIMED_STEPS * batch]
-    loop = dataclasses.replace(config.loop, patience=0, batch=min(batch, max(1, few.size // 4)))
-    timed = dataclasses.replace(config, loop=loop)
+    loop = dataclasses.replace(settings.loop, patience=0, batch=min(batch, max(1, few.size // 4)))
+    timed = dataclasses.replace(settings, loop=loop)
     program = ScansProgram(scans_of(data, few), timed, jax.random.key(0), None)
     seconds = cost.seconds_per_step(program, program.start)
-    size = _count(Vae(bands, config.vae), (2, bands))
-    return cost.dense_cost("stage 1", seeds, size, config.loop.epochs, scans // batch, batch, seconds)
+    size = _count(Vae(bands, settings.vae), (2, bands))
+    return cost.dense_cost("stage 1", count, size, settings.loop.epochs, scans // batch, batch, seconds)
 
 
 def _training(name: str, count: int, parameters: int, rows: int, loop: LoopConfig, width: int) -> Cost:
@@ -121,8 +111,4 @@ def _training(name: str, count: int, parameters: int, rows: int, loop: LoopConfi
 
 
 def _count(network: Any, shape: tuple[int, int]) -> int:
-    return _size(jax.eval_shape(lambda k: network.init(k, jnp.zeros(shape, jnp.float32)), jax.random.key(0)))
-
-
-def _size(params: Any) -> int:
-    return int(sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(params)))
+    return parameter_count(jax.eval_shape(lambda k: network.init(k, jnp.zeros(shape, jnp.float32)), jax.random.key(0)))

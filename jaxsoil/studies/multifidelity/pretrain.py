@@ -4,15 +4,17 @@ Scans are SNV absorbance. Repeats of a sample are its augmentation; all of them 
 loss is the per-spectrum L2 norm of the reconstruction's error, averaged over the batch, plus beta times the
 divergence of the latent features from their prior, whose weight rises linearly at first (KL warm-up).
 
-The batch is spread over all devices. A library that exceeds the memory is streamed. The state is kept at any step,
-in the middle of an epoch too, and a resumed training ends with the same bits.
+The batch is spread over all devices. A library that exceeds the memory is streamed, block by block. The order of the
+scans depends on the key and the epoch alone; the state is kept at any step, in the middle of an epoch too, and a
+resumed training ends with the same bits.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -25,38 +27,138 @@ from jaxsoil.data.scans import Scans
 from jaxsoil.models.vae import Vae, kl_to_prior
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, UsageError
+from jaxsoil.spectra.container import Spectra
+from jaxsoil.spectra.preprocess import SNV
 from jaxsoil.studies.multifidelity.config import PretrainConfig
-from jaxsoil.studies.multifidelity.streams import READ_ROWS, BlockBatches, Plan, read_snv
 from jaxsoil.training import step as pure
 from jaxsoil.training.batches import over_devices
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.devices import Layout, make_mesh
 from jaxsoil.training.loop import CheckpointPolicy, Program, run
-from jaxsoil.training.rows import fitted
+from jaxsoil.training.rows import Fitted, fitted
 from jaxsoil.training.step import Data, Loss, Member, State, Training
+
+READ_ROWS = 4096
+"""Scans that are read and prepared together."""
+
+
+def read_snv(scans: Scans, rows: np.ndarray) -> np.ndarray:
+    """Returns the SNV absorbance (r, M) float32 of some scans; nothing is fitted, each spectrum stands alone.
+
+    Raises:
+      DataError: a scan that is constant or not finite.
+    """
+    out = np.empty((len(rows), scans.axis.size), np.float32)
+    for start in range(0, len(rows), READ_ROWS):
+        part = slice(start, start + READ_ROWS)
+        out[part] = SNV()(Spectra(scans.read(rows[part]), scans.axis, "cm-1", "absorbance")).values
+    return out
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Block:
+    """Steps ``first`` to ``last`` of an epoch: batches (last - first, batch) of row numbers into ``values``.
+
+    ``values`` is None where all scans lie on the device; ``order`` then counts scans, else rows of ``values``.
+    """
+
+    first: int
+    last: int
+    order: np.ndarray
+    values: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """The batches of every epoch.
+
+    Args:
+      rows: (n,) scans to train on, ascending.
+      batch: scans in a step; the last incomplete one of an epoch is dropped.
+      seeds: numbers that fix the order, with the epoch.
+      block: steps of scans held together, 0 where all lie in memory.
+      chunk: neighbouring scans that are read together and stay in one block.
+    """
+
+    rows: np.ndarray
+    batch: int
+    seeds: tuple[int, ...]
+    block: int = 0
+    chunk: int = 256
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return self.rows.size // self.batch
+
+    def epoch(self, number: int, start: int, read: Callable[[np.ndarray], np.ndarray]) -> Iterator[Block]:
+        """Yields the blocks of an epoch from step ``start`` on; the next one is read while one is used."""
+        draw = np.random.default_rng([*self.seeds, number])
+        if not self.block:
+            order = draw.permutation(self.rows)[: self.steps * self.batch].reshape(self.steps, self.batch)
+            yield Block(0, self.steps, order.astype(np.int32), None)
+            return
+        sequence = self._sequence(draw)
+        starts = range(0, self.steps, self.block)
+        orders = [draw.permutation(min(self.block, self.steps - first) * self.batch) for first in starts]
+        wanted = [(first, order) for first, order in zip(starts, orders, strict=True) if first + self.block > start]
+        with concurrent.futures.ThreadPoolExecutor(1) as reader:
+            task = None
+            for number, (first, order) in enumerate(wanted):
+                values = (task or reader.submit(self._read, sequence, first, read)).result()
+                if number + 1 < len(wanted):
+                    task = reader.submit(self._read, sequence, wanted[number + 1][0], read)
+                batches = order.reshape(-1, self.batch)
+                yield Block(first, first + len(batches), batches.astype(np.int32), values)
+
+    def _sequence(self, draw: np.random.Generator) -> np.ndarray:
+        """Chunks of neighbouring scans in a random order, cut to whole batches."""
+        chunks = np.split(self.rows, range(self.chunk, self.rows.size, self.chunk))
+        order = draw.permutation(len(chunks))
+        return np.concatenate([chunks[i] for i in order])[: self.steps * self.batch]
+
+    def _read(self, sequence: np.ndarray, first: int, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        size = self.block * self.batch
+        values = read(np.sort(sequence[first * self.batch : first * self.batch + size]))
+        # The last block is filled up, so that it runs the same program; its order names no filling.
+        return np.pad(values, ((0, size - len(values)), (0, 0)))
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockBatches:
+    """Batches of a block that the host has read: the engine's :class:`jaxsoil.training.step.Batches` for scans.
+
+    The order is handed over by the host as (batches (steps, batch) of row numbers, first step), and so is the
+    validation loss, whose scans may exceed the memory.
+    """
+
+    def order(self, member: Member, epoch: Any) -> Any:
+        """Never asked for: the host knows it."""
+        raise NotImplementedError("The order of scans comes with their block.")
+
+    def take(self, arrays: jax.Array, member: Member, order: tuple[jax.Array, jax.Array], i: Any) -> jax.Array:
+        """The scans of step ``i`` of the epoch."""
+        batches, first = order
+        return arrays[jax.lax.dynamic_index_in_dim(batches, i - first, keepdims=False)]
+
+    def validation(self, value: Any, arrays: Any, member: Member, unrolled: bool) -> None:
+        """None: the host computes it."""
+        return None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pretrained:
     """A trained autoencoder of SNV absorbance on ``axis`` (M,) cm-1.
 
-    ``params``: {"encoder", "decoder"}. ``history``: "loss", "validation_loss", "reconstruction" and "kl" of each
-    epoch. ``kl`` (latents,): mean divergence of each latent feature from the prior over the training scans, nats.
-    ``train``, ``watch``: row numbers of the scans that train and that validate. ``alive``: False where the training
-    diverged; nothing else is then of use.
+    ``params``: {"encoder", "decoder"}. ``kl`` (latents,): mean divergence of each latent feature from the prior over
+    the training scans, nats.
     """
 
     config: PretrainConfig
     axis: np.ndarray
     params: Any
-    history: dict[str, np.ndarray]
     kl: np.ndarray
-    converged: bool
-    epochs_run: int
-    train: np.ndarray
-    watch: np.ndarray
-    alive: bool = True
 
     @property
     def model(self) -> Vae:
@@ -88,10 +190,6 @@ class Pretrained:
     def decode(self, latent: np.ndarray) -> np.ndarray:
         """SNV absorbance (n, M) of latent features (n, latents)."""
         return in_parts(lambda z: (_apply(self.model, self.params, z, "decode"),), latent)[0]
-
-    def reconstruct(self, spectra: np.ndarray) -> np.ndarray:
-        """SNV absorbance (n, M) as it comes back from the latent means."""
-        return self.decode(self.embed(spectra)[0])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,8 +225,8 @@ def pretrain(
     label: str = "stage 1",
     checkpoints: Checkpoints | None = None,
     devices: Sequence[Any] | None = None,
-) -> Pretrained:
-    """Trains the autoencoder on scans; a training that diverged is not ``alive``.
+) -> tuple[Pretrained, Fitted]:
+    """Trains the autoencoder on scans; of a training that is not ``alive`` nothing is of use.
 
     Args:
       scans: absorbance; SNV is applied here.
@@ -138,6 +236,9 @@ def pretrain(
       checkpoints: where the state is kept while it runs; an interrupted training goes on from there.
       devices: over which the batch is spread (default: all).
 
+    Returns:
+      The autoencoder, and its training with the terms "reconstruction" and "kl".
+
     Raises:
       DataError: a scan that is constant or not finite, or fewer than two samples.
       UsageError: a batch that the devices cannot share.
@@ -146,18 +247,8 @@ def pretrain(
     policy = CheckpointPolicy(share=0.0, steps=config.checkpoint_steps)
     state = run(program, program.start, checkpoints=checkpoints, policy=policy, label=label)
     made = fitted(state, config.loop.tolerance, config.loop.patience)
-    return Pretrained(
-        config=config,
-        axis=np.asarray(scans.axis),
-        params=jax.tree.map(np.asarray, made.params),
-        history=made.history,
-        kl=program.divergence(made.params),
-        converged=made.converged,
-        epochs_run=made.epochs_run,
-        train=program.plan.rows,
-        watch=program.watch,
-        alive=made.alive,
-    )
+    params = jax.tree.map(np.asarray, made.params)
+    return Pretrained(config, np.asarray(scans.axis), params, program.divergence(made.params)), made
 
 
 class ScansProgram(Program):

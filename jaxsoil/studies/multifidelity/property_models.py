@@ -1,10 +1,13 @@
-"""Networks from spectra or latents to soil properties: one for all properties, or one for each."""
+"""Property models: soil properties as what a model predicts, and networks from spectra or latents to them.
+
+Targets are log(1 + y), ILR of the texture, and standardised; there is one network for all properties, or one for each.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -12,15 +15,130 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxsoil.data.properties import TEXTURE
 from jaxsoil.models.mlp import Mlp
-from jaxsoil.studies.multifidelity.targets import Targets
-from jaxsoil.training.config import LoopConfig
+from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra import compositions
+from jaxsoil.studies.multifidelity.config import PropertyConfig, Strategy, enough_steps
+from jaxsoil.studies.multifidelity.pretrain import in_parts
+from jaxsoil.studies.multifidelity.replicates import SpectraSets
 from jaxsoil.training.rows import Fitted, fit, fit_many
 
-Task = Literal["multi", "single"]
+LOGGED = ("tc", "tn", "ic", "eoc", "cec")
+"""Properties taken as log(1 + y): all but pH and the particle sizes (multi-fidelity paper, section 2.5)."""
 
-PREDICT_ROWS = 4096
-"""Rows of one forward pass; bounds the memory of a large library."""
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Targets:
+    """Properties in training units: transformed and standardised by the training rows.
+
+    Args:
+      properties: names of the p columns of values.
+      ilr: whether clay, silt and sand become two ILR coordinates, so that predictions sum to 100 %.
+      centre, scale: (q,) mean and standard deviation of the transformed training rows; q = p, or p - 1 with ILR.
+    """
+
+    properties: tuple[str, ...]
+    ilr: bool
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, values: ArrayLike, properties: Sequence[str], *, ilr: bool = False, constant: bool = False) -> Targets:
+        """Learns centre and scale from the training rows.
+
+        Args:
+          values: (n, p) measured values of the training rows, NaN where absent.
+          properties: names of the p columns.
+          ilr: see the class.
+          constant: whether a property whose training values are all alike may stay, with scale 1.
+
+        Raises:
+          DataError: a property without two different values, one below -1 that is taken as log(1 + y), or ILR
+            without all three particle sizes.
+        """
+        properties = tuple(properties)
+        if ilr and not set(TEXTURE) <= set(properties):
+            raise DataError(
+                "ILR needs clay, silt and sand",
+                value=", ".join(properties),
+                remedy="Use data with the three particle sizes, or leave ILR out.",
+            )
+        transformed = _transform(np.asarray(values, np.float64), properties, ilr)
+        centre, scale = np.zeros(transformed.shape[1]), np.ones(transformed.shape[1])
+        for place, (name, column) in enumerate(zip(_columns(properties, ilr), transformed.T, strict=True)):
+            measured = column[np.isfinite(column)]
+            varies = measured.size > 1 and np.ptp(measured) > 0
+            if not varies and not (constant and measured.size):
+                raise DataError(
+                    "a property needs two different values among the training rows",
+                    column=name,
+                    value=f"{measured.size} measured values",
+                    remedy="Leave the property out, or train on more rows.",
+                )
+            centre[place] = measured.mean() if varies else measured[0]
+            scale[place] = measured.std(ddof=1) if varies else 1.0
+        return cls(properties, ilr, centre, scale)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the q training columns."""
+        return _columns(self.properties, self.ilr)
+
+    def forward(self, values: ArrayLike) -> NDArray[np.float64]:
+        """(n, p) values in their units to (n, q) training units; NaN stays NaN."""
+        return (_transform(np.asarray(values, np.float64), self.properties, self.ilr) - self.centre) / self.scale
+
+    def inverse(self, scaled: ArrayLike) -> NDArray[np.float64]:
+        """(n, q) training units to (n, p) values in their units; with ILR clay + silt + sand = 100."""
+        columns = dict(zip(self.columns, (np.asarray(scaled, np.float64) * self.scale + self.centre).T, strict=True))
+        found = {name: np.expm1(column) if name in LOGGED else column for name, column in columns.items()}
+        if self.ilr:
+            coordinates = np.stack([columns["ilr1"], columns["ilr2"]], axis=1)
+            parts = np.asarray(compositions.ilr_inverse(coordinates, 100.0))
+            found |= dict(zip(TEXTURE, parts.T, strict=True))
+        return np.stack([found[name] for name in self.properties], axis=1)
+
+
+def _columns(properties: tuple[str, ...], ilr: bool) -> tuple[str, ...]:
+    if not ilr:
+        return properties
+    return (*(name for name in properties if name not in TEXTURE), "ilr1", "ilr2")
+
+
+def _transform(values: NDArray[np.float64], properties: tuple[str, ...], ilr: bool) -> NDArray[np.float64]:
+    if values.ndim != 2 or values.shape[1] != len(properties):
+        raise DataError(
+            "one column for each property",
+            value=f"values {values.shape}, {len(properties)} properties",
+            remedy="Pass an array (n, p) in the order of the names.",
+        )
+    columns = dict(zip(properties, values.T, strict=True))
+    for name in set(LOGGED) & set(properties):
+        if np.nanmin(columns[name], initial=0.0) <= -1.0:
+            raise DataError(
+                "log(1 + y) needs values above -1",
+                column=name,
+                value=float(np.nanmin(columns[name])),
+                remedy="Correct the values: these properties are not negative.",
+            )
+        columns[name] = np.log1p(columns[name])
+    if ilr:
+        columns |= dict(zip(("ilr1", "ilr2"), _texture_coordinates(columns).T, strict=True))
+    return np.stack([columns[name] for name in _columns(properties, ilr)], axis=1)
+
+
+def _texture_coordinates(columns: dict[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """ILR coordinates (n, 2), NaN for rows without all three particle sizes."""
+    parts = np.stack([columns[name] for name in TEXTURE], axis=1)
+    whole = np.isfinite(parts).all(axis=1)
+    coordinates = np.full((len(parts), 2), np.nan)
+    if whole.any():
+        coordinates[whole] = np.asarray(compositions.ilr(parts[whole]))
+    return coordinates
+
+
+Task = Literal["multi", "single"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,12 +160,16 @@ class PropertyModel:
     def predict(self, x: ArrayLike) -> NDArray[np.float64]:
         """Predictions (n, p) in the units of the properties for inputs (n, m), NaN from trainings that diverged."""
         x = (np.asarray(x, np.float32) - self.centre) / self.scale
-        parts = [
-            np.asarray(_apply(self.network, self.task, self.params, jnp.asarray(x[i : i + PREDICT_ROWS])))
-            for i in range(0, len(x), PREDICT_ROWS)
-        ]
-        predicted = np.concatenate(parts)
+        (predicted,) = in_parts(lambda rows: (_apply(self.network, self.task, self.params, rows),), x)
         return self.targets.inverse(np.where(np.broadcast_to(self.alive, predicted.shape[1:]), predicted, np.nan))
+
+    def as_tree(self) -> dict[str, Any]:
+        """Parameters, widths, and mean and SD of inputs (2, m) and targets (2, q)."""
+        scalings = {
+            "inputs": np.stack([self.centre, self.scale]),
+            "targets": np.stack([self.targets.centre, self.targets.scale]),
+        }
+        return {"params": dict(self.params), "widths": np.array(self.network.widths), **scalings}
 
 
 @functools.partial(jax.jit, static_argnames=("network", "task"))
@@ -79,42 +201,37 @@ class PropertyLoss:
 
 
 def fit_properties(
-    x: ArrayLike,
-    values: ArrayLike,
-    properties: Sequence[str],
+    config: PropertyConfig,
+    own: Strategy,
+    sets: SpectraSets,
+    view: Mapping[str, ArrayLike],
     train: NDArray[Any],
     validation: NDArray[Any],
     *,
-    widths: Sequence[int],
-    dropout: float,
-    loop: LoopConfig,
     task: Task,
     key: jax.Array,
-    ilr: bool = False,
     constant: bool = False,
     label: str = "",
 ) -> tuple[PropertyModel, Fitted]:
     """Trains one MLP for all properties ("multi") or one for each ("single").
 
     Args:
-      x: (n, m) preprocessed spectra or latents.
-      values: (n, p) properties in their units, NaN where absent.
-      properties: names of the p columns.
+      config: settings; trainings on few rows run more epochs, to reach its ``steps``.
+      own: the strategy whose model it is: which set it learns from, and whether clay, silt and sand are two ILR
+        coordinates.
+      sets: properties of the sets, NaN where absent.
+      view: set -> (n, m) preprocessed spectra or latents.
       train, validation: row numbers that train and that stop the training.
-      widths: units of the hidden layers.
-      dropout: share of units dropped while training.
-      loop: how they are trained.
       task: "multi" or "single".
       key: random key of weights and batches.
-      ilr: clay, silt and sand as two ILR coordinates.
       constant: whether a property without variance among the training rows may stay.
       label: for the progress bar.
 
     Returns:
       The model, and its training; values of the latter have a leading axis of targets for "single".
     """
-    x, values = np.asarray(x, np.float32), np.asarray(values, np.float64)
-    targets = Targets.fit(values[train], properties, ilr=ilr, constant=constant)
+    x, values = np.asarray(view[own.part], np.float32), sets.values[own.part]
+    targets = Targets.fit(values[train], sets.properties, ilr=own.ilr, constant=constant)
     centre, scale = _scaling(x[train])
     t = targets.forward(values)
     known = np.isfinite(t)
@@ -123,7 +240,9 @@ def fit_properties(
         "t": np.where(known, t, 0.0).astype(np.float32),
         "known": known.astype(np.float32),
     }
-    network = Mlp(t.shape[1] if task == "multi" else 1, tuple(widths), dropout=dropout)
+    widths = config.latent_widths if own.view == "latents" else config.widths
+    network = Mlp(t.shape[1] if task == "multi" else 1, tuple(widths), dropout=config.dropout)
+    loop = enough_steps(config, train.size, config.steps).loop
     start, run = jax.random.split(key)
     example = jnp.zeros((1, x.shape[1]), jnp.float32)
     loss = PropertyLoss(network, task)
@@ -133,10 +252,9 @@ def fit_properties(
     else:
         members = t.shape[1]
         params = jax.vmap(lambda k: network.init(k, example)["params"])(jax.random.split(start, members))
-        fitted = fit_many(
-            loss, params, arrays, mask(train, len(x)), mask(validation, len(x)), loop, jax.random.split(run, members),
-            own=jnp.eye(members, dtype=jnp.float32), label=label,
-        )  # fmt: skip
+        trained, watched = (np.isin(np.arange(len(x)), rows) for rows in (train, validation))
+        own_target, keys = jnp.eye(members, dtype=jnp.float32), jax.random.split(run, members)
+        fitted = fit_many(loss, params, arrays, trained, watched, loop, keys, own=own_target, label=label)
     return PropertyModel(network, task, fitted.params, targets, centre, scale.astype(np.float32), fitted.alive), fitted
 
 
@@ -145,10 +263,3 @@ def _scaling(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.fl
     spread = x.std(axis=0)
     # A column without variance (a latent at its prior) carries nothing; it must not be blown up where it moves.
     return x.mean(axis=0), np.where(spread > 1e-6 * max(float(spread.max()), 1e-12), spread, np.float32(1))
-
-
-def mask(rows: NDArray[Any], n: int) -> NDArray[np.bool_]:
-    """Row numbers as a mask (n,)."""
-    chosen = np.zeros(n, bool)
-    chosen[rows] = True
-    return chosen

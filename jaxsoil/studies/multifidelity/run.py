@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from jaxsoil.data import pairs as sources
@@ -15,17 +14,15 @@ from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.pieces import Piece, Pieces
-from jaxsoil.studies.multifidelity import reliability, stages
+from jaxsoil.studies.multifidelity import stages
 from jaxsoil.studies.multifidelity.config import SEEDS, MultifidelityConfig, strategies_for
-from jaxsoil.studies.multifidelity.curves import run_curves
-from jaxsoil.studies.multifidelity.describe import data_name, describe, settings
-from jaxsoil.studies.multifidelity.inputs import read_inputs
+from jaxsoil.studies.multifidelity.describe import data_name, describe, settings, sizes_in_words
+from jaxsoil.studies.multifidelity.handed_on import write_bundles
 from jaxsoil.studies.multifidelity.plan import plan
-from jaxsoil.studies.multifidelity.rows import split_rows
-from jaxsoil.studies.multifidelity.stages import Prepared
-from jaxsoil.studies.multifidelity.strategies import SeedTables, run_strategies
-from jaxsoil.studies.multifidelity.summaries import summaries
-from jaxsoil.studies.multifidelity.tables import OWN, SINGLE, TEST, refuse_earlier, result_rows
+from jaxsoil.studies.multifidelity.reliability import internal, reliability
+from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates, read_sets, split_rows
+from jaxsoil.studies.multifidelity.strategies import run_curves, run_strategies
+from jaxsoil.studies.multifidelity.tables import OWN, SINGLE, joined, refuse_earlier, result_rows, summaries
 from jaxsoil.training.checkpoints import Checkpoints
 
 __all__ = ["headline", "plan", "prepare", "run"]
@@ -40,14 +37,14 @@ GATHERED = (
 """Tables of the pieces that become files of the run."""
 
 
-def prepare(config: MultifidelityConfig) -> Prepared:
+def prepare(config: MultifidelityConfig) -> Replicates:
     """Loads and checks the data and assigns the rows of all replicates to their roles.
 
     Raises:
       DataError: data that do not fit together, or too few of them.
       UsageError: a number of seeds for data whose fields are the replicates.
     """
-    twin = config.data == sources.TWIN
+    twin, notes = config.data == sources.TWIN, ()
     complete = twin if config.complete is None else config.complete
     if config.data == sources.FIELDS_OUT:
         # Each field is held out once: the number of a replicate is that of its field, and not a seed's.
@@ -57,47 +54,42 @@ def prepare(config: MultifidelityConfig) -> Prepared:
                 f"--seeds {config.seeds} has no meaning with --data {config.data}: its {len(fields)} fields are the "
                 "replicates, each held out once. Leave --seeds out."
             )
-        names = [f"{config.data}/{field}" for field in fields]
-        loaded = [read_inputs(sources.load(name), complete=complete) for name in names]
-        listed = "; ".join(f"{number}: {name.split('/')[1]}" for number, name in enumerate(names))
+        loaded = [read_sets(sources.load(f"{config.data}/{field}"), complete=complete) for field in fields]
+        listed = "; ".join(f"{number}: {field}" for number, field in enumerate(fields))
         notes = (
             f"Every field is held out once, and the number of a seed is that of the field: {listed}. Differences "
             "between seeds are differences between fields.",
         )
     else:
         data = sources.load(config.data, config.twin) if twin else sources.load(config.data)
-        loaded = [read_inputs(data, complete=complete)] * (SEEDS if config.seeds is None else config.seeds)
-        notes = ()
-    seeds = []
-    for number, inputs in enumerate(loaded):
-        data = inputs.data
-        rows = split_rows(
-            data.pretrain.samples,
-            data.labelled,
-            data.paired_mir if inputs.paired else None,
-            number,
-            validation=config.validation,
-            watch=config.properties.watch,
-        )
-        seeds.append(stages.Seed(number, inputs, rows))
-    return Prepared(tuple(seeds), notes)
+        loaded = [read_sets(data, complete=complete)] * (SEEDS if config.seeds is None else config.seeds)
+    shares = {"validation": config.validation, "watch": config.properties.watch}
+    each = []
+    for number, sets in enumerate(loaded):
+        pairs = sets.data.paired_mir if sets.paired else None
+        rows = split_rows(sets.data.pretrain.samples, sets.data.labelled, pairs, number, **shares)
+        each.append(Replicate(number, sets, rows))
+    return Replicates(tuple(each), notes)
 
 
-def run(config: MultifidelityConfig, folder: RunFolder, prepared: Prepared) -> None:
-    """Runs all stages of all seeds and writes the run folder; finished pieces are not computed again."""
+def run(config: MultifidelityConfig, folder: RunFolder, prepared: Replicates) -> None:
+    """Runs all stages of all replicates and writes the run folder; finished pieces are not computed again."""
     refuse_earlier(folder.path)
     content = folder.read_json("config.json")
     content |= settings(config, prepared.first)
     folder.write_json("config.json", content)
     folder.write_json("data.json", describe(prepared))
-    _announce(prepared, content)
+    print(sizes_in_words(prepared), *prepared.notes, sep="\n  ")
+    for field, ours, paper in content["differs_from_paper"]:
+        print(f"  differs from the paper: {field} = {ours} (paper: {paper})")
     with tracking.start(folder.path, folder.wandb, content["config"]) as tracker:
         session = _Session(config, folder, tracker)
-        for seed in prepared.seeds:
-            session.run_seed(seed)
+        for replicate in prepared.each:
+            session.run_replicate(replicate)
         if config.internal and prepared.first.paired:
-            session.get("internal", "internal", lambda: _internal(config, prepared))
+            session.get("internal", "internal", lambda: internal(prepared.first, config.internal))
         results = session.write(prepared)
+        write_bundles(config, folder, prepared, results, session.networks)
         # Of all sessions of the run: a piece knows what it took.
         session.timing["total_s"] = sum(session.timing.values())
         folder.write_json("timing.json", {name: round(value, 3) for name, value in session.timing.items()})
@@ -119,7 +111,8 @@ class _Session:
         self.config, self.folder, self.tracker = config, folder, tracker
         self.pieces = Pieces(folder.path / "parts")
         self.gathered: list[Piece] = []
-        self.arrays: dict[str, dict[str, Any]] = {}
+        self.arrays: dict[str, Any] = {}
+        self.networks: dict[str, Any] = {}
         self.timing: dict[str, float] = {}
 
     def get(self, name: str, stage: str, make: Callable[[], Piece]) -> Piece:
@@ -128,106 +121,56 @@ class _Session:
         part = self.pieces.get(name, make)
         self.timing[f"{stage}_s"] = self.timing.get(f"{stage}_s", 0.0) + part.seconds
         self.gathered.append(part)
-        for row in _records(part):
-            self.tracker.log(row)
+        for row in part.tables["history"].to_dict("records") if "history" in part.tables else ():
+            values: dict[str, Any] = {str(term): value for term, value in row.items() if isinstance(value, float)}
+            trial = f"{row['stage']}/{row['label']}/seed{row['seed']}"
+            self.tracker.log({"trial": trial, "epoch": int(row["epoch"]), **values})
         print(f"  {name}: {'kept' if there else f'{part.seconds:.1f} s'}")
         return part
 
-    def run_seed(self, seed: stages.Seed) -> None:
-        """All stages of one seed."""
-        config, name = self.config, f"seed{seed.number}"
-        wanted = strategies_for(config.strategies, seed.inputs.paired)
+    def run_replicate(self, replicate: Replicate) -> None:
+        """All stages of one replicate."""
+        config, name = self.config, f"seed{replicate.number}"
+        wanted = strategies_for(config.strategies, replicate.sets.paired)
+        needed = {training for strategy in wanted for training in strategy.needs}
         pretrained = conversion = fno = None
-        if any(strategy.needs_stage1 for strategy in wanted):
-            first = self._stage1(seed, name)
-            pretrained = stages.restored_stage1(config, seed, first)
+        if "vae" in needed:
+            with Checkpoints(self.folder.path / "checkpoints" / f"{name}-stage1") as kept:
+                part = self.get(f"{name}-stage1", "stage1", lambda: stages.stage1(config, replicate, kept))
+            kept.remove()
+            pretrained = stages.restored_stage1(config, replicate, part)
             if pretrained.collapsed:
                 print(f"  {name}-stage1: {pretrained.collapsed}")
-        if any(strategy.needs_conversion for strategy in wanted):
+        if "nir encoder" in needed:
             assert pretrained is not None
-            part = self.get(f"{name}-stage2", "stage2", lambda: stages.stage2(config, seed, pretrained))
-            conversion = stages.restored_stage2(config, seed, part)
-        if any(strategy.needs_operator for strategy in wanted):
-            fno = self.get(f"{name}-fno", "stage2", lambda: stages.stage2_fno(config, seed))
-        views = stages.views_of(config, seed, pretrained, conversion, fno)
-        tables = SeedTables(seed.inputs, seed.rows, seed.number)
-        self.get(
-            f"{name}-stage3", "stage3", lambda: run_strategies(config.properties, config.strategies, tables, views)
+            part = self.get(f"{name}-stage2", "stage2", lambda: stages.stage2(config, replicate, pretrained))
+            conversion = stages.restored_stage2(config, replicate, part)
+        if "FNO" in needed:
+            fno = self.get(f"{name}-fno", "stage2", lambda: stages.stage2_fno(config, replicate))
+        views = stages.views_of(config, replicate, pretrained, conversion, fno)
+        models = config.properties
+        part = self.get(f"{name}-stage3", "stage3", lambda: run_strategies(models, replicate, config.strategies, views))
+        self.networks = self.networks or dict(part.trees)
+        if pretrained is None:
+            return
+        part = self.get(
+            f"{name}-reliability", "reliability", lambda: reliability(replicate, pretrained, conversion, views)
         )
-        if pretrained is not None:
-            part = self.get(
-                f"{name}-reliability",
-                "reliability",
-                lambda: reliability.reliability(seed, pretrained, conversion, views),
-            )
-            if seed.number == 0:
-                self.arrays = _split_arrays(part.arrays)
-                if "converted" in self.arrays:
-                    self.arrays["converted"]["ids"] = np.asarray(seed.inputs.ids("test"), dtype=np.str_)
-        if pretrained is not None and config.curves.labels:
-            sizes, models = config.curves, config.properties
-            self.get(
-                f"{name}-curves",
-                "curves",
-                lambda: run_curves(sizes, models, seed.inputs, seed.rows, views["latents"], seed.number),
-            )
+        self.arrays |= part.trees
+        if config.curves.labels:
+            self.get(f"{name}-curves", "curves", lambda: run_curves(config.curves, models, replicate, views))
 
-    def _stage1(self, seed: stages.Seed, name: str) -> Piece:
-        checkpoints = Checkpoints(self.folder.path / "checkpoints" / f"{name}-stage1")
-        with checkpoints:
-            part = self.get(f"{name}-stage1", "stage1", lambda: stages.stage1(self.config, seed, checkpoints))
-        checkpoints.remove()
-        return part
-
-    def write(self, prepared: Prepared) -> pd.DataFrame:
+    def write(self, prepared: Replicates) -> pd.DataFrame:
         """Writes the tables and arrays of the run folder and returns the results."""
-        path = self.folder.path
-        predictions = self._joined("predictions")
-        write_parquet(path / "predictions.parquet", predictions)
+        path, tables = self.folder.path, joined(part.tables for part in self.gathered)
+        write_parquet(path / "predictions.parquet", tables["predictions"])
         study, data = self.folder.experiment, data_name(prepared)
-        results = result_rows(predictions, prepared.units, prepared.regions, study=study, data=data)
+        results = result_rows(tables["predictions"], prepared.units, prepared.regions, study=study, data=data)
         write_results(path / "results.csv", results, OWN)
-        tables = {name: self._joined(name) for name in GATHERED}
-        for name, frame in (tables | summaries(results, predictions)).items():
+        gathered = {name: tables[name] for name in GATHERED if name in tables}
+        for name, frame in (gathered | summaries(results, tables["predictions"])).items():
             if len(frame):
                 write_csv(path / f"{name}.csv", frame, float_format=FLOATS)
         for name, arrays in self.arrays.items():
             write_arrays(path / f"{name}.npz", **arrays)
         return results
-
-    def _joined(self, name: str) -> pd.DataFrame:
-        frames = [part.tables[name] for part in self.gathered if name in part.tables and len(part.tables[name])]
-        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def _split_arrays(arrays: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Arrays "file/name" by file."""
-    found: dict[str, dict[str, Any]] = {}
-    for key, value in arrays.items():
-        file, name = key.split("/")
-        found.setdefault(file, {})[name] = value
-    return found
-
-
-def _records(part: Piece) -> list[dict[str, Any]]:
-    """Records for the tracker: every epoch of the trainings."""
-    rows = part.tables["history"].to_dict("records") if "history" in part.tables else []
-    return [
-        {"trial": f"{row['stage']}/{row['label']}/seed{row['seed']}", "epoch": int(row["epoch"])}
-        | {str(name): value for name, value in row.items() if isinstance(value, float)}
-        for row in rows
-    ]
-
-
-def _internal(config: MultifidelityConfig, prepared: Prepared) -> Piece:
-    return Piece(tables={"internal": reliability.internal_rows(prepared.first, config.internal)})
-
-
-def _announce(prepared: Prepared, content: dict[str, Any]) -> None:
-    data = prepared.first.data
-    print(f"{data.name}: {data.pretrain}, {len(data.labelled)} labelled, {len(data.paired_mir)} pairs, "
-          f"{len(data.test_mir)} test samples, {len(prepared.seeds)} replicates")  # fmt: skip
-    for note in prepared.notes:
-        print(f"  {note}")
-    for field, ours, paper in content["differs_from_paper"]:
-        print(f"  differs from the paper: {field} = {ours} (paper: {paper})")

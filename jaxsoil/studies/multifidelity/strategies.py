@@ -1,7 +1,8 @@
 """Stage 3: the strategies from spectra to properties, each judged on the validation pairs and on the test set.
 
 Which rows train what is the paper's (section 2.5): MIR models on the labelled library, NIR baselines on the pairs,
-NIRtoMIR strategies apply a MIR model to the converted spectra or to the latents of the NIR spectra.
+NIRtoMIR strategies apply a MIR model to the converted spectra or to the latents of the NIR spectra. Data efficiency,
+how well the MIR strategies predict the test set from few labels, is found with the same models.
 """
 
 from __future__ import annotations
@@ -14,23 +15,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.data.draws import group_folds
+from jaxsoil.data.draws import group_folds, take_share
+from jaxsoil.evaluation import metrics
+from jaxsoil.evaluation.compare import MEAN, mean_sd
 from jaxsoil.models import plsr
-from jaxsoil.runs.keys import key_of, seed_of
+from jaxsoil.runs.keys import seed_of
 from jaxsoil.runs.pieces import Piece
-from jaxsoil.studies.multifidelity.config import (
-    STRATEGY,
-    PropertyConfig,
-    Strategy,
-    enough_steps,
-    strategies_for,
-)
-from jaxsoil.studies.multifidelity.inputs import Inputs
-from jaxsoil.studies.multifidelity.property_models import PropertyModel, Task, fit_properties
-from jaxsoil.studies.multifidelity.rows import SeedRows
-from jaxsoil.studies.multifidelity.tables import NO_TASK, convergence_row, history_rows, members, prediction_rows
-from jaxsoil.studies.multifidelity.targets import LOGGED
-from jaxsoil.training.rows import Fitted
+from jaxsoil.studies.multifidelity.config import STRATEGY, CurveConfig, PropertyConfig, Strategy, strategies_for
+from jaxsoil.studies.multifidelity.property_models import LOGGED, fit_properties
+from jaxsoil.studies.multifidelity.replicates import Replicate, SpectraSets
+from jaxsoil.studies.multifidelity.tables import NO_TASK, joined, prediction_rows, training_tables
 
 Views = Mapping[str, Mapping[str, NDArray]]
 """What models read: view -> set -> array. "mir" and "nir" (n, m) are SNV spectra; "latents" and "nir_latents" (n, K)
@@ -38,147 +32,166 @@ posterior means of MIR and of NIR spectra; "nir_samples" (s, n, K) draws from th
 MIR spectra from NIR ones, by the shared latent space and by the Fourier neural operator; "reencoded" (n, K) the MIR
 encoder's view of the converted spectra."""
 
-APPLIED = {one.name: (one.model, one.view) for one in STRATEGY.values() if not one.plsr}
-"""Network strategy -> the model it uses and the view it is applied to when judged."""
-
-TRAINED = {model: STRATEGY[model].view for model, _ in APPLIED.values()}
-"""Model -> the view it is trained on: NIR models on the pairs, all others on the labelled library."""
+SCORES = ("ccc", "rmse", "rpiq")
+"""Metrics of the curves over labels."""
 
 
-@dataclasses.dataclass
-class SeedTables:
-    """Predictions and records of the trainings of one seed, gathered while its strategies run."""
-
-    inputs: Inputs
-    rows: SeedRows
-    seed: int
-    predictions: list[pd.DataFrame] = dataclasses.field(default_factory=list)
-    components: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    history: list[pd.DataFrame] = dataclasses.field(default_factory=list)
-    convergence: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-
-    def judged(self, arrays: Mapping[str, NDArray], axis: int = 0) -> NDArray:
-        """The rows that judge, validation pairs first and then the test set, as one array."""
-        parts = [np.take(arrays["pairs"], self.rows.pairs_valid, axis=axis)] if "pairs" in arrays else []
-        return np.concatenate([*parts, arrays["test"]], axis=axis)
-
-    def add(self, strategy: str, task: str, predicted: NDArray) -> None:
-        """Adds predictions (n, p) for the rows of :meth:`judged`."""
-        self.predictions.append(prediction_rows(self.inputs, self.rows, self.seed, strategy, task, predicted))
-
-    def train(self, label: str, fitted: Fitted, columns: Sequence[str] = ()) -> None:
-        """Adds how a training went; ``columns`` name the members of several trainings."""
-        for member, one in enumerate(members(fitted)):
-            name = f"{label}/{columns[member]}" if columns else label
-            self.history.append(history_rows(one, "stage3", self.seed, name))
-            self.convergence.append(convergence_row(one, "stage3", self.seed, name))
-
-    def part(self) -> Piece:
-        """The piece of the run."""
-        return Piece(
-            tables={
-                "predictions": pd.concat(self.predictions, ignore_index=True),
-                "components": pd.DataFrame(self.components, columns=pd.Index(COMPONENTS)),
-                "history": pd.concat(self.history, ignore_index=True) if self.history else pd.DataFrame(),
-                "convergence": pd.DataFrame(self.convergence),
-            }
-        )
-
-
-COMPONENTS = ("seed", "strategy", "property", "components")
-
-
-def run_strategies(config: PropertyConfig, strategies: Sequence[str], tables: SeedTables, views: Views) -> Piece:
-    """Trains and judges the strategies of one seed.
+def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Sequence[str], views: Views) -> Piece:
+    """Trains and judges the strategies of one replicate.
 
     Args:
       config: settings of stage 3.
+      replicate: data, rows and number.
       strategies: names; those that need pairs are left out where there are none.
-      tables: data, rows and number of the seed; predictions and records are added to it.
-      views: what the models of this seed read.
+      views: what the models of this replicate read.
 
     Returns:
-      Predictions, components, history and convergence.
+      Tables "predictions", "components", "history" and "convergence"; as trees the networks for all properties that
+      read spectra, by strategy.
     """
-    wanted = strategies_for(strategies, tables.inputs.paired)
+    sets, number, found, kept = replicate.sets, replicate.number, [], {}
+    wanted = strategies_for(strategies, sets.paired)
     for strategy in wanted:
         if strategy.plsr:
-            _plsr(config, tables, strategy)
+            # Rows that stop the networks are training rows to PLSR.
+            rows, spectra = np.concatenate(training_rows(replicate, strategy)), views[strategy.view]
+            new = judged(replicate, spectra)
+            predicted, counts = predict_plsr(config, sets, strategy, spectra, rows, new, number)
+            chosen = {"seed": number, "strategy": strategy.name, "property": sets.properties, "components": counts}
+            predictions = prediction_rows(replicate, strategy.name, NO_TASK, predicted)
+            found.append({"predictions": predictions, "components": pd.DataFrame(chosen)})
     networks = [strategy for strategy in wanted if not strategy.plsr]
-    for name in dict.fromkeys(strategy.model for strategy in networks):
+    for own in dict.fromkeys(STRATEGY[strategy.model] for strategy in networks):
+        train, watch = training_rows(replicate, own)
         for task in config.tasks:
             # ILR ties the three particle sizes together, so there is nothing to train one by one.
-            if STRATEGY[name].ilr and task == "single":
+            if own.ilr and task == "single":
                 continue
-            model = _mlp(config, tables, STRATEGY[name], task, views)
+            key, label = replicate.key(own.name, task), f"seed {number} {own.name} {task}"
+            model, fitted = fit_properties(
+                config, own, sets, views[own.view], train, watch, task=task, key=key, label=label
+            )
+            if task == "multi" and own.view in ("mir", "nir") and not own.ilr and fitted.alive:
+                kept[own.name] = model.as_tree()
+            members = model.targets.columns if task == "single" else ()
+            found.append(training_tables(fitted, "stage3", number, f"{own.name}/{task}", members))
             for strategy in networks:
-                if strategy.model == name:
-                    tables.add(strategy.name, task, _applied(model, tables, strategy.view, views[strategy.view]))
-    return tables.part()
+                if strategy.model == own.name:
+                    read = judged(replicate, views[strategy.view])
+                    # Samples are predicted one by one, and their predictions averaged.
+                    each = [model.predict(x) for x in read.reshape(-1, *read.shape[-2:])]
+                    predicted = np.mean(each, axis=0)
+                    found.append({"predictions": prediction_rows(replicate, strategy.name, task, predicted)})
+    return Piece(tables=joined(found), trees=kept)
 
 
-def _applied(model: PropertyModel, tables: SeedTables, view: str, arrays: Mapping[str, NDArray]) -> NDArray:
-    if view != "nir_samples":
-        return model.predict(tables.judged(arrays))
-    return np.mean([model.predict(z) for z in tables.judged(arrays, axis=1)], axis=0)
+def training_rows(replicate: Replicate, own: Strategy) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the set that a model learns from: those that train, and those that stop the training."""
+    rows = replicate.rows
+    return (rows.pairs, rows.pairs_watch) if own.needs_pairs else (rows.labelled, rows.labelled_watch)
 
 
-def _mlp(config: PropertyConfig, tables: SeedTables, own: Strategy, task: Task, views: Views) -> PropertyModel:
-    """Trains the network of a strategy that has a model of its own."""
-    inputs, rows, name = tables.inputs, tables.rows, own.name
-    if own.needs_pairs:
-        part, train, validation = "pairs", rows.pairs, rows.pairs_watch
-    else:
-        part, train, validation = "labelled", rows.labelled, rows.labelled_watch
-    model, fitted = fit_properties(
-        views[own.view][part],
-        inputs.values[part],
-        inputs.properties,
-        train,
-        validation,
-        widths=config.latent_widths if own.view == "latents" else config.widths,
-        dropout=config.dropout,
-        loop=enough_steps(config.loop, train.size, config.steps),
-        task=task,
-        key=key_of(tables.seed, name, task),
-        ilr=own.ilr,
-        label=f"seed {tables.seed} {name} {task}",
-    )
-    tables.train(f"{name}/{task}", fitted, model.targets.columns if task == "single" else ())
-    return model
+def judged(replicate: Replicate, arrays: Mapping[str, NDArray]) -> NDArray:
+    """The rows that judge, validation pairs first and then the test set, as one array (..., n, m)."""
+    return np.concatenate([arrays[part][..., rows, :] for part, rows in replicate.judging.values()], axis=-2)
 
 
-def _plsr(config: PropertyConfig, tables: SeedTables, strategy: Strategy) -> None:
-    """PLSR of one range on all its training rows: rows that stop the networks are training rows to it."""
-    inputs, rows = tables.inputs, tables.rows
-    if not strategy.needs_pairs:
-        part, library, spectra = "labelled", inputs.data.labelled, inputs.mir
-        chosen = np.concatenate([rows.labelled, rows.labelled_watch])
-    else:
-        part, library, spectra = "pairs", inputs.data.paired_nir, inputs.nir
-        chosen = np.concatenate([rows.pairs, rows.pairs_watch])
-    new = tables.judged(spectra)
-    predicted = np.full((len(new), len(inputs.properties)), np.nan)
-    for column, prop in enumerate(inputs.properties):
-        y = inputs.values[part][chosen, column]
-        known = chosen[np.isfinite(y)]
-        groups = library.blocks[known]
-        predicted[:, column], count = fit_plsr(
-            spectra[part][known], y[np.isfinite(y)], prop, groups, new, config, tables.seed
+def predict_plsr(
+    config: PropertyConfig,
+    sets: SpectraSets,
+    strategy: Strategy,
+    spectra: Mapping[str, NDArray],
+    rows: NDArray[Any],
+    new: NDArray,
+    seed: int,
+) -> tuple[NDArray[np.float64], list[int]]:
+    """PLSR of each property in its own units, with the components chosen within the rows that it learns from.
+
+    Args:
+      config: settings of stage 3.
+      sets: data.
+      strategy: whose model it is.
+      spectra: set -> (n, m) spectra.
+      rows: row numbers to learn from; a property uses those where it is known.
+      new: (t, m) spectra to predict.
+      seed: of the folds.
+
+    Returns:
+      Predictions (t, p) and the number of components of each property. A property with fewer than three values, or
+      with equal ones, is predicted by their mean, with no component; one without a value by NaN.
+    """
+    groups, predicted, counts = sets.library(strategy.part).blocks, np.empty((len(new), len(sets.properties))), []
+    for column, name in enumerate(sets.properties):
+        y = sets.values[strategy.part][rows, column]
+        known, y = rows[np.isfinite(y)], y[np.isfinite(y)]
+        if y.size < 3 or np.ptp(y) == 0:
+            predicted[:, column] = y.mean() if y.size else np.nan
+            counts.append(0)
+            continue
+        count = min(config.folds, np.unique(groups[known]).size)
+        folds = group_folds(groups[known], count, np.random.default_rng(seed_of(seed, name)))
+        model = plsr.fit_chosen(
+            spectra[strategy.part][known], np.log1p(y) if name in LOGGED else y, folds, config.components
         )
-        tables.components.append(
-            {"seed": tables.seed, "strategy": strategy.name, "property": prop, "components": count}
-        )
-    tables.add(strategy.name, NO_TASK, predicted)
+        predicted[:, column] = model.predict(new)
+        if name in LOGGED:
+            predicted[:, column] = np.expm1(predicted[:, column])
+        counts.append(model.n_components)
+    return predicted, counts
 
 
-def fit_plsr(
-    x: NDArray, y: NDArray, prop: str, groups: NDArray, new: NDArray, config: PropertyConfig, seed: int
-) -> tuple[NDArray[np.float64], int]:
-    """PLSR of one property in its own units: predictions (t,) for ``new`` and the components chosen within ``x``."""
-    rng = np.random.default_rng(seed_of(seed, prop))
-    folds = group_folds(groups, min(config.folds, np.unique(groups).size), rng)
-    target = np.log1p(y) if prop in LOGGED else y
-    model = plsr.fit_chosen(x, target, folds, config.components)
-    predicted = model.predict(new)
-    return (np.expm1(predicted) if prop in LOGGED else predicted), model.n_components
+def run_curves(config: CurveConfig, properties: PropertyConfig, replicate: Replicate, views: Views) -> Piece:
+    """Trains MIR-PLSR, MIR-MLP and MIR-SSL-MLP on few labels and scores them on the test set.
+
+    Args:
+      config: sizes and draws.
+      properties: settings of the models, those of stage 3.
+      replicate: data, rows and number; labels are drawn from all labelled rows that train or stop.
+      views: what the models read; the encoder behind "latents" has seen no label.
+
+    Returns:
+      Tables "curves" and "convergence".
+    """
+    sets, seed = replicate.sets, replicate.number
+    properties = dataclasses.replace(properties, steps=config.steps)
+    pool, found, convergence = np.sort(replicate.rows.all_labelled), [], []
+    for draw in range(config.draws):
+        order = np.random.default_rng([seed, draw, 5]).permutation(pool)
+        for size in config.labels:
+            if size > pool.size:
+                continue
+            chosen = order[:size]
+            watched = take_share(
+                sets.data.labelled.blocks[chosen], config.watch, np.random.default_rng([seed, size, 7])
+            )
+            for name in ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP"):
+                own, label = STRATEGY[name], f"{name}/{size} labels/{draw}"
+                view = views[own.view]
+                if own.plsr:
+                    predicted, _ = predict_plsr(properties, sets, own, view, chosen, view["test"], seed)
+                else:
+                    rows, key = (chosen[~watched], chosen[watched]), replicate.key(label)
+                    model, fitted = fit_properties(
+                        properties, own, sets, view, *rows,
+                        task="multi", key=key, constant=True, label=f"seed {seed} {label}",
+                    )  # fmt: skip
+                    predicted = model.predict(view["test"])
+                    convergence.append(training_tables(fitted, "curves", seed, f"curve {label}")["convergence"])
+                keys = {"labels": size, "seed": seed, "draw": draw, "strategy": name}
+                found += [keys | row for row in _scores(sets, predicted)]
+    tables = {"curves": pd.DataFrame(found)}
+    return Piece(tables=tables | ({"convergence": pd.concat(convergence)} if convergence else {}))
+
+
+def _scores(sets: SpectraSets, predicted: NDArray) -> list[dict[str, Any]]:
+    """Scores of each property, and their mean over the properties where they are defined."""
+    found: list[dict[str, Any]] = []
+    for prop, observed, mine in zip(sets.properties, sets.values["test"].T, predicted.T, strict=True):
+        # A training that diverged predicts nothing.
+        known = np.isfinite(observed) & np.isfinite(mine)
+        if known.any():
+            scores = metrics.summary(observed[known], mine[known])
+            found.append({"property": prop, "n": int(known.sum()), **{name: scores[name] for name in SCORES}})
+    # Properties have different units, so there is no mean RMSE.
+    means = {name: mean_sd([row[name] for row in found]).mean for name in ("ccc", "rpiq")}
+    return [*found, {"property": MEAN, "n": sum(row["n"] for row in found), **means}]

@@ -16,8 +16,8 @@ from jaxsoil.data.splits import PROTECTED, Split, random_share
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction.config import BY_ROW, PAPER_TABLE_1, BaselineSplitConfig, check
-from jaxsoil.studies.reconstruction.plan import plan_study as plan
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
+from jaxsoil.studies.reconstruction.run import plan_study as plan
 from jaxsoil.studies.reconstruction.run import run_study
 from jaxsoil.training import config as limits
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 from jaxsoil.data.twin.soil.config import TwinConfig
@@ -21,6 +22,8 @@ class StudyConfig:
 
     data: str = "twin"
     """Name of a data set (python -m jaxsoil.data lists them) or the path of a manifest (.toml)."""
+    axis: tuple[float, float] | None = None
+    """First and last wavelength in nm that are used, such as those of an instrument; None: all of the data's."""
     seeds: int = 1
     """Replicates of each network with other random numbers (paper: 4)."""
     networks: tuple[Network, ...] = ("none", "ann", "physics")
@@ -148,13 +151,20 @@ def check(config: StudyConfig) -> None:
             limits.require(value, limits.TRAIN_LIMITS, f"{field.name}.")
     limits.require(config.devices, limits.DEVICE_LIMITS, "devices.")
     for option, names, kind in (("networks", config.networks, Network), ("baselines", config.baselines, Baseline)):
-        for name in names:
-            if name not in get_args(kind):
-                raise UsageError(f"--{option}: nothing is called '{name}'. {did_you_mean(name, get_args(kind))}")
+        require_known(f"--{option}", names, get_args(kind))
         if len(set(names)) < len(names):
             raise UsageError(f"--{option} {' '.join(names)}: name each once.")
+    if config.axis is not None and not 0.0 < config.axis[0] < config.axis[1]:
+        raise UsageError(f"--axis {config.axis[0]:g} {config.axis[1]:g}: give the lower wavelength first, in nm.")
     if not config.networks:
         raise UsageError(f"--networks: name one or more of {', '.join(get_args(Network))}.")
+
+
+def require_known(option: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raises UsageError where one of the names that an option was given is not known."""
+    for name in names:
+        if name not in known:
+            raise UsageError(f"{option}: nothing is called '{name}'. {did_you_mean(name, known)}")
 
 
 def convergence_sentence(train: TrainConfig) -> str:

@@ -16,22 +16,14 @@ import numpy as np
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adaptation
-from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
+from jaxsoil.runs import require
+from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import config as study
+from jaxsoil.studies.reconstruction import prepare as preparing
 from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.config import PAPER_TABLE_3, FewLabelsConfig
-from jaxsoil.studies.reconstruction.plan import plan_study
-from jaxsoil.studies.reconstruction.prepare import (
-    StudyInputs,
-    decoder_minerals,
-    describe,
-    differences,
-    load_library,
-    make_trials,
-    require_batch,
-)
-from jaxsoil.studies.reconstruction.run import Recording, recording
+from jaxsoil.studies.reconstruction.run import plan_study, recording, timed
 from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
 from jaxsoil.training import config as limits
@@ -45,7 +37,7 @@ SUMMARIES = (summaries.stage_differences, summaries.learned_spectra)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TwoStages(StudyInputs):
+class TwoStages(preparing.StudyInputs):
     """The first stage, with that of each trial's second stage and what was left out.
 
     ``after`` has the trials of ``trials`` in the same order, on the splits of the adaptation; ``notes`` names what
@@ -64,9 +56,9 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
     """
     check(config)
     # Rows without SOC are the unlabelled spectra that the study is about.
-    library = load_library(config, unlabelled=True)
+    library = preparing.load_library(config, unlabelled=True)
     held_out, notes = choose_regions(config, library)
-    minerals = decoder_minerals(config, library)
+    minerals = preparing.decoder_minerals(config, library)
     stages: dict[str, list[Any]] = {BEFORE: [], AFTER: []}
     splits: dict[tuple[str, int], Split] = {}
     # Trials are in the order network, seed, region in both stages: chunks then hold the same networks.
@@ -75,9 +67,9 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
         for seed in range(config.seeds):
             pairs = [split_pair(config, library, region, seed) for region in held_out]
             splits |= {(before.held_out, seed): before for before, _ in pairs}
-            stages[BEFORE] += make_trials(one, library, [before for before, _ in pairs], seeds=(seed,))
+            stages[BEFORE] += preparing.make_trials(one, library, [before for before, _ in pairs], seeds=(seed,))
             second = dataclasses.replace(one, train=finetuning(config), start="paper")
-            stages[AFTER] += make_trials(second, library, [after for _, after in pairs], seeds=(seed,))
+            stages[AFTER] += preparing.make_trials(second, library, [after for _, after in pairs], seeds=(seed,))
     for stage, trials in stages.items():
         _require_rows(trials, getattr(config, STAGE_TRAIN[stage]), STAGE_TRAIN[stage])
     return TwoStages(
@@ -107,22 +99,11 @@ def choose_regions(config: FewLabelsConfig, library: Library) -> tuple[list[str]
     labelled = np.isfinite(library.property("soc").values)
     counts = {name: np.unique(pedons[labelled & (regions == name)]).size for name in np.unique(regions).tolist()}
     if len(counts) < 2:
-        raise DataError(
-            "holding a region out needs at least two",
-            source=library.name,
-            column="region",
-            value=", ".join(counts),
-            remedy="Join data sets from several regions.",
-        )
+        value, remedy = ", ".join(counts), "Join data sets from several regions."
+        problem = "holding a region out needs at least two"
+        raise DataError(problem, source=library.name, column="region", value=value, remedy=remedy)
     for name in config.held_out:
-        if name not in counts:
-            raise DataError(
-                "no such region",
-                source=library.name,
-                column="region",
-                value=name,
-                remedy=did_you_mean(name, counts),
-            )
+        require.known(name, counts, "no such region", source=library.name, column="region")
     wanted = config.held_out or tuple(counts)
     least = config.adaptation_pedons + 1
     chosen = [name for name in wanted if counts[name] >= least]
@@ -139,13 +120,10 @@ def choose_regions(config: FewLabelsConfig, library: Library) -> tuple[list[str]
         if count < config.pedons_per_region
     ]
     if not chosen:
-        raise DataError(
-            "no region has enough pedons to be held out",
-            source=library.name,
-            column="pedon",
-            value=f"{least} needed, at most {max(counts[name] for name in wanted)} there",
-            remedy=f"Give --adaptation-pedons {max(1, max(counts.values()) - 1)} or fewer.",
-        )
+        value = f"{least} needed, at most {max(counts[name] for name in wanted)} there"
+        remedy = f"Give --adaptation-pedons {max(1, max(counts.values()) - 1)} or fewer."
+        problem = "no region has enough pedons to be held out"
+        raise DataError(problem, source=library.name, column="pedon", value=value, remedy=remedy)
     return chosen, notes
 
 
@@ -159,65 +137,55 @@ def split_pair(config: FewLabelsConfig, library: Library, region: str, seed: int
 def both_labels(before: Split, after: Split, library: Library) -> Split:
     """The split of a baseline after adaptation: the labels of both stages, and no spectrum without a label."""
     count = np.unique(library.group("pedon")[after.train]).size
-    pooled = Split(
-        name=after.name,
-        held_out=after.held_out,
-        train=before.train | after.train,
-        unlabelled=np.zeros_like(before.train),
-        test=after.test,
-        exposure=f"spectra and labels of {count} pedons of {after.held_out}",
-        seed=after.seed,
-    )
+    exposure = f"spectra and labels of {count} pedons of {after.held_out}"
+    labels, nothing = before.train | after.train, np.zeros_like(before.train)
+    pooled = dataclasses.replace(after, train=labels, unlabelled=nothing, exposure=exposure)
     check_no_leak(pooled, {"pedon": library.group("pedon")})
     return pooled
 
 
 def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None:
-    require_batch(trials, train)
+    preparing.require_batch(trials, train)
     for trial in trials:
+        name, rows = trial.split.name, f"{int(trial.split.train.sum())} labelled rows"
         if train.unlabelled_batch and not trial.split.unlabelled.any():
-            raise DataError(
-                "no row is left without a label",
-                source=trial.split.name,
-                value=f"{int(trial.split.train.sum())} labelled rows",
-                remedy=f"Ask for fewer --pedons-per-region, or give --{field}.unlabelled-batch 0.",
-            )
+            remedy = f"Ask for fewer --pedons-per-region, or give --{field}.unlabelled-batch 0."
+            raise DataError("no row is left without a label", source=name, value=rows, remedy=remedy)
         if train.validation_share and not trial.validation.any():
-            raise DataError(
-                "too few labelled pedons to set some aside",
-                source=trial.split.name,
-                value=f"{int(trial.split.train.sum())} labelled rows, share {train.validation_share:g}",
-                remedy=f"Give --{field}.validation-share 0 or more than that.",
-            )
+            value = f"{rows}, share {train.validation_share:g}"
+            remedy = f"Give --{field}.validation-share 0 or more than that."
+            raise DataError("too few labelled pedons to set some aside", source=name, value=value, remedy=remedy)
 
 
 def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None:
     """Trains both stages and writes the run folder's files; what is already there is not run again."""
     statement = {
-        "differs_from_paper": differences(config, prepared.library, PAPER_TABLE_3, prepared.minerals),
+        "differs_from_paper": preparing.differences(config, prepared.library, PAPER_TABLE_3, prepared.minerals),
         "convergence_by_stage": {
             stage: study.convergence_sentence(getattr(config, name)) for stage, name in STAGE_TRAIN.items()
         },
     }
-    regions = len({split.held_out for split in prepared.splits})
+    regions, data = len({split.held_out for split in prepared.splits}), _describe(prepared)
     size = "\n  ".join([f"{regions} regions held out", *prepared.notes])
-    with recording(config, folder, prepared, statement, _describe(prepared), size, SUMMARIES) as record:
+    with recording(config, folder, prepared, statement, data, size, SUMMARIES) as (tables, tracker, timing):
         for name in config.baselines:
-            with record.clock(name):
-                _add_baseline(record.tables, name, prepared)
-        _add_stages(record, config, prepared)
+            with timed(timing, name):
+                _add_baseline(tables, name, prepared)
+        _add_stages(tables, config, prepared, tracker, timing)
     if not config.keep_states:
         shutil.rmtree(folder.path / "states", ignore_errors=True)
 
 
-def _add_stages(record: Recording, config: FewLabelsConfig, prepared: TwoStages) -> None:
+def _add_stages(
+    tables: Tables, config: FewLabelsConfig, prepared: TwoStages, tracker: Any, timing: dict[str, float]
+) -> None:
     for network in config.networks:
         both = [[t for t in trials if t.name == network] for trials in (prepared.trials, prepared.after)]
         # A chunk of the second stage loads the parameters of that chunk of the first: both need one size.
         devices = dataclasses.replace(config.devices, chunk=_common_chunk(config, prepared, both))
-        rest = (devices, config.components, record.tracker, record.timing)
-        add_networks(record.tables, both[0], config.train, *rest, stage=BEFORE, keep_states=True)
-        add_networks(record.tables, both[1], finetuning(config), *rest, stage=AFTER, previous=BEFORE)
+        rest = (devices, config.components, tracker, timing)
+        add_networks(tables, both[0], config.train, *rest, stage=BEFORE, keep_states=True)
+        add_networks(tables, both[1], finetuning(config), *rest, stage=AFTER, previous=BEFORE)
 
 
 def _common_chunk(config: FewLabelsConfig, prepared: TwoStages, both: Sequence[Sequence[Any]]) -> int:
@@ -239,34 +207,25 @@ def _add_baseline(tables: Tables, name: str, prepared: TwoStages) -> None:
 
 
 def _describe(prepared: TwoStages) -> dict[str, Any]:
-    content = describe(prepared.library, prepared.minerals)
-    labelled = [int(trial.split.train.sum()) for trial in prepared.trials]
-    unlabelled = [int(trial.split.unlabelled.sum()) for trial in prepared.trials]
-    tuned = [int(trial.split.train.sum()) for trial in prepared.after]
-    tested = [int(trial.split.test.sum()) for trial in prepared.after]
-    if labelled:
-        content["notes"].append(
-            f"Rows of a trial: {_span(labelled)} labelled and {_span(unlabelled)} unlabelled before, {_span(tuned)} "
-            f"labelled in fine-tuning, {_span(tested)} tested."
-        )
+    def rows(trials: Sequence[Any], part: str) -> str:
+        counts = [int(getattr(trial.split, part).sum()) for trial in trials]
+        return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+
+    content, before, after = preparing.describe(prepared.library, prepared.minerals), prepared.trials, prepared.after
+    content["notes"].append(
+        f"Rows of a trial: {rows(before, 'train')} labelled and {rows(before, 'unlabelled')} unlabelled before, "
+        f"{rows(after, 'train')} labelled in fine-tuning, {rows(after, 'test')} tested."
+    )
     content["notes"] += prepared.notes
     return content
-
-
-def _span(counts: Sequence[int]) -> str:
-    low, high = min(counts), max(counts)
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def plan(config: FewLabelsConfig, prepared: TwoStages) -> str:
     """Describes the trials of both stages and their cost; nothing is run."""
     second = dataclasses.replace(config, train=finetuning(config), baselines=())
-    stages = (
-        ("Before (pre-training)", config, prepared.trials),
-        ("After (fine-tuning)", second, prepared.after),
-    )
-    texts = [
-        f"{title}\n{plan_study(settings, dataclasses.replace(prepared, trials=trials))}"
-        for title, settings, trials in stages
-    ]
+    stages = {
+        "Before (pre-training)": plan_study(config, prepared),
+        "After (fine-tuning)": plan_study(second, dataclasses.replace(prepared, trials=prepared.after)),
+    }
+    texts = [f"{title}\n{text}" for title, text in stages.items()]
     return "\n\n".join([*texts, *prepared.notes])

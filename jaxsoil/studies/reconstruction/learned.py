@@ -104,15 +104,13 @@ def band_rows(arrays: Arrays) -> pd.DataFrame:
 
 def between_seed_rows(arrays: Arrays) -> pd.DataFrame:
     """RMSE over bands between f_SOC of a decoder's seeds on one region: rows ``model, region, first, second, rmse``."""
-    rows = []
-    for model in RHO_R_DECODERS:
-        found = _finite_spectra(arrays, model)
-        for (first, second), error in (
-            ((one, other), _rms(found[one] - found[other]))
-            for one, other in itertools.combinations(found, 2)
-            if one[0] == other[0]
-        ):
-            rows.append((model, first[0], first[1], second[1], error))
+    rows = [
+        (model, region, first, second, _rms(found[region, first] - found[region, second]))
+        for model in RHO_R_DECODERS
+        for found in [_finite_spectra(arrays, model)]
+        for (region, first), (other, second) in itertools.combinations(found, 2)
+        if region == other
+    ]
     return pd.DataFrame(rows, columns=pd.Index(["model", "region", "first", "second", "rmse"]))
 
 

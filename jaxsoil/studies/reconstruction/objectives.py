@@ -31,10 +31,7 @@ class ReconstructionLoss:
         if key is None:
             return self._validation(params, stats, batch, shared), (stats, {})
         stored, x, soc = self.stored_statistics, batch["spectra"], batch["soc"]
-        variables, mutable = (
-            {"params": params, "batch_stats": stats},
-            ([] if self.stored_statistics else ["batch_stats"]),
-        )
+        variables, mutable = {"params": params, "batch_stats": stats}, [] if stored else ["batch_stats"]
         (mass, rebuilt), updated = self.model.apply(variables, x, shared, train=not stored, mutable=mutable)
         # The labelled rows come first in the batch; the spectrum term averages over all of them (Eq. 1, N' != N).
         loss = soc_term(soc, mass[: soc.shape[0], -1], self.sigma_soc)

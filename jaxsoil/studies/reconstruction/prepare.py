@@ -12,6 +12,7 @@ from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, validation_rows
 from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra.resample import Trim
 from jaxsoil.studies.reconstruction.config import PAPER, PAPER_ENDMEMBERS, StudyConfig, check
 from jaxsoil.training.config import TrainConfig
 
@@ -35,14 +36,13 @@ def load_library(config: StudyConfig, *, unlabelled: bool = False) -> Library:
     if library.spectra.quantity == "absorbance":
         library = library.with_spectra(library.spectra.to_reflectance())
     if library.spectra.quantity != "reflectance":
-        raise DataError(
-            "the networks reconstruct reflectance",
-            source=library.name,
-            value=library.spectra.quantity,
-            remedy="Give reflectance or absorbance as measured; studies do their own preprocessing.",
-        )
+        remedy = "Give reflectance or absorbance as measured; studies do their own preprocessing."
+        quantity = library.spectra.quantity
+        raise DataError("the networks reconstruct reflectance", source=library.name, value=quantity, remedy=remedy)
     # Minerals are on an ascending axis in nm, and bands must be those of the data one by one.
     library = library.with_spectra(library.spectra.to_unit("nm"))
+    if config.axis is not None:
+        library = library.with_spectra(Trim(*config.axis)(library.spectra))
     soc = library.property("soc").values
     return _without_rows(library, soc > 0 if not unlabelled else ~(soc <= 0))
 
@@ -52,13 +52,8 @@ def _without_rows(library: Library, kept: np.ndarray) -> Library:
     if kept.all():
         return library
     if not kept.any():
-        raise DataError(
-            "no row has SOC above zero",
-            source=library.name,
-            column="soc",
-            value=f"{len(library)} rows",
-            remedy="Check the column of [labels.soc] and its conditions.",
-        )
+        value, remedy = f"{len(library)} rows", "Check the column of [labels.soc] and its conditions."
+        raise DataError("no row has SOC above zero", source=library.name, column="soc", value=value, remedy=remedy)
     soc = library.property("soc").values
     missing, zero = int((~kept & np.isnan(soc)).sum()), int((~kept & (soc <= 0)).sum())
     reasons = {"without SOC": missing, "whose SOC is not above zero": zero}
@@ -70,10 +65,7 @@ def _without_rows(library: Library, kept: np.ndarray) -> Library:
 
 
 def differences(
-    config: StudyConfig,
-    library: Library,
-    paper: Mapping[str, Any] = PAPER,
-    minerals: EndmemberLibrary | None = None,
+    config: StudyConfig, library: Library, paper: Mapping[str, Any] = PAPER, minerals: EndmemberLibrary | None = None
 ) -> list[list[Any]]:
     """Settings that differ from the publication: rows of [field, ours, paper].
 
@@ -157,26 +149,24 @@ def make_trials(
     for network in config.networks:
         model = ModelConfig(encoder=config.encoder, width=config.width, decoder=network)
         for split in splits:
+            # The row of median SOC is the example that reports show.
+            rows = np.nonzero(split.test)[0]
+            example = int(rows[np.argsort(soc[rows], kind="stable")[rows.size // 2]])
             for seed in range(config.seeds) if seeds is None else seeds:
                 watch = validation_rows(split, library.blocks, config.train.validation_share, seed)
                 start = None
                 if config.start == "direct" and model.physical:
                     start = direct_start(library, split)
-                trials.append(Trial(network, model, split, seed, watch, _median_row(soc, split.test), start))
+                trials.append(Trial(network, model, split, seed, watch, example, start))
     return trials
 
 
 def direct_start(library: Library, split: Split) -> tuple[np.ndarray, float]:
     """The direct estimate of (f_SOC, (rho r)_SOC) from the training rows of ``split``, for a warm start."""
-    from jaxsoil.studies.reconstruction.soc_spectrum.direct import direct_estimate
+    from jaxsoil.studies.reconstruction.soc_spectrum.methods import estimate
 
-    estimate = direct_estimate(library.select(split.train))
-    return np.clip(estimate.f_soc, 0.0, 1.0), float(estimate.soc_rho_r)
-
-
-def _median_row(soc: np.ndarray, test: np.ndarray) -> int:
-    rows = np.nonzero(test)[0]
-    return int(rows[np.argsort(soc[rows], kind="stable")[rows.size // 2]])
+    found = estimate(library.select(split.train))
+    return np.clip(found.f_soc, 0.0, 1.0), float(found.soc_rho_r)
 
 
 def require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
@@ -186,12 +176,8 @@ def require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
     for trial in trials:
         if steps_per_epoch(trial, train) < 1:
             rows = int((trial.split.train & ~trial.validation).sum())
-            raise DataError(
-                "fewer training rows than one batch",
-                source=trial.split.name,
-                value=f"{rows} rows, batch {train.batch}",
-                remedy=f"Give --train.batch {max(1, rows // 4)} or more rows.",
-            )
+            value, remedy = f"{rows} rows, batch {train.batch}", f"Give --train.batch {max(1, rows // 4)} or more rows."
+            raise DataError("fewer training rows than one batch", source=trial.split.name, value=value, remedy=remedy)
 
 
 def describe(library: Library, minerals: EndmemberLibrary | None = None) -> dict[str, Any]:

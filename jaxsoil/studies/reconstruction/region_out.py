@@ -8,8 +8,9 @@ from jaxsoil.data import splits
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import summaries, uncertainty
 from jaxsoil.studies.reconstruction.config import StudyConfig
-from jaxsoil.studies.reconstruction.plan import plan_study as plan
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
+from jaxsoil.studies.reconstruction.refit import write_bundle
+from jaxsoil.studies.reconstruction.run import plan_study as plan
 from jaxsoil.studies.reconstruction.run import run_study
 
 __all__ = ["plan", "prepare", "run"]
@@ -23,6 +24,7 @@ def prepare(config: StudyConfig) -> StudyInputs:
 
 
 def run(config: StudyConfig, folder: RunFolder, prepared: StudyInputs) -> None:
-    """Trains and writes the run folder."""
+    """Trains and writes the run folder, and a bundle of the models refitted on all regions."""
     how_sure = functools.partial(uncertainty.summary, library=prepared.library, splits=prepared.splits)
     run_study(config, folder, prepared, summaries=(*SUMMARIES, how_sure))
+    write_bundle(config, folder, prepared)

@@ -7,8 +7,8 @@ from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.config import RHO_R_DECODERS, StudyConfig
-from jaxsoil.studies.reconstruction.plan import plan_study as plan
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
+from jaxsoil.studies.reconstruction.run import plan_study as plan
 from jaxsoil.studies.reconstruction.run import run_study
 
 __all__ = ["plan", "prepare", "run"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,7 +13,27 @@ from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergenc
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences
 from jaxsoil.studies.reconstruction.summaries import Summary, write
 from jaxsoil.studies.reconstruction.tables import Tables
-from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
+from jaxsoil.studies.reconstruction.train import add_baseline, add_networks, shared_data
+
+
+def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
+    """Describes what a study would cost, without running it: trials, operations, bytes, memory and time.
+
+    Operations are counted of one step, bytes from shapes; the time is that of a few steps, timed here, times their
+    number.
+    """
+    from jaxsoil.studies.reconstruction.objectives import make_loss
+    from jaxsoil.training import cost
+    from jaxsoil.training.grid import make_groups
+
+    library, train, devices = prepared.library, config.train, config.devices
+    data, minerals = shared_data(library, prepared.minerals)
+    bands, splits = library.spectra.n_bands, len(prepared.splits)
+    groups = make_groups(prepared.trials, train, devices, config.components, bands, minerals)
+    costs = [cost.estimate(group, data, train, devices, make_loss) for group in groups]
+    baselines = [(name, splits) for name in config.baselines]
+    title = f"{library.name}: {len(library)} spectra x {bands} bands, {splits} splits, {config.seeds} seeds"
+    return "\n".join([title, "", *cost.table(costs, baselines, "baselines, evaluation and checkpoints")])
 
 
 def run_study(
@@ -39,28 +58,19 @@ def run_study(
     }
     size = f"{len(prepared.splits)} splits"
     data = describe(prepared.library, prepared.minerals)
-    with recording(config, run, prepared, statement, data, size, summaries) as record:
+    with recording(config, run, prepared, statement, data, size, summaries) as (tables, tracker, timing):
         for name in config.baselines:
-            with record.clock(name):
-                add_baseline(record.tables, name)
-        rest = (config.devices, config.components, record.tracker, record.timing)
-        add_networks(record.tables, prepared.trials, config.train, *rest)
+            with timed(timing, name):
+                add_baseline(tables, name)
+        add_networks(tables, prepared.trials, config.train, config.devices, config.components, tracker, timing)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Recording:
-    """What an open run fills: its tables, its tracker and the seconds of its parts."""
-
-    tables: Tables
-    tracker: Any
-    timing: dict[str, float]
-
-    @contextlib.contextmanager
-    def clock(self, name: str) -> Iterator[None]:
-        """Adds the seconds of a block to the timing."""
-        began = time.perf_counter()
-        yield
-        self.timing[f"{name}_s"] = self.timing.get(f"{name}_s", 0.0) + time.perf_counter() - began
+@contextlib.contextmanager
+def timed(timing: dict[str, float], name: str) -> Iterator[None]:
+    """Adds the seconds of a block to ``timing``, under ``name`` with "_s" behind it."""
+    began = time.perf_counter()
+    yield
+    timing[f"{name}_s"] = timing.get(f"{name}_s", 0.0) + time.perf_counter() - began
 
 
 @contextlib.contextmanager
@@ -72,8 +82,10 @@ def recording(
     data: Mapping[str, Any],
     size: str,
     summaries: Sequence[Summary],
-) -> Iterator[Recording]:
-    """Opens a run: states what it is, yields what it fills, and writes tables and times at the end.
+) -> Iterator[tuple[Tables, Any, dict[str, float]]]:
+    """Opens a run: states what it is, yields what is to be filled, and writes tables and times at the end.
+
+    To be filled are its tables, its tracker and the seconds of its parts.
 
     Args:
       config, run, prepared: the study, its folder, its data and splits.
@@ -93,7 +105,7 @@ def recording(
     timing = {"compile_s": 0.0}
     with tracking.start(run.path, run.wandb, content["config"]) as tracker:
         tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)
-        yield Recording(tables, tracker, timing)
+        yield tables, tracker, timing
         tables.write()
         write(run.path, summaries)
         timing["total_s"] = time.perf_counter() - started

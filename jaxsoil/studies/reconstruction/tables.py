@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,13 +37,7 @@ class Tables:
     ) -> None:
         self.run, self.library, self.splits, self.seed, self.minerals = run, library, splits, seed, minerals
         self.soc = library.property("soc").values
-        self._results: list[dict[str, Any]] = []
-        self._trials: list[dict[str, Any]] = []
-        self._predictions: list[pd.DataFrame] = []
-        self._samples: list[pd.DataFrame] = []
-        self._history: list[pd.DataFrame] = []
-        self._examples: list[dict[str, Any]] = []
-        self._learned: list[dict[str, Any]] = []
+        self._kept: dict[str, list[Any]] = defaultdict(list)
 
     def add_baseline(
         self, label: str, name: str, split: Split, seed: int, predicted: np.ndarray, stage: str = ""
@@ -58,8 +53,9 @@ class Tables:
         """
         soc = np.full(len(self.library), np.nan)
         soc[split.test] = predicted
-        self._add_predictions(name, split, seed, soc, ("test",), stage)
-        self._add_trial(label, name, split, seed, FITTED, 0, 0)
+        key = self._key(name, split, seed, stage)
+        self._add_predictions(key, split, soc, ("test",))
+        self._add_trial(key, label, split, FITTED)
 
     def add_network(self, trial: Any, outcome: Any, parameters: int, train: Any, stage: str = "") -> None:
         """Takes what a trained network leaves.
@@ -80,112 +76,85 @@ class Tables:
         lost = np.full(self.soc.size, np.nan)
         soc = PERCENT * np.asarray(outcome.soc, dtype=np.float64) if outcome.alive else lost
         rmse = outcome.rmse if outcome.alive else lost
-        self._add_predictions(trial.name, split, trial.seed, soc, ("train", "test"), stage)
-        self._add_samples(trial, soc, rmse, outcome.latent, stage)
-        name = f"{stage}/{trial.id}".lstrip("/")
-        self._add_trial(name, trial.name, split, trial.seed, status, epochs, parameters)
+        key, name = self._key(trial.name, split, trial.seed, stage), f"{stage}/{trial.id}".lstrip("/")
+        self._add_predictions(key, split, soc, ("train", "test"))
+        self._add_samples(key, split, predicted=soc, spectrum_rmse=rmse, latent_distance=outcome.latent)
+        self._add_trial(key, name, split, status, epochs, parameters)
         if trial.model.decoder != "none":
             # The spectrum term trains on labelled and unlabelled rows alike.
             for part, rows in (("train", split.train | split.unlabelled), ("test", split.test)):
-                key = self._key(trial.name, split, trial.seed, part, stage)
-                self._results.append(results.mrmse_row(rmse[rows], **key))
-            example = {"row": trial.example, "reconstructed": outcome.example}
-            self._examples.append(self._key(trial.name, split, trial.seed, "test", stage) | example)
+                self._kept["results"].append(results.mrmse_row(rmse[rows], **key, split=part))
+            self._kept["examples"].append(key | {"row": trial.example, "reconstructed": outcome.example})
         if trial.model.physical:
             learned = {"f_soc": outcome.f_soc, "soc_rho_r": float(outcome.soc_rho_r), "abundance": outcome.abundance}
-            self._learned.append(self._key(trial.name, split, trial.seed, "train", stage) | learned)
-        self._history.append(
-            pd.DataFrame(outcome.history, columns=["train_loss", "validation_loss"]).assign(
-                trial=name, epoch=np.arange(1, len(outcome.history) + 1)
-            )
-        )
+            self._kept["learned"].append(key | learned)
+        losses = pd.DataFrame(outcome.history, columns=["train_loss", "validation_loss"])
+        self._kept["history"].append(losses.assign(trial=name, epoch=np.arange(1, len(losses) + 1)))
 
-    def _add_samples(self, trial: Any, soc: np.ndarray, rmse: np.ndarray, latent: np.ndarray, stage: str) -> None:
+    def _key(self, model: str, split: Split, seed: int, stage: str) -> dict[str, Any]:
+        study = f"{self.run.experiment}/{stage}".rstrip("/")
+        return {"study": study, "data": self.library.name, "model": model, "region": split.held_out, "seed": seed}
+
+    def _add_samples(self, key: dict[str, Any], split: Split, **measured: np.ndarray) -> None:
         region = self.library.group("region") if "region" in self.library.groups else self.library.ids
-        for part, mask in (("train", trial.split.train), ("test", trial.split.test)):
-            rows = np.nonzero(mask)[0]
-            frame = pd.DataFrame(
-                {
-                    "id": self.library.ids[rows],
-                    "row_region": region[rows],
-                    "observed": self.soc[rows].astype(np.float32),
-                    "predicted": soc[rows].astype(np.float32),
-                    "spectrum_rmse": rmse[rows].astype(np.float32),
-                    "latent_distance": latent[rows].astype(np.float32),
-                }
-            )
-            self._samples.append(frame.assign(**self._key(trial.name, trial.split, trial.seed, part, stage)))
+        for part in ("train", "test"):
+            rows = np.nonzero(getattr(split, part))[0]
+            numbers = {
+                name: values[rows].astype(np.float32) for name, values in {"observed": self.soc, **measured}.items()
+            }
+            frame = pd.DataFrame({"id": self.library.ids[rows], "row_region": region[rows], **numbers})
+            self._kept["samples"].append(frame.assign(**key, split=part))
 
-    def _key(self, model: str, split: Split, seed: int, part: str, stage: str = "") -> dict[str, Any]:
-        return {
-            "study": f"{self.run.experiment}/{stage}".rstrip("/"),
-            "data": self.library.name,
-            "model": model,
-            "region": split.held_out,
-            "seed": seed,
-            "split": part,
-        }
-
-    def _add_predictions(
-        self, model: str, split: Split, seed: int, soc: np.ndarray, parts: Sequence[str], stage: str = ""
-    ) -> None:
+    def _add_predictions(self, key: dict[str, Any], split: Split, soc: np.ndarray, parts: Sequence[str]) -> None:
         for part in parts:
-            rows = np.nonzero(split.train if part == "train" else split.test)[0]
-            key = self._key(model, split, seed, part, stage)
-            self._results += results.metric_rows(self.soc[rows], soc[rows], **key)
+            rows = np.nonzero(getattr(split, part))[0]
+            self._kept["results"] += results.metric_rows(self.soc[rows], soc[rows], **key, split=part)
             if part == "test":
                 frame = pd.DataFrame({"id": self.library.ids[rows], "observed": self.soc[rows], "predicted": soc[rows]})
-                self._predictions.append(frame.assign(**key))
+                self._kept["predictions"].append(frame.assign(**key, split=part))
 
-    def _add_trial(self, name: str, model: str, split: Split, seed: int, status: str, epochs: int, count: int) -> None:
-        self._trials.append(
-            {
-                "trial": name,
-                "model": model,
-                "region": split.held_out,
-                "seed": seed,
-                "status": status,
-                "epochs": epochs,
-                "parameters": count,
-                "exposure": split.exposure,
-            }
-        )
+    def _add_trial(
+        self, key: dict[str, Any], name: str, split: Split, status: str, epochs: int = 0, parameters: int = 0
+    ) -> None:
+        of = {field: key[field] for field in ("model", "region", "seed")}
+        became = {"status": status, "epochs": epochs, "parameters": parameters, "exposure": split.exposure}
+        self._kept["trials"].append({"trial": name, **of, **became})
 
     def write(self) -> None:
         """Writes trials.csv, predictions.parquet, results.csv and, where there are networks, what they learned.
 
         Where there is a mixing decoder, endmembers.csv has its minerals (``jaxsoil.data.endmembers.as_table``).
         """
-        folder = self.run.path
-        write_csv(folder / "trials.csv", pd.DataFrame(self._trials))
+        folder, kept = self.run.path, self._kept
+        write_csv(folder / "trials.csv", pd.DataFrame(kept["trials"]))
         keys = ["study", "model", "region", "seed", "split", "id"]
-        self._write_parquet("predictions.parquet", self._predictions, [*keys, "observed", "predicted"])
-        if self._samples:
+        self._write_parquet("predictions", [*keys, "observed", "predicted"])
+        if kept["samples"]:
             measured = ["row_region", "observed", "predicted", "spectrum_rmse", "latent_distance"]
-            self._write_parquet("samples.parquet", self._samples, [*keys, *measured])
-        if self._history:
-            history = pd.concat(self._history, ignore_index=True)
+            self._write_parquet("samples", [*keys, *measured])
+        if kept["history"]:
+            history = pd.concat(kept["history"], ignore_index=True)
             columns = ["trial", "epoch", "train_loss", "validation_loss"]
             write_csv(folder / "history.csv", history.loc[:, columns], float_format="%.9g")
-        if self._examples:
-            rows = [example["row"] for example in self._examples]
+        if examples := kept["examples"]:
+            rows = [example["row"] for example in examples]
             self._write_arrays(
                 "reconstructions.npz",
-                self._examples,
+                examples,
                 id=self.library.ids[rows],
                 observed=self.library.spectra.values[rows],
-                reconstructed=np.stack([e["reconstructed"] for e in self._examples]),
+                reconstructed=np.stack([example["reconstructed"] for example in examples]),
             )
-        if self._learned:
-            self._write_learned()
+        if kept["learned"]:
+            self._write_learned(kept["learned"])
         if self.minerals is not None:
             write_csv(folder / "endmembers.csv", as_table(self.minerals), float_format="%.9g")
-        results.write_results(folder / "results.csv", results.as_frame(self._results))
+        results.write_results(folder / "results.csv", results.as_frame(kept["results"]))
 
-    def _write_parquet(self, name: str, frames: list[pd.DataFrame], columns: list[str]) -> None:
-        write_parquet(self.run.path / name, pd.concat(frames, ignore_index=True).loc[:, columns])
+    def _write_parquet(self, name: str, columns: list[str]) -> None:
+        write_parquet(self.run.path / f"{name}.parquet", pd.concat(self._kept[name], ignore_index=True).loc[:, columns])
 
-    def _write_learned(self) -> None:
+    def _write_learned(self, learned: list[dict[str, Any]]) -> None:
         """Writes soc_spectra.npz: what each mixing decoder learned, beside the truth where it is known.
 
         ``abundance_error`` (trials, K) is the mean absolute error of each endmember's mass fraction in the held-out
@@ -196,10 +165,10 @@ class Tables:
             extra = {"truth_f_soc": truth.f_soc, "truth_soc_rho_r": np.float64(truth.soc_rho_r)}
         self._write_arrays(
             "soc_spectra.npz",
-            self._learned,
-            f_soc=np.stack([e["f_soc"] for e in self._learned]),
-            soc_rho_r=np.array([e["soc_rho_r"] for e in self._learned]),
-            abundance_error=np.stack([e["abundance"] for e in self._learned]),
+            learned,
+            f_soc=np.stack([e["f_soc"] for e in learned]),
+            soc_rho_r=np.array([e["soc_rho_r"] for e in learned]),
+            abundance_error=np.stack([e["abundance"] for e in learned]),
             start_rho_r=np.float64(self.minerals.rho_r.mean()),
             **extra,
         )
@@ -211,6 +180,6 @@ class Tables:
 
     def headline(self) -> dict[str, float]:
         """Mean CCC of log10 SOC over regions for each model, for the tracker."""
-        frame = results.as_frame(self._results)
+        frame = results.as_frame(self._kept["results"])
         chosen = frame[(frame.split == "test") & (frame.scale == "log10") & (frame.metric == "ccc")]
         return {f"{model}/ccc_log10": float(part.value.mean()) for model, part in chosen.groupby("model")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,7 +51,7 @@ def add_networks(
     previous: str | None = None,
     keep_states: bool = False,
 ) -> None:
-    """Trains the trials, group by group.
+    """Trains the trials, those that share a program as one group.
 
     Args:
       tables: receives what each network leaves.
@@ -60,38 +59,39 @@ def add_networks(
       train, devices: :class:`jaxsoil.training.config.TrainConfig` and ``DeviceConfig``.
       components: endmembers K of the networks without mixing decoder.
       tracker: takes one record for each trial and progress step.
-      timing: seconds of compilation and of each group are added here.
-      stage, previous, keep_states: as in :class:`jaxsoil.training.grid.GroupRun`; results of a named stage have
+      timing: seconds of compilation and of each group are added here, summed over what runs at a time.
+      stage, previous, keep_states: as in :class:`jaxsoil.training.group_run.GroupRun`; results of a named stage have
         "experiment/stage" as their study.
     """
     from jaxsoil.studies.reconstruction.objectives import make_loss
     from jaxsoil.training.devices import matmul_precision
-    from jaxsoil.training.grid import GroupRun, make_groups
+    from jaxsoil.training.grid import make_groups
+    from jaxsoil.training.group_run import GroupRun, run_groups
 
     logging.getLogger("jax").setLevel(logging.ERROR)
     data, count = shared_data(tables.library, tables.minerals)
     bands = tables.library.spectra.n_bands
     with matmul_precision(train.precision):
+        runs = []
         for group in make_groups(trials, train, devices, components, bands, count):
-            runner = GroupRun(
-                group,
-                data,
-                train,
-                devices,
-                tables.run.path,
-                make_loss,
-                stage=stage,
-                previous=previous,
-                keep_states=keep_states,
-                measure=_latent_distance,
-                score=_abundance_score(tables.library, tables.minerals, group.model),
-            )
-            label = f"{stage} {group.label}".strip()
-            with _Progress(label, train.epochs * len(group.trials), tracker) as progress:
-                for trial, outcome in runner.outcomes(progress):
-                    tables.add_network(trial, outcome, group.parameters, train, stage)
-            timing["compile_s"] = timing.get("compile_s", 0.0) + runner.compile_seconds
-            timing[f"{label.replace(' ', '_')}_train_s"] = progress.seconds - runner.compile_seconds
+            files = {"stage": stage, "previous": previous, "keep_states": keep_states}
+            score = _abundance_score(tables.library, tables.minerals, group.model)
+            measured: dict[str, Any] = {"measure": _latent_distance, "score": score}
+            runs.append(GroupRun(group, data, train, devices, tables.run.path, make_loss, **files, **measured))
+        with tqdm(total=train.epochs * len(trials), desc=f"{stage or 'networks':14}", unit="epoch", leave=False) as bar:
+            for run, trial, outcome in run_groups(runs, functools.partial(_report, bar, tracker)):
+                tables.add_network(trial, outcome, run.group.parameters, train, stage)
+    for run in runs:
+        compiled, trained = (sum(seconds) for seconds in zip(*run.seconds, strict=True))
+        timing["compile_s"] = timing.get("compile_s", 0.0) + compiled
+        timing[f"{stage} {run.group.label}".strip().replace(" ", "_") + "_train_s"] = trained
+
+
+def _report(bar: Any, tracker: Any, trial: Any, start: int, stop: int, history: np.ndarray) -> None:
+    """Moves the progress bar over the epochs of the trials and tracks their losses."""
+    bar.update(stop - start)
+    train, validation = (float(loss) for loss in history[stop - 1][:2])
+    tracker.log({"trial": trial.id, "epoch": stop, "train_loss": train, "validation_loss": validation})
 
 
 def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
@@ -108,32 +108,6 @@ def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
     # A NaN would make every loss NaN; rows without a label are never among the labelled rows of a split.
     soc = (np.nan_to_num(library.property("soc").values, nan=0.0) / PERCENT).astype(np.float32)
     return Data({"spectra": library.spectra.values, "soc": soc}, constants), count
-
-
-class _Progress:
-    """A progress bar over the epochs of a group's trials; each step is also tracked."""
-
-    def __init__(self, label: str, epochs: int, tracker: Any) -> None:
-        self._clock, self._tracker = time.perf_counter, tracker
-        self._started = self._clock()
-        self._bar = tqdm(total=epochs, desc=f"{label:14}", unit="epoch", leave=False)
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
-
-    @property
-    def seconds(self) -> float:
-        return self._clock() - self._started
-
-    def __call__(self, trial: Any, start: int, stop: int, history: np.ndarray) -> None:
-        self._bar.update(stop - start)
-        losses = history[stop - 1]
-        self._tracker.log(
-            {"trial": trial.id, "epoch": stop, "train_loss": float(losses[0]), "validation_loss": float(losses[1])}
-        )
 
 
 def _abundance_score(library: Library, minerals: Any, model: Any) -> Any:

@@ -142,3 +142,32 @@ def test_gaps_take_the_mean_of_their_window_and_a_centre_is_never_made_up() -> N
 def test_values_that_do_not_fit_the_grid_are_refused() -> None:
     with pytest.raises(DataError, match="do not fit"):
         MemoryRasters(GRID, ("a",), values())
+
+
+def test_a_geotiff_keeps_grid_bands_units_and_nodata(tmp_path: Path) -> None:
+    data = np.arange(360, dtype=np.float64).reshape(2, 12, 15)
+    data[1, 2, 3] = np.nan
+    path = tmp_path / "maps" / "map.tif"
+    with rasters.new_geotiff(path, GRID, {"mean": "%", "sd": "%"}, -9.0, {"LAYER": "0-5 cm"}) as put:
+        for box in rasters.tile_boxes(GRID, 8):
+            put(box, data[:, box.row : box.row + box.height, box.col : box.col + box.width])
+        assert not path.exists()
+    with rasterio.open(path) as file:
+        assert file.descriptions == ("mean", "sd") and file.nodata == -9.0 and file.tags(2)["UNITS"] == "%"
+        assert file.read(2)[2, 3] == -9.0 and file.crs.to_epsg() == 32755
+    grid, bands, tags = rasters.read_geotiff(path)
+    assert grid == GRID and tags["LAYER"] == "0-5 cm"
+    np.testing.assert_array_equal(bands["sd"], data[1])
+
+
+def test_an_infinite_value_is_never_mapped_and_leaves_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "map.tif"
+    bad = np.full((1, 12, 15), np.inf)
+    with (
+        pytest.raises(DataError, match="infinite"),
+        rasters.new_geotiff(path, GRID, {"mean": "%"}, -9.0, {}) as put,
+    ):
+        put(Box(0, 0, 12, 15), bad)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DataError, match="cannot be read"):
+        rasters.read_geotiff(path)

@@ -10,7 +10,7 @@ from scipy import stats
 from jaxsoil.data.twin.infrared import make
 from jaxsoil.data.twin.infrared.bands import CONSTITUENTS, NAMES
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
-from jaxsoil.data.twin.infrared.optics import Scanning, absorbances, mid_infrared, near_infrared
+from jaxsoil.data.twin.infrared.optics import absorbances, mid_infrared, near_infrared
 from jaxsoil.data.twin.infrared.soils import CROPLAND, DRAWS, LIBRARY, compose
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.multifidelity.report import published as published_multifidelity
@@ -175,7 +175,7 @@ def test_reflectance_without_a_mirrored_part_is_that_of_kubelka_and_munk():
     mass = np.zeros((2, 2 * len(NAMES)))
     mass[:, NAMES.index("quartz")] = (0.2, 0.9)
     zero = np.zeros(2)
-    scans = Scanning(
+    scans = dict(
         number=np.arange(2), mass=mass, sand=np.full(2, 0.4), packing=zero, mirrored=zero, gain=np.ones(2),
         offset=zero, tilt=zero, curve=zero, shift=zero, blur=zero, gas=zero, noise=zero,
     )  # fmt: skip
@@ -183,7 +183,7 @@ def test_reflectance_without_a_mirrored_part_is_that_of_kubelka_and_munk():
     ratio = (mass @ optics.absorption.astype(float) + optics.base) / optics.scatter
     expected = -np.log10(1.0 + ratio - np.sqrt(ratio**2 + 2.0 * ratio))
     np.testing.assert_allclose(made, expected, rtol=2e-5, atol=2e-6)
-    mirrored = dataclasses.replace(scans, mirrored=np.full(2, 0.2))
+    mirrored = scans | {"mirrored": np.full(2, 0.2)}
     lattice = (axis > 1000) & (axis < 1250)
     change = np.abs(absorbances(optics, mirrored, 0, 0) - made)
     assert change[1, lattice].max() > 2 * change[1, axis > 2000].max()

@@ -8,7 +8,7 @@ import pickle
 import numpy as np
 import pytest
 
-from jaxsoil.data.twin.soil import make, measurement, soils
+from jaxsoil.data.twin.soil import make, soils
 from jaxsoil.data.twin.soil.endmembers import soc_curve
 from jaxsoil.data.twin.soil.make import TwinConfig, make_twin, reference_config, reference_twin
 from jaxsoil.runs.errors import DataError
@@ -187,8 +187,8 @@ def test_noise_has_its_standard_deviation():
 
 def test_water_deepens_the_bands_near_1450_and_1940():
     axis = np.arange(400.0, 2500.0, 10.0)
-    wet = measurement.wet(np.full((1, axis.size), 0.5), np.array([0.05]), axis)[0]
-    dry = measurement.wet(np.full((1, axis.size), 0.5), np.array([0.0]), axis)[0]
+    wet = make.wet(np.full((1, axis.size), 0.5), np.array([0.05]), axis)[0]
+    dry = make.wet(np.full((1, axis.size), 0.5), np.array([0.0]), axis)[0]
     np.testing.assert_array_equal(dry, 0.5)
     minima = axis[1:-1][(wet[1:-1] < wet[:-2]) & (wet[1:-1] < wet[2:])]
     assert all(np.min(np.abs(minima - band)) <= 30 for band in (970, 1190, 1440, 1930))
@@ -196,15 +196,15 @@ def test_water_deepens_the_bands_near_1450_and_1940():
 
 
 def test_splices_step_at_the_detectors_borders_only():
-    scans = measurement.ScanState(np.ones(1), np.zeros(1), np.zeros(1), np.array([[1.02, 1.0, 0.97]]))
+    scans = make.ScanState(np.ones(1), np.zeros(1), np.zeros(1), np.array([[1.02, 1.0, 0.97]]))
     axis = np.array([900.0, 1000.0, 1001.0, 1800.0, 1801.0])
-    seen = measurement.splice(np.ones((1, 5)), scans, axis, (1000.0, 1800.0))
+    seen = make.splice(np.ones((1, 5)), scans, axis, (1000.0, 1800.0))
     np.testing.assert_allclose(seen, [[1.02, 1.02, 1.0, 1.0, 0.97]])
 
 
 def test_scatter_by_hand():
-    scans = measurement.ScanState(np.array([1.1]), np.array([0.2]), np.array([0.01]), np.ones((1, 3)))
-    seen = measurement.scatter(np.full((1, 3), 0.5), scans, np.array([350.0, 1425.0, 2500.0]))
+    scans = make.ScanState(np.array([1.1]), np.array([0.2]), np.array([0.01]), np.ones((1, 3)))
+    seen = make.scatter(np.full((1, 3), 0.5), scans, np.array([350.0, 1425.0, 2500.0]))
     np.testing.assert_allclose(seen[0], 0.55 * np.exp([-0.2, 0.0, 0.2]) + 0.01)
 
 

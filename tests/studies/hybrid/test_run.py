@@ -25,9 +25,8 @@ from jaxsoil.studies.hybrid.config import HybridConfig, NetworkConfig
 from jaxsoil.studies.hybrid.cross_fit import CrossFit, HeldOut
 from jaxsoil.studies.hybrid.network import Kind, Network
 from jaxsoil.studies.hybrid.prepare import prepare_library
-from jaxsoil.studies.hybrid.product import check_product
 from jaxsoil.studies.hybrid.ranges import range_of
-from jaxsoil.studies.hybrid.results import COLUMNS, OWN, PRODUCT, richest
+from jaxsoil.studies.hybrid.results import COLUMNS, OWN, PRODUCT, check_product, richest
 from jaxsoil.studies.hybrid.run import plan, run
 from jaxsoil.training.config import LoopConfig
 

@@ -13,9 +13,9 @@ from sklearn.ensemble import RandomForestRegressor
 
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.layers import learn
-from jaxsoil.studies.layers.forest import LayerMeans, point_features, references
 from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.studies.layers.scores import mean_over_seeds
+from jaxsoil.studies.layers.trainings import Training, point_features, reference
 
 
 def with_values(prepared: LayersData, values: np.ndarray) -> LayersData:
@@ -82,18 +82,18 @@ def test_each_layer_comes_from_its_own_member() -> None:
 
 
 def test_forests_are_scikit_learns(prepared: LayersData) -> None:
-    models = references("rf", "blocks", 1, prepared, TINY)
+    predicted = reference(Training("rf", "blocks", 1), prepared, TINY)(prepared.windows)
     target, train = prepared.to_scale(prepared.sites.values), prepared.folds["blocks"] != 0
     rows = train & prepared.seen[:, 5]
     centre = prepared.windows[:, 1, 1, :]
     np.testing.assert_array_equal(point_features(prepared.windows, context=False), centre)
     twin = RandomForestRegressor(n_estimators=5, max_features=1 / 3, min_samples_leaf=3, random_state=2)
     twin.fit(centre[rows], target[rows, 5])
-    np.testing.assert_allclose(models[0].predict(prepared.windows)[:, 5], twin.predict(centre))
+    np.testing.assert_allclose(predicted[0][:, 5], twin.predict(centre))
     context = point_features(prepared.windows, context=True)
     np.testing.assert_allclose(context[:, 4:8], prepared.windows.mean(axis=(1, 2)))
-    means = LayerMeans(target, train).predict(prepared.windows)
-    np.testing.assert_allclose(means[7], np.nanmean(target[train], axis=0))
+    means = reference(Training("mean", "blocks", 0), prepared, TINY)(prepared.windows)
+    np.testing.assert_allclose(means[0, 7], np.nanmean(target[train], axis=0))
 
 
 def test_what_diverged_predicts_nothing_and_is_never_averaged_in() -> None:

@@ -13,23 +13,23 @@ from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig
 from jaxsoil.studies.multifidelity.describe import content_digest
-from jaxsoil.studies.multifidelity.inputs import Inputs, read_inputs
+from jaxsoil.studies.multifidelity.replicates import SpectraSets, read_sets
 from jaxsoil.studies.multifidelity.run import prepare
 
 
 @pytest.fixture(scope="module")
-def inputs() -> Inputs:
+def sets() -> SpectraSets:
     twin = InfraredTwinConfig(samples=60, repeats=2, labelled=40, pairs=20, test=10, mir_step=68.0, nir_bands=11)
-    return read_inputs(load(config=twin), complete=True)
+    return read_sets(load(config=twin), complete=True)
 
 
-def test_the_digest_follows_every_part_of_the_data_that_of_stage_1_included(inputs: Inputs) -> None:
+def test_the_digest_follows_every_part_of_the_data_that_of_stage_1_included(sets: SpectraSets) -> None:
     def digest(**changes: object) -> str:
-        return content_digest([dataclasses.replace(inputs, data=dataclasses.replace(inputs.data, **changes))])
+        return content_digest([dataclasses.replace(sets, data=dataclasses.replace(sets.data, **changes))])
 
-    whole = content_digest([inputs])
-    assert digest() == whole == content_digest([inputs, inputs]) and len(whole) == 64
-    data, found = inputs.data, {whole}
+    whole = content_digest([sets])
+    assert digest() == whole == content_digest([sets, sets]) and len(whole) == 64
+    data, found = sets.data, {whole}
     for name in ("labelled", "paired_mir", "paired_nir", "test_mir", "test_nir"):
         library = getattr(data, name)
         found.add(digest(**{name: library.select(np.arange(len(library))[::-1])}))

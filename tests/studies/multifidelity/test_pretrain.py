@@ -13,15 +13,15 @@ import pytest
 from scans_problem import BANDS, CONFIG, SMALL, scans, snv, spectra
 
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.multifidelity.pretrain import Pretrained, pretrain
-from jaxsoil.studies.multifidelity.streams import Plan, read_snv
+from jaxsoil.studies.multifidelity.pretrain import Plan, Pretrained, ScansProgram, pretrain, read_snv
 from jaxsoil.training.checkpoints import Checkpoints
+from jaxsoil.training.rows import Fitted
 
 KEY = jax.random.key(3)
 
 
 @functools.cache
-def fitted() -> Pretrained:
+def trained() -> tuple[Pretrained, Fitted]:
     """The small problem, trained once for all tests that only read it."""
     return pretrain(scans(), CONFIG, KEY)
 
@@ -30,32 +30,37 @@ def with_loop(config: Any, **changes: Any) -> Any:
     return dataclasses.replace(config, loop=dataclasses.replace(config.loop, **changes))
 
 
-def same(a: Pretrained, b: Pretrained) -> bool:
-    leaves = zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params), strict=True)
-    return all(np.array_equal(x, y) for x, y in leaves) and all(
-        np.array_equal(a.history[name], b.history[name]) for name in a.history
-    )
+def same(a: tuple[Pretrained, Fitted], b: tuple[Pretrained, Fitted]) -> bool:
+    trees = ((made.params, training.history) for made, training in (a, b))
+    return all(jax.tree.leaves(jax.tree.map(np.array_equal, *trees)))
 
 
 def test_it_learns_the_factors_and_says_which_latents_do_nothing() -> None:
     config = with_loop(dataclasses.replace(CONFIG, beta=0.1), epochs=100, lr=1e-2)
-    fitted = pretrain(scans(), config, KEY)
+    fitted, training = pretrain(scans(), config, KEY)
+    train, watch = sides()
     values = snv(spectra()[0])
-    error = np.sqrt(np.mean((fitted.reconstruct(values)[fitted.watch] - values[fitted.watch]) ** 2))
+    error = np.sqrt(np.mean((fitted.decode(fitted.embed(values)[0])[watch] - values[watch]) ** 2))
     # SNV spectra have unit variance; a good autoencoder leaves little of it on samples it has not seen.
     assert error < 0.1
     # Three factors, one less after SNV takes out a scale: the prior claims the rest of six latents.
     assert 2 <= fitted.active.sum() < 6
     assert "collapsed to the prior" in fitted.collapsed and str(int((~fitted.active).sum())) in fitted.collapsed
-    mean, logvar = fitted.embed(values[fitted.train])
+    mean, logvar = fitted.embed(values[train])
     by_hand = 0.5 * (mean**2 + np.exp(logvar) - logvar - 1).mean(axis=0)
     np.testing.assert_allclose(fitted.kl, by_hand, rtol=1e-3, atol=1e-5)
-    assert np.all(np.diff(fitted.history["validation_loss"][[0, 20, 99]]) < 0)
+    assert np.all(np.diff(training.history["validation_loss"][[0, 20, 99]]) < 0)
+
+
+def sides() -> tuple[np.ndarray, np.ndarray]:
+    """Rows that train and that validate."""
+    program = ScansProgram(scans(), CONFIG, KEY, None)
+    return program.plan.rows, program.watch
 
 
 def test_repeats_stay_on_one_side() -> None:
     samples = scans().samples
-    train, watch = fitted().train, fitted().watch
+    train, watch = sides()
     assert not set(samples[train]) & set(samples[watch])
     assert len(set(samples[watch])) == 12 and np.array_equal(np.sort(np.r_[train, watch]), np.arange(120))
 
@@ -114,9 +119,9 @@ def test_what_is_read_is_the_standard_normal_variate() -> None:
 
 def test_the_convolutional_variant_trains() -> None:
     config = with_loop(dataclasses.replace(CONFIG, vae=dataclasses.replace(SMALL, kind="conv")), epochs=12, lr=1e-2)
-    fitted = pretrain(scans(), config, KEY)
-    assert fitted.history["validation_loss"][-1] < 0.8 * fitted.history["validation_loss"][0]
-    assert fitted.reconstruct(snv(spectra()[0])).shape == (120, BANDS)
+    fitted, training = pretrain(scans(), config, KEY)
+    assert training.history["validation_loss"][-1] < 0.8 * training.history["validation_loss"][0]
+    assert fitted.decode(fitted.embed(snv(spectra()[0]))[0]).shape == (120, BANDS)
 
 
 EIGHT = """
@@ -136,9 +141,10 @@ def train_as_one():
     for memory in (1.0, 0.0):
         config = dataclasses.replace(CONFIG, memory_gb=memory, block=2)
         one, eight = (pretrain(scans(), config, jax.random.key(3), devices=jax.devices()[:n]) for n in (1, 8))
-        for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(eight.params)):
+        for a, b in zip(jax.tree.leaves(one[0].params), jax.tree.leaves(eight[0].params)):
             np.testing.assert_allclose(a, b, atol=2e-4)
-        np.testing.assert_allclose(one.history["validation_loss"], eight.history["validation_loss"], rtol=1e-4)
+        losses = (training.history["validation_loss"] for _, training in (one, eight))
+        np.testing.assert_allclose(*losses, rtol=1e-4)
 
 def rows_of_their_own():
     mesh = make_mesh(DeviceConfig(batch_devices=8))
@@ -181,7 +187,7 @@ def test_eight_devices_share_each_batch(on_eight_devices: str, check: str) -> No
 
 
 def test_a_diverged_training_is_recorded() -> None:
-    lost = pretrain(scans(), with_loop(CONFIG, lr=1e30, epochs=2), KEY)
+    _, lost = pretrain(scans(), with_loop(CONFIG, lr=1e30, epochs=2), KEY)
     assert not lost.alive and not lost.converged and lost.epochs_run < 2
 
 
@@ -194,4 +200,4 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(DataError, match="two samples"):
         pretrain(one, CONFIG, KEY)
     with pytest.raises(DataError, match="another number of features"):
-        fitted().embed(np.zeros((2, BANDS + 1), np.float32))
+        trained()[0].embed(np.zeros((2, BANDS + 1), np.float32))

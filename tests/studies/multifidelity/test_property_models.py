@@ -1,13 +1,19 @@
-"""Property models: a linear truth is found by either task, each target of "single" stands alone, gaps are left out."""
+"""Property models: a linear truth is found by either task, gaps are left out; target transforms and the way back."""
 
 from __future__ import annotations
+
+from unittest.mock import Mock
 
 import jax
 import numpy as np
 import pytest
 
+from jaxsoil.data.scans import MultifidelityData
 from jaxsoil.evaluation.metrics import r2
-from jaxsoil.studies.multifidelity.property_models import PropertyModel, fit_properties
+from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.multifidelity.config import STRATEGY, PropertyConfig
+from jaxsoil.studies.multifidelity.property_models import PropertyModel, Targets, fit_properties
+from jaxsoil.studies.multifidelity.replicates import SpectraSets
 from jaxsoil.training.config import LoopConfig
 
 NAMES = ("tc", "ph")
@@ -21,11 +27,11 @@ def problem() -> tuple[np.ndarray, np.ndarray]:
     return x, np.column_stack([np.expm1(np.abs(0.5 * x[:, 0] + 1.0)), 6.5 + x[:, 1]])
 
 
-def fitted(x: np.ndarray, y: np.ndarray, task) -> tuple[PropertyModel, object]:
-    rows = np.arange(len(x))
-    return fit_properties(
-        x, y, NAMES, rows[:200], rows[200:220], widths=(16,), dropout=0.0, loop=LOOP, task=task, key=jax.random.key(0)
-    )
+def fitted(x: np.ndarray, y: np.ndarray, task, loop: LoopConfig = LOOP) -> tuple[PropertyModel, object]:
+    config, rows = PropertyConfig(widths=(16,), dropout=0.0, loop=loop, steps=0), np.arange(len(x))
+    sets = SpectraSets(Mock(spec=MultifidelityData), NAMES, {}, {}, {"labelled": y.astype(np.float64)})
+    own, sides = STRATEGY["MIR-MLP"], (rows[:200], rows[200:220])
+    return fit_properties(config, own, sets, {"labelled": x}, *sides, task=task, key=jax.random.key(0))
 
 
 @pytest.mark.parametrize("task", ["multi", "single"])
@@ -53,9 +59,53 @@ def test_rows_without_a_value_do_not_train_that_property() -> None:
 @pytest.mark.parametrize("task", ["multi", "single"])
 def test_a_diverged_training_predicts_nothing(task) -> None:
     x, y = problem()
-    rows, wild = np.arange(len(x)), LoopConfig(epochs=3, batch=32, lr=1e30)
-    model, training = fit_properties(
-        x, y, NAMES, rows[:200], rows[200:220], widths=(16,), dropout=0.0, loop=wild, task=task, key=jax.random.key(0)
-    )
-    assert not np.any(training.alive) and not np.any(training.converged)
+    model, training = fitted(x, y, task, LoopConfig(epochs=3, batch=32, lr=1e30))
+    assert not np.any(training.alive) and not np.any(training.converged)  # type: ignore[attr-defined]
     assert np.isnan(model.predict(x[220:])).all()
+
+
+TEXTURED = ("tc", "ph", "clay", "silt", "sand")
+
+
+def textured(n: int = 30) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    texture = 100.0 * rng.dirichlet([2.0, 3.0, 4.0], n)
+    return np.column_stack([rng.lognormal(0.0, 1.0, n), rng.uniform(4.0, 9.0, n), texture])
+
+
+def test_carbon_is_logged_and_ph_and_texture_are_not() -> None:
+    y = textured()
+    targets = Targets.fit(y, TEXTURED)
+    t = targets.forward(y)
+    logged = np.log1p(y[:, 0])
+    np.testing.assert_allclose(t[:, 0], (logged - logged.mean()) / logged.std(ddof=1), rtol=1e-12)
+    np.testing.assert_allclose(t[:, 1:], (y[:, 1:] - y[:, 1:].mean(0)) / y[:, 1:].std(0, ddof=1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("ilr", [False, True])
+def test_back_again(ilr: bool) -> None:
+    y = textured()
+    y[3, 0] = np.nan
+    targets = Targets.fit(y, TEXTURED, ilr=ilr)
+    assert len(targets.columns) == (4 if ilr else 5)
+    np.testing.assert_allclose(targets.inverse(targets.forward(y)), y, rtol=1e-5, atol=1e-5)
+
+
+def test_any_prediction_sums_to_100_with_ilr() -> None:
+    targets = Targets.fit(textured(), TEXTURED, ilr=True)
+    texture = targets.inverse(np.random.default_rng(1).normal(0.0, 5.0, (200, 4)))[:, 2:]
+    assert (texture.sum(axis=1) == 100.0).all()
+    assert (texture >= 0).all()
+
+
+def test_what_cannot_be_learned_is_named() -> None:
+    y = textured()
+    with pytest.raises(DataError, match="column tc: log"):
+        Targets.fit(y - 5.0, TEXTURED)
+    y[:, 1] = 7.0
+    with pytest.raises(DataError, match="column ph: a property needs two different values"):
+        Targets.fit(y, TEXTURED)
+    with pytest.raises(DataError, match="ILR needs clay, silt and sand"):
+        Targets.fit(textured()[:, :2], TEXTURED[:2], ilr=True)
+    with pytest.raises(DataError, match="one column for each property"):
+        Targets.fit(textured(), TEXTURED[:2])

@@ -12,8 +12,7 @@ from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity import stages
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig
-from jaxsoil.studies.multifidelity.inputs import Inputs
-from jaxsoil.studies.multifidelity.rows import SeedRows
+from jaxsoil.studies.multifidelity.replicates import Replicate, SeedRows, SpectraSets
 
 
 @pytest.mark.parametrize(
@@ -25,8 +24,8 @@ from jaxsoil.studies.multifidelity.rows import SeedRows
 )
 def test_what_diverged_is_not_restored(restore: Any, stage: str, option: str) -> None:
     part = Piece(tables={"convergence": pd.DataFrame([{"converged": False, "alive": False, "epochs": 3}])})
-    # A diverged piece is refused before the data of the seed are read.
-    seed = stages.Seed(2, Mock(spec=Inputs), Mock(spec=SeedRows))
+    # A diverged piece is refused before the data of the replicate are read.
+    replicate = Replicate(2, Mock(spec=SpectraSets), Mock(spec=SeedRows))
     with pytest.raises(DataError, match=f"{stage} of seed 2 diverged") as raised:
-        restore(MultifidelityConfig(), seed, part)
+        restore(MultifidelityConfig(), replicate, part)
     assert option in str(raised.value) and "after 3 epochs" in str(raised.value)

@@ -122,8 +122,8 @@ def _choose(config: InfraredTwinConfig, soils: InfraredSoils) -> tuple[NDArray, 
 def draw_instruments(config: InfraredTwinConfig, near: bool) -> dict[str, NDArray[np.float64]]:
     """Returns what the instruments of the library and, last, that of the test set do to every scan, (L,) each.
 
-    Names are those of ``Scanning``, and ``drift`` (absorbance) and ``phase`` (radians) of a slow wave. The mirrored
-    share differs since the library's samples are ground in one place, the test set's elsewhere.
+    Names are those of ``optics.draw_scans``, and ``drift`` (absorbance) and ``phase`` (radians) of a slow wave. The
+    mirrored share differs since the library's samples are ground in one place, the test set's elsewhere.
     """
     rng = np.random.default_rng(np.random.SeedSequence((config.seed, _INSTRUMENTS, int(near))))
     n = config.instruments + 1

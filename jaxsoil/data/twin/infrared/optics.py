@@ -63,38 +63,6 @@ class Optics:
         return sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Scanning:
-    """What holds for each of n scans; all (n,) but ``mass`` (n, 2 K).
-
-    Args:
-      number: counts the scans: the noise follows it.
-      mass: mass fractions in both forms.
-      sand: mass fraction.
-      packing: ln of the scattering of this filling.
-      mirrored: share f.
-      gain, offset, tilt, curve: of the absorbance; tilt and curve at the ends of the axis.
-      shift: relative error of the axis.
-      blur: weight of each neighbouring band.
-      gas: absorbance of carbon dioxide, either sign.
-      noise: SD.
-    """
-
-    number: NDArray[Any]
-    mass: NDArray[Any]
-    sand: NDArray[Any]
-    packing: NDArray[Any]
-    mirrored: NDArray[Any]
-    gain: NDArray[Any]
-    offset: NDArray[Any]
-    tilt: NDArray[Any]
-    curve: NDArray[Any]
-    shift: NDArray[Any]
-    blur: NDArray[Any]
-    gas: NDArray[Any]
-    noise: NDArray[Any]
-
-
 def draw_scans(
     number: NDArray[np.integer],
     mass: NDArray,
@@ -105,21 +73,29 @@ def draw_scans(
     z: NDArray,
     sd: Mapping[str, float],
     noise: float | NDArray,
-) -> Scanning:
+) -> dict[str, NDArray[Any]]:
     """Returns scans that add their own draws to what their instrument does.
 
     Args:
-      number, mass, sand: as in ``Scanning``.
+      number: (n,) counts the scans: the noise follows it.
+      mass: (n, 2 K) mass fractions in both forms.
+      sand: (n,) mass fraction.
       instrument: packing, mirrored, gain, offset, tilt, curve, shift and blur of each instrument, (L,) each, and
         ``drift``, the amplitude of a slow wave (absorbance).
       which: (n,) instrument of each scan.
       wave: (n,) phase of the slow wave, radians.
       z: (n, 8) or more standard normal numbers.
-      sd: of the scans' own draws, by the names of ``Scanning`` that have one.
+      sd: of the scans' own draws, by the names of what is returned.
       noise: SD of the noise in the middle of the range.
+
+    Returns:
+      What holds for each scan, (n,) but for ``mass``: ``number``, ``mass``, ``sand``; ``packing``, ln of the scattering
+      of this filling; ``mirrored``, the share f; ``gain, offset, tilt, curve`` of the absorbance, tilt and curve at the
+      ends of the axis; ``shift``, relative error of the axis; ``blur``, weight of each neighbouring band; ``gas``,
+      absorbance of carbon dioxide of either sign; ``noise``, its SD.
     """
     of = {name: values[which] for name, values in instrument.items()}
-    return Scanning(
+    return dict(
         number=number,
         mass=mass,
         sand=sand,
@@ -148,13 +124,13 @@ def normal(seed: int, stream: int, rows: NDArray[np.integer], width: int) -> NDA
     return out
 
 
-def absorbances(optics: Optics, scans: Scanning, seed: int, stream: int) -> NDArray[np.float32]:
-    """Returns (n, M) absorbances, computed in blocks of ``ROWS``."""
-    table, key, n = _device_table(optics), _key(seed, stream), len(scans.number)
+def absorbances(optics: Optics, scans: Mapping[str, NDArray], seed: int, stream: int) -> NDArray[np.float32]:
+    """Returns (n, M) absorbances of the scans of :func:`draw_scans`, computed in blocks of ``ROWS``."""
+    table, key, n = _device_table(optics), _key(seed, stream), len(scans["number"])
     out = np.empty((n, optics.axis.size), np.float32)
     for start in range(0, n, ROWS):
         block = {}
-        for name, values in vars(scans).items():
+        for name, values in scans.items():
             part = np.asarray(values, np.uint32 if name == "number" else np.float32)[start : start + ROWS]
             block[name] = np.resize(part, (ROWS, *part.shape[1:]))
         out[start : start + ROWS] = np.asarray(_scan(table, block, key))[: n - start]
@@ -172,7 +148,7 @@ def mid_infrared(axis: NDArray[np.float64]) -> Optics:
         extinction=extinction,
         dispersion=dispersion,
         # Multi-phonon absorption of the silicates rises towards the lattice bands.
-        base=(0.10 + 0.08 * height + 1.2 * expit_step(axis, 1320.0, 90.0)).astype(np.float32),
+        base=(0.10 + 0.08 * height + 1.2 * (1.0 / (1.0 + np.exp((axis - 1320.0) / 90.0)))).astype(np.float32),
         dark=(1.2 + 2.0 * np.exp(-(((axis - 1300.0) / 900.0) ** 2))).astype(np.float32),
         scatter=((axis / 2300.0) ** 0.25).astype(np.float32),
         coarse=0.3,
@@ -214,11 +190,6 @@ def both_forms(mass: NDArray, logits: NDArray) -> NDArray[np.float64]:
     """Returns (n, 2 K): the mass in the first and in the second form."""
     second = 1.0 / (1.0 + np.exp(-logits))
     return np.concatenate([mass * (1.0 - second), mass * second], axis=1)
-
-
-def expit_step(axis: NDArray, at: float, width: float) -> NDArray:
-    """Returns a smooth step from 1 below ``at`` to 0 above."""
-    return 1.0 / (1.0 + np.exp((axis - at) / width))
 
 
 def _gaussian(axis: NDArray, centre: float, width: float) -> NDArray:

@@ -32,7 +32,7 @@ from jaxsoil.spectra.container import Spectra
 _SOILS, _SCAN, _NOISE, _LAYOUT, _LABELS, _INSTRUMENTS, _SPOIL = range(20, 27)
 _UNITS = {"carbon": "g/kg", "organic_matter": "g/kg", "depth_top": "cm", "depth_bottom": "cm"}
 _UNITS |= {"longitude": "degrees", "latitude": "degrees"}
-# Standard deviations between the scans of one laboratory, as in ``Scanning``.
+# Standard deviations between the scans of one laboratory, by the names of ``draw_scans``.
 _SCAN_SD = {"packing": 0.05, "mirrored": 0.2, "gain": 0.03, "offset": 0.015, "tilt": 0.015, "curve": 0.008, "gas": 0.01}
 # What goes wrong with a row, in turn.
 SPOILS = ("saturated", "noisy", "wet", "contaminated", "mislabelled")
@@ -103,7 +103,8 @@ def load_laboratories(config: LaboratoriesConfig | None = None) -> Library:
       those of its home laboratory. Duplicates have different sample names, and labels of each laboratory's own.
     """
     config = LaboratoriesConfig() if config is None else config
-    soils = _soils(config)
+    population = dataclasses.replace(LIBRARY, carbon=1.0, carbon_log_sd=0.95, organic_share=config.organic_share)
+    soils = compose(population, normal(config.seed, _SOILS, np.arange(config.samples), DRAWS))
     home = _homes(config)
     rows = _layout(config, home)
     values = _spectra(config, soils, rows)
@@ -146,11 +147,6 @@ def _generator(config: LaboratoriesConfig, *stream: int) -> np.random.Generator:
 
 def _names(laboratory: NDArray[np.int64]) -> Strings:
     return np.array([f"L{number + 1}" for number in laboratory.tolist()])
-
-
-def _soils(config: LaboratoriesConfig) -> InfraredSoils:
-    population = dataclasses.replace(LIBRARY, carbon=1.0, carbon_log_sd=0.95, organic_share=config.organic_share)
-    return compose(population, normal(config.seed, _SOILS, np.arange(config.samples), DRAWS))
 
 
 def _homes(config: LaboratoriesConfig) -> NDArray[np.int64]:

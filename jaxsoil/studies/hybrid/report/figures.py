@@ -54,31 +54,26 @@ def observed_predicted(run: HybridRun) -> Figure:
             if not len(rows):
                 axis.set_visible(False)
                 continue
-            _scatter(axis, run, rows, target)
+            observed, predicted = column(rows, "observed"), column(rows, "predicted")
+            top = 1.03 * float(max(observed.max(), predicted.max()))
+            low = 0.97 * float(min(observed.min(), predicted.min()))
+            if _rooted(run, target):
+                low = 0.0
+                _root_axis(axis, "xy", top)
+            style.one_to_one(axis, low, top)
+            size = float(np.clip(8000.0 / max(len(rows), 1), 4.0, 16.0))
+            _by_laboratory(axis, run, rows, observed, predicted, s=size, alpha=0.6)
+            axis.set(xlim=(low, top), ylim=(low, top), aspect="equal")
+            axis.set(xlabel=run.axis(target, "Measured"), ylabel=run.axis(target, "Predicted"))
             scores = run.numbers(split=scheme, property=target, model="cnn")
             text = (
                 f"n = {scores['n']:,.0f}\nR² = {number(scores['r2'], 2)}\n"
                 f"RMSE = {number(scores['rmse'], 2)} {run.unit(target)}\nRPIQ = {number(scores['rpiq'], 2)}"
             )
-            corner = style.free_corner(axis, column(rows, "observed"), column(rows, "predicted"))
-            style.corner_text(axis, text, corner, fontsize=7.5)
+            style.corner_text(axis, text, style.free_corner(axis, observed, predicted), fontsize=7.5)
             axis.set_title(f"{run.label(target)}: {SCHEMES[scheme]}", loc="left")
     legend(figure, _laboratory_looks(run), place="below", title="Laboratory")
     return figure
-
-
-def _scatter(axis: Axes, run: HybridRun, rows: pd.DataFrame, target: str) -> None:
-    observed, predicted = column(rows, "observed"), column(rows, "predicted")
-    top = 1.03 * float(max(observed.max(), predicted.max()))
-    low = 0.97 * float(min(observed.min(), predicted.min()))
-    if _rooted(run, target):
-        low = 0.0
-        _root_axis(axis, "xy", top)
-    style.one_to_one(axis, low, top)
-    size = float(np.clip(8000.0 / max(len(rows), 1), 4.0, 16.0))
-    _by_laboratory(axis, run, rows, observed, predicted, s=size, alpha=0.6)
-    axis.set(xlim=(low, top), ylim=(low, top), aspect="equal")
-    axis.set(xlabel=run.axis(target, "Measured"), ylabel=run.axis(target, "Predicted"))
 
 
 def _laboratory_looks(run: HybridRun) -> dict[str, Look]:
@@ -116,8 +111,10 @@ def coverage(run: HybridRun) -> Figure:
 
 
 @styled
-def harmonisation(run: HybridRun) -> Figure:
-    """RMSE of each laboratory that is held out, by harmonisation: the network filled, PLSR open."""
+def harmonisation(run: HybridRun) -> Figure | None:
+    """RMSE of each laboratory that is held out, by harmonisation: the network filled, PLSR open; None without."""
+    if not run.data["held_laboratories"]:
+        return None
     rows = where(run.rows(split="laboratory", harmonisation="", region="", model=("cnn", "plsr")), metric="rmse")
     targets = [name for name in run.properties if (column(rows, "property") == name).any()]
     names = [name for name in [*run.laboratories, "all"] if (column(rows, "region") == name).any()]
@@ -135,8 +132,7 @@ def harmonisation(run: HybridRun) -> Figure:
         axis.axhline(len(names) - 1.5, color=style.GREY, linewidth=0.6)
         axis.set_xscale("log")
         style.log_ticks(axis.xaxis)
-        unit = f" ({run.unit(target)})" if run.unit(target) else ""
-        axis.set_xlabel(f"RMSE of {run.label(target, inside=True)}, laboratory held out{unit}")
+        axis.set_xlabel(run.axis(target, "RMSE of", ", laboratory held out"))
         style.light_grid(axis, "x")
     legend(figure, methods, place="below", title="Filled: network; open: PLSR", columns=1)
     return figure

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,10 @@ import pandas as pd
 
 from jaxsoil.data.properties import LABELS
 from jaxsoil.report.run_files import Columns, RunContents, RunFiles
-from jaxsoil.studies.hybrid.results import ALL, MEASURED, OWN, PREDICTED, PRODUCT, refuse_earlier
+from jaxsoil.studies.hybrid.results import ALL, MEASURED, OWN, PREDICTED, PRODUCT
 
 MODELS = {"plsr": "PLSR", "cnn": "CNN, bounded", "cnn-clipped": "CNN, clipped", "cnn-one": "CNN, bounded, one network"}
-METHODS = {
-    "none": "none",
-    "centre": "centring and scaling by laboratory",
-    "direct": "direct standardisation",
-}
+METHODS = {"none": "none", "centre": "centring and scaling by laboratory", "direct": "direct standardisation"}
 SCHEMES = {"random": "random folds", "held-out rows": "held-out rows", "laboratory": "laboratory out"}
 KINDS = {MEASURED: "measured", PREDICTED: "imputed"}
 
@@ -46,11 +41,6 @@ FILES = RunFiles(
 @dataclass(frozen=True, eq=False)
 class HybridRun(RunContents):
     """Contents of the run folder, as :mod:`jaxsoil.studies.hybrid.run` writes them."""
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Configuration of the study."""
-        return self.config["config"]
 
     @property
     def properties(self) -> dict[str, dict[str, Any]]:
@@ -90,6 +80,16 @@ class HybridRun(RunContents):
         """Number of measured or imputed values of a property."""
         return int(self.numbers(split=PRODUCT, property=target, model=kind)["n"])
 
+    def total(self, kind: str) -> int:
+        """Number of measured or imputed values of all properties."""
+        return sum(self.count(target, kind) for target in self.properties)
+
+    def unmeasured(self, target: str) -> list[str]:
+        """Laboratories in which a property was never measured."""
+        found = self.rows(split=PRODUCT, property=target, model=MEASURED, region=self.laboratories)
+        without = found.loc[(found["metric"] == "n") & (found["value"] == 0), "region"]
+        return [name for name in self.laboratories if name in set(without)]
+
     def label(self, target: str, *, inside: bool = False) -> str:
         """Name of a property; ``inside`` a sentence without a capital."""
         name = LABELS.get(target, target)
@@ -100,9 +100,9 @@ class HybridRun(RunContents):
         unit = str(self.properties[target]["unit"])
         return "" if unit == "1" else unit
 
-    def axis(self, target: str, what: str = "") -> str:
-        """Label of an axis: what is shown, property, unit."""
-        text = f"{what} {self.label(target, inside=True)}" if what else self.label(target)
+    def axis(self, target: str, what: str = "", where: str = "") -> str:
+        """Label of an axis: what is shown, property, where, unit."""
+        text = f"{what} {self.label(target, inside=True)}{where}" if what else self.label(target)
         return f"{text} ({self.unit(target)})" if self.unit(target) else text
 
 
@@ -112,7 +112,6 @@ def read_run(folder: str | os.PathLike[str]) -> HybridRun:
     Raises:
       DataError: a run of an earlier version, or a file that is missing or damaged, by name.
     """
-    refuse_earlier(Path(folder))
     return HybridRun.of(FILES.read(folder))
 
 

@@ -1,20 +1,27 @@
-"""Tables of the hybrid data set: beside the published numbers, by split, by laboratory, coverage, ranges."""
+"""Tables of the hybrid data set: beside the published numbers, by split, by laboratory, coverage, ranges.
+
+From the abstract of the hybrid MIR data set: "C (R2 = 0.96, RMSE = 15.41 g/kg, MAE = 6.62 g/kg,
+RPIQ = 1.38; prediction SD = 40.08 g/kg; 5,708 imputed samples)" and the same for OM. It states no split.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from jaxsoil.report.document import Item
+from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
-from jaxsoil.report.tables import Table, number, pivot_table, rows_table
+from jaxsoil.report.tables import Table, pivot_table, rows_table
 from jaxsoil.studies.hybrid.report.files import KINDS, METHODS, MODELS, SCHEMES, HybridRun, column
-from jaxsoil.studies.hybrid.report.published import NORMAL_RATIO, PUBLISHED, SOURCE, lognormal_sigma, normal_rpiq
 from jaxsoil.studies.hybrid.results import FLAGGING, MEASURED, PREDICTED, PRODUCT
 
-CONVENTIONS = "R2 is 1 − SSE/SST; RPIQ is IQR(measured)/RMSE; bias is predicted minus measured; MAE is the mean error."
+PROSE = Prose("jaxsoil.studies.hybrid.report", "tables")
 NAMES = {"n": "n", "r2": "R2", "rmse": "RMSE", "mae": "MAE", "bias": "Bias", "ccc": "CCC", "rpiq": "RPIQ"}
 """Metrics of the tables of scores, in order."""
 
@@ -24,6 +31,71 @@ _HEADS = {
     "property": "Property", "split": "Split", "harmonisation": "Harmonisation", "model": "Model",
     "region": "Laboratory", "range": "Range", "used": "Used of the held-out part",
 }  # fmt: skip
+
+
+SOURCE = "abstract of the hybrid MIR data set (about 57,000 samples; C measured on 51,079, OM on 5,750)"
+
+NORMAL_RATIO = 1.3489795
+"""Interquartile range over standard deviation of a normal law."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """One property of the abstract; contents in g/kg.
+
+    Attributes:
+      measured, imputed: number of samples.
+      r2, rmse, mae, rpiq: as printed.
+      prediction_sd: standard deviation of the predictions, as printed.
+    """
+
+    measured: int
+    imputed: int
+    r2: float
+    rmse: float
+    mae: float
+    rpiq: float
+    prediction_sd: float
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation of the measured values that R2 and RMSE imply: RMSE / sqrt(1 - R2)."""
+        return self.rmse / math.sqrt(1.0 - self.r2)
+
+    @property
+    def iqr(self) -> float:
+        """Interquartile range of the measured values that RPIQ and RMSE imply: RPIQ x RMSE."""
+        return self.rpiq * self.rmse
+
+
+PUBLISHED = {
+    "carbon": Published(51_079, 5_708, 0.96, 15.41, 6.62, 1.38, 40.08),
+    "organic_matter": Published(5_750, 51_037, 0.79, 19.15, 11.76, 1.05, 10.06),
+}
+
+
+def normal_rpiq(r2: float) -> float:
+    """RPIQ of a normal law with this R2: its interquartile range is 1.349 SD, and SD / RMSE is 1 / sqrt(1 - R2)."""
+    return NORMAL_RATIO / math.sqrt(1.0 - r2) if r2 < 1.0 else math.nan
+
+
+def lognormal_sigma(ratio: float) -> float:
+    """Standard deviation s of log values of the log-normal law whose interquartile range over SD is ``ratio``.
+
+    IQR / SD = 2 sinh(0.6745 s) / (exp(s^2 / 2) sqrt(exp(s^2) - 1)), which falls from 1.349 at s = 0; solved by
+    bisection. NaN where ``ratio`` is not between 0 and 1.349.
+    """
+    if not 0.0 < ratio < NORMAL_RATIO:
+        return math.nan
+
+    def of(s: float) -> float:
+        return 2.0 * math.sinh(0.5 * NORMAL_RATIO * s) / (math.exp(0.5 * s * s) * math.sqrt(math.expm1(s * s)))
+
+    low, high = 1e-6, 6.0
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if of(middle) > ratio else (low, middle)
+    return 0.5 * (low + high)
 
 
 def _pivot(run: HybridRun, frame: pd.DataFrame, index: str, metrics: Mapping[str, str], **more: Any) -> Table:
@@ -37,42 +109,41 @@ def _pivot(run: HybridRun, frame: pd.DataFrame, index: str, metrics: Mapping[str
     return pivot_table(frame, {name: _HEADS[name] for name in index.split()}, given.pop("columns"), "value", **given)
 
 
-def published(run: HybridRun) -> Table | None:
-    """The abstract's numbers beside ours under both splits; None where no property is one of the abstract's."""
-    lines = []
-    for target, p in PUBLISHED.items():
-        if target not in run.properties:
-            continue
-        label, metrics = run.label(target), ("r2", "rmse", "mae", "rpiq")
-        printed = tuple(getattr(p, name) for name in metrics)
-        lines.append((label, "published, split not stated", p.measured, p.imputed, *printed, p.prediction_sd, p.sd))
-        counts = run.count(target, MEASURED), run.count(target, PREDICTED)
-        imputed = run.numbers(split=PRODUCT, property=target, model=PREDICTED)["sd"]
-        for scheme in ("random", "laboratory"):
-            ours = run.numbers(split=scheme, property=target, model="cnn")
-            if ours:
-                scores = tuple(ours[name] for name in metrics)
-                lines.append((label, f"here, {SCHEMES[scheme]}", *counts, *scores, imputed, ours["sd"]))
+def accuracy(run: HybridRun) -> tuple[Item, ...]:
+    """The published numbers beside ours and why R2 and RPIQ differ so, where any is published; then all scores."""
+    ours = run.numbers(split="random", property="carbon", model="cnn")
+    carbon = PUBLISHED["carbon"]
+    text = PROSE.text("skew_text", p=carbon, normal=normal_rpiq(carbon.r2), ours=ours)
+    printed = [target for target in PUBLISHED if target in run.properties]
+    return published(run, printed) if printed else None, text if printed else None, skew(run, printed), splits(run)
+
+
+def published(run: HybridRun, printed: list[str]) -> Table:
+    """The abstract's numbers beside ours under both splits, of the properties that are ``printed`` in it."""
     columns: dict[Any, Any] = {
         "property": "Property", "source": "Source and split", "measured": ("Measured", COUNT),
         "imputed": ("Imputed", COUNT), "r2": ("R2", 2), "rmse": ("RMSE (g/kg)", 2), "mae": ("MAE (g/kg)", 2),
         "rpiq": ("RPIQ", 2), "prediction_sd": ("SD of predictions (g/kg)", 2), "sd": ("SD of measurements (g/kg)", 1),
     }  # fmt: skip
-    twin = ": the twin is synthetic and only its sizes and skew follow the abstract" if run.data["synthetic"] else ""
-    notes = (
-        f"Published: {SOURCE}. Its SD of measurements is not printed but follows from RMSE / sqrt(1 − R2).",
-        f"Ours are on other soils{twin}.",
-        CONVENTIONS,
-    )
+    lines = []
+    for target in printed:
+        own: dict[str, Any] = {"property": run.label(target)}
+        p = PUBLISHED[target]
+        lines.append(own | {"source": "published, split not stated", "sd": p.sd, **dataclasses.asdict(p)})
+        own |= {"measured": run.count(target, MEASURED), "imputed": run.count(target, PREDICTED)}
+        own["prediction_sd"] = run.numbers(split=PRODUCT, property=target, model=PREDICTED)["sd"]
+        for scheme in ("random", "laboratory"):
+            if ours := run.numbers(split=scheme, property=target, model="cnn"):
+                lines.append(ours | own | {"source": f"here, {SCHEMES[scheme]}"})
+    notes = PROSE.notes("published", source=SOURCE, synthetic=run.data["synthetic"])
     title = "The published numbers beside ours (network behind the product)."
-    frame = pd.DataFrame(lines, columns=pd.Index([*columns]))
-    return rows_table(frame, columns, title=title, notes=notes) if lines else None
+    return rows_table(pd.DataFrame(lines), columns, title=title, notes=notes)
 
 
-def skew(run: HybridRun) -> Table:
+def skew(run: HybridRun, printed: list[str]) -> Table:
     """Why a high R2 can go with a low RPIQ: standard deviation and quartiles measure different things."""
-    names, printed = ("r2", "rpiq", "sd", "iqr"), {t: p for t, p in PUBLISHED.items() if t in run.properties}
-    found = {f"{run.label(t)}, published": {name: getattr(p, name) for name in names} for t, p in printed.items()}
+    names = ("r2", "rpiq", "sd", "iqr")
+    found = {f"{run.label(t)}, published": {name: getattr(PUBLISHED[t], name) for name in names} for t in printed}
     for target in run.properties:
         ours = run.numbers(split="random", property=target, model="cnn")
         found |= {f"{run.label(target)}, here, random folds": ours} if ours else {}
@@ -80,50 +151,21 @@ def skew(run: HybridRun) -> Table:
     for label, one in found.items():
         ratio = one["iqr"] / one["sd"] if one["sd"] > 0 else float("nan")
         laws = {"normal": normal_rpiq(one["r2"]), "lognormal": lognormal_sigma(ratio)}
-        lines.append({"property": label, **{name: one[name] for name in names}, "ratio": ratio, **laws})
+        lines.append({"property": label, **one, "ratio": ratio, **laws})
     columns: dict[Any, Any] = {
         "property": "Property", "r2": ("R2", 2), "rpiq": ("RPIQ", 2), "sd": ("SD", 1), "iqr": ("IQR", 1),
         "ratio": ("IQR / SD", 2), "normal": ("RPIQ of a normal law with this R2", 2),
         "lognormal": ("SD of log values", 2),
     }  # fmt: skip
-    notes = (
-        f"A normal law has IQR / SD = {NORMAL_RATIO:.2f}. Published SD = RMSE / sqrt(1 − R2) and IQR = RPIQ x RMSE.",
-        "Last column: SD of natural logarithms of the log-normal law with this IQR / SD; undefined where the ratio is "
-        "that of a normal law or above.",
-    )
     title = "R2 compares the error with the SD, RPIQ with the interquartile range."
+    notes = PROSE.notes("skew", normal=NORMAL_RATIO)
     return rows_table(pd.DataFrame(lines), columns, title=title, notes=notes)
-
-
-def skew_text(run: HybridRun) -> str:
-    """The sentence that goes with :func:`skew`."""
-    p = PUBLISHED["carbon"]
-    text = (
-        f"An R2 of {p.r2} with an RPIQ of {p.rpiq} is no contradiction but skew. The abstract's RMSE of {p.rmse} g/kg "
-        f"and R2 imply an SD of {p.sd:.0f} g/kg, its RPIQ an interquartile range of {p.iqr:.0f} g/kg: few organic "
-        f"soils of several hundred g/kg make the SD, and with it R2, while half of the soils lie within "
-        f"{p.iqr:.0f} g/kg. Normally distributed carbon with this R2 would have an RPIQ of {normal_rpiq(p.r2):.1f}."
-    )
-    ours = run.numbers(split="random", property="carbon", model="cnn")
-    if not ours:
-        return text
-    return (
-        f"{text} Here the 5 % richest soils hold {100 * ours['richest_variation']:.0f} % of the sum of squares that R2 "
-        f"divides by (and {100 * ours['richest_error']:.0f} % of the squared error); without them the same predictions "
-        f"have R2 {number(ours['r2_without_richest'], 2)} instead of {number(ours['r2'], 2)}."
-    )
 
 
 def splits(run: HybridRun) -> Table:
     """Scores of all models under the harmonisation of the product, by split."""
     frame = run.rows(split=SCHEMES, model=("plsr", "cnn", "cnn-clipped"))
-    notes = (
-        "Random folds: by sample, every row predicted by networks that did not see its sample. Held-out rows: a share "
-        "of the samples that no fold trains on, predicted by the mean of the folds as the imputed rows are.",
-        "Laboratory out: every laboratory in turn, samples that another laboratory also scanned are not scored; one "
-        f"network each ({run.settings['laboratory_members']} members) instead of the ensemble.",
-        CONVENTIONS,
-    )
+    notes = PROSE.notes("splits", members=run.settings["laboratory_members"])
     title = f"Scores by split; harmonisation: {METHODS[run.method]}."
     return _pivot(run, frame, "property split model", NAMES, title=title, notes=notes)
 
@@ -133,13 +175,8 @@ def harmonisations(run: HybridRun) -> Table:
     frame = run.rows(split=("random", "laboratory"), model=("cnn", "plsr"), harmonisation="")
     exposure = run.data["laboratory_exposure"]
     used = np.where(frame["split"] == "random", "inductive", frame["harmonisation"].map(exposure))
-    notes = (
-        "Every map is fitted on the rows outside the fold; of a laboratory that is held out it needs the spectra named "
-        "here, never a label.",
-        "Centring and scaling also takes away what really differs between the soils of two laboratories.",
-    )
     names = {name: NAMES[name] for name in ("r2", "rmse", "bias", "rpiq")}
-    title = "Harmonisation of the laboratories, compared."
+    title, notes = "Harmonisation of the laboratories, compared.", PROSE.notes("harmonisations")
     index = "property split harmonisation model used"
     return _pivot(run, frame.assign(used=used), index, names, title=title, notes=notes)
 
@@ -147,8 +184,8 @@ def harmonisations(run: HybridRun) -> Table:
 def laboratories(run: HybridRun) -> Table:
     """The network on each laboratory that is held out."""
     frame = run.rows(split="laboratory", model="cnn", region=run.laboratories)
-    title = "Each laboratory held out in turn (network)."
-    return _pivot(run, frame, "property region", NAMES, title=title, notes=(CONVENTIONS,))
+    title, notes = "Each laboratory held out in turn (network).", PROSE.notes("conventions")
+    return _pivot(run, frame, "property region", NAMES, title=title, notes=notes)
 
 
 def coverage(run: HybridRun) -> Table:
@@ -164,41 +201,20 @@ def coverage(run: HybridRun) -> Table:
         ("lowest", "highest"): ("95 % range (%)", "{:.1f} to {:.1f}"), "off": ("Off (points)", 1),
         "median_width": ("Median width", 1),
     }  # fmt: skip
-    truth = (
-        "against the true value of the twin, which has no laboratory error, so that a little more is covered. They are "
-        "no random draw where laboratories choose what they measure; the flag says for which rows the interval is not "
-        "to be trusted."
-    )
-    notes = (
-        "Out of fold: intervals of each fold are calibrated on the other folds. Held-out rows: cross-fitted intervals, "
-        "as in the table, of samples that no fold trained on. The range is Wilson's: how well so many rows can tell.",
-        f"Imputed rows: {truth}" if run.data["synthetic"] else "No true value is known of the imputed rows.",
-        "Laboratory out: rows of a new laboratory are not exchangeable with those of the calibration; nothing "
-        "guarantees these numbers.",
-    )
     title = f"Coverage of the {100 * nearest:g} % intervals."
+    notes = PROSE.notes("coverage", synthetic=run.data["synthetic"])
     return rows_table(frame, columns, title=title, labels={"property": run.axis}, notes=notes)
 
 
 def ranges(run: HybridRun) -> Table:
     """Predictions outside the physical range before clipping, and what the two ways to keep it score."""
     frame = run.rows(split=("random", "laboratory"), model=MODELS)
-    frame = frame.assign(range=[_span(run, name) for name in frame["property"]])
+    spans: Any = {t: f"{p['low']:g} to {p['high']:g} {run.unit(t)}".strip() for t, p in run.properties.items()}
     metrics = {"n_outside": "Outside before clipping", "n": "n", "rmse": "RMSE"}
-    notes = (
-        "Bounded: the network's output passes a link that is linear within the range and cannot leave it (soft floor "
-        "and ceiling). Clipped: the same network without the link, its predictions moved to the ends of the range. "
-        "The clipped network is a single one: compare it with the bounded one of one network.",
-        "Both learn the square root of a content; a content below zero is therefore a negative root.",
-    )
     title = "Physical ranges: by construction, and by clipping alone."
     given = {"columns": ("split", "metric"), "heading": "{1}, {0}".format, "missing": "not run"}
-    return _pivot(run, frame, "property range model", metrics, **given, title=title, notes=notes)
-
-
-def _span(run: HybridRun, target: str) -> str:
-    known = run.properties[target]
-    return f"{known['low']:g} to {known['high']:g} {run.unit(target)}".strip()
+    frame = frame.assign(range=frame["property"].map(spans))
+    return _pivot(run, frame, "property range model", metrics, **given, title=title, notes=PROSE.notes("ranges"))
 
 
 def counts(run: HybridRun) -> Table:
@@ -233,10 +249,7 @@ def trainings(run: HybridRun) -> Table:
         "diverged": ("Diverged", COUNT), ("first", "last"): ("Epochs", "{} to {}"),
         ("fewest", "most"): ("Training rows", "{:,} to {:,}"),
     }  # fmt: skip
-    note = (
-        "Converged: the mean validation loss of the last fifth of the epochs is less than "
-        f"{100 * run.settings['train']['tolerance']:g} % under that of the fifth before (or patience ran out)."
-    )
     frame = frame.assign(diverged=frame["networks"] - frame["alive"])
     labels = {"property": run.label, "model": MODELS}
-    return rows_table(frame, columns, title="Trainings.", labels=labels, notes=(note,))
+    notes = PROSE.notes("trainings", tolerance=run.settings["train"]["tolerance"])
+    return rows_table(frame, columns, title="Trainings.", labels=labels, notes=notes)

@@ -7,28 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.data.rasters.geotiff import read_geotiff
-from jaxsoil.data.rasters.rasters import Grid
+from jaxsoil.data.rasters.rasters import Grid, read_geotiff
 from jaxsoil.evaluation.results import ALL_SEEDS
+from jaxsoil.report import style
 from jaxsoil.report.run_files import where
-from jaxsoil.report.style import (
-    GREY,
-    LIGHT,
-    OKABE_ITO,
-    WIDTH,
-    Look,
-    corner_text,
-    grid,
-    legend,
-    light_grid,
-    looks,
-    names_axis,
-    new_figure,
-    one_to_one,
-    points,
-    shifts,
-    styled,
-)
+from jaxsoil.report.style import GREY, LIGHT, OKABE_ITO, WIDTH, Look, grid, legend, light_grid, points, shifts, styled
 from jaxsoil.studies.layers.report.tables import LABELS, POOLED, SPLITS, LayersRun
 
 if TYPE_CHECKING:
@@ -44,7 +27,7 @@ IN_PROFILES = ("rf", "multitask", "transfer")
 
 def model_looks(run: LayersRun) -> dict[str, Look]:
     """The look of each model, the same in all figures."""
-    return looks({name: LABELS[name] for name in run.models}, tuple(LABELS))
+    return style.looks({name: LABELS[name] for name in run.models}, tuple(LABELS))
 
 
 @styled
@@ -56,7 +39,7 @@ def maps_figure(run: LayersRun) -> Figure:
     where_pixels = next(iter(read.values()))[0]
     west, east, south, north = where_pixels.extent
     panel = WIDTH / columns * 0.78
-    figure = new_figure(WIDTH, len(read) * (panel * (north - south) / (east - west) + 0.32) + 0.5)
+    figure = style.new_figure(WIDTH, len(read) * (panel * (north - south) / (east - west) + 0.32) + 0.5)
     axes: Any = figure.subplots(len(read), columns, sharex=True, sharey=True, squeeze=False)
     for row, (layer, (_, bands, _)) in enumerate(read.items()):
         known = np.isfinite(bands["predicted"])
@@ -78,7 +61,7 @@ def maps_figure(run: LayersRun) -> Figure:
 @styled
 def scores_figure(run: LayersRun) -> Figure:
     """R2 and RMSE of every model and layer: seeds as small marks, their mean prediction as a large one."""
-    figure = new_figure(WIDTH, 5.0)
+    figure = style.new_figure(WIDTH, 5.0)
     axes: Any = figure.subplots(2, len(run.splits), sharex=True, sharey="row", squeeze=False)
     styles, offsets = model_looks(run), dict(zip(run.models, _offsets(run), strict=True))
     at = {layer: place for place, layer in enumerate(run.layers)}
@@ -121,7 +104,7 @@ def gains_figure(run: LayersRun) -> Figure:
             points(ax, mine["gain"], y - 0.06, look, size=4.0)
         ax.set_title(f"{LABELS[first]}\nover {LABELS[second]}")
         light_grid(ax, "x")
-    names_axis(axes[0], names)
+    style.names_axis(axes[0], names)
     legend(figure, styles, place="below", title="Split")
     return figure
 
@@ -138,12 +121,12 @@ def observed_figure(run: LayersRun, model: str, split: str) -> Figure:
         ends = np.abs(np.stack([predicted - mine["low"], mine["high"] - predicted]))
         ax.errorbar(predicted, observed, xerr=ends, fmt="none", ecolor=OKABE_ITO[6], elinewidth=0.3, alpha=0.35)
         ax.plot(predicted, observed, ".", color=OKABE_ITO[2], markersize=3.0, alpha=0.8)
-        one_to_one(ax, 0.0, limit)
+        style.one_to_one(ax, 0.0, limit)
         ax.set(xlim=(0.0, limit), ylim=(0.0, limit), aspect="equal", title=layer)
         score = where(run.results, split=split, model=model, seed=ALL_SEEDS, layer=layer)
         score = dict(zip(score["metric"], score["value"], strict=True))
         text = f"R2 {score['r2']:.2f}\nRMSE {score['rmse']:.2f}\nCCC {score['ccc']:.2f}\nn {score['n']:.0f}"
-        corner_text(ax, text.replace("-", "−"))
+        style.corner_text(ax, text.replace("-", "−"))
     figure.supxlabel(f"Predicted, with its interval ({run.unit})", fontsize=8.5)
     figure.supylabel(f"Observed ({run.unit})", fontsize=8.5)
     return figure
@@ -152,12 +135,19 @@ def observed_figure(run: LayersRun, model: str, split: str) -> Figure:
 @styled
 def profiles_figure(run: LayersRun, split: str) -> Figure:
     """Profiles of held-out sites: observed layers, predictions, and the curve of the depth function."""
-    styles, curves = model_looks(run), _curves(run, split)
+    styles, arrays = model_looks(run), run.arrays.get("curves", {})
+    # Site -> coefficients of its depth function, if the study has that model.
+    curves = dict(zip(arrays["ids"].tolist(), arrays[split], strict=True)) if split in arrays else {}
     shown = {model: styles[model] for model in IN_PROFILES if model in styles}
     depths = {entry["name"]: (entry["top"], entry["bottom"]) for entry in run.data["layers"]}
     deepest = max(bottom for _, bottom in depths.values())
     depth = np.linspace(min(top for top, _ in depths.values()), deepest, 200)
-    ids = _profile_sites(run)
+    # Complete profiles, evenly spaced by their value at the surface.
+    sites: pd.DataFrame = run.tables["sites"]
+    whole = sites.dropna(subset=[*run.layers])
+    order = (whole if len(whole) else sites).sort_values(run.layers[0])
+    places = np.unique(np.linspace(0, len(order) - 1, PROFILES + 2).round().astype(int))[1:-1]
+    ids = np.asarray(order["id"])[places].tolist()
     quantity = f"{str(run.data['quantity']).capitalize()} ({run.unit})"
     figure, axes = grid(len(ids), panel=2.5, xlabel=quantity, ylabel="Depth (cm)", sharey=True)
     rows = where(run.tables["predictions"], split=split, seed=ALL_SEEDS)
@@ -187,7 +177,7 @@ def sites_figure(run: LayersRun) -> Figure:
     pixels, bands, _ = read_geotiff(run.path / next(iter(run.json["maps"]["files"].values())))
     west, east, south, north = pixels.extent
     sites = run.tables["sites"]
-    figure = new_figure(WIDTH, WIDTH / 2.0 * 0.85 * (north - south) / (east - west) + 1.12)
+    figure = style.new_figure(WIDTH, WIDTH / 2.0 * 0.85 * (north - south) / (east - west) + 1.12)
     axes: Any = figure.subplots(1, len(run.splits), sharex=True, sharey=True, squeeze=False)
     x, y = (sites["east"] - west) / 1000.0, (sites["north"] - south) / 1000.0
     for ax, split in zip(axes[0], run.splits, strict=True):
@@ -197,8 +187,11 @@ def sites_figure(run: LayersRun) -> Figure:
             color, marker = OKABE_ITO[(number + 1) % 7], "osD^vPX"[number % 7]
             options = {"markersize": 2.6, "markeredgewidth": 0.0, "label": f"Fold {number + 1}"}
             ax.plot(x[mine], y[mine], marker, color=color, **options)
-        if split == "blocks":
-            _block_lines(ax, run, west, south)
+        # The block grid, which verde lays over the extent of the sites in whole numbers of blocks.
+        for places, draw in ((x, ax.axvline), (y, ax.axhline)) if split == "blocks" else ():
+            count = max(1, round(1000.0 * (places.max() - places.min()) / run.data["block_side"]))
+            for edge in np.linspace(places.min(), places.max(), count + 1):
+                draw(edge, color=GREY, linewidth=0.5)
         ax.set_title(f"Split: {SPLITS[split]}")
     _outer_labels(axes)
     legend(figure, place="below")
@@ -251,27 +244,3 @@ def _outer_labels(axes: Any) -> None:
         ax.set_xlabel("East of the corner (km)")
     for ax in axes[:, 0]:
         ax.set_ylabel("North (km)")
-
-
-def _block_lines(ax: Axes, run: LayersRun, west: float, south: float) -> None:
-    """The block grid, which verde lays over the extent of the sites in whole numbers of blocks."""
-    for name, start, draw in (("east", west, ax.axvline), ("north", south, ax.axhline)):
-        places = run.tables["sites"][name]
-        count = max(1, round((places.max() - places.min()) / run.data["block_side"]))
-        for edge in np.linspace(places.min(), places.max(), count + 1):
-            draw((edge - start) / 1000.0, color=GREY, linewidth=0.5)
-
-
-def _profile_sites(run: LayersRun) -> list[str]:
-    """Complete profiles, evenly spaced by their value at the surface."""
-    sites: pd.DataFrame = run.tables["sites"]
-    whole = sites.dropna(subset=[*run.layers])
-    order = (whole if len(whole) else sites).sort_values(run.layers[0])
-    places = np.unique(np.linspace(0, len(order) - 1, PROFILES + 2).round().astype(int))[1:-1]
-    return np.asarray(order["id"])[places].tolist()
-
-
-def _curves(run: LayersRun, split: str) -> dict[str, np.ndarray]:
-    """Site -> coefficients of its depth function, if the study has that model."""
-    arrays = run.arrays.get("curves", {})
-    return dict(zip(arrays["ids"].tolist(), arrays[split], strict=True)) if split in arrays else {}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from jaxsoil.evaluation.results import ALL_SEEDS
-from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, read_csv, where
+from jaxsoil.report.prose import Prose
+from jaxsoil.report.run_files import Columns, RunContents, RunFiles, read_csv, where
 from jaxsoil.report.tables import Table, mean_sd, number, pivot_table, rows_table
 
 LABELS = {
@@ -29,6 +29,8 @@ POOLED = "pooled"
 
 PUBLISHED = (("CNN, transfer", "0.374", "2.937"), ("RF; CNN; multi-task CNN", "lower", "higher"))
 """Model, R2 and RMSE (%) as the abstract of Han et al. (2025) states them."""
+
+PROSE = Prose("jaxsoil.studies.layers.report", "tables")
 
 FILES = RunFiles(
     csv={
@@ -93,13 +95,10 @@ def read_layers_run(folder: str | os.PathLike[str]) -> LayersRun:
     Raises:
       DataError: a file that is missing or damaged, by name, or a run of an earlier version.
     """
-    path = Path(folder)
-    if (path / "scores.csv").exists() and not (path / "results.csv").exists():
-        raise damaged(path / "scores.csv", "this run, without results.csv, was made by an earlier version")
-    run = LayersRun.of(FILES.read(path))
+    run = LayersRun.of(FILES.read(folder))
     numbers = ("east", "north", *run.layers)
     folds = [f"fold_{split}" for split in run.splits]
-    run.tables["sites"] = read_csv(path / "sites.csv", Columns("id", numbers, ("block", *folds)))
+    run.tables["sites"] = read_csv(run.path / "sites.csv", Columns("id", numbers, ("block", *folds)))
     return run
 
 
@@ -115,18 +114,13 @@ def overview_table(run: LayersRun) -> Table:
         "r2": "R2, pooled", "r2_within": "R2, within layers", "r2_layers, together": "R2, mean of layers",
         "rmse": f"RMSE ({run.unit})", "rmse, together": "RMSE, seeds together", "ccc, together": "CCC, seeds together",
     }  # fmt: skip
-    notes = (
-        "R2 is 1 - SSE/SST. Pooled: around the mean of all values, so that it also counts that the property falls with "
-        "depth; within layers: around the mean of each layer; mean of layers: average of the layers' own R2, seeds "
-        "together. The abstract does not say which of them its R2 is.",
-        "Mean ± standard deviation over seeds (the folds stay, only the networks' and forests' draws change); 'seeds "
-        "together' scores the mean prediction of all seeds.",
-    )
     same = run.by_model
     same["order"], same["labels"] = same["order"] | {"column": heads}, same["labels"] | {"column": heads}
     title = "All layers together, on sites that the model did not see."
     shown: pd.DataFrame = cells.loc[cells["column"].isin(list(heads))]
-    ours = pivot_table(shown, columns="column", value="value", combine=mean_sd, title=title, notes=notes, **same)
+    ours = pivot_table(
+        shown, columns="column", value="value", combine=mean_sd, title=title, notes=PROSE.notes("overview"), **same
+    )
     published = [
         ("not stated", f"{name} (published, Han et al. 2025)", r2, "n/a", "n/a", rmse, "n/a", "n/a")
         for name, r2, rmse in PUBLISHED
@@ -144,16 +138,7 @@ def layer_table(run: LayersRun, metric: str, title: str) -> Table:
 def gain_table(run: LayersRun) -> Table:
     """Gains with their intervals."""
     rows = run.tables["gains"]
-    notes = (
-        "Gain: how much lower the RMSE is, in percent of that of the model compared with. Over folds: Student's "
-        "interval of the folds' gains, seeds averaged first, because seeds of one fold share its sites; the folds' "
-        "training sets overlap, so it is somewhat too narrow. Over blocks: bootstrap of spatial blocks on the mean "
-        f"prediction of all seeds ({rows['bootstraps'].max()} draws, seed {rows['seed'].max()}); it holds the trained "
-        "models fixed and says how much depends on which places were sampled. The two answer different questions, and "
-        "their centres differ: one averages folds, one pools sites.",
-        "'gain' and 'loss': both intervals lie on one side of zero; 'open': they do not. With this many comparisons a "
-        "few would stand out by chance.",
-    )
+    notes = PROSE.notes("gains", draws=rows["bootstraps"].max(), seed=rows["seed"].max())
     between = lambda low, high: f"{number(low, 1)} to {number(high, 1)}"  # noqa: E731
     columns: Any = {
         "split": "Split", "first": "Model", "second": "Compared with", "layer": "Layer",
@@ -177,18 +162,10 @@ def coverage_table(run: LayersRun) -> Table:
         ("coverage_low", "coverage_high"): ("Wilson's 95 %", between),
         ("min", "max"): ("Layers, lowest to highest", between), "median_width": (f"Median width ({run.unit})", 2),
     }  # fmt: skip
-    notes = [
-        "Held-out sites: the interval of a fold is set by the errors of the other folds alone. Wilson's interval "
-        "treats values as independent; the layers of a site are not, so it is too narrow.",
-    ]
     if "truth" in run.tables:
         truth = where(run.tables["truth"], layer=POOLED).rename(columns={"coverage": "true"})
         rows, columns = rows.merge(truth[[*keys, "true"]], on=keys), {**columns, "true": ("True maps (%)", percent)}
-        notes.append(
-            "Against the true maps: random pixels, intervals as in the maps (CV+, all fold models). The truth carries "
-            "no error of measurement, the observations do. Errors under blocks are those far from any site; most "
-            "pixels are nearer, so intervals set by blocks cover more than they state."
-        )
+    notes = PROSE.notes("coverage", truth="truth" in run.tables)
     title = f"Coverage of intervals of nominally {100.0 * rows['nominal'].max():g} %."
     return rows_table(rows, columns, title=title, labels={"split": SPLITS, "model": LABELS}, notes=notes)
 
@@ -201,8 +178,8 @@ def truth_table(run: LayersRun) -> Table | None:
     rows = rows.assign(value=rows["r2"].where(rows["layer"] != POOLED, rows["rmse"]))
     same["order"] = same["order"] | {"layer": (*run.layers, POOLED)}
     same["labels"] = same["labels"] | {"layer": {POOLED: f"RMSE, all ({run.unit})"}}
-    note = f"{rows['n'].min()} random pixels; the prediction is the mean of all fold models (of the split) and seeds."
-    return pivot_table(rows, columns="layer", value="value", title="R2 against the true maps.", notes=(note,), **same)
+    notes = PROSE.notes("truth", pixels=rows["n"].min())
+    return pivot_table(rows, columns="layer", value="value", title="R2 against the true maps.", notes=notes, **same)
 
 
 def training_table(run: LayersRun) -> Table:
@@ -213,9 +190,6 @@ def training_table(run: LayersRun) -> Table:
         "split": "Split", "model": "Network", "members": ("Trained", "{}"), "converged": ("Converged", "{}"),
         "diverged": ("Diverged", "{}"), "epochs": "Mean epochs by seed",
     }  # fmt: skip
-    note = (
-        "Converged: stopped by patience, or the validation loss had become flat. Transfer: epochs on all layers + on "
-        "one. What diverged predicts nothing and is left out of the means over seeds."
-    )
     found: Any = rows.agg(counts | {"epochs": ", ".join})
-    return rows_table(found, columns, title="Trainings.", labels={"split": SPLITS, "model": LABELS}, notes=(note,))
+    labels = {"split": SPLITS, "model": LABELS}
+    return rows_table(found, columns, title="Trainings.", labels=labels, notes=PROSE.notes("trainings"))

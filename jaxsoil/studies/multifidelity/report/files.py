@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from jaxsoil.data.properties import LABELS
+from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, where
+from jaxsoil.report.tables import with_interval
 from jaxsoil.studies.multifidelity.config import STRATEGY
+from jaxsoil.studies.multifidelity.replicates import TEST
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES
-from jaxsoil.studies.multifidelity.summaries import main_task
-from jaxsoil.studies.multifidelity.tables import NO_TASK, OWN, TEST, refuse_earlier
+from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, OWN, main_task, of_main_task, refuse_earlier
 
 TERMS = {
     "loss": "training",
@@ -81,20 +84,28 @@ class MultifidelityRun(RunContents):
         """The task that stands in the tables."""
         return main_task(self.results["task"])
 
+    @property
+    def networks(self) -> str:
+        """How networks were trained, as it follows in a title; empty where there are none."""
+        if set(self.results["task"]) == {NO_TASK}:
+            return ""
+        return ", networks multi-task" if self.task == MULTI else ", networks single-task"
+
     def scores(self, split: str = TEST) -> pd.DataFrame:
         """Results on a set, ``strategy, property, metric, seed, value``, and whether a strategy is ``doubtful``.
 
         They are of the task of the tables and of the models that have none.
         """
-        return self._shown(self.results.rename(columns={"model": "strategy", "split": "set"}), split)
+        named = self.results.rename(columns={"model": "strategy", "split": "set"})
+        return self._with_doubts(of_main_task(named, split))
 
     def averages(self) -> pd.DataFrame:
         """Means over properties on the test set, ``strategy, metric, seed, value, doubtful``."""
-        return self._shown(self.tables["averages"], TEST)
+        return self._with_doubts(of_main_task(self.tables["averages"]))
 
-    def _shown(self, table: pd.DataFrame, split: str) -> pd.DataFrame:
-        shown = table[(table["set"] == split) & table["task"].isin((self.task, NO_TASK))]
-        return shown.assign(doubtful=[bool(self.doubtful(name)) for name in shown["strategy"]])
+    def _with_doubts(self, table: pd.DataFrame) -> pd.DataFrame:
+        doubtful = {name: bool(self.doubtful(name)) for name in self.strategies}
+        return table.assign(doubtful=[doubtful[name] for name in table["strategy"]])
 
     @property
     def replicates(self) -> str:
@@ -106,30 +117,30 @@ class MultifidelityRun(RunContents):
 
     def doubtful(self, strategy: str) -> list[str]:
         """Trainings behind a strategy that did not converge, named; those of stages 1 and 2 where it needs them."""
-        return self._not_converged.get(strategy, [])
-
-    @functools.cached_property
-    def _not_converged(self) -> dict[str, list[str]]:
-        table = self.tables.get("convergence")
-        rows = [] if table is None else where(table, converged=False).to_dict("records")
-        return {
-            name: [f"{row['stage']} {row['label']}, seed {row['seed']}" for row in rows if self._rests_on(name, row)]
-            for name in self.strategies
-        }
-
-    def _rests_on(self, name: str, training: dict) -> bool:
-        """Whether the numbers of a strategy need a training, a row of convergence.csv."""
-        strategy, stage, words = STRATEGY[name], training["stage"], training["label"].split("/")
-        if stage == "stage1":
-            return strategy.needs_stage1
-        if stage == "stage2":
-            return strategy.needs_operator if words == ["FNO"] else strategy.needs_conversion
-        return stage == "stage3" and words[:2] == [strategy.model, self.task]
+        if "convergence" not in self.tables:
+            return []
+        rows = where(self.tables["convergence"], converged=False).to_dict("records")
+        own = f"{STRATEGY[strategy].model}/{self.task}"
+        return [
+            f"{row['stage']} {row['label']}, seed {row['seed']}"
+            for row in rows
+            if row["label"] in STRATEGY[strategy].needs
+            or (row["stage"] == "stage3" and f"{row['label']}/".startswith(f"{own}/"))
+        ]
 
 
 def label(name: str) -> str:
     """Name of a property as printed."""
     return LABELS.get(name, name)
+
+
+def interval(row: Mapping[str, Any]) -> str:
+    """``mean [low, high]`` of a paired difference; the mean alone where there is no interval."""
+    return with_interval(row["mean"], row["low"], row["high"])
+
+
+PROSE = Prose("jaxsoil.studies.multifidelity.report", "report", interval=interval)
+"""The sentences of the reports."""
 
 
 def in_order(names: Iterable[str], order: Iterable[str]) -> list[str]:

@@ -1,4 +1,6 @@
-"""Report of the self-supervised multi-fidelity study: Appendices A and B and figures 3 to 7 beside ours."""
+"""Reports of the multi-fidelity study: Appendices A and B and figures 3 to 7 beside ours, and of its two ablations:
+texture as a composition (figure 8), and a Fourier neural operator (figure C.9).
+"""
 
 from __future__ import annotations
 
@@ -8,18 +10,29 @@ from pathlib import Path
 
 import pandas as pd
 
+from jaxsoil.data.properties import TEXTURE
 from jaxsoil.evaluation.compare import MEAN
 from jaxsoil.report.document import Document
 from jaxsoil.report.run_files import where
-from jaxsoil.report.tables import DAGGER, marked, mean_sd, number
-from jaxsoil.studies.multifidelity.config import SAMPLES
+from jaxsoil.report.tables import marked, mean_sd, rows_table
+from jaxsoil.studies.multifidelity.config import FNO, MIR_ILR, NIR_ILR, SAMPLES, STRATEGY
 from jaxsoil.studies.multifidelity.report import score_figures as figures
 from jaxsoil.studies.multifidelity.report import scores, sections, spectra
-from jaxsoil.studies.multifidelity.report.files import MultifidelityRun, read_multifidelity_run
+from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, interval, label, read_multifidelity_run
+
+MLP = "NIRtoMIR-MLP"
+
+PAIRS = ((MIR_ILR, "MIR-MLP"), (NIR_ILR, MLP))
+"""With and without ILR."""
+
+ORDER = tuple(name for pair in PAIRS for name in reversed(pair))
+
+CLAIMS = {MIR_ILR: (1, "better with ILR"), NIR_ILR: (-1, "worse with ILR on the independent test set")}
+"""What section 3.5 says of clay, silt and sand: the sign of the difference, and in words; it gives no numbers."""
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html and figures/ into the folder of a finished run.
+    """Writes report.md, report.html and figures/ into the folder of a finished run of multifidelity, ilr or fno.
 
     Args:
       run_folder: folder with the files named in ``jaxsoil.studies.multifidelity.report.files``; those that are
@@ -32,114 +45,154 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
       DataError: if config.json, env.json or results.csv is missing, or any file is damaged.
     """
     run = read_multifidelity_run(run_folder)
-    text = (
-        f"{len(run.strategies)} strategies predict {len(run.properties)} soil properties of an independent test set; "
-        f"{run.replicates}. A variational autoencoder is trained on MIR scans without labels, "
-        "a NIR encoder is fitted to its frozen decoder, and property models take spectra, converted spectra or latent "
-        "features. The paper's numbers stand beside ours; its data are other soils from other instruments."
-    )
-    document = sections.opening(run, "Self-supervised multi-fidelity learning", text)
-    found = scores.differences(run)
-    document.bullets(_facts(run, found))
-    if any(run.doubtful(strategy) for strategy in run.strategies):
-        document.text(f"A dagger ({DAGGER}) marks every number that rests on a training that did not converge.")
-    _accuracy(document, run)
-    _comparison(document, run, found)
-    document.section(
-        "One network for all properties, or one for each",
-        scores.task_table(run) or "The run did not train both, so there is nothing to compare.",
-    )
-    sections.summaries_section(document, run)
-    spectra.latent_section(document, run)
-    spectra.conversion_section(document, run)
-    spectra.uncertainty_section(document, run)
-    document.section("Several posterior samples against the point conversion", _samples(found))
-    sections.internal_section(document, run)
-    spectra.distance_section(document, run)
-    sections.curves_section(document, run)
+    if run.config.get("experiment") == "fno":
+        document = sections.opening(run, "NIR to MIR by a Fourier neural operator", PROSE.text("fno_opening"))
+        _operator(document, run)
+        spectra.conversion_section(document, run)
+    elif run.config.get("experiment") == "ilr":
+        document = sections.opening(run, "Clay, silt and sand as a composition", PROSE.text("ilr_opening"))
+        _compositions(document, run)
+        _sums(document, run)
+    else:
+        document = sections.opening(run, "Self-supervised multi-fidelity learning", PROSE.text("opening", run=run))
+        _study(document, run)
     sections.training_section(document, run)
     sections.closing(document, run)
     return document.write()
 
 
-def _facts(run: MultifidelityRun, found: pd.DataFrame) -> list[str]:
+def _study(document: Document, run: MultifidelityRun) -> None:
+    found = scores.differences(run)
+    document.add(*_facts(run, found))
+    if any(run.doubtful(strategy) for strategy in run.strategies):
+        document.text(PROSE.text("dagger"))
+    document.section("Accuracy on the independent test set")
+    for metric, figure, line in (("ccc", 5, "0.7"), ("rpiq", 6, "2")):
+        caption = PROSE.text("bars_caption", metric=metric, figure=figure, line=line)
+        document.draw(figures.by_property(scores.scored(run, metric), metric), f"figure_{figure}_{metric}", caption)
+    document.table(scores.averages(run))
+    document.section("Appendix B beside ours", scores.appendix_b(run))
+    _comparison(document, run, found)
+    tasks = scores.task_table(run) or PROSE.text("missing", what="tasks")
+    document.section("One network for all properties, or one for each", tasks)
+    sections.summaries_section(document, run)
+    spectra.latent_section(document, run)
+    spectra.conversion_section(document, run)
+    spectra.uncertainty_section(document, run)
+    rows = where(found, first=SAMPLES, property=MEAN).to_dict("records")
+    averaged = PROSE.text("samples", row=rows[0]) if rows else PROSE.text("missing", what="samples")
+    document.section("Several posterior samples against the point conversion", averaged)
+    sections.internal_section(document, run)
+    spectra.distance_section(document, run)
+    sections.curves_section(document, run)
+
+
+def _facts(run: MultifidelityRun, found: pd.DataFrame) -> list[str | list[str]]:
     """The main outcomes: the best strategy, the order beside Appendix B's, three differences."""
     ccc = where(run.averages(), metric="ccc")
     means = {name: mean_sd(where(ccc, strategy=name)["value"]) for name in run.strategies}
     defined = [name for name in run.strategies if math.isfinite(means[name].mean)]
-    facts = []
-    if defined:
-        best = max(defined, key=lambda name: means[name].mean)
-        name = marked(best, run.doubtful(best))
-        facts.append(f"Highest mean CCC over properties: {name}, {means[best].text(2)}.")
-    for row in where(run.tables["orders"], property=MEAN).to_dict("records") if "orders" in run.tables else ():
-        if math.isfinite(row["tau"]):
-            facts.append(
-                f"Order of the strategies by mean CCC against Appendix B's: Kendall's tau {number(row['tau'], 2)}, "
-                f"{len(scores.crossed_pairs(run))} of {math.comb(len(row['ours'].split(' > ')), 2)} pairs the other "
-                "way round."
-            )
+    best = max(defined, key=lambda name: means[name].mean) if defined else ""
+    orders = where(run.tables["orders"], property=MEAN).to_dict("records") if "orders" in run.tables else []
+    turned = len(scores.disagreements(run))
+    contrasts = []
     for first, second in (("MIR-SSL-MLP", "MIR-MLP"), ("NIRtoMIR-SSL-MLP", "NIR-MLP"), ("NIRtoMIR-MLP", "NIR-PLSR")):
-        facts += [
-            f"{row['title']}: {scores.interval(row)} in mean CCC (Appendix B {number(row['paper'], 3)})."
-            for row in where(found, first=first, second=second, property=MEAN).to_dict("records")
-        ]
-    return facts
-
-
-def _accuracy(document: Document, run: MultifidelityRun) -> None:
-    document.section("Accuracy on the independent test set")
-    for metric, figure, line in (("ccc", 5, "0.7"), ("rpiq", 6, "2")):
-        caption = (
-            f"Figure {figure}, redrawn: {metric.upper()} by property and strategy; the line stands at {line}. Bars: "
-            "mean over seeds, with SD; diamonds: Appendix B (NAPT, other soils than here)."
-        )
-        document.draw(figures.by_property(scores.scored(run, metric), metric), f"figure_{figure}_{metric}", caption)
-    document.table(scores.averages(run))
-    document.section("Appendix B beside ours", scores.appendix_b(run))
+        contrasts += where(found, first=first, second=second, property=MEAN).to_dict("records")
+    return PROSE.items(
+        "facts",
+        best=(marked(best, run.doubtful(best)), means[best].text(2)) if best else (),
+        orders=[
+            {**row, "turned": turned, "pairs": math.comb(len(row["ours"].split(" > ")), 2)}
+            for row in orders
+            if math.isfinite(row["tau"])
+        ],
+        contrasts=contrasts,
+    )
 
 
 def _comparison(document: Document, run: MultifidelityRun, found: pd.DataFrame) -> None:
     document.section("Which strategy is better")
     if found.empty:
-        document.text("The run has no two strategies that are compared here.")
+        document.text(PROSE.text("missing", what="differences"))
         return
-    caption = (
-        "Differences in CCC on the test set, paired by seed: mean over properties with its 95 % interval over seeds, "
-        "each property as a tick, and the difference in Appendix B."
-    )
-    document.draw(figures.differences(found), "differences", caption)
+    document.draw(figures.differences(found), "differences", PROSE.text("differences_caption"))
     document.add(scores.difference_table(run, found), scores.difference_by_property(run, found))
-    if "orders" not in run.tables:
+    if "orders" in run.tables:
+        said = PROSE.items("disagreements", rows=scores.disagreements(run), counts=run.data.get("counts", {}))
+        document.add(scores.order_table(run.tables["orders"]), *said)
+
+
+def _operator(document: Document, run: MultifidelityRun) -> None:
+    document.section("Accuracy of both converters")
+    strategies = [name for name in (MLP, FNO) if name in run.strategies]
+    if FNO not in strategies:
+        document.text(PROSE.text("missing", what="fno"))
         return
-    listed = scores.disagreements(run)
-    agree = "No pair of strategies stands the other way round than in Appendix B in the mean over properties."
-    heading = "Disagreements with Appendix B in the mean over properties:"
-    document.add(scores.order_table(run.tables["orders"]), heading if listed else agree, listed)
-    counts = run.data.get("counts", {})
-    if listed and {"labelled", "pairs"} <= set(counts):
-        document.text(
-            f"What is known to differ: {counts['labelled']:,} labelled samples and {counts['pairs']:,} pairs here "
-            "against 51,508 and 2,016, other soils and instruments, and architectures and training that the paper "
-            "does not publish. The curves over the number of labels show how far the order depends on it; "
-            "the distances show how far the test set lies from the training rows. Nothing was tuned to the order."
-        )
+    for metric in ("ccc", "rpiq"):
+        table = scores.scored(run, metric)
+        drawn = figures.by_property(pd.DataFrame(table[table["strategy"].isin(strategies)]), metric)
+        document.draw(drawn, f"figure_c9_{metric}", PROSE.text("fno_caption", metric=metric))
+    found = scores.differences(run, ((FNO, MLP),))
+    rows = {str(row["property"]): row for row in found.to_dict("records")}
+    if rows:
+        each = {label(name): row for name, row in rows.items() if name != MEAN}
+        below = [name for name, row in each.items() if row["mean"] < 0.0]
+        clear = [name for name, row in each.items() if row["high"] < 0.0]
+        said = PROSE.items("fno_outcomes", mean=rows[MEAN], each=each, below=below, clear=clear)
+        document.add(*said, scores.difference_by_property(run, found))
+    document.add(scores.averages(run), scores.strategy_table(run, strategies))
 
 
-def _samples(found: pd.DataFrame) -> str:
-    rows = where(found, first=SAMPLES, property=MEAN).to_dict("records")
-    if not rows:
-        return "The run has no variant with several posterior samples."
-    row = rows[0]
-    if not math.isfinite(row["low"]):
-        outcome = "With one seed there is no interval."
-    elif row["low"] > 0.0:
-        outcome = "It beats the point conversion."
-    elif row["high"] < 0.0:
-        outcome = "It is worse than the point conversion."
-    else:
-        outcome = "It does not beat the point conversion: the interval includes 0."
-    return (
-        "Property models that see several samples of the latent posterior of a NIR spectrum and average their "
-        f"predictions, minus those that see its mean: {scores.interval(row)} in mean CCC. {outcome}"
+def _compositions(document: Document, run: MultifidelityRun) -> None:
+    document.section("Accuracy with and without ILR")
+    strategies = [name for name in ORDER if name in run.strategies]
+    if not set(TEXTURE) & set(run.properties) or not any(STRATEGY[name].ilr for name in strategies):
+        document.text(PROSE.text("missing", what="ilr"))
+        return
+    table = scores.scored(run, "ccc")
+    shown = pd.DataFrame(table[table["property"].isin(TEXTURE) & table["strategy"].isin(strategies)])
+    shown = shown.sort_values("strategy", key=lambda names: names.map(ORDER.index), kind="stable")
+    document.draw(figures.by_property(shown, "ccc", line=False), "figure_8_ilr", PROSE.text("ilr_caption"))
+    found, claims = scores.differences(run, PAIRS), []
+    for first, second in PAIRS:
+        rows = {str(row["property"]): row for row in where(found, first=first, second=second).to_dict("records")}
+        mine = {label(name): rows[name] for name in TEXTURE if name in rows}
+        sign, words = CLAIMS[first]
+        claim = {
+            "first": first,
+            "second": second,
+            "words": words,
+            "listed": [f"{name} {interval(row)}" for name, row in mine.items()],
+            "agree": [name for name, row in mine.items() if sign * float(row["mean"]) > 0.0],
+            "sure": [name for name, row in mine.items() if row["low"] > 0.0 or row["high"] < 0.0],
+        }
+        claims += [claim | {"mean": rows[MEAN]}] if mine else []
+    document.add(
+        *PROSE.items("ilr_outcomes", claims=claims),
+        scores.strategy_table(run, strategies),
+        scores.difference_by_property(run, found),
     )
+
+
+def _sums(document: Document, run: MultifidelityRun) -> None:
+    document.section("What clay, silt and sand sum to")
+    sums = run.tables.get("texture_sums")
+    if sums is None:
+        document.text(PROSE.text("missing", what="texture_sums"))
+        return
+    known = (*ORDER, *run.strategies)
+    sums = sums.sort_values("strategy", key=lambda names: names.map(known.index), kind="stable")
+    document.draw(figures.texture_sums(sums), "texture_sums", PROSE.text("sums_caption"))
+    columns = {"mean": "Mean (%)", "sd": "SD (%)", "min": "Min (%)", "max": "Max (%)"}
+    table = rows_table(
+        sums.assign(doubtful=[bool(run.doubtful(name)) for name in sums["strategy"]]),
+        {
+            "strategy": "Strategy",
+            **{name: (heading, 2) for name, heading in columns.items()},
+            "gap": ("Largest |sum − 100| (%)", "{:.1e}"),
+        },
+        title="Sums over samples and seeds, in % of the fine earth.",
+        marks={"strategy": "doubtful"},
+    )
+    loose = [name for name in sums["strategy"][sums["gap"] > 1e-3] if STRATEGY[name].ilr]
+    document.add(table, PROSE.text("sums_fault", loose=loose))

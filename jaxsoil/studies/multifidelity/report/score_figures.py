@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,11 +59,7 @@ _PUBLISHED = Look("published", "black", "D", filled=False)
 def color_of(strategy: str) -> str:
     """Colour of a strategy by what its property model takes."""
     one = STRATEGY[strategy]
-    if one.ilr:
-        return GREEN
-    if one.needs_operator:
-        return PURPLE
-    return {"mir": BLUE, "converted": BLUE, "nir": ORANGE}.get(one.view, SKY)
+    return GREEN if one.ilr else {"mir": BLUE, "converted": BLUE, "nir": ORANGE, "fno": PURPLE}.get(one.view, SKY)
 
 
 @styled
@@ -127,46 +123,33 @@ def _bars(panel: Axes, scores: pd.DataFrame, strategies: Sequence[str]) -> None:
     light_grid(panel, "x")
 
 
-@dataclass(frozen=True, eq=False)
-class Cloud:
-    """A panel of figure 7.
-
-    Attributes:
-      title: of the data set.
-      metric: "ccc" or "rpiq".
-      internal: rows ``property, repetition`` and the metric of the internal cross-validation.
-      scores: rows ``strategy, property, seed, value`` of the metric.
-    """
-
-    title: str
-    metric: str
-    internal: pd.DataFrame
-    scores: pd.DataFrame
-
-
 @styled
-def internal_clouds(clouds: Sequence[Cloud], properties: Sequence[str], strategies: Sequence[str]) -> Figure:
+def internal_clouds(
+    sets: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], properties: Sequence[str], strategies: Sequence[str]
+) -> Figure:
     """Figure 7: scores of strategies, means over seeds, over the cloud of each data set's own cross-validation.
 
     Args:
-      clouds: panels, row by row; a row is a metric.
+      sets: title of a data set -> rows ``property, repetition, ccc, rpiq`` of its internal cross-validation, and rows
+        ``strategy, property, metric, seed, value``.
       properties: order along the axis.
       strategies: three at most.
     """
     looks = {s: Look(s, OKABE_ITO[rank + 1], "sDo"[rank]) for rank, s in enumerate(strategies)}
-    columns = len({cloud.title for cloud in clouds})
-    figure, panels = grid(len(clouds), most=columns, panel=2.1, extra=0.6, sharex=True)
+    columns, metrics = len(sets), ("ccc", "rpiq")
+    figure, panels = grid(2 * columns, most=columns, panel=2.1, extra=0.6, sharex=True)
     jitter = np.random.default_rng(0).uniform(-0.28, 0.28, 200)
-    for number, (panel, cloud) in enumerate(zip(panels, clouds, strict=True)):
+    for number, (metric, title) in enumerate(itertools.product(metrics, sets)):
+        panel, (internal, scores) = panels[number], sets[title]
         if number % columns:
             panel.sharey(panels[number - 1])
         for place, name in enumerate(properties):
-            values = where(cloud.internal, property=name)[cloud.metric]
+            values = where(internal, property=name)[metric]
             panel.scatter(
                 place + np.resize(jitter, len(values)), values, s=7.0, color="#b0b0b0", linewidths=0, zorder=2
             )
         for shift, (strategy, look) in zip(shifts(len(looks), 0.08), looks.items(), strict=True):
-            mine = where(cloud.scores, strategy=strategy)
+            mine = where(scores, strategy=strategy, metric=metric)
             means = [mean_sd(where(mine, property=name)["value"]).mean for name in properties]
             points(panel, np.arange(len(properties)) + shift, means, look, size=5.5, mec="white", mew=0.5, zorder=3)
         panel.set_xticks(range(len(properties)), list(map(label, properties)))
@@ -175,9 +158,9 @@ def internal_clouds(clouds: Sequence[Cloud], properties: Sequence[str], strategi
         # A model that fails on one property would squeeze all others.
         panel.set_ylim(bottom=max(panel.get_ylim()[0], -1.0))
         if number < columns:
-            panel.set_title(cloud.title, loc="left", pad=4)
+            panel.set_title(title, loc="left", pad=4)
         if number % columns == 0:
-            panel.set_ylabel(_AXES[cloud.metric][0])
+            panel.set_ylabel(_AXES[metric][0])
     legend(figure, [Look("internal 10-fold PLSR", "#b0b0b0", "o"), *looks.values()])
     return figure
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +13,6 @@ from jaxsoil.evaluation.compare import MEAN
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import criterion
 from jaxsoil.report.tables import (
-    DAGGER,
     DASH,
     Table,
     marked,
@@ -23,26 +24,18 @@ from jaxsoil.report.tables import (
     with_interval,
 )
 from jaxsoil.studies.multifidelity.config import REENCODED, SAMPLES, STRATEGY
+from jaxsoil.studies.multifidelity.replicates import TEST
 from jaxsoil.studies.multifidelity.report import published
-from jaxsoil.studies.multifidelity.report.files import MultifidelityRun, label
-from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, SINGLE, TEST
+from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, interval, label
+from jaxsoil.studies.multifidelity.tables import MULTI, SINGLE
 
 CONTRASTS = (
-    ("MIR-MLP", "MIR-PLSR"),
-    ("MIR-SSL-MLP", "MIR-PLSR"),
-    ("MIR-SSL-MLP", "MIR-MLP"),
-    ("NIR-MLP", "NIR-PLSR"),
-    ("NIRtoMIR-MLP", "NIR-PLSR"),
-    ("NIRtoMIR-MLP", "NIR-MLP"),
-    ("NIRtoMIR-SSL-MLP", "NIR-PLSR"),
-    ("NIRtoMIR-SSL-MLP", "NIR-MLP"),
-    ("NIRtoMIR-SSL-MLP", "NIRtoMIR-MLP"),
-    ("MIR-PLSR", "NIR-PLSR"),
+    ("MIR-MLP", "MIR-PLSR"), ("MIR-SSL-MLP", "MIR-PLSR"), ("MIR-SSL-MLP", "MIR-MLP"), ("NIR-MLP", "NIR-PLSR"),
+    ("NIRtoMIR-MLP", "NIR-PLSR"), ("NIRtoMIR-MLP", "NIR-MLP"), ("NIRtoMIR-SSL-MLP", "NIR-PLSR"),
+    ("NIRtoMIR-SSL-MLP", "NIR-MLP"), ("NIRtoMIR-SSL-MLP", "NIRtoMIR-MLP"), ("MIR-PLSR", "NIR-PLSR"),
     ("MIR-SSL-MLP", "NIRtoMIR-SSL-MLP"),
-    (SAMPLES, "NIRtoMIR-SSL-MLP"),
-    (REENCODED, "NIRtoMIR-SSL-MLP"),
-    (REENCODED, "NIRtoMIR-MLP"),
-)
+    (SAMPLES, "NIRtoMIR-SSL-MLP"), (REENCODED, "NIRtoMIR-SSL-MLP"), (REENCODED, "NIRtoMIR-MLP"),
+)  # fmt: skip
 """Comparisons that the paper's claims rest on, and the last three of ours."""
 
 NAMES = {"rmse": "RMSE", "bias": "ME", "r2": "R2", "r2_corr": "r2", "ccc": "CCC", "rpiq": "RPIQ"}
@@ -55,55 +48,44 @@ def scored(run: MultifidelityRun, metric: str) -> pd.DataFrame:
       Rows ``property, strategy, mean, sd, paper, doubtful`` in the order of the tables.
     """
     mine, rows = where(run.scores(), metric=metric), []
-    for name in run.properties:
-        for strategy in run.strategies:
-            found = mean_sd(where(mine, property=name, strategy=strategy)["value"])
-            printed = published.score(name, strategy)
-            paper = math.nan if printed is None else getattr(printed, metric)
-            rows.append((name, strategy, found.mean, found.error, paper, bool(run.doubtful(strategy))))
-    return pd.DataFrame(rows, columns=pd.Index(["property", "strategy", "mean", "sd", "paper", "doubtful"]))
+    paper = published.APPENDIX_B.set_index(["property", "strategy"])[metric].to_dict()
+    for name, strategy in itertools.product(run.properties, run.strategies):
+        found = mean_sd(where(mine, property=name, strategy=strategy)["value"])
+        row = {"property": name, "strategy": strategy, "mean": found.mean, "sd": found.error}
+        row |= {"paper": paper.get((name, strategy), math.nan), "doubtful": bool(run.doubtful(strategy))}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
-def dagger_notes(run: MultifidelityRun, strategies: Sequence[str]) -> tuple[str, ...]:
-    """The footnote behind the daggers; nothing if there are none."""
+def doubts(run: MultifidelityRun, strategies: Sequence[str]) -> dict[str, Any]:
+    """What the notes behind daggers say: trainings behind some strategies that did not converge, and the criterion."""
     found = list(dict.fromkeys(text for name in strategies for text in run.doubtful(name)))
-    if not found:
-        return ()
-    named = "; ".join(found[:6]) + (f"; and {len(found) - 6} more" if len(found) > 6 else "")
-    return (f"{DAGGER} rests on trainings that did not converge: {named}. {criterion(run)}",)
+    return {"found": found, "criterion": criterion(run)}
 
 
 def appendix_b(run: MultifidelityRun) -> Table:
     """Every row of Appendix B beside ours, all metrics; rows of ours that it does not have stand last."""
-    ours, paper = run.scores(), published.frame()
-    both = pd.concat([paper.assign(column=_headings(paper), doubtful=False), _here(ours)])
-    notes = (
-        "R2 is 1 - SSE/SST (Eq. 12) and r2 the squared correlation; ME is mean(predicted - observed). RMSE and ME in "
-        "the unit of the property. A dash: not in Appendix B, or not in this run.",
-        *dagger_notes(run, run.strategies),
-        *published.NOTES,
-        f"Paper: {published.SOURCE}, 206 NAPT samples. Other soils and instruments than here: what each found, not a "
-        "like-for-like comparison.",
-    )
-    title = f"Independent test set: Appendix B, and ours as mean ± SD over {run.replicates}{_task_text(run)}."
-    return _score_table(run, both, title, notes, _columns(NAMES))
+    paper = published.APPENDIX_B.melt(["property", "strategy"], var_name="metric").assign(doubtful=False)
+    both = pd.concat([paper.assign(column=_headings(paper)), _here(run.scores())])
+    notes = PROSE.notes("appendix_b_notes", **doubts(run, run.strategies))
+    notes += PROSE.notes("inconsistencies") + PROSE.notes("appendix_b_source")
+    return _score_table(run, both, PROSE.text("appendix_b_title", run=run), notes, _columns(list(NAMES)))
 
 
 def strategy_table(run: MultifidelityRun, strategies: Sequence[str]) -> Table:
     """All metrics of some strategies on the test set."""
     mine = run.scores()
-    mine = pd.DataFrame(mine[mine["strategy"].isin(strategies)])
-    mine = mine.assign(column=_headings(mine))
-    notes = ("R2 is 1 - SSE/SST; RMSE and ME in the unit of the property.", *dagger_notes(run, strategies))
-    title = "Test set, mean ± SD over seeds; metrics after the way back from ILR and logarithm."
-    return _score_table(run, mine, title, notes, [name for metric, name in NAMES.items() if metric != "r2_corr"])
+    mine = pd.DataFrame(mine[mine["strategy"].isin(list(strategies))])
+    columns = [name for metric, name in NAMES.items() if metric != "r2_corr"]
+    notes = PROSE.notes("strategy_notes", **doubts(run, strategies))
+    return _score_table(run, mine.assign(column=_headings(mine)), PROSE.text("strategy_title"), notes, columns)
 
 
 def _score_table(
     run: MultifidelityRun, frame: pd.DataFrame, title: str, notes: Sequence[str], columns: Sequence[str]
 ) -> Table:
     return pivot_table(
-        pd.DataFrame(frame[frame["column"].isin(columns)]),
+        pd.DataFrame(frame[frame["column"].isin(list(columns))]),
         ("property", "strategy"),
         "column",
         "value",
@@ -127,7 +109,7 @@ def _headings(table: pd.DataFrame) -> pd.Series:
     return pd.Series(table["metric"]).map(NAMES)
 
 
-def _columns(metrics: Sequence[str] | dict[str, str]) -> list[str]:
+def _columns(metrics: Sequence[str]) -> list[str]:
     """Headings: the paper's number, then ours; the squared correlation is ours alone."""
     pairs = [(NAMES[metric], f"{NAMES[metric]}, here") for metric in metrics]
     return [name for pair in pairs for name in pair if name != NAMES["r2_corr"]]
@@ -142,19 +124,18 @@ def averages(run: MultifidelityRun) -> Table:
         for name, value in (published.averages(metric, common) if common else {}).items()
         if name in run.strategies
     ]
-    which = "nine properties" if len(common) == len(published.PROPERTIES) else ", ".join(map(label, common))
     columns = _columns(("ccc", "rpiq", "r2", "r2_corr"))
     return pivot_table(
         pd.concat([pd.DataFrame(paper), _here(run.averages())]),
         "strategy",
         "column",
         "value",
-        title=f"Mean over {which}; ours ± SD over {run.replicates}{_task_text(run)}.",
+        title=PROSE.text("averages_title", run=run, common=list(map(label, common))),
         fmt=dict.fromkeys(columns, 2) | {"R2, here": lambda mean, sd: plus_minus(mean, sd, 2 if mean > -9.9 else 1)},
         combine=mean_sd,
         order={"strategy": STRATEGY, "column": columns},
         marks={"strategy": "doubtful"},
-        notes=dagger_notes(run, run.strategies),
+        notes=PROSE.notes("dagger_notes", **doubts(run, run.strategies)),
     )
 
 
@@ -171,31 +152,23 @@ def differences(run: MultifidelityRun, contrasts: Sequence[tuple[str, str]] = CO
             means = _published_ccc(run, str(row["property"]))
             paper = means.get(first, math.nan) - means.get(second, math.nan)
             rows.append({**row, "title": f"{first} minus {second}", "paper": paper})
-    columns = [*table.columns, "title", "paper"]
-    return pd.DataFrame(rows, columns=pd.Index(columns))
+    return pd.DataFrame(rows, columns=pd.Index([*table.columns, "title", "paper"]))
 
 
 def _published_ccc(run: MultifidelityRun, name: str) -> dict[str, float]:
     """CCC of Appendix B by strategy: of a property, or the mean over the properties that the run has as well."""
     common = [one for one in published.PROPERTIES if one in (run.properties if name == MEAN else [name])]
-    return dict(published.averages("ccc", common)) if common else {}
+    return published.averages("ccc", common) if common else {}
 
 
 def difference_table(run: MultifidelityRun, found: pd.DataFrame) -> Table:
     """Differences of the mean CCC over properties with intervals, and whether the paper's sign is found."""
-    means = where(found, property=MEAN)
-    means["title"] = [
-        f"{marked(row['first'], run.doubtful(row['first']))} minus {marked(row['second'], run.doubtful(row['second']))}"
-        for row in means.to_dict("records")
-    ]
-    notes = (
-        f"Student's interval over {run.replicates}. Over seeds it says how far the training decides, not how far "
-        "another test set would. PLSR is the same in every seed where its rows are. Intervals are not adjusted for the "
-        "number of comparisons.",
-        *dagger_notes(run, run.strategies),
-    )
+    rows = where(found, property=MEAN).to_dict("records")
+    for row in rows:
+        row["title"] = " minus ".join(marked(row[side], run.doubtful(row[side])) for side in ("first", "second"))
+        row["verdict"] = verdict(row)
     return rows_table(
-        means.assign(verdict=[verdict(row) for row in means.to_dict("records")]),
+        pd.DataFrame(rows),
         {
             "title": "Difference in CCC",
             "n": ("Seeds", "{}"),
@@ -204,7 +177,7 @@ def difference_table(run: MultifidelityRun, found: pd.DataFrame) -> Table:
             "verdict": "Direction",
         },
         title="Paired differences in CCC on the test set, mean over properties.",
-        notes=notes,
+        notes=PROSE.notes("difference_notes", replicates=run.replicates, **doubts(run, run.strategies)),
     )
 
 
@@ -242,27 +215,17 @@ def order_table(orders: pd.DataFrame) -> Table:
     return rows_table(
         orders,
         {"property": "", "tau": ("Tau", 2), "ours": "Here", "theirs": "Appendix B"},
-        title="Strategies in the order of their CCC, here and in Appendix B; Kendall's tau-b of the two orders.",
+        title=PROSE.text("orders_title"),
         labels={"property": lambda name: "Mean over properties" if name == MEAN else label(name)},
-        notes=("Appendix B has two decimals: equal values stand in the order of its rows.",),
+        notes=PROSE.notes("orders_notes"),
     )
 
 
-def crossed_pairs(run: MultifidelityRun) -> list[tuple[str, ...]]:
-    """Pairs of strategies whose mean CCC stand the other way round in Appendix B, higher here first."""
+def disagreements(run: MultifidelityRun) -> list[dict]:
+    """Differences of the pairs of strategies whose mean CCC stand the other way round in Appendix B, higher first."""
     rows = where(run.tables["orders"], property=MEAN)["crossed"] if "orders" in run.tables else []
-    return [tuple(pair.split(" > ")) for text in rows for pair in text.split("; ") if pair]
-
-
-def disagreements(run: MultifidelityRun) -> list[str]:
-    """Each pair that stands the other way round in Appendix B, with both differences."""
-    pairs: list = crossed_pairs(run)
-    return [
-        f"{row['first']} is above {row['second']} here by {interval(row)} in mean CCC, below it by "
-        f"{number(-float(row['paper']), 3)} in Appendix B"
-        + ("." if row["low"] > 0.0 else "; the interval does not settle the order here.")
-        for row in where(differences(run, pairs), property=MEAN).to_dict("records")
-    ]
+    pairs: Any = [tuple(pair.split(" > ")) for text in rows for pair in text.split("; ") if pair]
+    return where(differences(run, pairs), property=MEAN).to_dict("records")
 
 
 def task_table(run: MultifidelityRun) -> Table | None:
@@ -275,21 +238,9 @@ def task_table(run: MultifidelityRun) -> Table | None:
         mine = where(table, strategy=strategy)
         each, mean = mine[mine["property"] != MEAN], where(mine, property=MEAN).to_dict("records")[0]
         tasks = [mean_sd(where(means, strategy=strategy, task=task)["value"]).text() for task in (MULTI, SINGLE)]
-        clear = (each["low"] > 0.0, each["high"] < 0.0)
-        named = [", ".join(map(label, each["property"][chosen])) or DASH for chosen in clear]
+        named = [
+            ", ".join(map(label, each["property"][clear])) or DASH for clear in (each["low"] > 0.0, each["high"] < 0.0)
+        ]
         rows.append((strategy, *tasks, interval(mean), *named))
     header = ("Strategy", "Multi-task", "Single-task", "Difference [95 % interval]", "Better together", "Better alone")
-    title = "CCC of one network for all properties against one for each, test set, mean over properties ± SD."
-    note = "The last two columns name properties whose interval over seeds leaves out 0."
-    return Table(title, header, tuple(rows), (note,), left=(0, 4, 5))
-
-
-def interval(row: dict) -> str:
-    """``mean [low, high]`` of a paired difference; the mean alone where there is no interval."""
-    return with_interval(row["mean"], row["low"], row["high"])
-
-
-def _task_text(run: MultifidelityRun) -> str:
-    if set(run.results["task"]) == {NO_TASK}:
-        return ""
-    return ", networks multi-task" if run.task == MULTI else ", networks single-task"
+    return Table(PROSE.text("tasks_title"), header, tuple(rows), PROSE.notes("tasks_notes"), left=(0, 4, 5))

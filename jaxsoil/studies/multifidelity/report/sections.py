@@ -12,10 +12,10 @@ from jaxsoil.report.run_sections import closing_sections, criterion, open_docume
 from jaxsoil.report.tables import Format, Table, mean_sd, pivot_table, rows_table
 from jaxsoil.studies.multifidelity.config import STRATEGY
 from jaxsoil.studies.multifidelity.describe import SIZES
+from jaxsoil.studies.multifidelity.replicates import TEST, VALIDATION
 from jaxsoil.studies.multifidelity.report import published
 from jaxsoil.studies.multifidelity.report import score_figures as figures
-from jaxsoil.studies.multifidelity.report.files import MultifidelityRun, in_order, label
-from jaxsoil.studies.multifidelity.tables import TEST, VALIDATION
+from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, in_order, label
 
 _Columns = dict[str | tuple[str, ...], str | tuple[str, Format]]
 """Columns of a table of rows, as ``rows_table`` takes them."""
@@ -40,11 +40,10 @@ _CLOUD_STRATEGIES = ("NIR-PLSR", "NIRtoMIR-SSL-MLP")
 def opening(run: MultifidelityRun, title: str, text: str) -> Document:
     """The document of a run: what it is, how many samples it has and what is known of the data."""
     document = open_document(run, title)
-    document.text(text)
     counts = run.data.get("counts", {})
     rows = tuple((text, f"{counts[name]:,}", f"{SIZES[name]:,}") for name, text in _COUNTS.items() if name in counts)
-    document.add(Table("Rows of each stage.", ("", "Here", "Paper"), rows) if rows else None)
-    document.bullets([f"Data: {note}" for note in run.data.get("notes", ())])
+    table = Table("Rows of each stage.", ("", "Here", "Paper"), rows) if rows else None
+    document.add(text, table, [f"Data: {note}" for note in run.data.get("notes", ())])
     return document
 
 
@@ -55,13 +54,11 @@ def summaries_section(document: Document, run: MultifidelityRun) -> None:
         for dataset, ours in _SUMMARY_SETS.items():
             printed, here = published.summary(name, dataset), stated.get(name, {}).get(ours)
             title = {"property": run.titles.get(name, label(name))}
-            rows += [title | {"set": f"paper, {dataset}"} | vars(printed) | title] if printed else []
-            rows += [title | {"set": f"here, {ours}"} | here] if here else []
-    notes = ("Kurtosis is 3 for a Gaussian. SD has n - 1.", f"Paper: {published.SOURCE}.")
-    if not stated:
-        notes = ("The run folder does not describe its properties: the paper's rows stand alone.", *notes)
+            rows += [printed._asdict() | title | {"set": f"paper, {dataset}"}] if printed else []
+            rows += [here | title | {"set": f"here, {ours}"}] if here else []
     columns: _Columns = {"property": "Property", "set": "Set", "n": ("n", "{:,.0f}")}
     columns |= {name: (heading, 2) for name, heading in _MOMENTS.items()}
+    notes = PROSE.notes("summaries_notes", stated=stated)
     document.section(
         "Appendix A beside ours", rows_table(pd.DataFrame(rows), columns, title="Summary statistics.", notes=notes)
     )
@@ -72,47 +69,32 @@ def internal_section(document: Document, run: MultifidelityRun) -> None:
     document.section("Validation, test and what each data set allows")
     table = run.tables.get("internal")
     if table is None:
-        document.text("The run folder has no internal.csv: figure 7 is left out.")
+        document.text(PROSE.text("missing", what="internal"))
         return
     span = "nir" if "nir" in set(table["range"]) else "mir"
     mine = where(table, range=span)
     strategies = [name for name in _CLOUD_STRATEGIES if name in run.strategies] or run.strategies[:2]
     shown = {part: names for part, names in _INTERNAL_SETS.items() if part in set(mine["set"])}
     if not shown:
-        document.text("internal.csv has neither the pairs nor the test set: figure 7 is left out.")
+        document.text(PROSE.text("missing", what="internal_sets"))
         return
-    scores = {part: run.scores(split) for part, (split, _, _) in shown.items()}
-    panels = [
-        figures.Cloud(title, metric, where(mine, set=part), where(scores[part], metric=metric))
-        for metric in ("ccc", "rpiq")
-        for part, (_, _, title) in shown.items()
-    ]
-    caption = (
-        f"Figure 7, redrawn: means over seeds over the scores of each data set's own 10-fold cross-validation of "
-        f"{span.upper()} PLSR, repeated {mine['repetition'].nunique()} time(s), a dot for each repetition (components "
-        "chosen inside the training rows, groups kept together). RPIQ is 0 where the quartiles of the observed values "
-        "are equal."
-    )
-    document.draw(figures.internal_clouds(panels, run.properties, strategies), "figure_7_internal", caption)
-    frames, columns = [], []
-    for part, (_, name, _) in shown.items():
-        inside = where(mine, set=part)
+    sets, frames, columns = {}, [], []
+    for part, (split, name, title) in shown.items():
+        inside, over = sets[title] = where(mine, set=part), run.scores(split)
         frames.append(inside.assign(column=f"{name}: internal", value=inside["ccc"]))
-        over = where(scores[part], metric="ccc")
-        frames.append(over.assign(column=[f"{name}: {strategy}" for strategy in over["strategy"]]))
+        frames.append(where(over, metric="ccc").assign(column=lambda rows, name=name: f"{name}: " + rows["strategy"]))
         columns += [f"{name}: {what}" for what in ("internal", *strategies)]
+    caption = PROSE.text("internal_caption", span=span, repetitions=mine["repetition"].nunique())
+    document.draw(figures.internal_clouds(sets, run.properties, strategies), "figure_7_internal", caption)
     cells = pd.concat(frames)
-    title = (
-        f"CCC: internal cross-validation of {span.upper()} PLSR (± SD over repetitions) and strategies (over seeds)."
-    )
     document.table(
         pivot_table(
             pd.DataFrame(cells[cells["column"].isin(columns)]),
             "property",
             "column",
             "value",
-            title=title,
-            fmt=dict.fromkeys(columns, 2),
+            title=PROSE.text("internal_title", span=span),
+            fmt=2,
             combine=mean_sd,
             order={"property": run.properties, "column": columns},
             labels={"property": label},
@@ -125,13 +107,11 @@ def curves_section(document: Document, run: MultifidelityRun) -> None:
     document.section("Data efficiency (the paper's second claim, which shows no curve)")
     table = run.tables.get("curves")
     if table is None:
-        document.text("The run folder has no curves.csv: no data-efficiency curves.")
+        document.text(PROSE.text("missing", what="curves"))
         return
     order = [name for name in in_order(table["property"], published.PROPERTIES) if name != figures.MEAN]
-    caption = (
-        "Test set, mean over properties ± SD over seeds and draws, against the number of labelled samples trained on."
-    )
-    document.draw(figures.label_curves(table, [(figures.MEAN, "ccc"), (figures.MEAN, "rpiq")]), "label_curves", caption)
+    means = figures.label_curves(table, [(figures.MEAN, "ccc"), (figures.MEAN, "rpiq")])
+    document.draw(means, "label_curves", PROSE.text("curves_caption"))
     each = figures.label_curves(table, [(name, "ccc") for name in order])
     document.draw(each, "label_curves_by_property", "The same by property: CCC.")
     document.table(
@@ -140,13 +120,11 @@ def curves_section(document: Document, run: MultifidelityRun) -> None:
             {"labels": "Labelled samples"},
             "strategy",
             "ccc",
-            title=f"CCC on the test set, mean over {len(order)} properties ± SD over seeds and draws of labels.",
+            title=PROSE.text("curves_title", count=len(order)),
             combine=mean_sd,
             labels={"labels": "{:,}".format},
             order={"strategy": in_order(table["strategy"], STRATEGY), "labels": sorted(set(table["labels"]))},
-            notes=(
-                "Undefined scores are left out of the mean over properties, so that a curve may rest on fewer of them.",
-            ),
+            notes=PROSE.notes("curves_notes"),
         )
     )
 
@@ -156,19 +134,15 @@ def training_section(document: Document, run: MultifidelityRun) -> None:
     document.section("Training of the stages")
     table, history, components = (run.tables.get(name) for name in ("convergence", "history", "components"))
     if table is None:
-        document.text("The run folder has no convergence.csv: convergence is not known.")
+        document.text(PROSE.text("missing", what="convergence"))
     else:
         document.add(criterion(run), _convergence_table(table))
     if history is None:
-        document.text("The run folder has no history.csv: no losses.")
+        document.text(PROSE.text("missing", what="history"))
     else:
-        kinds = zip(history["stage"], history["label"], strict=True)
-        history = history.assign(title=[f"{stage} {_group(name)}" for stage, name in kinds])
+        history = history.assign(title=history["stage"] + " " + history["label"].map(_group))
         titles = list(dict.fromkeys(history["title"]))
-        caption = (
-            "Loss by epoch, a line for each training (seeds; single properties together), with its terms where kept."
-            + (f" The first {figures.MOST} trainings." if len(titles) > figures.MOST else "")
-        )
+        caption = PROSE.text("histories_caption", titles=titles, most=figures.MOST)
         document.draw(figures.histories(history), "histories", caption)
     if components is not None:
         document.table(
@@ -190,9 +164,10 @@ def _convergence_table(table: pd.DataFrame) -> Table:
         group=table["label"].map(_group), not_converged=~table["converged"] & table["alive"], diverged=~table["alive"]
     ).groupby(["stage", "group"], sort=False)
     counts = pd.DataFrame(grouped[["converged", "not_converged", "diverged"]].sum())
+    headings = {"converged": "Converged", "not_converged": "Not converged", "diverged": "Diverged", "epochs": "Epochs"}
+    columns: _Columns = {"stage": "Stage", "group": "Training"}
+    columns |= {name: (heading, "{}") for name, heading in headings.items()}
     counts = counts.assign(epochs=grouped["epochs"].agg(_span))
-    columns: _Columns = {"stage": "Stage", "group": "Training", "converged": ("Converged", "{}")}
-    columns |= {"not_converged": ("Not converged", "{}"), "diverged": ("Diverged", "{}"), "epochs": ("Epochs", "{}")}
     return rows_table(counts.reset_index(), columns, title="Trainings by outcome.")
 
 
@@ -211,7 +186,6 @@ def _group(name: str) -> str:
 def closing(document: Document, run: MultifidelityRun) -> None:
     """What all reports end with."""
     rows = tuple((str(name), setting_text(value), str(why)) for name, value, why in run.config.get("ours", ()))
-    caption = "Chosen here on training rows alone; none was tuned on the test set or to Appendix B's order."
-    table = Table(caption, ("Setting", "Value", "Why"), rows, left=(0, 1, 2)) if rows else "The run names none."
-    document.section("Settings that the paper does not publish", table)
+    table = Table(PROSE.text("ours_title"), ("Setting", "Value", "Why"), rows, left=(0, 1, 2))
+    document.section("Settings that the paper does not publish", table if rows else PROSE.text("missing", what="ours"))
     closing_sections(document, run)

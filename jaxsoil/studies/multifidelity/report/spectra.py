@@ -1,15 +1,178 @@
-"""Sections on latents and spectra of the multi-fidelity report: figure 3, figure 4, uncertainty, distances."""
+"""Latents and spectra in the multi-fidelity report, with their figures: figure 3, figure 4, uncertainty, distances."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from jaxsoil.report.document import Document
+from jaxsoil.report.run_files import where
+from jaxsoil.report.style import DASHED, GREY, LIGHT, OKABE_ITO, WIDTH, Look, band, grid, legend, new_figure, styled
 from jaxsoil.report.tables import DASH, Table, mean_sd, number, pivot_table, plus_minus, rows_table
-from jaxsoil.studies.multifidelity.report import figures
-from jaxsoil.studies.multifidelity.report.files import MultifidelityRun, first_seed
-from jaxsoil.studies.multifidelity.tables import TEST, VALIDATION
+from jaxsoil.studies.multifidelity.replicates import TEST, VALIDATION
+from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, first_seed, groups
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WAVENUMBER = "Wavenumber (cm$^{-1}$)"
+BLUE, VERMILION, ORANGE, GREEN = OKABE_ITO[2], OKABE_ITO[3], OKABE_ITO[1], OKABE_ITO[4]
+SETS = {"train": ("training", "#000000"), "pairs": ("pairs", ORANGE), "test": ("test set", BLUE)}
+"""Sets of distances: name and colour."""
+
+
+@styled
+def latent_space(latents: np.ndarray, wavenumber: np.ndarray, xi: np.ndarray, dead: np.ndarray) -> Figure:
+    """Figure 3: density of each latent feature, and its Xi with bins of the MIR spectrum.
+
+    Args:
+      latents: (n, K) latent features of the training rows.
+      wavenumber: (B,) centres of the bins, cm-1; empty draws the densities alone.
+      xi: (K, B).
+      dead: (K,) which latents collapsed to the prior; they are drawn grey.
+    """
+    from matplotlib import colormaps
+
+    count = latents.shape[1]
+    figure = new_figure(WIDTH, 1.1 + 0.205 * count)
+    heat = wavenumber.size > 0
+    axes = (
+        figure.subplots(1, 2, sharey=True, width_ratios=[1.0, 1.5], squeeze=False)[0] if heat else [figure.subplots()]
+    )
+    _ridges(axes[0], latents, dead)
+    if heat:
+        colors = colormaps["viridis"].with_extremes(bad="#d9d9d9")
+        order = np.argsort(wavenumber)
+        step = float(np.median(np.diff(wavenumber[order])))
+        edges = np.append(wavenumber[order] - 0.5 * step, wavenumber[order][-1] + 0.5 * step)
+        shown = np.ma.masked_invalid(np.clip(xi[:, order], 0.0, 1.0))
+        mesh = axes[1].pcolormesh(edges, np.arange(count + 1) + 0.5, shown, cmap=colors, vmin=0.0, rasterized=True)
+        axes[1].set(xlabel=WAVENUMBER, xlim=(edges[-1], edges[0]))
+        axes[1].tick_params(axis="y", length=0)
+        figure.colorbar(mesh, ax=axes[1], label="Xi correlation (dimensionless)", pad=0.02, aspect=40)
+    return figure
+
+
+def _ridges(axis: Axes, latents: np.ndarray, dead: np.ndarray) -> None:
+    from scipy.stats import gaussian_kde
+
+    count = latents.shape[1]
+    low, high = np.percentile(latents, [0.2, 99.8])
+    places = np.linspace(low - 0.05 * (high - low), high + 0.05 * (high - low), 400)
+    for place in range(count):
+        # Every n-th row is enough for a smooth line.
+        values = latents[:: max(1, len(latents) // 4000), place]
+        color = GREY if dead[place] else BLUE
+        base = place + 1.4
+        if np.ptp(values) > 1e-3 * (high - low):
+            density = gaussian_kde(values)(places)
+            top = base - 0.85 * density / density.max()
+            axis.fill_between(places, base, top, color=color, alpha=0.35, linewidth=0.0, zorder=2)
+            axis.plot(places, top, color=color, linewidth=0.8, zorder=3)
+        else:
+            axis.plot([values.mean()] * 2, [base, base - 0.85], color=color, linewidth=1.0, zorder=3)
+        axis.axhline(base, color=LIGHT, linewidth=0.5, zorder=1)
+    axis.set_yticks(np.arange(1, count + 1), [str(place) for place in range(1, count + 1)])
+    axis.set(ylim=(count + 0.5, 0.5), xlim=(places[0], places[-1]))
+    axis.set(xlabel="Posterior mean (dimensionless)", ylabel="Latent feature")
+    axis.tick_params(axis="y", length=0)
+
+
+@styled
+def converted_spectra(observed: np.ndarray, converted: np.ndarray, bands: pd.DataFrame) -> Figure:
+    """Figure 4: observed and converted spectra of the test set, and the mean and SD of their difference.
+
+    Args:
+      observed, converted: (n, M) SNV absorbance.
+      bands: M rows ``wavenumber`` (cm-1), ``mean_difference``, ``sd_difference``.
+    """
+    wavenumber, mean, sd = (bands[name] for name in ("wavenumber", "mean_difference", "sd_difference"))
+    figure = new_figure(WIDTH, 4.6)
+    upper, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.5, 1.0])
+    for spectra, color, name in ((observed, "#000000", "observed"), (converted, VERMILION, "converted from NIR")):
+        low, middle, high = np.percentile(spectra, [5.0, 50.0, 95.0], axis=0)
+        band(upper, wavenumber, low, middle, high, Look(name, color))
+    legend(upper, place="best", title="median and 5th to 95th percentile", title_fontsize=7.5)
+    upper.set_ylabel("SNV absorbance\n(dimensionless)")
+    below.axhline(0.0, color=GREY, linewidth=0.6)
+    band(below, wavenumber, mean - sd, mean, mean + sd, Look("mean ± SD", BLUE))
+    legend(below, place="best")
+    below.set(xlabel=WAVENUMBER, ylabel="Converted − observed\n(SNV absorbance)")
+    below.set_xlim(wavenumber.max(), wavenumber.min())
+    figure.align_ylabels()
+    return figure
+
+
+@styled
+def conversion_uncertainty(bands: pd.DataFrame, calibration: pd.DataFrame) -> Figure:
+    """Stated against found standard deviation by band, coverage of the 90 % interval by band, and calibration.
+
+    Args:
+      bands: rows ``wavenumber`` (cm-1), ``rmse``, ``sd_predicted`` (SNV absorbance), ``coverage_90``.
+      calibration: rows ``nominal, low, mean, high``, shares of samples.
+    """
+    figure = new_figure(WIDTH, 3.9)
+    axes = figure.subplot_mosaic([["sd", "calibration"], ["coverage", "calibration"]], width_ratios=[1.45, 1.0])
+    upper, below, right = axes["sd"], axes["coverage"], axes["calibration"]
+    below.sharex(upper)
+    wavenumber = np.asarray(bands["wavenumber"])
+    upper.plot(wavenumber, bands["rmse"], color="black", linewidth=1.0, label="found (RMSE)")
+    upper.plot(wavenumber, bands["sd_predicted"], color=VERMILION, linewidth=1.0, label="stated (SD)")
+    upper.set_ylabel("Error and SD\n(SNV absorbance)")
+    upper.set_ylim(bottom=0.0)
+    legend(upper, place="best", columns=2)
+    upper.tick_params(labelbottom=False)
+    below.axhline(90.0, color=GREY, linewidth=0.8, linestyle=DASHED)
+    below.plot(wavenumber, 100.0 * bands["coverage_90"], color=BLUE, linewidth=1.0)
+    below.set(xlabel=WAVENUMBER, ylabel="Covered by the 90 %\ninterval (% of samples)", ylim=(0.0, 102.0))
+    below.set_xlim(wavenumber.max(), wavenumber.min())
+    right.plot([0.0, 100.0], [0.0, 100.0], color=GREY, linewidth=0.8, linestyle=DASHED, label="calibrated")
+    x, low, mean, high = (100.0 * np.insert(calibration[name], 0, 0.0) for name in ("nominal", "low", "mean", "high"))
+    band(right, x, low, mean, high, Look("all bands, with 10th to 90th percentile", BLUE, "o"))
+    right.set(xlim=(0.0, 100.0), ylim=(0.0, 102.0), xlabel="Stated coverage (%)", ylabel="Reached coverage (%)")
+    right.set_box_aspect(1.0)
+    # Curves may lie on either side of the diagonal, so the names stand above.
+    legend(right, place="lower left", bbox_to_anchor=(0.0, 1.0), fontsize=7.0)
+    figure.align_ylabels([upper, below])
+    return figure
+
+
+SPACES = {"mir": "MIR latents", "nir": "NIR latents", "nir as mir": "NIR latents among MIR's"}
+
+
+@styled
+def distances(table: pd.DataFrame, extremes: pd.DataFrame, share: float) -> Figure:
+    """Mahalanobis distances of training rows, pairs and test rows, with the critical limit.
+
+    Args:
+      table: rows ``space, set, distance, limit``.
+      extremes: rows ``space, set, beyond``, the share of rows beyond the limit in %.
+      share: alpha, the share of training rows expected beyond.
+    """
+    spaces = groups(table, "space")
+    figure, panels = grid(len(spaces), panel=2.5, xlabel="Mahalanobis distance\n(dimensionless)", ylabel="Rows (%)")
+    for panel, (space, rows) in zip(panels, spaces.items(), strict=True):
+        limit = rows["limit"].iloc[0]
+        far = max(1.3 * limit, float(np.nanpercentile(rows["distance"], 99.5)))
+        bins = np.linspace(0.0, far, 46)
+        for name, mine in groups(rows, "set", tuple(SETS)).items():
+            title, color = SETS[name]
+            # What lies farther is counted in the last bin.
+            heights, _ = np.histogram(np.clip(mine["distance"], 0.0, far), bins)
+            beyond = where(extremes, space=space, set=name)["beyond"].iloc[0]
+            text = f"{title} ({len(mine):,}): {beyond:.1f} %"
+            panel.stairs(100.0 * heights / len(mine), bins, color=color, linewidth=1.2, label=text)
+        panel.axvline(limit, ymax=0.62, color=VERMILION, linewidth=1.0, linestyle=DASHED)
+        panel.set_title(SPACES[space], loc="left", pad=4)
+        # Room for the legend.
+        panel.set(xlim=(0.0, far), ylim=(0.0, 1.6 * panel.get_ylim()[1]))
+        heading = f"Rows: share beyond the {100 * share:g} % limit"
+        legend(panel, place="upper right", fontsize=7.0, handlelength=1.2, title=heading, title_fontsize=7.0)
+    return figure
+
 
 _LATENT_SETS = {
     "train": "Training rows, MIR",
@@ -24,30 +187,22 @@ def latent_section(document: Document, run: MultifidelityRun) -> None:
     """Figure 3, the latents that collapsed to the prior, and the agreement of NIR and MIR latents."""
     document.section("The latent space")
     table, sets, latent = (*(run.tables.get(name) for name in ("latents", "latent_sets")), run.arrays.get("latent"))
-    if table is None:
-        document.text("The run folder has no latents.csv: collapsed latents are not counted.")
-    else:
-        document.table(_collapse(table))
+    document.add(PROSE.text("missing", what="latents") if table is None else _collapse(table))
     if table is None or latent is None:
-        document.text("The run folder has no latent.npz: figure 3 is left out.")
+        document.text(PROSE.text("missing", what="latent"))
         return
     dead = ~first_seed(table)["active"].to_numpy(bool)
     xi = run.arrays.get("xi", {"wavenumber": np.empty(0), "xi": np.empty((dead.size, 0))})
-    caption = (
-        "Figure 3, redrawn for the first seed: densities of the latent features of the training rows, each scaled to "
-        "its own height, and the Xi correlation with MIR spectra in bins of 25 cm-1: how far a bin's mean is a "
-        "function of the latent feature."
-        + (" Grey: collapsed to the prior." if dead.any() else "")
-        + ("" if xi["wavenumber"].size else " The run folder has no xi.npz.")
-    )
-    document.draw(figures.latent_space(latent["train"], xi["wavenumber"], xi["xi"], dead), "figure_3_latents", caption)
+    drawn = latent_space(latent["train"], xi["wavenumber"], xi["xi"], dead)
+    caption = PROSE.text("latents_caption", dead=dead.any(), heat=xi["wavenumber"].size)
+    document.draw(drawn, "figure_3_latents", caption)
     if sets is not None:
         columns = {"set": "Rows", "n": ("n", "{:,}"), "size": ("Median |mean|", 2), "sd": ("Median SD", 2)}
         document.table(
             rows_table(
                 first_seed(sets).sort_values("set", key=lambda names: names.map(list(_LATENT_SETS).index)),
                 columns | {("r", "r_low", "r_high"): ("r with MIR latents, median (range)", _range)},
-                title="Active latent features of the first seed: posterior means by set, medians over features.",
+                title=PROSE.text("latent_sets_title"),
                 labels={"set": _LATENT_SETS},
             )
         )
@@ -74,24 +229,14 @@ def conversion_section(document: Document, run: MultifidelityRun) -> None:
     document.section("NIR converted to MIR")
     arrays = run.arrays.get("converted")
     if arrays is None or not {"conversion", "conversion_scores"} <= set(run.tables):
-        document.text("The run folder has no converted.npz: figure 4 is left out.")
+        document.text(PROSE.text("missing", what="converted"))
         return
     bands, scores = (first_seed(run.tables[name], set=TEST) for name in ("conversion", "conversion_scores"))
-    caption = (
-        f"Figure 4, redrawn for the first seed: observed and converted MIR spectra of the {len(arrays['observed'])} "
-        "test samples, and the mean and SD of converted minus observed."
-    )
-    drawn = figures.converted_spectra(arrays["observed"], arrays["converted"], bands)
+    drawn = converted_spectra(arrays["observed"], arrays["converted"], bands)
+    caption = PROSE.text("converted_caption", samples=len(arrays["observed"]))
     document.draw(drawn, "figure_4_conversion", caption)
     worst, widest = bands.loc[bands["mean_difference"].abs().idxmax()], bands.loc[bands["sd_difference"].idxmax()]
-    document.text(
-        f"RMSE over bands and samples {number(scores['rmse'].iloc[0])} SNV units; predicting the mean observed "
-        f"spectrum for all would give {number(scores['rmse_of_mean'].iloc[0])}. Largest mean difference "
-        f"{number(worst['mean_difference'])} at {worst['wavenumber']:.0f} cm-1, largest SD "
-        f"{number(widest['sd_difference'])} at {widest['wavenumber']:.0f} cm-1. The paper, without numbers: "
-        "under-prediction between 3750 and 3000 cm-1, over-prediction around 1200 cm-1, large variance around 2000 and "
-        "1250 cm-1."
-    )
+    document.text(PROSE.text("converted", scores=scores.iloc[0], worst=worst, widest=widest))
 
 
 def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
@@ -99,20 +244,12 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
     document.section("Uncertainty of the conversion (beyond the paper)")
     table, calibration, scores = (run.tables.get(name) for name in ("conversion", "calibration", "conversion_scores"))
     if table is None or calibration is None or scores is None:
-        document.text("The run states no standard deviation of the converted spectra.")
+        document.text(PROSE.text("missing", what="calibration"))
         return
     bands, curve, score = (first_seed(one, set=TEST) for one in (table, calibration, scores))
-    caption = (
-        "Test samples, first seed. Left: root mean square error and stated SD by band, and the share of samples inside "
-        "the stated 90 % interval. Right: reached against stated coverage."
-    )
-    document.draw(figures.conversion_uncertainty(bands, curve), "conversion_uncertainty", caption)
+    drawn = conversion_uncertainty(bands, curve)
+    document.draw(drawn, "conversion_uncertainty", PROSE.text("uncertainty_caption"))
     reached = 100.0 * bands["coverage_90"]
-    document.text(
-        f"The stated 90 % interval holds {reached.mean():.0f} % of all values (bands: {reached.min():.0f} "
-        f"to {reached.max():.0f} %). The stated SD would have to be multiplied by "
-        f"{number(score['widening'].iloc[0], 2)} to match the mean square error."
-    )
     columns = {
         "size": "Mean |difference|",
         "sd_difference": "SD of the difference",
@@ -121,7 +258,8 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
     }
     table = table.assign(size=table["mean_difference"].abs(), coverage=100.0 * table["coverage_90"])
     means = pd.DataFrame(table.groupby(["set", "seed"], as_index=False)[list(columns)].mean())
-    document.table(
+    document.add(
+        PROSE.text("uncertainty", reached=reached, widening=score["widening"].iloc[0]),
         pivot_table(
             means.melt(["set", "seed"]),
             "set",
@@ -132,7 +270,7 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
             combine=mean_sd,
             order={"set": (VALIDATION, TEST), "variable": columns},
             labels={"variable": columns},
-        )
+        ),
     )
 
 
@@ -141,34 +279,26 @@ def distance_section(document: Document, run: MultifidelityRun) -> None:
     document.section("Are the test samples like those trained on?")
     names = ("distances", "extremes", "limits")
     if not set(names) <= set(run.tables):
-        document.text("The run folder has no distances.csv: distances in the latent space are left out.")
+        document.text(PROSE.text("missing", what="distances"))
         return
     table, extremes, limits = (run.tables[name] for name in names)
     alpha = limits["alpha"].iloc[0]
-    caption = (
-        "Mahalanobis distance from the training rows in the latent space, scaled by median and interquartile range "
-        "(Eqs. 15 to 19), first seed; the last bin holds all that lie farther."
-    )
-    drawn = figures.distances(first_seed(table), first_seed(extremes), alpha)
-    document.draw(drawn, "distances", caption)
+    drawn = distances(first_seed(table), first_seed(extremes), alpha)
+    document.draw(drawn, "distances", PROSE.text("distances_caption"))
     columns = {"median": "Median distance", "beyond": "Beyond the limit (%)", "limit": "Limit", "dof": "F"}
-    cells = extremes.merge(limits, on=["seed", "space"]).melt(["seed", "space", "set"], list(columns))
-    note = (
-        f"Of rows like those trained on {100 * alpha:g} % lie beyond the limit (Eqs. 17 to 19, F degrees of freedom)."
-    )
+    titles = {name: title for name, (title, _) in SETS.items()}
     document.table(
         pivot_table(
-            cells,
+            extremes.merge(limits, on=["seed", "space"]).melt(["seed", "space", "set"], list(columns)),
             {"space": "Spectra", "set": "Set"},
             "variable",
             "value",
             title="Distances by set, ± SD over seeds.",
             fmt={"beyond": 1, "median": 2, "limit": 2, "dof": _whole},
             combine=mean_sd,
-            order={"space": figures.SPACES, "set": figures.SETS, "variable": columns},
-            labels={"space": str.upper, "set": {name: title for name, (title, _) in figures.SETS.items()}}
-            | {"variable": columns},
-            notes=(note,),
+            order={"space": SPACES, "set": SETS, "variable": columns},
+            labels={"space": str.upper, "set": titles, "variable": columns},
+            notes=PROSE.notes("distances_notes", alpha=alpha),
         )
     )
 

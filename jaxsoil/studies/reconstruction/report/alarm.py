@@ -4,33 +4,67 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation import alarm as measured
 from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES
 from jaxsoil.evaluation.results import FITTED
-from jaxsoil.report.document import Document, Item
-from jaxsoil.report.files import where
-from jaxsoil.report.style import Look
+from jaxsoil.report import style
+from jaxsoil.report.document import Document
+from jaxsoil.report.prose import Prose
+from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import Table, natural_sorted, number, pivot_table, rows_table
-from jaxsoil.studies.reconstruction.report import alarm_figures, sections
-from jaxsoil.studies.reconstruction.report.alarm_figures import ALARM_LABELS, FAILURE_LABELS
+from jaxsoil.studies.reconstruction.report import sections
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
-from jaxsoil.studies.reconstruction.report.shared_figures import doubtful_sentence
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ALARM_LABELS = {
+    "spectrum_rmse": "Reconstruction error",
+    "latent_distance": "Latent distance",
+    "predicted": "Predicted SOC",
+}
+FAILURE_LABELS = {
+    "fail_r2": "Region: R2 < 0",
+    "fail_rmse": "Region: RMSE in %",
+    "fail_rmse_log10": "Region: RMSE of log10",
+    "fail_percent": "Sample: error in %",
+    "fail_log10": "Sample: error of log10",
+}
+"""Failures by their column; against what RMSE and error are held is said where they are defined."""
+_ALARM_COLORS: dict[str, str] = dict(zip(ALARMS, (style.OKABE_ITO[place] for place in (3, 2, 4)), strict=True))
+_ALARM_LINES: dict[str, Any] = dict(zip(ALARMS, ("-", (0, (5, 1.5)), (0, (1.5, 1.2))), strict=True))
+_FAILURE = "#f3e3dc"
 _RULES = {
     "percentile": f"{measured.THRESHOLD_PERCENTILE:g}th percentile of the training rows",
     "chi_square": "chi-square limit of the training rows",
     "other_regions": f"{measured.THRESHOLD_PERCENTILE:g}th percentile of the other regions, each held out",
 }
 _LABELS = {"model": model_label, "failure": FAILURE_LABELS, "alarm": ALARM_LABELS, "rule": _RULES}
-_COSTS = {"flagged": "Flagged (%)", "caught": "Failures caught (%)", "false": "False alarms (% of good)"}
-_LEVEL = 0.05
 
 
-def alarm_section(document: Document, run: Run, styles: Mapping[str, Look]) -> None:
+def _percent(share: float) -> str:
+    return number(100.0 * share, 1)
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 1e-3 else number(value, 3)
+
+
+_COSTS: dict[str | tuple[str, ...], Any] = {
+    "flagged": ("Flagged (%)", _percent),
+    "caught": ("Failures caught (%)", _percent),
+    "false": ("False alarms (% of good)", _percent),
+}
+_PROSE = Prose(__package__, "alarm", measured=measured, level=0.05, p_text=_p)
+
+
+def alarm_section(document: Document, run: Run, styles: Mapping[str, style.Look]) -> None:
     """Adds definitions, areas under the ROC curve, what thresholds cost and save, and two figures.
 
     Args:
@@ -40,20 +74,17 @@ def alarm_section(document: Document, run: Run, styles: Mapping[str, Look]) -> N
     """
     document.section("Does the reconstruction error flag failure without labels?")
     if not (run.path / "samples.parquet").exists():
-        document.text("The run holds no scores of single samples (samples.parquet), so no alarm was measured.")
+        document.text(_PROSE.text("not_measured"))
         return
     regions = run.table("alarm_regions")
-    document.add(*_definitions())
     used = set(zip(regions["model"], regions["region"], regions["seed"], strict=True))
     lost = [
         f"{trial.model}, region {trial.region}, seed {trial.seed}: diverged"
         for trial in run.trials
         if trial.status != FITTED and (trial.model, trial.region, trial.seed) not in used
     ]
-    if lost:
-        document.text(f"Left out: {'; '.join(lost)}.")
+    document.add(*_PROSE.items("definitions", lost=lost, none_left=not len(regions)))
     if not len(regions):
-        document.text("No trial is left to measure an alarm on.")
         return
     models = list(dict.fromkeys(regions["model"]))
     areas, outcomes = (
@@ -62,61 +93,24 @@ def alarm_section(document: Document, run: Run, styles: Mapping[str, Look]) -> N
     )
     daggers = sections.dagger_notes(run, models)
     document.add(
-        _verdict(areas),
-        _area_table(areas, (*_failing_regions(regions), *daggers)),
-        _sample_table(outcomes, daggers),
+        _verdict(areas), _area_table(areas, regions, daggers), _sample_table(outcomes, daggers),
         _region_table(outcomes, daggers),
-    )
+    )  # fmt: skip
     _figures(document, run, areas, {model: styles[model] for model in models if model in styles})
 
 
-def _definitions() -> list[Item]:
-    return [
-        "An alarm is a score that needs no label of the held-out region: the reconstruction error (RMSE over bands), "
-        "the Mahalanobis distance of the mass fractions from those trained on, and the predicted SOC itself. Each is "
-        "divided by its mean over the training rows of the same network. A network fails",
-        [
-            "in a region where R2 of SOC in % is negative (the paper's criterion);",
-            f"in a region whose RMSE exceeds the {measured.REGION_PERCENTILE:g}th percentile of the RMSE of its "
-            "training regions (predictions of rows it was trained on), in % and on the log10 scale;",
-            f"on a sample whose error exceeds {measured.SAMPLE_MULTIPLE:g} times the RMSE of the training rows, in % "
-            "and on the log10 scale.",
-        ],
-        "In % large errors come with large SOC, so predicted SOC has a head start there; on the log10 scale it has "
-        "not.",
-    ]
-
-
 def _verdict(areas: pd.DataFrame) -> str:
-    """States, for each decoder, the area by region and whether an exact test of region means tells it from a coin."""
+    """The area by region of each decoder, whether an exact test tells it from a coin, and which alarm ranks best."""
     said = []
     for row in where(areas, failure="fail_r2", alarm="spectrum_rmse").to_dict("records"):
-        what = f"{model_label(row['model'])}: {_area(*(row[name] for name in _AREA))}"
-        said.append(f"{what}, {_against_chance(row)}" if math.isfinite(row["p"]) else what)
-    if not said:
-        return "No model of this run reconstructs spectra, so only the other two alarms are measured."
-    return f"AUROC of the reconstruction error for regions with R2 < 0. {'; '.join(said)}. {_ranking(areas)}"
-
-
-def _against_chance(row: Mapping[str, Any]) -> str:
-    if row["p"] < _LEVEL:
-        return "above chance" if row["auroc"] > 0.5 else "below chance: it falls where the model fails"
-    if row["least_p"] < _LEVEL:
-        return "not distinguishable from chance"
-    failing, sound = int(row["failing_regions"]), int(row["other_regions"])
-    counted = f"{failing} failing against {sound} other region{'s' if sound != 1 else ''}"
-    return f"not distinguishable from chance ({counted} can give no p below {_p(row['least_p'])})"
-
-
-def _ranking(areas: pd.DataFrame) -> str:
-    """Counts how often each alarm has the highest area, over models that have all of them."""
+        chance = f", {_PROSE.text('against_chance', row=row)}" if math.isfinite(row["p"]) else ""
+        said.append(f"{model_label(row['model'])}: {_area(*(row[name] for name in _AREA))}{chance}")
+    # Only models that have all three alarms are counted.
     values = areas.pivot(index=["model", "failure"], columns="alarm", values="auroc").reindex(columns=list(ALARMS))
     values = values.dropna()
-    wins = values.eq(values.max(axis=1), axis=0).sum()
-    counted = ", ".join(f"{ALARM_LABELS[alarm].lower().replace('soc', 'SOC')} {wins[alarm]}" for alarm in ALARMS)
-    return (
-        f"Highest of the three alarms, over {len(values)} pairs of model and failure (ties count for each): {counted}."
-    )
+    best = values.eq(values.max(axis=1), axis=0).sum()
+    wins = [f"{ALARM_LABELS[alarm].lower().replace('soc', 'SOC')} {best[alarm]}" for alarm in ALARMS]
+    return _PROSE.text("verdict", said=said, pairs=len(values), wins=wins)
 
 
 _AREA = ("auroc", "low", "high", "p", "reason")
@@ -131,24 +125,17 @@ def _area(value: float, low: float, high: float, p: float, reason: str) -> str:
     return f"{number(value, 2)} ({ends}{tested})"
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 1e-3 else number(value, 3)
-
-
-def _area_table(areas: pd.DataFrame, remarks: tuple[str, ...]) -> Table:
+def _area_table(areas: pd.DataFrame, regions: pd.DataFrame, daggers: tuple[str, ...]) -> Table:
     first = areas.groupby(["model", "failure"])[["failures", "units"]].transform("first")
-    counted = [f"{failures:,} of {units:,}" for failures, units in zip(first["failures"], first["units"], strict=True)]
-    notes = (
-        "AUROC: probability that a failure has a higher score than a success; 0.5 is a coin. In parentheses the 95 % "
-        "percentile interval of a bootstrap that draws whole regions with all their samples and seeds, none with fewer "
-        "than three regions of either kind. With few regions it is too narrow and is no test.",
-        "p: exact two-sided Mann-Whitney test on region means. The independent unit is the region: its seeds and "
-        "samples share their soils and are averaged, and it counts as failing where at least half of its seeds fail. "
-        "Failures by sample do not part the regions and have no such test. The p are not corrected for their number.",
-        *remarks,
-    )
+    failing = {
+        FAILURE_LABELS[failure]: [
+            f"{model_label(str(model))}: {', '.join(natural_sorted(set(mine['region'][mine[failure] > 0]))) or 'none'}"
+            for model, mine in regions.groupby("model", sort=False)
+        ]
+        for failure in REGION_FAILURES
+    }
     return pivot_table(
-        areas.assign(counted=counted),
+        areas.assign(counted=first["failures"].map("{:,}".format) + " of " + first["units"].map("{:,}".format)),
         {"model": "Model", "failure": "Failure", "counted": "Failures"},
         "alarm",
         _AREA,
@@ -158,99 +145,166 @@ def _area_table(areas: pd.DataFrame, remarks: tuple[str, ...]) -> Table:
         labels=_LABELS,
         marks={"model": "doubtful"},
         missing="no decoder",
-        notes=notes,
+        notes=(*_PROSE.notes("area_notes", failing=failing), *daggers),
         left=(0, 1),
     )
 
 
-def _failing_regions(regions: pd.DataFrame) -> tuple[str, ...]:
-    said = []
-    for failure in REGION_FAILURES:
-        by_model = []
-        for model, mine in regions.groupby("model", sort=False):
-            names = natural_sorted(set(mine["region"][mine[failure] > 0]))
-            by_model.append(f"{model_label(str(model))}: {', '.join(names) or 'none'}")
-        said.append(f"{FAILURE_LABELS[failure]}, in at least one seed: {'; '.join(by_model)}.")
-    return tuple(said)
-
-
-def _percent(share: float) -> str:
-    return number(100.0 * share, 1)
-
-
 def _sample_table(outcomes: pd.DataFrame, daggers: tuple[str, ...]) -> Table:
-    notes = (
-        f"Failure: error in % above {measured.SAMPLE_MULTIPLE:g} times the training RMSE. Rows pooled over regions "
-        "and seeds.",
-        "The first two rules use the training rows of the same network, which it fits better than new ones, so that "
-        "they flag more than the stated 5 %. The third takes the scores of the other regions when each was held out: "
-        "no label and no score of the region itself enter, but the networks behind them were trained with it.",
-        *daggers,
-    )
-    columns: dict[str | tuple[str, ...], Any] = {
-        "model": "Model", "alarm": "Alarm", "rule": "Threshold",
-        **{name: (text, _percent) for name, text in _COSTS.items()},
-        "rmse": ("RMSE, all (%)", 3), "rmse_accepted": ("RMSE, accepted (%)", 3),
-    }  # fmt: skip
     return rows_table(
         where(outcomes, failure="fail_percent"),
-        columns,
-        title="What flagging single samples costs and saves. The first two thresholds come from the training regions "
-        "only, the third from the other regions, scored by networks that were trained on the held-out one.",
+        {"model": "Model", "alarm": "Alarm", "rule": "Threshold"}
+        | _COSTS
+        | {"rmse": ("RMSE, all (%)", 3), "rmse_accepted": ("RMSE, accepted (%)", 3)},
+        title=_PROSE.text("sample_title"),
         labels=_LABELS,
         marks={"model": "doubtful"},
-        notes=notes,
+        notes=(*_PROSE.notes("sample_notes"), *daggers),
     )
 
 
 def _region_table(outcomes: pd.DataFrame, daggers: tuple[str, ...]) -> Table:
     mine = where(outcomes, rule="training_regions")
-    columns = {"model": "Model", "failure": "Failure", ("failures", "units"): ("Failures", "{} of {}")}
-    columns |= {"alarm": "Alarm"} | {name: (text, _percent) for name, text in _COSTS.items()}
+    # RMSE fails or does not in every trial, so that these rows count all of them.
+    shares: dict[str, list[str]] = {}
+    for row in where(mine, failure="fail_rmse").to_dict("records"):
+        shares.setdefault(row["alarm"], []).append(f"{model_label(row['model'])} {number(100.0 * row['flagged'], 0)} %")
+    flagged = [f"{ALARM_LABELS[alarm]}: {', '.join(shares[alarm])}" for alarm in ALARMS if alarm in shares]
     return rows_table(
         mine,
-        columns,
-        title="What flagging whole regions costs and saves: a region is flagged where its mean score exceeds the "
-        f"{measured.THRESHOLD_PERCENTILE:g}th percentile of the training regions' means.",
+        {"model": "Model", "failure": "Failure", ("failures", "units"): ("Failures", "{} of {}"), "alarm": "Alarm"}
+        | _COSTS,
+        title=_PROSE.text("region_title"),
         labels=_LABELS,
         marks={"model": "doubtful"},
-        # RMSE fails or does not in every trial, so that these rows count all of them.
-        notes=(_in_sample_limits(where(mine, failure="fail_rmse")), *daggers),
+        notes=(*_PROSE.notes("region_notes", flagged=flagged), *daggers),
     )
 
 
-def _in_sample_limits(outcomes: pd.DataFrame) -> str:
-    """That the limits of regions are those of rows trained on, with the share of held-out regions they flag."""
-    flagged = []
-    for alarm in ALARMS:
-        shares = [
-            f"{model_label(row['model'])} {number(100.0 * row['flagged'], 0)} %"
-            for row in where(outcomes, alarm=alarm).to_dict("records")
-        ]
-        if shares:
-            flagged.append(f"{ALARM_LABELS[alarm]}: {', '.join(shares)}")
-    return (
-        "The limits are in-sample: they come from rows that the network was trained on, whose scores, reconstruction "
-        "errors above all, are lower than those of unseen rows; with few training regions they are also hardly above "
-        f"the largest mean. So they tend to flag more than the {100 - measured.THRESHOLD_PERCENTILE:g} % of regions "
-        f"that the percentile suggests, whether these fail or not. Regions flagged: {'; '.join(flagged)}."
-    )
+def _figures(document: Document, run: Run, areas: pd.DataFrame, styles: dict[str, style.Look]) -> None:
+    doubtful = sections.doubtful_sentence(run, dict.fromkeys(areas["model"]))
+    scores = score_by_region(run.table("alarm_regions"), styles)
+    document.draw(scores, "alarm_by_region", _PROSE.text("score_caption") + doubtful)
+    curves = roc_curves(areas, run.table("alarm_curves"), styles)
+    document.draw(curves, "alarm_roc", _PROSE.text("roc_caption") + doubtful)
+    document.add("" if curves else _PROSE.text("no_roc"))
 
 
-def _figures(document: Document, run: Run, areas: pd.DataFrame, styles: dict[str, Look]) -> None:
-    doubtful = doubtful_sentence(run, dict.fromkeys(areas["model"]))
-    caption = (
-        "Alarm scores of the held-out regions (mean over rows and seeds) against 1 − R2 (above) and RMSE over the "
-        "training regions' limit (below). Shaded: failure. Vertical line: mean of the training rows. "
-        "Regions with R2 < 0 are named." + doubtful
+@style.styled
+def score_by_region(regions: pd.DataFrame, styles: Mapping[str, style.Look]) -> Figure:
+    """Held-out regions: 1 - R2 and RMSE against each alarm's score; failure is the shaded side.
+
+    Args:
+      regions: scores and failures of held-out regions, alarm_regions.csv.
+      styles: look of each model.
+    """
+    figure = style.new_figure(style.WIDTH, 4.9)
+    panels = figure.subplots(2, len(ALARMS), sharex="col", sharey="row")
+    for (upper, lower), alarm in zip(panels.T, ALARMS, strict=True):
+        means = pd.concat([_region_means(where(regions, model=model), alarm).assign(model=model) for model in styles])
+        for row in means.to_dict("records"):
+            look: Any = {"look": styles[row["model"]], "alpha": 0.8, "mew": 0.0, "clip_on": False}
+            style.points(upper, row["score"], row["unexplained"], **look)
+            style.points(lower, row["score"], row["ratio"], **look)
+        _name_failures(upper, means)
+        lower.set_xlabel(f"{ALARM_LABELS[alarm]}\n(held out / training mean)")
+    panels[0, 0].set_ylabel("1 − R2 of SOC in % (SSE/SST)")
+    panels[1, 0].set_ylabel("RMSE / limit of training regions")
+    _shade(panels)
+    from matplotlib.patches import Patch
+
+    style.legend(figure, [*styles.values(), Patch(color=_FAILURE, label="failure")], size=4.5)
+    return figure
+
+
+@style.styled
+def roc_curves(areas: pd.DataFrame, curves: pd.DataFrame, styles: Mapping[str, style.Look]) -> Figure | None:
+    """ROC curves: a row for each model, a column for each failure of which there are examples; None without any.
+
+    Args:
+      areas: alarm_areas.csv.
+      curves: alarm_curves.csv.
+      styles: look of each model.
+    """
+    defined = set(areas["failure"][np.isfinite(areas["auroc"])])
+    failures = [failure for failure in FAILURE_LABELS if failure in defined]
+    models = [model for model in styles if model in set(areas["model"])]
+    if not failures or not models:
+        return None
+    side = min((style.WIDTH - 0.45) / len(failures), 2.3)
+    figure = style.new_figure(side * len(failures) + 0.45, (side + 0.1) * len(models) + 0.7)
+    panels = figure.subplots(len(models), len(failures), sharex=True, sharey=True, squeeze=False)
+    for row, model in enumerate(models):
+        for column, failure in enumerate(failures):
+            mine = {"model": model, "failure": failure}
+            _roc_panel(panels[row, column], where(areas, **mine), where(curves, **mine))
+            if row == 0:
+                panels[row, column].set_title(FAILURE_LABELS[failure].replace(": ", "\n"), loc="left", pad=3)
+        label = styles[model].label.replace(" + ", "\n+ ")
+        panels[row, 0].set_ylabel(f"{label}\nfailures caught", fontsize=7.5)
+    for panel in panels[-1]:
+        panel.set_xlabel("False alarms", fontsize=7.5)
+    style.legend(figure, [style.Look(ALARM_LABELS[a], _ALARM_COLORS[a], line=_ALARM_LINES[a]) for a in ALARM_LABELS])
+    return figure
+
+
+def _roc_panel(panel: Axes, areas: pd.DataFrame, curves: pd.DataFrame) -> None:
+    style.one_to_one(panel, 0.0, 1.0)
+    panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    lines = []
+    for area in areas.to_dict("records"):
+        alarm = area["alarm"]
+        if not math.isfinite(area["auroc"]):
+            lines = [(area["reason"], "black")]
+            continue
+        curve = where(curves, alarm=alarm)
+        look: Any = {"color": _ALARM_COLORS[alarm], "linestyle": _ALARM_LINES[alarm], "linewidth": 1.3}
+        panel.plot(curve["false_alarms"], curve["caught"], **look)
+        lines.append((f"{area['auroc']:.2f}", _ALARM_COLORS[alarm]))
+    # The corner that most of the curves leave free.
+    low = not pd.Series(areas["auroc"]).mean() < 0.5
+    for place, (text, color) in enumerate(reversed(lines) if low else lines):
+        look = {"ha": "right" if low else "left", "va": "bottom" if low else "top", "fontsize": 7.0}
+        at = (0.97, 0.04 + 0.11 * place) if low else (0.04, 0.97 - 0.11 * place)
+        panel.text(*at, text, color=color, bbox=style.BACKDROP, zorder=5, **look)
+
+
+def _region_means(regions: pd.DataFrame, alarm: str) -> pd.DataFrame:
+    """Region, score, 1 - R2 and RMSE over its limit, averaged over seeds; regions without a score are left out."""
+    frame = pd.DataFrame(
+        {
+            "region": regions["region"],
+            "score": regions[f"score_{alarm}"],
+            "unexplained": 1.0 - regions["r2"],
+            "ratio": regions["rmse"] / regions["rmse_limit"],
+        }
     )
-    document.draw(alarm_figures.score_by_region(run.table("alarm_regions"), styles), "alarm_by_region", caption)
-    curves = alarm_figures.roc_curves(areas, run.table("alarm_curves"), styles)
-    if curves is None:
-        document.text("No ROC curve: no failure is present beside a success.")
-        return
-    caption = (
-        "ROC curves: share of failures caught against share of successes flagged, as the threshold falls; in each "
-        "panel the AUROC in the colour of its alarm." + doubtful
-    )
-    document.draw(curves, "alarm_roc", caption)
+    means = frame.groupby("region").agg(lambda values: values.to_numpy().mean()).reset_index()
+    return pd.DataFrame(means[np.isfinite(means["score"])])
+
+
+def _name_failures(panel: Axes, means: pd.DataFrame) -> None:
+    """Names the regions with R2 below zero, each at its worst model."""
+    score, failing = pd.Series(means["score"]), pd.DataFrame(means[means["unexplained"] > 1.0])
+    worst = failing.sort_values("unexplained", ascending=False, kind="stable")
+    middle = math.sqrt(float(score.min()) * float(score.max()))
+    for row in worst.drop_duplicates("region").to_dict("records"):
+        # Beside the point, on the side with more room.
+        right = row["score"] < middle
+        look: Any = {"xytext": (4 if right else -4, 2), "textcoords": "offset points", "fontsize": 6.5}
+        at = (row["score"], row["unexplained"])
+        panel.annotate(style.shortened(row["region"], 14), at, ha="left" if right else "right", **look)
+
+
+def _shade(panels: np.ndarray) -> None:
+    """Scales, limits from the points alone, and the failing side of each panel."""
+    for side in panels:
+        heights = [h for panel in side for line in panel.lines for h in np.asarray(line.get_ydata(), dtype=float)]
+        heights = [height for height in heights if math.isfinite(height) and height > 0.0]
+        limits = (min([0.5, *heights]) / 1.3, max([2.0, *heights]) * 1.6)
+        for panel in side:
+            panel.set(xscale="log", yscale="log", ylim=limits)
+            panel.axhspan(1.0, 1e9, color=_FAILURE, linewidth=0.0, zorder=0)
+            panel.axvline(1.0, color=style.GREY, linewidth=0.6, zorder=1)
+            style.log_ticks(panel.xaxis)
+        style.log_ticks(side[0].yaxis)

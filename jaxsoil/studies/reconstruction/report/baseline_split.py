@@ -5,49 +5,26 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.results import SOC_FLOOR
-from jaxsoil.report import figures
-from jaxsoil.report.document import Document
+from jaxsoil.report import figures, style
+from jaxsoil.report.document import Document, Item
+from jaxsoil.report.prose import Prose
+from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document, settings
-from jaxsoil.report.style import (
-    GREY,
-    OKABE_ITO,
-    WIDTH,
-    Look,
-    legend,
-    light_grid,
-    names_axis,
-    new_figure,
-    points,
-    styled,
-)
 from jaxsoil.report.tables import Table, number, pivot_table
 from jaxsoil.studies.reconstruction.config import BY_ROW
-from jaxsoil.studies.reconstruction.report import published, scores, sections
-from jaxsoil.studies.reconstruction.report.reading import (
-    MODEL_LABELS,
-    Run,
-    model_label,
-    predictions_by_trial,
-    read_run,
-    styles_of,
-)
-from jaxsoil.studies.reconstruction.report.shared_figures import (
-    curves_figure,
-    doubtful_sentence,
-    reconstruction_figure,
-)
+from jaxsoil.studies.reconstruction.report import published, scores, sections, shared_figures
+from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_PROSE = Prose(__package__, "baseline_split")
 _SOURCES = {"paper": "paper", "group": "by group", "row": "by row"}
 _LEAK_METRICS = {
     ("percent", "rmse"): "RMSE (%)",
@@ -80,7 +57,9 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
         document.add(*scores.mean_tables(part, common))
     _figures(document, run, parts)
     sections.status_section(document, run)
-    sections.exposure_section(document, run, _uses(run))
+    watched = run.networks and "training rows"
+    uses = sections.PROSE.rows("uses", watched=watched, reconstructions=bool(run.reconstructions))
+    sections.exposure_section(document, run, uses)
     closing_sections(document, run, MODEL_LABELS)
     return document.write()
 
@@ -99,19 +78,13 @@ def by_parting(run: Run) -> dict[str, Run]:
     return {kind: part(names) for kind, names in of.items() if names}
 
 
-def _opening(run: Run, parts: dict[str, Run]) -> list[str]:
-    share = settings(run).get("share", 0.6)
-    counted = " and ".join(f"{len(part.regions)} {_SOURCES[kind]}" for kind, part in parts.items())
-    repeated = "row" not in parts and "row" in settings(run).get("parting", ())
-    return [
-        f"{number(100 * share, 0)} % of the rows train, the others are held out; random splits: {counted}. "
-        f"Models: {', '.join(model_label(model) for model in run.models)}.",
-        "Drawn by group, all rows of a sample and of a pedon lie on one side. The paper draws rows and ignores "
-        "groups, so that horizons of one pedon lie on both sides. All regions lie on both sides in either case: "
-        "this baseline says nothing about a new region, for which see the region_out experiment.",
-        "No draw by row would part a group of these data, so they would repeat those by group." if repeated else "",
-        dagger_sentence(any(run.untrusted(model) for model in run.models)),
-    ]
+def _opening(run: Run, parts: dict[str, Run]) -> list[Item]:
+    values = {
+        "share": settings(run).get("share", 0.6),
+        "counted": [f"{len(part.regions)} {_SOURCES[kind]}" for kind, part in parts.items()],
+        "repeated": "row" not in parts and "row" in settings(run).get("parting", ()),
+    }
+    return [*_PROSE.items("opening", run=run, **values), dagger_sentence(run.doubtful)]
 
 
 def _table_1(run: Run, parts: dict[str, Run]) -> Table:
@@ -119,7 +92,7 @@ def _table_1(run: Run, parts: dict[str, Run]) -> Table:
         *sections.dagger_notes(run, run.models),
         *sections.train_note(run),
         *sections.unbounded_note(run),
-        "The paper's split is drawn by row; it gives its standard errors over 10 seeds.",
+        _PROSE.text("table_note"),
         ALIKE_NOT,
         f"Source: {published.RECONSTRUCTION_SOURCE}.",
     )
@@ -134,8 +107,7 @@ def _table_1(run: Run, parts: dict[str, Run]) -> Table:
 
 def _difference_by_parting(parts: dict[str, Run]) -> Table:
     """The same models on both kinds of draws, and the difference."""
-    group, row = parts["group"], parts["row"]
-    lines = []
+    group, lines = parts["group"], []
     for model in group.models:
         for measure in _LEAK_METRICS:
             values = {kind: scores.average(part.results, model, *measure) for kind, part in parts.items()}
@@ -157,58 +129,36 @@ def _difference_by_parting(parts: dict[str, Run]) -> Table:
         },
         marks={"model": "doubtful"},
         notes=(
-            "Error of the difference: from the two standard errors, as of independent draws.",
-            f"By row: {'; '.join(sorted({trial.exposure for trial in row.trials}))}.",
+            *_PROSE.notes("difference_notes", exposures=sorted({trial.exposure for trial in parts["row"].trials})),
             *sections.dagger_notes(group, group.models),
         ),
     )
 
 
-def _uses(run: Run) -> list[tuple[str, str, str]]:
-    rows = [("SOC scores (CCC, RMSE, bias, R2, RPIQ)", "through the finished model", "to score")]
-    if any(model in published.MODELS for model in run.models):
-        rows.append(("Choice of epoch, convergence", "none: training rows only", "none"))
-    if run.reconstructions:
-        rows += sections.reconstruction_uses()
-    return rows
-
-
 def _figures(document: Document, run: Run, parts: dict[str, Run]) -> None:
     document.section("Figures")
-    styles, doubtful = styles_of(run), doubtful_sentence(run, run.models)
-    caption = (
-        "RMSE and R2 of SOC in % on the held-out rows, mean and standard error over draws, beside the published "
-        f"Table 1 (other data). Triangles that point left: R2 below {number(_LOWEST_R2, 1)}." + doubtful
-    )
-    document.draw(comparison(run, parts), "table_1", caption)
+    styles, doubtful = styles_of(run), sections.doubtful_sentence(run, run.models)
+    document.draw(comparison(run, parts), "table_1", _PROSE.text("caption", lowest=_LOWEST_R2) + doubtful)
     for kind, part in parts.items():
-        panels = _scatter_panels(part)
-        title = f"Drawn {_SOURCES[kind]}, all draws"
-        figure = figures.predicted_vs_observed(panels, title=title, color=OKABE_ITO[2], floor=SOC_FLOOR)
-        caption = (
-            f"Predicted against observed SOC of the held-out rows, drawn {_SOURCES[kind]}; grey: 1:1. CCC on the log10 "
-            f"scale, mean over draws. Values outside {SOC_FLOOR:g} to {figures.CEILING:g} % are drawn at the edge."
-        )
-        document.draw(figure, f"predicted_vs_observed_{kind}", caption + doubtful)
-    first = next(iter(parts.values()))
-    reconstruction_figure(document, first, styles, f"draws {_SOURCES[next(iter(parts))]}")
-    curves_figure(document, run, styles)
+        title, of = f"Drawn {_SOURCES[kind]}, all draws", f"of the held-out rows, drawn {_SOURCES[kind]}"
+        look = {"color": style.OKABE_ITO[2], "average": ", mean over draws", "end": doubtful}
+        shared_figures.scatter_figure(document, _scatter_panels(part), title, of, kind, **look)
+    kind, first = next(iter(parts.items()))
+    shared_figures.reconstruction_figure(document, first, styles, f"draws {_SOURCES[kind]}")
+    shared_figures.curves_figure(document, run, styles)
 
 
 def _scatter_panels(part: Run) -> list[figures.ScatterPanel]:
-    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
-    for (model, _, _), pair in predictions_by_trial(part).items():
-        pairs[model].append(pair)
     panels = []
     for model in part.models:
-        observed, predicted = (np.concatenate([pair[side] for pair in pairs[model]]) for side in (0, 1))
-        text = f"CCC {number(scores.average(part.results, model, 'log10', 'ccc')[0], 2)}\nn = {observed.size}"
+        rows = where(part.predictions, model=model)
+        text = f"CCC {number(scores.average(part.results, model, 'log10', 'ccc')[0], 2)}\nn = {len(rows)}"
         name = sections.marked(published.MODELS.get(model, model_label(model)), part, model)
-        panels.append(figures.ScatterPanel(name, observed, predicted, text))
+        panels.append(figures.ScatterPanel(name, rows["observed"], rows["predicted"], text))
     return panels
 
 
-@styled
+@style.styled
 def comparison(run: Run, parts: dict[str, Run]) -> Figure:
     """RMSE and R2 of each model: published, by group and by row.
 
@@ -216,28 +166,28 @@ def comparison(run: Run, parts: dict[str, Run]) -> Figure:
       run: the run.
       parts: the run by what was drawn.
     """
-    look = {"paper": Look("paper (RaCA)", GREY, "D")} | {
-        kind: Look(f"here, {_SOURCES[kind]}", color, marker)
-        for kind, color, marker in (("group", OKABE_ITO[2], "o"), ("row", OKABE_ITO[3], "s"))
+    look = {"paper": style.Look("paper (RaCA)", style.GREY, "D")} | {
+        kind: style.Look(f"here, {_SOURCES[kind]}", color, marker)
+        for kind, color, marker in (("group", style.OKABE_ITO[2], "o"), ("row", style.OKABE_ITO[3], "s"))
         if kind in parts
     }
-    theirs = {line.model: line.test for line in published.rows(1)}
-    figure = new_figure(WIDTH, 1.1 + 0.42 * len(run.models))
+    theirs = where(published.rows(1), split="test").set_index(["model", "metric"])
+    figure = style.new_figure(style.WIDTH, 1.1 + 0.42 * len(run.models))
     panels = figure.subplots(1, 2, sharey=True)
     for panel, metric, label in zip(panels, ("rmse", "r2"), ("RMSE (% SOC)", "R2 (dimensionless)"), strict=True):
         for place, model in enumerate(run.models):
             values = {kind: scores.average(part.results, model, "percent", metric) for kind, part in parts.items()}
-            if model in theirs:
-                values["paper"] = (theirs[model][metric].mean, theirs[model][metric].se)
+            if (model, metric) in theirs.index:
+                values["paper"] = tuple(theirs.loc[(model, metric), ["mean", "se"]])
             for shift, kind in zip((-0.22, 0.0, 0.22), ("paper", "group", "row"), strict=True):
                 mean, se = values.get(kind, (math.nan, math.nan))
                 if math.isfinite(mean):
                     low = metric == "r2" and mean < _LOWEST_R2
                     drawn = dataclasses.replace(look[kind], marker="<") if low else look[kind]
-                    points(panel, _LOWEST_R2 if low else mean, place + shift, drawn, xerr=0.0 if low else se)
+                    style.points(panel, _LOWEST_R2 if low else mean, place + shift, drawn, xerr=0.0 if low else se)
         panel.set_xlabel(label)
-        light_grid(panel)
+        style.light_grid(panel)
     panels[1].set_xlim(left=max(panels[1].get_xlim()[0], _LOWEST_R2 - 0.05))
-    names_axis(panels[0], [sections.marked_label(run, model) for model in run.models])
-    legend(figure, look, size=4.5)
+    style.names_axis(panels[0], [sections.marked_label(run, model) for model in run.models])
+    style.legend(figure, look, size=4.5)
     return figure

@@ -13,14 +13,13 @@ import pandas as pd
 
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
+from jaxsoil.report.prose import Prose
+from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document, settings, uses_table
 from jaxsoil.report.style import Look
-from jaxsoil.report.tables import UNDEFINED, Table, marked, number, rows_table
-from jaxsoil.studies.reconstruction.report import published, scores, sections
-from jaxsoil.studies.reconstruction.report.learned import movement_section
+from jaxsoil.report.tables import UNDEFINED, Table, rows_table
+from jaxsoil.studies.reconstruction.report import published, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
-from jaxsoil.studies.reconstruction.report.shared_figures import curves_figure
 
 STAGES = {"before": "pre-trained", "after": "fine-tuned"}
 """Stages as the results name them, and as the published table does."""
@@ -28,25 +27,7 @@ STAGES = {"before": "pre-trained", "after": "fine-tuned"}
 _BASELINES = ("plsr", "random_forest")
 _LOWEST_CHANGE = -0.5
 
-IN_SAMPLE = (
-    "MRMSE after fine-tuning is in-sample: all spectra of the held-out region were trained on. It says how well they "
-    "can be fitted, not how well unseen spectra are reconstructed."
-)
-
-TABLE_3_FOOTNOTES = (
-    "Scores before and after are on the same rows here, the region's pedons without those that fine-tune; the paper "
-    "does not say whether its scores before fine-tuning leave them out.",
-    "Training scores of SOC here are those of the stage's labelled rows, training MRMSE that of all its spectra; the "
-    "paper does not say which rows it means. Its training MRMSE after fine-tuning (4.3 to 4.5 %) lies above its "
-    "validation MRMSE (2.2 %), although the validation spectra were trained on.",
-    "The paper does not say how labelled and unlabelled rows share a batch. Here each step draws one batch of either; "
-    "the SOC term averages over the labelled rows, the spectrum term over both, and an epoch is one pass over the "
-    "larger set. The encoder alone takes as many steps as the others.",
-    "Fine-tuning continues from the pre-trained parameters with a new optimiser; BatchNorm runs on its stored "
-    "statistics unless the settings say 'batch'. The published code ran it in training mode.",
-    "Fine-tuning ends after a set number of epochs, as in the paper. A dagger there says that the training loss was "
-    "still falling; with so few labels it does so long after they are fitted.",
-)
+_PROSE = Prose(__package__, "few_labels")
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
@@ -64,12 +45,12 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     run = read_run(run_folder)
     views = {stage: stage_view(run, stage) for stage in STAGES}
     document = open_document(run, "Few labels, then fine-tuning on the held-out region", run.name)
-    document.add(*_opening(run, views))
+    document.add(*_opening(run))
     document.section("Beside the published Table 3", _published(run, views))
     document.section("What fine-tuning changes", _changes(run, views))
     styles = styles_of(run)
     _figures(document, run, views, styles)
-    movement_section(document, run, STAGES)
+    sections.movement_section(document, run, STAGES)
     document.section("By region", *_by_region(run, views))
     trained_on = {"before": "labelled training rows", "after": "labelled rows of the held-out region"}
     for stage, view in views.items():
@@ -94,27 +75,14 @@ def stage_view(run: Run, stage: str) -> Run:
     return dataclasses.replace(run.part(chosen), config=config)
 
 
-def _opening(run: Run, views: Mapping[str, Run]) -> list[str]:
-    chosen = settings(run)
-    seeds = len({trial.seed for trial in run.trials})
-    texts = [
-        f"Each of {len(run.regions)} regions is held out in turn. Pre-trained: labels of "
-        f"{chosen.get('pedons_per_region', '(unknown)')} pedons of each other region, all spectra of those regions. "
-        f"Fine-tuned: labels of {chosen.get('adaptation_pedons', '(unknown)')} pedons of the held-out region and all "
-        f"its spectra. Both are judged on the region's other pedons. Seeds, each with its own draw of pedons: {seeds}."
-    ]
-    for model in (model for model in run.models if model in published.MODELS):
+def _opening(run: Run) -> list[str]:
+    changes = []
+    for model in run.networks:
         measure = ((model, model), "log10", "rmse")
-        text = scores.interval_text(scores.interval(run, *measure), "rmse")
-        texts.append(
-            f"{_marked(views, model)}: RMSE of log10 SOC changes by {text} on fine-tuning (mean over regions, 95 % "
-            f"interval); better in {scores.improved(run, *measure)} regions."
-        )
-    return [*texts, dagger_sentence(any(run.untrusted(model) for model in run.models))]
-
-
-def _marked(views: Mapping[str, Run], model: str) -> str:
-    return marked(model_label(model), any(view.untrusted(model) for view in views.values()))
+        change = scores.interval_text(scores.interval(run, *measure), "rmse")
+        changes.append((sections.marked_label(run, model), change, scores.improved(run, *measure)))
+    opening = _PROSE.notes("opening", run=run, chosen=settings(run), changes=changes)
+    return [*opening, dagger_sentence(run.doubtful)]
 
 
 def _of_stages(views: Mapping[str, Run], notes: Callable[[Run], Iterable[str]]) -> tuple[str, ...]:
@@ -133,18 +101,18 @@ def _published(run: Run, views: Mapping[str, Run]) -> Table:
             scores.paper_lines(3, STAGES[stage], stage=STAGES[stage]),
             scores.our_lines(view, stage=STAGES[stage]),
         ]
+    baselines = [model_label(model) for model in run.models if model not in MODEL_LABELS or model in _BASELINES]
     notes = (
         *_dagger_notes(views),
-        IN_SAMPLE,
-        *TABLE_3_FOOTNOTES,
-        *_baseline_note(run),
+        *_PROSE.notes("paper_notes"),
+        *(_PROSE.notes("baselines", models=baselines) if baselines else ()),
         *sections.unbounded_note(run),
         *_of_stages(views, sections.train_note),
         scores.CONVENTIONS,
-        "Data, number of spectra, bands and training length differ from the paper's as listed under 'Settings that "
-        "differ from the paper'.",
+        _PROSE.text("differs"),
         f"Source: {published.RECONSTRUCTION_SOURCE}.",
     )
+    mrmse, in_sample = ("held out", scores.column("mrmse", "%")), " (fine-tuned: in-sample)"
     return scores.beside_table(
         lines,
         {"stage": "Stage", "model": "Model", "source": "Source"},
@@ -152,22 +120,7 @@ def _published(run: Run, views: Mapping[str, Run]) -> Table:
         notes=notes,
         order={"stage": STAGES.values()},
         # Both stages share the columns.
-        heading=_published_heading,
-    )
-
-
-def _published_heading(split: str, metric: str) -> str:
-    in_sample = split == "held out" and metric == scores.column("mrmse", "%")
-    return f"{metric}, {split}" + (" (fine-tuned: in-sample)" if in_sample else "")
-
-
-def _baseline_note(run: Run) -> tuple[str, ...]:
-    models = [model_label(model) for model in run.models if model not in MODEL_LABELS or model in _BASELINES]
-    if not models:
-        return ()
-    return (
-        f"{', '.join(models)}: fitted on the labelled rows alone; after adaptation fitted anew on the labels of both "
-        "stages together.",
+        heading=lambda split, metric: f"{metric}, {split}{in_sample if (split, metric) == mrmse else ''}",
     )
 
 
@@ -183,13 +136,8 @@ def _changes(run: Run, views: Mapping[str, Run]) -> Table:
             metric, scale = head.split("_")
             cells[head] = scores.interval_text(scores.interval(run, (model, model), scale, metric), metric)
         better = scores.improved(run, (model, model), "log10", "rmse")
-        lines.append({"model": _marked(views, model), **cells, "better": better or UNDEFINED})
-    notes = (
-        "After minus before on the same rows, paired by region and seed; seeds are averaged, the interval is "
-        "Student's over regions. Regions improved: those whose RMSE of log10 SOC falls.",
-        IN_SAMPLE,
-        *_dagger_notes(views),
-    )
+        lines.append({"model": sections.marked_label(run, model), **cells, "better": better or UNDEFINED})
+    notes = (*_PROSE.notes("change_notes"), *_dagger_notes(views))
     columns: dict[str | tuple[str, ...], Any] = {"model": "Model", **heads, "better": "Regions improved"}
     title = "Change, mean (95 % interval) over held-out regions."
     return rows_table(pd.DataFrame(lines), columns, title=title, notes=notes, left=(0,))
@@ -201,23 +149,17 @@ def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dic
     dots = _dots(run, "log10", "rmse")
     if dots:
         figure = figures.metric_by_region(dots, styles, label=label, lower=_LOWEST_CHANGE, best=None)
-        caption = (
-            "Change of the RMSE of log10 SOC by held-out region, sorted by its mean; left of zero fine-tuning helps. "
-            "Bars: range over seeds; the last line is the mean over regions. Open markers: networks that did not "
-            f"converge in one of the stages. Triangles that point left at the edge: below {number(_LOWEST_CHANGE, 1)}."
-        )
-        document.draw(figure, "change_by_region", caption)
+        document.draw(figure, "change_by_region", _PROSE.text("change_caption", lowest=_LOWEST_CHANGE))
     dots = _dots(run, "reflectance", "mrmse")
     if dots:
         shown = {model: styles[model] for model in styles if any(dot.model == model for dot in dots)}
         label = "Change of MRMSE on fine-tuning, in-sample after − before (% reflectance)"
         highest = max(value for dot in dots for value in dot.values)
         figure = figures.metric_by_region(dots, shown, label=label, best=0.0 if highest < 0.0 else None)
-        caption = f"Change of the reconstruction error by held-out region, in-sample after fine-tuning. {IN_SAMPLE}"
-        document.draw(figure, "mrmse_change_by_region", caption)
+        document.draw(figure, "mrmse_change_by_region", _PROSE.text("mrmse_caption"))
     for stage, view in views.items():
         document.text(f"Loss curves, {STAGES[stage]}.")
-        curves_figure(document, view, styles, stage)
+        shared_figures.curves_figure(document, view, styles, stage)
 
 
 def _dots(run: Run, scale: str, metric: str) -> list[figures.Dot]:
@@ -255,45 +197,27 @@ def _exposure(run: Run, views: Mapping[str, Run]) -> Table:
     rows = []
     for stage, view in views.items():
         for model in view.models:
-            texts = sorted({_general(trial.exposure, trial.region) for trial in view.trials if trial.model == model})
+            # Regions share a line where their name alone tells them apart.
+            trials = [trial for trial in view.trials if trial.model == model]
+            texts = sorted({t.exposure.replace(f" of {t.region}", " of the held-out region", 1) for t in trials})
             rows.append((STAGES[stage], model_label(model), "; ".join(texts) or UNDEFINED))
     header = ("Stage", "Model", "Exposure, as every trial records it")
-    notes = (
-        "inductive: nothing of the held-out region was used, no label, no spectrum, no normaliser and no BatchNorm "
-        "statistic.",
-        "An encoder without a decoder has no use for spectra without a label: of the spectra that its exposure names "
-        "it takes those of the labelled pedons only.",
-        "BatchNorm after fine-tuning: "
-        + ("the stored statistics of pre-training." if _stored(run) else "statistics of the fine-tuning batches."),
-        "SOC scores: labels of the tested pedons serve to score alone, in both stages.",
-        IN_SAMPLE,
+    notes = _PROSE.notes(
+        "exposure_notes", stored=settings(run).get("finetune", {}).get("batch_norm", "stored") == "stored"
     )
     return Table("Use of the held-out region, by stage and model.", header, tuple(rows), notes, left=(0, 1, 2))
 
 
-def _uses(run: Run, views: Mapping[str, Run]) -> list[tuple[str, str, str]]:
+def _uses(run: Run, views: Mapping[str, Run]) -> tuple[tuple[str, ...], ...]:
     """What each kind of number took of the held-out region, stage by stage."""
-    tuned = f"labels of {run.config.get('config', {}).get('adaptation_pedons', 'few')} pedons, to train"
-    scored = "those of the other pedons, to score"
-    rows = [
-        ("SOC scores, pre-trained", "through the finished model", scored),
-        ("SOC scores, fine-tuned", "all of them, to train", f"{tuned}; {scored}"),
-    ]
-    if any(len(where(run.results, model=model, metric="mrmse")) for model in run.models):
-        rows += [
-            ("MRMSE, pre-trained", "through the finished model, to score", "none"),
-            ("MRMSE, fine-tuned", "all of them, to train and to score (in-sample)", tuned),
-        ]
-    rows += [
-        ("Choice of the epoch, pre-trained", "none: rows of the other regions only", "none"),
-        ("Choice of the epoch, fine-tuned", *_epoch_choice(views["after"], tuned)),
-    ]
-    if (run.path / "soc_spectra.npz").exists():
-        rows += [
-            ("f_SOC and (rho r)_SOC, pre-trained", "none", "none"),
-            ("f_SOC and (rho r)_SOC, fine-tuned", "all of them, to train", tuned),
-        ]
-    return rows
+    tuned = f"labels of {settings(run).get('adaptation_pedons', 'few')} pedons, to train"
+    return _PROSE.rows(
+        "uses",
+        tuned=tuned,
+        decoders=bool(len(where(run.results, metric="mrmse"))),
+        epoch_choice=_epoch_choice(views["after"], tuned),
+        learned=(run.path / "soc_spectra.npz").exists(),
+    )
 
 
 def _epoch_choice(view: Run, tuned: str) -> tuple[str, str]:
@@ -305,12 +229,3 @@ def _epoch_choice(view: Run, tuned: str) -> tuple[str, str]:
     if train.get("validation_share", 0.0):
         return "those of some of the pedons that fine-tune", "labels of some of the pedons that fine-tune"
     return "all of them, in the training loss", tuned.removesuffix(", to train") + ", in the training loss"
-
-
-def _general(exposure: str, region: str) -> str:
-    """The sentence with "the held-out region" for the region's own name, so that regions share a line."""
-    return exposure.replace(f" of {region}", " of the held-out region", 1) if exposure != "inductive" else exposure
-
-
-def _stored(run: Run) -> bool:
-    return settings(run).get("finetune", {}).get("batch_norm", "stored") == "stored"

@@ -17,6 +17,7 @@ from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGE
 from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, read_csv
 from jaxsoil.report.style import Look, looks
 from jaxsoil.report.tables import natural_sorted
+from jaxsoil.studies.reconstruction.config import PAPER_NETWORKS
 
 MODEL_LABELS = {
     "plsr": "PLSR",
@@ -63,9 +64,7 @@ _SUMMARIES = {
     ),
     "remeasure": Columns(text="model ranking", number="measured rmse_log10 rmse", whole="seed"),
     "learned": Columns(
-        text="study model region",
-        number="moved mean_f_soc f_soc_error soc_rho_r start_rho_r truth_rho_r",
-        whole="seed",
+        text="study model region", number="moved mean_f_soc f_soc_error soc_rho_r start_rho_r truth_rho_r", whole="seed"
     ),
     "rescaling": Columns(
         text="region",
@@ -153,6 +152,26 @@ class Run(RunContents):
         return [name for name in MODEL_LABELS if name in present] + natural_sorted(present - set(MODEL_LABELS))
 
     @property
+    def labels(self) -> list[str]:
+        """Names of these models in sentences."""
+        return [model_label(model) for model in self.models]
+
+    @property
+    def networks(self) -> list[str]:
+        """Those of the publication's networks that the run has."""
+        return [model for model in self.models if model in PAPER_NETWORKS]
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether any network did not converge."""
+        return any(not trial.trusted for trial in self.trials)
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds."""
+        return len({trial.seed for trial in self.trials})
+
+    @property
     def regions(self) -> list[str]:
         """Held-out regions in natural order."""
         return natural_sorted(set(self.results["region"].tolist()))
@@ -193,16 +212,6 @@ def styles_of(run: Run) -> dict[str, Look]:
     return looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
 
 
-def predictions_by_trial(run: Run) -> dict[tuple[str, str, int], tuple[np.ndarray, np.ndarray]]:
-    """Observed and predicted SOC, (n,) in % by mass, by model, region and seed."""
-    grouped = run.predictions.groupby(["model", "region", "seed"], sort=False)
-    found: dict[tuple[str, str, int], tuple[np.ndarray, np.ndarray]] = {}
-    for (model, region, seed), rows in grouped:  # type: ignore[misc]
-        observed, predicted = (rows[name].to_numpy(dtype=np.float64) for name in ("observed", "predicted"))
-        found[str(model), str(region), int(seed)] = observed, predicted
-    return found
-
-
 def kept_epochs(run: Run) -> dict[str, int]:
     """The epoch, from 1, whose parameters each trained network has, by trial.
 
@@ -214,13 +223,9 @@ def kept_epochs(run: Run) -> dict[str, int]:
     finite = {trial.trial: trial.epochs for trial in run.trials if trial.status != DIVERGED and trial.epochs}
     if run.config.get("config", {}).get("train", {}).get("keep", "best") == "last":
         return finite
-    watched = np.asarray(run.history["validation_loss"], dtype=np.float64)
-    epochs = np.asarray(run.history["epoch"], dtype=np.int64)
-    found = {}
-    for trial, places in run.history.groupby("trial", sort=False).indices.items():
-        if str(trial) in finite and np.isfinite(watched[places]).any():
-            found[str(trial)] = int(epochs[places][np.nanargmin(watched[places])])
-    return found
+    watched = run.history[run.history["trial"].isin(list(finite)) & np.isfinite(run.history["validation_loss"])]
+    best = watched.loc[watched.groupby("trial", sort=False)["validation_loss"].idxmin()]
+    return dict(zip(best["trial"], best["epoch"].tolist(), strict=True))
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
@@ -231,22 +236,18 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     """
     run = Run.of(FILES.read(folder))
     _trials(run.path / "trials.csv", run.tables["trials"])
-    if run.reconstructions:
-        _require_spectra(run.path / "reconstructions.npz", run.reconstructions)
+    if arrays := run.reconstructions:
+        shape = (arrays["model"].size, arrays["axis"].size)
+        if arrays["observed"].shape != shape or arrays["reconstructed"].shape != shape:
+            problem = f"spectra are not {shape[0]} x {shape[1]}"
+            raise damaged(run.path / "reconstructions.npz", problem, arrays["observed"].shape)
     return run
 
 
 def _trials(path: Path, frame: pd.DataFrame) -> tuple[TrialRow, ...]:
     known = (CONVERGED, FITTED, NOT_CONVERGED, DIVERGED)
     names = [field.name for field in fields(TrialRow)]
-    rows = [TrialRow(*values) for values in zip(*(frame[name].tolist() for name in names), strict=True)]
-    for row in rows:
-        if row.status not in known:
-            raise damaged(path, f"column status: unknown status, not one of {', '.join(known)}", row.status)
-    return tuple(rows)
-
-
-def _require_spectra(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    shape = (arrays["model"].size, arrays["axis"].size)
-    if arrays["observed"].shape != shape or arrays["reconstructed"].shape != shape:
-        raise damaged(path, f"spectra are not {shape[0]} x {shape[1]}", arrays["observed"].shape)
+    for status in frame["status"]:
+        if status not in known:
+            raise damaged(path, f"column status: unknown status, not one of {', '.join(known)}", status)
+    return tuple(TrialRow(*values) for values in zip(*(frame[name].tolist() for name in names), strict=True))

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import math
 import os
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.compare import Summary, TTest, t_test
 from jaxsoil.evaluation.regions import BLOCKS, STUDENT, TESTS, WELCH
-from jaxsoil.evaluation.results import DIVERGED, SOC_FLOOR
+from jaxsoil.evaluation.results import DIVERGED
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
+from jaxsoil.report.prose import Prose
+from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document
 from jaxsoil.report.style import Look
-from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number
-from jaxsoil.studies.reconstruction.report import published, scores, sections
+from jaxsoil.report.tables import Table, mean_sd, natural_sorted, number
+from jaxsoil.studies.reconstruction.report import published, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
-from jaxsoil.studies.reconstruction.report.reading import (
-    MODEL_LABELS,
-    Run,
-    model_label,
-    predictions_by_trial,
-    read_run,
-    styles_of,
-)
-from jaxsoil.studies.reconstruction.report.shared_figures import curves_figure, reconstruction_figure
+from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
 from jaxsoil.studies.reconstruction.report.uncertainty import uncertainty_section
 
+_PROSE = Prose(__package__, "region_out")
 _LOWEST_CCC = -0.2
 _PUBLISHED_RUNS = {"problematic": 24, "generalising": 44}
 
@@ -63,20 +56,16 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     _figures(document, run, styles)
     document.section("By region", *_by_region(run))
     sections.status_section(document, run, trained_on="training regions")
-    sections.exposure_section(document, run, _uses(run))
+    parts = {"reconstructions": bool(run.reconstructions), "alarms": (run.path / "samples.parquet").exists()}
+    parts["intervals"] = "coverage" in run.tables
+    watched = run.networks and "rows of training regions"
+    sections.exposure_section(document, run, sections.PROSE.rows("uses", watched=watched, blocks=True, **parts))
     closing_sections(document, run, MODEL_LABELS)
     return document.write()
 
 
 def _opening(run: Run, blocks: dict[str, list[str]]) -> list[str]:
-    seeds = len({trial.seed for trial in run.trials})
-    return [
-        f"Each of {len(run.regions)} regions is held out in turn; a model that is trained on the others predicts it. "
-        f"Models: {', '.join(model_label(model) for model in run.models)}; seeds of the networks: {seeds}.",
-        _best(run),
-        _no_comparison(run, blocks),
-        dagger_sentence(any(run.untrusted(model) for model in run.models)),
-    ]
+    return [_PROSE.text("opening", run=run), _best(run), _no_comparison(run, blocks), dagger_sentence(run.doubtful)]
 
 
 def _best(run: Run) -> str:
@@ -84,42 +73,26 @@ def _best(run: Run) -> str:
     # A mean that leaves out a region, perhaps a difficult one, is not ranked with those of all regions.
     complete = [model for model in run.models if not scores.undefined_regions(run.results, model)]
     found = [(scores.average(run.results, model, "log10", "ccc")[0], model) for model in complete]
-    means = [(mean, model) for mean, model in found if math.isfinite(mean)]
+    means = sorted(((mean, model) for mean, model in found if math.isfinite(mean)), reverse=True)
     if not means:
         return ""
-    mean, best = max(means)
-    said = f"Highest mean CCC of log10 SOC over regions: {number(mean, 2)}, {sections.marked_label(run, best)}."
-    if len(means) == 1:
-        return said
-    if len(run.regions) < 2:
-        return f"{said} One region does not tell the models apart."
+    (mean, best), *others = means
     close = []
-    for value, model in sorted(means, reverse=True):
+    for value, model in others if len(run.regions) > 1 else ():
         difference = scores.interval(run, (model, best), "log10", "ccc")
-        if model != best and not difference.clear:
+        if not difference.clear:
             text = f"{sections.marked_label(run, model)} {number(value, 2)}"
             close.append(f"{text} (difference {scores.interval_text(difference, 'ccc')})")
-    if not close:
-        return f"{said} The 95 % interval of the difference, paired by region, tells all others from it."
-    return (
-        f"{said} Not told apart from it by the 95 % interval of the difference, paired by region: {'; '.join(close)}."
-    )
+    label = sections.marked_label(run, best)
+    return _PROSE.text("best", mean=mean, model=label, alone=not others, one_region=len(run.regions) < 2, close=close)
 
 
 def _no_comparison(run: Run, blocks: dict[str, list[str]]) -> str:
     """That the paper's comparison of the two sets of regions cannot be made; nothing where it can."""
-    if not any(model in published.T_TESTS for model in run.models):
-        return ""
-    problematic, generalising = (blocks[name] for name in ("problematic", "generalising"))
-    if min(len(problematic), len(generalising)) > 1:
-        return ""
-    names = f" ({', '.join(problematic)})" if problematic else ""
-    return (
-        "The paper's central comparison, MRMSE of problematic against that of generalising regions, cannot be made on "
-        f"these data: {len(problematic)} of {len(run.regions)} regions{names} "
-        f"{'is' if len(problematic) == 1 else 'are'} problematic (R2 of SOC in % below 0 for all networks and seeds), "
-        f"{len(generalising)} {'is' if len(generalising) == 1 else 'are'} generalising, and a test needs two of either."
-    )
+    two = {name: blocks[name] for name in BLOCKS}
+    made = min(len(regions) for regions in two.values()) > 1
+    compared = any(model in published.T_TESTS for model in run.models)
+    return _PROSE.text("no_comparison", run=run, **two) if compared and not made else ""
 
 
 def region_blocks(run: Run) -> dict[str, list[str]]:
@@ -136,14 +109,14 @@ def published_tests(model: str) -> dict[str, TTest]:
     """Student and Welch from the published means and standard errors; region means were not published."""
     samples = []
     for block, count in _PUBLISHED_RUNS.items():
-        line = next(row for row in published.rows(2, block) if row.model == model)
-        samples.append(Summary(count, line.test["mrmse"].mean, line.test["mrmse"].se))
+        line = where(published.rows(2, block), model=model, split="test", metric="mrmse").iloc[0]
+        samples.append(Summary(count, line["mean"], line["se"]))
     return {STUDENT: t_test(*samples, pooled=True), WELCH: t_test(*samples, pooled=False)}
 
 
 def ttest_section(document: Document, run: Run, blocks: dict[str, list[str]]) -> None:
     """Adds the table of the three tests, ours beside the published summaries'; nothing without networks."""
-    if not any(model in published.MODELS for model in run.models):
+    if not run.networks:
         return
     ours = run.table("block_tests").set_index(["model", "test"])
     rows = []
@@ -155,15 +128,7 @@ def ttest_section(document: Document, run: Run, blocks: dict[str, list[str]]) ->
             found = TTest(*ours.loc[(model, name), ["t", "dof", "p"]]) if (model, name) in ours.index else None
             rows.append((label, name, *_test_cells(theirs.get(name)), shown, *_test_cells(found)))
     header = ("Model", "Test", "t, paper's summaries", "dof", "p", "t, printed", "t, here", "dof", "p")
-    counts = {name: len(blocks[name]) for name in BLOCKS}
-    notes = (
-        "Two-tailed; t is positive where problematic regions have the higher MRMSE. The paper calls its test Welch's, "
-        "but prints the values of Student's test with pooled variance on 24 and 44 runs.",
-        "Runs of one region share their data: only the region means (seeds averaged) are independent.",
-        f"Here {counts['problematic']} problematic and {counts['generalising']} generalising regions; a test is not "
-        "available where a set has fewer than two regions, and the paper gives no region means.",
-        *sections.dagger_notes(run, published.T_TESTS),
-    )
+    notes = (*_PROSE.notes("test_notes", blocks=blocks), *sections.dagger_notes(run, published.T_TESTS))
     caption = "Validation MRMSE of problematic against generalising regions, three t-tests."
     document.section(
         "Is the reconstruction error higher where SOC fails?", Table(caption, header, tuple(rows), notes, left=(0, 1))
@@ -191,55 +156,14 @@ def _published(run: Run, blocks: dict[str, list[str]]) -> Table:
         title="SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds.",
         notes=(
             *sections.dagger_notes(run, run.models),
-            *_block_notes(run, blocks),
+            *((_PROSE.text("block_note", blocks=blocks), ALIKE_NOT) if run.networks else _PROSE.notes("no_blocks")),
             *sections.train_note(run),
             *sections.unbounded_note(run),
-            *published.TABLE_2_FOOTNOTES,
+            *_PROSE.notes("paper_notes"),
             f"Source: {published.RECONSTRUCTION_SOURCE}.",
         ),
         order={"block": blocks},
     )
-
-
-def _block_notes(run: Run, blocks: dict[str, list[str]]) -> tuple[str, ...]:
-    if not any(model in published.MODELS for model in run.models):
-        return ("No network was trained here, so the regions are not parted into problematic and generalising.",)
-    named = [f"{block}: {', '.join(blocks[block]) or 'none'}" for block in ("problematic", "generalising")]
-    return (
-        "A region is problematic where R2 of the held-out region is negative for all networks and seeds. "
-        f"Here {'; '.join(named)}.",
-        ALIKE_NOT,
-    )
-
-
-def _uses(run: Run) -> list[tuple[str, str, str]]:
-    """What each kind of number took of the held-out region, beyond what trials.csv says of the training."""
-    rows = [("SOC scores (CCC, RMSE, bias, R2, RPIQ)", "through the finished model", "to score")]
-    networks = [model for model in run.models if model in published.MODELS]
-    if networks:
-        rows += [
-            ("Choice of epoch, convergence", "none: rows of training regions only", "none"),
-            ("Problematic and generalising regions", "through the finished model", "to part the regions afterwards"),
-        ]
-    if run.reconstructions:
-        rows += [
-            *sections.reconstruction_uses(),
-            ("t-tests on MRMSE", "through the finished model, to score", "to part the regions afterwards"),
-        ]
-    if (run.path / "samples.parquet").exists():
-        rows += [
-            ("Alarm scores", "through the finished model, to score", "none"),
-            ("Thresholds from training rows", "none", "none"),
-            ("Thresholds from the other regions", "trained on by the other networks", "trained on by them"),
-            ("AUROC, failures caught, RMSE of the accepted", "as the alarm scores", "to say what failed"),
-        ]
-    if "coverage" in run.tables:
-        rows += [
-            ("Intervals, pooled", "as a batch to be predicted", "trained on by the models behind the residuals"),
-            ("Intervals, nested (PLSR)", "as a batch to be predicted", "none"),
-            ("Coverage, what to measure again", "through the finished model", "to score"),
-        ]
-    return rows
 
 
 def _by_region(run: Run) -> list[Table]:
@@ -249,14 +173,8 @@ def _by_region(run: Run) -> list[Table]:
     heads |= {("status",): "Status", ("exposure",): "Exposure"}
     lines = where(run.results, split="test")
     lines = lines.assign(head=list(zip(lines["scale"], lines["metric"], strict=True)))
-    texts = [
-        (model, region, (name,), ", ".join(sorted({getattr(trial, name) for trial in trials})) or UNDEFINED)
-        for model in run.models
-        for region in run.regions
-        for trials in [[trial for trial in run.trials if (trial.model, trial.region) == (model, region)]]
-        for name in ("status", "exposure")
-    ]
-    named = pd.DataFrame(texts, columns=pd.Index(["model", "region", "head", "value"]))
+    named = run.tables["trials"].melt(["model", "region"], ["status", "exposure"], "head")
+    named["head"] = [(name,) for name in named["head"]]
     lines = pd.concat([pd.DataFrame(lines[named.columns]).astype({"value": object}), named])
     tables = []
     for model in run.models:
@@ -272,55 +190,36 @@ def _figures(document: Document, run: Run, styles: dict[str, Look]) -> None:
     dots = _dots(run)
     label = "CCC of log10 SOC in the held-out region (dimensionless)"
     figure = figures.metric_by_region(dots, styles, label=label, lower=_LOWEST_CCC)
-    caption = (
-        "Concordance (CCC) of log10 SOC by held-out region and model, regions sorted by their mean; the last line is "
-        "the mean over regions. Open markers: networks that did not converge. Triangles that point left at the edge: "
-        f"below {number(_LOWEST_CCC, 1)}."
-    )
-    document.draw(figure, "ccc_by_region", caption)
+    document.draw(figure, "ccc_by_region", _PROSE.text("ccc_caption", lowest=_LOWEST_CCC))
     for model in run.models:
-        panels = _scatter_panels(run, dots, model)
         name = sections.marked_label(run, model)
-        figure = figures.predicted_vs_observed(panels, title=name, color=styles[model].color, floor=SOC_FLOOR)
-        caption = (
-            f"Predicted against observed SOC by held-out region, {name}; grey: 1:1. CCC on the log10 scale. "
-            f"Values outside {SOC_FLOOR:g} to {figures.CEILING:g} % are drawn at the edge."
+        file = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in model)
+        of = f"by held-out region, {name}"
+        shared_figures.scatter_figure(
+            document, _scatter_panels(run, dots, model), name, of, file, color=styles[model].color
         )
-        document.draw(figure, f"predicted_vs_observed_{_file_name(model)}", caption)
-    reconstruction_figure(document, run, styles, "held-out regions")
-    curves_figure(document, run, styles)
+    shared_figures.reconstruction_figure(document, run, styles, "held-out regions")
+    shared_figures.curves_figure(document, run, styles)
 
 
 def _dots(run: Run) -> list[figures.Dot]:
-    values: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for row in where(run.results, split="test", scale="log10", metric="ccc").to_dict("records"):
-        values[str(row["model"]), str(row["region"])].append(float(row["value"]))
+    rows: Any = where(run.results, split="test", scale="log10", metric="ccc")
     return [
-        figures.Dot(model, region, tuple(found), trusted=not run.untrusted(model, region))
-        for (model, region), found in values.items()
+        figures.Dot(model, region, tuple(values), trusted=not run.untrusted(model, region))
+        for (model, region), values in rows.groupby(["model", "region"], sort=False)["value"]
     ]
 
 
 def _scatter_panels(run: Run, dots: Sequence[figures.Dot], model: str) -> list[figures.ScatterPanel]:
-    values = {dot.region: [v for v in dot.values if math.isfinite(v)] for dot in dots if dot.model == model}
-    predictions = predictions_by_trial(run)
+    means = {dot.region: mean_sd(dot.values).mean for dot in dots if dot.model == model}
     panels = []
     for region in run.regions:
-        pairs = [pair for key, pair in predictions.items() if key[:2] == (model, region)] or [(np.array([]),) * 2]
-        found = values.get(region)
-        diverged = any(t.status == DIVERGED for t in run.untrusted(model, region))
-        score = f"CCC {number(float(np.mean(found)), 2)}" if found else "diverged" if diverged else "CCC undefined"
-        text = f"{score}\nn = {pairs[0][0].size}"
-        panels.append(
-            figures.ScatterPanel(
-                sections.marked(region, run, model, region),
-                np.concatenate([observed for observed, _ in pairs]),
-                np.concatenate([predicted for _, predicted in pairs]),
-                text,
-            )
-        )
+        rows, mean = where(run.predictions, model=model, region=region), means.get(region, math.nan)
+        score = f"CCC {number(mean, 2)}"
+        if not math.isfinite(mean):
+            diverged = any(trial.status == DIVERGED for trial in run.untrusted(model, region))
+            score = "diverged" if diverged else "CCC undefined"
+        text = f"{score}\nn = {len(rows) // max(1, rows['seed'].nunique())}"
+        name = sections.marked(region, run, model, region)
+        panels.append(figures.ScatterPanel(name, rows["observed"], rows["predicted"], text))
     return panels
-
-
-def _file_name(model: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in model)

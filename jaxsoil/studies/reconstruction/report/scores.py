@@ -11,10 +11,10 @@ import pandas as pd
 
 from jaxsoil.evaluation.compare import Interval
 from jaxsoil.evaluation.results import over_regions
-from jaxsoil.report.files import where
+from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, number, pivot_table
 from jaxsoil.studies.reconstruction.report import published, sections
-from jaxsoil.studies.reconstruction.report.reading import Run, model_label
+from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label
 
 DIGITS = {"ccc": 2, "r2": 2, "rpiq": 2, "rmse": 3, "bias": 3, "mrmse": 2, "n": 0}
 NAMES = {"ccc": "CCC", "rmse": "RMSE", "bias": "Bias", "r2": "R2", "rpiq": "RPIQ", "mrmse": "MRMSE", "n": "n"}
@@ -40,18 +40,15 @@ def scaled_column(scale: str, metric: str) -> str:
 def average(frame: pd.DataFrame, model: str, scale: str, metric: str, split: str = "test") -> tuple[float, float]:
     """Mean and standard error over regions and seeds of a results table, NaN where there is nothing."""
     scale = "reflectance" if metric == "mrmse" else scale
-    chosen = where(frame, model=model, scale=scale, metric=metric, split=split)
-    for row in over_regions(chosen).to_dict("records"):
-        if row["seed"] == "all":
-            return float(row["mean"]), float(row["se"])
-    return math.nan, math.nan
+    means = over_regions(where(frame, model=model, scale=scale, metric=metric, split=split))
+    found = where(means, seed="all")
+    return (float(found["mean"].iloc[0]), float(found["se"].iloc[0])) if len(found) else (math.nan, math.nan)
 
 
-def median_r2(frame: pd.DataFrame, model: str, scale: str) -> float:
-    """Median of R2 over regions and seeds: one region whose SOC hardly varies can decide the mean."""
-    values = where(frame, model=model, split="test", scale=scale, metric="r2")["value"].to_numpy(dtype=np.float64)
-    values = values[np.isfinite(values)]
-    return float(np.median(values)) if values.size else math.nan
+def _averages(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
+    """The same of all models, metrics, scales and splits, ``doubtful`` where a network did not converge."""
+    means = where(over_regions(frame), seed="all")
+    return means.assign(doubtful=[bool(run.untrusted(model)) for model in means["model"]])
 
 
 def undefined_regions(frame: pd.DataFrame, model: str) -> list[str]:
@@ -114,7 +111,8 @@ def mean_tables(run: Run, common: str) -> list[Table]:
     reasons = tuple(sections.undefined_notes(run))
     if left_out:
         reasons = (f"Regions whose CCC of a seed is undefined and not in the mean: {'; '.join(left_out)}.", *reasons)
-    tables = []
+    tables, test = [], where(frame, split="test")
+    means = _averages(run, test)
     for scale, unit, metrics, title, extra in (
         ("log10", "log10 %", METRICS, "SOC on the log10 scale. ", sections.clipped_note(run)),
         (
@@ -126,28 +124,26 @@ def mean_tables(run: Run, common: str) -> list[Table]:
         ),
     ):
         heads = {name: column(name, unit) for name in metrics} | {"median": "R2, median"}
-        lines = [
-            (model, name, *average(frame, model, scale, name), bool(run.untrusted(model)))
-            for model in run.models
-            for name in metrics
-        ] + [(model, "median", median_r2(frame, model, scale), math.nan, False) for model in run.models]
+        # One region whose SOC hardly varies can decide the mean of R2.
+        r2 = where(test, scale=scale, metric="r2").groupby("model")["value"].median()
+        medians = pd.DataFrame({"model": r2.index, "metric": "median", "mean": r2.to_numpy(), "doubtful": False})
+        lines = means[means["scale"].isin((scale, "reflectance")) & means["metric"].isin(metrics)]
         tables.append(
             pivot_table(
-                pd.DataFrame(lines, columns=pd.Index(["model", "metric", "mean", "se", "doubtful"])),
+                pd.concat([pd.DataFrame(lines), medians]),
                 "model",
                 "metric",
                 ("mean", "se"),
                 title=title + common,
                 fmt=DIGITS | {"median": 2},
+                order={"model": run.models, "metric": heads},
                 labels={"model": model_label, "metric": heads},
                 marks={"model": "doubtful"},
+                missing=UNDEFINED,
                 notes=(CONVENTIONS, *notes, *extra, *reasons),
             )
         )
     return tables
-
-
-_LINE = pd.Index(["model", "split", "metric", "mean", "se", "doubtful"])
 
 
 def paper_lines(table: int, block: str | None = None, /, **columns: str) -> pd.DataFrame:
@@ -158,13 +154,7 @@ def paper_lines(table: int, block: str | None = None, /, **columns: str) -> pd.D
       block: its block, all of them by default.
       columns: columns that name the rows, with their value, beside ``source``, which is "paper".
     """
-    lines = [
-        (row.model, split, metric, value.mean, value.se, False)
-        for row in published.rows(table, block)
-        for split, values in (("train", row.train), ("test", row.test))
-        for metric, value in values.items()
-    ]
-    return pd.DataFrame(lines, columns=_LINE).assign(**{"source": "paper", **columns})
+    return published.rows(table, block).assign(**{"doubtful": False, "source": "paper", **columns})
 
 
 def our_lines(run: Run, frame: pd.DataFrame | None = None, *, known: bool = False, **columns: str) -> pd.DataFrame:
@@ -176,15 +166,10 @@ def our_lines(run: Run, frame: pd.DataFrame | None = None, *, known: bool = Fals
       known: leave out models that the paper does not have.
       columns: as of :func:`paper_lines`; ``source`` is "here" if it is not given.
     """
-    frame = run.results if frame is None else frame
-    lines = [
-        (model, split, metric, *average(frame, model, "percent", metric, split), bool(run.untrusted(model)))
-        for model in run.models
-        if len(frame) and not (known and model not in published.MODELS)
-        for split in ("train", "test")
-        for metric in published.METRICS
-    ]
-    return pd.DataFrame(lines, columns=_LINE).assign(**{"source": "here", **columns})
+    means = _averages(run, run.results if frame is None else frame)
+    shown = means["scale"].isin(("percent", "reflectance")) & means["metric"].isin(published.METRICS)
+    models = published.MODELS if known else run.models
+    return pd.DataFrame(means[shown & means["model"].isin(models)]).assign(**{"source": "here", **columns})
 
 
 def beside_table(
@@ -199,7 +184,8 @@ def beside_table(
       options: ``order``, ``labels`` or ``heading`` of :func:`pivot_table`, beyond those of models and metrics.
     """
     frame = pd.concat(list(lines), ignore_index=True)
-    order = {"split": ("train", "test"), "metric": published.METRICS, "model": [*published.MODELS, *frame["model"]]}
+    models = [*published.MODELS, *MODEL_LABELS, *natural_sorted(set(frame["model"]))]
+    order = {"split": ("train", "test"), "metric": published.METRICS, "model": models}
     labels = {"model": lambda model: published.MODELS.get(model, model_label(model))}
     labels |= {"metric": lambda metric: column(metric, "%"), "split": {"test": "held out"}}
     return pivot_table(
@@ -249,7 +235,7 @@ def region_table(
         "value",
         title=title,
         fmt={head: DIGITS.get(head[1], 3) for head in heads if len(head) > 1},
-        combine=lambda found: found[0] if isinstance(found[0], str) else mean_sd(found).mean,
+        combine=lambda found: ", ".join(sorted(set(found))) if isinstance(found[0], str) else mean_sd(found).mean,
         order={"region": run.regions, "head": heads},
         labels={"head": heads},
         marks={"region": "doubtful"},

@@ -1,36 +1,33 @@
-"""Parts that the reconstruction reports share: convergence, what was seen of the held-out part, footnotes."""
+"""Parts that the reconstruction reports share: convergence, what was seen and what was learned, footnotes."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from jaxsoil.evaluation import metrics, results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
 from jaxsoil.report import tables
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
-from jaxsoil.report.run_sections import criterion, dagger_note, uses_table
-from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number
-from jaxsoil.studies.reconstruction.report.reading import (
-    Run,
-    TrialRow,
-    kept_epochs,
-    model_label,
-    predictions_by_trial,
-)
+from jaxsoil.report.prose import Prose
+from jaxsoil.report.run_files import where
+from jaxsoil.report.run_sections import criterion, dagger_note, settings, uses_table
+from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, number
+from jaxsoil.studies.reconstruction.learned import START_F
+from jaxsoil.studies.reconstruction.report.reading import Run, TrialRow, kept_epochs, model_label
 
 UNFITTED = 0.5
 """Mean training R2 of log10 SOC under which a network is said not to have fitted."""
 
 INDUCTIVE = "inductive"
 _MOST_SOC = 100.0
-_INDUCTIVE_MEANS = (
-    "inductive: nothing of the held-out part was used, no label, no spectrum, no normaliser and no BatchNorm statistic"
-)
+
+PROSE = Prose(__package__, "sections", label=model_label)
+"""Sentences that several reports have."""
 
 
 def marked(text: str, run: Run, model: str, region: str | None = None) -> str:
@@ -41,6 +38,12 @@ def marked(text: str, run: Run, model: str, region: str | None = None) -> str:
 def marked_label(run: Run, model: str) -> str:
     """The model's name with its mark."""
     return marked(model_label(model), run, model)
+
+
+def doubtful_sentence(run: Run, models: Iterable[str]) -> str:
+    """Which of the networks of a figure did not converge, with a space before it; empty where all did."""
+    marked = [marked_label(run, model) for model in models if run.untrusted(model)]
+    return f" {PROSE.text('doubtful', models=marked)}" if marked else ""
 
 
 def dagger_notes(run: Run, models: Iterable[str]) -> tuple[str, ...]:
@@ -91,43 +94,25 @@ def status_section(
         "Model", "Converged", "Not converged", "Diverged", "Training R2 (log10)", "Training R2 (%)",
         "Kept epoch, median (range)", "Epochs run, median (range)", "Trainable parameters",
     )  # fmt: skip
-    notes = (
-        "Converged says that the validation loss stopped falling, not that the network fitted: read it beside the "
-        "training R2, the mean over trainings. Kept epoch: the one whose parameters the network has.",
-        *train_note(run),
-        *dagger_notes(run, models),
-    )
-    document.table(Table("Trainings by outcome.", header, tuple(rows), notes))
-    unfitted = [(model, r2) for model in models if (r2 := training_r2(run, model, "log10")) < UNFITTED]
-    doubtful = [t for model in models for t in run.untrusted(model)]
-    document.bullets(
-        [
-            f"{model_label(model)} stopped without fitting its {trained_on}: mean training R2 of log10 SOC "
-            f"{number(r2, 3)}."
-            for model, r2 in unfitted
-        ]
-        + _by_status(doubtful, NOT_CONVERGED)
-        + _by_status(doubtful, DIVERGED)
-    )
+    notes = (*PROSE.notes("status_notes"), *train_note(run), *dagger_notes(run, models))
+    unfitted = [
+        PROSE.text("unfitted", model=model, trained_on=trained_on, r2=r2)
+        for model in models
+        if (r2 := training_r2(run, model, "log10")) < UNFITTED
+    ]
+    by_status = [line for status in (NOT_CONVERGED, DIVERGED) for line in _by_status(run, models, status)]
+    document.add(Table("Trainings by outcome.", header, tuple(rows), notes), unfitted + by_status)
 
 
 def training_r2(run: Run, model: str, scale: str) -> float:
     """Mean R2 of the training rows over all trainings of a model, NaN where there is none."""
-    rows = where(run.results, model=model, split="train", scale=scale, metric="r2")
-    values = rows["value"].to_numpy(dtype=np.float64)
-    values = values[np.isfinite(values)]
-    return float(values.mean()) if values.size else math.nan
+    return mean_sd(where(run.results, model=model, split="train", scale=scale, metric="r2")["value"]).mean
 
 
 def train_note(run: Run) -> tuple[str, ...]:
     """That training scores include rows that were set aside to watch the loss; nothing where none were."""
-    share = run.config.get("config", {}).get("train", {}).get("validation_share", 0.0)
-    if not share:
-        return ()
-    return (
-        f"Training scores of networks include the rows set aside for early stopping ({number(100.0 * share, 0)} % of "
-        "the training groups), on which no step was taken but which chose the epoch.",
-    )
+    share = settings(run).get("train", {}).get("validation_share", 0.0)
+    return PROSE.notes("train_note", share=share) if share else ()
 
 
 def _median_range(values: Sequence[int]) -> str:
@@ -137,19 +122,17 @@ def _median_range(values: Sequence[int]) -> str:
     return str(low) if low == high else f"{float(np.median(values)):g} ({low} to {high})"
 
 
-def _by_status(trials: Sequence[TrialRow], status: str) -> list[str]:
-    regions: dict[str, set[str]] = defaultdict(set)
-    for trial in trials:
-        if trial.status == status:
-            regions[trial.model].add(trial.region)
+def _by_status(run: Run, models: Sequence[str], status: str) -> list[str]:
+    regions = {model: {trial.region for trial in run.untrusted(model) if trial.status == status} for model in models}
     end = "; its predictions are left out of every number" if status == DIVERGED else ""
     return [
         f"{model_label(model)}, {status} with {', '.join(natural_sorted(found))} held out{end}."
         for model, found in regions.items()
+        if found
     ]
 
 
-def exposure_section(document: Document, run: Run, uses: Sequence[tuple[str, str, str]] = ()) -> None:
+def exposure_section(document: Document, run: Run, uses: Sequence[tuple[str, ...]] = ()) -> None:
     """What of the held-out part each number used.
 
     Args:
@@ -162,25 +145,17 @@ def exposure_section(document: Document, run: Run, uses: Sequence[tuple[str, str
     for trial in run.trials:
         by_exposure[trial.exposure].add(trial.model)
     if set(by_exposure) == {INDUCTIVE}:
-        document.text(f"All trials of all models are {_INDUCTIVE_MEANS}.")
+        document.text(f"All trials of all models are {PROSE.text('inductive')}.")
     else:
         document.bullets(
             [
                 f"{', '.join(model_label(model) for model in run.models if model in models)}: "
-                f"{_INDUCTIVE_MEANS if exposure == INDUCTIVE else exposure}."
+                f"{PROSE.text('inductive') if exposure == INDUCTIVE else exposure}."
                 for exposure, models in sorted(by_exposure.items())
             ]
         )
     if uses:
         document.table(uses_table(uses))
-
-
-def reconstruction_uses() -> list[tuple[str, str, str]]:
-    """Lines of the exposure table for reports that show reconstructed spectra: the example is chosen by its SOC."""
-    return [
-        ("MRMSE", "through the finished model, to score", "none"),
-        ("Reconstructed spectra", "through the finished model, to show", "median SOC chooses the example shown"),
-    ]
 
 
 def undefined_notes(run: Run, shown: Sequence[str] = ("ccc", "r2", "rpiq")) -> list[str]:
@@ -191,38 +166,30 @@ def undefined_notes(run: Run, shown: Sequence[str] = ("ccc", "r2", "rpiq")) -> l
       shown: metrics that the tables show.
     """
     diverged = {(trial.model, trial.region, trial.seed) for trial in run.trials if trial.status == DIVERGED}
-    names: dict[str, set[str]] = defaultdict(set)
-    places: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    for key, (observed, predicted) in predictions_by_trial(run).items():
+    found = []
+    trials: Any = run.predictions.groupby(["model", "region", "seed"], sort=False)
+    for key, rows in trials:
+        observed, predicted = (rows[name].to_numpy(dtype=np.float64) for name in ("observed", "predicted"))
         reasons: dict[str, str] = {}
         if key not in diverged:
             metrics.summary(observed, predicted, reasons=reasons)
             metrics.summary(results.log10_percent(observed), results.log10_percent(predicted), reasons=reasons)
-        for name, reason in reasons.items():
-            if name in shown:
-                cause = reason.split(": ")[-1]
-                names[cause].add(name.upper())
-                places[cause][key[1]].add(key[0])
-    return [
-        f"{', '.join(sorted(names[cause]))} undefined because {cause}: "
-        + ", ".join(_where(run, region, regions[region]) for region in natural_sorted(set(regions)))
-        + "."
-        for cause, regions in sorted(places.items())
-    ]
-
-
-def _where(run: Run, region: str, models: set[str]) -> str:
-    listed = ", ".join(model_label(model) for model in run.models if model in models)
-    return f"{region} ({'all models' if models == set(run.models) else listed})"
+        found += [(reason.split(": ")[-1], name.upper(), *key[:2]) for name, reason in reasons.items() if name in shown]
+    notes = []
+    for cause, rows in pd.DataFrame(found, columns=pd.Index(["cause", "metric", "model", "region"])).groupby("cause"):
+        places = []
+        for region in natural_sorted(set(rows["region"])):
+            models = [model for model in run.models if model in set(rows["model"][rows["region"] == region])]
+            listed = "all models" if models == run.models else ", ".join(map(model_label, models))
+            places.append(f"{region} ({listed})")
+        notes.append(f"{', '.join(sorted(set(rows['metric'])))} undefined because {cause}: {', '.join(places)}.")
+    return notes
 
 
 def clipped_note(run: Run, split: str = "test") -> tuple[str, ...]:
     """How many values the log10 scale raised to its floor, if any."""
-    chosen = where(run.results, split=split, metric="n_clipped")
-    totals: dict[str, int] = defaultdict(int)
-    for model, value in zip(chosen["model"].tolist(), chosen["value"].tolist(), strict=True):
-        totals[model] += int(value) if math.isfinite(value) else 0
-    counted = [f"{model_label(model)} {totals[model]:,}" for model in run.models if totals[model]]
+    totals: Any = where(run.results, split=split, metric="n_clipped").groupby("model")["value"].sum()
+    counted = [f"{model_label(model)} {int(totals[model]):,}" for model in run.models if totals.get(model)]
     if not counted:
         return ()
     return (f"Predictions under {results.SOC_FLOOR:g} % were raised to it before the logarithm: {', '.join(counted)}.",)
@@ -233,13 +200,79 @@ def unbounded_note(run: Run, models: Iterable[str] | None = None) -> tuple[str, 
     listed = []
     for model in run.models if models is None else models:
         rows = where(run.predictions, model=model)
-        over = rows["predicted"].to_numpy(dtype=np.float64) > _MOST_SOC
-        if over.any():
-            names = natural_sorted({str(name) for name in rows["region"].to_numpy()[over]})
-            listed.append(f"{model_label(model)} {int(over.sum()):,} ({', '.join(names)})")
-    if not listed:
-        return ()
-    return (
-        f"Predictions above {_MOST_SOC:g} % SOC, of a model of log10 SOC: {', '.join(listed)}. They decide its scores "
-        "in %; the log10 scale is the one to read there.",
+        over = rows[rows["predicted"] > _MOST_SOC]
+        if len(over):
+            listed.append(f"{model_label(model)} {len(over):,} ({', '.join(natural_sorted(set(over['region'])))})")
+    return PROSE.notes("unbounded", most=_MOST_SOC, listed=listed) if listed else ()
+
+
+def movement_table(learned: pd.DataFrame, stages: dict[str, str]) -> Table:
+    """How far f_SOC and (rho r)_SOC moved from the published start, and how far they are from the truth.
+
+    Args:
+      learned: rows of learned.csv (:func:`jaxsoil.studies.reconstruction.learned.movement_rows`).
+      stages: name of each stage -> its text in the table; {"": ""} without stages.
+    """
+    rows = []
+    for model in sorted(set(learned["model"])):
+        for stage, text in stages.items():
+            mine = learned[(learned["model"] == model) & learned["study"].str.endswith(f"/{stage}" if stage else "")]
+            if len(mine):
+                label = f"{model_label(model)}, {text}" if text else model_label(model)
+                rows.append((label, str(len(mine)), *_movement(pd.DataFrame(mine))))
+    header = (
+        "Decoder", "Trainings", "f_SOC: RMS distance from its start (0.5)", "f_SOC: mean over bands",
+        "f_SOC: RMSE against the truth", "(rho r)_SOC (g cm-3 nm)", "its start", "its truth",
+    )  # fmt: skip
+    caption = "What the mixing decoder learned: mean ± standard deviation over trainings."
+    return Table(caption, header, tuple(rows), PROSE.notes("movement"))
+
+
+def _movement(mine: pd.DataFrame) -> tuple[str, ...]:
+    moved, mean, off, rho_r = (
+        mean_sd(mine[name]).text() for name in ("moved", "mean_f_soc", "f_soc_error", "soc_rho_r")
     )
+    if not np.isfinite(mine["soc_rho_r"]).all():
+        return moved, mean, off, "not used", "", ""
+    start, truth = (float(mine[name].iloc[0]) for name in ("start_rho_r", "truth_rho_r"))
+    return moved, mean, off, rho_r, number(start, 3), number(truth, 3)
+
+
+def short_run(run: Run) -> tuple[str, ...]:
+    """A sentence where learning rate x steps does not let f_SOC or (rho r)_SOC reach what they may have to.
+
+    f_SOC starts at 0.5 and may have to go to 0 or 1; (rho r)_SOC has to go to the truth where it is known, and by its
+    own size where not. Steps are those to the epoch that was kept, median over the mixing decoders' trainings.
+    """
+    train, learned = settings(run).get("train", {}), run.table("learned")
+    if not {"lr", "batch"} <= train.keys():
+        return ()
+    models = set(learned["model"])
+    steps = [value for trial in run.trials if (value := _steps(run, trial, train)) and trial.model in models]
+    if not steps:
+        return ()
+    reach = float(train["lr"]) * float(train.get("decoder_lr", 1.0)) * float(np.median(steps))
+    start, truth = (float(learned[name].iloc[0]) for name in ("start_rho_r", "truth_rho_r"))
+    needed = abs(start - truth) if np.isfinite(truth) else start
+    too_far = ["f_SOC (0.5 from its start to 0 or 1)"] if reach < START_F else []
+    if np.isfinite(learned["soc_rho_r"]).any() and reach < needed:
+        to = "its truth" if np.isfinite(truth) else "0"
+        too_far.append(f"(rho r)_SOC ({number(needed, 2)} g cm-3 nm from its start to {to})")
+    return PROSE.notes("short_run", reach=reach, too_far=too_far) if too_far else ()
+
+
+def _steps(run: Run, trial: TrialRow, train: dict) -> int:
+    """Steps of a trial to its kept epoch, from its training rows without those set aside."""
+    rows = where(run.results, model=trial.model, region=trial.region, seed=trial.seed, split="train", metric="n")
+    epoch = kept_epochs(run).get(trial.trial)
+    if not len(rows) or epoch is None:
+        return 0
+    count = float(rows["value"].iloc[0]) * (1.0 - float(train.get("validation_share", 0.0)))
+    return epoch * int(count // int(train["batch"]))
+
+
+def movement_section(document: Document, run: Run, stages: dict[str, str] | None = None) -> None:
+    """Adds :func:`movement_table`; nothing where the run has no mixing decoder."""
+    if (run.path / "soc_spectra.npz").exists() and len(run.table("learned")):
+        heading = "What the mixing decoder learned"
+        document.section(heading, movement_table(run.table("learned"), stages or {"": ""}))

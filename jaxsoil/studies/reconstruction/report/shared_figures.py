@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxsoil.evaluation.results import SOC_FLOOR
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
 from jaxsoil.report.run_sections import settings
 from jaxsoil.report.style import DASHED, GREY, Look, grid, styled
-from jaxsoil.studies.reconstruction.report import sections
 from jaxsoil.studies.reconstruction.report.reading import Run
+from jaxsoil.studies.reconstruction.report.sections import PROSE, doubtful_sentence
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,12 +25,6 @@ COUNT = 6
 """Reconstructed spectra that are shown."""
 
 
-def doubtful_sentence(run: Run, models: Iterable[str]) -> str:
-    """Which of the networks of a figure did not converge, with a space before it; empty where all did."""
-    marked = [sections.marked_label(run, model) for model in models if run.untrusted(model)]
-    return f" With networks that did not converge: {', '.join(marked)}." if marked else ""
-
-
 def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], subfolder: str = "") -> None:
     """Adds the loss curves, saved in a folder within figures/; nothing where no network was trained."""
     curves = losses_by_model(run)
@@ -37,15 +32,7 @@ def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], subf
         return
     shown = {model: styles[model] for model in curves}
     patience = settings(run).get("train", {}).get("patience", 0)
-    band = (
-        ""
-        if patience
-        else " The grey band is the last fifth of the epochs, whose validation loss decides about convergence."
-    )
-    caption = (
-        "Loss of Eq. 1 by epoch. Thin: validation loss of each training; thick: its median, as far as half of the "
-        f"trainings went; dashed: median of the training loss.{band}{doubtful_sentence(run, curves)}"
-    )
+    caption = PROSE.text("curves_caption", patience=patience) + doubtful_sentence(run, curves)
     document.draw(loss_curves(curves, shown, band=not patience), "loss_curves", caption, subfolder=subfolder)
 
 
@@ -116,12 +103,37 @@ def reconstruction_figure(document: Document, run: Run, styles: dict[str, Look],
     shown = {model: look for model, look in styles.items() if model in models}
     unit = str(run.data.get("unit", "nm"))
     figure = figures.reconstructions(arrays["axis"], examples, shown, unit=unit)
-    caption = (
-        f"One spectrum (of median SOC) of {held_out}: observed (solid), reconstructed (dashed) and the residual, "
-        "reconstructed minus observed. They are spaced evenly from the smallest to the largest error of all examples."
-        + doubtful_sentence(run, shown)
-    )
+    caption = PROSE.text("reconstruction_caption", held_out=held_out) + doubtful_sentence(run, shown)
     document.draw(figure, "reconstructions", caption)
+
+
+def scatter_figure(
+    document: Document,
+    panels: Sequence[figures.ScatterPanel],
+    title: str,
+    of: str,
+    name: str,
+    *,
+    color: str,
+    average: str = "",
+    end: str = "",
+) -> None:
+    """Adds a figure of predicted against observed SOC.
+
+    Args:
+      document: receives the figure.
+      panels: its panels.
+      title: heading of the figure.
+      of: what the SOC is of, as the caption says it.
+      name: end of the file's name.
+      color: colour of the points.
+      average: says after "CCC on the log10 scale" what it is averaged over.
+      end: last sentence of the caption.
+    """
+    figure = figures.predicted_vs_observed(panels, title=title, color=color, floor=SOC_FLOOR)
+    limits = {"floor": SOC_FLOOR, "ceiling": figures.CEILING}
+    caption = PROSE.text("scatter_caption", of=of, average=average, **limits)
+    document.draw(figure, f"predicted_vs_observed_{name}", caption + end)
 
 
 def choose_examples(arrays: dict[str, np.ndarray], count: int) -> tuple[list[figures.Reconstruction], set[str]]:

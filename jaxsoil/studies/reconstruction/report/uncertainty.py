@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.report.document import Document
-from jaxsoil.report.files import where
+from jaxsoil.report.run_files import where
 from jaxsoil.report.style import GREY, OKABE_ITO, Look, grid, legend, styled
 from jaxsoil.report.tables import Table, number, pivot_table, rows_table
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.signal import find_peaks, savgol_filter
 
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.reconstruction.soc_spectrum.direct import Floats
 
@@ -38,8 +39,7 @@ def luminance(axis: ArrayLike, reflectance: ArrayLike) -> float:
             value=f"{bands[0]:g}-{bands[-1]:g} nm",
             remedy=f"Give bands over {VISIBLE[0]:g}-{VISIBLE[1]:g} nm.",
         )
-    if not np.isfinite(values).all():
-        raise DataError("a Munsell value needs a finite spectrum", remedy="Leave a diverged trial out.")
+    require.all_finite(values, "reflectances of a Munsell value", remedy="Leave a diverged trial out.")
     colour = _colour()
     # The CIE tabulates illuminant C every 5 nm (CIE 15): all three are brought to that step.
     shape = colour.SpectralShape(*VISIBLE, 5.0)

@@ -28,6 +28,7 @@ from scipy.optimize import brentq
 
 from jaxsoil.data.library import Library
 from jaxsoil.physics.parametric_minerals import load_table
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
 if TYPE_CHECKING:
@@ -125,23 +126,6 @@ def require_window(axis: ArrayLike) -> None:
             remedy=f"It needs bands from {LATEST_START:g} nm or below (the dark-material gauge lies in the visible) "
             f"to {EARLIEST_END:g} nm or beyond; soils_vnir and the twin have them.",
         )
-
-
-def direct_estimate(library: Library, *, gauge: float = GAUGE, c_bar: float | None = None) -> SocSpectrum:
-    """Estimates f_SOC and (rho r)_SOC from reflectance and SOC, with a fixed effect for each region.
-
-    Args:
-      library: reflectance (or absorbance), property "soc" in %, group "region". Rows without SOC are left out.
-      gauge: assumed 1st percentile of f_SOC.
-      c_bar: (rho r) of the mean mineral soil, g cm-3 nm; by default :func:`mean_soil_c_bar`.
-
-    Raises:
-      NotAvailable: an axis on which it cannot be done (:func:`require_window`).
-      DataError: SOC that does not vary within regions, or no c that meets the gauge.
-    """
-    samples = samples_of(library)
-    rows = slopes(samples.reflectance, samples.x, samples.library.group("region"))
-    return from_slopes(samples.axis, rows[0][0], rows[1][0], gauge=gauge, c_bar=c_bar)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -261,16 +245,12 @@ def recovery(f_soc: Floats, ratio: float, c: float, truth: TwinTruth) -> dict[st
       spectrum scores 0.92 on the reference twin; ``ratio_error`` and ``c_error``, relative errors of c / c_bar and c.
     """
     true = truth.f_soc
-    if f_soc.shape != true.shape:
-        raise DataError(
-            "the estimate and the truth are on different axes",
-            value=f"{f_soc.shape} and {true.shape}",
-            remedy="Make the twin on the axis of the estimate.",
-        )
+    remedy = "Make the twin on the axis of the estimate."
+    require.same_shape({"the bands of the estimate": f_soc, "those of the truth": true}, remedy=remedy)
     return {
         "rmse": float(np.sqrt(np.mean((f_soc - true) ** 2))),
         "cosine": float(f_soc @ true / (np.linalg.norm(f_soc) * np.linalg.norm(true))),
-        "ratio_error": ratio / true_ratio(truth) - 1.0,
+        "ratio_error": ratio / (truth.soc_rho_r / true_c_bar(truth)) - 1.0,
         "c_error": c / truth.soc_rho_r - 1.0,
     }
 
@@ -290,8 +270,3 @@ def given_c_bar(truth: TwinTruth) -> float:
     shares = np.mean(truth.mass[:, :-1] / (1.0 - truth.mass[:, -1:]), axis=0)
     places = [truth.names.index(name) for name in given.names]
     return float(shares[places].sum() / (shares[places] @ (1.0 / given.rho_r)))
-
-
-def true_ratio(truth: TwinTruth) -> float:
-    """Returns t = c / c_bar of a twin."""
-    return truth.soc_rho_r / true_c_bar(truth)

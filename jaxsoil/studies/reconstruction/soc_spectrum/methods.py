@@ -25,16 +25,8 @@ from scipy.signal import savgol_filter
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.runs.errors import DataError, did_you_mean
-from jaxsoil.studies.reconstruction.soc_spectrum.direct import (
-    GAUGE,
-    Floats,
-    Samples,
-    SocSpectrum,
-    from_slopes,
-    gauge_ratio,
-    samples_of,
-    slopes,
-)
+from jaxsoil.studies.reconstruction.soc_spectrum import direct
+from jaxsoil.studies.reconstruction.soc_spectrum.direct import GAUGE, Floats, Samples, SocSpectrum
 
 FEATURE_WIDTH = 100.0
 """Window of the second derivative that sees mineral absorptions, nm."""
@@ -104,18 +96,21 @@ def estimate(
     """Estimates f_SOC and c / c_bar by one of :data:`METHODS`.
 
     Args:
-      library: as for ``soc_spectrum.direct_estimate``; "clay" needs the property clay (%), "pedons" the group pedon.
+      library: reflectance (or absorbance), property "soc" in %, group "region"; rows without SOC are left out. "clay"
+        needs the property clay (%), "pedons" the group pedon.
       method: key of :data:`METHODS`.
       minerals: on the axis of the data, for the methods with mineral features.
-      gauge, c_bar: as for ``soc_spectrum.direct_estimate``.
+      gauge: assumed 1st percentile of f_SOC.
+      c_bar: (rho r) of the mean mineral soil, g cm-3 nm; by default ``direct.mean_soil_c_bar``.
 
     Raises:
       NotAvailable: an axis on which f_SOC cannot be estimated.
-      DataError: an unknown method, or data that lack what it needs.
+      DataError: an unknown method, data that lack what it needs, SOC that does not vary within the groups, or no c that
+        meets the gauge.
     """
     samples, regress = _prepared(library, method, minerals, gauge)
     slope, product = regress(None)
-    return from_slopes(samples.axis, slope[0], product[0], gauge=gauge, c_bar=c_bar, method=method)
+    return direct.from_slopes(samples.axis, slope[0], product[0], gauge=gauge, c_bar=c_bar, method=method)
 
 
 def bootstrap(
@@ -141,7 +136,7 @@ def bootstrap(
     f_soc, ratio = np.full(slope.shape, np.nan), np.full(resamples, np.nan)
     for row, (one, other) in enumerate(zip(slope, product, strict=True)):
         try:
-            ratio[row] = gauge_ratio(samples.axis, one, other, gauge)
+            ratio[row] = direct.gauge_ratio(samples.axis, one, other, gauge)
         except DataError:
             continue
         f_soc[row] = ratio[row] * one + other
@@ -157,11 +152,8 @@ def disagreement(first: Bootstrap, second: Bootstrap) -> float:
     difference = first.f_soc - second.f_soc
     difference = difference[np.isfinite(difference).all(axis=1)]
     if len(difference) < 20:
-        raise DataError(
-            "too few paired resamples to compare two methods",
-            value=len(difference),
-            remedy="Draw 20 resamples or more, of the same rows and with the same seed.",
-        )
+        remedy = "Draw 20 resamples or more, of the same rows and with the same seed."
+        raise DataError("too few paired resamples to compare two methods", value=len(difference), remedy=remedy)
     low, high = np.percentile(difference, (2.5, 97.5), axis=0)
     return float(np.mean((low > 0.0) | (high < 0.0)))
 
@@ -177,11 +169,12 @@ def _prepared(library: Library, name: str, minerals: EndmemberLibrary | None, ga
     if name not in METHODS:
         raise DataError("no such method", column=name, remedy=did_you_mean(name, METHODS))
     method = METHODS[name]
-    samples = samples_of(_with_clay(library) if method.clay else library)
+    measured = library.select(np.isfinite(library.property("clay").values)) if method.clay else library
+    samples = direct.samples_of(measured)
     groups, controls = samples.library.group(method.group), _controls(samples, method)
 
     def regress(weights: Floats | None) -> tuple[Floats, Floats]:
-        return slopes(samples.reflectance, samples.x, groups, controls=controls, weights=weights)
+        return direct.slopes(samples.reflectance, samples.x, groups, controls=controls, weights=weights)
 
     if not method.features:
         return samples, regress
@@ -204,11 +197,6 @@ def _prepared(library: Library, name: str, minerals: EndmemberLibrary | None, ga
         return found[0], found[1]
 
     return samples, regress_with_features
-
-
-def _with_clay(library: Library) -> Library:
-    """Returns the rows whose clay was measured."""
-    return library.select(np.isfinite(library.property("clay").values))
 
 
 def _controls(samples: Samples, method: Method) -> Floats | None:
@@ -250,11 +238,11 @@ def _with_features(
     """
     groups, held = samples.library.group("region"), controls
     for _ in range(2):
-        slope, product = slopes(samples.reflectance, samples.x, groups, controls=held, weights=weights)
-        ratio = gauge_ratio(samples.axis, slope[0], product[0], gauge)
+        slope, product = direct.slopes(samples.reflectance, samples.x, groups, controls=held, weights=weights)
+        ratio = direct.gauge_ratio(samples.axis, slope[0], product[0], gauge)
         sizes = features[0] + features[1] / ratio
         held = sizes if controls is None else np.hstack([controls, sizes])
-    return slopes(samples.reflectance, samples.x, groups, controls=held, weights=weights)
+    return direct.slopes(samples.reflectance, samples.x, groups, controls=held, weights=weights)
 
 
 def _curvature_of(axis: Floats) -> Callable[[Floats], Floats]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,16 +20,17 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, region_out
 from jaxsoil.data.twin.soil.make import make_twin
 from jaxsoil.evaluation.results import read_results
-from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
+from jaxsoil.report.run_files import where
+from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import read_arrays, write_arrays, write_csv
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.pieces import Piece, Pieces
-from jaxsoil.studies.reconstruction.config import StudyConfig, convergence_sentence
-from jaxsoil.studies.reconstruction.plan import plan_study
+from jaxsoil.studies.reconstruction.config import StudyConfig, convergence_sentence, require_known
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences, prepare_study
-from jaxsoil.studies.reconstruction.run import run_study
+from jaxsoil.studies.reconstruction.run import plan_study, run_study, timed
 from jaxsoil.studies.reconstruction.soc_spectrum import sweep as sweeps
 from jaxsoil.studies.reconstruction.soc_spectrum import tables
+from jaxsoil.studies.reconstruction.soc_spectrum.appearance import find_troughs
 from jaxsoil.studies.reconstruction.soc_spectrum.config import FACTORS, LIBRARIES, SocSpectrumConfig
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import METHODS, estimate
 from jaxsoil.studies.reconstruction.soc_spectrum.unmixing import degenerate_solutions
@@ -112,13 +111,8 @@ def prepare(config: SocSpectrumConfig) -> SpectrumInputs:
         raise UsageError("--direct-sizes and --direct-seeds take numbers of 1 and above.")
     if config.library_epochs < 1:
         raise UsageError("--library-epochs takes 1 and above; --libraries without a name leaves those decoders out.")
-    for option, given, known in (
-        ("--sweep-factors", config.sweep_factors, FACTORS),
-        ("--libraries", config.libraries, LIBRARIES),
-    ):
-        for name in given:
-            if name not in known:
-                raise UsageError(f"{option}: nothing is called '{name}'. {did_you_mean(name, known)}")
+    require_known("--sweep-factors", config.sweep_factors, FACTORS)
+    require_known("--libraries", config.libraries, LIBRARIES)
     decoders, left_out = [], {}
     for source in TWINS if config.data == "twin" else (config.data,):
         stem = Path(source).stem
@@ -191,30 +185,22 @@ def plan(config: SocSpectrumConfig, inputs: SpectrumInputs) -> str:
 def run(config: SocSpectrumConfig, folder: RunFolder, inputs: SpectrumInputs) -> None:
     """Trains the studies in folders of their own, then writes the tables of the whole."""
     timing: dict[str, float] = {}
-    with _timed(timing, "total"):
+    with timed(timing, "total"):
         first = inputs.decoders[0]
         folder.write_json("data.json", describe(first.library, first.inputs.minerals))
         folder.write_json("config.json", folder.read_json("config.json") | _header(inputs))
         trained = [_train(study, folder, timing) for study in inputs.decoders]
-        with _timed(timing, "direct"):
+        with timed(timing, "direct"):
             _write_estimates(config, folder, trained)
         if config.data == "twin":
-            with _timed(timing, "libraries"):
+            with timed(timing, "libraries"):
                 others = [_train(study, folder, timing) for study in inputs.libraries]
                 _write_table(folder, "libraries", [row for one in others for row in one.rows])
-            with _timed(timing, "sweeps"):
+            with timed(timing, "sweeps"):
                 _write_sweeps(config, folder)
                 _write_abundances(folder, trained)
                 write_arrays(folder.path / "degeneracy.npz", degenerate_solutions(first.library.truth).arrays())
     folder.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
-
-
-@contextmanager
-def _timed(timing: dict[str, float], name: str) -> Iterator[None]:
-    """Adds the seconds of what happens inside under ``name``."""
-    began = time.perf_counter()
-    yield
-    timing[f"{name}_s"] = time.perf_counter() - began
 
 
 def _header(inputs: SpectrumInputs) -> dict[str, Any]:
@@ -258,7 +244,7 @@ def minerals_sentence(minerals: EndmemberLibrary) -> str:
 def _train(study: DecoderStudy, folder: RunFolder, timing: dict[str, float]) -> TrainedDecoder:
     """Runs one study (what is there is not run again) and reads what it left."""
     sub = RunFolder(folder.path / study.name, folder.experiment, folder.wandb)
-    with _timed(timing, study.name):
+    with timed(timing, study.name):
         sub.path.mkdir(exist_ok=True)
         sub.write_json("config.json", {"experiment": folder.experiment, "config": dataclasses.asdict(study.config)})
         run_study(study.config, sub, study.inputs)
@@ -269,27 +255,27 @@ def _read(study: DecoderStudy, folder: Path) -> TrainedDecoder:
     from jaxsoil.training.grid import steps_per_epoch
 
     arrays, train = read_arrays(folder / "soc_spectra.npz"), study.config.train
-    history = pd.read_csv(folder / "history.csv")
+    watched = pd.read_csv(folder / "history.csv").groupby("trial")["validation_loss"]
     found = pd.read_csv(folder / "trials.csv", dtype={"region": str, "status": str, "exposure": str})
+    scores = where(read_results(folder / "results.csv"), split="test")
     trials: dict[tuple[str, int], dict[str, Any]] = {}
     for row, trial in zip(found.to_dict("records"), study.inputs.trials, strict=True):
-        kept = int(row["epochs"])
-        watched = history.loc[history["trial"] == row["trial"], "validation_loss"].to_numpy(dtype=float)
-        if train.keep == "best" and np.isfinite(watched).any():
-            kept = int(np.nanargmin(watched)) + 1
+        kept, losses = int(row["epochs"]), watched.get_group(row["trial"]).to_numpy(dtype=float)
+        if train.keep == "best" and np.isfinite(losses).any():
+            kept = int(np.nanargmin(losses)) + 1
         f_soc, c = trial.start or (np.full(arrays["axis"].size, 0.5), float(arrays["start_rho_r"]))
         reach = train.lr * train.decoder_lr * kept * steps_per_epoch(trial, train)
         known = {name: row[name] for name in ("status", "exposure", "epochs")} | {"kept": kept, "reach": reach}
         start = {"start_f": np.asarray(f_soc, dtype=np.float64), "start_c": float(c)}
+        mine = where(scores, region=str(row["region"]), seed=int(row["seed"]))
+        for scale, metric in (("percent", "r2"), ("reflectance", "mrmse")):
+            known[metric] = float(where(mine, scale=scale, metric=metric)["value"].iloc[0])
         trials[str(row["region"]), int(row["seed"])] = known | start
-    for row in read_results(folder / "results.csv").to_dict("records"):
-        if row["split"] == "test" and (row["scale"], row["metric"]) in (("percent", "r2"), ("reflectance", "mrmse")):
-            trials[row["region"], int(row["seed"])][row["metric"]] = float(row["value"])
     return TrainedDecoder(study, arrays, trials)
 
 
 def _write_estimates(config: SocSpectrumConfig, folder: RunFolder, trained: Sequence[TrainedDecoder]) -> None:
-    """Writes estimates, lines, troughs, networks with what is derived from them, and curves."""
+    """Writes estimates, lines, troughs, networks with what is derived from them, curves and the spectra learned."""
     shown: list[tables.SpectrumTables] = []
     axis = trained[0].study.library.spectra.to_unit("nm").axis
     for source in dict.fromkeys(one.study.source for one in trained):
@@ -300,11 +286,27 @@ def _write_estimates(config: SocSpectrumConfig, folder: RunFolder, trained: Sequ
     networks = _write_table(folder, "networks", [row for one in trained for row in one.rows])
     _write_table(folder, "estimates", estimates)
     _write_table(folder, "lines", lines)
-    _write_table(folder, "troughs", [row for curve in curves for row in tables.trough_rows(curve, axis)])
+    _write_table(
+        folder,
+        "troughs",
+        [
+            {"source": curve["source"], "estimator": curve["estimator"], **dataclasses.asdict(trough)}
+            for curve in curves
+            for trough in find_troughs(axis, curve["f_soc"])
+        ],
+    )
     _write_table(folder, "reach", tables.reach_rows(networks))
     _write_table(folder, "differences", tables.start_differences(networks))
     write_arrays(folder.path / "curves.npz", axis=axis, **tables.curve_arrays(curves, axis.size))
-    _write_learned(folder, axis, trained)
+    names, counts = ("region", "seed", "f_soc", "soc_rho_r"), [len(one.arrays["f_soc"]) for one in trained]
+    write_arrays(
+        folder.path / "learned.npz",
+        {name: np.concatenate([one.arrays[name] for one in trained]) for name in names},
+        axis=axis,
+        source=np.repeat([one.study.source for one in trained], counts),
+        start=np.repeat([one.study.start for one in trained], counts),
+        start_rho_r=np.repeat([float(one.arrays["start_rho_r"]) for one in trained], counts),
+    )
 
 
 def _direct_tables(
@@ -325,28 +327,16 @@ def _direct_tables(
         frames = {"estimates": _frame("estimates", estimates), "lines": _frame("lines", lines)}
         return Piece(tables=frames, arrays=tables.curve_arrays(curves, bands))
 
-    piece = _pieces(folder).get(source, make, identity=[*METHODS, config.resamples, *config.direct_sizes])
+    identity = [*METHODS, config.resamples, *config.direct_sizes]
+    piece = Pieces(folder.path / "direct").get(source, make, identity=identity)
     estimates, lines = (piece.tables[name].to_dict("records") for name in ("estimates", "lines"))
-    curves = zip(*(piece.arrays[field.name] for field in dataclasses.fields(tables.Curve)), strict=True)
-    return tables.SpectrumTables(estimates, lines, [tables.Curve(*curve) for curve in curves])
-
-
-def _write_learned(folder: RunFolder, axis: np.ndarray, trained: Sequence[TrainedDecoder]) -> None:
-    """Writes learned.npz: the spectra of each fold."""
-    names, counts = ("region", "seed", "f_soc", "soc_rho_r"), [len(one.arrays["f_soc"]) for one in trained]
-    write_arrays(
-        folder.path / "learned.npz",
-        {name: np.concatenate([one.arrays[name] for one in trained]) for name in names},
-        axis=axis,
-        source=np.repeat([one.study.source for one in trained], counts),
-        start=np.repeat([one.study.start for one in trained], counts),
-        start_rho_r=np.repeat([float(one.arrays["start_rho_r"]) for one in trained], counts),
-    )
+    curves = zip(*(piece.arrays[name] for name in tables.CURVE), strict=True)
+    return tables.SpectrumTables(estimates, lines, [dict(zip(tables.CURVE, curve, strict=True)) for curve in curves])
 
 
 def _write_sweeps(config: SocSpectrumConfig, folder: RunFolder) -> None:
     """Writes what the direct estimate does on twins: accuracy, null control, sweeps, clay that follows SOC."""
-    seeds, frames = range(config.direct_seeds), {}
+    seeds, frames, pieces = range(config.direct_seeds), {}, Pieces(folder.path / "direct")
     makers: Mapping[str, Callable[[], pd.DataFrame]] = {
         "accuracy": lambda: pd.concat(
             sweeps.accuracy(config.direct_sizes, seeds, ("regions", "minerals"), soc_troughs=flag).assign(factor=source)
@@ -357,7 +347,7 @@ def _write_sweeps(config: SocSpectrumConfig, folder: RunFolder) -> None:
     }
     settings = [*config.direct_sizes, config.direct_seeds, config.sweep_samples, *config.sweep_factors]
     for name, make in makers.items():
-        piece = _pieces(folder).get(name, lambda make=make: Piece(tables={"scores": make()}), identity=settings)
+        piece = pieces.get(name, lambda make=make: Piece(tables={"scores": make()}), identity=settings)
         frames[name] = piece.tables["scores"]
         _write_table(folder, name, frames[name])
     _write_table(folder, "over_seeds", sweeps.over_seeds(pd.concat(frames.values())))
@@ -380,10 +370,6 @@ def _write_abundances(folder: RunFolder, trained: Sequence[TrainedDecoder]) -> N
         for one in mine:
             rows += tables.latent_rows(library, source, f"{one.study.start}-latents", one.arrays["abundance_error"])
     _write_table(folder, "abundances", rows)
-
-
-def _pieces(folder: RunFolder) -> Pieces:
-    return Pieces(folder.path / "direct")
 
 
 def _frame(name: str, rows: pd.DataFrame | Sequence[dict[str, Any]]) -> pd.DataFrame:

@@ -7,7 +7,6 @@ decoder, "paper" or "direct").
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -91,22 +90,14 @@ MINERALS = "all minerals"
 _UNMIXED_ROWS = 200
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Curve:
-    """A spectrum for the figures: (m,) f_SOC with the 5 and 95 % of its resamples (NaN without)."""
-
-    source: str
-    estimator: str
-    f_soc: Floats
-    low: Floats
-    high: Floats
+CURVE = ("source", "estimator", "f_soc", "low", "high")
+"""Fields of a spectrum for the figures: names, (m,) f_SOC with the 5 and 95 % of its resamples (NaN without)."""
 
 
-def curve_arrays(curves: Sequence[Curve], bands: int) -> dict[str, NDArray[Any]]:
-    """Curves as arrays by field: names (c,) and spectra (c, bands)."""
-    names = {name: np.array([getattr(curve, name) for curve in curves], dtype=str) for name in ("source", "estimator")}
-    spectra = {name: np.array([getattr(curve, name) for curve in curves]) for name in ("f_soc", "low", "high")}
-    return names | {name: found.reshape(-1, bands) for name, found in spectra.items()}
+def curve_arrays(curves: Sequence[Mapping[str, Any]], bands: int) -> dict[str, NDArray[Any]]:
+    """Curves as arrays by :data:`CURVE`: names (c,) and spectra (c, bands)."""
+    found = {name: np.array([curve[name] for curve in curves]) for name in CURVE}
+    return {n: v.astype(str) if n in CURVE[:2] else v.reshape(-1, bands) for n, v in found.items()}
 
 
 class SpectrumTables(NamedTuple):
@@ -114,7 +105,7 @@ class SpectrumTables(NamedTuple):
 
     estimates: list[dict[str, Any]]
     lines: list[dict[str, Any]]
-    curves: list[Curve]
+    curves: list[dict[str, Any]]
 
 
 def joined(parts: Sequence[SpectrumTables]) -> SpectrumTables:
@@ -180,7 +171,8 @@ def _shown(
     low, high = (np.full(f_soc.shape, np.nan),) * 2 if ends is None else ends
     name: dict[str, Any] = {"source": source, "estimator": estimator}
     row = {**name, "problem": "", "trainings": 0, "munsell": value_of(axis, f_soc), **values}
-    return SpectrumTables([row], line_rows(name, axis, f_soc, spectra), [Curve(source, estimator, f_soc, low, high)])
+    curve = {**name, "f_soc": f_soc, "low": low, "high": high}
+    return SpectrumTables([row], line_rows(name, axis, f_soc, spectra), [curve])
 
 
 def _direct_values(
@@ -297,12 +289,6 @@ def start_differences(networks: pd.DataFrame) -> list[dict[str, Any]]:
         if found.n:
             rows.append({"source": source, "metric": "r2", "regions": found.n, "seeds": seeds, **interval})
     return rows
-
-
-def trough_rows(curve: Curve, axis: Floats) -> list[dict[str, Any]]:
-    """Rows of troughs.csv."""
-    name = {"source": curve.source, "estimator": curve.estimator}
-    return [{**name, **dataclasses.asdict(trough)} for trough in find_troughs(axis, curve.f_soc)]
 
 
 def line_rows(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linprog, nnls
 
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.reconstruction.soc_spectrum.direct import Floats
 
@@ -43,8 +44,8 @@ def unmix(reflectance: Floats, endmembers: Floats, rho_r: Floats) -> Floats:
             value=f"spectra {reflectance.shape}, endmembers {endmembers.shape}, rho r {rho_r.shape}",
             remedy="Give endmembers on the axis of the spectra, and one rho r for each.",
         )
-    if not (np.isfinite(endmembers).all() and np.isfinite(rho_r).all()):
-        raise DataError("an endmember is not finite", remedy="Leave the estimate out that diverged.")
+    for values, name in ((endmembers, "endmembers"), (rho_r, "values of rho r")):
+        require.all_finite(values, name, remedy="Leave the estimate out that diverged.")
     system = np.vstack([endmembers.T, CLOSURE * np.ones((1, rho_r.size))])
     area = np.stack([nnls(system, np.append(row, CLOSURE))[0] for row in reflectance.astype(np.float64)])
     mass = area * rho_r
@@ -53,10 +54,7 @@ def unmix(reflectance: Floats, endmembers: Floats, rho_r: Floats) -> Floats:
 
 def abundance_error(true: Floats, found: Floats) -> Floats:
     """Returns the (K,) mean absolute errors of mass fractions (n, K)."""
-    if true.shape != found.shape:
-        raise DataError(
-            "abundances of different shapes", value=f"{true.shape} and {found.shape}", remedy="Compare the same rows."
-        )
+    require.same_shape({"true abundances": true, "abundances": found}, remedy="Compare the same rows.")
     return np.mean(np.abs(true - found), axis=0)
 
 
@@ -127,11 +125,8 @@ def _extreme_shift(truth: TwinTruth, spared: float, sign: float) -> Floats:
         bounds=[(low, None) for low in lowest],
     )
     if not found.success:
-        raise DataError(
-            "no shift of the minerals was found",
-            value=found.message,
-            remedy="Give a twin whose true f_SOC lies within [0, 1].",
-        )
+        remedy = "Give a twin whose true f_SOC lies within [0, 1]."
+        raise DataError("no shift of the minerals was found", value=found.message, remedy=remedy)
     return found.x
 
 

@@ -11,8 +11,7 @@ from jaxsoil.evaluation.alarm import alarm_tables, area_rows, curve_rows
 from jaxsoil.report.document import Document
 from jaxsoil.report.style import looks
 from jaxsoil.studies.reconstruction import summaries
-from jaxsoil.studies.reconstruction.report import alarm_figures
-from jaxsoil.studies.reconstruction.report.alarm import alarm_section
+from jaxsoil.studies.reconstruction.report.alarm import alarm_section, roc_curves, score_by_region
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, model_label, read_run
 
 REGIONS = ("A", "B", "C", "D", "E", "F", "G", "H")
@@ -123,7 +122,7 @@ def styles():
 def test_figure_names_failing_regions_and_leaves_out_undefined_ones(styles):
     rows = make_samples(REGIONS, failing=("B", "D"))
     rows.loc[rows["row_region"] == "C", "observed"] = 1.0
-    figure = alarm_figures.score_by_region(alarm_tables(rows).regions, styles)
+    figure = score_by_region(alarm_tables(rows).regions, styles)
     texts = {text.get_text() for axis in figure.axes for text in axis.texts}
     assert texts == {"B", "D"}
     assert all(np.isfinite(axis.get_ylim()).all() for axis in figure.axes)
@@ -131,17 +130,17 @@ def test_figure_names_failing_regions_and_leaves_out_undefined_ones(styles):
 
 def test_figures_of_nothing(styles):
     none_failed = alarm_tables(make_samples(("A", "B"), n=400, models=("ann",)))
-    alarm_figures.score_by_region(none_failed.regions, styles)
+    score_by_region(none_failed.regions, styles)
     quiet = none_failed.samples.assign(fail_percent=0.0, fail_log10=0.0)
     calm = none_failed.regions.assign(fail_r2=0.0, fail_rmse=0.0, fail_rmse_log10=0.0)
     tables = type(none_failed)(pd.DataFrame(calm), pd.DataFrame(quiet), ())
-    assert alarm_figures.roc_curves(area_rows(tables), curve_rows(tables), styles) is None
+    assert roc_curves(area_rows(tables), curve_rows(tables), styles) is None
 
 
 def test_roc_figure_has_a_panel_for_each_model_and_failure(styles):
     tables = alarm_tables(make_samples(REGIONS, failing=("B", "D", "G")))
     areas = area_rows(tables)
-    figure = alarm_figures.roc_curves(areas, curve_rows(tables), styles)
+    figure = roc_curves(areas, curve_rows(tables), styles)
     assert figure is not None
     failures = set(areas["failure"][np.isfinite(areas["auroc"])])
     assert len(figure.axes) == 2 * len(failures)

@@ -30,9 +30,9 @@ from jaxsoil.studies.reconstruction.learned import (
     rescaling_rows,
 )
 from jaxsoil.studies.reconstruction.report import rho_r
-from jaxsoil.studies.reconstruction.report.learned import movement_table, short_run
 from jaxsoil.studies.reconstruction.report.reading import read_run
 from jaxsoil.studies.reconstruction.report.scores import interval_text
+from jaxsoil.studies.reconstruction.report.sections import movement_table, short_run
 from jaxsoil.studies.reconstruction.rho_r import SUMMARIES
 
 WITH, WITHOUT = RHO_R_DECODERS

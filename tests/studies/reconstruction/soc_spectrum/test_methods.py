@@ -28,10 +28,6 @@ def error(library, method):
     return soc_spectrum.recovery(found.f_soc, found.ratio, found.soc_rho_r, library.truth)["rmse"]
 
 
-def test_the_first_method_is_the_direct_estimate(plain):
-    np.testing.assert_array_equal(estimate(plain).f_soc, soc_spectrum.direct_estimate(plain).f_soc)
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_recovers_a_twin_without_dependence(plain, method):
     assert error(plain, method) < 0.09
@@ -71,7 +67,7 @@ def test_bootstraps_repeat_and_surround_the_estimate(plain):
     one, two = bootstrap(plain, resamples=25, seed=3), bootstrap(plain, resamples=25, seed=3)
     np.testing.assert_array_equal(one.f_soc, two.f_soc)
     assert one.clusters == "pedon" and one.failed == 0
-    found = soc_spectrum.direct_estimate(plain)
+    found = estimate(plain)
     assert one.ratio.min() < found.ratio < one.ratio.max()
 
 

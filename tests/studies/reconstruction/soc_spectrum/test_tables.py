@@ -26,8 +26,8 @@ def test_direct_rows_lines_and_curves(library):
     direct = rows[0]
     assert direct["problem"] == "" and direct["low"] < direct["soc_rho_r"] < direct["high"] and direct["failed"] == 0
     assert "disagreement" not in direct and 0.0 <= rows[1]["disagreement"] <= 1.0
-    assert [curve.estimator for curve in curves] == ["regions", "log_soc"]
-    assert (curves[0].low <= curves[0].high).all()
+    assert [curve["estimator"] for curve in curves] == ["regions", "log_soc"]
+    assert (curves[0]["low"] <= curves[0]["high"]).all()
     assert {line["line"] for line in lines} == {1400.0, 1730.0, 1900.0, 2205.0, 2305.0, 2350.0, 2500.0}
     assert all(0.0 <= line["presence"] <= 1.0 for line in lines)
 
@@ -42,9 +42,9 @@ def test_an_axis_that_does_not_allow_it_leaves_the_reason():
 def test_the_truth_is_an_estimator(library):
     (row, flat), lines, (curve,) = tables.truth_tables(library, "troughs")
     assert row["soc_rho_r"] == library.truth.soc_rho_r and 2.0 < row["munsell"] < 3.0
-    np.testing.assert_array_equal(curve.f_soc, library.truth.f_soc)
+    np.testing.assert_array_equal(curve["f_soc"], library.truth.f_soc)
     # The cosine of a flat spectrum is its mean over its root mean square.
-    assert flat["cosine"] == pytest.approx(curve.f_soc.mean() / np.sqrt(np.mean(curve.f_soc**2)))
+    assert flat["cosine"] == pytest.approx(curve["f_soc"].mean() / np.sqrt(np.mean(curve["f_soc"] ** 2)))
     by_line = {line["line"]: line["depth"] for line in lines}
     assert by_line[1900.0] > 0.01 and np.isnan(by_line[2205.0])
 
@@ -91,7 +91,9 @@ def test_means_and_ranges_over_trainings_leave_diverged_ones_out(library):
     (row,), lines, (curve,) = tables.decoder_tables(truth.axis, spectra, [*rows, measures | {"reach": 0.5}], 300)
     assert (row["soc_rho_r"], row["sd"], row["trainings"]) == (2.5, pytest.approx(np.sqrt(0.5)), 3)
     assert row["rmse"] == pytest.approx(0.2) and len(lines) == 7
-    np.testing.assert_allclose((curve.f_soc, curve.low, curve.high), np.add(truth.f_soc, [[0.1], [0.0], [0.2]]))
+    np.testing.assert_allclose(
+        (curve["f_soc"], curve["low"], curve["high"]), np.add(truth.f_soc, [[0.1], [0.0], [0.2]])
+    )
     (row,), lines, curves = tables.decoder_tables(truth.axis, nothing[None], [measures], 300)
     assert np.isnan(row["soc_rho_r"]) and lines == [] and curves == []
     reach = {row["measure"]: row for row in tables.reach_rows(pd.DataFrame([*rows, measures | {"reach": 0.5}]))}

@@ -36,7 +36,7 @@ def test_absent_endmembers_are_zero_and_rows_sum_to_one():
 def test_errors_by_endmember():
     true = np.array([[0.5, 0.5], [0.2, 0.8]])
     np.testing.assert_allclose(abundance_error(true, true + np.array([[0.1, -0.1], [-0.3, 0.3]])), (0.2, 0.2))
-    with pytest.raises(DataError, match="different shapes"):
+    with pytest.raises(DataError, match="differ in shape"):
         abundance_error(true, true[:1])
 
 
@@ -44,7 +44,7 @@ def test_what_cannot_be_unmixed_is_refused():
     _, reflectance, endmembers, rho_r = exact()
     with pytest.raises(DataError, match="do not belong together"):
         unmix(reflectance[:, :-1], endmembers, rho_r)
-    with pytest.raises(DataError, match="not finite"):
+    with pytest.raises(DataError, match="not all finite"):
         unmix(reflectance, np.full_like(endmembers, np.nan), rho_r)
 
 

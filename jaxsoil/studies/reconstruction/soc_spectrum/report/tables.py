@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from jaxsoil.evaluation.results import CONVERGED
+from jaxsoil.report.prose import Prose
 from jaxsoil.report.tables import DAGGER, UNDEFINED, Format, Table, number, pivot_table, plus_minus, rows_table
 from jaxsoil.studies.reconstruction.soc_spectrum.appearance import LITERATURE
 from jaxsoil.studies.reconstruction.soc_spectrum.config import FACTORS
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import METHODS
-from jaxsoil.studies.reconstruction.soc_spectrum.report.files import (
-    DIRECT_START,
-    ESTIMATOR_LABELS,
-    PAPER_START,
-    TRUTH,
-    SpectrumRun,
-    source_label,
-)
+from jaxsoil.studies.reconstruction.soc_spectrum.report import files
 from jaxsoil.studies.reconstruction.soc_spectrum.tables import FLAT, MINERALS, PUBLISHED_RHO_R
 
 SHORT = "‡"
@@ -32,7 +26,8 @@ AIMS = {"2000": (0.045, 0.98, 0.10), "8000": (0.015, 0.998, 0.08)}
 NULL_AIM = 0.008
 """Aim for the null twin with 8,000 samples: no trough deeper than this, reflectance."""
 
-_MAIN = (TRUTH, "regions", PAPER_START, DIRECT_START)
+_PROSE = Prose(__package__, "tables", DAGGER=DAGGER, SHORT=SHORT)
+_MAIN = (files.TRUTH, "regions", files.PAPER_START, files.DIRECT_START)
 _SHOWN_MINERALS = 10
 _METHOD_LABELS = {name: method.label for name, method in METHODS.items()}
 
@@ -58,79 +53,56 @@ def _scores(names: str) -> dict[str | tuple[str, ...], str | tuple[str, Format]]
     return {name: _SCORES[name] for name in names.split()}
 
 
-def estimates_table(run: SpectrumRun, source: str) -> Table:
+def estimates_table(run: files.SpectrumRun, source: str) -> Table:
     """(rho r), Munsell value and errors of every estimator, the published values below them."""
     rows = run.rows("estimates", source=source)
-    labels = ESTIMATOR_LABELS | {
-        start: marked(ESTIMATOR_LABELS[start], run.rows("networks", source=source, start=start))
-        for start in (PAPER_START, DIRECT_START)
+    labels = files.ESTIMATOR_LABELS | {
+        start: marked(files.ESTIMATOR_LABELS[start], run.rows("networks", source=source, start=start))
+        for start in (files.PAPER_START, files.DIRECT_START)
     }
-    notes = [
-        "SD: over bootstrap resamples of pedons for the direct methods, over folds and seeds for the decoder, as "
-        "printed for the paper.",
-        "Differs: share of the bands in which a method and the direct regression differ beyond their paired 95 % "
-        "bootstrap interval. With ln SOC held fixed, twins whose minerals do not follow SOC gave 2 to 27 %, twins "
-        "with clay as SOC^0.3 66 to 94 %: a large share says that minerals (or water) follow SOC in these soils.",
-    ]
-    if TRUTH in set(rows["estimator"]):
-        notes.insert(1, "c̄ expresses c in g cm-3 nm: our mean soil, not the twin's own; c/c̄ does not need it.")
     failed = rows[rows["problem"] != ""]
-    notes += [f"{labels[name]}: {why}" for name, why in zip(failed["estimator"], failed["problem"], strict=True)]
+    reasons = [(labels[name], why) for name, why in zip(failed["estimator"], failed["problem"], strict=True)]
     table = rows_table(
         pd.DataFrame(rows[(rows["problem"] == "") & (rows["estimator"] != FLAT)]),
         {"estimator": "Estimator", ("soc_rho_r", "sd"): ("(ρr) of SOC ± SD (g cm-3 nm)", 3)}
         | _scores("munsell rmse cosine ratio_error c_error")
         | {"disagreement": ("Differs from direct (% of bands)", _percent(0))},
-        title=f"{source_label(source)}: f and c of SOC by estimator.",
+        title=f"{files.source_label(source)}: f and c of SOC by estimator.",
         labels={"estimator": labels},
-        notes=notes,
+        notes=_PROSE.notes("estimates", truth=files.TRUTH in set(rows["estimator"]), failed=reasons),
     )
     published = ("Paper, RaCA", plus_minus(*PUBLISHED_RHO_R, 3), "black", *[UNDEFINED] * 5)
     return dataclasses.replace(table, rows=(*table.rows, published))
 
 
-def networks_table(run: SpectrumRun, source: str) -> Table:
+def networks_table(run: files.SpectrumRun, source: str) -> Table:
     """One row for each trial of the decoder."""
     trials = run.rows("networks", source=source)
     learned = run.arrays["learned"]
     starts = learned["start_rho_r"][learned["source"] == source]
-    notes = [
-        *_mark_notes(trials),
-        f"The paper's start: f = 0.5 in every band and (ρr) = {number(float(starts[0]), 3)}, the mean of the minerals.",
-        "R2 (SOC in %) and MRMSE in the held-out region. A good fit of SOC says nothing about f.",
-        *map(_paired_note, run.rows("differences", source=source).to_dict("records")),
-    ]
+    differences = run.rows("differences", source=source).to_dict("records")
+    notes = (*_mark_notes(trials), *_PROSE.notes("networks", start=float(starts[0]), differences=differences))
     return rows_table(
         _with_marks(trials),
         {"start": "Start", "region": "Held out", "seed": ("Seed", "{}")}
         | _scores("soc_rho_r munsell rmse cosine c_error deepest r2 mrmse"),
-        title=f"{source_label(source)}: trainings of the decoder.",
+        title=f"{files.source_label(source)}: trainings of the decoder.",
         notes=notes,
     )
 
 
-def _paired_note(row: Mapping[Any, Any]) -> str:
-    """The difference in R2 of SOC between the starts, over held-out regions."""
-    mean, sd, low, high = (number(row[name], 3) for name in ("mean", "sd", "low", "high"))
-    text = f"R2 of SOC, direct start minus the paper's start, paired by held-out region: mean {mean}"
-    if row["regions"] == 1:
-        return f"{text} in one region."
-    seeds = "one seed" if row["seeds"] == 1 else f"means of {row['seeds']} seeds"
-    return f"{text}, SD {sd}, 95 % t interval {low} to {high} ({row['regions']} regions, {seeds})."
-
-
-def reach_table(run: SpectrumRun) -> Table:
+def reach_table(run: files.SpectrumRun) -> Table:
     """How far Adam could move the decoder's parameters, beside how far it did and how far the truth was."""
     direct = run.rows("estimates", estimator="regions", problem="")
-    with_truth = set(run.rows("estimates", estimator=TRUTH)["source"])
+    with_truth = set(run.rows("estimates", estimator=files.TRUTH)["source"])
     unknown = [
-        f"{source_label(source)}: no truth; c of the direct estimate is {number(moved, 3)} from the paper's start."
+        (files.source_label(source), moved)
         for source, moved in zip(direct["source"], direct["moved"], strict=True)
         if source not in with_truth
     ]
     reach = run.tables["reach"]
     keys = zip(reach["source"], reach["start"], strict=True)
-    names = [marked(ESTIMATOR_LABELS[start], run.rows("networks", source=of, start=start)) for of, start in keys]
+    names = [marked(files.ESTIMATOR_LABELS[start], run.rows("networks", source=of, start=start)) for of, start in keys]
     headings = {
         "kept": "Epochs",
         "reach": "Reach",
@@ -147,15 +119,8 @@ def reach_table(run: SpectrumRun) -> Table:
         title="How far the trainings could go.",
         fmt={name: _span(0 if name == "kept" else 3) for name in headings},
         order={"measure": headings},
-        labels={"source": source_label, "measure": headings},
-        notes=(
-            "Adam moves a parameter by at most about its learning rate in each step. Reach: the decoder's learning "
-            "rate times the steps up to the parameters used, in units of the parameter (c in g cm-3 nm, f in "
-            "reflectance).",
-            "Least to greatest over trainings. f: of the band that moved most, or that is farthest from the truth.",
-            *unknown,
-            *_mark_notes(run.tables["networks"]),
-        ),
+        labels={"source": files.source_label, "measure": headings},
+        notes=(*_PROSE.notes("reach", unknown=unknown), *_mark_notes(run.tables["networks"])),
     )
 
 
@@ -167,15 +132,11 @@ def _span(digits: int) -> Callable[[float, float], str]:
     return text
 
 
-def libraries_table(run: SpectrumRun) -> Table:
+def libraries_table(run: files.SpectrumRun) -> Table:
     """Both starts of the decoder with a right and with wrong mineral libraries."""
     trials = run.tables["libraries"]
-    notes = [
-        *_mark_notes(trials),
-        f"One training each, region {', '.join(dict.fromkeys(trials['region']))} held out, at most "
-        f"{trials['epochs'].max()} epochs; differences of the size that the folds show among themselves mean nothing.",
-        "c̄ is that of the mean soil of the twin with the (ρr) of the library given, minerals that it lacks left out.",
-    ]
+    regions = list(dict.fromkeys(trials["region"]))
+    notes = (*_mark_notes(trials), *_PROSE.notes("libraries", regions=regions, epochs=trials["epochs"].max()))
     return rows_table(
         _with_marks(trials),
         {"source": "Mineral library given", "start": "Start"}
@@ -194,32 +155,23 @@ def marked(label: str, trials: pd.DataFrame) -> str:
 def _with_marks(trials: pd.DataFrame) -> pd.DataFrame:
     """The trials with the name of their start, marked, in the column ``start``."""
     names = [
-        marked(ESTIMATOR_LABELS[start], pd.DataFrame(trials[place : place + 1]))
+        marked(files.ESTIMATOR_LABELS[start], pd.DataFrame(trials[place : place + 1]))
         for place, start in enumerate(trials["start"])
     ]
     return trials.assign(start=names)
 
 
-def _mark_notes(trials: pd.DataFrame) -> list[str]:
+def _mark_notes(trials: pd.DataFrame) -> tuple[str, ...]:
     """The footnotes behind the marks, with how many trainings have each; nothing if there are none."""
-    notes, short = [], int(pd.Series(trials["short"]).sum())
     doubtful = int(pd.Series(trials["status"] != CONVERGED).sum())
-    if doubtful:
-        notes.append(f"{DAGGER} did not converge: {doubtful} of {len(trials)} trainings.")
-    if short:
-        notes.append(
-            f"{SHORT} ended before Adam could have moved c or f from its start to the truth (learning rate of the "
-            f"decoder times steps): {short} of {len(trials)} trainings. That they stayed near their start shows when "
-            "they were stopped, not what the loss asks for."
-        )
-    return notes
+    return _PROSE.notes("marks", doubtful=doubtful, short=int(pd.Series(trials["short"]).sum()), all=len(trials))
 
 
-def lines_table(run: SpectrumRun) -> Table:
+def lines_table(run: files.SpectrumRun) -> Table:
     """Depth of the trough nearest to each literature position, by source and estimator."""
     lines, named = run.tables["lines"], {line.position: line for line in LITERATURE}
     # The null twin's truth has no trough anywhere.
-    lines = lines[lines["estimator"].isin(_MAIN) & ~((lines["source"] == "null") & (lines["estimator"] == TRUTH))]
+    lines = lines[lines["estimator"].isin(_MAIN) & ~((lines["source"] == "null") & (lines["estimator"] == files.TRUTH))]
     return pivot_table(
         lines.assign(what=[named[at].what for at in lines["line"]], named=[named[at].source for at in lines["line"]]),
         {"line": "Position (nm)", "what": "What absorbs", "named": "Named by"},
@@ -230,14 +182,10 @@ def lines_table(run: SpectrumRun) -> Table:
         order={"estimator": _MAIN},
         labels={
             "line": lambda at: f"{at:g} ± {named[at].within:g}",
-            "estimator": ESTIMATOR_LABELS,
+            "estimator": files.ESTIMATOR_LABELS,
             "source": {"troughs": "twin"},
         },
-        notes=(
-            "Each cell: position in nm and depth in reflectance of the nearest trough; in brackets the share of "
-            "bootstrap resamples (direct regression) or folds (decoder) that have one there.",
-            "2500 nm is the end of the axis: a fall towards it counts as a trough, its far rim is unseen.",
-        ),
+        notes=_PROSE.notes("lines"),
     )
 
 
@@ -246,7 +194,7 @@ def _line_cell(position: float, depth: float, presence: float) -> str:
     return f"none{share}" if pd.isna(depth) else f"{position:.0f}: {number(depth, 3)}{share}"
 
 
-def troughs_table(run: SpectrumRun) -> Table:
+def troughs_table(run: files.SpectrumRun) -> Table:
     """All troughs of each spectrum."""
     rows = []
     for source in run.sources:
@@ -255,110 +203,77 @@ def troughs_table(run: SpectrumRun) -> Table:
                 continue
             found = run.rows("troughs", source=source, estimator=estimator)
             listed = [f"{at:.0f} ({number(by, 3)})" for at, by in zip(found["position"], found["depth"], strict=True)]
-            rows.append((source_label(source), ESTIMATOR_LABELS[estimator], ", ".join(listed) or "none"))
+            rows.append((files.source_label(source), files.ESTIMATOR_LABELS[estimator], ", ".join(listed) or "none"))
     caption = "All troughs: position in nm (depth in reflectance). Decoders: of the mean over folds."
     return Table(caption, ("Data", "Estimator", "Troughs"), tuple(rows), left=(0, 1, 2))
 
 
-def accuracy_table(run: SpectrumRun) -> Table:
+def accuracy_table(run: files.SpectrumRun) -> Table:
     """Direct regression on reference twins with and without troughs, each seed and the mean, beside the aims."""
     scores, means = run.tables["accuracy"], run.tables["over_seeds"].assign(seed="mean")
     parts = [part for method in dict.fromkeys(scores["method"]) for part in (
         scores[scores["method"] == method], means[means["factor"].isin(scores["factor"]) & (means["method"] == method)]
     )]  # fmt: skip
-    aims = [
-        f"Aim with {int(size):,} samples, {'each seed' if size == '2000' else 'mean of the seeds'}: RMSE ≤ {rmse:g}, "
-        f"cosine ≥ {cosine:g}, c within {100 * c:.0f} %."
-        for size, (rmse, cosine, c) in AIMS.items()
-    ]
     return rows_table(
         pd.DataFrame(pd.concat(parts)),
         {"factor": "Data", "method": "Method", "level": ("Samples", "{}"), "seed": ("Seed", "{}")}
         | _scores("rmse cosine ratio_error c_error")
         | {"deepest": ("Deepest trough", 4)},
         title="Direct regression on reference twins.",
-        labels={"factor": source_label, "method": _METHOD_LABELS},
-        notes=(
-            *aims,
-            f"Aim for the null twin with 8,000 samples: no trough deeper than {NULL_AIM:g}.",
-            f"The aims are set for the direct regression, '{METHODS['regions'].label}'.",
-        ),
+        labels={"factor": files.source_label, "method": _METHOD_LABELS},
+        notes=_PROSE.notes("accuracy", aims=AIMS, null_aim=NULL_AIM, method=METHODS["regions"].label),
     )
 
 
-def robustness_table(run: SpectrumRun) -> Table:
+def robustness_table(run: files.SpectrumRun) -> Table:
     """RMSE, cosine and error of c / c_bar by method and exponent, means over seeds."""
     means = run.rows("over_seeds", factor="pedons")
-    seeds = pd.Series(means["seeds"]).max()
-    return pivot_table(
-        means,
-        {"method": "Method"},
-        "level",
-        ("rmse", "cosine", "ratio_error"),
-        title=f"RMSE of f / cosine / error of c/c̄ in %, means of {seeds} seed{'s' if seeds > 1 else ''}, clay "
-        "proportional to SOC^e.",
-        fmt=_three,
-        labels={"method": _METHOD_LABELS},
-        heading=lambda level: f"e = {level}",
-        notes=_failures(means),
-    )
+    title = _PROSE.text("robustness_title", seeds=pd.Series(means["seeds"]).max())
+    return _means_table(means, {"method": "Method"}, "level", title, heading=lambda level: f"e = {level}")
+
+
+def sweep_table(run: files.SpectrumRun) -> Table:
+    """Means over seeds by factor and level, methods side by side."""
+    means = run.tables["over_seeds"]
+    means = pd.DataFrame(means[means["factor"].isin(FACTORS)])
+    title = "RMSE of f / cosine / error of c/c̄ in %, means over seeds, one thing varied at a time."
+    index = {"factor": "What is varied", "level": "Level"}
+    return _means_table(means, index, "method", title, notes=_PROSE.notes("sweep"))
+
+
+def _means_table(
+    means: pd.DataFrame, index: dict[str, str], columns: str, title: str, notes: tuple[str, ...] = (), **options: Any
+) -> Table:
+    """A table of means over seeds, which says how many estimates of each method met no gauge, if any."""
+    failed = pd.Series(means.groupby("method", sort=False)["failed"].sum()).items()
+    counts = [(_METHOD_LABELS[str(name)], count) for name, count in failed]
+    labels = {"factor": {name: factor.label for name, factor in FACTORS.items()}, "method": _METHOD_LABELS}
+    notes = (*notes, *_PROSE.notes("failures", counts=counts))
+    shown = ("rmse", "cosine", "ratio_error")
+    return pivot_table(means, index, columns, shown, title=title, fmt=_three, labels=labels, notes=notes, **options)
 
 
 def _three(rmse: float, cosine: float, ratio_error: float) -> str:
     return f"{number(rmse, 3)} / {number(cosine, 3)} / {number(100 * ratio_error, 0)}"
 
 
-def _failures(means: pd.DataFrame) -> list[str]:
-    """Says how many estimates of each method met no gauge, if any."""
-    counts = pd.Series(means.groupby("method", sort=False)["failed"].sum()).items()
-    return [f"{_METHOD_LABELS[str(name)]}: {n} estimates failed and are left out." for name, n in counts if n]
-
-
-def sweep_table(run: SpectrumRun) -> Table:
-    """Means over seeds by factor and level, methods side by side."""
-    means = run.tables["over_seeds"]
-    means = pd.DataFrame(means[means["factor"].isin(FACTORS)])
-    return pivot_table(
-        means,
-        {"factor": "What is varied", "level": "Level"},
-        "method",
-        ("rmse", "cosine", "ratio_error"),
-        title="RMSE of f / cosine / error of c/c̄ in %, means over seeds, one thing varied at a time.",
-        fmt=_three,
-        labels={"factor": {name: factor.label for name, factor in FACTORS.items()}, "method": _METHOD_LABELS},
-        notes=(
-            "The reference twin has 2,000 samples, noise 0.01, no scatter, exact labels, darkness 0.037 and minerals "
-            "that do not follow SOC.",
-            "The mineral library enters the direct regression through nothing, the method with mineral features "
-            "through the directions of their absorptions.",
-            *_failures(means),
-        ),
-    )
-
-
-def abundance_table(run: SpectrumRun, source: str) -> Table:
+def abundance_table(run: files.SpectrumRun, source: str) -> Table:
     """Mean absolute errors of the most abundant minerals, of SOC, and the mean over all minerals."""
     rows = run.rows("abundances", source=source)
-    truth = pd.DataFrame(rows[rows["estimator"] == TRUTH])
+    truth = pd.DataFrame(rows[rows["estimator"] == files.TRUTH])
     minerals = pd.DataFrame(truth[~pd.Series(truth["mineral"]).isin(("SOC", MINERALS))])
     minerals = minerals.sort_values("mean", ascending=False, kind="stable")
     shown = [*minerals["mineral"][:_SHOWN_MINERALS], "SOC", MINERALS]
-    labels = {name: f"{label} (%)" for name, label in ESTIMATOR_LABELS.items()} | {"mean": "True mean (%)"}
+    labels = {name: f"{label} (%)" for name, label in files.ESTIMATOR_LABELS.items()} | {"mean": "True mean (%)"}
     frame = pd.concat([truth.assign(estimator="mean", error=truth["mean"]), rows])
     return pivot_table(
         pd.DataFrame(frame[frame["mineral"].isin(shown)]),
         {"mineral": "Mineral"},
         "estimator",
         "error",
-        title=f"{source_label(source)}: mean absolute error of mass fractions, in % by mass.",
+        title=f"{files.source_label(source)}: mean absolute error of mass fractions, in % by mass.",
         fmt=_percent(2),
         order={"mineral": shown},
         labels={"estimator": labels, "mineral": {MINERALS: f"mean of {len(minerals)} minerals"}},
-        notes=(
-            "Spectra of at most 200 soils are unmixed by non-negative least squares with the true minerals and each "
-            "estimator's f and c, without using the labels. The column of the truth is what noise alone does.",
-            "The encoders' own are their outputs for the soils of the regions held out, means over the trials.",
-            "Abundances hardly tell a right f from a wrong one: minerals of similar spectra (quartz, feldspar) are "
-            "exchanged for each other under any of them.",
-        ),
+        notes=_PROSE.notes("abundances"),
     )

@@ -1,0 +1,1 @@
+"""A fitted model that describes itself, and predictions with it."""

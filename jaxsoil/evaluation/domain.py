@@ -1,0 +1,134 @@
+"""The domain of a model: is a spectrum like those it was trained on, judged by three distances that need no label.
+
+Two come from principal components (:class:`jaxsoil.evaluation.applicability.SpectralSpace`): how far a spectrum lies
+within them, and how far off them. Training sets of several origins leave empty room between their clusters, where both
+are small; there the third one speaks, the distance to the nearest training spectra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxsoil.evaluation.applicability import ALPHA, SpectralSpace
+from jaxsoil.runs import require
+from jaxsoil.runs.errors import DataError
+
+NEAREST = 3
+"""Training spectra whose mean distance counts."""
+
+SEEN = 0.02
+"""A spectrum closer to a training spectrum than this share of the limit counts as one of them."""
+
+_CANDIDATES = 32
+"""Neighbours that are looked at for :data:`NEAREST` ones of other groups."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a domain says of t spectra.
+
+    Attributes:
+      distance: (t,) Mahalanobis distance within the components.
+      residual: (t,) RMSE off them, in the unit of the preprocessed spectra.
+      neighbours: (t,) mean distance of the scores to the nearest training spectra.
+      seen: (t,) whether it is, but for rounding, one of the training spectra.
+    """
+
+    distance: np.ndarray
+    residual: np.ndarray
+    neighbours: np.ndarray
+    seen: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """Region of the training spectra.
+
+    Attributes:
+      space: their principal components and its two limits.
+      training: (n, K) float32 scores of the training spectra, not whitened.
+      neighbour_limit: of the distance to the nearest ones.
+    """
+
+    space: SpectralSpace
+    training: np.ndarray
+    neighbour_limit: float
+
+    @classmethod
+    def fit(cls, spectra: ArrayLike, groups: ArrayLike, alpha: float = ALPHA) -> Domain:
+        """Fits components and limits; no label enters.
+
+        Args:
+          spectra: (n, m) preprocessed training spectra, such as absorbance after SNV.
+          groups: (n,) sample or pedon of each: the nearest spectrum of a training row is one of another group.
+          alpha: share of the training rows beyond each limit.
+
+        Raises:
+          DataError: as :meth:`SpectralSpace.fit`; groups of another length.
+        """
+        x, names = require.finite_rows(spectra, "training spectra", least=3), np.asarray(groups)
+        require.same_length({"training spectra": x, "groups": names})
+        space = SpectralSpace.fit(x, alpha=alpha)
+        scores = ((x - space.mean) @ space.components.T).astype(np.float32)
+        own = np.unique(names, return_inverse=True)[1]
+        limit = float(np.quantile(_to_others(scores, own), 1.0 - alpha))
+        return cls(space, scores, limit)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Critical limit of each distance."""
+        inside, off = (float(value) for value in self.space.limits)
+        return {"distance": inside, "residual": off, "neighbours": self.neighbour_limit}
+
+    def judge(self, spectra: ArrayLike) -> Judged:
+        """Distances of (t, m) spectra preprocessed in the same way."""
+        x = require.finite_rows(spectra, "spectra", features=self.space.mean.size, least=0)
+        distance, residual = self.space.distances(x)
+        near = _tree(self.training).query((x - self.space.mean) @ self.space.components.T, k=self._nearest)[0]
+        near = near.reshape(len(x), -1)
+        return Judged(distance, residual, near.mean(axis=1), near[:, 0] < SEEN * self.neighbour_limit)
+
+    @property
+    def _nearest(self) -> int:
+        return min(NEAREST, len(self.training))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What an ``.npz`` file holds of it."""
+        own = {"training": self.training, "neighbour_limit": np.float64(self.neighbour_limit)}
+        return {**own, **{f"space/{name}": values for name, values in self.space.arrays().items()}}
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, np.ndarray]) -> Domain:
+        """The domain that :meth:`arrays` came from; DataError where an array is missing or has another shape."""
+        inner = {name.removeprefix("space/"): values for name, values in arrays.items() if name.startswith("space/")}
+        space = SpectralSpace.read(inner)
+        try:
+            training, limit = arrays["training"], float(arrays["neighbour_limit"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError("a domain is not complete", value=str(error), remedy="Write the bundle again.") from error
+        require.finite_rows(training, "training scores", least=1, features=space.components.shape[0])
+        return cls(space, training, limit)
+
+
+def _to_others(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Mean distance (n,) of each training row to its nearest rows of other groups."""
+    count = min(_CANDIDATES, len(scores))
+    distances, rows = _tree(scores).query(scores, k=count)
+    others = groups[rows] != groups[:, None]
+    order = np.argsort(~others, axis=1, kind="stable")[:, :NEAREST]
+    taken = np.take_along_axis(distances, order, axis=1)
+    counted = np.take_along_axis(others, order, axis=1)
+    # A group larger than the candidates: its farthest candidate is a lower bound.
+    found = np.where(counted.any(axis=1), (taken * counted).sum(axis=1) / np.maximum(counted.sum(axis=1), 1), 0.0)
+    return np.where(counted.any(axis=1), found, distances[:, -1])
+
+
+def _tree(scores: np.ndarray) -> Any:
+    from scipy.spatial import KDTree
+
+    return KDTree(scores)

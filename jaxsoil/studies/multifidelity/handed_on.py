@@ -1,0 +1,157 @@
+"""The study's models for other people's spectra: a bundle for mid-infrared and, where there are pairs, one for NIR.
+
+They are those of the first replicate. What is said of their accuracy comes from its test set, another laboratory or
+field, on which nothing was trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target
+from jaxsoil.bundle.predictors import Linear, Perceptron, Predictor
+from jaxsoil.data.library import Library
+from jaxsoil.evaluation.domain import Domain
+from jaxsoil.evaluation.shift import Calibration
+from jaxsoil.models import plsr
+from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.multifidelity.config import STRATEGY, MultifidelityConfig
+from jaxsoil.studies.multifidelity.property_models import LOGGED
+from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates
+from jaxsoil.studies.multifidelity.strategies import training_rows
+from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK
+
+RANGES = {"mir": ("MIR-PLSR", "MIR-MLP"), "nir": ("NIR-PLSR", "NIR-MLP")}
+"""Range -> strategies whose models read its spectra and nothing else."""
+
+STEPS = ("absorbance", "snv")
+
+HELD_OUT = (
+    "the test set of the first replicate, which is another laboratory or field; models are those of its training. "
+    "The default model is the one with the highest mean CCC over properties."
+)
+
+Stored = Mapping[str, Mapping[str, Any]]
+
+
+def write_bundles(
+    config: MultifidelityConfig, folder: RunFolder, prepared: Replicates, results: pd.DataFrame, stored: Stored
+) -> None:
+    """Writes ``bundle/mir`` and ``bundle/nir`` into the run's folder, unless they are there.
+
+    Args:
+      config, folder, prepared: the study.
+      results: its scores.
+      stored: strategy -> parameters and scalings of the first replicate's network (piece of stage 3).
+    """
+    replicate = prepared.each[0]
+    predictions = pd.read_parquet(folder.path / "predictions.parquet")
+    first = predictions[(predictions["seed"] == replicate.number) & (predictions["set"] == TEST)]
+    counts = pd.read_csv(folder.path / "components.csv") if (folder.path / "components.csv").exists() else None
+    for name, strategies in RANGES.items():
+        target = folder.path / "bundle" / name
+        own = [strategy for strategy in strategies if strategy in config.strategies]
+        spectra = getattr(replicate.sets, name)
+        if (target / FACTS).exists() or not own or "test" not in spectra:
+            continue
+        library = replicate.sets.library(STRATEGY[own[0]].part)
+        rows = np.concatenate(training_rows(replicate, STRATEGY[own[0]]))
+        domain = Domain.fit(spectra[STRATEGY[own[0]].part][rows], library.blocks[rows])
+        scores = domain.space.scores(spectra["test"])
+        models: dict[str, Model] = {}
+        for strategy in own:
+            fitted = _fitted(replicate, strategy, spectra, rows, stored, counts)
+            if fitted is not None:
+                predictor, properties = fitted
+                targets = tuple(_target(replicate, library, rows, one, strategy) for one in properties)
+                found = _calibrations(replicate, first, strategy, targets, scores)
+                models[strategy] = Model(predictor, STEPS, targets, found, _scores(results, strategy, replicate))
+        if models:
+            measured = replicate.sets.data.test_mir if name == "mir" else replicate.sets.data.test_nir
+            Bundle(
+                name=f"{folder.experiment}-{replicate.sets.data.name}-{name}".replace("/", "-"),
+                axis=measured.spectra.axis,
+                unit=measured.spectra.unit,
+                quantity="absorbance",
+                models=models,
+                default=max(models, key=lambda one: _mean_ccc(models[one])),
+                domain=domain,
+                data={"name": replicate.sets.data.name, "rows": int(rows.size), "licence": library.licence,
+                      "notes": [*replicate.sets.data.notes, *library.notes], "sha256": library.fingerprint()},
+                study={"experiment": folder.experiment, "command": folder.command, "held_out": HELD_OUT},
+                twin=replicate.sets.data.truth is not None,
+            ).save(target)  # fmt: skip
+
+
+def _fitted(
+    replicate: Replicate,
+    strategy: str,
+    spectra: Mapping[str, NDArray],
+    rows: NDArray[Any],
+    stored: Stored,
+    counts: pd.DataFrame | None,
+) -> tuple[Predictor, list[str]] | None:
+    """A model and the properties that it predicts; None where its training diverged or nothing could be fitted."""
+    sets, own = replicate.sets, STRATEGY[strategy]
+    scales = {name: "log1p" if name in LOGGED else "unit" for name in sets.properties}
+    if not own.plsr:
+        if strategy not in stored:
+            return None
+        kept = stored[strategy]
+        widths = tuple(int(width) for width in np.asarray(kept["widths"]))
+        parts = (np.asarray(kept["inputs"]), np.asarray(kept["targets"]), tuple(scales.values()))
+        return Perceptron(widths, kept["params"], *parts), list(sets.properties)
+    models, names = [], []
+    chosen = {} if counts is None else _components(counts, strategy, replicate.number)
+    for column, name in enumerate(sets.properties):
+        y = sets.values[own.part][rows, column]
+        known = np.isfinite(y)
+        if chosen.get(name, 0):
+            target = np.log1p(y[known]) if name in LOGGED else y[known]
+            models.append(plsr.fit(spectra[own.part][rows[known]], target, chosen[name]))
+            names.append(name)
+    return (Linear.of(models, [scales[name] for name in names]), names) if models else None
+
+
+def _components(counts: pd.DataFrame, strategy: str, number: int) -> dict[str, int]:
+    rows = counts[(counts["strategy"] == strategy) & (counts["seed"] == number)]
+    return {str(name): int(count) for name, count in zip(rows["property"], rows["components"], strict=True)}
+
+
+def _target(replicate: Replicate, library: Library, rows: NDArray[Any], name: str, strategy: str) -> Target:
+    column = replicate.sets.properties.index(name)
+    values = replicate.sets.values[STRATEGY[strategy].part][rows, column]
+    return Target.of(name, library.property(name).unit, values, "log10" if name in LOGGED else "unit")
+
+
+def _calibrations(
+    replicate: Replicate, predictions: pd.DataFrame, strategy: str, targets: tuple[Target, ...], scores: NDArray[Any]
+) -> dict[str, Calibration]:
+    """Residuals on the test set, by property."""
+    place = {str(name): row for row, name in enumerate(replicate.sets.library("test").ids)}
+    task = NO_TASK if STRATEGY[strategy].plsr else MULTI
+    mine, found = predictions[(predictions["strategy"] == strategy) & (predictions["task"] == task)], {}
+    for target in targets:
+        rows = mine[mine["property"] == target.name]
+        if len(rows):
+            at = [place[str(name)] for name in rows["id"]]
+            pair = (np.asarray(rows["observed"]), np.asarray(rows["predicted"]))
+            found[target.name] = Calibration.of(*pair, np.full(len(at), TEST), scores[at], target.scale)  # type: ignore[arg-type]
+    return found
+
+
+def _scores(results: pd.DataFrame, strategy: str, replicate: Replicate) -> tuple[dict[str, Any], ...]:
+    chosen = (results["model"] == strategy) & (results["seed"] == replicate.number) & (results["split"] == TEST)
+    rows = results[chosen & results["metric"].isin(["ccc", "r2", "rmse", "bias"]) & (results["task"] != "single")]
+    keys = ["property", "split", "region", "scale", "metric", "value", "unit"]
+    return tuple({str(name): value for name, value in row.items()} for row in rows[keys].to_dict("records"))
+
+
+def _mean_ccc(model: Model) -> float:
+    found = [row["value"] for row in model.scores if row["metric"] == "ccc" and np.isfinite(row["value"])]
+    return float(np.mean(found)) if found else -np.inf
