@@ -116,7 +116,7 @@ class SpectralSpace:
         # One component less than the rank leaves an error to judge by.
         pca = PCA(max(1, min(n_components, x.shape[0] - 2, x.shape[1] - 1)), svd_solver="covariance_eigh").fit(x)
         latent = LatentSpace.fit(pca.transform(x))
-        found = cls(pca.mean_, pca.components_, latent, np.ones(2))
+        found = cls(np.asarray(pca.mean_), np.asarray(pca.components_), latent, np.ones(2))
         inside, off = found.distances(x)
         limits = (critical_limit(inside, alpha).value, reconstruction_limit(off, alpha).value)
         return cls(found.mean, found.components, latent, np.array(limits))

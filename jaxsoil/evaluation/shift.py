@@ -102,10 +102,10 @@ class Calibration:
         require.known(scale, SCALES, "unknown modelling scale")
         pair = require.pair(observed, predicted)
         residuals = np.abs(np.subtract(*(_to_scale(values, scale, floor) for values in pair)))
-        rows = {"residuals": residuals, "regions": np.asarray(regions).astype(str), "features": np.asarray(features)}
-        require.same_length(rows)
+        names, rows = np.asarray(regions).astype(str), np.asarray(features, dtype=np.float64)
+        require.same_length({"residuals": residuals, "regions": names, "features": rows})
         order = np.argsort(residuals, kind="stable")
-        return cls(*(values[order] for values in rows.values()), scale, floor)
+        return cls(residuals[order], names[order], rows[order], scale, floor)
 
     @property
     def most(self) -> float:

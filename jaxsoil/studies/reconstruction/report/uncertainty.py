@@ -112,7 +112,7 @@ def _mean_table(curve: Any) -> Table:
         "model": "Model", "calibration": "Residuals", "method": "Method", "level": ("Nominal (%)", _percent),
         "answered": ("Answered (%)", _percent), "coverage": ("Coverage, regions (%)", _percent),
         "pooled": ("Coverage, rows (%)", _percent), "lowest": ("Lowest region (%)", _percent),
-        "factor": ("Factor", 2), "answered_fit": ("Answered, applicable (%)", _percent),
+        "regions": ("Regions", 0), "factor": ("Factor", 2), "answered_fit": ("Answered, applicable (%)", _percent),
         "coverage_fit": ("Coverage, regions (%)", _percent), "lowest_fit": ("Lowest region (%)", _percent),
         "coverage_half": ("Coverage, half kept (%)", _percent), "lowest_half": ("Lowest region (%)", _percent),
         "most": (f"{100 * _GOAL:g} % in each region up to (% answered)", _reached),
