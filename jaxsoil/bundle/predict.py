@@ -25,6 +25,9 @@ from jaxsoil.spectra.resample import Resample
 LEVEL = 0.9
 """Nominal coverage of the weighted intervals."""
 
+BATCH = 30
+"""Spectra from which on a classifier tells new soils from those of the calibration; fewer are told by their density."""
+
 ROWS_AT_ONCE = 8192
 """Rows that are judged and predicted at a time."""
 
@@ -198,7 +201,7 @@ def _weighted(
     if calibration is None:
         nothing = np.full(len(values), np.nan)
         return nothing, nothing, np.zeros(len(values), bool)
-    found = intervals(calibration, values, scores, level, "density")
+    found = intervals(calibration, values, scores, level, "classifier" if len(values) >= BATCH else "density")
     return found.low, found.high, found.unbounded
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 import platform
+import re
 from pathlib import Path
 from typing import Any
 
@@ -120,14 +121,19 @@ def steadiness(frame: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
     return worst.where(worst < NOT_COMPARED, np.inf)
 
 
-def differences(golden: Golden, found: pd.DataFrame, here: dict[str, Any]) -> list[str]:
-    """Compares ``found``, the numbers of a run made on ``here``, with a file; one line for each that differs."""
+def differences(golden: Golden, found: pd.DataFrame, here: dict[str, Any], measured: bool = False) -> list[str]:
+    """Compares ``found``, the numbers of a run made on ``here``, with a file; one line for each that differs.
+
+    On another platform networks of ``measured`` data must only be there: rounding decides when they stop, and from an
+    EPYC to a Xeon their scores on held-out regions moved by half and more.
+    """
     own = here == golden.platform
     joined = golden.rows.merge(found, on=[*COLUMNS], how="left", suffixes=("", "_found"))
     lines = []
     for row in joined.to_dict("records"):
         what = " ".join(f"{name}={row[name]}" for name in COLUMNS if row[name])
-        allowed = HERE if own else max(row["elsewhere"], ELSEWHERE)
+        chaotic = measured and not re.search("plsr|forest|^rf", row["model"], re.IGNORECASE)
+        allowed = HERE if own else np.inf if chaotic else max(row["elsewhere"], ELSEWHERE)
         gap = abs(row["value_found"] - row["value"]) / abs(row["value"])
         if not np.isfinite(gap):
             lines.append(f"  {what}: {row['value']:.8g} is missing")
