@@ -116,12 +116,13 @@ METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
 """The measures of a predicted property, in the order of the tables."""
 
 
-def summary(observed: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
+def summary(observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str] | None = None) -> dict[str, float]:
     """All of :data:`METRICS`; NaN where one is undefined, so that one region never stops a study.
 
     Args:
       observed: (n,) measured values.
       predicted: (n,) predictions in the same unit.
+      reasons: if given, receives ``metric -> why it is undefined`` for every NaN returned.
 
     Raises:
       DataError: if the two do not belong together (shape) or the observed values hold NaN: those are mistakes
@@ -131,8 +132,10 @@ def summary(observed: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
     for name, metric in METRICS.items():
         try:
             values[name] = metric(observed, predicted)
-        except UndefinedMetric:
+        except UndefinedMetric as undefined:
             values[name] = float("nan")
+            if reasons is not None:
+                reasons[name] = undefined.problem
     return values
 
 
