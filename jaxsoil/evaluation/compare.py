@@ -203,7 +203,8 @@ def paired_differences(
         if first in values and second in values:
             common = [name for name in names if name in values[first].index and name in values[second].index]
             gaps = seed_differences(values[first], values[second]).unstack("property").reindex(columns=common)
-            whole = np.ascontiguousarray(gaps.dropna(axis=1).to_numpy(np.float64))
+            # Column by column in memory, so that sums over properties are taken in their order.
+            whole = np.asfortranarray(gaps.dropna(axis=1))
             for name, differences in {**gaps, MEAN: whole.mean(axis=1) if whole.size else []}.items():
                 x = t_interval(differences, confidence)
                 rows.append((first, second, name, x.n, x.mean, x.low, x.high))

@@ -17,30 +17,8 @@ BIN_WIDTH = 25.0
 """Width of the bins in which bands are averaged, cm-1 (multi-fidelity paper, section 2.5)."""
 
 
-def latent_xi(
-    latents: ArrayLike, spectra: ArrayLike, wavenumber: ArrayLike, width: float = BIN_WIDTH
-) -> tuple[np.ndarray, np.ndarray]:
-    """Xi of each latent feature with the spectra, averaged in bins (multi-fidelity paper, section 2.5, figure 3).
-
-    Args:
-      latents: (n, K) latent features.
-      spectra: (n, M) spectra of the same rows.
-      wavenumber: (M,) axis, cm-1.
-      width: width of the bins, cm-1.
-
-    Returns:
-      (B,) centres of the bins, cm-1, in the order of the axis, and (K, B) how far the mean of a bin is a function of
-      the latent feature; NaN where either does not vary.
-
-    Raises:
-      DataError: if shapes do not fit or a value is not finite.
-    """
-    centres, binned = bin_spectra(spectra, wavenumber, width)
-    return centres, xi_matrix(latents, binned)
-
-
 def bin_spectra(spectra: ArrayLike, wavenumber: ArrayLike, width: float = BIN_WIDTH) -> tuple[np.ndarray, np.ndarray]:
-    """Averages bands in bins that start at multiples of ``width``.
+    """Averages bands in bins that start at multiples of ``width`` (multi-fidelity paper, section 2.5, figure 3).
 
     Args:
       spectra: (n, M) spectra.

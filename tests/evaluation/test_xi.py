@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chatterjeexi
 
-from jaxsoil.evaluation.xi import bin_spectra, latent_xi, xi_matrix
+from jaxsoil.evaluation.xi import bin_spectra, xi_matrix
 from jaxsoil.runs.errors import DataError
 
 
@@ -66,7 +66,8 @@ def test_latents_meet_bins():
     axis = np.arange(1000.0, 600.0, -10.0)
     latents, spectra = rng.normal(size=(300, 4)), rng.normal(0.0, 0.1, (300, axis.size))
     spectra[:, axis < 700.0] += latents[:, 2:3]
-    centres, found = latent_xi(latents, spectra, axis)
+    centres, binned = bin_spectra(spectra, axis)
+    found = xi_matrix(latents, binned)
     assert found.shape == (4, centres.size)
     assert found[2, centres < 700.0].min() > 0.7
     assert np.abs(np.delete(found, 2, axis=0)).max() < 0.2
@@ -83,6 +84,6 @@ def test_latents_meet_bins():
 )
 def test_wrong_input_is_refused(latents, spectra, axis, message):
     with pytest.raises(DataError, match=message):
-        latent_xi(latents, spectra, axis)
+        xi_matrix(latents, bin_spectra(spectra, axis)[1])
     with pytest.raises(DataError, match="positive"):
         bin_spectra(np.ones((2, 2)), [2.0, 1.0], 0.0)

@@ -13,7 +13,7 @@ from jaxsoil.evaluation import results
 from jaxsoil.evaluation.applicability import LatentSpace, critical_limit
 from jaxsoil.evaluation.compare import describe
 from jaxsoil.evaluation.conversion import conversion_tables
-from jaxsoil.evaluation.xi import latent_xi
+from jaxsoil.evaluation.xi import bin_spectra, xi_matrix
 from jaxsoil.studies.multifidelity import reliability
 from jaxsoil.studies.multifidelity.config import STRATEGIES, STRATEGY
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES, summary
@@ -129,8 +129,8 @@ def _spectral(folder: Path, seeds: int, latents: int, n_test: int, rng: np.rando
     sets = [reliability.latent_set_rows(arrays, kl > 0.01, seed) for seed in range(seeds)]
     pd.concat(sets).to_csv(folder / "latent_sets.csv", index=False)
     spectra = z["train"] @ mixing + rng.normal(0.0, 0.3, (300, axis.size))
-    wavenumber, xi = latent_xi(z["train"], spectra, axis)
-    np.savez(folder / "xi.npz", wavenumber=wavenumber, xi=xi)
+    wavenumber, binned = bin_spectra(spectra, axis)
+    np.savez(folder / "xi.npz", wavenumber=wavenumber, xi=xi_matrix(z["train"], binned))
     collapsed = [
         {"seed": seed, "latent": place, "kl": value, "active": int(value > 0.01)}
         for seed in range(seeds)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jaxsoil.evaluation.applicability import ALPHA, LatentSpace, critical_limit
 from jaxsoil.evaluation.conversion import conversion_tables
 from jaxsoil.evaluation.internal import internal_scores
-from jaxsoil.evaluation.xi import latent_xi
+from jaxsoil.evaluation.xi import bin_spectra, xi_matrix
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.studies.multifidelity.conversion import Conversion
 from jaxsoil.studies.multifidelity.pretrain import Pretrained
@@ -52,8 +52,8 @@ def reliability(replicate: Replicate, pretrained: Pretrained, conversion: Conver
     files: dict[str, dict[str, Any]] = {"latent": {**latents, "kl": pretrained.kl}}
     if number == 0:
         # Xi of each latent with the labelled training spectra in bins of 25 cm-1.
-        centres, xi = latent_xi(latents["train"], sets.mir["labelled"][labelled], axis)
-        files["xi"] = {"wavenumber": centres, "xi": xi}
+        centres, binned = bin_spectra(sets.mir["labelled"][labelled], axis)
+        files["xi"] = {"wavenumber": centres, "xi": xi_matrix(latents["train"], binned)}
     if conversion is not None:
         key = replicate.key("spread")
         spread = {name: conversion.spread(spectra, key, 64) for name, spectra in sets.nir.items()}

@@ -54,11 +54,6 @@ class SpectraSets:
         return {"labelled": self.data.labelled, "pairs": self.data.paired_mir, "test": self.data.test_mir}[part]
 
 
-def snv(library: Library) -> Array:
-    """Standard normal variate of each absorbance spectrum (n, m), as in the paper for both ranges."""
-    return SNV()(library.spectra.to_absorbance()).values
-
-
 def read_sets(data: MultifidelityData, *, complete: bool) -> SpectraSets:
     """Pre-treats the data of a study.
 
@@ -78,7 +73,11 @@ def read_sets(data: MultifidelityData, *, complete: bool) -> SpectraSets:
     data = _complete(data, properties) if complete else data
     libraries = {"labelled": data.labelled, "pairs": data.paired_mir, "test": data.test_mir}
     near = {"pairs": data.paired_nir, "test": data.test_nir}
-    mir, nir = ({name: snv(one) for name, one in sets.items() if len(one)} for sets in (libraries, near))
+    # Standard normal variate of each absorbance spectrum, as in the paper for both ranges.
+    mir, nir = (
+        {name: SNV()(one.spectra.to_absorbance()).values for name, one in sets.items() if len(one)}
+        for sets in (libraries, near)
+    )
     return SpectraSets(data, properties, mir, nir, {name: _values(libraries[name], properties) for name in mir})
 
 

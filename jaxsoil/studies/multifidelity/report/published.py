@@ -20,9 +20,6 @@ PROPERTIES = {name: (LABELS[name], unit) for name, unit in UNITS.items()} | {"ic
 METRICS = ("rmse", "bias", "r2", "ccc", "rpiq")
 """Columns of Appendix B, in its order; ``bias``, printed as ME, is mean(predicted - observed)."""
 
-DATASETS = ("KSSL", "Paired", "NAPT")
-"""Data sets of Appendix A: pre-training and property models, NIR-MIR pairs, independent test."""
-
 
 def _read(name: str) -> pd.DataFrame:
     with (resources.files("jaxsoil.studies.multifidelity.report") / name).open("rb") as file:
@@ -30,7 +27,10 @@ def _read(name: str) -> pd.DataFrame:
 
 
 APPENDIX_A = _read("appendix_a.csv")
-"""All 27 lines of Appendix A in printed order; the kurtosis of a Gaussian is 3 here."""
+"""All 27 lines of Appendix A in printed order; the kurtosis of a Gaussian is 3 here.
+
+Data sets: KSSL (pre-training and property models), Paired (NIR-MIR pairs), NAPT (independent test).
+"""
 
 APPENDIX_B = _read("appendix_b.csv")
 """All 63 lines of Appendix B in printed order: a line for each property and strategy, a column for each metric."""

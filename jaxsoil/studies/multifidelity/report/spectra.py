@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WAVENUMBER = "Wavenumber (cm$^{-1}$)"
-BLUE, VERMILION, ORANGE, GREEN = OKABE_ITO[2], OKABE_ITO[3], OKABE_ITO[1], OKABE_ITO[4]
+BLUE, VERMILION, ORANGE = OKABE_ITO[2], OKABE_ITO[3], OKABE_ITO[1]
 SETS = {"train": ("training", "#000000"), "pairs": ("pairs", ORANGE), "test": ("test set", BLUE)}
 """Sets of distances: name and colour."""
 
