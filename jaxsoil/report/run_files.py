@@ -61,6 +61,11 @@ class Columns:
             for name in (names.split() if isinstance(names, str) else names)
         }
 
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Columns that must be there."""
+        return tuple(name for name, kind in self.kinds.items() if kind != "optional")
+
 
 @dataclass(frozen=True, eq=False)
 class RunContents:
@@ -236,7 +241,7 @@ def where(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
 
 
 def _require_columns(path: Path, header: Sequence[str], columns: Columns) -> None:
-    missing = [name for name, kind in columns.kinds.items() if kind != "optional" and name not in header]
+    missing = [name for name in columns.required if name not in header]
     if missing:
         raise damaged(path, f"columns are missing: {', '.join(missing)}")
 
