@@ -110,8 +110,9 @@ def load_laboratories(config: LaboratoriesConfig | None = None) -> Library:
     values = _spectra(config, soils, rows)
     properties, true = _labels(config, soils, home, rows)
     place = {name: column[rows.soil] for name, column in _places(config, soils, home).items()}
-    known = {name: getattr(rows, name) for name in ("soil", "transfer", "duplicate", "spoiled")}
-    truth = LaboratoriesTruth(**known, **true, **place, mass=soils.mass[rows.soil], names=NAMES, config=config)
+    known: dict[str, Any] = {name: getattr(rows, name) for name in ("soil", "transfer", "duplicate", "spoiled")}
+    known |= true | place
+    truth = LaboratoriesTruth(**known, mass=soils.mass[rows.soil], names=NAMES, config=config)
     source = np.full(len(rows.ids), "laboratories")
     return Library(
         name="laboratories",
