@@ -110,27 +110,16 @@ def load_laboratories(config: LaboratoriesConfig | None = None) -> Library:
     values = _spectra(config, soils, rows)
     properties, true = _labels(config, soils, home, rows)
     place = {name: column[rows.soil] for name, column in _places(config, soils, home).items()}
-    truth = LaboratoriesTruth(
-        soil=rows.soil,
-        transfer=rows.transfer,
-        duplicate=rows.duplicate,
-        spoiled=rows.spoiled,
-        mass=soils.mass[rows.soil],
-        names=NAMES,
-        config=config,
-        **true,
-        **place,
-    )
+    known: dict[str, Any] = {name: getattr(rows, name) for name in ("soil", "transfer", "duplicate", "spoiled")}
+    known |= true | place
+    truth = LaboratoriesTruth(**known, mass=soils.mass[rows.soil], names=NAMES, config=config)
+    source = np.full(len(rows.ids), "laboratories")
     return Library(
         name="laboratories",
         spectra=Spectra(values, config.axis, "cm-1", "absorbance", (f"mean of {config.repeats} repeats",)),
         ids=rows.ids,
         properties={name: Property(column, _UNITS[name]) for name, column in {**properties, **place}.items()},
-        groups={
-            "sample": rows.sample,
-            "laboratory": _names(rows.laboratory),
-            "source": np.full(len(rows.ids), "laboratories"),
-        },
+        groups={"sample": rows.sample, "laboratory": _names(rows.laboratory), "source": source},
         licence="Apache-2.0 (generated)",
         notes=(
             f"Synthetic, seed {config.seed}: {config.samples} soils, {len(rows.ids)} spectra.",
@@ -274,9 +263,8 @@ def _places(
 ) -> dict[str, NDArray[np.float64]]:
     """Returns depth and place of each soil: each laboratory's soils lie around a few centres."""
     rng = _generator(config, _LAYOUT, 2)
-    centres = np.stack(
-        [rng.uniform(-120.0, 140.0, (config.laboratories, 6)), rng.uniform(-35.0, 60.0, (config.laboratories, 6))]
-    )
+    span = (config.laboratories, 6)
+    centres = np.stack([rng.uniform(-120.0, 140.0, span), rng.uniform(-35.0, 60.0, span)])
     which = rng.integers(0, 6, config.samples)
     place = centres[:, home, which] + rng.normal(0.0, 3.0, (2, config.samples))
     middle = np.clip(soils.depth, 2.5, 190.0)
