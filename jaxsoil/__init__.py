@@ -12,6 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxsoil.bundle.bundle import Bundle
+    from jaxsoil.bundle.predict import predict, predict_files
     from jaxsoil.data.library import Library, Property
     from jaxsoil.data.registry import load, names
     from jaxsoil.data.splits import Split, region_out
@@ -20,9 +22,13 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["DataError", "Library", "Property", "Spectra", "Split", "UsageError", "load", "names", "region_out"]
+__all__ = [
+    "Bundle", "DataError", "Library", "Property", "Spectra", "Split", "UsageError", "load", "names", "predict",
+    "predict_files", "region_out",
+]  # fmt: skip
 
 _HOME = {
+    "Bundle": "jaxsoil.bundle.bundle",
     "DataError": "jaxsoil.runs.errors",
     "Library": "jaxsoil.data.library",
     "Property": "jaxsoil.data.library",
@@ -31,6 +37,8 @@ _HOME = {
     "UsageError": "jaxsoil.runs.errors",
     "load": "jaxsoil.data.registry",
     "names": "jaxsoil.data.registry",
+    "predict": "jaxsoil.bundle.predict",
+    "predict_files": "jaxsoil.bundle.predict",
     "region_out": "jaxsoil.data.splits",
 }
 
