@@ -30,15 +30,14 @@ from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.runs.files import read_arrays, read_json, write_arrays, write_json, write_text_atomic
 from jaxsoil.runs.folder import RECORDED
-from jaxsoil.spectra.container import QUANTITIES, UNITS, Spectra, check_axis
-from jaxsoil.spectra.preprocess import SNV, Absorbance, Pipeline, Step
+from jaxsoil.spectra.container import QUANTITIES, UNITS, check_axis
 
 FORMAT = 1
 """Version of the layout; a bundle of a later one is refused."""
 
 FACTS, ARRAYS, CARD = "bundle.json", "arrays.npz", "card.md"
 
-STEPS: dict[str, Step] = {"absorbance": Absorbance(), "snv": SNV()}
+STEPS = ("absorbance", "snv")
 """Preprocessing that a model may ask for: steps that act on each spectrum alone."""
 
 AGAIN = "Fetch the bundle again, or make it anew by running its study with --overwrite."
@@ -103,11 +102,6 @@ class Model:
     scores: tuple[Mapping[str, Any], ...] = ()
     rebuilt_limit: float | None = None
 
-    @property
-    def pipeline(self) -> Pipeline:
-        """Preprocessing of the spectra that the predictor takes."""
-        return Pipeline(tuple(STEPS[name] for name in self.steps))
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Bundle:
@@ -152,10 +146,6 @@ class Bundle:
                 "the bundle has no such model", source=self.name, value=chosen, remedy=did_you_mean(chosen, self.models)
             )
         return self.models[chosen]
-
-    def domain_spectra(self, spectra: Spectra) -> np.ndarray:
-        """What the domain judges, (t, m), of spectra on the bundle's axis."""
-        return Pipeline((STEPS["absorbance"], STEPS["snv"]))(spectra).values
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Writes the bundle into a folder, whole or not at all; an earlier bundle there is replaced."""
@@ -256,6 +246,21 @@ class Bundle:
         )  # fmt: skip
 
 
+def prepared(values: np.ndarray, steps: tuple[str, ...], quantity: str) -> np.ndarray:
+    """Spectra (t, m) float32 as a model takes them, float32.
+
+    The steps are those of :mod:`jaxsoil.spectra.preprocess` in the precision of the spectra, which takes a third of
+    the time: predictions are read to three digits.
+    """
+    if "absorbance" in steps and quantity == "reflectance":
+        values = np.log(values)
+        values *= np.float32(-1.0 / np.log(10.0))
+    if "snv" in steps:
+        values = values - values.mean(axis=1, keepdims=True)
+        values *= np.sqrt((values.shape[1] - 1) / np.einsum("ij,ij->i", values, values))[:, None]
+    return values
+
+
 def versions() -> dict[str, str]:
     """Versions of jaxsoil and of the packages that a fit depends on, as far as they are installed."""
     found = {"jaxsoil": jaxsoil.__version__}
@@ -329,7 +334,7 @@ def _read_arrays(source: Path, facts: Mapping[str, Any]) -> dict[str, np.ndarray
 
 def _steps(names: list[str]) -> tuple[str, ...]:
     for name in names:
-        require.known(name, tuple(STEPS), "unknown preprocessing step")
+        require.known(name, STEPS, "unknown preprocessing step")
     return tuple(names)
 
 

@@ -91,7 +91,7 @@ def _bands(bundle: Bundle, model: Model, part: Part, level: float) -> np.ndarray
         flagged = flagged | target.outside(values)
         low = high = np.full(len(values), np.nan)
         if calibration is not None:
-            ends = intervals(calibration, values, part.scores, min(level, calibration.most), "region")
+            ends = intervals(calibration, values, part.judged.scores, min(level, calibration.most), "region")
             low, high = (np.where(np.isfinite(end), end, np.nan) for end in (ends.low, ends.high))
         found += [values, low, high]
     return np.stack([*found, flagged.astype(np.float64)])

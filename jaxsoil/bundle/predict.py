@@ -7,14 +7,16 @@ cannot be predicted gets the reason. No row stops another.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from jaxsoil.bundle.bundle import TWIN_WARNING, Bundle, Model, Target
+from jaxsoil.bundle.bundle import TWIN_WARNING, Bundle, Model, Target, prepared
 from jaxsoil.data.readers import instruments
 from jaxsoil.evaluation.domain import Judged
 from jaxsoil.evaluation.shift import Calibration, intervals
@@ -28,7 +30,7 @@ LEVEL = 0.9
 BATCH = 30
 """Spectra from which on a classifier tells new soils from those of the calibration; fewer are told by their density."""
 
-ROWS_AT_ONCE = 8192
+ROWS_AT_ONCE = 1024
 """Rows that are judged and predicted at a time."""
 
 COLUMNS = (
@@ -46,14 +48,12 @@ class Part:
     Attributes:
       values: (t, p) predictions in the units of the properties.
       rebuilt: (t,) reconstruction errors, None without a decoder.
-      judged: distances of the domain.
-      scores: (t, K) whitened scores, of which the weights of the intervals are taken.
+      judged: distances of the domain, and the scores of which the weights of the intervals are taken.
     """
 
     values: np.ndarray
     rebuilt: np.ndarray | None
     judged: Judged
-    scores: np.ndarray
 
 
 def predict(
@@ -87,7 +87,8 @@ def predict(
     chosen = bundle.model(model)
     good, reasons = usable(spectra)
     kept = np.flatnonzero(good)
-    parts = [] if not kept.size else [run_part(bundle, chosen, converted(bundle, spectra[kept]))]
+    usable_ones = spectra if good.all() else spectra[kept]
+    parts = [] if not kept.size else [run_part(bundle, chosen, converted(bundle, usable_ones))]
     frame = table(bundle, chosen, parts, [names[row] for row in kept], level)
     refused = [{"id": names[row], "refused": reason} for row, reason in reasons.items()]
     return finished(bundle, [frame], refused).drop(columns="file")
@@ -96,11 +97,11 @@ def predict(
 def usable(spectra: Spectra) -> tuple[np.ndarray, dict[int, str]]:
     """Which rows (t,) can be preprocessed, and why the others cannot, by row number."""
     reasons: dict[int, str] = {}
+    lowest, highest = spectra.values.min(axis=1), spectra.values.max(axis=1)
     if spectra.quantity == "reflectance":
-        for row in np.flatnonzero((spectra.values <= 0).any(axis=1)).tolist():
+        for row in np.flatnonzero(lowest <= 0).tolist():
             reasons[row] = "a reflectance that is not positive has no absorbance"
-    spread = np.ptp(spectra.values, axis=1)
-    for row in np.flatnonzero(spread <= 1e-6 * np.abs(spectra.values).max(axis=1)).tolist():
+    for row in np.flatnonzero(highest - lowest <= 1e-6 * np.maximum(np.abs(lowest), np.abs(highest))).tolist():
         reasons[row] = "the spectrum is flat: a failed scan or a fill value"
     good = np.ones(len(spectra), bool)
     good[list(reasons)] = False
@@ -125,14 +126,18 @@ def converted(bundle: Bundle, spectra: Spectra) -> Spectra:
 
 def run_part(bundle: Bundle, model: Model, spectra: Spectra) -> Part:
     """Values and distances of spectra on the bundle's axis, some rows at a time."""
-    found = []
-    for start in range(0, len(spectra), ROWS_AT_ONCE):
-        rows = spectra[start : start + ROWS_AT_ONCE]
-        judged_as = bundle.domain_spectra(rows)
-        taken = judged_as if model.steps == ("absorbance", "snv") else model.pipeline(rows).values
-        values, rebuilt = model.predictor(taken)
-        found.append(Part(values, rebuilt, bundle.domain.judge(judged_as), bundle.domain.space.scores(judged_as)))
-    return joined(found)
+    judging = ("absorbance", "snv")
+
+    def part(start: int) -> Part:
+        rows = spectra.values[start : start + ROWS_AT_ONCE]
+        judged_as = prepared(rows, judging, bundle.quantity)
+        own = judged_as if model.steps == judging else prepared(rows, model.steps, bundle.quantity)
+        return Part(*model.predictor(own), bundle.domain.judge(judged_as))
+
+    starts = range(0, len(spectra), ROWS_AT_ONCE)
+    # Preprocessing and distances keep one core busy: another part's can be computed beside them.
+    with ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1, 8)) as pool:
+        return joined(list(pool.map(part, starts)))
 
 
 def joined(parts: Sequence[Part]) -> Part:
@@ -142,12 +147,8 @@ def joined(parts: Sequence[Part]) -> Part:
     fields = [field.name for field in dataclasses.fields(Judged)]
     judged = Judged(*(np.concatenate([getattr(part.judged, name) for part in parts]) for name in fields))
     rebuilt = [part.rebuilt for part in parts if part.rebuilt is not None]
-    return Part(
-        np.concatenate([part.values for part in parts]),
-        np.concatenate(rebuilt) if rebuilt else None,
-        judged,
-        np.concatenate([part.scores for part in parts]),
-    )
+    values = np.concatenate([part.values for part in parts])
+    return Part(values, np.concatenate(rebuilt) if rebuilt else None, judged)
 
 
 def table(
@@ -168,8 +169,8 @@ def table(
 def _of_target(bundle: Bundle, model: Model, target: Target, part: Part, number: int, level: float) -> pd.DataFrame:
     values, judged = part.values[:, number], part.judged
     calibration = model.calibrations.get(target.name)
-    low, high, unbounded = _weighted(calibration, values, part.scores, level)
-    region_low, region_high = _regional(calibration, values, part.scores, level)
+    low, high, unbounded = _weighted(calibration, values, part.judged.scores, level)
+    region_low, region_high = _regional(calibration, values, part.judged.scores, level)
     alarms = alarms_of(bundle, model, part) | {"value": target.outside(values)}
     alarms |= {"interval": unbounded} if calibration else {}
     names = np.array(list(alarms))

@@ -7,6 +7,7 @@ are small; there the third one speaks, the distance to the nearest training spec
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,12 +38,14 @@ class Judged:
       residual: (t,) RMSE off them, in the unit of the preprocessed spectra.
       neighbours: (t,) mean distance of the scores to the nearest training spectra.
       seen: (t,) whether it is, but for rounding, one of the training spectra.
+      scores: (t, K) whitened scores, such as weights of intervals are taken of.
     """
 
     distance: np.ndarray
     residual: np.ndarray
     neighbours: np.ndarray
     seen: np.ndarray
+    scores: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,16 +89,26 @@ class Domain:
         return {"distance": inside, "residual": off, "neighbours": self.neighbour_limit}
 
     def judge(self, spectra: ArrayLike) -> Judged:
-        """Distances of (t, m) spectra preprocessed in the same way."""
-        x = require.finite_rows(spectra, "spectra", features=self.space.mean.size, least=0)
-        distance, residual = self.space.distances(x)
-        near = _tree(self.training).query((x - self.space.mean) @ self.space.components.T, k=self._nearest)[0]
-        near = near.reshape(len(x), -1)
-        return Judged(distance, residual, near.mean(axis=1), near[:, 0] < SEEN * self.neighbour_limit)
+        """Distances of (t, m) spectra preprocessed in the same way; what is as long as a spectrum is float32."""
+        x = require.array(spectra, "spectra", 2, features=self.space.mean.size, dtype=np.float32)
+        mean, loadings = self.space.mean.astype(np.float32), self.space.components.astype(np.float32)
+        centred = x - mean
+        scores = centred @ loadings.T
+        centred -= scores @ loadings
+        residual = np.sqrt(np.einsum("ij,ij->i", centred, centred).astype(np.float64) / mean.size)
+        scores = scores.astype(np.float64)
+        near = self._tree.query(scores, k=min(NEAREST, len(self.training)))[0].reshape(len(x), -1)
+        return Judged(
+            self.space.latent.distance(scores),
+            residual,
+            near.mean(axis=1),
+            near[:, 0] < SEEN * self.neighbour_limit,
+            self.space.latent.whiten(scores),
+        )
 
-    @property
-    def _nearest(self) -> int:
-        return min(NEAREST, len(self.training))
+    @functools.cached_property
+    def _tree(self) -> Any:
+        return _tree(self.training)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What an ``.npz`` file holds of it."""

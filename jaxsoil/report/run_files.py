@@ -61,11 +61,6 @@ class Columns:
             for name in (names.split() if isinstance(names, str) else names)
         }
 
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Columns that must be there."""
-        return tuple(name for name, kind in self.kinds.items() if kind != "optional")
-
 
 @dataclass(frozen=True, eq=False)
 class RunContents:
