@@ -180,7 +180,8 @@ def check_axis(axis: NDArray[np.floating], *, source: object = None) -> None:
 
 def check_finite(values: NDArray[np.floating], axis: NDArray[np.floating], *, source: object = None) -> None:
     """Raises DataError that names the first band and row that is not finite."""
-    if np.all(np.isfinite(values)):
+    # The sum is not finite where one value is not, and takes a tenth of the time and no memory.
+    if np.isfinite(np.sum(values, dtype=np.float64)) or np.all(np.isfinite(values)):
         return
     bad = ~np.isfinite(values)
     row, band = (int(index[0]) for index in np.nonzero(bad))

@@ -182,7 +182,7 @@ class SpliceCorrection(Step):
         for place, cut in enumerate(cuts.tolist()):
             # How far the segment on the right lies above that on the left, half-way between the two detectors.
             sides = (slice(cut, cut + self.points), slice(cut - self.points, cut))
-            middle = 0.5 * (spectra.axis[cut - 1] + spectra.axis[cut])
+            middle = float(0.5 * (spectra.axis[cut - 1] + spectra.axis[cut]))
             right, left = (_line_at(spectra.axis[side], values[:, side], middle) for side in sides)
             jumps[:, place] = right - left
         # Level of each segment above the first, then relative to the reference.

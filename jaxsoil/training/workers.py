@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ def workers_of(config: DeviceConfig, mesh: Mesh) -> int:
 
 def in_order(
     calls: Sequence[Callable[[Callable[[], None]], T]], workers: int, early: Sequence[int] = ()
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Runs the calls, ``workers`` at a time, and yields their results in order.
 
     Args:

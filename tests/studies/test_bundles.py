@@ -64,7 +64,7 @@ def test_multifidelity_hands_on_the_models_of_both_ranges(view: str) -> None:
         found = predict(bundle, library.spectra, ids=library.ids.tolist(), model=model)
         mine = written[written["strategy"] == model].set_index(["id", "property"])["predicted"]
         assert len(found) == len(mine)
-        index = pd.MultiIndex.from_frame(found[["id", "property"]])
+        index = pd.MultiIndex.from_arrays([found["id"], found["property"]])
         np.testing.assert_allclose(found["value"], mine.reindex(index), rtol=2e-3, atol=2e-3)
 
 

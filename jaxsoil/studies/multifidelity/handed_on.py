@@ -51,7 +51,7 @@ def write_bundles(
     """
     replicate = prepared.each[0]
     predictions = pd.read_parquet(folder.path / "predictions.parquet")
-    first = predictions[(predictions["seed"] == replicate.number) & (predictions["set"] == TEST)]
+    first: Any = predictions[(predictions["seed"] == replicate.number) & (predictions["set"] == TEST)]
     counts = pd.read_csv(folder.path / "components.csv") if (folder.path / "components.csv").exists() else None
     for name, strategies in RANGES.items():
         target = folder.path / "bundle" / name
@@ -147,7 +147,7 @@ def _calibrations(
 
 def _scores(results: pd.DataFrame, strategy: str, replicate: Replicate) -> tuple[dict[str, Any], ...]:
     chosen = (results["model"] == strategy) & (results["seed"] == replicate.number) & (results["split"] == TEST)
-    rows = results[chosen & results["metric"].isin(["ccc", "r2", "rmse", "bias"]) & (results["task"] != "single")]
+    rows: Any = results[chosen & results["metric"].isin(["ccc", "r2", "rmse", "bias"]) & (results["task"] != "single")]
     keys = ["property", "split", "region", "scale", "metric", "value", "unit"]
     return tuple({str(name): value for name, value in row.items()} for row in rows[keys].to_dict("records"))
 

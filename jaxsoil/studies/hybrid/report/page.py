@@ -108,7 +108,8 @@ def _exclusions(run: HybridRun) -> list[Item]:
     if not len(frame):
         return ["Nothing was left out."]
     counts = frame.assign(kind=frame["reason"].replace(SAME_KIND, r"\1", regex=True))
-    counts = counts.groupby(["from", "kind"], sort=False).size().reset_index(name="n").to_dict("records")
+    sizes: Any = counts.groupby(["from", "kind"], sort=False).size()
+    counts = sizes.reset_index(name="n").to_dict("records")
     more = f" (the first {LISTED} of {len(frame):,}; exclusions.csv has all)" if len(frame) > LISTED else ""
     header = {"id": "Row", "laboratory": "Laboratory", "property": "Property", "from": "Left out of"}
     table = rows_table(frame.head(LISTED), {**header, "reason": "Reason"}, title=f"Exclusions{more}.")
