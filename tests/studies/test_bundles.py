@@ -62,7 +62,8 @@ def test_multifidelity_hands_on_the_models_of_both_ranges(view: str) -> None:
     written = written[(written["seed"] == 0) & (written["set"] == "test") & (written["task"] != "single")]
     for model in bundle.models:
         found = predict(bundle, library.spectra, ids=library.ids.tolist(), model=model)
-        mine = written[written["strategy"] == model].set_index(["id", "property"])["predicted"]
+        rows: Any = written[written["strategy"] == model]
+        mine = rows.set_index(["id", "property"])["predicted"]
         assert len(found) == len(mine)
         index = pd.MultiIndex.from_arrays([found["id"], found["property"]])
         np.testing.assert_allclose(found["value"], mine.reindex(index), rtol=2e-3, atol=2e-3)
