@@ -23,8 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.bundle.bundle import Bundle, Model, Target
+from jaxsoil.bundle.networks import Network
 from jaxsoil.bundle.predict import predict
-from jaxsoil.bundle.predictors import ROWS, Network
+from jaxsoil.bundle.trees import ROWS
 from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models.autoencoder import Autoencoder, ModelConfig

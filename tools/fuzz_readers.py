@@ -1,4 +1,4 @@
-"""Reads damaged instrument files: every one must end in a reading or in a DataError, within time and memory.
+"""Reads damaged instrument files and bundles: each must end in a reading or in a DataError, within time and memory.
 
     python tools/fuzz_readers.py --n 10000 --seed 0
 
@@ -73,7 +73,49 @@ def read_instrument(folder: Path) -> Any:
         return instruments.read(path, unit="nm", quantity="reflectance")
 
 
+def make_bundle(rng: np.random.Generator) -> dict[str, bytes]:
+    """A bundle of one linear model of 24 bands."""
+    from jaxsoil.bundle.bundle import Bundle, Model, Target
+    from jaxsoil.bundle.predictors import Linear
+    from jaxsoil.evaluation.domain import Domain
+    from jaxsoil.evaluation.shift import Calibration
+
+    axis, rows = np.linspace(1400.0, 2400.0, 24), 40
+    x, y = rng.normal(size=(rows, axis.size)), rng.uniform(0.5, 5.0, rows)
+    domain = Domain.fit(x, np.arange(rows).astype(str))
+    regions = np.array([f"r{row % 4}" for row in range(rows)])
+    found = Calibration.of(y, y * rng.uniform(0.8, 1.2, rows), regions, domain.space.scores(x))
+    linear = Linear(rng.normal(size=(axis.size, 1)), np.array([0.2]), ("log10",))
+    model = Model(linear, ("absorbance", "snv"), (Target.of("soc", "%", y),), {"soc": found})
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        said = ({"name": "drawn"}, {"command": "none"})
+        made = Bundle("b", axis, "nm", "reflectance", {"m": model}, "m", domain, *said, True).save(f"{folder}/b")
+        return {path.name: path.read_bytes() for path in made.iterdir() if path.suffix != ".md"}
+
+
+def read_bundle(folder: Path) -> Any:
+    """Loads a bundle and predicts; in half of the files the checksums are made to hold first, as a forger would."""
+    import hashlib
+
+    from jaxsoil.bundle.bundle import ARRAYS, FACTS, Bundle, checksum
+    from jaxsoil.bundle.predict import predict
+    from jaxsoil.spectra.container import Spectra
+
+    content = (folder / FACTS).read_bytes()
+    if (len(content) + (folder / ARRAYS).stat().st_size) % 2:
+        try:
+            facts = json.loads(content)
+            facts.pop("sha256", None)
+            facts["arrays_sha256"] = hashlib.sha256((folder / ARRAYS).read_bytes()).hexdigest()
+            (folder / FACTS).write_text(json.dumps(facts | {"sha256": checksum(facts)}), "utf-8")
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            pass  # no JSON object any more: read as it is
+    spectra = Spectra(np.linspace(0.2, 0.5, 60).reshape(2, 30), np.linspace(1350.0, 2450.0, 30), "nm", "reflectance")
+    return predict(Bundle.load(folder), spectra)
+
+
 FORMATS = [Format(name, make, read_instrument) for name, make in MAKERS.items()]
+FORMATS.append(Format("bundle", make_bundle, read_bundle))
 
 
 def damage(content: bytes, rng: np.random.Generator) -> bytes:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -161,7 +162,7 @@ class Bundle:
             made.mkdir()
             write_arrays(made / ARRAYS, self._arrays())
             facts = self._facts() | {"arrays_sha256": _sha256((made / ARRAYS).read_bytes())}
-            write_json(made / FACTS, facts | {"sha256": _checksum(facts)})
+            write_json(made / FACTS, facts | {"sha256": checksum(facts)})
             write_text_atomic(made / CARD, card(self))
             if target.exists():
                 shutil.rmtree(target)
@@ -187,7 +188,7 @@ class Bundle:
             raise DataError(
                 error.problem, source=source, column=error.column, value=error.value, remedy=error.remedy
             ) from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             raise DataError("the bundle is not complete", source=source, value=repr(error), remedy=AGAIN) from error
 
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -303,7 +304,7 @@ def _read_facts(source: Path) -> dict[str, Any]:
             remedy="Install a newer jaxsoil.",
         )
     said = facts.pop("sha256", None)
-    if said != _checksum(facts):
+    if said != checksum(facts):
         raise DataError("the bundle was altered: its checksum does not hold", source=path, remedy=AGAIN)
     return facts
 
@@ -320,7 +321,7 @@ def _read_arrays(source: Path, facts: Mapping[str, Any]) -> dict[str, np.ndarray
     try:
         with zipfile.ZipFile(path) as archive:
             stored = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, struct.error) as error:
         raise DataError(
             "the arrays of the bundle cannot be read", source=path, value=str(error), remedy=AGAIN
         ) from error
@@ -346,7 +347,8 @@ def _below(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]
     return {key.removeprefix(f"{name}/"): values for key, values in arrays.items() if key.startswith(f"{name}/")}
 
 
-def _checksum(facts: Mapping[str, Any]) -> str:
+def checksum(facts: Mapping[str, Any]) -> str:
+    """SHA-256 of facts, whatever the order of their keys."""
     return _sha256(json.dumps(facts, sort_keys=True, ensure_ascii=True).encode())
 
 

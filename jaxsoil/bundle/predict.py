@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.bundle.bundle import TWIN_WARNING, Bundle, Model, Target, prepared
+from jaxsoil.bundle.bundle import AGAIN, TWIN_WARNING, Bundle, Model, Target, prepared
 from jaxsoil.data.readers import instruments
 from jaxsoil.evaluation.domain import Judged
 from jaxsoil.evaluation.shift import Calibration, intervals
@@ -135,9 +135,16 @@ def run_part(bundle: Bundle, model: Model, spectra: Spectra) -> Part:
         return Part(*model.predictor(own), bundle.domain.judge(judged_as))
 
     starts = range(0, len(spectra), ROWS_AT_ONCE)
-    # Preprocessing and distances keep one core busy: another part's can be computed beside them.
-    with ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1, 8)) as pool:
-        return joined(list(pool.map(part, starts)))
+    try:
+        # Preprocessing and distances keep one core busy: another part's can be computed beside them.
+        with ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1, 8)) as pool:
+            return joined(list(pool.map(part, starts)))
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+        if isinstance(error, DataError):
+            raise
+        # A checksum that holds does not say that the parts of a forged bundle fit together.
+        problem = "a model does not fit its bundle"
+        raise DataError(problem, source=bundle.name, value=repr(error), remedy=AGAIN) from error
 
 
 def joined(parts: Sequence[Part]) -> Part:

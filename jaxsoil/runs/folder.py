@@ -39,7 +39,9 @@ class RunFolder:
 
     @property
     def command(self) -> str:
-        """The command of the run without its folder: what it leaves is the same wherever it was made."""
+        """The command of the run without its folder, "" where none made it: its files are the same anywhere."""
+        if not (self.path / "env.json").exists():
+            return ""
         said = self.read_json("env.json")["command"]
         return re.sub(r" --(workdir[= ]\S+|resume|overwrite)", "", said)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small_bundle import small_bundle, soils
 
-from jaxsoil.bundle.bundle import ARRAYS, CARD, FACTS, FORMAT, TWIN_WARNING, Bundle, Target, _checksum
+from jaxsoil.bundle.bundle import ARRAYS, CARD, FACTS, FORMAT, TWIN_WARNING, Bundle, Target, checksum
 from jaxsoil.bundle.describe import describe
 from jaxsoil.bundle.predict import predict
 from jaxsoil.runs.errors import DataError
@@ -36,7 +36,7 @@ def rewrite(folder: Path, **changes: Any) -> None:
     facts.pop("sha256")
     facts |= changes
     facts["arrays_sha256"] = hashlib.sha256((folder / ARRAYS).read_bytes()).hexdigest()
-    (folder / FACTS).write_text(json.dumps(facts | {"sha256": _checksum(facts)}))
+    (folder / FACTS).write_text(json.dumps(facts | {"sha256": checksum(facts)}))
 
 
 @pytest.mark.parametrize("model", ["plsr", "forest", "ann", "mlp", "cnn"])

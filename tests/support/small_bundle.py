@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.bundle.bundle import Bundle, Model, Target
-from jaxsoil.bundle.predictors import Convolutional, Linear, Network, Perceptron, Trees
+from jaxsoil.bundle.networks import Convolutional, Network, Perceptron
+from jaxsoil.bundle.predictors import Linear, Trees
 from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models import forest, plsr

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target
-from jaxsoil.bundle.predictors import Convolutional
+from jaxsoil.bundle.networks import Convolutional
 from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.runs.folder import RunFolder

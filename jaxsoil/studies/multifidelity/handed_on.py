@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target
-from jaxsoil.bundle.predictors import Linear, Perceptron, Predictor
+from jaxsoil.bundle.networks import Perceptron
+from jaxsoil.bundle.predictors import Linear, Predictor
 from jaxsoil.data.library import Library
 from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration

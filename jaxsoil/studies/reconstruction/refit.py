@@ -18,7 +18,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target
-from jaxsoil.bundle.predictors import Linear, Network, Trees
+from jaxsoil.bundle.networks import Network
+from jaxsoil.bundle.predictors import Linear, Trees
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, all_rows, validation_rows
 from jaxsoil.evaluation.applicability import reconstruction_limit

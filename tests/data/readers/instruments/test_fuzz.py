@@ -6,12 +6,14 @@ from tools import fuzz_readers
 
 
 def test_every_damaged_file_ends_in_a_reading_or_an_error(tmp_path):
-    counts = fuzz_readers.run(500, 1, tmp_path / "log")
+    counts = fuzz_readers.run(550, 1, tmp_path / "log")
     assert sum(counts.values(), Counter())["other"] == 0, (tmp_path / "log").read_text("utf-8")
-    assert {name: sum(one.values()) for name, one in counts.items()} == dict.fromkeys(fuzz_readers.MAKERS, 50)
+    assert {name: sum(one.values()) for name, one in counts.items()} == dict.fromkeys(
+        [form.name for form in fuzz_readers.FORMATS], 50
+    )
     # Damage that no reader noticed, and readers that refuse everything, would test nothing.
     assert all(one["documented error"] > 5 for one in counts.values())
-    assert sum(one["read"] for one in counts.values()) > 50
+    assert sum(one["read"] for one in counts.values()) > 25
 
 
 def test_what_ends_otherwise_is_reported(tmp_path, monkeypatch):
