@@ -300,7 +300,6 @@ def density_ratios(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, 
     Returns:
       Ratios of the calibration rows (n,) and of the new ones (t,).
     """
-    from scipy.stats import multivariate_normal
     from sklearn.covariance import ledoit_wolf
 
     known, other = _pair(calibration, new)
@@ -310,9 +309,17 @@ def density_ratios(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, 
     squared = float(moved @ np.linalg.solve(spread, moved))
     moved *= max(0.0, 1.0 - max(d - 2, 0) / max(t * squared, 1e-12))
     covariance = (d * spread + t * np.atleast_2d(np.cov(other.T, bias=True))) / (t + d)
-    there, here = multivariate_normal(centre + moved, covariance), multivariate_normal(centre, spread)
-    ratios = [np.exp(np.clip(there.logpdf(x) - here.logpdf(x), -700.0, 700.0)) for x in (known, other)]
-    return np.atleast_1d(ratios[0]), np.atleast_1d(ratios[1])
+    ratios = [
+        np.exp(np.clip(_log_density(x, centre + moved, covariance) - _log_density(x, centre, spread), -700.0, 700.0))
+        for x in (known, other)
+    ]
+    return ratios[0], ratios[1]
+
+
+def _log_density(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Logarithm of a Gaussian density (n,), but for a constant that ratios lose."""
+    root = np.linalg.cholesky(covariance)
+    return -0.5 * np.sum(np.linalg.solve(root, (x - mean).T) ** 2, axis=0) - np.log(np.diag(root)).sum()
 
 
 def _pair(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -92,3 +92,12 @@ def test_band_is_named_with_where_it_lies(centre):
 def test_what_cannot_be_judged_is_not():
     assert bands.question(built(1915.0).replace(quantity="pretreated")) == []
     assert bands.question(Spectra(np.ones((1, 50)), np.arange(400.0, 900.0, 10.0), "nm", "reflectance")) == []
+
+
+@pytest.mark.parametrize("width", [5, 21])
+def test_the_curvature_is_that_of_savitzky_and_golay(width: int) -> None:
+    from scipy.signal import savgol_filter
+
+    values = np.random.default_rng(0).normal(size=60).cumsum()
+    expected = savgol_filter(values, width, 3, deriv=2)
+    np.testing.assert_allclose(bands.curvature(values, width), expected, rtol=1e-8, atol=1e-10)
