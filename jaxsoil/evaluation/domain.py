@@ -22,6 +22,9 @@ from jaxsoil.runs.errors import DataError
 NEAREST = 3
 """Training spectra whose mean distance counts."""
 
+NEAR = 5
+"""Leading components in which neighbours are looked for: in more of them a search takes as long as a network."""
+
 SEEN = 0.02
 """A spectrum closer to a training spectrum than this share of the limit counts as one of them."""
 
@@ -54,7 +57,7 @@ class Domain:
 
     Attributes:
       space: their principal components and its two limits.
-      training: (n, K) float32 scores of the training spectra, not whitened.
+      training: (n, k) float32 scores of the training spectra on the leading :data:`NEAR` components, not whitened.
       neighbour_limit: of the distance to the nearest ones.
     """
 
@@ -77,7 +80,7 @@ class Domain:
         x, names = require.finite_rows(spectra, "training spectra", least=3), np.asarray(groups)
         require.same_length({"training spectra": x, "groups": names})
         space = SpectralSpace.fit(x, alpha=alpha)
-        scores = ((x - space.mean) @ space.components.T).astype(np.float32)
+        scores = ((x - space.mean) @ space.components[:NEAR].T).astype(np.float32)
         own = np.unique(names, return_inverse=True)[1]
         limit = float(np.quantile(_to_others(scores, own), 1.0 - alpha))
         return cls(space, scores, limit)
@@ -97,7 +100,8 @@ class Domain:
         centred -= scores @ loadings
         residual = np.sqrt(np.einsum("ij,ij->i", centred, centred).astype(np.float64) / mean.size)
         scores = scores.astype(np.float64)
-        near = self._tree.query(scores, k=min(NEAREST, len(self.training)))[0].reshape(len(x), -1)
+        leading = scores[:, : self.training.shape[1]]
+        near = self._tree.query(leading, k=min(NEAREST, len(self.training)))[0].reshape(len(x), -1)
         return Judged(
             self.space.latent.distance(scores),
             residual,
@@ -124,7 +128,7 @@ class Domain:
             training, limit = arrays["training"], float(arrays["neighbour_limit"])
         except (KeyError, TypeError, ValueError) as error:
             raise DataError("a domain is not complete", value=str(error), remedy="Write the bundle again.") from error
-        require.finite_rows(training, "training scores", least=1, features=space.components.shape[0])
+        require.finite_rows(training, "training scores", least=1, features=min(NEAR, space.components.shape[0]))
         return cls(space, training, limit)
 
 
