@@ -99,5 +99,5 @@ def test_the_curvature_is_that_of_savitzky_and_golay(width: int) -> None:
     from scipy.signal import savgol_filter
 
     values = np.random.default_rng(0).normal(size=60).cumsum()
-    expected = savgol_filter(values, width, 3, deriv=2)
+    expected = np.asarray(savgol_filter(values, width, 3, deriv=2))
     np.testing.assert_allclose(bands.curvature(values, width), expected, rtol=1e-8, atol=1e-10)
