@@ -55,8 +55,7 @@ class Target:
     Attributes:
       name, unit: as in the training data.
       low, high: between which 95 % of the training values lie; a prediction outside is an extrapolation.
-      spread: high / low on the log10 scale, or high - low: an interval as wide tells no more than the training set.
-      scale: "log10" or "unit", on which spread and intervals are.
+      scale: "log10" or "unit", on which intervals are made and their width is judged.
     """
 
     name: str

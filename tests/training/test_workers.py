@@ -14,6 +14,21 @@ from jaxsoil.training.devices import make_mesh
 from jaxsoil.training.workers import in_order, workers_of
 
 
+def endless(begun: threading.Event, ended: threading.Event) -> Callable[[Callable[[], None]], None]:
+    """A call that goes on until it is told to stop."""
+
+    def call(going_on: Callable[[], None]) -> None:
+        begun.set()
+        try:
+            while True:
+                going_on()
+                time.sleep(0.001)
+        finally:
+            ended.set()
+
+    return call
+
+
 def test_results_come_in_the_order_of_the_calls() -> None:
     first_may_end = threading.Event()
 
@@ -61,17 +76,8 @@ def test_an_error_ends_the_other_calls_and_begins_none() -> None:
         assert begun.wait(10.0)
         raise ValueError("broken")
 
-    def endless(going_on: Callable[[], None]) -> None:
-        begun.set()
-        try:
-            while True:
-                going_on()
-                time.sleep(0.001)
-        finally:
-            ended.set()
-
     with pytest.raises(ValueError, match="broken"):
-        list(in_order([fails, endless, lambda going_on: late.append(1)], 2))
+        list(in_order([fails, endless(begun, ended), lambda going_on: late.append(1)], 2))
     assert ended.is_set()
     assert not late
 
@@ -79,16 +85,7 @@ def test_an_error_ends_the_other_calls_and_begins_none() -> None:
 def test_given_up_results_end_the_calls() -> None:
     begun, ended = threading.Event(), threading.Event()
 
-    def endless(going_on: Callable[[], None]) -> None:
-        begun.set()
-        try:
-            while True:
-                going_on()
-                time.sleep(0.001)
-        finally:
-            ended.set()
-
-    results = in_order([lambda going_on: 0, endless], 2)
+    results = in_order([lambda going_on: 0, endless(begun, ended)], 2)
     assert next(results) == 0
     assert begun.wait(10.0)
     results.close()
