@@ -47,6 +47,9 @@ TWIN_WARNING = "Trained on synthetic soils: this model knows no real soil, and i
 
 _MOST_JSON = 64 << 20
 
+_CACHED = 128
+"""Rows of spectra that stay in a core's cache from one step to the next."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -252,13 +255,21 @@ def prepared(values: np.ndarray, steps: tuple[str, ...], quantity: str) -> np.nd
     The steps are those of :mod:`jaxsoil.spectra.preprocess` in the precision of the spectra, which takes a third of
     the time: predictions are read to three digits.
     """
-    if "absorbance" in steps and quantity == "reflectance":
-        values = np.log(values)
-        values *= np.float32(-1.0 / np.log(10.0))
-    if "snv" in steps:
-        values = values - values.mean(axis=1, keepdims=True)
-        values *= np.sqrt((values.shape[1] - 1) / np.einsum("ij,ij->i", values, values))[:, None]
-    return values
+    logarithm, snv = "absorbance" in steps and quantity == "reflectance", "snv" in steps
+    if not (logarithm or snv):
+        return values
+    found = np.empty(values.shape, np.float32)
+    for start in range(0, len(values), _CACHED):
+        rows = values[start : start + _CACHED]
+        part = found[start : start + _CACHED]
+        if logarithm:
+            np.log(rows, out=part)
+            part *= np.float32(-1.0 / np.log(10.0))
+            rows = part
+        if snv:
+            np.subtract(rows, rows.mean(axis=1, keepdims=True), out=part)
+            part *= np.sqrt((part.shape[1] - 1) / np.einsum("ij,ij->i", part, part))[:, None]
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from jaxsoil.bundle.bundle import AGAIN, TWIN_WARNING, Bundle, Model, Target, prepared
 from jaxsoil.data.readers import instruments
@@ -56,6 +57,12 @@ class Part:
     judged: Judged
 
 
+# Parts of the spectra are worked on at a time; threads that a linear algebra library would start for the small products
+# of each part would only wait for each other.
+_one_thread_each = threadpool_limits.wrap(limits=1, user_api="blas")
+
+
+@_one_thread_each
 def predict(
     bundle: Bundle,
     spectra: Spectra,
@@ -181,8 +188,10 @@ def _of_target(bundle: Bundle, model: Model, target: Target, part: Part, number:
     alarms = alarms_of(bundle, model, part) | {"value": target.outside(values)}
     alarms |= {"interval": unbounded} if calibration else {}
     names = np.array(list(alarms))
-    flags = [" ".join(names[row]) for row in np.stack(list(alarms.values()), axis=1)]
-    flagged = np.array([bool(text) for text in flags])
+    raised = np.stack(list(alarms.values()), axis=1)
+    patterns, which = np.unique(raised, axis=0, return_inverse=True)
+    flags = np.array([" ".join(names[row]) for row in patterns], dtype=object)[which.ravel()]
+    flagged = raised.any(axis=1)
     vague = target.uninformative(low, high) if calibration else np.zeros(len(values), bool)
     columns: dict[str, Any] = {
         "property": target.name, "unit": target.unit, "value": values, "low": low, "high": high,
@@ -263,6 +272,7 @@ class Predictions:
         return int(np.sum(self.table["refused"].to_numpy() != ""))
 
 
+@_one_thread_each
 def predict_files(
     bundle: Bundle,
     paths: str | Path | Iterable[str | Path],

@@ -28,6 +28,9 @@ NEAR = 5
 SEEN = 0.02
 """A spectrum closer to a training spectrum than this share of the limit counts as one of them."""
 
+_CACHED = 128
+"""Rows of spectra that stay in a core's cache while their distances are computed."""
+
 _CANDIDATES = 32
 """Neighbours that are looked at for :data:`NEAREST` ones of other groups."""
 
@@ -94,11 +97,15 @@ class Domain:
     def judge(self, spectra: ArrayLike) -> Judged:
         """Distances of (t, m) spectra preprocessed in the same way; what is as long as a spectrum is float32."""
         x = require.array(spectra, "spectra", 2, features=self.space.mean.size, dtype=np.float32)
-        mean, loadings = self.space.mean.astype(np.float32), self.space.components.astype(np.float32)
-        centred = x - mean
-        scores = centred @ loadings.T
-        centred -= scores @ loadings
-        residual = np.sqrt(np.einsum("ij,ij->i", centred, centred).astype(np.float64) / mean.size)
+        mean, loadings = self._single
+        scores, squares = np.empty((len(x), len(loadings)), np.float32), np.empty(len(x), np.float32)
+        for start in range(0, len(x), _CACHED):
+            rows = slice(start, start + _CACHED)
+            centred = x[rows] - mean
+            scores[rows] = centred @ loadings.T
+            centred -= scores[rows] @ loadings
+            squares[rows] = np.einsum("ij,ij->i", centred, centred)
+        residual = np.sqrt(squares.astype(np.float64) / mean.size)
         scores = scores.astype(np.float64)
         leading = scores[:, : self.training.shape[1]]
         near = self._tree.query(leading, k=min(NEAREST, len(self.training)))[0].reshape(len(x), -1)
@@ -113,6 +120,10 @@ class Domain:
     @functools.cached_property
     def _tree(self) -> Any:
         return _tree(self.training)
+
+    @functools.cached_property
+    def _single(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.space.mean.astype(np.float32), self.space.components.astype(np.float32)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What an ``.npz`` file holds of it."""
