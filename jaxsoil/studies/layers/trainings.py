@@ -6,6 +6,7 @@ References without a network are the mean of a layer, and random forests on cova
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,19 +81,25 @@ def train_or_read(
     training: Training, data: LayersData, config: LayersConfig, folder: Path, probe: np.ndarray
 ) -> TrainingResult:
     """Result of a training: trained and written to ``folder``, or read from there where an earlier run finished it."""
-    piece = Pieces(folder).get(training.label, lambda: _train(training, data, config, probe))
+    piece = Pieces(folder).get(training.label, lambda: _train(training, data, config, folder, probe))
     return TrainingResult(**piece.arrays, history=piece.trees["history"])
 
 
-def _train(training: Training, data: LayersData, config: LayersConfig, probe: np.ndarray) -> Piece:
+def _train(training: Training, data: LayersData, config: LayersConfig, folder: Path, probe: np.ndarray) -> Piece:
     fold, everyone = data.folds[training.split], np.arange(len(data.sites))
+    held = learn.held_out_rows(fold, config.folds)
     alive, curves, trees = np.ones(1, bool), np.empty((0, 3)), {"history": {}}
     converged = alive
     if training.model not in NETWORKS:
-        predict = reference(training, data, config)
+        predict = reference(training.model, training.seed, held, data, config)
     else:
-        trained = learn.train(training.model, training.split, training.seed, data, config)
-        predict = _network(training, data, config, trained)
+        base = None
+        if training.model in learn.GOES_ON:
+            before = dataclasses.replace(training, model=learn.GOES_ON[training.model])
+            train_or_read(before, data, config, folder, probe)
+            base = _read(before, folder)
+        trained = learn.train(dataclasses.astuple(training), held, data, config, base)
+        predict = _network(training.model, data, config, trained)
         alive, converged = trained.alive, trained.converged
         trees = {"history": trained.history, "params": trained.params, "own": trained.own}
         if training.model == "profile":
@@ -108,18 +115,48 @@ def _train(training: Training, data: LayersData, config: LayersConfig, probe: np
 def predictor(training: Training, data: LayersData, config: LayersConfig, folder: Path) -> Predict:
     """The fold models of a finished training; forests, which are quick, are fitted again to the same trees."""
     if training.model not in NETWORKS:
-        return reference(training, data, config)
+        held = learn.held_out_rows(data.folds[training.split], config.folds)
+        return reference(training.model, training.seed, held, data, config)
+    return _network(training.model, data, config, _read(training, folder))
+
+
+def _read(training: Training, folder: Path) -> learn.Trained:
+    """The networks of a finished training."""
     piece = Pieces(folder).read(training.label)
     trees, arrays = piece.trees, piece.arrays
-    trained = learn.Trained(trees["params"], trees["own"], arrays["alive"], arrays["converged"], trees["history"])
-    return _network(training, data, config, trained)
+    return learn.Trained(trees["params"], trees["own"], arrays["alive"], arrays["converged"], trees["history"])
 
 
-def _network(training: Training, data: LayersData, config: LayersConfig, trained: learn.Trained) -> Predict:
-    loss = learn.loss_of(training.model, data, config)
-    return lambda windows: learn.by_fold(
-        training.model, learn.predict_members(loss, trained, windows), len(data.layers)
-    )
+def inner_predictions(
+    model: str, split: str, data: LayersData, config: LayersConfig, folder: Path
+) -> Float64[np.ndarray, "k n l"]:
+    """Predictions inside the training sites of each fold k: of every site that is not in k, by a model that saw neither
+    k nor the site's own fold; NaN for sites of k. One seed; a finished training is read from ``folder``.
+    """
+
+    def make() -> Piece:
+        fold, count, name = data.folds[split], config.folds, f"{split} inner"
+        held, trained = learn.held_out_rows(fold, count, pairs=True), None
+        if model in NETWORKS:
+            base = learn.GOES_ON.get(model)
+            before = None if base is None else learn.train((base, name, 0), held, data, config)
+            trained = learn.train((model, name, 0), held, data, config, before)
+            predict = _network(model, data, config, trained)
+        else:
+            predict = reference(model, 0, held, data, config)
+        every = predict(data.windows)
+        found = np.full((count, *every.shape[1:]), np.nan)
+        for number, pair in enumerate(itertools.combinations(range(count), 2)):
+            for left_out, inside in (pair, pair[::-1]):
+                found[left_out, fold == inside] = every[number, fold == inside]
+        return Piece({"predicted": found})
+
+    return Pieces(folder).get(f"{model}-{split}-inner", make).arrays["predicted"]
+
+
+def _network(model: str, data: LayersData, config: LayersConfig, trained: learn.Trained) -> Predict:
+    loss = learn.loss_of(model, data, config)
+    return lambda windows: learn.by_fold(model, learn.predict_members(loss, trained, windows), len(data.layers))
 
 
 def point_features(windows: Float32[np.ndarray, "n w v c"], *, context: bool) -> Float32[np.ndarray, "n f"]:
@@ -130,30 +167,30 @@ def point_features(windows: Float32[np.ndarray, "n w v c"], *, context: bool) ->
     return np.concatenate([centre, windows.mean(axis=(1, 2)), windows.std(axis=(1, 2))], axis=1)
 
 
-def reference(training: Training, data: LayersData, config: LayersConfig) -> Predict:
-    """The fold models of a reference: the mean of each layer, or a random forest for each, of the other folds' sites.
+def reference(model: str, seed: int, held: Bool[np.ndarray, "s n"], data: LayersData, config: LayersConfig) -> Predict:
+    """References of all sites but those of each row of ``held``: the mean of each layer, or a random forest for each.
 
     The mean is what a model must beat. Forests (scikit-learn) see no scaled covariates: trees do not need it.
     """
-    target, fold = data.to_scale(data.sites.values), data.folds[training.split]
-    if training.model == "mean":
-        means = np.stack([np.nanmean(target[fold != number], axis=0) for number in range(config.folds)])
+    target = data.to_scale(data.sites.values)
+    if model == "mean":
+        means = np.stack([np.nanmean(target[~rows], axis=0) for rows in held])
         return lambda windows: np.repeat(means[:, None, :], windows.shape[0], axis=1)
-    context = training.model == "rf_window"
+    context = model == "rf_window"
     features = point_features(data.windows, context=context)
     # A third of the covariates at a split and small leaves are the usual choice for regression.
     options = {"n_trees": config.trees, "max_features": 1 / 3, "min_samples_leaf": 3, "n_jobs": 2}
     forests = []
-    for number in range(config.folds):
+    for number, out in enumerate(held):
         for place in range(target.shape[1]):
-            rows = (fold != number) & data.seen[:, place]
-            seed = training.seed * config.folds + number
-            forests.append(forest.fit(features[rows], target[rows, place], seed=seed, **options))
+            rows = ~out & data.seen[:, place]
+            own = seed * len(held) + number
+            forests.append(forest.fit(features[rows], target[rows, place], seed=own, **options))
 
     def predict(windows: np.ndarray) -> np.ndarray:
         seen = point_features(windows, context=context)
         with ThreadPoolExecutor(2) as pool:
             found = np.stack(list(pool.map(lambda one: one.predict(seen), forests)))
-        return np.moveaxis(found.reshape(config.folds, -1, len(windows)), 1, 2)
+        return np.moveaxis(found.reshape(len(held), -1, len(windows)), 1, 2)
 
     return predict

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from jaxsoil.data.rasters import landscape
-from jaxsoil.data.rasters.rasters import Box, MemoryRasters, write_rasters
+from jaxsoil.data.rasters.geotiff import write_rasters
+from jaxsoil.data.rasters.rasters import Box, MemoryRasters
 from jaxsoil.data.twin.landscape.config import LandscapeConfig
 from jaxsoil.data.twin.landscape.make import make_landscape
 from jaxsoil.runs.errors import DataError

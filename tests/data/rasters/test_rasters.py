@@ -10,7 +10,7 @@ import pytest
 import rasterio
 from rasterio.transform import Affine, from_origin, rowcol
 
-from jaxsoil.data.rasters import rasters
+from jaxsoil.data.rasters import geotiff, rasters
 from jaxsoil.data.rasters.rasters import Box, Grid, MemoryRasters
 from jaxsoil.runs.errors import DataError
 
@@ -148,14 +148,14 @@ def test_a_geotiff_keeps_grid_bands_units_and_nodata(tmp_path: Path) -> None:
     data = np.arange(360, dtype=np.float64).reshape(2, 12, 15)
     data[1, 2, 3] = np.nan
     path = tmp_path / "maps" / "map.tif"
-    with rasters.new_geotiff(path, GRID, {"mean": "%", "sd": "%"}, -9.0, {"LAYER": "0-5 cm"}) as put:
+    with geotiff.new_geotiff(path, GRID, {"mean": "%", "sd": "%"}, -9.0, {"LAYER": "0-5 cm"}) as put:
         for box in rasters.tile_boxes(GRID, 8):
             put(box, data[:, box.row : box.row + box.height, box.col : box.col + box.width])
         assert not path.exists()
     with rasterio.open(path) as file:
         assert file.descriptions == ("mean", "sd") and file.nodata == -9.0 and file.tags(2)["UNITS"] == "%"
         assert file.read(2)[2, 3] == -9.0 and file.crs.to_epsg() == 32755
-    grid, bands, tags = rasters.read_geotiff(path)
+    grid, bands, tags = geotiff.read_geotiff(path)
     assert grid == GRID and tags["LAYER"] == "0-5 cm"
     np.testing.assert_array_equal(bands["sd"], data[1])
 
@@ -165,9 +165,9 @@ def test_an_infinite_value_is_never_mapped_and_leaves_no_file(tmp_path: Path) ->
     bad = np.full((1, 12, 15), np.inf)
     with (
         pytest.raises(DataError, match="infinite"),
-        rasters.new_geotiff(path, GRID, {"mean": "%"}, -9.0, {}) as put,
+        geotiff.new_geotiff(path, GRID, {"mean": "%"}, -9.0, {}) as put,
     ):
         put(Box(0, 0, 12, 15), bad)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(DataError, match="cannot be read"):
-        rasters.read_geotiff(path)
+        geotiff.read_geotiff(path)

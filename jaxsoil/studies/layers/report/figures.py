@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.data.rasters.rasters import Grid, read_geotiff
+from jaxsoil.data.rasters.geotiff import read_geotiff
+from jaxsoil.data.rasters.rasters import Grid
 from jaxsoil.evaluation.results import ALL_SEEDS
 from jaxsoil.report import style
 from jaxsoil.report.run_files import where
