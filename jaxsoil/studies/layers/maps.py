@@ -56,7 +56,8 @@ def write_maps(
     centre = point_features(data.windows, context=False)
     ranges = np.stack([centre.min(axis=0), centre.max(axis=0)])
     tags = {
-        "QUANTITY": data.sites.quantity, "UNITS": unit, "MODEL": ", ".join(dict.fromkeys(models)), "COVERAGE": f"{config.coverage:g}",
+        "QUANTITY": data.sites.quantity, "UNITS": unit, "MODEL": ", ".join(dict.fromkeys(models)),
+        "COVERAGE": f"{config.coverage:g}",
         "COVARIATES": ", ".join(data.land.rasters.names), "SOFTWARE": "jaxsoil",
     }  # fmt: skip
     files = {layer.name: f"maps/{layer.key}.tif" for layer in data.layers}
@@ -72,7 +73,8 @@ def write_maps(
             for place, write in enumerate(writers):
                 write(box, values[place])
     content = {
-        "model": model, "models": models, "split": split, "coverage": config.coverage, "members": len(trained) * config.folds,
+        "model": model, "models": models, "split": split, "coverage": config.coverage,
+        "members": len(trained) * config.folds,
         "unit": unit, "quantity": data.sites.quantity, "bands": list(BANDS), "files": files,
     }  # fmt: skip
     run.write_json("maps.json", content)

@@ -206,7 +206,8 @@ def _write_inputs(folder: RunFolder, config: LayersConfig, data: LayersData) -> 
     ]
     content = {
         "name": data.land.name, "title": data.land.title, "quantity": sites.quantity, "unit": sites.unit,
-        "scale": "log1p" if data.log else "as measured", "smear": bool(data.log and config.smear), "layers": layers, "sites": len(sites),
+        "scale": "log1p" if data.log else "as measured", "smear": bool(data.log and config.smear),
+        "layers": layers, "sites": len(sites),
         "covariates": list(data.land.rasters.names), "grid": dataclasses.asdict(grid),
         "block_side": data.block_side, "blocks": data.blocks,
         "overlap": {name: float(overlaps(data, fold, config.window).mean()) for name, fold in data.folds.items()},

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-
 from jaxtyping import Bool, Float64
 
 from jaxsoil.evaluation import conformal, metrics, results
@@ -116,7 +115,8 @@ def predictions(
             columns = {
                 "split": split, "model": model, "seed": seed, "fold": fold[rows], "block": data.block[rows],
                 "overlap": shared[rows], "id": data.sites.ids[rows], "layer": layer.name,
-                "observed": data.sites.values[rows, place], "predicted": data.to_unit(values[rows, place], factor[rows, place]),
+                "observed": data.sites.values[rows, place], 
+                "predicted": data.to_unit(values[rows, place], factor[rows, place]),
                 "low": low, "high": high,
             }  # fmt: skip
             frames.append(pd.DataFrame(columns))
