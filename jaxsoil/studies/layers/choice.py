@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,10 @@ import pandas as pd
 from jaxtyping import Float64
 
 from jaxsoil.studies.layers.config import LayersConfig
+from jaxsoil.studies.layers.learn import GOES_ON
 from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.studies.layers.scores import smearing
-from jaxsoil.studies.layers.trainings import Predict, TrainingResult, inner_predictions
+from jaxsoil.studies.layers.trainings import Predict, TrainingResult, in_parallel, inner_predictions
 
 CHOSEN = "chosen"
 """Stands in the column ``model`` for what each fold's inner cross-validation chose."""
@@ -31,10 +32,19 @@ def inner_scores(config: LayersConfig, data: LayersData, folder: Path) -> pd.Dat
     Returns:
       Columns split, fold, model, rmse (unit of the data), n (values), seed, chosen (1: the lowest of its fold).
     """
+
+    def make(model: str) -> Callable[[], np.ndarray]:
+        return lambda: inner_predictions(model, config.map_split, data, config, folder)
+
+    # A network that goes on from another one follows it.
+    chains = [[model, *(late for late in config.models if GOES_ON.get(late) == model)] for model in config.models]
+    chains = [chain for chain in chains if GOES_ON.get(chain[0]) not in config.models]
+    waiting = {}
+    for chain, results in zip(chains, in_parallel([[make(model) for model in chain] for chain in chains]), strict=True):
+        waiting |= dict(zip(chain, results, strict=True))
     rows = []
     for model in config.models:
-        inner = inner_predictions(model, config.map_split, data, config, folder)
-        for number, rmse, n in inner_rmse(data, config, inner):
+        for number, rmse, n in inner_rmse(data, config, waiting[model].result()):
             rows.append((config.map_split, number, model, rmse, n, INNER_SEED))
     table = pd.DataFrame(rows, columns=pd.Index(["split", "fold", "model", "rmse", "n", "seed"]))
     # A model that diverged inside has no RMSE and is not chosen.

@@ -43,7 +43,7 @@ class LayersConfig:
     with a second stage on the same layer (cnn_long), the multi-task network fine-tuned on one (multitask_tuned)."""
     splits: tuple[SplitName, ...] = ("blocks", "random")
     """Spatial blocks, and sites at random."""
-    seeds: int = 3
+    seeds: int = 2
     """Repetitions of every training."""
     folds: int = 5
     """Folds of each split."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
+from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +25,7 @@ from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
 from jaxsoil.studies.layers.learn import GOES_ON, PER_LAYER
 from jaxsoil.studies.layers.maps import write_maps
 from jaxsoil.studies.layers.prepare import LayersData, overlaps, prepare
-from jaxsoil.studies.layers.trainings import Training, TrainingResult, train_or_read, trainings
+from jaxsoil.studies.layers.trainings import Training, TrainingResult, in_parallel, train_or_read, trainings
 
 __all__ = ["plan", "prepare", "run"]
 
@@ -53,10 +56,11 @@ def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
         if len(pixels[0]):
             probe, _ = fill_gaps(windows_around(data.land.rasters, *pixels, config.window))
         trained: dict[Training, TrainingResult] = {}
+        waiting = _started(config, data, folder.path / MEMBERS, probe)
         with tqdm(trainings(config), desc=f"{'trainings':14}", unit="training") as bar:
             for number, training in enumerate(bar, start=1):
                 bar.set_postfix_str(training.label)
-                trained[training] = train_or_read(training, data, config, folder.path / MEMBERS, probe)
+                trained[training] = waiting[training].result()
                 for record in records(training, trained[training]):
                     tracker.log(record)
                 tracker.log({"trainings_done": number, "trainings": bar.total})
@@ -78,6 +82,23 @@ def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
         times = {"trainings_s": done - started, "tables_and_maps_s": rest, "total_s": done - started + rest}
         folder.add_timing(times)
         tracker.summary(headline(scored))
+
+
+def _started(
+    config: LayersConfig, data: LayersData, members: Path, probe: np.ndarray
+) -> dict[Training, Future[TrainingResult]]:
+    """Starts all trainings: those of one split and seed one after the other, since some go on from an earlier one."""
+    chains: dict[tuple[str, int], list[Training]] = {}
+    for training in trainings(config):
+        chains.setdefault((training.split, training.seed), []).append(training)
+    calls = [
+        [functools.partial(train_or_read, training, data, config, members, probe) for training in chain]
+        for chain in chains.values()
+    ]
+    started: dict[Training, Future[TrainingResult]] = {}
+    for chain, results in zip(chains.values(), in_parallel(calls), strict=True):
+        started |= dict(zip(chain, results, strict=True))
+    return started
 
 
 def headline(scored: pd.DataFrame) -> dict[str, float]:

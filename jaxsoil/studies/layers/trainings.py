@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
@@ -19,6 +20,11 @@ from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.layers import learn
 from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
 from jaxsoil.studies.layers.prepare import LayersData
+
+T = TypeVar("T")
+
+INNER = -1
+"""Stands for the seed in the names of trainings of the inner cross-validation."""
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """(t, w, w, c) windows -> (folds, t, layers) on the scale of learning, NaN from members that diverged."""
@@ -35,7 +41,7 @@ class Training:
     @property
     def label(self) -> str:
         """Name in files and progress bars."""
-        return f"{self.model}-{self.split}-{self.seed}"
+        return f"{self.model}-{self.split}-{self.seed if self.seed != INNER else 'inner'}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,6 +81,31 @@ def trainings(config: LayersConfig) -> list[Training]:
         for model in config.models
         for seed in range(config.seeds if model != "mean" else 1)
     ]
+
+
+def in_parallel(chains: Sequence[Sequence[Callable[[], T]]]) -> list[list[Future[T]]]:
+    """Starts chains of calls, each chain in its own order and two chains at a time, and returns their results to come.
+
+    A network's program keeps one core of a CPU busy. After an error no further call is started; the results that are
+    then missing raise the same error.
+    """
+    every, failed = [[Future() for _ in chain] for chain in chains], []
+
+    def follow(chain: Sequence[Callable[[], T]], results: list[Future[T]]) -> None:
+        for call, result in zip(chain, results, strict=True):
+            try:
+                if failed:
+                    raise failed[0]
+                result.set_result(call())
+            except BaseException as error:  # handed on to whoever waits for the result
+                failed.append(error)
+                result.set_exception(error)
+
+    pool = ThreadPoolExecutor(2)
+    for chain, results in zip(chains, every, strict=True):
+        pool.submit(follow, chain, results)
+    pool.shutdown(wait=False)
+    return every
 
 
 def train_or_read(
@@ -135,13 +166,17 @@ def inner_predictions(
     """
 
     def make() -> Piece:
-        fold, count, name = data.folds[split], config.folds, f"{split} inner"
-        held, trained = learn.held_out_rows(fold, count, pairs=True), None
+        fold, count = data.folds[split], config.folds
+        held, arrays, trees = learn.held_out_rows(fold, count, pairs=True), {}, {}
         if model in NETWORKS:
-            base = learn.GOES_ON.get(model)
-            before = None if base is None else learn.train((base, name, 0), held, data, config)
-            trained = learn.train((model, name, 0), held, data, config, before)
+            base = None
+            if model in learn.GOES_ON:
+                inner_predictions(learn.GOES_ON[model], split, data, config, folder)
+                base = _read(Training(learn.GOES_ON[model], split, INNER), folder)
+            trained = learn.train((model, f"{split} inner", 0), held, data, config, base)
             predict = _network(model, data, config, trained)
+            arrays = {"alive": trained.alive, "converged": trained.converged}
+            trees = {"history": trained.history, "params": trained.params, "own": trained.own}
         else:
             predict = reference(model, 0, held, data, config)
         every = predict(data.windows)
@@ -149,9 +184,9 @@ def inner_predictions(
         for number, pair in enumerate(itertools.combinations(range(count), 2)):
             for left_out, inside in (pair, pair[::-1]):
                 found[left_out, fold == inside] = every[number, fold == inside]
-        return Piece({"predicted": found})
+        return Piece({"predicted": found, **arrays}, trees)
 
-    return Pieces(folder).get(f"{model}-{split}-inner", make).arrays["predicted"]
+    return Pieces(folder).get(Training(model, split, INNER).label, make).arrays["predicted"]
 
 
 def _network(model: str, data: LayersData, config: LayersConfig, trained: learn.Trained) -> Predict:
