@@ -47,6 +47,24 @@ def test_intervals_cover_what_they_state_and_each_gap_is_left_out(prepared: Laye
     assert table[table["seed"] != ALL_SEEDS]["low"].isna().all()
 
 
+def test_smearing_makes_means_of_medians_and_knows_other_folds_alone(prepared: LayersData) -> None:
+    """Log-normal errors of SD s: the factor is exp(s^2 / 2), and the corrected predictions are unbiased."""
+    rng, n = np.random.default_rng(5), 20000
+    fold = rng.integers(0, 2, n)
+    predicted = np.full((n, 1), 1.2)
+    values = np.expm1(predicted + rng.normal(0.0, 0.5, (n, 1)))
+    sites = dataclasses.replace(prepared.sites, values=values)
+    data = dataclasses.replace(prepared, sites=sites)
+    factor = scores.smearing(data, TINY, predicted, np.ones((n, 1), bool))
+    assert factor[0] == pytest.approx(np.exp(0.125), rel=0.02)
+    assert data.to_unit(predicted, factor).mean() == pytest.approx(values.mean(), rel=1e-9)
+    own = scores.fold_smearing(data, TINY, fold, predicted)
+    other = scores.smearing(data, TINY, predicted, (fold == 1)[:, None])
+    assert (own[fold == 0] == other).all()
+    plain = dataclasses.replace(TINY, smear=False)
+    assert scores.smearing(data, plain, predicted, np.ones((n, 1), bool)).tolist() == [1.0]
+
+
 def test_scores_are_the_textbooks(prepared: LayersData) -> None:
     rng = np.random.default_rng(2)
     frame = pd.DataFrame(

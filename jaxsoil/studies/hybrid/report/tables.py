@@ -208,7 +208,8 @@ def coverage(run: HybridRun) -> Table:
     frame = frame.assign(**shares, off=100.0 * (frame["coverage"] - frame["nominal"]))
     columns: dict[Any, Any] = {
         "property": "Property", "kind": "Rows and calibration", "n": ("n", COUNT), "groups": ("Samples", COUNT),
-        "coverage": ("Coverage (%)", 1), ("lowest", "highest"): ("95 % range (%)", "{:.1f} to {:.1f}"), "off": ("Off (points)", 1),
+        "coverage": ("Coverage (%)", 1), ("lowest", "highest"): ("95 % range (%)", "{:.1f} to {:.1f}"),
+        "off": ("Off (points)", 1),
         "median_width": ("Median width", 1),
     }  # fmt: skip
     title = f"Coverage of the {100 * nearest:g} % intervals."
