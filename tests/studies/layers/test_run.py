@@ -58,7 +58,13 @@ def test_a_pixel_of_the_map_is_the_mean_of_all_fold_models(finished: Path, prepa
     windows, _ = fill_gaps(windows_around(prepared.land.rasters, row, col, 3))
     members = finished / "members"
     every = [predictor(Training("transfer", "random", seed), prepared, TINY, members)(windows) for seed in (0, 1)]
-    expected = prepared.to_unit(np.mean(every, axis=(0, 1)))
+    trained = [
+        train_or_read(Training("transfer", "random", seed), prepared, TINY, members, np.empty((0, 3, 3, 4), np.float32))
+        for seed in (0, 1)
+    ]
+    held_out = np.mean([one.held_out for one in trained], axis=0)
+    factor = np.nanmean(np.exp(prepared.to_scale(prepared.sites.values) - held_out), axis=0)
+    expected = prepared.to_unit(np.mean(every, axis=(0, 1)), factor)
     for place, layer in enumerate(prepared.layers):
         with rasterio.open(finished / "maps" / f"{layer.key}.tif") as file:
             np.testing.assert_allclose(file.read(1)[row, col], expected[:, place], rtol=1e-5)

@@ -57,7 +57,7 @@ def _opening(run: LayersRun) -> list[Any]:
     split, comparisons = run.splits[0], []
     pooled = run.scores("rmse", split=split, layer=POOLED).sort_values("value")
     order = [f"{LABELS[row['model']]} {number(row['value'])}" for row in pooled.to_dict("records")]
-    for _, rows in run.tables["gains"].groupby(["split", "first", "second"], sort=False):
+    for _, rows in where(run.tables["gains"], split=split).groupby(["first", "second"], sort=False):
         single: pd.DataFrame = rows.loc[rows["layer"] != POOLED]
         layers = {kind: ", ".join(where(single, verdict=kind)["layer"]) for kind in ("gain", "loss")}
         clear = "; ".join(f"clear {kind}: {names}" for kind, names in layers.items() if names)
@@ -80,6 +80,7 @@ def _found(run: LayersRun) -> dict[str, Any]:
     covered = where(run.tables["coverage"], split=maps["split"], model=maps["model"], layer=POOLED)
     return {
         "best": pooled.iloc[0], "second": pooled.iloc[min(1, len(pooled) - 1)], "gains_of": gains, "maps": maps,
+        "names": "; ".join(LABELS[name] for name in dict.fromkeys(maps["models"])),
         "map_rmse": scores["value"].iloc[0], "map_r2": layers["value"].iloc[0], "covered": covered.iloc[0],
     }  # fmt: skip
 
