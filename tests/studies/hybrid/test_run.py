@@ -309,7 +309,7 @@ def test_the_numbers_of_the_report_are_those_of_the_tables(finished: Path, resul
         for head, metric in (("R2", "r2"), ("RMSE", "rmse"), ("MAE", "mae"), ("n", "n")):
             assert float(row[head].replace("−", "-")) == pytest.approx(found[metric], abs=0.0051)
     coverage = pd.read_csv(finished / "coverage.csv")
-    shown = {row[1]: row[3] for row in tables.coverage(report).rows}
+    shown = {row[1]: row[4] for row in tables.coverage(report).rows}
     nominal = where(coverage, laboratory="all", nominal=0.8)
     shares = [f"{100 * share:.1f}" for share in nominal["coverage"]]
     assert shown == dict(zip(nominal["kind"], shares, strict=True))
