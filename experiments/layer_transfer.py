@@ -2,6 +2,7 @@
 
 python experiments/run.py --exp=layer_transfer                     a synthetic landscape with known maps, no download
 python experiments/run.py --exp=layer_transfer --data edgeroi      341 measured profiles, carbon density
+python experiments/run.py --exp=layer_transfer --data macedonia    1,599 measured profiles with horizons, SOC in %
 python experiments/run.py --exp=layer_transfer --data mine.toml    one's own sites and rasters
 
 Run time: ``--plan`` estimates it for two idle cores. The smoke size (``--smoke``) takes about a minute of CPU time.

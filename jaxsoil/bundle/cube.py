@@ -8,7 +8,8 @@ import numpy as np
 
 from jaxsoil.bundle.bundle import TWIN_WARNING, Bundle, Model
 from jaxsoil.bundle.predict import Part, alarms_of, converted, run_part, usable
-from jaxsoil.data.rasters.rasters import NODATA, Box, Grid, crs_text, new_geotiff
+from jaxsoil.data.rasters.geotiff import new_geotiff
+from jaxsoil.data.rasters.rasters import NODATA, Box, Grid, crs_text
 from jaxsoil.data.readers.instruments import envi
 from jaxsoil.evaluation.shift import intervals
 from jaxsoil.spectra.container import Spectra

@@ -200,12 +200,31 @@ def covered(observed: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray:
 
 def coverage_range(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's interval of a share of ``hits`` in ``n``: how well so many rows can tell a coverage."""
-    from scipy.stats import binomtest
+    return share_range(hits / max(n, 1), n, confidence)
+
+
+def share_range(share: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval (1927, JASA 22, 209-212) of a share that rests on ``n`` independent observations.
+
+    Where rows come in groups that are alike, such as scans of one sample, n is the number of groups: the effective
+    number of observations where the rows of a group agree, and the cautious one where they do not.
+
+    Args:
+      share: of rows, 0 to 1.
+      n: effective number of rows, at least 1.
+      confidence: of the interval.
+
+    Raises:
+      DataError: no row.
+    """
+    from scipy.special import ndtri
 
     if n < 1:
         raise DataError("a coverage takes at least one row", value=n, remedy="Leave out what has no observation.")
-    found = binomtest(hits, n).proportion_ci(confidence_level=confidence, method="wilson")
-    return float(found.low), float(found.high)
+    z = float(ndtri(0.5 + 0.5 * confidence))
+    centre = (share + 0.5 * z * z / n) / (1.0 + z * z / n)
+    half = z / (1.0 + z * z / n) * math.sqrt(share * (1.0 - share) / n + 0.25 * z * z / n**2)
+    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 def _place(n: int, coverage: float) -> int:

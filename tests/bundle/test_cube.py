@@ -10,7 +10,7 @@ from small_bundle import AXIS, small_bundle, soils
 
 from jaxsoil.bundle import cube
 from jaxsoil.bundle.predict import predict
-from jaxsoil.data.rasters.rasters import read_geotiff
+from jaxsoil.data.rasters.geotiff import read_geotiff
 from jaxsoil.runs.errors import DataError
 
 ROWS, SAMPLES = 7, 5

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from jaxsoil.data.rasters.rasters import Rasters, open_rasters
-from jaxsoil.data.rasters.sites import Layer, Sites
+from jaxsoil.data.rasters.horizons import HorizonTable, layer_values, read_horizons
+from jaxsoil.data.rasters.projection import geographic, projected_points
+from jaxsoil.data.rasters.rasters import FileRasters, Rasters, open_rasters
+from jaxsoil.data.rasters.sites import Layer, Sites, distinct_ids
 from jaxsoil.data.readers.table import column_numbers, column_strings, read_table
 from jaxsoil.data.readers.toml import build, packaged, read_toml
 from jaxsoil.data.root import data_root
@@ -22,11 +24,15 @@ TWIN = "landscape_twin"
 
 @dataclasses.dataclass(frozen=True)
 class LayerColumn:
-    """[[layers]]: a depth layer in cm, and the column of the table that holds its values."""
+    """[[layers]]: a depth layer in cm, and the column of the table that holds its values.
 
-    column: str
+    With [horizons] it needs no column; ``cover``, above 0, then stands instead of that of all layers.
+    """
+
     top: float
     bottom: float
+    column: str = ""
+    cover: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +41,15 @@ class Description:
 
     Args:
       table: CSV or Parquet file of the sites, one row a profile.
-      id, east, north: columns with the name of each site and its coordinates in the system of the rasters.
+      id, east, north: columns with the name of each site and its coordinates in the system of the rasters' files.
       quantity, unit: what was measured in the layers, such as "soil organic carbon" and "%".
       rasters: name of each covariate -> GeoTIFF.
       layers: the depth layers.
+      horizons: the table of horizons of which the layers are made, instead of columns of ``table``.
+      nodata: name of a covariate -> what stands for no value in a raster whose file does not say so.
+      project: projected system in metres ("EPSG:32634") into which rasters and sites are brought; needed where the
+        files are in degrees.
+      pixel: side in m of its pixels; 0: as near as can be to the pixels of the files.
       title: one line on it; without, the name of the file.
       notes: units, doubts, known traps.
     """
@@ -51,6 +62,10 @@ class Description:
     unit: str
     rasters: Mapping[str, str]
     layers: Sequence[LayerColumn]
+    horizons: HorizonTable | None = None
+    nodata: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    project: str = ""
+    pixel: float = 0.0
     title: str = ""
     notes: Sequence[str] = ()
 
@@ -82,50 +97,125 @@ def names() -> tuple[str, ...]:
     return (TWIN, *sorted(_packaged()))
 
 
-def load(name: str, config: LandscapeConfig | None = None) -> Landscape:
+def load(name: str, config: LandscapeConfig | None = None, cover: float = 0.0) -> Landscape:
     """Loads a landscape.
 
     Args:
       name: one of :func:`names`, or the path of a TOML file (its paths are relative to its folder).
       config: of the twin.
+      cover: share of a layer that horizons must cover, instead of what the description says; 0: as it says.
 
     Raises:
       DataError: an unknown name (with the nearest), absent data, or files that do not hold what is declared.
     """
     if name == TWIN:
+        _no_horizons(cover, TWIN)
         twin = make_landscape(config or LandscapeConfig())
         return Landscape(name, "Synthetic landscape with known maps", twin.rasters, twin.sites, TWIN, (), twin.truth)
     packaged = _packaged()
     if name.endswith(".toml"):
-        return _read(name, Path(name), Path(name).parent)
+        return _read(name, Path(name), Path(name).parent, cover)
     if name not in packaged:
         remedy = f"{did_you_mean(name, names())} One's own: the path of a .toml file."
         raise DataError("no such landscape", value=name, remedy=remedy)
-    return _read(name, packaged[name], data_root())
+    return _read(name, packaged[name], data_root(), cover)
 
 
 def _packaged() -> dict[str, Path]:
     return packaged("jaxsoil.data.rasters", "landscapes")
 
 
-def _read(name: str, path: Path, root: Path) -> Landscape:
+def _no_horizons(cover: float, source: object) -> None:
+    if cover:
+        problem = "the layers are not made of horizons, of which a share could be covered"
+        raise DataError(problem, source=source, column="cover", value=cover, remedy="Leave --cover out.")
+
+
+def _read(name: str, path: Path, root: Path, cover: float) -> Landscape:
     content = build(Description, read_toml(path), path)
+    layers = _layers(content, path)
+    source = root / content.table
+    table = read_table(source)
+    ids = column_strings(table, content.id, source)
+    east, north = (column_numbers(table, column, source, what="coordinate") for column in (content.east, content.north))
+    rasters = open_rasters(
+        {covariate: root / file for covariate, file in content.rasters.items()},
+        nodata=content.nodata, project=content.project, pixel=content.pixel,
+    )  # fmt: skip
+    if content.project:
+        east, north = projected_points(east, north, rasters.files_crs, content.project)
+    elif geographic(rasters.grid.crs):
+        remedy = 'Add project = "EPSG:..." with a projected system in metres, such as the UTM zone of the place.'
+        problem = "the rasters are in degrees, in which neither blocks nor windows have one size"
+        raise DataError(problem, source=path, value=rasters.grid.crs[:40], remedy=remedy)
+    if content.horizons is None:
+        _no_horizons(cover, path)
+        values = np.stack([column_numbers(table, layer.column, source) for layer in content.layers], axis=1)
+        notes = []
+    else:
+        distinct_ids(ids, str(source))
+        values, notes = _of_horizons(content, layers, ids, root / content.horizons.table, cover, path)
+    sites = Sites(ids, east, north, layers, values, content.quantity, content.unit)
+    empty = np.isnan(values).all(axis=1)
+    if content.horizons is not None and empty.any():
+        notes.append(f"{int(empty.sum())} sites left out, of which no layer is covered enough.")
+        sites = sites.take(~empty)
+    notes = (*content.notes, *notes, *_raster_notes(rasters, content))
+    return Landscape(name, content.title or Path(name).stem, rasters, sites, str(source), notes)
+
+
+def _layers(content: Description, path: Path) -> tuple[Layer, ...]:
+    """The layers of a description that has rasters and depths that can be."""
     if not content.rasters or not content.layers:
         value = f"{len(content.rasters)} rasters, {len(content.layers)} layers"
         remedy = "Write a table [rasters] of names and files, and [[layers]] with column, top and bottom."
         raise DataError("a landscape needs rasters and layers", source=path, value=value, remedy=remedy)
-    source = root / content.table
-    table = read_table(source)
     for layer in content.layers:
         if not 0.0 <= layer.top < layer.bottom:
             value = f"{layer.top:g} to {layer.bottom:g} cm"
             remedy = "Give 0 <= top < bottom in cm."
             raise DataError("a layer must reach down", source=path, column=layer.column, value=value, remedy=remedy)
-    layers = tuple(Layer(float(layer.top), float(layer.bottom)) for layer in content.layers)
-    values = np.stack([column_numbers(table, layer.column, source) for layer in content.layers], axis=1)
-    east, north = (column_numbers(table, column, source, what="coordinate") for column in (content.east, content.north))
-    sites = Sites(
-        column_strings(table, content.id, source), east, north, layers, values, content.quantity, content.unit
+        if not layer.column and content.horizons is None:
+            remedy = "Give the column of the table, or a table of horizons ([horizons])."
+            raise DataError("a layer has no column", source=path, value=f"from {layer.top:g} cm", remedy=remedy)
+    return tuple(Layer(float(layer.top), float(layer.bottom)) for layer in content.layers)
+
+
+def _of_horizons(
+    content: Description, layers: tuple[Layer, ...], ids: np.ndarray, source: Path, cover: float, path: Path
+) -> tuple[np.ndarray, list[str]]:
+    """(n, layers) values made of horizons, and how: the rule, what it needs, what was left out."""
+    table = content.horizons
+    assert table is not None
+    needed = np.array([cover or layer.cover or table.cover for layer in content.layers])
+    if not ((needed > 0.0) & (needed <= 1.0)).all():
+        remedy = "Give a share above 0 and up to 1."
+        raise DataError("a layer must be covered by a share of it", source=path, value=needed.tolist(), remedy=remedy)
+    found, notes = read_horizons(table, source, ids)
+    values = layer_values(found, ids, layers, needed)
+    shares = ", ".join(f"{layer.name} {100.0 * share:g} %" for layer, share in zip(layers, needed, strict=True))
+    rule = (
+        f"A layer's value is the mean of the horizons inside it, weighted by thickness. Horizons with a value must "
+        f"cover at least this share of it: {shares}."
     )
-    rasters = open_rasters({covariate: root / file for covariate, file in content.rasters.items()})
-    return Landscape(name, content.title or Path(name).stem, rasters, sites, str(source), tuple(content.notes))
+    if table.divide_by != 1.0:
+        rule += f" Values of the column {table.value} were divided by {table.divide_by:g}."
+    return values, [rule, *notes]
+
+
+def _raster_notes(rasters: FileRasters, content: Description) -> list[str]:
+    """What was done to the rasters: nodata that was declared or is not known, and another projection."""
+    notes = []
+    if content.nodata:
+        told = ", ".join(f"{name} {value:g}" for name, value in content.nodata.items())
+        notes.append(f"These rasters name no nodata value; the description does: {told}.")
+    silent = [name for name, value in zip(rasters.names, rasters.own_nodata, strict=True) if value is None]
+    if silent:
+        notes.append(f"These rasters have no nodata value: {', '.join(silent)}; all their values count as measured.")
+    if content.project:
+        side = rasters.grid.pixel[0]
+        notes.append(
+            f"Rasters and sites were brought from {rasters.files_crs[:40]} to {content.project}, pixels of {side:g} m "
+            "(bilinear): blocks, windows and maps are in metres."
+        )
+    return notes

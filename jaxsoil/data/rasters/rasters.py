@@ -1,4 +1,4 @@
-"""Rasters on one grid: covariates, checked on entry and read in windows and tiles, and GeoTIFFs of several bands."""
+"""Rasters on one grid: covariates, checked on entry and read in windows and tiles."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Shaped
 
-from jaxsoil.runs.errors import DataError
-from jaxsoil.runs.files import atomic_path
+from jaxsoil.data.rasters.projection import projected_grid
+from jaxsoil.runs.errors import DataError, did_you_mean
 
 NODATA = -9999.0
 """What stands for no value in the GeoTIFFs that this package writes, where the inputs name none."""
@@ -126,12 +126,22 @@ class MemoryRasters:
 
 @dataclasses.dataclass(frozen=True)
 class FileRasters:
-    """Covariates in GeoTIFFs of one band, read piece by piece. Made by :func:`open_rasters`, which checks them."""
+    """Covariates in GeoTIFFs of one band, read piece by piece. Made by :func:`open_rasters`, which checks them.
+
+    Attributes:
+      grid: the pixels as they are read: those of the files, or of the system into which the files are brought.
+      names, paths: of the covariates.
+      nodata: what stands for no value in files that are written beside them.
+      own_nodata: what stands for it in each file; None where neither the file nor the caller names a value.
+      files_crs: system of the files.
+    """
 
     grid: Grid
     names: tuple[str, ...]
     paths: tuple[Path, ...]
     nodata: float
+    own_nodata: tuple[float | None, ...]
+    files_crs: str
 
     def read(self, box: Box) -> Float32[np.ndarray, "c h w"]:
         """See :class:`Rasters`."""
@@ -140,12 +150,35 @@ class FileRasters:
     def _read_inside(self, inner: tuple[slice, slice]) -> np.ndarray:
         from rasterio.windows import Window
 
-        layers = []
-        for path in self.paths:
+        window, layers = Window.from_slices(*inner), []
+        for path, nodata in zip(self.paths, self.own_nodata, strict=True):
             with opened(path, "a raster", "Check that the file is whole.") as file:
-                values = file.read(1, window=Window.from_slices(*inner), masked=True)
-            layers.append(np.ma.filled(values.astype(np.float32), np.nan))
+                if self.files_crs != self.grid.crs:
+                    layers.append(self._warped(file, nodata, window))
+                    continue
+                values = file.read(1, window=window, masked=True)
+                found = np.ma.filled(values.astype(np.float32), np.nan)
+                # The file's own mask does not know a value that the caller names.
+                known = nodata is None or nodata == file.nodata
+                layers.append(found if known else np.where(found == np.float32(nodata), np.nan, found))
         return np.stack(layers)
+
+    def _warped(self, file: Any, nodata: float | None, window: Any) -> np.ndarray:
+        """A window in the other system, bilinear among the pixels that have a value."""
+        from rasterio.enums import Resampling
+        from rasterio.transform import Affine
+        from rasterio.vrt import WarpedVRT
+
+        # A band that says which pixels are filled: without it those beyond a file without nodata would read 0.
+        mask = {"add_alpha": True} if nodata is None else {"src_nodata": nodata, "nodata": NODATA}
+        options = {
+            "crs": self.grid.crs, "transform": Affine(*self.grid.transform), "height": self.grid.height,
+            "width": self.grid.width, "resampling": Resampling.bilinear, "dtype": "float32",
+        }  # fmt: skip
+        with WarpedVRT(file, **options, **mask) as warped:
+            values = warped.read(1, window=window)
+            missing = warped.read(2, window=window) <= 0.0 if nodata is None else values == np.float32(NODATA)
+        return np.where(missing, np.nan, values).astype(np.float32)
 
 
 @contextlib.contextmanager
@@ -161,13 +194,23 @@ def opened(path: Path, what: str, remedy: str) -> Iterator[Any]:
         raise DataError(f"{what} cannot be read: {error}", source=path, remedy=remedy) from None
 
 
-def open_rasters(paths: Mapping[str, str | os.PathLike[str]]) -> FileRasters:
+def open_rasters(
+    paths: Mapping[str, str | os.PathLike[str]],
+    *,
+    nodata: Mapping[str, float] | None = None,
+    project: str = "",
+    pixel: float = 0.0,
+) -> FileRasters:
     """Opens GeoTIFFs of one band as covariates on one grid; reads no values yet.
 
     Args:
       paths: name of the covariate -> file.
+      nodata: name of a covariate -> what stands for no value in its file, where the file does not say so.
+      project: projected system into which pixels are brought; "" leaves them as they are.
+      pixel: side of the pixels in that system in m; 0: about that of the files.
 
     Raises:
+      DataError: a value for no value of a covariate that is not there, or of which the file names another.
       DataError: a file that is absent, no raster, of several bands or without projection; files whose projection,
         size, corner or pixel differ from those of the first. The message names the file.
     """
@@ -185,8 +228,29 @@ def open_rasters(paths: Mapping[str, str | os.PathLike[str]]) -> FileRasters:
             grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
             grids.append((path, grid, file.nodata))
         _require_same(*grids[0][:2], path, grids[-1][1])
-    nodata = next((value for _, _, value in grids if value is not None and math.isfinite(value)), NODATA)
-    return FileRasters(grids[0][1], tuple(paths), tuple(path for path, _, _ in grids), nodata)
+    own = _own_nodata(list(paths), grids, nodata or {})
+    first = next((value for _, _, value in grids if value is not None and math.isfinite(value)), NODATA)
+    grid = grids[0][1]
+    if project:
+        made = projected_grid(grid.height, grid.width, grid.transform, grid.crs, project, pixel)
+        grid, first = Grid(*made, project), NODATA  # pyright: ignore[reportArgumentType]
+    return FileRasters(grid, tuple(paths), tuple(path for path, _, _ in grids), first, own, grids[0][1].crs)
+
+
+def _own_nodata(names: list[str], files: list[tuple[Path, Grid, float | None]], given: Mapping[str, float]) -> Any:
+    """What stands for no value in each file, by the file or by the caller."""
+    for name in given:
+        if name not in names:
+            raise DataError("no such raster", column="nodata", value=name, remedy=did_you_mean(name, names))
+    found = []
+    for name, (path, _, value) in zip(names, files, strict=True):
+        told = given.get(name)
+        if told is not None and value is not None and value != told:
+            remedy = "Take the raster out of [nodata]: its file says what stands for no value."
+            problem = "the file names another nodata value"
+            raise DataError(problem, source=path, column=name, value=f"{value:g} against {told:g}", remedy=remedy)
+        found.append(value if told is None else told)
+    return tuple(found)
 
 
 def crs_text(crs: object) -> str:
@@ -296,73 +360,3 @@ def _require_odd(size: int) -> None:
     if size < 1 or size % 2 == 0:
         remedy = "Give an odd number of pixels, such as 9."
         raise DataError("a window needs a central pixel", column="window", value=size, remedy=remedy)
-
-
-@contextlib.contextmanager
-def new_geotiff(
-    path: Path, grid: Grid, bands: Mapping[str, str], nodata: float, tags: Mapping[str, str]
-) -> Iterator[Callable[[Box, Shaped[np.ndarray, "b h w"]], None]]:
-    """Yields what writes a tile: a function of its box and (bands, box.height, box.width) values, NaN for nodata.
-
-    The file appears under its name when the block succeeds, whole or not at all.
-
-    Args:
-      path: the GeoTIFF.
-      grid: where its pixels lie.
-      bands: name -> unit of each; they become the band's description and its tag UNITS.
-      nodata: what stands for no value.
-      tags: of the whole file.
-
-    Raises:
-      DataError: a value that is infinite: it would look like a measurement.
-    """
-    import rasterio
-    from rasterio.transform import Affine
-    from rasterio.windows import Window
-
-    with atomic_path(path) as temporary:
-        profile = {
-            "driver": "GTiff", "height": grid.height, "width": grid.width, "count": len(bands), "dtype": "float32",
-            "crs": grid.crs or None, "transform": Affine(*grid.transform), "nodata": nodata, "compress": "deflate",
-            "predictor": 3, "interleave": "band",
-        }  # fmt: skip
-        with rasterio.open(temporary, "w", **profile) as file:
-            file.update_tags(**tags)
-            for number, (name, unit) in enumerate(bands.items(), start=1):
-                file.set_band_description(number, name)
-                file.update_tags(number, UNITS=unit)
-
-            def write(box: Box, values: np.ndarray) -> None:
-                if np.isinf(values).any():
-                    value = f"tile at row {box.row}, column {box.col}"
-                    remedy = "The model diverged: lower its learning rate and run again."
-                    raise DataError("a predicted map holds an infinite value", value=value, remedy=remedy)
-                filled = np.where(np.isnan(values), nodata, values).astype(np.float32)
-                window = Window(box.col, box.row, box.width, box.height)  # pyright: ignore[reportCallIssue]
-                file.write(filled, window=window)
-
-            yield write
-
-
-def write_rasters(rasters: Rasters, folder: Path) -> dict[str, Path]:
-    """Writes each covariate as ``folder/NAME.tif``; returns the files by name."""
-    everything = Box(0, 0, rasters.grid.height, rasters.grid.width)
-    values = rasters.read(everything)
-    paths = {}
-    for place, name in enumerate(rasters.names):
-        paths[name] = folder / f"{name}.tif"
-        with new_geotiff(paths[name], rasters.grid, {name: ""}, rasters.nodata, {}) as write:
-            write(everything, values[place : place + 1])
-    return paths
-
-
-def read_geotiff(path: Path) -> tuple[Grid, dict[str, np.ndarray], dict[str, str]]:
-    """Grid, (height, width) bands by their descriptions (NaN for nodata) and tags of a GeoTIFF.
-
-    Raises:
-      DataError: a file that is absent or no raster.
-    """
-    with opened(path, "this raster", "Run again with --resume to write it.") as file:
-        grid = Grid(file.height, file.width, tuple(file.transform)[:6], crs_text(file.crs))
-        values = np.ma.filled(file.read(masked=True).astype(np.float64), np.nan)
-        return grid, dict(zip(file.descriptions, values, strict=True)), file.tags()

@@ -65,6 +65,19 @@ class Sites:
         )
 
 
+def distinct_ids(ids: np.ndarray, source: str) -> None:
+    """Refuses a name that stands for two sites.
+
+    Raises:
+      DataError: with the name.
+    """
+    names, counts = np.unique(ids, return_counts=True)
+    if (counts > 1).any():
+        value = str(names[counts > 1][0])
+        remedy = "Average its rows or give each its own id."
+        raise DataError("a site stands there twice", source=source, column="id", value=value, remedy=remedy)
+
+
 def check_sites(sites: Sites, source: str, fewest: int) -> tuple[Sites, list[str]]:
     """Checks what was measured; returns the sites, and a note for each layer that had too few values to stay.
 
@@ -77,11 +90,7 @@ def check_sites(sites: Sites, source: str, fewest: int) -> tuple[Sites, list[str
       DataError: a name twice, coordinates or values that are infinite, negative values, layers that overlap or are
         not in order, a layer in which nothing was measured, or no layer with enough sites.
     """
-    names, counts = np.unique(sites.ids, return_counts=True)
-    if (counts > 1).any():
-        value = str(names[counts > 1][0])
-        remedy = "Average its rows or give each its own id."
-        raise DataError("a site stands there twice", source=source, column="id", value=value, remedy=remedy)
+    distinct_ids(sites.ids, source)
     coordinates = np.isfinite(sites.east) & np.isfinite(sites.north)
     if not coordinates.all():
         value = str(sites.ids[~coordinates][0])

@@ -146,14 +146,19 @@ def _lines(cross_fit: CrossFit, target: str, held: HeldOut, method: str, model: 
     return pd.DataFrame(columns)
 
 
-_Set = tuple[str, str, Floats, Floats, Floats]
-"""Kind of coverage, laboratory, measured values and both ends of their intervals, on the learning scale."""
+_Set = tuple[str, str, NDArray[np.int64], Floats, Floats, Floats]
+"""Kind of coverage, laboratory, rows of the data, their values and both ends of their intervals, on the learning
+scale."""
 
 
 def coverage_table(
     cross_fit: CrossFit, predicted: ModelPredictions, calibrated: dict[str, Calibrated], judged: dict[str, Judged]
 ) -> pd.DataFrame:
-    """Share of observations within their intervals at several nominal coverages, by how the intervals were made."""
+    """Share of observations within their intervals at several nominal coverages, by how the intervals were made.
+
+    The range of a share, Wilson's, rests on the number of samples (``groups``), not of rows: scans of one sample are
+    no independent observations.
+    """
     rows: list[dict[str, Any]] = []
     for target, found in calibrated.items():
         limits = cross_fit.data.ranges[target]
@@ -162,12 +167,13 @@ def coverage_table(
                 *_random_sets(cross_fit, target, found, level, judged[target].outside),
                 *_laboratory_sets(cross_fit, predicted, target, found, level),
             ]
-            for kind, laboratory, observed, low, high in sets:
+            for kind, laboratory, where, observed, low, high in sets:
                 keys = {"property": target, "kind": kind, "laboratory": laboratory, "nominal": level}
                 # An end beyond the physical range is moved to it, which takes no possible value away.
                 inside = conformal.covered(observed, *(np.clip(end, *limits.bounds) for end in (low, high)))
-                lowest, highest = conformal.coverage_range(int(inside.sum()), inside.size)
-                shares = {"n": inside.size, "coverage": float(inside.mean()), "lowest": lowest, "highest": highest}
+                share, groups = float(inside.mean()), np.unique(cross_fit.data.sample[where]).size
+                lowest, highest = conformal.share_range(share, groups)
+                shares = {"n": inside.size, "groups": groups, "coverage": share, "lowest": lowest, "highest": highest}
                 width = float(np.median(limits.from_scale(high) - limits.from_scale(low)))
                 rows.append({**keys, **shares, "median_width": width})
     return pd.DataFrame(rows).assign(seed=cross_fit.config.seed)
@@ -177,7 +183,7 @@ def _random_sets(
     cross_fit: CrossFit, target: str, found: Calibrated, level: float, flagged: NDArray[np.bool_]
 ) -> Iterator[_Set]:
     data, chosen = cross_fit.data, cross_fit.config.interval
-    yield OUT_OF_FOLD, ALL, found.observed, *found.fold_intervals(level)
+    yield OUT_OF_FOLD, ALL, found.rows, found.observed, *found.fold_intervals(level)
     test, observed, truth = cross_fit.tested(TEST_ROWS, target), data.observed(target), data.truth(target)
     other = "cv+" if chosen == "cv" else "cv"
     sets = [(TEST, chosen, test, observed), (TEST_OTHER[chosen], other, test, observed)]
@@ -189,32 +195,34 @@ def _random_sets(
     for kind, construction, rows, values in sets:
         if rows.any():
             observed = data.ranges[target].to_scale(values[rows])
-            yield kind, ALL, observed, *found.interval(np.flatnonzero(rows), level, construction)
+            here = np.flatnonzero(rows)
+            yield kind, ALL, here, observed, *found.interval(here, level, construction)
 
 
 def _laboratory_sets(
     cross_fit: CrossFit, predicted: ModelPredictions, target: str, found: Calibrated, level: float
 ) -> Iterator[_Set]:
-    observed, centre, laboratory = [], [], []
+    observed, centre, laboratory, places = [], [], [], []
     for name in cross_fit.laboratories:
         held = HeldOut(LABORATORY, name)
         mean, tested = predicted.ensemble(target, held, cross_fit.method, CNN), cross_fit.tested(held, target)
         if mean is not None and tested.any():
             observed.append(cross_fit.data.ranges[target].to_scale(cross_fit.data.observed(target)[tested]))
             centre.append(mean[tested])
+            places.append(np.flatnonzero(tested))
             laboratory.append(np.full(int(tested.sum()), name, dtype=object))
     if not observed:
         return
-    y, c, names = np.concatenate(observed), np.concatenate(centre), np.concatenate(laboratory)
+    y, c, names, rows = map(np.concatenate, (observed, centre, laboratory, places))
     plain = conformal.SplitConformal.fit(found.observed, found.out_of_fold[0], level)
     kinds = [(LAB_RANDOM, plain.interval(c))]
     if len(observed) > 1:
         kinds.append((LAB_OTHERS, conformal.fold_intervals(y, c, names.astype(str), level)))
     for kind, (low, high) in kinds:
-        yield kind, ALL, y, low, high
+        yield kind, ALL, rows, y, low, high
         for name in dict.fromkeys(names.tolist()):
             here = names == name
-            yield kind, name, y[here], low[here], high[here]
+            yield kind, name, rows[here], y[here], low[here], high[here]
 
 
 def suspect_values(cross_fit: CrossFit, calibrated: dict[str, Calibrated]) -> pd.DataFrame:

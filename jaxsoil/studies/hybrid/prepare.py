@@ -82,11 +82,15 @@ class LaboratoryData:
 
     @property
     def places(self) -> dict[str, Floats]:
-        """What the library has of "latitude", "longitude" and "depth_cm", the middle of the layer; (n,) each."""
+        """What the library has of "latitude", "longitude", "depth_top", "depth_bottom" and "depth_cm", the middle of
+        the layer; (n,) each. A single depth is both ends."""
         known = self.library.properties
         found = {name: p.values for name, p in known.items() if name in ("latitude", "longitude")}
-        depths = [p.values for name, p in known.items() if name in ("depth_top", "depth_bottom", "depth")]
-        return found | ({"depth_cm": np.mean(depths, axis=0)} if depths else {})
+        ends = [known[name].values for name in ("depth_top", "depth_bottom") if name in known]
+        ends = ends or ([known["depth"].values] if "depth" in known else [])
+        return found | (
+            {"depth_top": ends[0], "depth_bottom": ends[-1], "depth_cm": np.mean(ends, axis=0)} if ends else {}
+        )
 
 
 def prepare_library(

@@ -42,6 +42,10 @@ COLUMNS = {
     "id": "row of the source data (sample and laboratory)",
     "sample": "name of the sample",
     "laboratory": "laboratory that scanned it",
+    "depth_top": "upper end of the layer, cm (empty where unknown)",
+    "depth_bottom": "lower end of the layer, cm; that of depth_top where one depth is known (empty where unknown)",
+    "longitude": "degrees east (empty where unknown)",
+    "latitude": "degrees north (empty where unknown)",
     "property": "name of the property",
     "value": "measured value, unchanged to the last bit, or prediction",
     "unit": "unit of value, low, high and error_sd",
@@ -53,6 +57,9 @@ COLUMNS = {
     "applicability": "inside, or by which limit (distance, residual) the spectrum is unlike those of the training",
 }
 """Columns of hybrid.parquet, in order, with their meaning."""
+
+PLACES = ("depth_top", "depth_bottom", "longitude", "latitude")
+"""Columns that say where a sample was taken."""
 
 METRICS = ("rmse", "bias", "r2", "ccc", "rpiq")
 MISLABELLED = "mislabelled"
@@ -216,7 +223,8 @@ def product_table(
       models: target -> model id.
     """
     frames = []
-    data = cross_fit.data
+    data, nowhere = cross_fit.data, np.full(len(cross_fit.data), np.nan)
+    where = {name: data.places.get(name, nowhere) for name in PLACES}
     for target, found in calibrated.items():
         limits, measured = data.ranges[target], data.observed(target)
         missing = ~np.isfinite(measured)
@@ -231,7 +239,7 @@ def product_table(
             high[rows] = np.maximum(limits.from_scale(ends[1]), value[rows])
             error[rows] = limits.error(centre, found.error(rows))
         frame = {
-            "id": data.library.ids, "sample": data.sample, "laboratory": data.laboratory, "property": target,
+            "id": data.library.ids, "sample": data.sample, "laboratory": data.laboratory, **where, "property": target,
             "value": value, "unit": limits.unit, "kind": np.where(missing, PREDICTED, MEASURED),
             "low": low, "high": high, "error_sd": error,
             "model": np.where(missing, models[target], ""), "applicability": judged[target].flag,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 
 from jaxsoil.data.draws import take_single_rows
 from jaxsoil.data.rasters.sites import Layer
@@ -20,11 +21,17 @@ from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.training.config import LoopConfig
 from jaxsoil.training.rows import Fitted, fit_many
 
-KIND = {"cnn": "single", "multitask": "multitask", "transfer": "layer_input", "profile": "profile"}
+KIND = {
+    "cnn": "single", "cnn_long": "single", "multitask": "multitask", "multitask_tuned": "multitask",
+    "transfer": "layer_input", "profile": "profile",
+}  # fmt: skip
 """How each network uses the layers, see :class:`jaxsoil.studies.layers.network.LayerCnn`."""
 
-PER_LAYER = ("cnn", "transfer")
+PER_LAYER = ("cnn", "cnn_long", "multitask_tuned", "transfer")
 """Networks of which there is one for each layer."""
+
+GOES_ON = {"cnn_long": "cnn", "multitask_tuned": "multitask"}
+"""Controls of transfer, and the finished network that each goes on from with the stage that fine-tunes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,52 +102,67 @@ def loss_of(model: str, data: LayersData, config: LayersConfig) -> WindowLoss:
     return WindowLoss(KIND[model], data.layers, data.log, config.width, config.hidden, config.dropout)
 
 
-def train(model: str, split: str, seed: int, data: LayersData, config: LayersConfig) -> Trained:
-    """Trains a network on every fold of a split (and on every layer, where it has one)."""
-    loss = loss_of(model, data, config)
-    fold = data.folds[split]
-    watched = watch_size(data, config)
-    learn, watch = zip(*(parts(fold != number, (seed, number), watched) for number in range(config.folds)), strict=True)
-    learn, watch, everything = np.stack(learn), np.stack(watch), np.ones(len(data.layers))
-    common = members_of(data, learn, np.tile(everything, (config.folds, 1)))
+def held_out_rows(fold: Int64[np.ndarray, " n"], folds: int, *, pairs: bool = False) -> Bool[np.ndarray, "s n"]:
+    """Rows that each member does not see: those of one fold, or of two folds for every pair of them."""
+    held = [(number,) for number in range(folds)]
+    held = list(itertools.combinations(range(folds), 2)) if pairs else held
+    return np.stack([np.isin(fold, numbers) for numbers in held])
 
+
+def train(
+    name: tuple[str, str, int],
+    held: Bool[np.ndarray, "s n"],
+    data: LayersData,
+    config: LayersConfig,
+    base: Trained | None = None,
+) -> Trained:
+    """Trains a network for each row of ``held`` (and each layer, where it has one), on the rows that it may see.
+
+    Args:
+      name: model, what the rows are (a split) and seed, of which keys are made.
+      held: (s, n) rows that a member must not see.
+      data, config: the study.
+      base: the finished network that a model of :data:`GOES_ON` goes on from.
+    """
+    (model, _, seed), loss, sets = name, loss_of(name[0], data, config), len(held)
+    watched = max(1, round(config.watch * int((~held).sum(axis=1).min())))
+    learn, watch = zip(*(parts(~rows, (seed, number), watched) for number, rows in enumerate(held)), strict=True)
+    learn, watch, one = np.stack(learn), np.stack(watch), np.eye(len(data.layers))
+    common = members_of(data, learn, np.ones((sets, len(one))))
+    # Standardised alike in both stages, so that a network goes on where it stood.
+    by_layer = {key: np.repeat(values, len(one), axis=0) for key, values in common.items()}
+    by_layer["weight"] = np.tile(one, (sets, 1)).astype(np.float32)
+    # (members, n): the rows of each set at which each layer was measured.
+    rows = [(masks[:, None, :] & data.seen.T[None, :, :]).reshape(sets * len(one), -1) for masks in (learn, watch)]
     target = np.where(data.seen, data.to_scale(data.sites.values), 0.0).astype(np.float32)
     arrays = {"x": data.windows, "y": target, "seen": data.seen.astype(np.float32)}
 
-    def fit(params: Any, own: Any, rows: Any, loop: LoopConfig, stage: str, count: int) -> Fitted:
-        label, keys = f"{model} {split} {seed} {stage}".strip(), keys_of((model, split, seed, stage), count)
+    def fit(params: Any, own: Any, rows: Any, loop: LoopConfig, stage: str) -> Fitted:
+        label, keys = " ".join(map(str, (*name, stage))).strip(), keys_of((*name, stage), len(own["weight"]))
         constants = jax.tree.map(jnp.asarray, own)
         return fit_many(loss, params, arrays, rows[0], rows[1], loop, keys, label=label, own=constants)
 
-    start = keys_of((model, split, seed, "start"), config.folds * len(data.layers))
+    start = keys_of((*name, "start"), sets * len(one))
     if model not in PER_LAYER:
-        params = _initial(loss, data, common, start[: config.folds])
-        fitted = fit(params, common, (learn, watch), config.train, "", config.folds)
-        return _trained(fitted, common, {"train": fitted})
-    one = np.eye(len(data.layers))
-    count = config.folds * one.shape[0]
-    by_layer = members_of(data, np.repeat(learn, len(one), axis=0), np.tile(one, (config.folds, 1)))
-    # (folds layers, n): the rows of each fold at which each layer was measured.
-    rows = [(masks[:, None, :] & data.seen.T[None, :, :]).reshape(count, -1) for masks in (learn, watch)]
+        fitted = fit(_initial(loss, data, common, start[:sets]), common, (learn, watch), config.train, "")
+        return _trained(fitted, common, {"train": fitted.history})
     if model == "cnn":
-        params = _initial(loss, data, by_layer, start)
-        fitted = fit(params, by_layer, rows, config.train, "", count)
-        return _trained(fitted, by_layer, {"train": fitted})
-    params = _initial(loss, data, common, start[: config.folds])
-    before = fit(params, common, (learn, watch), config.train, "all", config.folds)
-    params = jax.tree.map(lambda leaf: jnp.repeat(leaf, len(one), axis=0), before.params)
-    # Standardised as in pre-training, all layers alike, so that the network goes on where it stood.
-    own = jax.tree.map(lambda leaf: np.repeat(leaf, len(one), axis=0), common) | {"weight": by_layer["weight"]}
-    fitted = fit(params, own, rows, config.finetune, "fine", count)
-    found = _trained(fitted, own, {"pretrain": before, "finetune": fitted})
-    alive = found.alive & np.repeat(np.asarray(before.alive), len(one))
+        fitted = fit(_initial(loss, data, by_layer, start), by_layer, rows, config.train, "")
+        return _trained(fitted, by_layer, {"train": fitted.history})
+    if model == "transfer":
+        before = fit(_initial(loss, data, common, start[:sets]), common, (learn, watch), config.train, "all")
+        base = _trained(before, common, {"train": before.history})
+    assert base is not None
+    # Of a network of all layers every layer takes a copy.
+    copies = len(rows[0]) // len(base.alive)
+    params = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), copies, axis=0), base.params)
+    fitted = fit(params, by_layer, rows, config.finetune, "fine")
+    history = {"finetune": fitted.history}
+    if model == "transfer":
+        history = {"pretrain": {key.split("/")[1]: values for key, values in base.history.items()}} | history
+    found = _trained(fitted, by_layer, history)
+    alive = found.alive & np.repeat(base.alive, copies)
     return dataclasses.replace(found, alive=alive, converged=found.converged & alive)
-
-
-def watch_size(data: LayersData, config: LayersConfig) -> int:
-    """Sites that are watched in every training: one number, so that all trainings run the same program."""
-    fewest = min(int((fold != number).sum()) for fold in data.folds.values() for number in range(config.folds))
-    return max(1, round(config.watch * fewest))
 
 
 def parts(rows: Bool[np.ndarray, " n"], seed: tuple[int, int], watched: int) -> tuple[np.ndarray, np.ndarray]:
@@ -241,7 +263,7 @@ def _initial(loss: WindowLoss, data: LayersData, own: dict[str, np.ndarray], key
     return jax.jit(jax.vmap(lambda key: loss.network.init(key, x, *start)))(keys)
 
 
-def _trained(fitted: Fitted, own: dict[str, np.ndarray], stages: dict[str, Fitted]) -> Trained:
+def _trained(fitted: Fitted, own: dict[str, np.ndarray], stages: dict[str, dict[str, np.ndarray]]) -> Trained:
     losses = ("loss", "validation_loss")
-    history = {f"{stage}/{name}": found.history[name] for stage, found in stages.items() for name in losses}
+    history = {f"{stage}/{name}": found[name] for stage, found in stages.items() for name in losses}
     return Trained(fitted.params, own, np.asarray(fitted.alive), np.asarray(fitted.converged), history)

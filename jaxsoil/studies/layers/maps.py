@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxsoil.data.rasters.rasters import Box, fill_gaps, new_geotiff, tile_boxes, tile_windows
+from jaxsoil.data.rasters.geotiff import new_geotiff
+from jaxsoil.data.rasters.rasters import Box, fill_gaps, tile_boxes, tile_windows
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.layers.choice import CHOSEN, composed_predict
 from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.prepare import LayersData
-from jaxsoil.studies.layers.scores import map_interval, mean_over_seeds
+from jaxsoil.studies.layers.scores import map_interval, mean_over_seeds, smearing
 from jaxsoil.studies.layers.trainings import Predict, Training, TrainingResult, point_features, predictor
 
 PREDICTED, LOW, HIGH, SPREAD, OUTSIDE = "predicted", "low", "high", "spread", "outside"
@@ -26,24 +28,36 @@ CHUNK = 4096
 
 
 def write_maps(
-    run: RunFolder, data: LayersData, config: LayersConfig, model: str, trained: list[TrainingResult], members: Path
+    run: RunFolder,
+    data: LayersData,
+    config: LayersConfig,
+    models: list[str],
+    trained: list[TrainingResult],
+    members: Path,
 ) -> dict[str, Any]:
     """Writes maps/LAYER.tif for every layer, and maps.json last; returns what the latter says.
 
     Args:
       run: the run folder.
       data, config: the study.
-      model: model of the maps; its split is ``config.map_split``.
-      trained: results of its trainings, one for each seed.
+      models: model of each fold of ``config.map_split``.
+      trained: results of their trainings, one for each seed.
       members: folder of the trainings.
     """
     grid, unit, split = data.land.rasters.grid, data.sites.unit, config.map_split
+    model = config.map_model if config.map_model != "best" else CHOSEN
     held_out = mean_over_seeds([one.held_out for one in trained], f"{model} {split}")
-    predicts = [predictor(Training(model, split, seed), data, config, members) for seed in range(len(trained))]
+    predicts = []
+    for seed in range(len(trained)):
+        # The mean of a layer has no seed.
+        mine = {name: Training(name, split, seed if name != "mean" else 0) for name in set(models)}
+        every = {name: predictor(training, data, config, members) for name, training in mine.items()}
+        predicts.append(composed_predict(models, every))
     centre = point_features(data.windows, context=False)
     ranges = np.stack([centre.min(axis=0), centre.max(axis=0)])
     tags = {
-        "QUANTITY": data.sites.quantity, "UNITS": unit, "MODEL": model, "COVERAGE": f"{config.coverage:g}",
+        "QUANTITY": data.sites.quantity, "UNITS": unit, "MODEL": ", ".join(dict.fromkeys(models)),
+        "COVERAGE": f"{config.coverage:g}",
         "COVARIATES": ", ".join(data.land.rasters.names), "SOFTWARE": "jaxsoil",
     }  # fmt: skip
     files = {layer.name: f"maps/{layer.key}.tif" for layer in data.layers}
@@ -59,7 +73,8 @@ def write_maps(
             for place, write in enumerate(writers):
                 write(box, values[place])
     content = {
-        "model": model, "split": split, "coverage": config.coverage, "members": len(trained) * config.folds,
+        "model": model, "models": models, "split": split, "coverage": config.coverage,
+        "members": len(trained) * config.folds,
         "unit": unit, "quantity": data.sites.quantity, "bands": list(BANDS), "files": files,
     }  # fmt: skip
     run.write_json("maps.json", content)
@@ -89,6 +104,7 @@ def tile_map(
     centre = point_features(windows, context=False)
     known = np.flatnonzero(np.isfinite(centre).all(axis=1) & mapped)
     flat = np.full((len(data.layers), len(BANDS), len(windows)), np.nan)
+    factor = smearing(data, config, held_out, data.seen)
     for start in range(0, known.size, CHUNK):
         pixels = known[start : start + CHUNK]
         every = np.stack([predict(windows[pixels]) for predict in predicts])
@@ -97,6 +113,7 @@ def tile_map(
         for place in range(len(data.layers)):
             low, high = map_interval(data, config, config.map_split, held_out, centres[:, :, place], place)
             members = data.to_unit(every[..., place]).reshape(-1, pixels.size)
-            ends = (data.to_unit(end) for end in (centres[:, :, place].mean(axis=0), low, high))
-            flat[place][:, pixels] = np.stack([*ends, np.nanstd(members, axis=0), outside])
+            mean = data.to_unit(centres[:, :, place].mean(axis=0), factor[place])
+            ends = data.to_unit(low), data.to_unit(high)
+            flat[place][:, pixels] = np.stack([mean, *ends, np.nanstd(members, axis=0), outside])
     return flat.reshape(shape)

@@ -66,9 +66,14 @@ class LayersData:
         """From the unit of the data to the scale on which models learn."""
         return np.log1p(values) if self.log else values
 
-    def to_unit(self, values: np.ndarray) -> np.ndarray:
-        """Back to the unit of the data; a property that cannot be negative is not."""
-        return np.maximum(np.expm1(values) if self.log else values, 0.0)
+    def to_unit(self, values: np.ndarray, smear: np.ndarray | float = 1.0) -> np.ndarray:
+        """Back to the unit of the data; a property that cannot be negative is not.
+
+        Args:
+          values: on the scale of learning.
+          smear: mean of exp(error) on the log1p scale, which makes means of what else are medians; 1: none.
+        """
+        return np.maximum(smear * np.exp(values) - 1.0 if self.log else values, 0.0)
 
 
 def prepare(config: LayersConfig) -> LayersData:
@@ -81,7 +86,7 @@ def prepare(config: LayersConfig) -> LayersData:
     from scipy.stats import skew
 
     config.check()
-    land = landscape.load(config.data, config.twin)
+    land = landscape.load(config.data, config.twin, config.cover)
     sites, notes = check_sites(land.sites, land.source, config.min_sites)
     if land.truth is not None:
         kept = [place for place, layer in enumerate(land.sites.layers) if layer in sites.layers]

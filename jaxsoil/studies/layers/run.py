@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
+from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from jaxsoil.data.rasters.rasters import Box, fill_gaps, new_geotiff, windows_around, write_rasters
+from jaxsoil.data.rasters.geotiff import new_geotiff, write_rasters
+from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
 from jaxsoil.evaluation.results import write_results
 from jaxsoil.report.prose import Prose
 from jaxsoil.runs import tracking
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.layers import scores
+from jaxsoil.studies.layers import choice, scores
 from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
-from jaxsoil.studies.layers.learn import PER_LAYER
+from jaxsoil.studies.layers.learn import GOES_ON, PER_LAYER
 from jaxsoil.studies.layers.maps import write_maps
 from jaxsoil.studies.layers.prepare import LayersData, overlaps, prepare
-from jaxsoil.studies.layers.trainings import Training, TrainingResult, train_or_read, trainings
+from jaxsoil.studies.layers.trainings import Training, TrainingResult, in_parallel, train_or_read, trainings
 
 __all__ = ["plan", "prepare", "run"]
 
@@ -52,23 +56,49 @@ def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
         if len(pixels[0]):
             probe, _ = fill_gaps(windows_around(data.land.rasters, *pixels, config.window))
         trained: dict[Training, TrainingResult] = {}
+        waiting = _started(config, data, folder.path / MEMBERS, probe)
         with tqdm(trainings(config), desc=f"{'trainings':14}", unit="training") as bar:
             for number, training in enumerate(bar, start=1):
                 bar.set_postfix_str(training.label)
-                trained[training] = train_or_read(training, data, config, folder.path / MEMBERS, probe)
+                trained[training] = waiting[training].result()
                 for record in records(training, trained[training]):
                     tracker.log(record)
                 tracker.log({"trainings_done": number, "trainings": bar.total})
+        inner = None
+        if config.map_model == "best":
+            inner = choice.inner_scores(config, data, folder.path / MEMBERS)
+            write_csv(folder.path / "inner.csv", inner)
         done = time.perf_counter()
-        scored = _write_tables(folder, config, data, trained, truth)
+        results = _by_split_and_model(trained)
+        models = choice.chosen_models(config, inner)
+        of_models = {model: results[config.map_split, model] for model in models}
+        mine = choice.composed(models, of_models, data.folds[config.map_split])
+        if inner is not None:
+            results[config.map_split, choice.CHOSEN] = mine
+        scored = _write_tables(folder, config, data, results, truth, _trainings(trained))
         if not (folder.path / "maps.json").exists():
-            model = map_model(config, scored)
-            mine = _results_of(trained, model, config.map_split)
-            write_maps(folder, data, config, model, mine, folder.path / MEMBERS)
+            write_maps(folder, data, config, models, mine, folder.path / MEMBERS)
         rest = time.perf_counter() - done
         times = {"trainings_s": done - started, "tables_and_maps_s": rest, "total_s": done - started + rest}
         folder.add_timing(times)
         tracker.summary(headline(scored))
+
+
+def _started(
+    config: LayersConfig, data: LayersData, members: Path, probe: np.ndarray
+) -> dict[Training, Future[TrainingResult]]:
+    """Starts all trainings: those of one split and seed one after the other, since some go on from an earlier one."""
+    chains: dict[tuple[str, int], list[Training]] = {}
+    for training in trainings(config):
+        chains.setdefault((training.split, training.seed), []).append(training)
+    calls = [
+        [functools.partial(train_or_read, training, data, config, members, probe) for training in chain]
+        for chain in chains.values()
+    ]
+    started: dict[Training, Future[TrainingResult]] = {}
+    for chain, results in zip(chains.values(), in_parallel(calls), strict=True):
+        started |= dict(zip(chain, results, strict=True))
+    return started
 
 
 def headline(scored: pd.DataFrame) -> dict[str, float]:
@@ -99,27 +129,22 @@ def records(training: Training, result: TrainingResult) -> list[dict[str, Any]]:
 def plan(config: LayersConfig, data: LayersData) -> str:
     """Describes trainings and their cost."""
     count, layers = len(data.sites), len(data.layers)
+    # The inner cross-validation trains each pair of folds once, on the other folds.
+    inner = (config.folds - 2) / 2.0 if config.map_model == "best" else 0.0
+    trained = config.seeds * len(config.splits) + inner
     steps = {name: 0 for name in config.models if name in NETWORKS}
     rows = count * (1.0 - 1.0 / config.folds) * (1.0 - config.watch)
     for name in steps:
         each = rows / config.train.batch * config.train.epochs * config.folds
         each *= layers if name == "cnn" else 1
-        if name == "transfer":
-            each += rows / config.finetune.batch * config.finetune.epochs * config.folds * layers
-        steps[name] = int(each) * config.seeds * len(config.splits)
+        tuned = rows / config.finetune.batch * config.finetune.epochs * config.folds * layers
+        each = tuned if name in GOES_ON else each + tuned if name == "transfer" else each
+        steps[name] = int(each * trained)
     seconds = sum(steps.values()) * STEP_SECONDS * (config.window / 9.0) ** 2
-    seconds += sum(REFERENCE_SECONDS.get(name, 0.0) for name in config.models) * config.seeds * len(config.splits)
+    seconds += sum(REFERENCE_SECONDS.get(name, 0.0) for name in config.models) * trained
     networks = config.seeds * config.folds * (layers if config.map_model in PER_LAYER else 1)
     values = {"trainings": len(trainings(config)), "steps": steps, "networks": networks, "minutes": seconds / 60.0}
     return "\n".join(Prose("jaxsoil.studies.layers.report", "plan").notes("plan", data=data, config=config, **values))
-
-
-def map_model(config: LayersConfig, scored: pd.DataFrame) -> str:
-    """The model of the maps: as configured, or the one with the lowest RMSE under the first split."""
-    if config.map_model != "best":
-        return config.map_model
-    rows = scores.pooled_scores(scored, "rmse", config.splits[0])
-    return min(config.models, key=dict(zip(rows["model"], rows["value"], strict=True)).__getitem__)
 
 
 def probe_pixels(data: LayersData) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
@@ -134,28 +159,33 @@ def probe_pixels(data: LayersData) -> tuple[tuple[np.ndarray, np.ndarray], np.nd
     return (row.astype(np.int64), col.astype(np.int64)), data.land.truth[:, row, col]
 
 
-def _results_of(trained: dict[Training, TrainingResult], model: str, split: str) -> list[TrainingResult]:
-    """Results of a model under a split, one for each seed."""
-    return [result for training, result in trained.items() if (training.model, training.split) == (model, split)]
+Results = dict[tuple[str, str], list[TrainingResult]]
+"""Split and model -> results, one for each seed."""
+
+
+def _by_split_and_model(trained: dict[Training, TrainingResult]) -> Results:
+    found: Results = {}
+    for training, result in trained.items():
+        found.setdefault((training.split, training.model), []).append(result)
+    return found
 
 
 def _write_tables(
     folder: RunFolder,
     config: LayersConfig,
     data: LayersData,
-    trained: dict[Training, TrainingResult],
+    results: Results,
     truth: np.ndarray,
+    counts: pd.DataFrame,
 ) -> pd.DataFrame:
     """Writes all tables of the run and returns the scores."""
     predicted, checked, curves = [], [], {}
-    for split in config.splits:
-        for model in config.models:
-            mine = _results_of(trained, model, split)
-            predicted.append(scores.predictions(data, config, model, split, mine))
-            if truth.size:
-                checked.append(scores.against_truth(data, config, model, split, mine, truth))
-            if len(mine[0].curves):
-                curves[split] = np.mean([result.curves for result in mine], axis=0)
+    for (split, model), mine in results.items():
+        predicted.append(scores.predictions(data, config, model, split, mine))
+        if truth.size:
+            checked.append(scores.against_truth(data, config, model, split, mine, truth))
+        if len(mine[0].curves):
+            curves[split] = np.mean([result.curves for result in mine], axis=0)
     table = pd.concat(predicted, ignore_index=True)
     write_parquet(folder.path / "predictions.parquet", table)
     named = {"study": folder.experiment, "data": data.land.name, "property": data.sites.quantity}
@@ -166,7 +196,7 @@ def _write_tables(
         "folds": folds,
         "coverage": scores.coverage(table, config.coverage),
         "gains": scores.gains(table, folds),
-        "trainings": _trainings(trained),
+        "trainings": counts,
     }
     if checked:
         tables["truth"] = pd.concat(checked, ignore_index=True)
@@ -197,7 +227,8 @@ def _write_inputs(folder: RunFolder, config: LayersConfig, data: LayersData) -> 
     ]
     content = {
         "name": data.land.name, "title": data.land.title, "quantity": sites.quantity, "unit": sites.unit,
-        "scale": "log1p" if data.log else "as measured", "layers": layers, "sites": len(sites),
+        "scale": "log1p" if data.log else "as measured", "smear": bool(data.log and config.smear),
+        "layers": layers, "sites": len(sites),
         "covariates": list(data.land.rasters.names), "grid": dataclasses.asdict(grid),
         "block_side": data.block_side, "blocks": data.blocks,
         "overlap": {name: float(overlaps(data, fold, config.window).mean()) for name, fold in data.folds.items()},

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool, Float64
 
 from jaxsoil.evaluation import conformal, metrics, results
 from jaxsoil.evaluation.compare import t_interval
@@ -29,7 +30,10 @@ POOLED = "pooled"
 
 METRICS = ("r2", "rmse", "ccc", "bias")
 
-COMPARISONS = (("transfer", "cnn"), ("transfer", "multitask"), ("transfer", "rf"), ("profile", "multitask"))
+COMPARISONS = (
+    ("transfer", "cnn"), ("transfer", "cnn_long"), ("transfer", "multitask"), ("transfer", "multitask_tuned"),
+    ("transfer", "rf"), ("cnn_long", "cnn"), ("multitask_tuned", "multitask"), ("profile", "multitask"),
+)  # fmt: skip
 """Pairs that are compared: how much lower the RMSE of the first is than that of the second."""
 
 BOOTSTRAPS, BOOTSTRAP_SEED = 2000, 0
@@ -58,13 +62,41 @@ def mean_over_seeds(values: list[np.ndarray], label: str) -> np.ndarray:
     return np.where(made, stacked, 0.0).sum(axis=0) / made.sum(axis=0)
 
 
+def smearing(
+    data: LayersData, config: LayersConfig, predicted: Float64[np.ndarray, "n l"], rows: Bool[np.ndarray, "n l"]
+) -> Float64[np.ndarray, " l"]:
+    """Mean of exp(error) on the log1p scale of each layer, over some rows: 1 where nothing is to be corrected.
+
+    exp of a mean logarithm is a median rather than a mean; Duan (1983, JASA 78, 605-610) multiplies by this mean,
+    which needs no law of the errors. The predictions must be of models that did not see the rows.
+
+    Args:
+      data, config: the study.
+      predicted: on the scale of learning, NaN where a model diverged.
+      rows: what counts of each layer.
+    """
+    if not (data.log and config.smear):
+        return np.ones(predicted.shape[1])
+    errors = np.where(rows, data.to_scale(data.sites.values) - predicted, np.nan)
+    known = np.isfinite(errors)
+    return np.where(known, np.exp(np.where(known, errors, 0.0)), 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+
+
+def fold_smearing(data: LayersData, config: LayersConfig, fold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    """(n, layers) factors of :func:`smearing`: those of a fold come from the held-out errors of the other folds."""
+    factors = np.ones(predicted.shape)
+    for number in np.unique(fold).tolist():
+        factors[fold == number] = smearing(data, config, predicted, (fold != number)[:, None] & data.seen)
+    return factors
+
+
 def predictions(
     data: LayersData, config: LayersConfig, model: str, split: str, trained: list[TrainingResult]
 ) -> pd.DataFrame:
     """Held-out predictions of a model under a split, a row for each seed, site and layer measured, in the data's unit.
 
     The rows of all seeds together also have the ends of their intervals: each fold's are set by the errors of the
-    other folds alone, layer by layer.
+    other folds alone, layer by layer; so is the correction of the transformation back.
     """
     fold, seen = data.folds[split], data.seen
     target = data.to_scale(data.sites.values)
@@ -73,6 +105,7 @@ def predictions(
     together = mean_over_seeds([one.held_out for one in trained], f"{model} {split}")
     each = [(number, one.held_out) for number, one in enumerate(trained)]
     for seed, values in [*each, (ALL_SEEDS, together)]:
+        factor = fold_smearing(data, config, fold, values)
         for place, layer in enumerate(data.layers):
             rows = seen[:, place]
             low = high = np.full(int(rows.sum()), np.nan)
@@ -82,7 +115,8 @@ def predictions(
             columns = {
                 "split": split, "model": model, "seed": seed, "fold": fold[rows], "block": data.block[rows],
                 "overlap": shared[rows], "id": data.sites.ids[rows], "layer": layer.name,
-                "observed": data.sites.values[rows, place], "predicted": data.to_unit(values[rows, place]),
+                "observed": data.sites.values[rows, place], 
+                "predicted": data.to_unit(values[rows, place], factor[rows, place]),
                 "low": low, "high": high,
             }  # fmt: skip
             frames.append(pd.DataFrame(columns))
@@ -183,19 +217,22 @@ def _block_interval(first: Frame, second: Frame, seed: int) -> tuple[float, floa
 
 
 def coverage(table: Frame, nominal: float) -> pd.DataFrame:
-    """Share of the held-out observations inside their interval, with Wilson's 95 % interval of the share."""
+    """Share of the held-out observations inside their interval, with Wilson's 95 % interval of the share.
+
+    Its effective number is that of the sites: the layers of one site, pooled, are no independent observations.
+    """
     rows = []
     for group, part in table[table["seed"] == ALL_SEEDS].groupby(["split", "model"], sort=False):
         split, model = cast(tuple[str, str], group)
         for layer, some in [*part.groupby("layer", sort=False), (POOLED, part)]:
             inside = conformal.covered(some["observed"], some["low"], some["high"])
-            hits, n = int(inside.sum()), len(some)
-            lowest, highest = conformal.coverage_range(hits, n)
+            share, n, sites = float(inside.mean()), len(some), some["id"].nunique()
+            lowest, highest = conformal.share_range(share, sites)
             width = float((some["high"] - some["low"]).median())
             rows.append(
                 {
-                    "split": split, "model": model, "layer": layer, "n": n, "nominal": nominal, "coverage": hits / n,
-                    "coverage_low": lowest, "coverage_high": highest, "median_width": width,
+                    "split": split, "model": model, "layer": layer, "n": n, "sites": sites, "nominal": nominal,
+                    "coverage": share, "coverage_low": lowest, "coverage_high": highest, "median_width": width,
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
@@ -217,9 +254,10 @@ def against_truth(
     centres = mean_over_seeds([one.probe for one in trained], f"{model} {split}")
     held_out = mean_over_seeds([one.held_out for one in trained], f"{model} {split}")
     predicted, inside = np.empty(truth.shape), np.empty(truth.shape, bool)
+    factor = smearing(data, config, held_out, data.seen)
     for place in range(len(data.layers)):
         low, high = map_interval(data, config, split, held_out, centres[:, :, place], place)
-        predicted[place] = data.to_unit(centres[:, :, place].mean(axis=0))
+        predicted[place] = data.to_unit(centres[:, :, place].mean(axis=0), factor[place])
         inside[place] = conformal.covered(truth[place], data.to_unit(low), data.to_unit(high))
     rows = []
     for name, at in [*((layer.name, [place]) for place, layer in enumerate(data.layers)), (POOLED, slice(None))]:

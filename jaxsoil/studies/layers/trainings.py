@@ -6,9 +6,11 @@ References without a network are the mean of a layer, and random forests on cova
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import itertools
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64
@@ -18,6 +20,11 @@ from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.layers import learn
 from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
 from jaxsoil.studies.layers.prepare import LayersData
+
+T = TypeVar("T")
+
+INNER = -1
+"""Stands for the seed in the names of trainings of the inner cross-validation."""
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """(t, w, w, c) windows -> (folds, t, layers) on the scale of learning, NaN from members that diverged."""
@@ -34,7 +41,7 @@ class Training:
     @property
     def label(self) -> str:
         """Name in files and progress bars."""
-        return f"{self.model}-{self.split}-{self.seed}"
+        return f"{self.model}-{self.split}-{self.seed if self.seed != INNER else 'inner'}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,23 +83,54 @@ def trainings(config: LayersConfig) -> list[Training]:
     ]
 
 
+def in_parallel(chains: Sequence[Sequence[Callable[[], T]]]) -> list[list[Future[T]]]:
+    """Starts chains of calls, each chain in its own order and two chains at a time, and returns their results to come.
+
+    A network's program keeps one core of a CPU busy. After an error no further call is started; the results that are
+    then missing raise the same error.
+    """
+    every, failed = [[Future() for _ in chain] for chain in chains], []
+
+    def follow(chain: Sequence[Callable[[], T]], results: list[Future[T]]) -> None:
+        for call, result in zip(chain, results, strict=True):
+            try:
+                if failed:
+                    raise failed[0]
+                result.set_result(call())
+            except BaseException as error:  # handed on to whoever waits for the result
+                failed.append(error)
+                result.set_exception(error)
+
+    pool = ThreadPoolExecutor(2)
+    for chain, results in zip(chains, every, strict=True):
+        pool.submit(follow, chain, results)
+    pool.shutdown(wait=False)
+    return every
+
+
 def train_or_read(
     training: Training, data: LayersData, config: LayersConfig, folder: Path, probe: np.ndarray
 ) -> TrainingResult:
     """Result of a training: trained and written to ``folder``, or read from there where an earlier run finished it."""
-    piece = Pieces(folder).get(training.label, lambda: _train(training, data, config, probe))
+    piece = Pieces(folder).get(training.label, lambda: _train(training, data, config, folder, probe))
     return TrainingResult(**piece.arrays, history=piece.trees["history"])
 
 
-def _train(training: Training, data: LayersData, config: LayersConfig, probe: np.ndarray) -> Piece:
+def _train(training: Training, data: LayersData, config: LayersConfig, folder: Path, probe: np.ndarray) -> Piece:
     fold, everyone = data.folds[training.split], np.arange(len(data.sites))
+    held = learn.held_out_rows(fold, config.folds)
     alive, curves, trees = np.ones(1, bool), np.empty((0, 3)), {"history": {}}
     converged = alive
     if training.model not in NETWORKS:
-        predict = reference(training, data, config)
+        predict = reference(training.model, training.seed, held, data, config)
     else:
-        trained = learn.train(training.model, training.split, training.seed, data, config)
-        predict = _network(training, data, config, trained)
+        base = None
+        if training.model in learn.GOES_ON:
+            before = dataclasses.replace(training, model=learn.GOES_ON[training.model])
+            train_or_read(before, data, config, folder, probe)
+            base = _read(before, folder)
+        trained = learn.train(dataclasses.astuple(training), held, data, config, base)
+        predict = _network(training.model, data, config, trained)
         alive, converged = trained.alive, trained.converged
         trees = {"history": trained.history, "params": trained.params, "own": trained.own}
         if training.model == "profile":
@@ -108,18 +146,52 @@ def _train(training: Training, data: LayersData, config: LayersConfig, probe: np
 def predictor(training: Training, data: LayersData, config: LayersConfig, folder: Path) -> Predict:
     """The fold models of a finished training; forests, which are quick, are fitted again to the same trees."""
     if training.model not in NETWORKS:
-        return reference(training, data, config)
+        held = learn.held_out_rows(data.folds[training.split], config.folds)
+        return reference(training.model, training.seed, held, data, config)
+    return _network(training.model, data, config, _read(training, folder))
+
+
+def _read(training: Training, folder: Path) -> learn.Trained:
+    """The networks of a finished training."""
     piece = Pieces(folder).read(training.label)
     trees, arrays = piece.trees, piece.arrays
-    trained = learn.Trained(trees["params"], trees["own"], arrays["alive"], arrays["converged"], trees["history"])
-    return _network(training, data, config, trained)
+    return learn.Trained(trees["params"], trees["own"], arrays["alive"], arrays["converged"], trees["history"])
 
 
-def _network(training: Training, data: LayersData, config: LayersConfig, trained: learn.Trained) -> Predict:
-    loss = learn.loss_of(training.model, data, config)
-    return lambda windows: learn.by_fold(
-        training.model, learn.predict_members(loss, trained, windows), len(data.layers)
-    )
+def inner_predictions(
+    model: str, split: str, data: LayersData, config: LayersConfig, folder: Path
+) -> Float64[np.ndarray, "k n l"]:
+    """Predictions inside the training sites of each fold k: of every site that is not in k, by a model that saw neither
+    k nor the site's own fold; NaN for sites of k. One seed; a finished training is read from ``folder``.
+    """
+
+    def make() -> Piece:
+        fold, count = data.folds[split], config.folds
+        held, arrays, trees = learn.held_out_rows(fold, count, pairs=True), {}, {}
+        if model in NETWORKS:
+            base = None
+            if model in learn.GOES_ON:
+                inner_predictions(learn.GOES_ON[model], split, data, config, folder)
+                base = _read(Training(learn.GOES_ON[model], split, INNER), folder)
+            trained = learn.train((model, f"{split} inner", 0), held, data, config, base)
+            predict = _network(model, data, config, trained)
+            arrays = {"alive": trained.alive, "converged": trained.converged}
+            trees = {"history": trained.history, "params": trained.params, "own": trained.own}
+        else:
+            predict = reference(model, 0, held, data, config)
+        every = predict(data.windows)
+        found = np.full((count, *every.shape[1:]), np.nan)
+        for number, pair in enumerate(itertools.combinations(range(count), 2)):
+            for left_out, inside in (pair, pair[::-1]):
+                found[left_out, fold == inside] = every[number, fold == inside]
+        return Piece({"predicted": found, **arrays}, trees)
+
+    return Pieces(folder).get(Training(model, split, INNER).label, make).arrays["predicted"]
+
+
+def _network(model: str, data: LayersData, config: LayersConfig, trained: learn.Trained) -> Predict:
+    loss = learn.loss_of(model, data, config)
+    return lambda windows: learn.by_fold(model, learn.predict_members(loss, trained, windows), len(data.layers))
 
 
 def point_features(windows: Float32[np.ndarray, "n w v c"], *, context: bool) -> Float32[np.ndarray, "n f"]:
@@ -130,30 +202,30 @@ def point_features(windows: Float32[np.ndarray, "n w v c"], *, context: bool) ->
     return np.concatenate([centre, windows.mean(axis=(1, 2)), windows.std(axis=(1, 2))], axis=1)
 
 
-def reference(training: Training, data: LayersData, config: LayersConfig) -> Predict:
-    """The fold models of a reference: the mean of each layer, or a random forest for each, of the other folds' sites.
+def reference(model: str, seed: int, held: Bool[np.ndarray, "s n"], data: LayersData, config: LayersConfig) -> Predict:
+    """References of all sites but those of each row of ``held``: the mean of each layer, or a random forest for each.
 
     The mean is what a model must beat. Forests (scikit-learn) see no scaled covariates: trees do not need it.
     """
-    target, fold = data.to_scale(data.sites.values), data.folds[training.split]
-    if training.model == "mean":
-        means = np.stack([np.nanmean(target[fold != number], axis=0) for number in range(config.folds)])
+    target = data.to_scale(data.sites.values)
+    if model == "mean":
+        means = np.stack([np.nanmean(target[~rows], axis=0) for rows in held])
         return lambda windows: np.repeat(means[:, None, :], windows.shape[0], axis=1)
-    context = training.model == "rf_window"
+    context = model == "rf_window"
     features = point_features(data.windows, context=context)
     # A third of the covariates at a split and small leaves are the usual choice for regression.
     options = {"n_trees": config.trees, "max_features": 1 / 3, "min_samples_leaf": 3, "n_jobs": 2}
     forests = []
-    for number in range(config.folds):
+    for number, out in enumerate(held):
         for place in range(target.shape[1]):
-            rows = (fold != number) & data.seen[:, place]
-            seed = training.seed * config.folds + number
-            forests.append(forest.fit(features[rows], target[rows, place], seed=seed, **options))
+            rows = ~out & data.seen[:, place]
+            own = seed * len(held) + number
+            forests.append(forest.fit(features[rows], target[rows, place], seed=own, **options))
 
     def predict(windows: np.ndarray) -> np.ndarray:
         seen = point_features(windows, context=context)
         with ThreadPoolExecutor(2) as pool:
             found = np.stack(list(pool.map(lambda one: one.predict(seen), forests)))
-        return np.moveaxis(found.reshape(config.folds, -1, len(windows)), 1, 2)
+        return np.moveaxis(found.reshape(len(held), -1, len(windows)), 1, 2)
 
     return predict

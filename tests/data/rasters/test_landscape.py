@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from jaxsoil.data.rasters import landscape
-from jaxsoil.data.rasters.rasters import Box, MemoryRasters, write_rasters
+from jaxsoil.data.rasters.geotiff import write_rasters
+from jaxsoil.data.rasters.rasters import Box, MemoryRasters
 from jaxsoil.data.twin.landscape.config import LandscapeConfig
 from jaxsoil.data.twin.landscape.make import make_landscape
 from jaxsoil.runs.errors import DataError
@@ -81,7 +82,60 @@ def test_a_raster_that_is_cut_off_is_named_when_it_is_read(own: Path) -> None:
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(DataError, match="Did you mean 'edgeroi'"):
         landscape.load("edgeroy")
-    assert landscape.names() == ("landscape_twin", "edgeroi")
+    assert landscape.names() == ("landscape_twin", "edgeroi", "macedonia")
+
+
+def test_layers_can_be_made_of_horizons(own: Path) -> None:
+    """Two horizons that are the two layers give the table's own values back."""
+    table = pd.read_csv(own.parent / "sites.csv")
+    parts = [
+        table[["site"]].assign(a=a, b=b, om=1.724 * table[name]) for name, a, b in (("top", 0, 10), ("sub", 10, 30))
+    ]
+    pd.concat(parts).to_csv(own.parent / "h.csv", index=False)
+    before = landscape.load(str(own))
+    text = own.read_text().replace('column = "top"\n', "").replace('column = "sub"\n', "cover = 0.9\n")
+    horizons = '[horizons]\ntable = "h.csv"\nid = "site"\ntop = "a"\nbottom = "b"\nvalue = "om"\ndivide_by = 1.724\n'
+    own.write_text(text + horizons)
+    found = landscape.load(str(own))
+    kept = np.isfinite(before.sites.values).any(axis=1)
+    np.testing.assert_allclose(found.sites.values, before.sites.values[kept])
+    assert any("0-10 cm 50 %, 10-30 cm 90 %" in note and "1.724" in note for note in found.notes)
+    assert any("0-10 cm 70 %, 10-30 cm 70 %" in note for note in landscape.load(str(own), cover=0.7).notes)
+    with pytest.raises(DataError, match="share of it"):
+        landscape.load(str(own), cover=1.5)
+    own.write_text(text)
+    with pytest.raises(DataError, match=r"a layer has no column"):
+        landscape.load(str(own))
+
+
+def test_layers_that_are_columns_have_no_cover(own: Path) -> None:
+    for name in (str(own), "landscape_twin"):
+        with pytest.raises(DataError, match="not made of horizons"):
+            landscape.load(name, SMALL, cover=0.5)
+
+
+def test_rasters_in_degrees_need_a_projection(own: Path) -> None:
+    import rasterio
+    from rasterio.transform import from_origin
+
+    for name in ("height", "wet"):
+        with rasterio.open(own.parent / f"{name}.tif", "r+") as file:
+            file.crs, file.transform = "EPSG:4326", from_origin(21.0, 42.0, 0.01, 0.01)
+    with pytest.raises(DataError, match=r"in degrees.*project = "):
+        landscape.load(str(own))
+
+
+def test_macedonia_is_what_its_description_says(data_root: Path) -> None:
+    land = landscape.load("macedonia")
+    assert land.rasters.grid.crs == "EPSG:32634" and len(land.rasters.names) == 25 and land.sites.unit == "%"
+    counts = np.isfinite(land.sites.values).sum(axis=0)
+    assert counts.tolist() == [1545, 1563, 1370, 1064, 684, 120]
+    notes = " ".join(land.notes)
+    for part in ("no thickness: P0494, row 3083", "16 horizons left out, each repeats", "All horizons of 7 sites"):
+        assert part in notes
+    # By hand: 0-18 cm of 3.0 % organic matter covers the upper layer whole.
+    first = land.sites.values[land.sites.ids == "P0863", 0]
+    np.testing.assert_allclose(first, 3.0 / 1.724)
 
 
 def test_edgeroi_is_what_its_description_says(data_root: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import rasterio
 from rasterio.transform import Affine, from_origin, rowcol
 
-from jaxsoil.data.rasters import rasters
+from jaxsoil.data.rasters import geotiff, rasters
 from jaxsoil.data.rasters.rasters import Box, Grid, MemoryRasters
 from jaxsoil.runs.errors import DataError
 
@@ -96,6 +96,50 @@ def test_sizes_that_differ_and_files_that_are_none_are_refused(tmp_path: Path) -
         rasters.open_rasters({})
 
 
+def test_a_raster_without_nodata_is_measured_everywhere_unless_the_caller_names_a_value(tmp_path: Path) -> None:
+    data = values()[0]
+    path = write(tmp_path / "a.tif", data, nodata=None)
+    silent, told = rasters.open_rasters({"a": path}), rasters.open_rasters({"a": path}, nodata={"a": 0.0})
+    assert silent.own_nodata == (None,) and told.own_nodata == (0.0,)
+    whole = Box(0, 0, 12, 15)
+    np.testing.assert_array_equal(silent.read(whole)[0], data)
+    np.testing.assert_array_equal(told.read(whole)[0], np.where(data == 0.0, np.nan, data))
+    with pytest.raises(DataError, match=r"no such raster.*Did you mean 'a'"):
+        rasters.open_rasters({"a": path}, nodata={"aa": 0.0})
+    other = write(tmp_path / "b.tif", data)
+    with pytest.raises(DataError, match=r"b\.tif.*names another nodata value.*-1 against 0"):
+        rasters.open_rasters({"b": other}, nodata={"b": 0.0})
+
+
+@pytest.mark.parametrize("nodata", [None, -1.0])
+def test_rasters_in_degrees_are_brought_into_metres(tmp_path: Path, nodata: float | None) -> None:
+    """A plane in degrees, in a place where its values can be computed from the coordinates of each pixel."""
+    from rasterio.warp import transform as to_other
+
+    rows, cols = np.mgrid[:40, :50]
+    plane = (100.0 + 2.0 * cols + 3.0 * rows).astype(np.float32)
+    degrees = {"crs": "EPSG:4326", "transform": from_origin(21.0, 42.0, 0.01, 0.01), "nodata": nodata}
+    path = write(tmp_path / "plane.tif", plane, **degrees)
+    land = rasters.open_rasters({"plane": path}, project="EPSG:32634", pixel=900.0)
+    assert land.grid.crs == "EPSG:32634" and land.grid.pixel == (900.0, 900.0) and land.files_crs == "EPSG:4326"
+    found = land.read(Box(0, 0, land.grid.height, land.grid.width))[0]
+    row, col = np.mgrid[: land.grid.height, : land.grid.width]
+    east, north = land.grid.centre(row.ravel(), col.ravel())
+    lon, lat = (np.asarray(one).reshape(found.shape) for one in to_other("EPSG:32634", "EPSG:4326", east, north))
+    x, y = (lon - 21.0) / 0.01 - 0.5, (42.0 - lat) / 0.01 - 0.5
+    beyond = (x < -0.6) | (x > 49.6) | (y < -0.6) | (y > 39.6)
+    inside = (x > 1) & (x < 48) & (y > 1) & (y < 38)
+    assert beyond.any() and np.isnan(found[beyond]).all()
+    # GDAL places pixels to an eighth of a pixel, across which the plane changes by 5 / 8 at most.
+    np.testing.assert_allclose(found[inside], (100.0 + 2.0 * x + 3.0 * y)[inside], atol=5.0 / 8.0)
+    part = land.read(Box(7, 9, 5, 6))[0]
+    np.testing.assert_array_equal(part, found[7:12, 9:15])
+    for project, pixel, message in (("EPSG:4326", 0.0, "not projected"), ("UTM", 0.0, "not known"),
+                                    ("EPSG:32634", -1.0, "pixels have a side")):  # fmt: skip
+        with pytest.raises(DataError, match=message):
+            rasters.open_rasters({"plane": path}, project=project, pixel=pixel)
+
+
 def test_windows_are_slices_around_their_pixel() -> None:
     memory = MemoryRasters(GRID, ("a", "b"), values())
     rows, cols = np.array([4, 0, 11]), np.array([7, 0, 14])
@@ -148,14 +192,14 @@ def test_a_geotiff_keeps_grid_bands_units_and_nodata(tmp_path: Path) -> None:
     data = np.arange(360, dtype=np.float64).reshape(2, 12, 15)
     data[1, 2, 3] = np.nan
     path = tmp_path / "maps" / "map.tif"
-    with rasters.new_geotiff(path, GRID, {"mean": "%", "sd": "%"}, -9.0, {"LAYER": "0-5 cm"}) as put:
+    with geotiff.new_geotiff(path, GRID, {"mean": "%", "sd": "%"}, -9.0, {"LAYER": "0-5 cm"}) as put:
         for box in rasters.tile_boxes(GRID, 8):
             put(box, data[:, box.row : box.row + box.height, box.col : box.col + box.width])
         assert not path.exists()
     with rasterio.open(path) as file:
         assert file.descriptions == ("mean", "sd") and file.nodata == -9.0 and file.tags(2)["UNITS"] == "%"
         assert file.read(2)[2, 3] == -9.0 and file.crs.to_epsg() == 32755
-    grid, bands, tags = rasters.read_geotiff(path)
+    grid, bands, tags = geotiff.read_geotiff(path)
     assert grid == GRID and tags["LAYER"] == "0-5 cm"
     np.testing.assert_array_equal(bands["sd"], data[1])
 
@@ -165,9 +209,9 @@ def test_an_infinite_value_is_never_mapped_and_leaves_no_file(tmp_path: Path) ->
     bad = np.full((1, 12, 15), np.inf)
     with (
         pytest.raises(DataError, match="infinite"),
-        rasters.new_geotiff(path, GRID, {"mean": "%"}, -9.0, {}) as put,
+        geotiff.new_geotiff(path, GRID, {"mean": "%"}, -9.0, {}) as put,
     ):
         put(Box(0, 0, 12, 15), bad)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(DataError, match="cannot be read"):
-        rasters.read_geotiff(path)
+        geotiff.read_geotiff(path)

@@ -26,7 +26,7 @@ from jaxsoil.studies.hybrid.cross_fit import CrossFit, HeldOut
 from jaxsoil.studies.hybrid.network import Kind, Network
 from jaxsoil.studies.hybrid.prepare import prepare_library
 from jaxsoil.studies.hybrid.ranges import range_of
-from jaxsoil.studies.hybrid.results import COLUMNS, OWN, PRODUCT, check_product, richest
+from jaxsoil.studies.hybrid.results import COLUMNS, OWN, PLACES, PRODUCT, check_product, richest
 from jaxsoil.studies.hybrid.run import plan, run
 from jaxsoil.training.config import LoopConfig
 
@@ -130,6 +130,8 @@ def test_the_table_holds_every_value_once_and_measured_ones_to_the_bit(finished:
     assert low[~there].min() >= 0 and high[~there].max() <= 1000 and np.all(error[~there] > 0)
     assert np.isnan(np.stack([low, high, error])[:, there]).all() and set(cells["unit"].tolist()) == {"g/kg"}
     assert set(cells["model"][there].tolist()) == {""}
+    # The library names no place.
+    assert np.isnan(np.stack([cells[name] for name in PLACES])).all()
     assert all(name.startswith("cnn-carbon-") for name in cells["model"][~there].tolist())
 
 
@@ -307,7 +309,7 @@ def test_the_numbers_of_the_report_are_those_of_the_tables(finished: Path, resul
         for head, metric in (("R2", "r2"), ("RMSE", "rmse"), ("MAE", "mae"), ("n", "n")):
             assert float(row[head].replace("−", "-")) == pytest.approx(found[metric], abs=0.0051)
     coverage = pd.read_csv(finished / "coverage.csv")
-    shown = {row[1]: row[3] for row in tables.coverage(report).rows}
+    shown = {row[1]: row[4] for row in tables.coverage(report).rows}
     nominal = where(coverage, laboratory="all", nominal=0.8)
     shares = [f"{100 * share:.1f}" for share in nominal["coverage"]]
     assert shown == dict(zip(nominal["kind"], shares, strict=True))

@@ -15,7 +15,7 @@ from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.layers import learn
 from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.studies.layers.scores import mean_over_seeds
-from jaxsoil.studies.layers.trainings import Training, point_features, reference
+from jaxsoil.studies.layers.trainings import point_features, reference
 
 
 def with_values(prepared: LayersData, values: np.ndarray) -> LayersData:
@@ -58,16 +58,39 @@ def test_held_out_sites_do_not_change_what_is_learnt(prepared: LayersData) -> No
     other[held] = 3.0 * other[held] + 1.0
     found = []
     for data in (prepared, with_values(prepared, other)):
-        trained = learn.train("transfer", "blocks", 0, data, TINY)
+        trained = learn.train(("transfer", "blocks", 0), learn.held_out_rows(data.folds["blocks"], 2), data, TINY)
         members = learn.predict_members(learn.loss_of("transfer", data, TINY), trained, data.windows)
         found.append(learn.by_fold("transfer", members, 6))
     np.testing.assert_array_equal(found[0][0], found[1][0])
     assert not np.array_equal(found[0][1], found[1][1])
 
 
+def test_rows_are_held_out_by_fold_or_by_pairs_of_folds() -> None:
+    fold = np.array([0, 1, 2, 0])
+    np.testing.assert_array_equal(learn.held_out_rows(fold, 3).argmax(axis=1), [0, 1, 2])
+    pairs = learn.held_out_rows(fold, 3, pairs=True)
+    np.testing.assert_array_equal(pairs, [[1, 1, 0, 1], [1, 0, 1, 1], [0, 1, 1, 0]])
+
+
+def test_controls_go_on_from_the_network_that_they_are_the_control_of(prepared: LayersData) -> None:
+    """A second stage without a step's worth of learning rate leaves the network, and with it the predictions, alone."""
+    still = dataclasses.replace(TINY, finetune=dataclasses.replace(TINY.finetune, lr=1e-20, weight_decay=0.0))
+    held = learn.held_out_rows(prepared.folds["blocks"], 2)
+    for model, base in learn.GOES_ON.items():
+        before = learn.train((base, "blocks", 0), held, prepared, still)
+        after = learn.train((model, "blocks", 0), held, prepared, still, before)
+        pairs = ((base, before), (model, after))
+        found = [
+            learn.by_fold(name, learn.predict_members(learn.loss_of(name, prepared, still), one, prepared.windows), 6)
+            for name, one in pairs
+        ]
+        np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-5)
+        assert list(after.history) == ["finetune/loss", "finetune/validation_loss"]
+
+
 def test_watched_sites_are_training_sites_and_equally_many(prepared: LayersData) -> None:
     rows = prepared.folds["random"] != 1
-    size = learn.watch_size(prepared, TINY)
+    size = 9
     first, watch = learn.parts(rows, (0, 1), size)
     assert watch.sum() == size and not (first & watch).any()
     np.testing.assert_array_equal(first | watch, rows)
@@ -82,7 +105,7 @@ def test_each_layer_comes_from_its_own_member() -> None:
 
 
 def test_forests_are_scikit_learns(prepared: LayersData) -> None:
-    predicted = reference(Training("rf", "blocks", 1), prepared, TINY)(prepared.windows)
+    predicted = reference("rf", 1, learn.held_out_rows(prepared.folds["blocks"], 2), prepared, TINY)(prepared.windows)
     target, train = prepared.to_scale(prepared.sites.values), prepared.folds["blocks"] != 0
     rows = train & prepared.seen[:, 5]
     centre = prepared.windows[:, 1, 1, :]
@@ -92,7 +115,7 @@ def test_forests_are_scikit_learns(prepared: LayersData) -> None:
     np.testing.assert_allclose(predicted[0][:, 5], twin.predict(centre))
     context = point_features(prepared.windows, context=True)
     np.testing.assert_allclose(context[:, 4:8], prepared.windows.mean(axis=(1, 2)))
-    means = reference(Training("mean", "blocks", 0), prepared, TINY)(prepared.windows)
+    means = reference("mean", 0, learn.held_out_rows(prepared.folds["blocks"], 2), prepared, TINY)(prepared.windows)
     np.testing.assert_allclose(means[0, 7], np.nanmean(target[train], axis=0))
 
 
@@ -105,6 +128,6 @@ def test_what_diverged_predicts_nothing_and_is_never_averaged_in() -> None:
 
 def test_a_training_that_diverges_is_marked(prepared: LayersData) -> None:
     wild = dataclasses.replace(TINY, train=dataclasses.replace(TINY.train, lr=1e30))
-    trained = learn.train("multitask", "blocks", 0, prepared, wild)
+    trained = learn.train(("multitask", "blocks", 0), learn.held_out_rows(prepared.folds["blocks"], 2), prepared, wild)
     assert not trained.alive.any()
     assert np.isnan(learn.predict_members(learn.loss_of("multitask", prepared, wild), trained, prepared.windows)).all()

@@ -63,6 +63,8 @@ def test_a_layer_with_too_few_sites_is_left_out_with_its_true_map() -> None:
         ({"models": ("mean", "rf")}, "--map-model transfer"),
         ({"splits": ("blocks",)}, "--map-split random"),
         ({"watch": 0.9}, "--watch"),
+        ({"map_model": "best"}, "give 3 --folds or more"),
+        ({"cover": 1.2}, "--cover"),
     ],
 )
 def test_settings_that_cannot_be_carried_out_are_refused(change: dict[str, object], message: str) -> None:

@@ -17,13 +17,21 @@ from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
 from jaxsoil.evaluation.results import ALL_SEEDS, read_results
 from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.layers import choice
 from jaxsoil.studies.layers import run as study
 from jaxsoil.studies.layers.maps import tile_map
-from jaxsoil.studies.layers.prepare import LayersData
+from jaxsoil.studies.layers.prepare import LayersData, prepare
 from jaxsoil.studies.layers.report.page import write_report
 from jaxsoil.studies.layers.report.tables import LABELS, SPLITS
 from jaxsoil.studies.layers.scores import OWN, POOLED, pooled_scores
-from jaxsoil.studies.layers.trainings import Training, predictor, train_or_read, trainings
+from jaxsoil.studies.layers.trainings import (
+    Training,
+    TrainingResult,
+    in_parallel,
+    predictor,
+    train_or_read,
+    trainings,
+)
 
 
 def test_maps_line_up_with_the_inputs_and_say_what_they_hold(finished: Path) -> None:
@@ -50,7 +58,13 @@ def test_a_pixel_of_the_map_is_the_mean_of_all_fold_models(finished: Path, prepa
     windows, _ = fill_gaps(windows_around(prepared.land.rasters, row, col, 3))
     members = finished / "members"
     every = [predictor(Training("transfer", "random", seed), prepared, TINY, members)(windows) for seed in (0, 1)]
-    expected = prepared.to_unit(np.mean(every, axis=(0, 1)))
+    trained = [
+        train_or_read(Training("transfer", "random", seed), prepared, TINY, members, np.empty((0, 3, 3, 4), np.float32))
+        for seed in (0, 1)
+    ]
+    held_out = np.mean([one.held_out for one in trained], axis=0)
+    factor = np.nanmean(np.exp(prepared.to_scale(prepared.sites.values) - held_out), axis=0)
+    expected = prepared.to_unit(np.mean(every, axis=(0, 1)), factor)
     for place, layer in enumerate(prepared.layers):
         with rasterio.open(finished / "maps" / f"{layer.key}.tif") as file:
             np.testing.assert_allclose(file.read(1)[row, col], expected[:, place], rtol=1e-5)
@@ -96,11 +110,47 @@ def test_a_damaged_training_is_named(finished: Path, prepared: LayersData, tmp_p
             train_or_read(training, prepared, TINY, tmp_path, np.empty((0, 3, 3, 4), np.float32))
 
 
-def test_the_best_model_is_the_one_with_the_lowest_error_under_the_first_split(finished: Path) -> None:
-    scores = read_results(finished / "results.csv", OWN)
-    rows = pooled_scores(scores, "rmse", "blocks").sort_values("value")
-    assert study.map_model(dataclasses.replace(TINY, map_model="best"), scores) == rows["model"].iloc[0]
-    assert study.map_model(TINY, scores) == "transfer"
+def test_the_model_of_the_maps_is_chosen_among_the_training_sites_of_each_fold(tmp_path: Path) -> None:
+    config = dataclasses.replace(TINY, models=("mean", "rf"), folds=3, seeds=1, map_model="best")
+    data = prepare(config)
+    table = choice.inner_scores(config, data, tmp_path)
+    assert len(table) == 6 and table.groupby("fold")["chosen"].sum().tolist() == [1, 1, 1]
+    best = table.loc[table.groupby("fold")["rmse"].idxmin(), "model"].tolist()
+    assert choice.chosen_models(config, table) == best and choice.chosen_models(TINY, None) == ["transfer"] * 2
+    # Values of the sites of a fold have no part in what is chosen for it.
+    fold, other = data.folds["random"], data.sites.values.copy()
+    other[fold == 1] = 40.0 + 9.0 * other[fold == 1]
+    changed = dataclasses.replace(data, sites=dataclasses.replace(data.sites, values=other))
+    again = choice.inner_scores(config, changed, tmp_path / "again")
+    mine, theirs = (one[one["fold"] == 1]["rmse"].to_numpy() for one in (table, again))
+    np.testing.assert_array_equal(mine, theirs)
+    assert not np.allclose(table["rmse"], again["rmse"])
+
+
+def test_results_of_chosen_models_are_those_of_each_folds_own(prepared: LayersData) -> None:
+    fold, n = prepared.folds["random"], len(prepared.sites)
+    made = {
+        name: [TrainingResult(np.full((n, 6), value), np.full((2, 4, 6), value), *2 * [np.ones(1, bool)], fold, {})]
+        for name, value in (("rf", 1.0), ("mean", 2.0))
+    }
+    (found,) = choice.composed(["mean", "rf"], made, fold)
+    np.testing.assert_array_equal(found.held_out[:, 0], np.where(fold == 0, 2.0, 1.0))
+    assert found.probe[:, 0, 0].tolist() == [2.0, 1.0]
+    predict = choice.composed_predict(["mean", "rf"], {name: lambda _, v=one[0].probe: v for name, one in made.items()})
+    assert predict(np.empty(0))[:, 0, 0].tolist() == [2.0, 1.0]
+
+
+def test_after_an_error_no_further_training_is_started() -> None:
+    calls: list[int] = []
+
+    def fails() -> int:
+        raise DataError("it broke", remedy="Mend it.")
+
+    (results,) = in_parallel([[lambda: 3, fails, lambda: calls.append(1) or 1]])
+    assert results[0].result() == 3 and not calls
+    for result in results[1:]:
+        with pytest.raises(DataError, match="it broke"):
+            result.result()
 
 
 def test_a_map_of_the_middle_leaves_the_rest_without_values(prepared: LayersData) -> None:

@@ -47,6 +47,26 @@ def test_intervals_cover_what_they_state_and_each_gap_is_left_out(prepared: Laye
     assert table[table["seed"] != ALL_SEEDS]["low"].isna().all()
 
 
+def test_smearing_makes_means_of_medians_and_knows_other_folds_alone(prepared: LayersData) -> None:
+    """Log-normal errors of SD s: the factor is exp(s^2 / 2), and the corrected predictions are unbiased."""
+    rng, n = np.random.default_rng(5), 20000
+    fold = rng.integers(0, 2, n)
+    predicted = np.full((n, 1), 1.2)
+    values = np.expm1(predicted + rng.normal(0.0, 0.5, (n, 1)))
+    rows = np.arange(n) % len(prepared.sites)
+    sites = dataclasses.replace(prepared.sites.take(rows), values=values, layers=prepared.layers[:1])
+    kept = {name: getattr(prepared, name)[rows] for name in ("row", "col", "block", "windows")}
+    data = dataclasses.replace(prepared, sites=sites, folds={"random": fold}, **kept)
+    factor = scores.smearing(data, TINY, predicted, np.ones((n, 1), bool))
+    assert factor[0] == pytest.approx(np.exp(0.125), rel=0.02)
+    assert data.to_unit(predicted, factor).mean() == pytest.approx(values.mean(), rel=1e-9)
+    own = scores.fold_smearing(data, TINY, fold, predicted)
+    other = scores.smearing(data, TINY, predicted, (fold == 1)[:, None])
+    assert (own[fold == 0] == other).all()
+    plain = dataclasses.replace(TINY, smear=False)
+    assert scores.smearing(data, plain, predicted, np.ones((n, 1), bool)).tolist() == [1.0]
+
+
 def test_scores_are_the_textbooks(prepared: LayersData) -> None:
     rng = np.random.default_rng(2)
     frame = pd.DataFrame(
@@ -77,7 +97,8 @@ def test_a_model_is_held_against_the_truth_in_its_unit(prepared: LayersData) -> 
     held_out = np.nan_to_num(study.to_scale(study.sites.values)) + rng.normal(0.0, 0.2, study.sites.values.shape)
     probe = study.to_scale(truth).T[None] + rng.normal(0.0, 0.2, (1, 500, 6)).repeat(2, axis=0)
     study = dataclasses.replace(study, folds={"random": study.folds["random"] % 2})
-    found: Any = scores.against_truth(study, TINY, "cnn", "random", [result(held_out, probe)], truth)
+    plain = dataclasses.replace(TINY, smear=False)
+    found: Any = scores.against_truth(study, plain, "cnn", "random", [result(held_out, probe)], truth)
     assert abs(found["coverage"].mean() - 0.9) < 0.02
     expected = 1 - ((study.to_unit(probe[0, :, 0]) - truth[0]) ** 2).sum() / ((truth[0] - truth[0].mean()) ** 2).sum()
     assert found["r2"].iloc[0] == pytest.approx(expected)

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from jaxsoil.data.twin.settings import require, require_finite
 
+FACTORS = (1.4, 2.5)
+"""Least and most organic matter per organic carbon of a soil; the range is ours."""
+
 
 @dataclasses.dataclass(frozen=True)
 class LaboratoriesConfig:
@@ -41,6 +44,9 @@ class LaboratoriesConfig:
     noise: float = 0.0015
     label_log_sd: float = 0.05  # within a laboratory
     method_log_sd: float = 0.03  # between the laboratories' methods
+    factor_log_sd: float = 0.12  # of organic matter per organic carbon between soils; the factor stays in FACTORS
+    matter_label_log_sd: float = 0.12  # as label_log_sd, of organic matter: ignition or wet oxidation
+    matter_method_log_sd: float = 0.08  # as method_log_sd, of organic matter
 
     def __post_init__(self) -> None:
         require(self, "laboratories", self.laboratories >= 2, "Ask for at least two.")

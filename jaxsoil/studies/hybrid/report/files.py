@@ -21,14 +21,14 @@ KINDS = {MEASURED: "measured", PREDICTED: "imputed"}
 
 FILES = RunFiles(
     csv={
-        "coverage": Columns("property kind laboratory", "nominal coverage lowest highest median_width", "n"),
+        "coverage": Columns("property kind laboratory", "nominal coverage lowest highest median_width", "n groups"),
         "suspects": Columns("id laboratory property", "observed predicted score"),
         "exclusions": Columns("id laboratory property from reason"),
         "networks": Columns("property scheme held_out model", whole="epochs rows", flag="alive converged"),
         "depths": Columns("property kind depth", "q25 median q75", "place n"),
     },
     parquet={
-        "hybrid": Columns("id laboratory property kind", "value"),
+        "hybrid": Columns("id laboratory property kind", "value", optional="depth_top depth_bottom longitude latitude"),
         "predictions": Columns("scheme property harmonisation model laboratory", "observed predicted"),
         "outliers": Columns("property laboratory spoiled", "distance residual distance_limit residual_limit"),
         "places": Columns("id", optional="latitude longitude"),

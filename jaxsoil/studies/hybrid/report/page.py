@@ -52,7 +52,11 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document = open_document(run, "The hybrid data set: measured and predicted values")
     counted = ", ".join(f"{name} {run.data['laboratories'][name]:,}" for name in run.laboratories)
     models = {(split, model): MODELS[model] for split in ("random", "laboratory") for model in ("cnn", "plsr")}
-    document.add(*PAGE.items("opening", run=run, method=METHODS[run.method], counted=counted, models=models))
+    document.add(
+        *PAGE.items(
+            "opening", run=run, method=METHODS[run.method], counted=counted, models=models, covered=tables.covered(run)
+        )
+    )
     document.section("Accuracy, by a random split and by laboratory", *tables.accuracy(run))
     _add(document, drawn, "observed_predicted")
     document.add(tables.laboratories(run) if run.data["held_laboratories"] else None)

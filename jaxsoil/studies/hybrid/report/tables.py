@@ -188,17 +188,28 @@ def laboratories(run: HybridRun) -> Table:
     return _pivot(run, frame, "property region", NAMES, title=title, notes=notes)
 
 
-def coverage(run: HybridRun) -> Table:
-    """Coverage of the intervals at the nominal level of the table."""
+def covered(run: HybridRun) -> list[dict[str, Any]]:
+    """Coverage out of fold of each property at the nominal level of the table."""
+    return where(_nominal(run)[0], kind="out of fold").to_dict("records")
+
+
+def _nominal(run: HybridRun) -> tuple[pd.DataFrame, float]:
+    """Coverages of all laboratories together at the level nearest to that of the table, and that level."""
     found = where(run.tables["coverage"], laboratory="all")
     level, wanted = column(found, "nominal"), float(run.settings["coverage"])
-    nearest = level[np.argmin(np.abs(level - wanted))] if level.size else wanted
-    frame = where(found, nominal=nearest)
+    nearest = float(level[np.argmin(np.abs(level - wanted))]) if level.size else wanted
+    return where(found, nominal=nearest), nearest
+
+
+def coverage(run: HybridRun) -> Table:
+    """Coverage of the intervals at the nominal level of the table."""
+    frame, nearest = _nominal(run)
     shares = {name: 100.0 * frame[name] for name in ("coverage", "lowest", "highest")}
     frame = frame.assign(**shares, off=100.0 * (frame["coverage"] - frame["nominal"]))
     columns: dict[Any, Any] = {
-        "property": "Property", "kind": "Rows and calibration", "n": ("n", COUNT), "coverage": ("Coverage (%)", 1),
-        ("lowest", "highest"): ("95 % range (%)", "{:.1f} to {:.1f}"), "off": ("Off (points)", 1),
+        "property": "Property", "kind": "Rows and calibration", "n": ("n", COUNT), "groups": ("Samples", COUNT),
+        "coverage": ("Coverage (%)", 1), ("lowest", "highest"): ("95 % range (%)", "{:.1f} to {:.1f}"),
+        "off": ("Off (points)", 1),
         "median_width": ("Median width", 1),
     }  # fmt: skip
     title = f"Coverage of the {100 * nearest:g} % intervals."

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.data.rasters.rasters import Grid, read_geotiff
+from jaxsoil.data.rasters.geotiff import read_geotiff
+from jaxsoil.data.rasters.rasters import Grid
 from jaxsoil.evaluation.results import ALL_SEEDS
 from jaxsoil.report import style
 from jaxsoil.report.run_files import where
 from jaxsoil.report.style import GREY, LIGHT, OKABE_ITO, WIDTH, Look, grid, legend, light_grid, points, shifts, styled
-from jaxsoil.studies.layers.report.tables import LABELS, POOLED, SPLITS, LayersRun
+from jaxsoil.studies.layers.report.tables import LABELS, POOLED, SPLITS, UNDRAWN, LayersRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,9 @@ IN_PROFILES = ("rf", "multitask", "transfer")
 
 def model_looks(run: LayersRun) -> dict[str, Look]:
     """The look of each model, the same in all figures."""
-    return style.looks({name: LABELS[name] for name in run.models}, tuple(LABELS))
+    return style.looks(
+        {name: LABELS[name] for name in run.drawn}, tuple(name for name in LABELS if name not in UNDRAWN)
+    )
 
 
 @styled
@@ -63,12 +66,12 @@ def scores_figure(run: LayersRun) -> Figure:
     """R2 and RMSE of every model and layer: seeds as small marks, their mean prediction as a large one."""
     figure = style.new_figure(WIDTH, 5.0)
     axes: Any = figure.subplots(2, len(run.splits), sharex=True, sharey="row", squeeze=False)
-    styles, offsets = model_looks(run), dict(zip(run.models, _offsets(run), strict=True))
+    styles, offsets = model_looks(run), dict(zip(run.drawn, _offsets(run), strict=True))
     at = {layer: place for place, layer in enumerate(run.layers)}
     for column, split in enumerate(run.splits):
         for ax, metric in zip(axes[:, column], ("r2", "rmse"), strict=True):
             rows = where(run.results, split=split, metric=metric)
-            for model in run.models[metric == "r2" and "mean" in run.models :]:
+            for model in run.drawn[metric == "r2" and "mean" in run.drawn :]:
                 mine = rows[(rows["model"] == model) & rows["layer"].isin(run.layers)]
                 x, y = np.array([at[layer] for layer in mine["layer"]]) + offsets[model], np.asarray(mine["value"])
                 together = np.asarray(mine["seed"] == ALL_SEEDS)
@@ -219,7 +222,7 @@ def coverage_figure(run: LayersRun) -> Figure:
 
 def _offsets(run: LayersRun) -> list[float]:
     """Where the mark of each model stands beside the tick of a layer."""
-    return shifts(len(run.models), 0.05 * (len(run.models) - 1))
+    return shifts(len(run.drawn), 0.05 * (len(run.drawn) - 1))
 
 
 def _limits(*images: np.ndarray) -> tuple[float, float]:

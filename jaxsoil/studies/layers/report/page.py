@@ -57,13 +57,32 @@ def _opening(run: LayersRun) -> list[Any]:
     split, comparisons = run.splits[0], []
     pooled = run.scores("rmse", split=split, layer=POOLED).sort_values("value")
     order = [f"{LABELS[row['model']]} {number(row['value'])}" for row in pooled.to_dict("records")]
-    for _, rows in run.tables["gains"].groupby(["split", "first", "second"], sort=False):
+    for _, rows in where(run.tables["gains"], split=split).groupby(["first", "second"], sort=False):
         single: pd.DataFrame = rows.loc[rows["layer"] != POOLED]
         layers = {kind: ", ".join(where(single, verdict=kind)["layer"]) for kind in ("gain", "loss")}
         clear = "; ".join(f"clear {kind}: {names}" for kind, names in layers.items() if names)
         comparisons.append((where(rows, layer=POOLED).to_dict("records")[0], clear))
     values = {"split": SPLITS[split], "pooled": "; ".join(order), "comparisons": comparisons}
-    return PROSE.items("opening", run=run, **values)
+    return PROSE.items("opening", run=run, **_found(run), **values)
+
+
+def _found(run: LayersRun) -> dict[str, Any]:
+    """What the first three sentences say: the best model, what is left of transfer, and how sure both are."""
+    split, maps = run.splits[0], run.json["maps"]
+    gains = {
+        row["second"]: row
+        for row in where(run.tables["gains"], split=split, first="transfer", layer=POOLED).to_dict("records")
+    }
+    pooled = run.scores("rmse", split=split, layer=POOLED).sort_values("value")
+    pooled = pooled[pooled["model"] != "chosen"]
+    scores = run.scores("rmse", split=maps["split"], model=maps["model"], layer=POOLED)
+    layers = run.scores("r2_layers", split=maps["split"], model=maps["model"], layer=POOLED)
+    covered = where(run.tables["coverage"], split=maps["split"], model=maps["model"], layer=POOLED)
+    return {
+        "best": pooled.iloc[0], "second": pooled.iloc[min(1, len(pooled) - 1)], "gains_of": gains, "maps": maps,
+        "names": "; ".join(LABELS[name] for name in dict.fromkeys(maps["models"])),
+        "map_rmse": scores["value"].iloc[0], "map_r2": layers["value"].iloc[0], "covered": covered.iloc[0],
+    }  # fmt: skip
 
 
 def _scores(document: Document, run: LayersRun) -> None:
@@ -73,11 +92,12 @@ def _scores(document: Document, run: LayersRun) -> None:
         "ccc": "Concordance (CCC) of each layer",
     }
     layers = [tables.layer_table(run, metric, f"{name}, seeds together.") for metric, name in names.items()]
-    document.section("Scores", tables.overview_table(run), *PROSE.items("protocol"), *layers)
-    model, split = run.json["maps"]["model"], run.splits[0]
+    document.section("Scores", tables.overview_table(run), *PROSE.items("protocol", smear=run.data["smear"]), *layers)
+    model, split = run.json["maps"]["model"], run.json["maps"]["split"]
     document.draw(figures.scores_figure(run), "scores", PROSE.text("scores"))
     caption = PROSE.text("observed", model=model, split=split)
     document.draw(figures.observed_figure(run, model, split), "observed", caption)
+    split = run.splits[0]
     document.draw(figures.profiles_figure(run, split), "profiles", PROSE.text("profiles", split=split))
 
 
@@ -86,6 +106,6 @@ def _maps(document: Document, run: LayersRun) -> None:
     notes = PROSE.notes("bands", maps=maps, unit=run.unit)
     table = Table("GeoTIFFs.", ("Layer", "File"), tuple(maps["files"].items()), notes, (0, 1))
     text = PROSE.text("maps", maps=maps, settings=run.settings, split=SPLITS[run.splits[0]])
-    document.section("Maps", text, table)
+    document.section("Maps", text, tables.inner_table(run), table)
     document.draw(figures.maps_figure(run), "maps", PROSE.text("map_figure", truth=run.data["truth"]))
     document.add(tables.truth_table(run))

@@ -18,11 +18,17 @@ LABELS = {
     "rf": "RF, point covariates",
     "rf_window": "RF, with window means",
     "cnn": "CNN, one layer",
+    "cnn_long": "CNN, one layer, longer",
     "multitask": "CNN, multi-task",
+    "multitask_tuned": "CNN, multi-task, tuned",
     "transfer": "CNN, transfer",
     "profile": "CNN, depth function",
+    "chosen": "Chosen inside the training folds",
 }
 """Models of the study by their name in the results."""
+
+UNDRAWN = ("cnn_long", "multitask_tuned", "chosen")
+"""Models that stand in tables alone: controls, and what is one of the others in each fold."""
 
 SPLITS = {"blocks": "spatial blocks", "random": "random"}
 POOLED = "pooled"
@@ -34,7 +40,8 @@ PROSE = Prose("jaxsoil.studies.layers.report", "tables")
 
 FILES = RunFiles(
     csv={
-        "coverage": Columns("split model layer", "nominal coverage coverage_low coverage_high median_width", "n"),
+        "coverage": Columns("split model layer", "nominal coverage coverage_low coverage_high median_width", "n sites"),
+        "inner": Columns("split model", "rmse", "fold n seed chosen"),
         "gains": Columns(
             "split first second layer verdict",
             "gain folds_low folds_high blocks_low blocks_high",
@@ -46,7 +53,7 @@ FILES = RunFiles(
     parquet={"predictions": Columns("split model id layer", "seed fold block observed predicted low high")},
     arrays={"curves": ("ids",)},
     json=("maps",),
-    optional=("truth", "curves"),
+    optional=("truth", "curves", "inner"),
     results=("layer",),
 )
 
@@ -64,6 +71,11 @@ class LayersRun(RunContents):
     def models(self) -> list[str]:
         """Models in the order of the tables."""
         return [name for name in LABELS if name in set(self.results["model"])]
+
+    @property
+    def drawn(self) -> list[str]:
+        """Models of the figures."""
+        return [name for name in self.models if name not in UNDRAWN]
 
     @property
     def splits(self) -> list[str]:
@@ -168,6 +180,21 @@ def coverage_table(run: LayersRun) -> Table:
     notes = PROSE.notes("coverage", truth="truth" in run.tables)
     title = f"Coverage of intervals of nominally {100.0 * rows['nominal'].max():g} %."
     return rows_table(rows, columns, title=title, labels={"split": SPLITS, "model": LABELS}, notes=notes)
+
+
+def inner_table(run: LayersRun) -> Table | None:
+    """RMSE of the inner cross-validation of each fold, and what it chose."""
+    if "inner" not in run.tables:
+        return None
+    rows = run.tables["inner"]
+    names = {fold: f"Fold {fold + 1}" for fold in sorted(set(rows["fold"]))}
+    chosen = where(rows, chosen=1).sort_values("fold")["model"]
+    listed = ", ".join(f"{names[fold]}: {LABELS[model]}" for fold, model in zip(names, chosen, strict=True))
+    notes = PROSE.notes("inner", listed=listed, seed=rows["seed"].max())
+    title = f"RMSE inside the training sites of each fold ({run.unit}), split: {SPLITS[rows['split'].iloc[0]]}."
+    order = {"model": [name for name in LABELS if name in set(rows["model"])], "fold": [*names]}
+    labels = {"model": LABELS, "fold": names}
+    return pivot_table(rows, {"model": "Model"}, "fold", "rmse", title=title, notes=notes, order=order, labels=labels)
 
 
 def truth_table(run: LayersRun) -> Table | None:
