@@ -119,9 +119,9 @@ class MultifidelityData:
     def check(self) -> None:
         """Raises DataError, naming what is wrong, unless the parts fit together.
 
-        Refused: rows that do not pair, two ranges that overlap, axes that differ, spectra that are no absorbance, a property that is missing
-        for all rows, texture that does not sum to 100 %, and pre-training, labelled or paired samples that occur in
-        the test set too.
+        Refused: rows that do not pair, two ranges that overlap, axes that differ, spectra that are no absorbance, a
+        property that is missing for all rows, texture that does not sum to 100 %, and pre-training, labelled or paired
+        samples that occur in the test set too.
         """
         if self.has_pairs:
             _check_pairs("paired", self.paired_mir, self.paired_nir, self.name)

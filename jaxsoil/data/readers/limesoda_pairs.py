@@ -1,7 +1,8 @@
 """Measured data for the multi-fidelity study: seven mid-infrared sets, and one of them split into two ranges.
 
 Five fields of LimeSoDa (percent reflectance at their source), yamsys (absorbance, about three scans of each sample) and
-bungoma140 (absorbance) share 751-3799 cm-1, and so does afsis113, which has no labels and joins pre-training; here they lie on 752-3796 cm-1 in steps of 4 cm-1, as absorbance.
+bungoma140 (absorbance) share 751-3799 cm-1, and so does afsis113, which has no labels and joins pre-training. Here they
+lie on 752-3796 cm-1 in steps of 4 cm-1, as absorbance.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ _NOTES = (
 def load_field_out(field: str = "H.138") -> MultifidelityData:
     """Returns the seven sets with one of them as the test set; there is no near-infrared, so no pairs.
 
-    Pre-training uses every scan of the other sets and of afsis113, labels the mean over the repeats of each sample. Properties are
-    those that are measured in the training sets and in the held-out one. Paired and near-infrared libraries have no
-    rows (``has_pairs`` is False).
+    Pre-training uses every scan of the other sets and of afsis113, labels the mean over the repeats of each sample.
+    Properties are those that are measured in the training sets and in the held-out one. Paired and near-infrared
+    libraries have no rows (``has_pairs`` is False).
 
     Raises:
       DataError: an unknown field, absent data.

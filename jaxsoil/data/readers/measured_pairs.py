@@ -96,7 +96,10 @@ def read_pair_set(path: Path) -> PairSet:
         require.known(grid.unit, (unit,), "unknown value", source=path, column=f"{name}.unit")
         require.known(grid.method, METHODS, "unknown value", source=path, column=f"{name}.method")
         if not (0 < grid.low < grid.high and 0 < grid.step <= grid.high - grid.low):
-            value, remedy = f"{grid.low:g} to {grid.high:g} by {grid.step:g}", "Give low below high, and a positive step."
+            value, remedy = (
+                f"{grid.low:g} to {grid.high:g} by {grid.step:g}",
+                "Give low < high and a step > 0.",
+            )
             raise DataError("a grid goes from low to high", source=path, column=name, value=value, remedy=remedy)
     for name in made.properties:
         require.known(name, PROPERTIES, "unknown property", source=path, column="properties")
