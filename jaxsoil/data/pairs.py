@@ -42,7 +42,7 @@ def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> Multifid
     """Returns checked data by name.
 
     Args:
-      name: "infrared_twin"; "limesoda_mir" (six measured mid-infrared sets, H.138 held out) or
+      name: "infrared_twin"; "limesoda_mir" (seven measured mid-infrared sets, H.138 held out) or
         "limesoda_mir/FIELD" for another of ``held_out_fields()``; "H.138_split" (one set in two ranges); measured
         pairs with the first of their groups held out (see :func:`measured_pairs` for all parts).
       config: shapes the twin, and belongs to it alone.

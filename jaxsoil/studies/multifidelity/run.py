@@ -153,6 +153,9 @@ class _Session:
             fno = self.get(f"{name}-fno", "stage2", lambda: stages.stage2_fno(config, replicate))
         views = stages.views_of(config, replicate, pretrained, conversion, fno)
         models = config.properties
+        if replicate.judge != TEST and "multi" in models.tasks:
+            # Parts held out in a second way stand in one table, which has one network for all properties.
+            models = dataclasses.replace(models, tasks=("multi",))
         part = self.get(f"{name}-stage3", "stage3", lambda: run_strategies(models, replicate, config.strategies, views))
         self.networks = self.networks or dict(part.trees)
         if pretrained is None or replicate.judge != TEST:
