@@ -76,7 +76,7 @@ def test_the_run_folder_has_what_the_report_reads(finished: Path) -> None:
     from jaxsoil.studies.multifidelity.report.files import FILES, read_multifidelity_run
 
     run = read_multifidelity_run(finished)
-    assert set(run.tables) == set(FILES.csv) - {"task_differences"}
+    assert set(run.tables) == set(FILES.csv) - {"task_differences", "held_out_parts", "reference"}
     latent = run.arrays["latent"]
     assert latent["test_nir"].shape == latent["test_mir"].shape == (40, 32) and latent["kl"].shape == (32,)
     assert run.arrays["converted"]["sd"].shape == run.arrays["converted"]["observed"].shape == (40, 101)
