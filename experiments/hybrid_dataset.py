@@ -1,7 +1,7 @@
 """The hybrid data set: measured carbon and organic matter of several laboratories, and predictions for the rest.
 
 python experiments/run.py --exp=hybrid_dataset                      the twin: five laboratories, no download
-python experiments/run.py --exp=hybrid_dataset --data fields_mir    measured spectra of six sets
+python experiments/run.py --exp=hybrid_dataset --data fields_mir    measured spectra of seven sets
 python experiments/run.py --exp=hybrid_dataset --paper              the publication's 57,000 samples
 
 Run time, as --plan estimates it: 4.4 million spectra pass through networks, about eight minutes on two cores. The smoke

@@ -1,8 +1,9 @@
 """Self-supervised multi-fidelity learning: from pre-training on MIR scans to nine properties from NIR.
 
 python experiments/run.py --exp=multifidelity                         the twin: MIR, NIR and a second laboratory
-python experiments/run.py --exp=multifidelity --data limesoda_mir     six measured MIR fields, each held out once
+python experiments/run.py --exp=multifidelity --data limesoda_mir     seven measured MIR fields, each held out once
 python experiments/run.py --exp=multifidelity --data H.138_split      one measured field in two ranges (optimistic)
+python experiments/run.py --exp=multifidelity --data woodwell604      604 measured pairs, in groups and at random
 python experiments/run.py --exp=multifidelity --paper                 the publication's size (for an accelerator)
 
 Run time: 7 minutes of processor time on the twin with five seeds. Expected there, mean CCC over nine properties on the

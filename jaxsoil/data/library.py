@@ -18,10 +18,10 @@ from jaxsoil.spectra.container import Spectra
 # (n,) text. NDArray[np.str_] would say so, but its run-time check admits empty strings alone.
 Strings = NDArray[Any]
 
-PROTECTED = ("sample", "pedon", "profile")
-"""Groups that no split parts, from the finest to the coarsest."""
+PROTECTED = ("sample", "pedon", "profile", "cluster")
+"""Groups that no split parts, from the finest to the coarsest; a cluster holds like spectra of soils without a site."""
 
-GROUPS = ("sample", "pedon", "profile", "region", "laboratory", "source", "country")
+GROUPS = ("sample", "pedon", "profile", "cluster", "region", "laboratory", "source", "country")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False)
@@ -136,7 +136,7 @@ class Library:
 
     @property
     def blocks(self) -> Strings:
-        """(n,) the coarsest of the groups that no split parts: profile, pedon or sample; without, the row's id."""
+        """(n,) the coarsest of the groups that no split parts, ``PROTECTED``; without, the row's id."""
         return next((self.groups[name] for name in reversed(PROTECTED) if name in self.groups), self.ids)
 
     def property(self, name: str) -> Property:

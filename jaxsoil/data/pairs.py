@@ -1,8 +1,11 @@
-"""Data of the multi-fidelity study by name: the infrared twin, and measured mid-infrared sets."""
+"""Data of the multi-fidelity study by name: the infrared twin, measured mid-infrared sets, and measured pairs."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from jaxsoil.data.readers.limesoda_pairs import FIELDS, load_field_out, load_split
+from jaxsoil.data.readers.measured_pairs import MeasuredPairs, pair_sets
 from jaxsoil.data.scans import MultifidelityData
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.runs.errors import DataError, did_you_mean
@@ -14,7 +17,7 @@ SPLIT = "H.138_split"
 
 def names() -> tuple[str, ...]:
     """Returns the names that ``load`` knows, the twin first; ``limesoda_mir/FIELD`` chooses the held-out field."""
-    return (TWIN, FIELDS_OUT, SPLIT)
+    return (TWIN, FIELDS_OUT, SPLIT, *sorted(pair_sets()))
 
 
 def held_out_fields() -> tuple[str, ...]:
@@ -22,12 +25,26 @@ def held_out_fields() -> tuple[str, ...]:
     return FIELDS
 
 
+def measured_pairs(name: str) -> MeasuredPairs | None:
+    """Returns measured pairs, whose samples are held out part by part: a packaged name, or the path of a TOML file.
+
+    None for data whose test set is fixed, which :func:`load` gives.
+
+    Raises:
+      DataError: absent data, or data that do not hold what the file says.
+    """
+    known = pair_sets()
+    path = Path(name) if name.endswith(".toml") else known.get(name)
+    return None if path is None else MeasuredPairs.read(path)
+
+
 def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> MultifidelityData:
     """Returns checked data by name.
 
     Args:
-      name: "infrared_twin"; "limesoda_mir" (six measured mid-infrared sets, H.138 held out) or
-        "limesoda_mir/FIELD" for another of ``held_out_fields()``; "H.138_split" (one set in two ranges).
+      name: "infrared_twin"; "limesoda_mir" (seven measured mid-infrared sets, H.138 held out) or
+        "limesoda_mir/FIELD" for another of ``held_out_fields()``; "H.138_split" (one set in two ranges); measured
+        pairs with the first of their groups held out (see :func:`measured_pairs` for all parts).
       config: shapes the twin, and belongs to it alone.
 
     Raises:
@@ -46,7 +63,10 @@ def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> Multifid
         data = load_field_out(field) if field else load_field_out()
     elif name == SPLIT:
         data = load_split()
+    elif (pairs := measured_pairs(name)) is not None:
+        (data,) = pairs.parts("groups", 1)
     else:
-        raise DataError("no such multi-fidelity data", value=name, remedy=did_you_mean(name, names()))
+        remedy = f"{did_you_mean(name, names())} One's own pairs: the path of a .toml file (docs/data.md)."
+        raise DataError("no such multi-fidelity data", value=name, remedy=remedy)
     data.check()
     return data

@@ -17,6 +17,7 @@ from jaxsoil.data.library import Library, Strings
 from jaxsoil.data.properties import TEXTURE
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra.container import Spectra
 
 # Three fractions that are each rounded to 0.1 % sum to 100 within 0.15; laboratories allow more.
 _TEXTURE_TOLERANCE = 1.0
@@ -118,13 +119,14 @@ class MultifidelityData:
     def check(self) -> None:
         """Raises DataError, naming what is wrong, unless the parts fit together.
 
-        Refused: rows that do not pair, axes that differ, spectra that are no absorbance, a property that is missing
-        for all rows, texture that does not sum to 100 %, and pre-training, labelled or paired samples that occur in
-        the test set too.
+        Refused: rows that do not pair, two ranges that overlap, axes that differ, spectra that are no absorbance, a
+        property that is missing for all rows, texture that does not sum to 100 %, and pre-training, labelled or paired
+        samples that occur in the test set too.
         """
         if self.has_pairs:
             _check_pairs("paired", self.paired_mir, self.paired_nir, self.name)
             _check_pairs("test", self.test_mir, self.test_nir, self.name)
+            _check_ranges(self.paired_mir.spectra, self.paired_nir.spectra, self.name)
         for part in self._libraries().values():
             part.spectra.require_quantity("absorbance")
         for name in ("labelled", "paired_mir", "test_mir"):
@@ -161,6 +163,15 @@ def _check_pairs(what: str, mir: Library, nir: Library, source: str) -> None:
         column=what,
         remedy=remedy,
     )
+
+
+def _check_ranges(mir: Spectra, nir: Spectra, source: str) -> None:
+    """Refuses ranges with bands in common; they may meet in one band, as 4000 cm-1 is 2500 nm."""
+    (low, high), (near_low, near_high) = ((part.axis[0], part.axis[-1]) for part in (mir, nir.to_unit("cm-1")))
+    if max(low, near_low) < min(high, near_high) * (1 - 1e-9):
+        value = f"mid-infrared {low:g}-{high:g} cm-1, near-infrared {near_low:.6g}-{near_high:.6g} cm-1"
+        remedy = "Cut both at one wavenumber, such as 4000 cm-1: a band in both would be converted from itself."
+        raise DataError("the two ranges of the pairs overlap", source=source, column="axis", value=value, remedy=remedy)
 
 
 def _check_axis(axis: NDArray[np.float64], unit: str, library: Library, where: str, other: str) -> None:

@@ -125,6 +125,38 @@ def choose_components(
     return int(np.argmin(np.where(np.isfinite(error), error, np.inf))) + 1, error
 
 
+def held_out(
+    spectra: ArrayLike, target: ArrayLike, folds: ArrayLike, most: int = N_COMPONENTS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions of a cross-validation, each row by the model of the other folds.
+
+    The number of components of a fold is the one with the lowest squared error over the rows of all other folds, which
+    other models predicted: one number is chosen by models that saw the fold, its coefficients by none.
+
+    Args:
+      spectra, target, folds, most: as in :func:`choose_components`.
+
+    Returns:
+      Predictions (n,) and components (folds,), in the order of the folds' names.
+
+    Raises:
+      DataError: as :func:`fit`.
+    """
+    x, y, fold = np.asarray(spectra, np.float64), np.asarray(target, np.float64), np.asarray(folds)
+    names, sizes = np.unique(fold, return_counts=True)
+    most = max(1, min(most, y.size - int(sizes.max()) - 1, x.shape[1]))
+    paths = np.empty((most, y.size))
+    for name in names:
+        model = fit(x[fold != name], y[fold != name], most)
+        rows = (x[fold == name] - model.centre) / model.scale
+        paths[:, fold == name] = model.coefficients @ rows.T + model.target_centre
+    errors, found, counts = (paths - y) ** 2, np.empty(y.size), []
+    for name in names:
+        counts.append(int(np.argmin(errors[:, fold != name].mean(axis=1))) + 1)
+        found[fold == name] = paths[counts[-1] - 1, fold == name]
+    return found, np.array(counts)
+
+
 def fit_chosen(spectra: ArrayLike, target: ArrayLike, folds: ArrayLike, most: int = N_COMPONENTS) -> Plsr:
     """:func:`fit` with the number of components of :func:`choose_components`; arguments and errors as there."""
     return fit(spectra, target, choose_components(spectra, target, folds, most)[0])

@@ -12,8 +12,10 @@ pytestmark = pytest.mark.usefixtures("data_root")
 ROWS = {
     "CV.98": 98, "H.138": 138, "MG.44": 44, "NRW.115": 115, "NRW.42": 42, "NRW.62": 62, "O.32": 32,
     "RP.62": 62, "SA.112": 112, "SC.93": 93, "SL.125": 125, "SP.231": 231, "SSP.460": 460, "SSP.58": 58,
-    "UL.120": 120, "csiro100": 100, "fields": 2120, "fields_mir": 673, "fields_vnir": 1388, "geeves": 391,
-    "geeves_moisture": 300, "nirsoil": 825, "raca99": 99, "soils_vnir": 590, "yamsys": 284,
+    "UL.120": 120, "abisko108": 108, "afsis113": 113, "bungoma140": 140,
+    "csiro100": 100, "fields": 2120, "fields_mir": 813, "fields_vnir": 1388, "geeves": 391,
+    "geeves_moisture": 300, "nirsoil": 825, "raca99": 99, "soils_vnir": 590, "woodwell604": 604,
+    "yamsys": 284,
 }  # fmt: skip
 
 
@@ -39,7 +41,7 @@ def test_each_data_set_loads(libraries, name):
     made = libraries(name)
     assert len(made) == ROWS[name]
     assert made.licence and "region" in made.groups
-    if name not in ("SSP.58", "MG.44"):
+    if name not in ("SSP.58", "MG.44", "afsis113"):
         assert np.nanmax(made.property("soc").values) < 60.0
 
 
@@ -53,6 +55,11 @@ def test_traps_of_the_data_are_handled(libraries):
     assert set(libraries("raca99").group("region")) == {pedon[1:3] for pedon in libraries("raca99").group("pedon")}
     assert len(set(libraries("yamsys").group("sample"))) == 94
     assert libraries("yamsys").property("soc").values.max() < 2.5
+    assert np.isfinite(libraries("bungoma140").property("soc").values).sum() == 134
+    assert libraries("afsis113").spectra.axis[0] > 600.0 and not libraries("afsis113").properties
+    assert libraries("abisko108").property("soc").values.min() > 24.0
+    texture = [libraries("woodwell604").property(name).values for name in ("clay", "silt", "sand")]
+    assert np.isnan(texture).sum(axis=1).tolist() == [43, 43, 43] and np.nanmin(texture[:2]) == 0.0
 
 
 def test_one_spectrum_with_two_labels_is_one_sample(libraries):

@@ -53,6 +53,17 @@ def test_scans_of_a_library_are_absorbances():
 # Bad input
 
 
+def test_ranges_may_meet_in_one_band_and_not_overlap(twin):
+    mir, nir = twin.paired_mir.spectra, twin.paired_nir.spectra
+    assert mir.axis[-1] == 1e7 / nir.axis[-1] == 4000.0
+    twin.check()
+    wider = nir.axis * (2600.0 / 2500.0)
+    parts = {name: getattr(twin, name) for name in ("paired_nir", "test_nir")}
+    changed = {name: part.with_spectra(part.spectra.replace(axis=wider)) for name, part in parts.items()}
+    with pytest.raises(DataError, match=r"two ranges of the pairs overlap.*Cut both at one wavenumber"):
+        dataclasses.replace(twin, **changed).check()
+
+
 def renamed(library, ids):
     return dataclasses.replace(library, ids=ids, groups={"sample": ids})
 

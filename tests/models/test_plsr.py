@@ -7,7 +7,7 @@ import pytest
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-from jaxsoil.models.plsr import choose_components, fit, fit_chosen
+from jaxsoil.models.plsr import choose_components, fit, fit_chosen, held_out
 from jaxsoil.runs.errors import DataError
 
 
@@ -36,6 +36,19 @@ def test_predictions_are_those_of_the_chosen_model() -> None:
     assert model.n_components == choose_components(x[:100], y[:100], folds[:100], 12)[0]
     expected = PLSRegression(model.n_components).fit(x[:100], y[:100]).predict(x[100:]).ravel()
     np.testing.assert_allclose(model.predict(x[100:]), expected, rtol=1e-6, atol=1e-8)
+
+
+def test_held_out_rows_are_predicted_by_models_of_the_other_folds() -> None:
+    x, y, folds = problem()
+    found, counts = held_out(x, y, folds, 12)
+    errors = [
+        (np.ravel(cross_val_predict(PLSRegression(a), x, y, cv=PredefinedSplit(folds))) - y) ** 2 for a in range(1, 13)
+    ]
+    for fold, count in enumerate(counts):
+        test = folds == fold
+        assert count == 1 + np.argmin([error[~test].mean() for error in errors])
+        expected = PLSRegression(count).fit(x[~test], y[~test]).predict(x[test]).ravel()
+        np.testing.assert_allclose(found[test], expected, rtol=1e-6, atol=1e-8)
 
 
 def test_few_rows_and_dead_bands_limit_the_components(capsys) -> None:

@@ -33,8 +33,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     # One replicate, and the strategies of ilr and fno, so that these need no run of their own.
     "multifidelity": (
         "--seeds", "1", "--strategies", "MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "NIR-PLSR", "NIR-MLP", "NIRtoMIR-MLP",
-        "NIRtoMIR-SSL-MLP", "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded", "MIR-ILR-MLP",
-        "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP",
+        "NIRtoMIR-SSL-MLP", "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded", "MIR-SSL-PLSR",
+        "NIRtoMIR-SSL-PLSR", "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP",
     ),
 }  # fmt: skip
 """Options of smoke runs on twins that tests share, where they are not the plain ones."""

@@ -1,7 +1,8 @@
-"""Measured data for the multi-fidelity study: six mid-infrared sets, and one of them split into two ranges.
+"""Measured data for the multi-fidelity study: seven mid-infrared sets, and one of them split into two ranges.
 
-Five fields of LimeSoDa (percent reflectance at their source) and yamsys (absorbance, about three scans of each
-sample) share 751-3799 cm-1; here they lie on 752-3796 cm-1 in steps of 4 cm-1, as absorbance.
+Five fields of LimeSoDa (percent reflectance at their source), yamsys (absorbance, about three scans of each sample) and
+bungoma140 (absorbance) share 751-3799 cm-1, and so does afsis113, which has no labels and joins pre-training. Here they
+lie on 752-3796 cm-1 in steps of 4 cm-1, as absorbance.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from jaxsoil.runs import require
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample
 
-FIELDS = ("NRW.115", "NRW.42", "NRW.62", "O.32", "H.138", "yamsys")
+FIELDS = ("NRW.115", "NRW.42", "NRW.62", "O.32", "H.138", "yamsys", "bungoma140")
+UNLABELLED = "afsis113"
 MIR_AXIS = np.arange(752.0, 3796.5, 4.0)  # cm-1
 SPLIT = 4000.0  # cm-1, where H.138 is cut in two
 NIR_AXIS = np.arange(1860.0, 2490.5, 10.0)  # nm, the part of H.138 above 4000 cm-1
 _BLOCK = 500.0  # m, of the spatial blocks of H.138
 _TEST_SHARE = 0.2
 
-# Name in the manifest -> (name here, unit, factor). Carbon is organic in LimeSoDa and total in yamsys.
-_FIELD = {"soc": ("eoc", "%", 1.0), "ph": ("ph", "1", 1.0), "clay": ("clay", "%", 1.0)}
-_YAMSYS = {
-    "soc": ("tc", "%", 1.0),
+# Name in the manifest -> (name here, unit, factor). Carbon is organic but in yamsys, where it is total.
+_NAMES = {
+    "soc": ("eoc", "%", 1.0),
     "nitrogen": ("tn", "%", 0.1),
     "ph": ("ph", "1", 1.0),
     "cec": ("cec", "cmol(+)/kg", 1.0),
@@ -39,6 +40,7 @@ _YAMSYS = {
     "silt": ("silt", "%", 1.0),
     "sand": ("sand", "%", 1.0),
 }
+_YAMSYS = _NAMES | {"soc": ("tc", "%", 1.0)}
 _NOTES = (
     "Reflectance of H.138 exceeds 100 % (its reference is darker than some soils): its absorbance is negative there.",
     "NRW.42: SOC is taken as g/kg, which its source does not say; were it %, all its values would be tenfold.",
@@ -48,11 +50,11 @@ _NOTES = (
 
 
 def load_field_out(field: str = "H.138") -> MultifidelityData:
-    """Returns the six sets with one of them as the test set; there is no near-infrared, so no pairs.
+    """Returns the seven sets with one of them as the test set; there is no near-infrared, so no pairs.
 
-    Pre-training uses every scan of the other sets, labels the mean over the repeats of each sample. Properties are
-    those that are measured in the training sets and in the held-out one. Paired and near-infrared libraries have no
-    rows (``has_pairs`` is False).
+    Pre-training uses every scan of the other sets and of afsis113, labels the mean over the repeats of each sample.
+    Properties are those that are measured in the training sets and in the held-out one. Paired and near-infrared
+    libraries have no rows (``has_pairs`` is False).
 
     Raises:
       DataError: an unknown field, absent data.
@@ -68,7 +70,7 @@ def load_field_out(field: str = "H.138") -> MultifidelityData:
     notes = _NOTES + ((f"{', '.join(dropped)} of {field} are not measured elsewhere and left out.",) if dropped else ())
     return MultifidelityData(
         name=f"limesoda_mir/{field}",
-        pretrain=Scans.of(_join([scans[name] for name in FIELDS if name != field], "limesoda_mir")),
+        pretrain=_scans([scans[name] for name in FIELDS if name != field]),
         labelled=labelled,
         paired_mir=_keep(test.select([]), []),
         paired_nir=_no_nir(test.select([])),
@@ -81,7 +83,7 @@ def load_field_out(field: str = "H.138") -> MultifidelityData:
 def load_split() -> MultifidelityData:
     """Returns H.138 cut at 4000 cm-1 into two ranges of the same scans, with spatial blocks as the test set.
 
-    Pre-training and labels use the other five sets too. The near-infrared is 1860-2490 nm in steps of 10 nm.
+    Pre-training and labels use the other sets too. The near-infrared is 1860-2490 nm in steps of 10 nm.
 
     Raises:
       DataError: absent data.
@@ -99,7 +101,7 @@ def load_split() -> MultifidelityData:
     labelled = _keep(_join([*averages, whole.select(~test)], "H.138_split"), list(whole.properties))
     return MultifidelityData(
         name="H.138_split",
-        pretrain=Scans.of(_join([*others, whole.select(~test)], "H.138_split")),
+        pretrain=_scans([*others, whole.select(~test)]),
         labelled=labelled,
         paired_mir=whole.select(~test),
         paired_nir=near.select(~test),
@@ -169,8 +171,12 @@ def _load(name: str) -> Library:
     """Returns a set as absorbance on the common axis, with the property names of the study."""
     source = registry.load(name)
     spectra = Resample(MIR_AXIS, "cm-1")(source.spectra.to_absorbance())
-    own = _YAMSYS if name == "yamsys" else _FIELD
-    properties = {new: Property(source.property(old).values * factor, unit) for old, (new, unit, factor) in own.items()}
+    own = _YAMSYS if name == "yamsys" else _NAMES
+    properties = {
+        new: Property(source.property(old).values * factor, unit)
+        for old, (new, unit, factor) in own.items()
+        if old in source.properties
+    }
     return Library(
         name=name,
         spectra=spectra.with_steps((f"{name} as absorbance", *spectra.steps[-1:])),
@@ -184,6 +190,11 @@ def _load(name: str) -> Library:
         licence=source.licence,
         notes=source.notes,
     )
+
+
+def _scans(parts: Sequence[Library]) -> Scans:
+    """Returns the scans of several sets and those without labels."""
+    return Scans.of(_join([*parts, _load(UNLABELLED)], "pre-training"))
 
 
 def _join(parts: Sequence[Library], name: str) -> Library:

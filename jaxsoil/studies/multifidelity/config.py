@@ -7,13 +7,15 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
+from jaxsoil.data.readers.measured_pairs import KINDS, PartKind
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.models.config import VaeConfig
 from jaxsoil.training.config import LoopConfig
 
 StrategyName = Literal[
     "MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "NIR-PLSR", "NIR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-SSL-MLP",
-    "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded", "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP",
+    "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded", "MIR-SSL-PLSR", "NIRtoMIR-SSL-PLSR", "MIR-ILR-MLP",
+    "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP",
 ]  # fmt: skip
 
 
@@ -56,6 +58,7 @@ class Strategy:
 
 
 SAMPLES, REENCODED = "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded"
+MIR_LINEAR, NIR_LINEAR = "MIR-SSL-PLSR", "NIRtoMIR-SSL-PLSR"
 MIR_ILR, NIR_ILR, FNO = "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP"
 
 STRATEGY: dict[str, Strategy] = {
@@ -70,6 +73,8 @@ STRATEGY: dict[str, Strategy] = {
         Strategy("NIRtoMIR-SSL-MLP", "MIR-SSL-MLP", "nir_latents"),
         Strategy(SAMPLES, "MIR-SSL-MLP", "nir_samples", published=False),
         Strategy(REENCODED, "MIR-SSL-MLP", "reencoded", published=False),
+        Strategy(MIR_LINEAR, MIR_LINEAR, "latents", published=False, plsr=True),
+        Strategy(NIR_LINEAR, MIR_LINEAR, "nir_latents", published=False, plsr=True),
         Strategy(MIR_ILR, "MIR-ILR-MLP", "mir", published=False, ilr=True),
         Strategy(NIR_ILR, "MIR-ILR-MLP", "converted", published=False, ilr=True),
         Strategy(FNO, "MIR-MLP", "fno", published=False),
@@ -200,15 +205,20 @@ class MultifidelityConfig:
 
     data: str = "infrared_twin"
     """'infrared_twin'; 'limesoda_mir', measured MIR fields, each held out once, or one of them, 'limesoda_mir/FIELD';
-    'H.138_split', one measured field in two ranges (optimistic)."""
+    'H.138_split', one measured field in two ranges (optimistic); 'woodwell604', measured pairs, and the path of a TOML
+    file, one's own: each part is held out once, by groups of like spectra and at random."""
     seeds: int | None = None
     """Replicates with other splits, weights and batches; each trains all three stages. None: five, and for
-    limesoda_mir its fields."""
-    strategies: tuple[StrategyName, ...] = (*STRATEGIES, SAMPLES, REENCODED)
+    limesoda_mir its fields. Of measured pairs it is the parts held out in each way; None: all."""
+    splits: tuple[PartKind, ...] = KINDS
+    """How samples of measured pairs are held out: the first way makes tables and curves, a second one stands beside."""
+    strategies: tuple[StrategyName, ...] = (*STRATEGIES, SAMPLES, REENCODED, MIR_LINEAR, NIR_LINEAR)
     """What is trained and judged in stage 3. Beyond the paper: '-samples' averages predictions over draws of the NIR
-    spectrum's latents, '-reencoded' takes the MIR encoder's latents of the converted spectrum."""
-    validation: float = 0.2
-    """Share of the pairs that judges the conversion; kept out of all three stages (paper: 0.2)."""
+    spectrum's latents, '-reencoded' takes the MIR encoder's latents of the converted spectrum. 'SSL-PLSR' fits PLSR to
+    the latents, as the paper's figure 2 shows and its appendix does not."""
+    validation: float | None = None
+    """Share of the pairs that judges the conversion; kept out of all three stages. None: 0.2 (paper), and 0 for
+    measured pairs, whose held-out parts judge it."""
     complete: bool | None = None
     """Only rows with all properties (paper); otherwise each property uses the rows that have it. None: complete rows
     of the twin, all rows of measured data, where whole fields lack a property."""

@@ -49,7 +49,7 @@ def settings(config: MultifidelityConfig, sets: SpectraSets) -> dict[str, Any]:
     differs += [[name, flat[name], value] for name, value in PAPER.items() if name != "data" and flat[name] != value]
     sizes = {**counts(sets), "MIR bands": sets.mir["labelled"].shape[1]}
     differs += [[name, sizes[name], value] for name, value in SIZES.items() if sizes[name] != value]
-    if sets.paired:
+    if sets.paired and config.validation:
         differs.append(["validation pairs in stages 1 and 3", "kept out", "part of the library"])
     ours = [[name, value, "not published"] for name, value in flat.items() if name.split(".")[0] in OURS]
     return {"differs_from_paper": differs, "ours": ours, "convergence": convergence(config)}
@@ -98,7 +98,7 @@ def describe(replicates: Replicates) -> dict[str, Any]:
     spectra = {name: first.library(name).spectra for name in first.mir}
     return {
         "name": data_name(replicates),
-        "notes": [*first.data.notes, *replicates.notes, *([NO_LEAK] if first.paired else [])],
+        "notes": [*first.data.notes, *replicates.notes, *([NO_LEAK] if replicates.validation and first.paired else [])],
         "counts": counts(first),
         "roles": [{"seed": one.number, "data": one.sets.data.name, **one.rows.counts()} for one in replicates.each],
         "axes": {

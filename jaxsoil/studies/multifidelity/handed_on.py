@@ -1,7 +1,8 @@
 """The study's models for other people's spectra: a bundle for mid-infrared and, where there are pairs, one for NIR.
 
 They are those of the first replicate. What is said of their accuracy comes from its test set, another laboratory or
-field, on which nothing was trained.
+field, on which nothing was trained. Of measured pairs every row trains the models that are handed on, and what is said
+of their accuracy comes from the held-out parts.
 """
 
 from __future__ import annotations
@@ -22,19 +23,22 @@ from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models import plsr
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.multifidelity.config import STRATEGY, MultifidelityConfig
+from jaxsoil.studies.multifidelity.measured import BUNDLED
 from jaxsoil.studies.multifidelity.property_models import LOGGED
 from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates
 from jaxsoil.studies.multifidelity.strategies import training_rows
 from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK
-
-RANGES = {"mir": ("MIR-PLSR", "MIR-MLP"), "nir": ("NIR-PLSR", "NIR-MLP")}
-"""Range -> strategies whose models read its spectra and nothing else."""
 
 STEPS = ("absorbance", "snv")
 
 HELD_OUT = (
     "the test set of the first replicate, which is another laboratory or field; models are those of its training. "
     "The default model is the one with the highest mean CCC over properties."
+)
+
+HELD_OUT_PARTS = (
+    "samples of the data, each predicted by models that had not seen its part; the models here are those of every row. "
+    "The default model is the one with the highest mean CCC over properties and parts."
 )
 
 Stored = Mapping[str, Mapping[str, Any]]
@@ -50,11 +54,14 @@ def write_bundles(
       results: its scores.
       stored: strategy -> parameters and scalings of the first replicate's network (piece of stage 3).
     """
-    replicate = prepared.each[0]
+    replicate = prepared.handed_on
     predictions = pd.read_parquet(folder.path / "predictions.parquet")
-    first: Any = predictions[(predictions["seed"] == replicate.number) & (predictions["set"] == TEST)]
+    # Of measured pairs all parts, together each sample once.
+    seeds = [replicate.number] if prepared.whole is None else [one.number for one in prepared.each]
+    results = results[results["seed"].isin(seeds) & (results["split"] == TEST)]
+    first: Any = predictions[predictions["seed"].isin(seeds) & (predictions["set"] == TEST)]
     counts = pd.read_csv(folder.path / "components.csv") if (folder.path / "components.csv").exists() else None
-    for name, strategies in RANGES.items():
+    for name, strategies in BUNDLED.items():
         target = folder.path / "bundle" / name
         own = [strategy for strategy in strategies if strategy in config.strategies]
         spectra = getattr(replicate.sets, name)
@@ -71,7 +78,7 @@ def write_bundles(
                 predictor, properties = fitted
                 targets = tuple(_target(replicate, library, rows, one, strategy) for one in properties)
                 found = _calibrations(replicate, first, strategy, targets, scores)
-                models[strategy] = Model(predictor, STEPS, targets, found, _scores(results, strategy, replicate))
+                models[strategy] = Model(predictor, STEPS, targets, found, _scores(results, strategy))
         if models:
             measured = replicate.sets.data.test_mir if name == "mir" else replicate.sets.data.test_nir
             Bundle(
@@ -84,7 +91,8 @@ def write_bundles(
                 domain=domain,
                 data={"name": replicate.sets.data.name, "rows": int(rows.size), "licence": library.licence,
                       "notes": [*replicate.sets.data.notes, *library.notes], "sha256": library.fingerprint()},
-                study={"experiment": folder.experiment, "command": folder.command, "held_out": HELD_OUT},
+                study={"experiment": folder.experiment, "command": folder.command,
+                       "held_out": HELD_OUT if prepared.whole is None else HELD_OUT_PARTS},
                 twin=replicate.sets.data.truth is not None,
             ).save(target)  # fmt: skip
 
@@ -146,8 +154,8 @@ def _calibrations(
     return found
 
 
-def _scores(results: pd.DataFrame, strategy: str, replicate: Replicate) -> tuple[dict[str, Any], ...]:
-    chosen = (results["model"] == strategy) & (results["seed"] == replicate.number) & (results["split"] == TEST)
+def _scores(results: pd.DataFrame, strategy: str) -> tuple[dict[str, Any], ...]:
+    chosen = results["model"] == strategy
     rows: Any = results[chosen & results["metric"].isin(["ccc", "r2", "rmse", "bias"]) & (results["task"] != "single")]
     keys = ["property", "split", "region", "scale", "metric", "value", "unit"]
     return tuple({str(name): value for name, value in row.items()} for row in rows[keys].to_dict("records"))

@@ -106,6 +106,9 @@ def _complete(data: MultifidelityData, properties: tuple[str, ...]) -> Multifide
 TEST, VALIDATION = "test", "validation"
 """Sets that judge: the independent test set, and the pairs that no stage has seen."""
 
+FITTED = "fitted"
+"""Set of rows that were trained on, by the models of measured pairs that are handed on."""
+
 Rows = NDArray[np.int64]
 
 
@@ -141,11 +144,12 @@ class SeedRows:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Replicate:
-    """One replicate: its number, its data, and which rows train, stop and judge the trainings."""
+    """One replicate: its number, its data, which rows train, stop and judge the trainings, and the test set's name."""
 
     number: int
     sets: SpectraSets
     rows: SeedRows
+    judge: str = TEST
 
     def key(self, *purpose: object) -> jax.Array:
         """Random key of one purpose; others do not change it."""
@@ -154,16 +158,30 @@ class Replicate:
     @property
     def judging(self) -> dict[str, tuple[str, Any]]:
         """Sets that judge -> set of the data, and the rows of it."""
-        pairs = {VALIDATION: ("pairs", self.rows.pairs_valid)} if self.sets.paired else {}
-        return pairs | {TEST: ("test", slice(None))}
+        pairs = {VALIDATION: ("pairs", self.rows.pairs_valid)} if self.rows.pairs_valid.size else {}
+        return pairs | {self.judge: ("test", slice(None))}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Replicates:
-    """All replicates of a study, checked, and notes on them for the report."""
+    """All replicates of a study, checked, and notes on them for the report.
+
+    Attributes:
+      each: the replicates.
+      notes: what a reader must know of them.
+      whole: of measured pairs: every row trains, for the models that are handed on; its test set is in-sample.
+      validation: share of the pairs that is set aside.
+    """
 
     each: tuple[Replicate, ...]
     notes: tuple[str, ...]
+    whole: Replicate | None = None
+    validation: float = 0.2
+
+    @property
+    def handed_on(self) -> Replicate:
+        """The replicate whose models are handed on."""
+        return self.whole or self.each[0]
 
     @property
     def first(self) -> SpectraSets:
@@ -178,7 +196,15 @@ class Replicates:
     @property
     def regions(self) -> dict[int, str]:
         """The field that each replicate holds out, as the data's name says after a slash; "all" where there is none."""
-        return {one.number: one.sets.data.name.partition("/")[2] or "all" for one in self.each}
+        every = (*self.each, *((self.whole,) if self.whole else ()))
+        return {one.number: one.sets.data.name.partition("/")[2] or "all" for one in every}
+
+
+def replicate_of(sets: SpectraSets, number: int, *, validation: float, watch: float, judge: str = TEST) -> Replicate:
+    """A replicate whose rows are drawn by its number; see :func:`split_rows`."""
+    pairs, data = sets.data.paired_mir if sets.paired else None, sets.data
+    rows = split_rows(data.pretrain.samples, data.labelled, pairs, number, validation=validation, watch=watch)
+    return Replicate(number, sets, rows, judge)
 
 
 def split_rows(
@@ -191,7 +217,7 @@ def split_rows(
       labelled: the labelled MIR library.
       pairs: the paired library (either range); None where nothing is paired.
       seed: replicate.
-      validation: share of the pairs that judges (paper: 0.2).
+      validation: share of the pairs that judges (paper: 0.2); 0 where the test set does alone.
       watch: share of the labelled and of the paired training rows that stops the networks (ours).
 
     Raises:
@@ -213,14 +239,19 @@ def split_rows(
     rows = SeedRows(
         free, kept[~kept_stop], kept[kept_stop], paired[~paired_stop], paired[paired_stop], np.flatnonzero(valid)
     )
-    check_rows(rows, samples, labelled, pairs)
+    check_rows(rows, samples, labelled, pairs, validated=validation > 0)
     return rows
 
 
-def check_rows(rows: SeedRows, samples: Any, labelled: Library, pairs: Library | None) -> None:
-    """Raises DataError where a role is empty or a validation sample is among the rows of a training."""
+def check_rows(
+    rows: SeedRows, samples: Any, labelled: Library, pairs: Library | None, *, validated: bool = True
+) -> None:
+    """Raises DataError where a role is empty or a validation sample is among the rows of a training.
+
+    ``validated`` says whether pairs are set aside for validation.
+    """
     samples = np.asarray(samples)
-    required = ["scans", "labelled"] + ([] if pairs is None else ["pairs", "pairs_valid"])
+    required = ["scans", "labelled"] + ([] if pairs is None else ["pairs"] + ["pairs_valid"] * validated)
     for name in required:
         if getattr(rows, name).size == 0:
             raise DataError(

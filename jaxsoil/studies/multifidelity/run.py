@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +16,13 @@ from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.multifidelity import stages
-from jaxsoil.studies.multifidelity.config import SEEDS, MultifidelityConfig, strategies_for
+from jaxsoil.studies.multifidelity.config import PAPER, SEEDS, MultifidelityConfig, strategies_for
 from jaxsoil.studies.multifidelity.describe import data_name, describe, settings, sizes_in_words
 from jaxsoil.studies.multifidelity.handed_on import write_bundles
+from jaxsoil.studies.multifidelity.measured import fit_whole, held_out_scores, prepare_parts, reference, ways
 from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.reliability import internal, reliability
-from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates, read_sets, split_rows
+from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates, read_sets, replicate_of
 from jaxsoil.studies.multifidelity.strategies import run_curves, run_strategies
 from jaxsoil.studies.multifidelity.tables import OWN, SINGLE, joined, refuse_earlier, result_rows, summaries
 from jaxsoil.training.checkpoints import Checkpoints
@@ -32,7 +34,7 @@ FLOATS = "%.9g"
 
 GATHERED = (
     "history", "convergence", "components", "latents", "latent_sets", "distances", "extremes", "limits", "conversion",
-    "conversion_scores", "calibration", "curves", "internal",
+    "conversion_scores", "calibration", "curves", "internal", "reference",
 )  # fmt: skip
 """Tables of the pieces that become files of the run."""
 
@@ -44,6 +46,8 @@ def prepare(config: MultifidelityConfig) -> Replicates:
       DataError: data that do not fit together, or too few of them.
       UsageError: a number of seeds for data whose fields are the replicates.
     """
+    if (pairs := sources.measured_pairs(config.data)) is not None:
+        return prepare_parts(config, pairs)
     twin, notes = config.data == sources.TWIN, ()
     complete = twin if config.complete is None else config.complete
     if config.data == sources.FIELDS_OUT:
@@ -63,20 +67,17 @@ def prepare(config: MultifidelityConfig) -> Replicates:
     else:
         data = sources.load(config.data, config.twin) if twin else sources.load(config.data)
         loaded = [read_sets(data, complete=complete)] * (SEEDS if config.seeds is None else config.seeds)
-    shares = {"validation": config.validation, "watch": config.properties.watch}
-    each = []
-    for number, sets in enumerate(loaded):
-        pairs = sets.data.paired_mir if sets.paired else None
-        rows = split_rows(sets.data.pretrain.samples, sets.data.labelled, pairs, number, **shares)
-        each.append(Replicate(number, sets, rows))
-    return Replicates(tuple(each), notes)
+    validation = PAPER["validation"] if config.validation is None else config.validation
+    shares = {"validation": validation, "watch": config.properties.watch}
+    each = tuple(replicate_of(sets, number, **shares) for number, sets in enumerate(loaded))
+    return Replicates(each, notes, validation=validation)
 
 
 def run(config: MultifidelityConfig, folder: RunFolder, prepared: Replicates) -> None:
     """Runs all stages of all replicates and writes the run folder; finished pieces are not computed again."""
     refuse_earlier(folder.path)
     content = folder.read_json("config.json")
-    content |= settings(config, prepared.first)
+    content |= settings(dataclasses.replace(config, validation=prepared.validation), prepared.first)
     folder.write_json("config.json", content)
     folder.write_json("data.json", describe(prepared))
     print(sizes_in_words(prepared), *prepared.notes, sep="\n  ")
@@ -86,7 +87,10 @@ def run(config: MultifidelityConfig, folder: RunFolder, prepared: Replicates) ->
         session = _Session(config, folder, tracker)
         for replicate in prepared.each:
             session.run_replicate(replicate)
-        if config.internal and prepared.first.paired:
+        if (whole := prepared.whole) is not None:
+            session.networks = dict(session.get("handed-on", "handed on", lambda: fit_whole(config, whole)).trees)
+            session.get("reference", "reference", lambda: reference(config, prepared))
+        elif config.internal and prepared.first.paired:
             session.get("internal", "internal", lambda: internal(prepared.first, config.internal))
         results = session.write(prepared)
         write_bundles(config, folder, prepared, results, session.networks)
@@ -149,9 +153,12 @@ class _Session:
             fno = self.get(f"{name}-fno", "stage2", lambda: stages.stage2_fno(config, replicate))
         views = stages.views_of(config, replicate, pretrained, conversion, fno)
         models = config.properties
+        if replicate.judge != TEST and "multi" in models.tasks:
+            # Parts held out in a second way stand in one table, which has one network for all properties.
+            models = dataclasses.replace(models, tasks=("multi",))
         part = self.get(f"{name}-stage3", "stage3", lambda: run_strategies(models, replicate, config.strategies, views))
         self.networks = self.networks or dict(part.trees)
-        if pretrained is None:
+        if pretrained is None or replicate.judge != TEST:
             return
         part = self.get(
             f"{name}-reliability", "reliability", lambda: reliability(replicate, pretrained, conversion, views)
@@ -168,6 +175,8 @@ class _Session:
         results = result_rows(tables["predictions"], prepared.units, prepared.regions, study=study, data=data)
         write_results(path / "results.csv", results, OWN)
         gathered = {name: tables[name] for name in GATHERED if name in tables}
+        if prepared.whole is not None:
+            gathered["held_out_parts"] = held_out_scores(tables["predictions"], ways(prepared))
         for name, frame in (gathered | summaries(results, tables["predictions"])).items():
             if len(frame):
                 write_csv(path / f"{name}.csv", frame, float_format=FLOATS)

@@ -32,6 +32,9 @@ posterior means of MIR and of NIR spectra; "nir_samples" (s, n, K) draws from th
 MIR spectra from NIR ones, by the shared latent space and by the Fourier neural operator; "reencoded" (n, K) the MIR
 encoder's view of the converted spectra."""
 
+CURVES = ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "MIR-SSL-PLSR")
+"""Strategies that are trained on few labels."""
+
 SCORES = ("ccc", "rmse", "rpiq")
 """Metrics of the curves over labels."""
 
@@ -53,10 +56,10 @@ def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Seq
     wanted = strategies_for(strategies, sets.paired)
     for strategy in wanted:
         if strategy.plsr:
+            own = STRATEGY[strategy.model]
             # Rows that stop the networks are training rows to PLSR.
-            rows, spectra = np.concatenate(training_rows(replicate, strategy)), views[strategy.view]
-            new = judged(replicate, spectra)
-            predicted, counts = predict_plsr(config, sets, strategy, spectra, rows, new, number)
+            rows, new = np.concatenate(training_rows(replicate, own)), judged(replicate, views[strategy.view])
+            predicted, counts = predict_plsr(config, sets, own, views[own.view], rows, new, number)
             chosen = {"seed": number, "strategy": strategy.name, "property": sets.properties, "components": counts}
             predictions = prediction_rows(replicate, strategy.name, NO_TASK, predicted)
             found.append({"predictions": predictions, "components": pd.DataFrame(chosen)})
@@ -118,13 +121,14 @@ def predict_plsr(
 
     Returns:
       Predictions (t, p) and the number of components of each property. A property with fewer than three values, or
-      with equal ones, is predicted by their mean, with no component; one without a value by NaN.
+      with equal ones, or whose rows are all alike (collapsed latents), is predicted by the mean, with no component; one
+      without a value by NaN.
     """
     groups, predicted, counts = sets.library(strategy.part).blocks, np.empty((len(new), len(sets.properties))), []
     for column, name in enumerate(sets.properties):
         y = sets.values[strategy.part][rows, column]
         known, y = rows[np.isfinite(y)], y[np.isfinite(y)]
-        if y.size < 3 or np.ptp(y) == 0:
+        if y.size < 3 or np.ptp(y) == 0 or not np.ptp(spectra[strategy.part][known], axis=0).any():
             predicted[:, column] = y.mean() if y.size else np.nan
             counts.append(0)
             continue
@@ -141,7 +145,7 @@ def predict_plsr(
 
 
 def run_curves(config: CurveConfig, properties: PropertyConfig, replicate: Replicate, views: Views) -> Piece:
-    """Trains MIR-PLSR, MIR-MLP and MIR-SSL-MLP on few labels and scores them on the test set.
+    """Trains the strategies of ``CURVES`` on few labels and scores them on the test set.
 
     Args:
       config: sizes and draws.
@@ -164,7 +168,7 @@ def run_curves(config: CurveConfig, properties: PropertyConfig, replicate: Repli
             watched = take_share(
                 sets.data.labelled.blocks[chosen], config.watch, np.random.default_rng([seed, size, 7])
             )
-            for name in ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP"):
+            for name in CURVES:
                 own, label = STRATEGY[name], f"{name}/{size} labels/{draw}"
                 view = views[own.view]
                 if own.plsr:

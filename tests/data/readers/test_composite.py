@@ -108,6 +108,6 @@ def test_a_composite_of_ones_own(tmp_path):
 def test_the_composite_names_regions_and_laboratories():
     made = registry.load("fields_mir")
     found = set(zip(made.group("region").tolist(), made.group("laboratory").tolist(), strict=True))
-    assert len(found) == 6
+    assert len(found) == 7
     assert {region for region, laboratory in found if laboratory == "NRW laboratory"} == {"NRW.115", "NRW.42", "NRW.62"}
-    assert len(np.unique(made.group("sample"))) == 389 + 94
+    assert len(np.unique(made.group("sample"))) == 389 + 94 + 140

@@ -31,7 +31,7 @@ def test_all_strategies_properties_and_sets_are_scored(finished: Path) -> None:
     table = read_results(finished / "results.csv", OWN)
     assert set(table["model"]) == {*MultifidelityConfig().strategies, *ABLATIONS} == set(STRATEGY)
     assert set(table["property"]) == set(PROPERTIES) and set(table["split"]) == {"validation", "test"}
-    assert len(table) == 12 * 9 * 2 * (len(METRICS) + 1) and np.isfinite(table["value"]).all()
+    assert len(table) == 14 * 9 * 2 * (len(METRICS) + 1) and np.isfinite(table["value"]).all()
     predictions = pd.read_parquet(finished / "predictions.parquet")
     one = predictions[
         (predictions["strategy"] == "MIR-PLSR") & (predictions["set"] == "test") & (predictions["property"] == "ph")
@@ -76,7 +76,7 @@ def test_the_run_folder_has_what_the_report_reads(finished: Path) -> None:
     from jaxsoil.studies.multifidelity.report.files import FILES, read_multifidelity_run
 
     run = read_multifidelity_run(finished)
-    assert set(run.tables) == set(FILES.csv) - {"task_differences"}
+    assert set(run.tables) == set(FILES.csv) - {"task_differences", "held_out_parts", "reference"}
     latent = run.arrays["latent"]
     assert latent["test_nir"].shape == latent["test_mir"].shape == (40, 32) and latent["kl"].shape == (32,)
     assert run.arrays["converted"]["sd"].shape == run.arrays["converted"]["observed"].shape == (40, 101)

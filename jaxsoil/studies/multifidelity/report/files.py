@@ -49,6 +49,8 @@ _CSV = {
     "conversion_scores": Columns(text="set", whole="seed", number="rmse rmse_of_mean widening"),
     "calibration": Columns(text="set", whole="seed", number="nominal low mean high"),
     "internal": Columns(text="set range property", whole="repetition", number="ccc rpiq"),
+    "held_out_parts": Columns(text="split strategy task property", whole="n", number="ccc r2 rmse bias ccc_log"),
+    "reference": Columns(text="split range property", whole="n", number="components ccc r2 rmse ccc_log"),
     "curves": Columns(text="strategy property", whole="labels seed draw", number="ccc rpiq"),
 }
 _ARRAYS = {"latent": ("train",), "xi": ("wavenumber", "xi"), "converted": ("wavenumber", "observed", "converted")}
@@ -71,13 +73,21 @@ class MultifidelityRun(RunContents):
         return in_order(self.results["property"], PROPERTIES)
 
     @functools.cached_property
-    def titles(self) -> dict[str, str]:
-        """Property -> name and unit: the run's unit, otherwise the paper's; none for pH."""
+    def units(self) -> dict[str, str]:
+        """Property -> the run's unit, otherwise the paper's."""
         errors = where(self.results, metric="rmse")
-        units = {name: unit for name, (_, unit) in PROPERTIES.items()} | dict(
-            zip(errors["property"], errors["unit"], strict=True)
-        )
-        return {name: label(name) if unit == "1" else f"{label(name)} ({unit})" for name, unit in units.items()}
+        printed = {name: unit for name, (_, unit) in PROPERTIES.items()}
+        return printed | dict(zip(errors["property"], errors["unit"], strict=True))
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Property -> name and unit, none for pH."""
+        return {name: label(name) if unit == "1" else f"{label(name)} ({unit})" for name, unit in self.units.items()}
+
+    def from_paper(self, name: str) -> float:
+        """What a printed value of a property is multiplied by to be in the run's unit: 10 for g/kg beside %."""
+        printed = PROPERTIES[name][1] if name in PROPERTIES else ""
+        return 10.0 if (printed, self.units.get(name)) == ("%", "g/kg") else 1.0
 
     @property
     def task(self) -> str:
@@ -110,8 +120,9 @@ class MultifidelityRun(RunContents):
     @property
     def replicates(self) -> str:
         """How many trainings a number is taken over, in words: seeds, or held-out parts of the data."""
-        count = pd.Series(self.results["seed"]).nunique()
-        if pd.Series(self.results["region"]).nunique() > 1:
+        judged = self.results[self.results["split"] == TEST]
+        count = pd.Series(judged["seed"]).nunique()
+        if pd.Series(judged["region"]).nunique() > 1:
             return f"{count} held-out parts of the data"
         return f"{count} seed" + ("s" if count != 1 else "")
 

@@ -16,8 +16,8 @@ from jaxsoil.report.document import Document
 from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import marked, mean_sd, rows_table
 from jaxsoil.studies.multifidelity.config import FNO, MIR_ILR, NIR_ILR, SAMPLES, STRATEGY
+from jaxsoil.studies.multifidelity.report import measured, scores, sections, spectra
 from jaxsoil.studies.multifidelity.report import score_figures as figures
-from jaxsoil.studies.multifidelity.report import scores, sections, spectra
 from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, interval, label, read_multifidelity_run
 
 MLP = "NIRtoMIR-MLP"
@@ -71,6 +71,7 @@ def _study(document: Document, run: MultifidelityRun) -> None:
         caption = PROSE.text("bars_caption", metric=metric, figure=figure, line=line)
         document.draw(figures.by_property(scores.scored(run, metric), metric), f"figure_{figure}_{metric}", caption)
     document.table(scores.averages(run))
+    measured.parts_section(document, run)
     document.section("Appendix B beside ours", scores.appendix_b(run))
     _comparison(document, run, found)
     tasks = scores.task_table(run) or PROSE.text("missing", what="tasks")
@@ -82,7 +83,8 @@ def _study(document: Document, run: MultifidelityRun) -> None:
     rows = where(found, first=SAMPLES, property=MEAN).to_dict("records")
     averaged = PROSE.text("samples", row=rows[0]) if rows else PROSE.text("missing", what="samples")
     document.section("Several posterior samples against the point conversion", averaged)
-    sections.internal_section(document, run)
+    if "reference" not in run.tables:
+        sections.internal_section(document, run)
     spectra.distance_section(document, run)
     sections.curves_section(document, run)
 

@@ -124,6 +124,37 @@ def _bars(panel: Axes, scores: pd.DataFrame, strategies: Sequence[str]) -> None:
 
 
 @styled
+def held_out_parts(table: pd.DataFrame, reference: pd.DataFrame) -> Figure:
+    """CCC of measured pairs by strategy, a panel for each property: both ways of holding out, lines of 10-fold PLSR.
+
+    Args:
+      table: rows ``split, strategy, property, ccc`` in the order of panels and strategies.
+      reference: rows ``split, range, property, ccc``; those of the first split are drawn.
+    """
+    properties, strategies, splits = (list(dict.fromkeys(table[name])) for name in ("property", "strategy", "split"))
+    panel_height = 0.155 * len(strategies) + 0.28
+    figure, panels = grid(
+        len(properties), most=2, panel=panel_height, extra=0.9, xlabel=_AXES["ccc"][0], sharex=True, sharey=True
+    )
+    lines = {"mir": Look("10-fold PLSR, MIR", BLUE, "", "-"), "nir": Look("10-fold PLSR, NIR", ORANGE, "", DASHED)}
+    for panel, name in zip(panels, properties, strict=True):
+        for span, look in lines.items():
+            for value in where(reference, split=splits[0], range=span, property=name)["ccc"]:
+                panel.axvline(value, color=look.color, linestyle=look.line, linewidth=1.0, zorder=1)
+        for row in where(table, property=name).to_dict("records"):
+            look = Look("", color_of(row["strategy"]), "o", filled=row["split"] == splits[0])
+            points(panel, row["ccc"], strategies.index(row["strategy"]), look, size=4.2, zorder=3)
+        panel.set_title(label(name), loc="left", pad=2, fontweight="bold")
+        light_grid(panel, "x")
+    names_axis(panels[0], strategies)
+    # A model that fails would squeeze all others.
+    panels[0].set_xlim(left=max(panels[0].get_xlim()[0], -0.2), right=1.0)
+    kinds = [Look(split, "black", "o", filled=split == splits[0]) for split in splits]
+    legend(figure, [*kinds, *lines.values()])
+    return figure
+
+
+@styled
 def internal_clouds(
     sets: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]], properties: Sequence[str], strategies: Sequence[str]
 ) -> Figure:

@@ -23,7 +23,7 @@ from jaxsoil.report.tables import (
     rows_table,
     with_interval,
 )
-from jaxsoil.studies.multifidelity.config import REENCODED, SAMPLES, STRATEGY
+from jaxsoil.studies.multifidelity.config import MIR_LINEAR, NIR_LINEAR, REENCODED, SAMPLES, STRATEGY
 from jaxsoil.studies.multifidelity.replicates import TEST
 from jaxsoil.studies.multifidelity.report import published
 from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, interval, label
@@ -34,9 +34,10 @@ CONTRASTS = (
     ("NIRtoMIR-MLP", "NIR-PLSR"), ("NIRtoMIR-MLP", "NIR-MLP"), ("NIRtoMIR-SSL-MLP", "NIR-PLSR"),
     ("NIRtoMIR-SSL-MLP", "NIR-MLP"), ("NIRtoMIR-SSL-MLP", "NIRtoMIR-MLP"), ("MIR-PLSR", "NIR-PLSR"),
     ("MIR-SSL-MLP", "NIRtoMIR-SSL-MLP"),
+    (MIR_LINEAR, "MIR-PLSR"), (MIR_LINEAR, "MIR-SSL-MLP"), (NIR_LINEAR, "NIR-PLSR"), (NIR_LINEAR, "NIRtoMIR-SSL-MLP"),
     (SAMPLES, "NIRtoMIR-SSL-MLP"), (REENCODED, "NIRtoMIR-SSL-MLP"), (REENCODED, "NIRtoMIR-MLP"),
 )  # fmt: skip
-"""Comparisons that the paper's claims rest on, and the last three of ours."""
+"""Comparisons that the paper's claims rest on, and the last seven of ours."""
 
 NAMES = {"rmse": "RMSE", "bias": "ME", "r2": "R2", "r2_corr": "r2", "ccc": "CCC", "rpiq": "RPIQ"}
 
@@ -66,6 +67,8 @@ def doubts(run: MultifidelityRun, strategies: Sequence[str]) -> dict[str, Any]:
 def appendix_b(run: MultifidelityRun) -> Table:
     """Every row of Appendix B beside ours, all metrics; rows of ours that it does not have stand last."""
     paper = published.APPENDIX_B.melt(["property", "strategy"], var_name="metric").assign(doubtful=False)
+    with_unit = paper["metric"].isin(("rmse", "bias"))
+    paper.loc[with_unit, "value"] *= paper.loc[with_unit, "property"].map(run.from_paper)
     both = pd.concat([paper.assign(column=_headings(paper)), _here(run.scores())])
     notes = PROSE.notes("appendix_b_notes", **doubts(run, run.strategies))
     notes += PROSE.notes("inconsistencies") + PROSE.notes("appendix_b_source")

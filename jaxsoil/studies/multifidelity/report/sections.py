@@ -54,7 +54,10 @@ def summaries_section(document: Document, run: MultifidelityRun) -> None:
         for dataset, ours in _SUMMARY_SETS.items():
             printed, here = published.summary(name, dataset), stated.get(name, {}).get(ours)
             title = {"property": run.titles.get(name, label(name))}
-            rows += [printed._asdict() | title | {"set": f"paper, {dataset}"}] if printed else []
+            if printed:
+                own, factor = printed._asdict(), run.from_paper(name)
+                own |= {moment: own[moment] * factor for moment in ("min", "mean", "sd", "max")}
+                rows.append(own | title | {"set": f"paper, {dataset}"})
             rows += [here | title | {"set": f"here, {ours}"}] if here else []
     columns: _Columns = {"property": "Property", "set": "Set", "n": ("n", "{:,.0f}")}
     columns |= {name: (heading, 2) for name, heading in _MOMENTS.items()}
