@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from jaxsoil.runs.errors import DataError
 
 HALF_WAVES = (2, 8)
-"""Half waves over the axis of the smooth curve by which two instruments differ: fewer are a tilt, more are not smooth."""
+"""Half waves over the axis of the smooth curve by which two instruments differ: fewer are an offset or a tilt."""
 
 
 def smooth_curve(

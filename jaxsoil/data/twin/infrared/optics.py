@@ -93,7 +93,7 @@ def draw_scans(
 
     Returns:
       What holds for each scan, (n,) but for ``mass``: ``number``, ``mass``, ``sand``; ``packing``, ln of the scattering
-      of this filling; ``mirrored``, the share f (at most 1); ``gain, offset, tilt, curve`` of the absorbance, tilt and curve at the
+      of this filling; ``mirrored``, the share f; ``gain, offset, tilt, curve`` of the absorbance, tilt and curve at the
       ends of the axis; ``shift``, relative error of the axis; ``blur``, weight of each neighbouring band; ``gas``,
       absorbance of carbon dioxide of either sign; ``noise``, its SD.
     """
