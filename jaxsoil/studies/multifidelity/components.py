@@ -29,7 +29,7 @@ class Components:
 
     @classmethod
     def fit(cls, parts: Iterable[Any], count: int) -> Components:
-        """The first ``count`` components of spectra that come part by part, (r, M) each; fewer where there are fewer."""
+        """The first ``count`` components, or all, of spectra that come part by part, (r, M) each."""
         n, total, products = 0, 0.0, 0.0
         for part in parts:
             values = np.asarray(part, np.float64)
@@ -52,7 +52,7 @@ class Components:
         return ((scores * self.sd) @ self.axes + self.mean).astype(np.float32)
 
     def start(self, params: Mapping[str, Any], noise: float) -> dict[str, Any]:
-        """Parameters of an autoencoder with linear paths (``VaeConfig.linear``), such that it starts as these components.
+        """Parameters of an autoencoder with linear paths (``VaeConfig.linear``) that starts as these components.
 
         Args:
           params: initial parameters; their layers end in zeros.

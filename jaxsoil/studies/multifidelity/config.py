@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.models.config import VaeConfig
+from jaxsoil.runs.errors import UsageError
 from jaxsoil.training.config import LoopConfig
 
 StrategyName = Literal[
@@ -87,10 +88,10 @@ def strategies_for(names: Sequence[str], paired: bool) -> list[Strategy]:
 
 
 BETA = 1e-3
-"""Weight of the divergence in stage 1, beside the norm N of a spectrum's error; ours, and the only one. The loss is least
-where the posterior of each latent moves the spectrum by a norm of sqrt(BETA N): with 32 latents and the error N0 of the
-means, N^2 = N0^2 + 32 BETA N. At the N0 of 32 principal components of the twin, 0.08, N is 0.10 for 1e-3, so that the
-draws add a fifth to the error; for 1e-2 it is 0.34, and the decoder learns from draws four times as wrong."""
+"""Weight of the divergence in stage 1, beside the norm N of a spectrum's error; ours, and the only one. The loss is
+least where the posterior of each latent moves the spectrum by a norm of sqrt(BETA N): with 32 latents and the error N0
+of the means, N^2 = N0^2 + 32 BETA N. At the N0 of 32 principal components of the twin, 0.08, N is 0.10 for 1e-3, so
+that the draws add a fifth to the error; for 1e-2 it is 0.34, and the decoder learns from draws four times as wrong."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,6 +190,23 @@ class CurveConfig:
     """Steps of a network at least, by more epochs and patience: few labels make few steps an epoch."""
 
 
+@dataclasses.dataclass(frozen=True)
+class InstrumentConfig:
+    """Smooth curves added to the test set's MIR spectra, as another instrument would; the paper has no such test."""
+
+    curves: tuple[float, ...] = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08)
+    """Their standard deviations over the bands, absorbance; real instruments: 0.02 to 0.07. None: no test."""
+    draws: int = 8
+    """Shapes of each in each seed."""
+
+    def __post_init__(self) -> None:
+        if any(not 0.0 <= sd < math.inf for sd in self.curves) or self.draws < 1:
+            raise UsageError(
+                f"instruments: curves {self.curves}, draws {self.draws}: give standard deviations that are finite and "
+                "not negative, and at least one draw."
+            )
+
+
 SEEDS = 5
 """Replicates where the configuration names no number."""
 
@@ -203,6 +221,9 @@ class MultifidelityConfig:
     seeds: int | None = None
     """Replicates with other splits, weights and batches; each trains all three stages. None: five, and for
     limesoda_mir its fields."""
+    twins: int = 5
+    """Twins, made with the seeds that follow twin.seed: replicate i stands on twin i modulo twins. 1: all on one twin,
+    where seeds differ by split and training alone."""
     strategies: tuple[StrategyName, ...] = (*STRATEGIES, SAMPLES, REENCODED)
     """What is trained and judged in stage 3. Beyond the paper: '-samples' averages predictions over draws of the NIR
     spectrum's latents, '-reencoded' takes the MIR encoder's latents of the converted spectrum."""
@@ -227,6 +248,8 @@ class MultifidelityConfig:
     """Stage 3: property models."""
     curves: CurveConfig = CurveConfig()
     """Data efficiency."""
+    instruments: InstrumentConfig = InstrumentConfig()
+    """Smooth curves between the test set's instrument and the library's."""
     internal: int = 10
     """Repetitions of the 10-fold cross-validation inside pairs and test set (paper: 10); 0 leaves it out."""
 
@@ -242,7 +265,7 @@ PAPER: dict[str, Any] = {
 
 _Settings = TypeVar("_Settings", PretrainConfig, ConversionConfig, FnoConfig, PropertyConfig)
 
-OURS = ("pretrain", "convert", "fno", "properties", "curves", "samples", "steps")
+OURS = ("pretrain", "convert", "fno", "properties", "curves", "instruments", "samples", "steps")
 """Fields that the publication does not state; chosen on training rows only."""
 
 
@@ -282,6 +305,7 @@ def smoke(config: MultifidelityConfig) -> MultifidelityConfig:
             loop=dataclasses.replace(config.properties.loop, batch=32, epochs=6, patience=0),
         ),
         curves=dataclasses.replace(config.curves, labels=config.curves.labels and (30,), steps=10),
+        instruments=InstrumentConfig(config.instruments.curves and (0.0, 0.02), draws=2),
     )  # fmt: skip
 
 
@@ -292,6 +316,7 @@ def ablation(config: MultifidelityConfig, strategies: Sequence[Any]) -> Multifid
         strategies=tuple(strategies),
         properties=dataclasses.replace(config.properties, tasks=("multi",)),
         curves=dataclasses.replace(config.curves, labels=()),
+        instruments=InstrumentConfig(curves=()),
         internal=0,
     )
 

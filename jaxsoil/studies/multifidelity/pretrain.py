@@ -157,7 +157,8 @@ class Pretrained:
     """A trained autoencoder of SNV absorbance on ``axis`` (M,) cm-1.
 
     ``params``: {"encoder", "decoder"}. ``kl`` (latents,): mean divergence of each latent feature from the prior over
-    the training scans, nats. ``components``: as many principal components of these scans as there are latents.
+    the training scans, nats. ``components``: as many principal components of these scans as there are latents. ``held_out``: row
+    numbers of the scans that validated.
     """
 
     config: PretrainConfig
@@ -165,6 +166,7 @@ class Pretrained:
     params: Any
     kl: np.ndarray
     components: Components
+    held_out: np.ndarray
 
     @property
     def model(self) -> Vae:
@@ -255,7 +257,7 @@ def pretrain(
     made = fitted(state, config.loop.tolerance, config.loop.patience)
     params = jax.tree.map(np.asarray, made.params)
     kl = program.divergence(made.params)
-    return Pretrained(config, np.asarray(scans.axis), params, kl, program.components), made
+    return Pretrained(config, np.asarray(scans.axis), params, kl, program.components, program.watch), made
 
 
 class ScansProgram(Program):

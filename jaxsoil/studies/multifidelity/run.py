@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from jaxsoil.data import pairs as sources
+from jaxsoil.data.scans import MultifidelityData
 from jaxsoil.evaluation.results import write_results
 from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import UsageError
@@ -18,6 +21,7 @@ from jaxsoil.studies.multifidelity import stages
 from jaxsoil.studies.multifidelity.config import SEEDS, MultifidelityConfig, strategies_for
 from jaxsoil.studies.multifidelity.describe import data_name, describe, settings, sizes_in_words
 from jaxsoil.studies.multifidelity.handed_on import write_bundles
+from jaxsoil.studies.multifidelity.instruments import instrument_differences, run_instruments
 from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.reliability import internal, reliability
 from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates, read_sets, split_rows
@@ -32,7 +36,7 @@ FLOATS = "%.9g"
 
 GATHERED = (
     "history", "convergence", "components", "latents", "latent_sets", "distances", "extremes", "limits", "conversion",
-    "conversion_scores", "calibration", "curves", "internal",
+    "conversion_scores", "calibration", "curves", "internal", "instruments", "reconstruction",
 )  # fmt: skip
 """Tables of the pieces that become files of the run."""
 
@@ -61,8 +65,13 @@ def prepare(config: MultifidelityConfig) -> Replicates:
             "between seeds are differences between fields.",
         )
     else:
-        data = sources.load(config.data, config.twin) if twin else sources.load(config.data)
-        loaded = [read_sets(data, complete=complete)] * (SEEDS if config.seeds is None else config.seeds)
+        count = SEEDS if config.seeds is None else config.seeds
+        made = _twins(config, count) if twin else [sources.load(config.data)]
+        sets = [read_sets(data, complete=complete) for data in made]
+        loaded = [sets[number % len(sets)] for number in range(count)]
+        if len(sets) > 1:
+            notes = (f"Seeds stand on {len(sets)} twins in turn: other soils, laboratories and test sets, not only other "
+                     "splits and trainings.",)  # fmt: skip
     shares = {"validation": config.validation, "watch": config.properties.watch}
     each = []
     for number, sets in enumerate(loaded):
@@ -70,6 +79,18 @@ def prepare(config: MultifidelityConfig) -> Replicates:
         rows = split_rows(sets.data.pretrain.samples, sets.data.labelled, pairs, number, **shares)
         each.append(Replicate(number, sets, rows))
     return Replicates(tuple(each), notes)
+
+
+def _twins(config: MultifidelityConfig, replicates: int) -> list[MultifidelityData]:
+    """The twins that ``replicates`` stand on.
+
+    Raises:
+      UsageError: fewer than one is asked for.
+    """
+    if config.twins < 1:
+        raise UsageError(f"--twins {config.twins}: ask for at least one.")
+    seeds = range(config.twin.seed, config.twin.seed + min(config.twins, replicates))
+    return [sources.load(config.data, dataclasses.replace(config.twin, seed=seed)) for seed in seeds]
 
 
 def run(config: MultifidelityConfig, folder: RunFolder, prepared: Replicates) -> None:
@@ -150,7 +171,7 @@ class _Session:
         views = stages.views_of(config, replicate, pretrained, conversion, fno)
         models = config.properties
         part = self.get(f"{name}-stage3", "stage3", lambda: run_strategies(models, replicate, config.strategies, views))
-        self.networks = self.networks or dict(part.trees)
+        stage3, self.networks = part, self.networks or dict(part.trees)
         if pretrained is None:
             return
         part = self.get(
@@ -159,6 +180,9 @@ class _Session:
         self.arrays |= part.trees
         if config.curves.labels:
             self.get(f"{name}-curves", "curves", lambda: run_curves(config.curves, models, replicate, views))
+        if config.instruments.curves:
+            sweep = functools.partial(run_instruments, config.instruments, models, replicate, pretrained, stage3)
+            self.get(f"{name}-instruments", "instruments", sweep)
 
     def write(self, prepared: Replicates) -> pd.DataFrame:
         """Writes the tables and arrays of the run folder and returns the results."""
@@ -168,6 +192,8 @@ class _Session:
         results = result_rows(tables["predictions"], prepared.units, prepared.regions, study=study, data=data)
         write_results(path / "results.csv", results, OWN)
         gathered = {name: tables[name] for name in GATHERED if name in tables}
+        if "instruments" in gathered:
+            gathered["instrument_differences"] = instrument_differences(gathered["instruments"])
         for name, frame in (gathered | summaries(results, tables["predictions"])).items():
             if len(frame):
                 write_csv(path / f"{name}.csv", frame, float_format=FLOATS)

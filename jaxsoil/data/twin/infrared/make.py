@@ -87,8 +87,8 @@ def make_infrared_twin(config: InfraredTwinConfig | None = None) -> Multifidelit
         notes=(
             f"Synthetic, seed {config.seed}; see truth for every setting. Not tuned to any order of strategies.",
             "The test set is cropland topsoil, scanned by instruments that no training row comes from: they differ in "
-            f"gain, offset and tilt, and by a smooth curve (SD in absorbance: mid-infrared {config.laboratory_curve_sd:g}, "
-            f"near-infrared {config.nir_laboratory_curve_sd:g}).",
+            "gain, offset and tilt, and by a smooth curve (SD in absorbance: mid-infrared "
+            f"{config.laboratory_curve_sd:g}, near-infrared {config.nir_laboratory_curve_sd:g}).",
         ),
         truth=config,
     )
