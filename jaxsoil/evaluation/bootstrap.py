@@ -1,4 +1,4 @@
-"""Bootstrap over test samples: how far differences between models hang on the samples that happen to be in the test set.
+"""Bootstrap over test samples: how far differences between models hang on the samples that a test set happens to have.
 
 Samples are drawn with replacement, the same ones for all models of a test set, so that differences are paired. The
 interval covers the choice of samples and nothing else; trainings, twins and laboratories are other sources of doubt.

@@ -157,8 +157,8 @@ class Pretrained:
     """A trained autoencoder of SNV absorbance on ``axis`` (M,) cm-1.
 
     ``params``: {"encoder", "decoder"}. ``kl`` (latents,): mean divergence of each latent feature from the prior over
-    the training scans, nats. ``components``: as many principal components of these scans as there are latents. ``held_out``: row
-    numbers of the scans that validated.
+    the training scans, nats. ``components``: as many principal components of these scans as there are latents.
+    ``held_out``: row numbers of the scans that validated.
     """
 
     config: PretrainConfig

@@ -34,6 +34,8 @@ __all__ = ["headline", "plan", "prepare", "run"]
 FLOATS = "%.9g"
 """Float format of the tables in text."""
 
+TWINS = "Seeds stand on {} twins in turn: on other soils, laboratories and test sets, not only other trainings."
+
 GATHERED = (
     "history", "convergence", "components", "latents", "latent_sets", "distances", "extremes", "limits", "conversion",
     "conversion_scores", "calibration", "curves", "internal", "instruments", "reconstruction",
@@ -70,8 +72,7 @@ def prepare(config: MultifidelityConfig) -> Replicates:
         sets = [read_sets(data, complete=complete) for data in made]
         loaded = [sets[number % len(sets)] for number in range(count)]
         if len(sets) > 1:
-            notes = (f"Seeds stand on {len(sets)} twins in turn: other soils, laboratories and test sets, not only other "
-                     "splits and trainings.",)  # fmt: skip
+            notes = (TWINS.format(len(sets)),)
     shares = {"validation": config.validation, "watch": config.properties.watch}
     each = []
     for number, sets in enumerate(loaded):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,8 +18,15 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import marked, mean_sd, rows_table
 from jaxsoil.studies.multifidelity.config import FNO, MIR_ILR, NIR_ILR, SAMPLES, STRATEGY
 from jaxsoil.studies.multifidelity.report import score_figures as figures
-from jaxsoil.studies.multifidelity.report import scores, sections, spectra
-from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, interval, label, read_multifidelity_run
+from jaxsoil.studies.multifidelity.report import instruments, scores, sections, spectra
+from jaxsoil.studies.multifidelity.report.files import (
+    PROSE,
+    MultifidelityRun,
+    clear,
+    interval,
+    label,
+    read_multifidelity_run,
+)
 
 MLP = "NIRtoMIR-MLP"
 
@@ -54,7 +62,8 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
         _compositions(document, run)
         _sums(document, run)
     else:
-        document = sections.opening(run, "Self-supervised multi-fidelity learning", PROSE.text("opening", run=run))
+        text = f"{PROSE.text('found', **_found(run))} {PROSE.text('opening', run=run)}"
+        document = sections.opening(run, "Self-supervised multi-fidelity learning", text)
         _study(document, run)
     sections.training_section(document, run)
     sections.closing(document, run)
@@ -76,6 +85,8 @@ def _study(document: Document, run: MultifidelityRun) -> None:
     tasks = scores.task_table(run) or PROSE.text("missing", what="tasks")
     document.section("One network for all properties, or one for each", tasks)
     sections.summaries_section(document, run)
+    instruments.instruments_section(document, run)
+    instruments.reconstruction_section(document, run)
     spectra.latent_section(document, run)
     spectra.conversion_section(document, run)
     spectra.uncertainty_section(document, run)
@@ -85,6 +96,37 @@ def _study(document: Document, run: MultifidelityRun) -> None:
     sections.internal_section(document, run)
     spectra.distance_section(document, run)
     sections.curves_section(document, run)
+
+
+def _found(run: MultifidelityRun) -> dict[str, Any]:
+    """What the first three sentences of the report need: best strategies, two differences, and how sure they are."""
+    ccc, found = where(run.averages(), metric="ccc"), scores.differences(run)
+    means = {name: mean_sd(where(ccc, strategy=name)["value"]).mean for name in run.strategies}
+    defined = {name: mean for name, mean in means.items() if math.isfinite(mean)}
+    best = []
+    for span, paired in (("MIR", False), ("NIR", True)):
+        mine = [name for name in defined if STRATEGY[name].needs_pairs is paired]
+        best += (
+            [{"span": span, "name": max(mine, key=defined.__getitem__), "ccc": max(map(defined.get, mine))}]
+            if mine
+            else []
+        )  # type: ignore[type-var]
+    means_found = where(found, property=MEAN)
+    contrasts = []
+    for first, second in (("MIR-SSL-MLP", "MIR-MLP"), ("NIRtoMIR-SSL-MLP", "NIR-MLP")):
+        contrasts += where(means_found, first=first, second=second).to_dict("records")
+    rows = means_found.to_dict("records")
+    sizes = []
+    if "instrument_differences" in run.tables:
+        sizes = where(run.tables["instrument_differences"], first="MIR-SSL-MLP", second="MIR-MLP").to_dict("records")
+    return {
+        "run": run,
+        "best": best,
+        "contrasts": contrasts,
+        "all": len(rows),
+        "clear": sum(clear(row) for row in rows),
+        "widest": max(sizes, key=lambda row: row["mean"]) if sizes else None,
+    }
 
 
 def _facts(run: MultifidelityRun, found: pd.DataFrame) -> list[str | list[str]]:
@@ -137,8 +179,8 @@ def _operator(document: Document, run: MultifidelityRun) -> None:
     if rows:
         each = {label(name): row for name, row in rows.items() if name != MEAN}
         below = [name for name, row in each.items() if row["mean"] < 0.0]
-        clear = [name for name, row in each.items() if row["high"] < 0.0]
-        said = PROSE.items("fno_outcomes", mean=rows[MEAN], each=each, below=below, clear=clear)
+        surely = [name for name, row in each.items() if clear(row) and row["mean"] < 0.0]
+        said = PROSE.items("fno_outcomes", mean=rows[MEAN], each=each, below=below, clear=surely)
         document.add(*said, scores.difference_by_property(run, found))
     document.add(scores.averages(run), scores.strategy_table(run, strategies))
 
@@ -164,7 +206,7 @@ def _compositions(document: Document, run: MultifidelityRun) -> None:
             "words": words,
             "listed": [f"{name} {interval(row)}" for name, row in mine.items()],
             "agree": [name for name, row in mine.items() if sign * float(row["mean"]) > 0.0],
-            "sure": [name for name, row in mine.items() if row["low"] > 0.0 or row["high"] < 0.0],
+            "sure": [name for name, row in mine.items() if clear(row)],
         }
         claims += [claim | {"mean": rows[MEAN]}] if mine else []
     document.add(
