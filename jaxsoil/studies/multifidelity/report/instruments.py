@@ -28,8 +28,8 @@ def reconstruction_section(document: Document, run: MultifidelityRun) -> None:
     table = run.tables["reconstruction"].melt(["seed", "set"], ["vae", "pca"], "model", "rmse")
     document.table(
         pivot_table(
-            table, {"set": "Spectra"}, "model", "rmse", title=PROSE.text("reconstruction_title"), combine=mean_sd, fmt=4,
-            order={"model": ["vae", "pca"]}, labels={"model": {"vae": "Autoencoder", "pca": "Principal components"}},
+            table, {"set": "Spectra"}, "model", "rmse", title=PROSE.text("reconstruction_title"), combine=mean_sd,
+            fmt=4, order={"model": ["vae", "pca"]}, labels={"model": {"vae": "Autoencoder", "pca": "Principal components"}},
         )
     )  # fmt: skip
 

@@ -17,8 +17,8 @@ from jaxsoil.report.document import Document
 from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import marked, mean_sd, rows_table
 from jaxsoil.studies.multifidelity.config import FNO, MIR_ILR, NIR_ILR, SAMPLES, STRATEGY
-from jaxsoil.studies.multifidelity.report import score_figures as figures
 from jaxsoil.studies.multifidelity.report import instruments, scores, sections, spectra
+from jaxsoil.studies.multifidelity.report import score_figures as figures
 from jaxsoil.studies.multifidelity.report.files import (
     PROSE,
     MultifidelityRun,
@@ -100,33 +100,18 @@ def _study(document: Document, run: MultifidelityRun) -> None:
 
 def _found(run: MultifidelityRun) -> dict[str, Any]:
     """What the first three sentences of the report need: best strategies, two differences, and how sure they are."""
-    ccc, found = where(run.averages(), metric="ccc"), scores.differences(run)
+    ccc, found = where(run.averages(), metric="ccc"), where(scores.differences(run), property=MEAN)
     means = {name: mean_sd(where(ccc, strategy=name)["value"]).mean for name in run.strategies}
-    defined = {name: mean for name, mean in means.items() if math.isfinite(mean)}
-    best = []
+    best, claims, sizes = [], [], []
     for span, paired in (("MIR", False), ("NIR", True)):
-        mine = [name for name in defined if STRATEGY[name].needs_pairs is paired]
-        best += (
-            [{"span": span, "name": max(mine, key=defined.__getitem__), "ccc": max(map(defined.get, mine))}]
-            if mine
-            else []
-        )  # type: ignore[type-var]
-    means_found = where(found, property=MEAN)
-    contrasts = []
+        mine = [(m, name) for name, m in means.items() if math.isfinite(m) and STRATEGY[name].needs_pairs is paired]
+        best += [(span, *max(mine))] if mine else []
     for first, second in (("MIR-SSL-MLP", "MIR-MLP"), ("NIRtoMIR-SSL-MLP", "NIR-MLP")):
-        contrasts += where(means_found, first=first, second=second).to_dict("records")
-    rows = means_found.to_dict("records")
-    sizes = []
+        claims += where(found, first=first, second=second).to_dict("records")
     if "instrument_differences" in run.tables:
         sizes = where(run.tables["instrument_differences"], first="MIR-SSL-MLP", second="MIR-MLP").to_dict("records")
-    return {
-        "run": run,
-        "best": best,
-        "contrasts": contrasts,
-        "all": len(rows),
-        "clear": sum(clear(row) for row in rows),
-        "widest": max(sizes, key=lambda row: row["mean"]) if sizes else None,
-    }
+    sure = sum(clear(row) for row in found.to_dict("records"))
+    return {"run": run, "best": best, "claims": claims, "every": len(found), "sure": sure, "sizes": sizes}
 
 
 def _facts(run: MultifidelityRun, found: pd.DataFrame) -> list[str | list[str]]:

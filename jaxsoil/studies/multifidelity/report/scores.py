@@ -200,10 +200,7 @@ def verdict(row: dict) -> str:
     """How a difference compares with the paper's."""
     if not math.isfinite(row["mean"]):
         return "undefined"
-    if not math.isfinite(row["low"]):
-        sure = "one seed"
-    else:
-        sure = "clear" if clear(row) else "an interval includes 0"
+    sure = "clear" if clear(row) else "an interval includes 0" if math.isfinite(row["low"]) else "one seed"
     if not math.isfinite(row["paper"]):
         return sure
     if row["mean"] * row["paper"] > 0.0:
