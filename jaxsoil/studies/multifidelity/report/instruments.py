@@ -18,6 +18,8 @@ from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+NAMES = {"vae": "Autoencoder", "pca": "Principal components"}
+
 
 def reconstruction_section(document: Document, run: MultifidelityRun) -> None:
     """Reconstruction error of the autoencoder beside that of principal components."""
@@ -29,7 +31,7 @@ def reconstruction_section(document: Document, run: MultifidelityRun) -> None:
     document.table(
         pivot_table(
             table, {"set": "Spectra"}, "model", "rmse", title=PROSE.text("reconstruction_title"), combine=mean_sd,
-            fmt=4, order={"model": ["vae", "pca"]}, labels={"model": {"vae": "Autoencoder", "pca": "Principal components"}},
+            fmt=4, order={"model": [*NAMES]}, labels={"model": NAMES},
         )
     )  # fmt: skip
 

@@ -170,8 +170,8 @@ def differences(found: pd.DataFrame) -> Figure:
     """Paired differences in CCC with intervals, the published difference beside them, properties as ticks.
 
     Args:
-      found: rows ``title, property, mean, low, high, paper`` and, if known, ``low_samples, high_samples``; the property "mean"
-        is the mean over properties.
+      found: rows ``title, property, mean, low, high, paper`` and, if known, ``low_samples, high_samples``; the
+        property "mean" is the mean over properties.
     """
     means = where(found, property=MEAN)
     figure = new_figure(WIDTH, 0.95 + 0.27 * len(means))
