@@ -64,12 +64,14 @@ def test_a_strategy_against_itself_differs_by_nothing():
 
 
 def test_more_test_sets_narrow_the_interval_and_the_same_one_does_not():
-    def width(same):
-        table = predictions({"good": 0.3, "worse": 1.0}, seeds=range(6), same=same)
-        row = sample_intervals(table, [("good", "worse")]).iloc[-1]
-        return row["high_samples"] - row["low_samples"]
+    def interval(table):
+        return sample_intervals(table, [("good", "worse")]).iloc[-1][["low_samples", "high_samples"]].to_numpy(float)
 
-    assert width(same=False) < 0.75 * width(same=True)
+    one = predictions({"good": 0.3, "worse": 1.0}, seeds=(0,))
+    copies = pd.concat([one.assign(seed=seed) for seed in range(6)])
+    np.testing.assert_allclose(interval(copies), interval(one), rtol=1e-12)
+    others = predictions({"good": 0.3, "worse": 1.0}, seeds=range(6), same=False)
+    assert np.ptp(interval(others)) < 0.7 * np.ptp(interval(one))
 
 
 def test_a_strategy_with_one_seed_stands_against_all_and_the_seed_fixes_the_draws():
