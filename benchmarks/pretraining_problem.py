@@ -23,7 +23,7 @@ class Problem:
     """Scans in a step; an incomplete last batch is dropped."""
     lr: float = 1e-3
     """Learning rate of AdamW, constant."""
-    beta: float = 1e-2
+    beta: float = 1e-3
     """Weight of the divergence, without warm-up."""
     product: int = 4096
     """Side of the square matrices whose product measures the peak."""

@@ -31,7 +31,7 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
     axis = np.linspace(600.0, 4000.0, problem.bands)
     scans = Scans(axis, np.array([str(i) for i in range(problem.rows)]), lambda rows: values[rows])
     config = PretrainConfig(
-        vae=VaeConfig(setting["kind"], problem.latents, problem.widths),
+        vae=VaeConfig(setting["kind"], problem.latents, problem.widths, linear=False),
         loop=LoopConfig(epochs=EPOCHS, batch=problem.batch, lr=problem.lr, schedule="constant"),
         beta=problem.beta,
         warmup=0.0,

@@ -30,7 +30,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def network(problem: Any) -> tuple[Vae, Any]:
-    model = Vae(problem.bands, VaeConfig("mlp", problem.latents, problem.widths))
+    model = Vae(problem.bands, VaeConfig("mlp", problem.latents, problem.widths, linear=False))
     return model, model.init(jax.random.key(0), jnp.zeros((2, problem.bands)))["params"]
 
 

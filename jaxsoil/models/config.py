@@ -25,3 +25,5 @@ class VaeConfig:
     """Bands that a convolution sees."""
     activation: Activation = "gelu"
     """Between the layers."""
+    linear: bool = True
+    """A linear path beside the layers of encoder and decoder, which starts at the principal components."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -18,20 +19,22 @@ def activation(name: Activation) -> Callable[[jax.Array], jax.Array]:
 class Mlp(nn.Module):
     """Widths x [Dense -> activation -> (dropout)] -> Dense.
 
-    Maps ``(n, p)`` to ``(n, outputs)``. A ``key`` draws the dropout; without one nothing is dropped.
+    Maps ``(n, p)`` to ``(n, outputs)``. A ``key`` draws the dropout; without one nothing is dropped. ``silent``: the
+    last layer starts at zero.
     """
 
     outputs: int
     widths: tuple[int, ...] = (256, 128)
     activation: Activation = "gelu"
     dropout: float = 0.0
+    silent: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, key: jax.Array | None = None) -> jax.Array:
         for number, width in enumerate(self.widths):
             x = activation(self.activation)(nn.Dense(width)(x))
             x = dropped(x, self.dropout, key, number)
-        return nn.Dense(self.outputs)(x)
+        return nn.Dense(self.outputs, **last_layer(self.silent))(x)
 
 
 class Cnn1d(nn.Module):
@@ -56,6 +59,11 @@ class Cnn1d(nn.Module):
             x = act(nn.Conv(features, (self.kernel,), strides=(2,))(x))
         x = act(nn.Dense(self.width)(x.reshape(x.shape[0], -1)))
         return nn.Dense(self.outputs)(dropped(x, self.dropout, key, 0))
+
+
+def last_layer(silent: bool) -> dict[str, Any]:
+    """Arguments of a last layer: its weights start at zero where it is ``silent``."""
+    return {"kernel_init": nn.initializers.zeros_init()} if silent else {}
 
 
 def dropped(x: jax.Array, rate: float, key: jax.Array | None, layer: int) -> jax.Array:

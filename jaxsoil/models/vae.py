@@ -1,5 +1,6 @@
 """The variational autoencoder of spectra (Kingma and Welling 2014) with 32 latent features, as in the
-multi-fidelity study (section 2.2); its layers are dense or convolutional.
+multi-fidelity study (section 2.2); its layers are dense or convolutional. A linear path beside them lets both sides
+start as principal components: what the layers then learn is what is not linear.
 
 Encoder and decoder are modules of their own: their parameters are the entries "encoder" and "decoder" of the
 autoencoder's, so that a decoder can be frozen and used behind another encoder.
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsoil.models.config import VaeConfig
-from jaxsoil.models.mlp import Mlp, activation
+from jaxsoil.models.mlp import Mlp, activation, last_layer
 
 LOGVAR_RANGE = (-14.0, 6.0)
 """Bounds of the log variance; far outside of what trains, they keep a bad step from overflowing exp."""
@@ -26,7 +27,7 @@ class Encoder(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         c = self.config
-        act = activation(c.activation)
+        act, spectra, last = activation(c.activation), x, last_layer(c.linear)
         if c.kind == "conv":
             x = x[..., None]
             for features in c.features:
@@ -34,8 +35,10 @@ class Encoder(nn.Module):
             x = act(nn.Dense(c.widths[-1])(x.reshape(x.shape[0], -1)))
         else:
             x = act(Mlp(c.widths[-1], c.widths[:-1], c.activation)(x))
-        mean = nn.Dense(c.latents, name="mean")(x)
-        return mean, jnp.clip(nn.Dense(c.latents, name="logvar")(x), *LOGVAR_RANGE)
+        mean = nn.Dense(c.latents, name="mean", **last)(x)
+        if c.linear:
+            mean = mean + nn.Dense(c.latents, name="linear")(spectra)
+        return mean, jnp.clip(nn.Dense(c.latents, name="logvar", **last)(x), *LOGVAR_RANGE)
 
 
 class Decoder(nn.Module):
@@ -46,16 +49,20 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: jax.Array) -> jax.Array:
+        made = self._layers(z)
+        return made + nn.Dense(self.bands, name="linear")(z) if self.config.linear else made
+
+    def _layers(self, z: jax.Array) -> jax.Array:
         c = self.config
         if c.kind == "mlp":
-            return Mlp(self.bands, c.widths[::-1], c.activation)(z)
+            return Mlp(self.bands, c.widths[::-1], c.activation, silent=c.linear)(z)
         act = activation(c.activation)
         length = -(-self.bands // 2 ** len(c.features))
         x = act(nn.Dense(c.widths[-1])(z))
         x = act(nn.Dense(length * c.features[-1])(x)).reshape(-1, length, c.features[-1])
         for features in (*c.features[-2::-1], c.features[0]):
             x = act(nn.ConvTranspose(features, (c.kernel,), strides=(2,))(x))
-        return nn.Conv(1, (c.kernel,))(x)[:, : self.bands, 0]
+        return nn.Conv(1, (c.kernel,), **last_layer(c.linear))(x)[:, : self.bands, 0]
 
 
 class Vae(nn.Module):

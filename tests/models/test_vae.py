@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -53,7 +54,10 @@ def test_parameters_of_the_dense_variant_by_hand() -> None:
     _, variables = build("mlp", 24)
     encoder = (24 * 16 + 16) + (16 * 8 + 8) + 2 * (8 * 4 + 4)
     decoder = (4 * 8 + 8) + (8 * 16 + 16) + (16 * 24 + 24)
-    assert parameter_count(variables["params"]) == encoder + decoder
+    linear = (24 * 4 + 4) + (4 * 24 + 24)
+    assert parameter_count(variables["params"]) == encoder + decoder + linear
+    plain = Vae(24, dataclasses.replace(SMALL, linear=False)).init(jax.random.key(0), jnp.zeros((2, 24)))
+    assert parameter_count(plain["params"]) == encoder + decoder
 
 
 def test_divergence_is_the_integral_that_it_stands_for() -> None:

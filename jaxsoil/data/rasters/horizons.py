@@ -86,7 +86,8 @@ def read_horizons(content: HorizonTable, source: Path, sites: np.ndarray) -> tup
     table = read_table(source)
     numbers = [column_numbers(table, name, source) for name in (content.top, content.bottom, content.value)]
     site = column_strings(table, content.id, source)
-    found = Horizons(site, *numbers[:2], numbers[2] / content.divide_by, np.arange(len(table), dtype=np.int64))
+    top, bottom, value = numbers
+    found = Horizons(site, top, bottom, value / content.divide_by, np.arange(len(table), dtype=np.int64))
     wrong = np.isinf(found.value) | (found.value < 0.0)
     remedy = "Correct the value, or leave the cell empty where nothing was measured."
     problem = "a measured value must be finite and not negative"

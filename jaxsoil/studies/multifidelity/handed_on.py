@@ -58,7 +58,7 @@ def write_bundles(
     predictions = pd.read_parquet(folder.path / "predictions.parquet")
     # Of measured pairs all parts, together each sample once.
     seeds = [replicate.number] if prepared.whole is None else [one.number for one in prepared.each]
-    results = results[results["seed"].isin(seeds) & (results["split"] == TEST)]
+    results = results.loc[results["seed"].isin(seeds) & (results["split"] == TEST)]
     first: Any = predictions[predictions["seed"].isin(seeds) & (predictions["set"] == TEST)]
     counts = pd.read_csv(folder.path / "components.csv") if (folder.path / "components.csv").exists() else None
     for name, strategies in BUNDLED.items():

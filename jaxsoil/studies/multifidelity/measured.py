@@ -108,7 +108,7 @@ def held_out_scores(predictions: pd.DataFrame, judges: Mapping[str, str]) -> pd.
       Rows ``split, strategy, task, property, n`` and the scores of :func:`pooled_scores`.
     """
     keys, rows = ["split", "strategy", "task", "property"], []
-    for key, mine in predictions.assign(split=predictions["set"].map(judges)).groupby(keys, sort=False):
+    for key, mine in predictions.assign(split=predictions["set"].map(judges.get)).groupby(keys, sort=False):
         assert isinstance(key, tuple)
         scores = pooled_scores(mine["observed"].to_numpy(), mine["predicted"].to_numpy(), str(key[-1]))
         rows.append(dict(zip(keys, key, strict=True)) | {"n": len(mine)} | scores)

@@ -2,7 +2,8 @@
 
 Scans are SNV absorbance. Repeats of a sample are its augmentation; all of them lie on one side of the split. The
 loss is the per-spectrum L2 norm of the reconstruction's error, averaged over the batch, plus beta times the
-divergence of the latent features from their prior, whose weight rises linearly at first (KL warm-up).
+divergence of the latent features from their prior, whose weight rises linearly at first (KL warm-up). Where the
+autoencoder has a linear path, it starts as the principal components of the training scans.
 
 The batch is spread over all devices. A library that exceeds the memory is streamed, block by block. The order of the
 scans depends on the key and the epoch alone; the state is kept at any step, in the middle of an epoch too, and a
@@ -29,6 +30,7 @@ from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.preprocess import SNV
+from jaxsoil.studies.multifidelity.components import Components
 from jaxsoil.studies.multifidelity.config import PretrainConfig
 from jaxsoil.training import step as pure
 from jaxsoil.training.batches import over_devices
@@ -38,6 +40,9 @@ from jaxsoil.training.devices import Layout, make_mesh
 from jaxsoil.training.loop import CheckpointPolicy, Program, run
 from jaxsoil.training.rows import Fitted, fitted
 from jaxsoil.training.step import Data, Loss, Member, State, Training
+
+START_NOISE = 0.01
+"""Norm of a spectrum's error (SNV units) by which the posterior of each latent feature starts."""
 
 READ_ROWS = 4096
 """Scans that are read and prepared together."""
@@ -152,13 +157,16 @@ class Pretrained:
     """A trained autoencoder of SNV absorbance on ``axis`` (M,) cm-1.
 
     ``params``: {"encoder", "decoder"}. ``kl`` (latents,): mean divergence of each latent feature from the prior over
-    the training scans, nats.
+    the training scans, nats. ``components``: as many principal components of these scans as there are latents.
+    ``held_out``: row numbers of the scans that validated.
     """
 
     config: PretrainConfig
     axis: np.ndarray
     params: Any
     kl: np.ndarray
+    components: Components
+    held_out: np.ndarray
 
     @property
     def model(self) -> Vae:
@@ -248,7 +256,8 @@ def pretrain(
     state = run(program, program.start, checkpoints=checkpoints, policy=policy, label=label)
     made = fitted(state, config.loop.tolerance, config.loop.patience)
     params = jax.tree.map(np.asarray, made.params)
-    return Pretrained(config, np.asarray(scans.axis), params, program.divergence(made.params)), made
+    kl = program.divergence(made.params)
+    return Pretrained(config, np.asarray(scans.axis), params, kl, program.components, program.watch), made
 
 
 class ScansProgram(Program):
@@ -277,9 +286,12 @@ class ScansProgram(Program):
         member = Member(None, jnp.int32(self.plan.steps), jnp.float32(loop.lr), jax.random.fold_in(key, 1))
         super().__init__(training, Layout(), self.place(member), Data(None))
         self.in_parts = True
-        params = self.model.init(jax.random.fold_in(key, 0), zeros[:2])["params"]
-        self.start = self.place(pure.initial(training, params, None, member, self.data, zeros))
         self.resident = None if self.streamed else self.place(read_snv(scans, np.arange(len(scans))))
+        self.components = Components.fit(self._parts(self.plan.rows), config.vae.latents)
+        params = self.model.init(jax.random.fold_in(key, 0), zeros[:2])["params"]
+        if config.vae.linear:
+            params = jax.tree.map(jnp.asarray, self.components.start(params, START_NOISE))
+        self.start = self.place(pure.initial(training, params, None, member, self.data, zeros))
 
     @property
     def streamed(self) -> bool:

@@ -171,6 +171,14 @@ class PropertyModel:
         }
         return {"params": dict(self.params), "widths": np.array(self.network.widths), **scalings}
 
+    @classmethod
+    def of_tree(cls, tree: Mapping[str, Any], properties: Sequence[str]) -> PropertyModel:
+        """The network for all properties, without ILR, that :meth:`as_tree` describes."""
+        centre, scale = (np.asarray(row, np.float32) for row in tree["inputs"])
+        targets = Targets(tuple(properties), False, *(np.asarray(row, np.float64) for row in tree["targets"]))
+        network = Mlp(targets.centre.size, tuple(int(width) for width in np.asarray(tree["widths"])))
+        return cls(network, "multi", tree["params"], targets, centre, scale)
+
 
 @functools.partial(jax.jit, static_argnames=("network", "task"))
 def _apply(network: Mlp, task: Task, params: Any, x: jax.Array) -> jax.Array:

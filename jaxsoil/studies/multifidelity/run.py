@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from jaxsoil.data import pairs as sources
+from jaxsoil.data.scans import MultifidelityData
 from jaxsoil.evaluation.results import write_results
 from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import UsageError
@@ -19,6 +21,7 @@ from jaxsoil.studies.multifidelity import stages
 from jaxsoil.studies.multifidelity.config import PAPER, SEEDS, MultifidelityConfig, strategies_for
 from jaxsoil.studies.multifidelity.describe import data_name, describe, settings, sizes_in_words
 from jaxsoil.studies.multifidelity.handed_on import write_bundles
+from jaxsoil.studies.multifidelity.instruments import instrument_differences, run_instruments
 from jaxsoil.studies.multifidelity.measured import fit_whole, held_out_scores, prepare_parts, reference, ways
 from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.reliability import internal, reliability
@@ -32,9 +35,11 @@ __all__ = ["headline", "plan", "prepare", "run"]
 FLOATS = "%.9g"
 """Float format of the tables in text."""
 
+TWINS = "Seeds stand on {} twins in turn: on other soils, laboratories and test sets, not only other trainings."
+
 GATHERED = (
     "history", "convergence", "components", "latents", "latent_sets", "distances", "extremes", "limits", "conversion",
-    "conversion_scores", "calibration", "curves", "internal", "reference",
+    "conversion_scores", "calibration", "curves", "internal", "instruments", "reconstruction", "reference",
 )  # fmt: skip
 """Tables of the pieces that become files of the run."""
 
@@ -65,12 +70,28 @@ def prepare(config: MultifidelityConfig) -> Replicates:
             "between seeds are differences between fields.",
         )
     else:
-        data = sources.load(config.data, config.twin) if twin else sources.load(config.data)
-        loaded = [read_sets(data, complete=complete)] * (SEEDS if config.seeds is None else config.seeds)
+        count = SEEDS if config.seeds is None else config.seeds
+        made = _twins(config, count) if twin else [sources.load(config.data)]
+        sets = [read_sets(data, complete=complete) for data in made]
+        loaded = [sets[number % len(sets)] for number in range(count)]
+        if len(sets) > 1:
+            notes = (TWINS.format(len(sets)),)
     validation = PAPER["validation"] if config.validation is None else config.validation
     shares = {"validation": validation, "watch": config.properties.watch}
     each = tuple(replicate_of(sets, number, **shares) for number, sets in enumerate(loaded))
     return Replicates(each, notes, validation=validation)
+
+
+def _twins(config: MultifidelityConfig, replicates: int) -> list[MultifidelityData]:
+    """The twins that ``replicates`` stand on.
+
+    Raises:
+      UsageError: fewer than one is asked for.
+    """
+    if config.twins < 1:
+        raise UsageError(f"--twins {config.twins}: ask for at least one.")
+    seeds = range(config.twin.seed, config.twin.seed + min(config.twins, replicates))
+    return [sources.load(config.data, dataclasses.replace(config.twin, seed=seed)) for seed in seeds]
 
 
 def run(config: MultifidelityConfig, folder: RunFolder, prepared: Replicates) -> None:
@@ -157,7 +178,7 @@ class _Session:
             # Parts held out in a second way stand in one table, which has one network for all properties.
             models = dataclasses.replace(models, tasks=("multi",))
         part = self.get(f"{name}-stage3", "stage3", lambda: run_strategies(models, replicate, config.strategies, views))
-        self.networks = self.networks or dict(part.trees)
+        stage3, self.networks = part, self.networks or dict(part.trees)
         if pretrained is None or replicate.judge != TEST:
             return
         part = self.get(
@@ -166,6 +187,9 @@ class _Session:
         self.arrays |= part.trees
         if config.curves.labels:
             self.get(f"{name}-curves", "curves", lambda: run_curves(config.curves, models, replicate, views))
+        if config.instruments.curves:
+            sweep = functools.partial(run_instruments, config.instruments, models, replicate, pretrained, stage3)
+            self.get(f"{name}-instruments", "instruments", sweep)
 
     def write(self, prepared: Replicates) -> pd.DataFrame:
         """Writes the tables and arrays of the run folder and returns the results."""
@@ -177,6 +201,8 @@ class _Session:
         gathered = {name: tables[name] for name in GATHERED if name in tables}
         if prepared.whole is not None:
             gathered["held_out_parts"] = held_out_scores(tables["predictions"], ways(prepared))
+        if "instruments" in gathered:
+            gathered["instrument_differences"] = instrument_differences(gathered["instruments"])
         for name, frame in (gathered | summaries(results, tables["predictions"])).items():
             if len(frame):
                 write_csv(path / f"{name}.csv", frame, float_format=FLOATS)

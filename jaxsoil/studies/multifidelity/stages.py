@@ -6,15 +6,17 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.data.scans import Scans
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.pieces import Piece
+from jaxsoil.studies.multifidelity.components import Components
 from jaxsoil.studies.multifidelity.config import MultifidelityConfig, enough_steps
 from jaxsoil.studies.multifidelity.conversion import Conversion, Networks, apply_fno, fit_conversion, fit_fno
-from jaxsoil.studies.multifidelity.pretrain import Pretrained, pretrain
-from jaxsoil.studies.multifidelity.replicates import Replicate
+from jaxsoil.studies.multifidelity.pretrain import READ_ROWS, Pretrained, pretrain, read_snv
+from jaxsoil.studies.multifidelity.replicates import TEST, Replicate
 from jaxsoil.studies.multifidelity.tables import joined, training_tables
 from jaxsoil.training.checkpoints import Checkpoints
 
@@ -30,7 +32,31 @@ def stage1(config: MultifidelityConfig, replicate: Replicate, checkpoints: Check
     rows = round(replicate.rows.scans.size * (1.0 - config.pretrain.held_out))
     enough, label = enough_steps(config.pretrain, rows, config.steps), f"seed {replicate.number} stage 1"
     made, fitted = pretrain(scans, enough, replicate.key("stage1"), label=label, checkpoints=checkpoints)
-    return Piece({"kl": made.kl}, {"vae": made.params}, training_tables(fitted, "stage1", replicate.number, "vae"))
+    tables = training_tables(fitted, "stage1", replicate.number, "vae")
+    tables["reconstruction"] = reconstruction(made, scans, replicate)
+    arrays = {"kl": made.kl, "held_out": made.held_out, **vars(made.components)}
+    return Piece(arrays, {"vae": made.params}, tables)
+
+
+def reconstruction(pretrained: Pretrained, scans: Scans, replicate: Replicate) -> pd.DataFrame:
+    """How well the autoencoder rebuilds spectra, beside as many principal components of the scans it learned from.
+
+    Returns:
+      Rows ``seed, set, n, vae, pca``: root mean square error over bands and spectra, SNV units, on the scans that were
+      held out of stage 1 and on the test set.
+    """
+    components, rows = pretrained.components, []
+    for name in ("held-out scans", TEST):
+        every = pretrained.held_out if name != TEST else np.arange(len(replicate.sets.mir["test"]))
+        sums = np.zeros(2)
+        for start in range(0, every.size, READ_ROWS):
+            part = every[start : start + READ_ROWS]
+            spectra = replicate.sets.mir["test"][part] if name == TEST else read_snv(scans, part)
+            made = (pretrained.decode(pretrained.embed(spectra)[0]), components.rebuild(components.scores(spectra)))
+            sums += [np.sum(np.square(one - spectra, dtype=np.float64)) for one in made]
+        errors = np.sqrt(sums / max(1, every.size * pretrained.axis.size))
+        rows.append({"seed": replicate.number, "set": name, "n": every.size, "vae": errors[0], "pca": errors[1]})
+    return pd.DataFrame(rows)
 
 
 def restored_stage1(config: MultifidelityConfig, replicate: Replicate, part: Piece) -> Pretrained:
@@ -41,7 +67,9 @@ def restored_stage1(config: MultifidelityConfig, replicate: Replicate, part: Pie
     """
     _require_alive(part, "stage 1", replicate, "pretrain.loop.lr")
     axis = np.asarray(replicate.sets.data.pretrain.axis)
-    return Pretrained(config.pretrain, axis, part.trees["vae"], np.asarray(part.arrays["kl"]))
+    components = Components(*(np.asarray(part.arrays[field.name]) for field in dataclasses.fields(Components)))
+    kl, held_out = (np.asarray(part.arrays[name]) for name in ("kl", "held_out"))
+    return Pretrained(config.pretrain, axis, part.trees["vae"], kl, components, held_out)
 
 
 def stage2(config: MultifidelityConfig, replicate: Replicate, pretrained: Pretrained) -> Piece:

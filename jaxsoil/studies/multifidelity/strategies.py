@@ -49,8 +49,8 @@ def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Seq
       views: what the models of this replicate read.
 
     Returns:
-      Tables "predictions", "components", "history" and "convergence"; as trees the networks for all properties that
-      read spectra, by strategy.
+      Tables "predictions", "components", "history" and "convergence"; as trees the networks for all properties
+      that read spectra or latents, by strategy.
     """
     sets, number, found, kept = replicate.sets, replicate.number, [], {}
     wanted = strategies_for(strategies, sets.paired)
@@ -74,7 +74,7 @@ def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Seq
             model, fitted = fit_properties(
                 config, own, sets, views[own.view], train, watch, task=task, key=key, label=label
             )
-            if task == "multi" and own.view in ("mir", "nir") and not own.ilr and fitted.alive:
+            if task == "multi" and own.view in ("mir", "nir", "latents") and not own.ilr and fitted.alive:
                 kept[own.name] = model.as_tree()
             members = model.targets.columns if task == "single" else ()
             found.append(training_tables(fitted, "stage3", number, f"{own.name}/{task}", members))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from jaxsoil.data.properties import TEXTURE
 from jaxsoil.evaluation import results
+from jaxsoil.evaluation.bootstrap import sample_intervals
 from jaxsoil.evaluation.compare import MEAN, mean_sd, paired_differences, rank_agreement
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.multifidelity.replicates import TEST, Replicate
@@ -126,7 +127,7 @@ def summaries(results: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, pd.
     means = averages(scores)
     return {
         "averages": means,
-        "differences": differences(scores),
+        "differences": differences(scores, predictions),
         "task_differences": task_differences(scores),
         "orders": orders(scores, means),
         "texture_sums": texture_sums(predictions),
@@ -152,10 +153,17 @@ def averages(scores: pd.DataFrame) -> pd.DataFrame:
     return table.mean(axis=1, skipna=False).rename("value").reset_index()
 
 
-def differences(scores: pd.DataFrame) -> pd.DataFrame:
-    """First minus second in CCC on the test set for all pairs of strategies; see ``compare.paired_differences``."""
-    shown = of_main_task(scores)
-    return paired_differences(shown, itertools.permutations(dict.fromkeys(shown["strategy"]), 2))
+def differences(scores: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """First minus second in CCC on the test set for all pairs of strategies.
+
+    Rows of ``compare.paired_differences``, whose interval is over seeds, with ``low_samples`` and ``high_samples`` of
+    ``bootstrap.sample_intervals``, whose interval is over test samples.
+    """
+    shown, pairs = of_main_task(scores), list(itertools.permutations(dict.fromkeys(scores["strategy"]), 2))
+    found = paired_differences(shown, pairs)
+    if not len(predictions):
+        return found
+    return found.merge(sample_intervals(of_main_task(predictions), pairs), how="left")
 
 
 def task_differences(scores: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pandas as pd
 from jaxsoil.data.properties import LABELS
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, where
-from jaxsoil.report.tables import with_interval
+from jaxsoil.report.tables import number, with_interval
 from jaxsoil.studies.multifidelity.config import STRATEGY
 from jaxsoil.studies.multifidelity.replicates import TEST
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES
@@ -31,7 +32,9 @@ TERMS = {
 
 _CSV = {
     "averages": Columns(text="strategy task set metric", whole="seed", number="value"),
-    "differences": Columns(text="first second property", whole="n", number="mean low high"),
+    "differences": Columns(
+        text="first second property", whole="n", number="mean low high", optional="low_samples high_samples"
+    ),
     "task_differences": Columns(text="strategy property", whole="n", number="mean low high"),
     "orders": Columns(text="property ours theirs crossed", number="tau"),
     "texture_sums": Columns(text="strategy", whole="n", number="mean sd min max gap p1 p25 p50 p75 p99"),
@@ -52,6 +55,9 @@ _CSV = {
     "held_out_parts": Columns(text="split strategy task property", whole="n", number="ccc r2 rmse bias ccc_log"),
     "reference": Columns(text="split range property", whole="n", number="components ccc r2 rmse ccc_log"),
     "curves": Columns(text="strategy property", whole="labels seed draw", number="ccc rpiq"),
+    "reconstruction": Columns(text="set", whole="seed n", number="vae pca"),
+    "instruments": Columns(text="strategy", whole="seed draws", number="sd ccc"),
+    "instrument_differences": Columns(text="first second", whole="n", number="sd mean low high"),
 }
 _ARRAYS = {"latent": ("train",), "xi": ("wavenumber", "xi"), "converted": ("wavenumber", "observed", "converted")}
 FILES = RunFiles(csv=_CSV, arrays=_ARRAYS, optional=("data", "timing", *_CSV, *_ARRAYS), results=OWN)
@@ -150,7 +156,21 @@ def interval(row: Mapping[str, Any]) -> str:
     return with_interval(row["mean"], row["low"], row["high"])
 
 
-PROSE = Prose("jaxsoil.studies.multifidelity.report", "report", interval=interval)
+def over_samples(row: Mapping[str, Any]) -> str:
+    """``[low, high]`` of a paired difference over test samples; "unknown" where it was not computed."""
+    low, high = (row.get(name, math.nan) for name in ("low_samples", "high_samples"))
+    return f"[{number(low)}, {number(high)}]" if math.isfinite(low) else "unknown"
+
+
+def clear(row: Mapping[str, Any]) -> bool:
+    """Whether a difference keeps its sign over seeds, and over test samples where these were drawn again."""
+    ends = [(row["low"], row["high"])]
+    if math.isfinite(row.get("low_samples", math.nan)):
+        ends.append((row["low_samples"], row["high_samples"]))
+    return all(low > 0.0 for low, _ in ends) or all(high < 0.0 for _, high in ends)
+
+
+PROSE = Prose("jaxsoil.studies.multifidelity.report", "report", interval=interval, over_samples=over_samples)
 """The sentences of the reports."""
 
 

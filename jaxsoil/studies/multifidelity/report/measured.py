@@ -29,13 +29,13 @@ def parts_section(document: Document, run: MultifidelityRun) -> None:
     reference = run.tables.get("reference", pd.DataFrame(columns=pd.Index(["split", "range", "property", "ccc"])))
     document.section("Measured pairs: parts held out in groups and at random", PROSE.text("parts_lead", splits=splits))
     document.draw(figures.held_out_parts(table, reference), "held_out_parts", PROSE.text("parts_caption"))
-    rows = pd.concat([table, reference.assign(strategy=reference["range"].map(REFERENCE))])
+    rows = pd.concat([table, reference.assign(strategy=reference["range"].map(REFERENCE.get))])
     long = rows.melt(["property", "strategy", "split"], list(NAMES), "metric", "value")
     long = pd.DataFrame(long[long["value"].notna()])
     columns = [f"{NAMES[metric]}, {split}" for metric in NAMES for split in splits]
     document.table(
         pivot_table(
-            long.assign(column=long["metric"].map(NAMES) + ", " + long["split"]),
+            long.assign(column=long["metric"].map(NAMES.get) + ", " + long["split"]),
             ("property", "strategy"),
             "column",
             "value",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -16,9 +17,16 @@ from jaxsoil.report.document import Document
 from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import marked, mean_sd, rows_table
 from jaxsoil.studies.multifidelity.config import FNO, MIR_ILR, NIR_ILR, SAMPLES, STRATEGY
-from jaxsoil.studies.multifidelity.report import measured, scores, sections, spectra
+from jaxsoil.studies.multifidelity.report import instruments, measured, scores, sections, spectra
 from jaxsoil.studies.multifidelity.report import score_figures as figures
-from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, interval, label, read_multifidelity_run
+from jaxsoil.studies.multifidelity.report.files import (
+    PROSE,
+    MultifidelityRun,
+    clear,
+    interval,
+    label,
+    read_multifidelity_run,
+)
 
 MLP = "NIRtoMIR-MLP"
 
@@ -54,7 +62,8 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
         _compositions(document, run)
         _sums(document, run)
     else:
-        document = sections.opening(run, "Self-supervised multi-fidelity learning", PROSE.text("opening", run=run))
+        text = f"{PROSE.text('found', **_found(run))} {PROSE.text('opening', run=run)}"
+        document = sections.opening(run, "Self-supervised multi-fidelity learning", text)
         _study(document, run)
     sections.training_section(document, run)
     sections.closing(document, run)
@@ -77,6 +86,8 @@ def _study(document: Document, run: MultifidelityRun) -> None:
     tasks = scores.task_table(run) or PROSE.text("missing", what="tasks")
     document.section("One network for all properties, or one for each", tasks)
     sections.summaries_section(document, run)
+    instruments.instruments_section(document, run)
+    instruments.reconstruction_section(document, run)
     spectra.latent_section(document, run)
     spectra.conversion_section(document, run)
     spectra.uncertainty_section(document, run)
@@ -87,6 +98,22 @@ def _study(document: Document, run: MultifidelityRun) -> None:
         sections.internal_section(document, run)
     spectra.distance_section(document, run)
     sections.curves_section(document, run)
+
+
+def _found(run: MultifidelityRun) -> dict[str, Any]:
+    """What the first three sentences of the report need: best strategies, two differences, and how sure they are."""
+    ccc, found = where(run.averages(), metric="ccc"), where(scores.differences(run), property=MEAN)
+    means = {name: mean_sd(where(ccc, strategy=name)["value"]).mean for name in run.strategies}
+    best, claims, sizes = [], [], []
+    for span, paired in (("MIR", False), ("NIR", True)):
+        mine = [(m, name) for name, m in means.items() if math.isfinite(m) and STRATEGY[name].needs_pairs is paired]
+        best += [(span, *max(mine))] if mine else []
+    for first, second in (("MIR-SSL-MLP", "MIR-MLP"), ("NIRtoMIR-SSL-MLP", "NIR-MLP")):
+        claims += where(found, first=first, second=second).to_dict("records")
+    if "instrument_differences" in run.tables:
+        sizes = where(run.tables["instrument_differences"], first="MIR-SSL-MLP", second="MIR-MLP").to_dict("records")
+    sure = sum(clear(row) for row in found.to_dict("records"))
+    return {"run": run, "best": best, "claims": claims, "every": len(found), "sure": sure, "sizes": sizes}
 
 
 def _facts(run: MultifidelityRun, found: pd.DataFrame) -> list[str | list[str]]:
@@ -139,8 +166,8 @@ def _operator(document: Document, run: MultifidelityRun) -> None:
     if rows:
         each = {label(name): row for name, row in rows.items() if name != MEAN}
         below = [name for name, row in each.items() if row["mean"] < 0.0]
-        clear = [name for name, row in each.items() if row["high"] < 0.0]
-        said = PROSE.items("fno_outcomes", mean=rows[MEAN], each=each, below=below, clear=clear)
+        surely = [name for name, row in each.items() if clear(row) and row["mean"] < 0.0]
+        said = PROSE.items("fno_outcomes", mean=rows[MEAN], each=each, below=below, clear=surely)
         document.add(*said, scores.difference_by_property(run, found))
     document.add(scores.averages(run), scores.strategy_table(run, strategies))
 
@@ -166,7 +193,7 @@ def _compositions(document: Document, run: MultifidelityRun) -> None:
             "words": words,
             "listed": [f"{name} {interval(row)}" for name, row in mine.items()],
             "agree": [name for name, row in mine.items() if sign * float(row["mean"]) > 0.0],
-            "sure": [name for name, row in mine.items() if row["low"] > 0.0 or row["high"] < 0.0],
+            "sure": [name for name, row in mine.items() if clear(row)],
         }
         claims += [claim | {"mean": rows[MEAN]}] if mine else []
     document.add(

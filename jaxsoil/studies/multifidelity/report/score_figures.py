@@ -201,16 +201,19 @@ def differences(found: pd.DataFrame) -> Figure:
     """Paired differences in CCC with intervals, the published difference beside them, properties as ticks.
 
     Args:
-      found: rows ``title, property, mean, low, high, paper``; the property "mean" is the mean over properties.
+      found: rows ``title, property, mean, low, high, paper`` and, if known, ``low_samples, high_samples``; the
+        property "mean" is the mean over properties.
     """
     means = where(found, property=MEAN)
     figure = new_figure(WIDTH, 0.95 + 0.27 * len(means))
     axis = figure.subplots()
-    ours, each = Look("here, mean and 95 % interval", BLUE, "o", "-"), Look("here, each property", GREY, "|")
+    ours, each = Look("here, mean and 95 % over seeds", BLUE, "o", "-"), Look("here, each property", GREY, "|")
     for place, row in enumerate(means.to_dict("records")):
         ticks = found[(found["title"] == row["title"]) & (found["property"] != MEAN)]["mean"]
         axis.plot(ticks, [place + 0.2] * len(ticks), "|", color=GREY, markersize=5.0, zorder=2)
-        axis.plot([row["low"], row["high"]], [place, place], color=BLUE, linewidth=2.0, zorder=3)
+        axis.plot([row["low"], row["high"]], [place, place], color=BLUE, linewidth=2.4, zorder=3)
+        if "low_samples" in row:
+            axis.plot([row["low_samples"], row["high_samples"]], [place] * 2, color="black", linewidth=0.9, zorder=3)
         axis.plot(row["mean"], place, "o", color=BLUE, markersize=5.0, zorder=4)
         if math.isfinite(row["paper"]):
             points(axis, row["paper"], place, _PUBLISHED, size=4.2, mew=0.8, zorder=5)
@@ -219,7 +222,8 @@ def differences(found: pd.DataFrame) -> Figure:
     light_grid(axis, "x")
     axis.set_xlabel("Difference in CCC (dimensionless)")
     published = [Look("Appendix B", "black", "D", filled=False)] if np.isfinite(means["paper"]).any() else []
-    legend(figure, [ours, each, *published])
+    samples = [Look("95 % over test samples", "black", "", "-")] if "low_samples" in means else []
+    legend(figure, [ours, *samples, each, *published])
     return figure
 
 

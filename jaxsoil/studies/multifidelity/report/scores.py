@@ -26,7 +26,7 @@ from jaxsoil.report.tables import (
 from jaxsoil.studies.multifidelity.config import MIR_LINEAR, NIR_LINEAR, REENCODED, SAMPLES, STRATEGY
 from jaxsoil.studies.multifidelity.replicates import TEST
 from jaxsoil.studies.multifidelity.report import published
-from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, interval, label
+from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, clear, interval, label, over_samples
 from jaxsoil.studies.multifidelity.tables import MULTI, SINGLE
 
 CONTRASTS = (
@@ -169,13 +169,14 @@ def difference_table(run: MultifidelityRun, found: pd.DataFrame) -> Table:
     rows = where(found, property=MEAN).to_dict("records")
     for row in rows:
         row["title"] = " minus ".join(marked(row[side], run.doubtful(row[side])) for side in ("first", "second"))
-        row["verdict"] = verdict(row)
+        row["verdict"], row["samples"] = verdict(row), over_samples(row)
     return rows_table(
         pd.DataFrame(rows),
         {
             "title": "Difference in CCC",
             "n": ("Seeds", "{}"),
-            ("mean", "low", "high"): ("Here, mean [95 % interval]", 3),
+            ("mean", "low", "high"): ("Here, mean [95 % over seeds]", 3),
+            "samples": "95 % over test samples",
             "paper": ("Appendix B", 3),
             "verdict": "Direction",
         },
@@ -202,15 +203,12 @@ def verdict(row: dict) -> str:
     """How a difference compares with the paper's."""
     if not math.isfinite(row["mean"]):
         return "undefined"
-    if not math.isfinite(row["low"]):
-        clear = "one seed"
-    else:
-        clear = "clear" if row["low"] > 0.0 or row["high"] < 0.0 else "interval includes 0"
+    sure = "clear" if clear(row) else "an interval includes 0" if math.isfinite(row["low"]) else "one seed"
     if not math.isfinite(row["paper"]):
-        return clear
+        return sure
     if row["mean"] * row["paper"] > 0.0:
-        return f"as published, {clear}"
-    return f"{'published as 0' if row['paper'] == 0.0 else 'opposite to the paper'}, {clear}"
+        return f"as published, {sure}"
+    return f"{'published as 0' if row['paper'] == 0.0 else 'opposite to the paper'}, {sure}"
 
 
 def order_table(orders: pd.DataFrame) -> Table:
