@@ -217,7 +217,8 @@ def places(run: HybridRun) -> Figure | None:
     known = run.tables["places"]
     if not {"latitude", "longitude"} <= set(known.columns):
         return None
-    joined = run.tables["hybrid"].merge(known[["id", "latitude", "longitude"]], on="id")
+    own = run.tables["hybrid"].drop(columns=["latitude", "longitude"], errors="ignore")
+    joined = own.merge(known[["id", "latitude", "longitude"]], on="id")
     panels = [(target, kind) for target in run.properties for kind in KIND_LOOKS]
     figure, axes = style.grid(
         len(panels), most=2, panel=2.1, xlabel="Longitude (°)", ylabel="Latitude (°)", sharex=True, sharey=True
