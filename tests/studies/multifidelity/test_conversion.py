@@ -108,7 +108,7 @@ def test_the_loss_is_equation_five_plus_fading_equation_six() -> None:
 
 def test_the_energy_score_is_the_crps_in_one_dimension() -> None:
     """A linear decoder of one latent and one band; closed form of Gneiting and Raftery 2007, Eq. 21 (sign turned)."""
-    networks = Networks(SETTING, VaeConfig(latents=1, widths=()), 1, 1)
+    networks = Networks(SETTING, VaeConfig(latents=1, widths=(), linear=False), 1, 1)
     decoder = {"Mlp_0": {"Dense_0": {"kernel": jnp.ones((1, 1)), "bias": jnp.zeros(1)}}}
     n, mean, sd, observed = 200_000, 0.3, 0.7, 1.1
     column = functools.partial(jnp.full, (n, 1))
