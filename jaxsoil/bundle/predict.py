@@ -59,8 +59,8 @@ class Part:
 
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Within it linear algebra takes one thread: parts are worked on at a time, and those that a library would start for
-    the small products of each part would only wait for each other."""
+    """Within it linear algebra takes one thread: parts are worked on at a time, and threads that a library would start
+    for the small products of each part would only wait for each other."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1, user_api="blas"):
