@@ -18,13 +18,16 @@ from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.preprocess import SNV, Resample
 
 SOIL_BANDS = {"1400": (1340.0, 1500.0), "1900": (1850.0, 2130.0), "2200": (2130.0, 2250.0)}
-"""Absorptions of soils and the shoulders (nm) between which the continuum is drawn: water and hydroxyl, water, clays."""
+"""Absorptions of soils and the shoulders (nm) of their continuum: hydroxyl and water, water, clays."""
 
 INFRARED_LEVELS = (1300.0, 1080.0, 900.0, 1630.0)
 """Wavenumbers (cm-1) at which absorbance is read: about the reststrahlen band of quartz, and clay with water."""
 
 INFRARED_BANDS = {"1870": (1870.0, 1830.0, 1920.0), "3620": (3620.0, 3560.0, 3720.0)}
 """Quartz and kaolinite: where the band is read and the shoulders (cm-1) of its baseline."""
+
+DARK_BANDS = (650.0, 1650.0)
+"""Wavelengths (nm) at which the darkening by SOC is read: visible and near infrared, away from other bands."""
 
 STEP = 10.0
 """Bands (nm) on which components and skill are counted, as those of ``fields``."""
@@ -109,10 +112,12 @@ def random_skill(library: Library, *, n_folds: int = 5, seed: int = 0) -> float:
 
 
 def soil_row(library: Library) -> dict[str, float]:
-    """What a vis-NIR set looks like: ``n``, ``depth_*``, ``noise``, ``noise_ends``, ``components``, ``soc_*``, ``clay_*``.
+    """What a vis-NIR set looks like, NaN where it has no such band or property.
 
-    Depths are medians over the samples; noise is the median over bands and over those of the outer 30 nm; components
-    are counted on 10 nm band means; ``clay_soc`` is Spearman's correlation. NaN where a set has no such band or property.
+    Returns:
+      ``n``; ``depth_1400``, ``_1900``, ``_2200``: medians over the samples of :func:`band_depth`; ``noise`` and
+      ``noise_ends``: medians over all bands and over those of the outer 30 nm (reflectance); ``components`` on 10 nm
+      band means; ``dark_650`` and ``dark_1650``: see :func:`darkening`; and :func:`property_row`.
     """
     spectra = library.spectra
     row = {"n": float(len(library))}
@@ -123,7 +128,23 @@ def soil_row(library: Library) -> dict[str, float]:
     outer = (centre < spectra.axis[0] + 30.0) | (centre > spectra.axis[-1] - 30.0)
     row["noise"], row["noise_ends"] = float(np.median(by_band)), float(np.median(by_band[outer]))
     row["components"] = float(components(coarse(spectra)))
+    row |= {f"dark_{at:g}": darkening(library, at) for at in DARK_BANDS}
     return row | property_row(library)
+
+
+def darkening(library: Library, at: float) -> float:
+    """How much ln R at ``at`` nm falls where SOC grows tenfold: minus the slope of ln R on log10 SOC within regions."""
+    spectra, soc = library.spectra, library.property("soc").values
+    kept = soc > 0
+    if not spectra.axis[0] <= at <= spectra.axis[-1] or kept.sum() < 3:
+        return np.nan
+    dark = -np.log(_interpolate(spectra[kept].to_reflectance(), np.array([at]))[:, 0])
+    x = np.log10(soc[kept])
+    region = library.groups["region"][kept] if "region" in library.groups else np.zeros(x.size)
+    for name in np.unique(region):
+        rows = region == name
+        dark[rows], x[rows] = dark[rows] - dark[rows].mean(), x[rows] - x[rows].mean()
+    return float(x @ dark / (x @ x))
 
 
 def coarse(spectra: Spectra) -> Spectra:
@@ -154,9 +175,12 @@ def spearman(one: ArrayLike, other: ArrayLike) -> float:
 
 
 def infrared_row(spectra: Spectra) -> dict[str, float]:
-    """What a mid-infrared set looks like: ``n``, ``level_*``, ``height_*``, ``noise``, ``components``; medians in absorbance.
+    """What a mid-infrared set looks like, NaN where its axis does not reach.
 
-    Noise is read from 2000 to 2300 cm-1; components are those of SNV absorbance from 760 to 3790 cm-1.
+    Returns:
+      ``n``; ``level_1300`` and so on: medians over the samples of :func:`level` (absorbance); ``height_1870`` (quartz)
+      and ``height_3620`` (kaolinite): of :func:`band_height`; ``noise`` from 2000 to 2300 cm-1; ``components`` from 760
+      to 3790 cm-1.
     """
     spectra = spectra.to_absorbance()
     row = {"n": float(len(spectra))}

@@ -47,8 +47,9 @@ class TwinConfig:
     concentration: float = 12.0  # of the Dirichlet of a sample's main minerals around the mean of its region
     region_log_sd: float = 0.7  # of a region's mean mineral shares around the mean soil
     trace_share: float = 0.04  # mass share of all other minerals together
-    n_outlying: int = 4  # regions whose mineralogy lies outside the hull of the others; at most a third of all
+    n_outlying: int = 5  # regions whose soils lie outside the hull of the others; at most a third of all
     outlying_share: float = 0.8  # weight of the unusual mineralogy in an outlying region's mean
+    outlying_state: float = 1.0  # exponent of an outlying region's factors of moisture and texture; 0 = none
 
     # Pedons.
     horizons_fewest: int = 5
@@ -65,9 +66,15 @@ class TwinConfig:
     soc_high: float = 20.0  # % by mass
     soc_rho_r: float = 0.12  # g cm-3 nm, the true (rho r)_SOC; measured soils give 0.115 +- 0.03
     soc_troughs: bool = True  # False: the null control, a true f_SOC without absorptions
+    soc_brightness: float = 0.246  # where f_SOC levels off in the near infrared, reflectance
     soc_darkness: float = 0.037  # 1st percentile of f_SOC over 365-2500 nm, reflectance
     clay_follows_soc: float = 0.0  # exponent e of clay minerals proportional to SOC^e; 0 = independent
+    clay_follows_soc_sd: float = 0.0  # of e between regions
     label_noise: float = 0.0  # log-SD of the laboratory's SOC around the true one
+
+    # Texture: factor on -ln R of the dry mixture, above 1 where grains are coarse.
+    path_region_log_sd: float = 0.0  # of the regions' factors
+    path_sample_log_sd: float = 0.0  # within a region
 
     # Water held by the air-dry sample, as mass per mass of dry soil.
     moisture: float = 1.0  # factor on all of it; 0 = perfectly dry
@@ -81,12 +88,15 @@ class TwinConfig:
     # Scatter, one draw per scan.
     gain_log_sd: float = 0.1  # multiplicative
     tilt_log_sd: float = 0.03  # multiplicative, at the ends of 350-2500 nm, of opposite signs
+    curvature_log_sd: float = 0.0  # multiplicative, at the ends, of one sign
     offset_sd: float = 0.006  # additive, reflectance
 
     # Instrument.
     splices: tuple[float, ...] = (1000.0, 1800.0)  # nm, borders of the detectors
     splice_log_sd: float = 0.006  # of each outer detector's gain against the middle one's
+    shift_sd: float = 0.0  # error of the wavelength scale, nm
     noise: float = 0.01  # SD per band, reflectance
+    noise_ends: float = 1.0  # factor on it at the ends of 350-2500 nm
     reflectance_floor: float = 0.004  # lowest value that the instrument reports
 
     # The mineral library handed to models, where it differs from the truth.
