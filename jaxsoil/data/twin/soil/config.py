@@ -42,7 +42,8 @@ class TwinConfig:
     minerals: str = "fitted"  # "fitted" (in the package) or "measured" (USGS spectra below JAXSOIL_DATA)
     main_minerals: tuple[str, ...] = MAIN_MINERALS
     minerals_left_out: tuple[str, ...] = ()  # of the true library
-    grain_exponent: float = 1.5  # -ln R of a soil's grains over that of the finer powders of the library
+    grain_exponent: float = 1.9  # -ln R of a soil's grains over that of the finer powders of the library
+    clay_grain_exponent: float = 0.4  # the same of clay minerals, which are finer than those powders
     iron_coat: float = 0.85  # thickness of the grains' iron oxide coat, see endmembers.coat_absorption
     concentration: float = 12.0  # of the Dirichlet of a sample's main minerals around the mean of its region
     region_log_sd: float = 0.7  # of a region's mean mineral shares around the mean soil
@@ -66,20 +67,20 @@ class TwinConfig:
     soc_high: float = 20.0  # % by mass
     soc_rho_r: float = 0.12  # g cm-3 nm, the true (rho r)_SOC; measured soils give 0.115 +- 0.03
     soc_troughs: bool = True  # False: the null control, a true f_SOC without absorptions
-    soc_brightness: float = 0.246  # where f_SOC levels off in the near infrared, reflectance
+    soc_brightness: float = 0.5  # where f_SOC levels off in the near infrared, reflectance
     soc_darkness: float = 0.037  # 1st percentile of f_SOC over 365-2500 nm, reflectance
     clay_follows_soc: float = 0.0  # exponent e of clay minerals proportional to SOC^e; 0 = independent
-    clay_follows_soc_sd: float = 0.0  # of e between regions
+    clay_follows_soc_sd: float = 0.12  # of e between regions
     label_noise: float = 0.0  # log-SD of the laboratory's SOC around the true one
 
     # Texture: factor on -ln R of the dry mixture, above 1 where grains are coarse.
-    path_region_log_sd: float = 0.0  # of the regions' factors
-    path_sample_log_sd: float = 0.0  # within a region
+    path_region_log_sd: float = 0.05  # of the regions' factors
+    path_sample_log_sd: float = 0.05  # within a region
 
     # Water held by the air-dry sample, as mass per mass of dry soil.
     moisture: float = 1.0  # factor on all of it; 0 = perfectly dry
-    moisture_base: float = 0.005
-    moisture_clay: float = 0.05  # per mass of clay minerals
+    moisture_base: float = 0.003
+    moisture_clay: float = 0.03  # per mass of clay minerals
     moisture_soc: float = 0.1  # per mass of SOC
     moisture_region_log_sd: float = 0.6
     moisture_sample_log_sd: float = 0.2
@@ -87,22 +88,22 @@ class TwinConfig:
 
     # Scatter, one draw per scan.
     gain_log_sd: float = 0.1  # multiplicative
-    tilt_log_sd: float = 0.03  # multiplicative, at the ends of 350-2500 nm, of opposite signs
-    curvature_log_sd: float = 0.0  # multiplicative, at the ends, of one sign
-    offset_sd: float = 0.006  # additive, reflectance
+    tilt_log_sd: float = 0.02  # multiplicative, at the ends of 350-2500 nm, of opposite signs
+    curvature_log_sd: float = 0.01  # multiplicative, at the ends, of one sign
+    offset_sd: float = 0.003  # additive, reflectance
 
     # Instrument.
     splices: tuple[float, ...] = (1000.0, 1800.0)  # nm, borders of the detectors
-    splice_log_sd: float = 0.006  # of each outer detector's gain against the middle one's
-    shift_sd: float = 0.0  # error of the wavelength scale, nm
-    noise: float = 0.01  # SD per band, reflectance
-    noise_ends: float = 1.0  # factor on it at the ends of 350-2500 nm
+    splice_log_sd: float = 0.003  # of each outer detector's gain against the middle one's
+    shift_sd: float = 0.3  # error of the wavelength scale, nm
+    noise: float = 0.0002  # SD per band, reflectance
+    noise_ends: float = 5.0  # factor on it at the ends of 350-2500 nm
     reflectance_floor: float = 0.004  # lowest value that the instrument reports
 
     # The mineral library handed to models, where it differs from the truth.
     decoder_powders: bool = False  # True: the pure powders instead of the soil's coated grains
     decoder_missing: tuple[str, ...] = ()  # minerals that it lacks
-    decoder_distortion: float = 0.0  # log-SD of a smooth error of its spectra
+    decoder_distortion: float = 0.2  # log-SD of a smooth error of its spectra
     decoder_rho_r_log_sd: float = 0.0  # log-SD of the error of its densities
 
     def __post_init__(self) -> None:
@@ -141,8 +142,10 @@ def reference_config(n_samples: int = 2000, seed: int = 0, **changes: Any) -> Tw
         n_samples=n_samples, seed=seed, n_regions=8, wavelength_high=2493.0, n_bands=267,
         minerals="measured" if measured else "fitted", main_minerals=tuple(main),
         minerals_left_out=() if measured else ("Montmorillonite", "Beidellite"),
-        grain_exponent=1.0, iron_coat=0.0, n_outlying=0, horizons_fewest=1, horizons_most=1, soc_depth_share=0.0,
-        soc_rho_r=1.4, moisture=0.0, gain_log_sd=0.0, tilt_log_sd=0.0, offset_sd=0.0, splice_log_sd=0.0,
+        grain_exponent=1.0, clay_grain_exponent=1.0, iron_coat=0.0, n_outlying=0, horizons_fewest=1, horizons_most=1, soc_depth_share=0.0,
+        soc_rho_r=1.4, soc_brightness=0.246, clay_follows_soc_sd=0.0, moisture=0.0,
+        path_region_log_sd=0.0, path_sample_log_sd=0.0, gain_log_sd=0.0, tilt_log_sd=0.0, curvature_log_sd=0.0,
+        offset_sd=0.0, splice_log_sd=0.0, shift_sd=0.0, noise=0.01, noise_ends=1.0, decoder_distortion=0.0,
     )  # fmt: skip
     return TwinConfig(**{**base, **changes})
 

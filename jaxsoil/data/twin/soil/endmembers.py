@@ -28,6 +28,11 @@ SOC_TROUGHS = (
 )
 
 
+CLAY_MINERALS = (
+    "Kaolinite", "Montmorillonite", "Illite", "Vermiculite", "Beidellite", "Nontronite", "Hectorite", "Halloysite",
+    "Sepiolite", "Ammonio-Smectite", "Chlorite",
+)  # fmt: skip
+
 # Minerals that are their own iron oxide coat.
 IRON_OXIDES = ("Goethite", "Ferrihydrite", "Hematite", "Lepidocrocite", "Maghemite", "Magnetite", "Ilmenite")
 
@@ -90,21 +95,26 @@ def powder_minerals(config: TwinConfig, axis: NDArray[np.float64]) -> EndmemberL
 
 
 def as_soil_grains(library: EndmemberLibrary, config: TwinConfig) -> EndmemberLibrary:
-    """Returns the minerals as grains of a soil: coarser than the powders of a spectral library, iron-coated.
+    """Returns the minerals as grains of a soil: sands coarser than the powders of a library, clays finer, iron-coated.
 
-    ln R' = grain_exponent ln R - iron_coat * coat_absorption: a longer path through a grain multiplies -ln R,
-    and a coat adds its own (Beer-Lambert). Mixtures of the pure powders are twice as bright as soils and lack
+    ln R' = exponent ln R - iron_coat * coat_absorption: a longer path through a grain multiplies -ln R (clay minerals
+    have an exponent of their own), and a coat adds its own (Beer-Lambert). Mixtures of the pure powders are twice as bright as soils and lack
     their steep rise through the visible.
     """
-    if config.grain_exponent == 1.0 and config.iron_coat == 0.0:
+    if config.grain_exponent == config.clay_grain_exponent == 1.0 and config.iron_coat == 0.0:
         return library
+    exponent = np.where(np.isin(library.names, CLAY_MINERALS), config.clay_grain_exponent, config.grain_exponent)
     coated = ~np.isin(library.names, IRON_OXIDES)
-    log_grains = config.grain_exponent * np.log(library.spectra.values.astype(np.float64))
+    log_grains = exponent[:, None] * np.log(library.spectra.values.astype(np.float64))
     log_grains -= config.iron_coat * coated[:, None] * coat_absorption(library.spectra.axis)
+    note = (
+        f"Grain exponent {config.grain_exponent:g}, of clay minerals {config.clay_grain_exponent:g}; "
+        f"iron coat {config.iron_coat:g}."
+    )
     return dataclasses.replace(
         library,
-        spectra=library.spectra.replace(values=np.exp(log_grains), step="coarser grains with iron coats"),
-        notes=(*library.notes, f"Grain exponent {config.grain_exponent:g}, iron coat {config.iron_coat:g}."),
+        spectra=library.spectra.replace(values=np.exp(log_grains), step="grains of soils with iron coats"),
+        notes=(*library.notes, note),
     )
 
 

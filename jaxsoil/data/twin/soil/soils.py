@@ -13,13 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.twin.soil.config import TwinConfig
+from jaxsoil.data.twin.soil.endmembers import CLAY_MINERALS
 
 SOC = "SOC"
-CLAY_MINERALS = (
-    "Kaolinite", "Montmorillonite", "Illite", "Vermiculite", "Beidellite", "Nontronite", "Hectorite", "Halloysite",
-    "Sepiolite", "Ammonio-Smectite", "Chlorite",
-)  # fmt: skip
-
 # Mass shares of the main minerals in the mean soil, a choice of this project: a temperate mineral soil, mostly quartz,
 # feldspar and clays, with enough oxides to colour it. They are normalised over the main minerals in use.
 MEAN_SOIL = {
