@@ -43,7 +43,7 @@ class TwinConfig:
     main_minerals: tuple[str, ...] = MAIN_MINERALS
     minerals_left_out: tuple[str, ...] = ()  # of the true library
     grain_exponent: float = 1.9  # -ln R of a soil's grains over that of the finer powders of the library
-    clay_grain_exponent: float = 0.4  # the same of clay minerals, which are finer than those powders
+    clay_grain_exponent: float = 0.35  # the same of clay minerals, which are finer than those powders
     iron_coat: float = 0.85  # thickness of the grains' iron oxide coat, see endmembers.coat_absorption
     concentration: float = 12.0  # of the Dirichlet of a sample's main minerals around the mean of its region
     region_log_sd: float = 0.7  # of a region's mean mineral shares around the mean soil
@@ -60,7 +60,7 @@ class TwinConfig:
     # Soil organic carbon.
     soc_median: float = 1.2  # % by mass
     soc_region_log_sd: float = 0.4  # of the regional medians
-    soc_log_sd: float = 1.1  # within a region
+    soc_log_sd: float = 1.0  # within a region
     soc_depth_share: float = 0.45  # share of that variance that follows depth within a pedon
     soc_horizon_share: float = 0.1  # share that is the horizon's own; the rest belongs to the pedon
     soc_low: float = 0.1  # % by mass
@@ -79,8 +79,8 @@ class TwinConfig:
 
     # Water held by the air-dry sample, as mass per mass of dry soil.
     moisture: float = 1.0  # factor on all of it; 0 = perfectly dry
-    moisture_base: float = 0.003
-    moisture_clay: float = 0.03  # per mass of clay minerals
+    moisture_base: float = 0.002
+    moisture_clay: float = 0.025  # per mass of clay minerals
     moisture_soc: float = 0.1  # per mass of SOC
     moisture_region_log_sd: float = 0.6
     moisture_sample_log_sd: float = 0.2
@@ -143,7 +143,7 @@ def reference_config(n_samples: int = 2000, seed: int = 0, **changes: Any) -> Tw
         minerals="measured" if measured else "fitted", main_minerals=tuple(main),
         minerals_left_out=() if measured else ("Montmorillonite", "Beidellite"),
         grain_exponent=1.0, clay_grain_exponent=1.0, iron_coat=0.0, n_outlying=0, horizons_fewest=1, horizons_most=1, soc_depth_share=0.0,
-        soc_rho_r=1.4, soc_brightness=0.246, clay_follows_soc_sd=0.0, moisture=0.0,
+        soc_log_sd=1.1, soc_rho_r=1.4, soc_brightness=0.246, clay_follows_soc_sd=0.0, moisture=0.0,
         path_region_log_sd=0.0, path_sample_log_sd=0.0, gain_log_sd=0.0, tilt_log_sd=0.0, curvature_log_sd=0.0,
         offset_sd=0.0, splice_log_sd=0.0, shift_sd=0.0, noise=0.01, noise_ends=1.0, decoder_distortion=0.0,
     )  # fmt: skip

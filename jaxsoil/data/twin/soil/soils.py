@@ -39,16 +39,18 @@ class Outlying(NamedTuple):
 
 
 OUTLYING = (
-    # Gypsiferous calcareous soils: fine, bright and dry.
-    Outlying({"Calcite": 0.45, "Dolomite": 0.25, "Gypsum": 0.30}, moisture=0.5, path=0.7),
     # Young volcanic soils: their allophane holds much water.
-    Outlying({"Halloysite": 0.40, "Augite": 0.20, "Anorthite": 0.25, "Ferrihydrite": 0.15}, moisture=3.0, path=1.2),
+    Outlying({"Halloysite": 0.35, "Augite": 0.30, "Anorthite": 0.15, "Ferrihydrite": 0.20}, moisture=3.5, path=1.6),
     # Bauxitic, deeply weathered: coarse concretions.
-    Outlying({"Gibbsite": 0.50, "Hematite": 0.15, "Maghemite": 0.05, "Kaolinite": 0.30}, moisture=1.0, path=1.5),
+    Outlying({"Gibbsite": 0.50, "Hematite": 0.15, "Maghemite": 0.15, "Kaolinite": 0.20}, moisture=1.0, path=2.0),
     # On serpentinite.
     Outlying({"Antigorite": 0.40, "Chlorite": 0.25, "Nontronite": 0.30, "Magnetite": 0.05}, moisture=1.5, path=1.4),
-    # Bleached dune sands.
-    Outlying({"Quartz": 0.92, "Ilmenite": 0.03, "Muscovite": 0.05}, moisture=0.3, path=1.8),
+    # Coarse black sands, which hold little water.
+    Outlying({"Quartz": 0.55, "Augite": 0.30, "Ilmenite": 0.15}, moisture=0.3, path=1.8),
+    # On amphibolite.
+    Outlying({"Hornblende": 0.40, "Epidote": 0.30, "Biotite": 0.30}, moisture=1.0, path=1.4),
+    # Gypsiferous calcareous soils: fine, bright and dry.
+    Outlying({"Calcite": 0.45, "Dolomite": 0.25, "Gypsum": 0.30}, moisture=0.5, path=0.7),
 )
 """Outlying regions take them in turn."""
 
