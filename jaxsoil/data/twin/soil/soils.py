@@ -39,10 +39,10 @@ class Outlying(NamedTuple):
 
 
 OUTLYING = (
-    # Young volcanic soils: their allophane holds much water.
-    Outlying({"Halloysite": 0.35, "Augite": 0.30, "Anorthite": 0.15, "Ferrihydrite": 0.20}, moisture=3.5, path=1.6),
-    # Bauxitic, deeply weathered: coarse concretions.
-    Outlying({"Gibbsite": 0.50, "Hematite": 0.15, "Maghemite": 0.15, "Kaolinite": 0.20}, moisture=1.0, path=2.0),
+    # Young soils on basaltic ash: dark silicates, much water.
+    Outlying({"Hypersthene": 0.30, "Hornblende": 0.30, "Forsterite": 0.25, "Ferrihydrite": 0.15}, moisture=3.0, path=1.4),
+    # Acid sulphate soils.
+    Outlying({"Siderite": 0.35, "Pyrite": 0.15, "Jarosite": 0.20, "Illite": 0.30}, moisture=1.5, path=1.4),
     # On serpentinite.
     Outlying({"Antigorite": 0.40, "Chlorite": 0.25, "Nontronite": 0.30, "Magnetite": 0.05}, moisture=1.5, path=1.4),
     # Coarse black sands, which hold little water.
