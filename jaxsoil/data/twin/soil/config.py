@@ -49,7 +49,7 @@ class TwinConfig:
     region_log_sd: float = 0.7  # of a region's mean mineral shares around the mean soil
     trace_share: float = 0.04  # mass share of all other minerals together
     n_outlying: int = 5  # regions whose soils lie outside the hull of the others; at most a third of all
-    outlying_share: float = 0.8  # weight of the unusual mineralogy in an outlying region's mean
+    outlying_share: float = 0.85  # weight of the unusual mineralogy in an outlying region's mean
     outlying_state: float = 1.0  # exponent of an outlying region's factors of moisture and texture; 0 = none
 
     # Pedons.
@@ -60,7 +60,7 @@ class TwinConfig:
     # Soil organic carbon.
     soc_median: float = 1.2  # % by mass
     soc_region_log_sd: float = 0.4  # of the regional medians
-    soc_log_sd: float = 1.0  # within a region
+    soc_log_sd: float = 0.8  # within a region
     soc_depth_share: float = 0.45  # share of that variance that follows depth within a pedon
     soc_horizon_share: float = 0.1  # share that is the horizon's own; the rest belongs to the pedon
     soc_low: float = 0.1  # % by mass
