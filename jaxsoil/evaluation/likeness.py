@@ -67,6 +67,7 @@ INFRARED_RANGES = {
 """Ranges of :func:`infrared_row` over nine measured sets (those of ``fields_mir``, woodwell604, bungoma140, afsis113),
 rounded outwards."""
 
+
 def band_depth(spectra: Spectra, low: float, high: float) -> NDArray[np.float64]:
     """The deepest of 1 - R / continuum between two shoulders, (n,), of reflectances in nm.
 

@@ -1,6 +1,6 @@
-"""What instruments and the state of a sample do to a reflectance: one home for twins, augmentation and invariance.
+"""What instruments and the state of a sample do to spectra: one home for twins, augmentation and invariance.
 
-Every function takes (n, m) reflectances and a strength for each of the n spectra, (n,), keeps shape and dtype, and
+Every function but ``smooth_curve`` and ``noise_level`` takes (n, m) reflectances and a strength for each of the n spectra, (n,), keeps shape and dtype, and
 leaves its input alone; a strength of 0 (a factor of 1) changes nothing. ``axis`` is in nm, ascending, (m,).
 """
 
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from jaxsoil.runs.errors import DataError
 
 WINDOW = (350.0, 2500.0)
 """Range (nm) of a laboratory spectrometer, at whose ends tilt and curvature are stated."""
@@ -29,6 +31,9 @@ fundamentals near 2950 nm. The depths are ours: 2 % of water deepens the band at
 
 WATER_DARKENING = 3.0
 """A film of water lowers the index contrast of the grains and darkens all bands alike, in the same unit."""
+
+HALF_WAVES = (2, 8)
+"""Half waves over the axis of the smooth curve by which two instruments differ: fewer are an offset or a tilt."""
 
 
 def position(axis: ArrayLike, window: tuple[float, float] = WINDOW) -> NDArray[np.float64]:
@@ -92,6 +97,35 @@ def wet(values: NDArray, moisture: ArrayLike, axis: ArrayLike, strength: float =
     for centre, width, depth in WATER_BANDS:
         absorption += depth * np.exp(-0.5 * ((axis - centre) / width) ** 2)
     return values * _exp(-strength * np.asarray(moisture, dtype=np.float64), absorption, values)
+
+
+def smooth_curve(
+    bands: int, sd: float, rng: np.random.Generator, half_waves: tuple[int, int] = HALF_WAVES
+) -> NDArray[np.float64]:
+    """A smooth curve (bands,) in absorbance, such as another reference plate or detector adds to every spectrum.
+
+    The sum of cosines of ``half_waves`` (from, to) half waves over the axis, with standard normal amplitudes, scaled
+    to a mean of 0 and a standard deviation over the bands of exactly ``sd``.
+
+    Args:
+      bands: number of bands, equally spaced.
+      sd: standard deviation over the bands, absorbance; between real mid-infrared instruments 0.02 to 0.07.
+      rng: draws the amplitudes; the shape of a curve does not depend on ``sd``.
+      half_waves: least and most half waves.
+
+    Raises:
+      DataError: ``sd`` is negative or not finite.
+    """
+    if not (np.isfinite(sd) and sd >= 0.0):
+        raise DataError(
+            "a curve between instruments needs a standard deviation of at least 0", value=sd,
+            remedy="Give a finite number of absorbance units, not negative.",
+        )  # fmt: skip
+    waves = np.arange(half_waves[0], half_waves[1] + 1)
+    place = (np.arange(bands) + 0.5) / bands
+    curve = rng.standard_normal(waves.size) @ np.cos(np.pi * waves[:, None] * place)
+    curve -= curve.mean()
+    return sd * curve / np.sqrt(np.mean(curve**2))
 
 
 def noise_level(axis: ArrayLike, middle: float, ends: float, window: tuple[float, float] = WINDOW) -> NDArray:

@@ -39,9 +39,10 @@ from jaxsoil.data.twin.infrared.optics import (
 )
 from jaxsoil.data.twin.infrared.soils import CROPLAND, DRAWS, LIBRARY, InfraredSoils, Population, compose, measured
 from jaxsoil.spectra.container import Spectra
+from jaxsoil.spectra.perturbations import smooth_curve
 
 # Streams of random numbers: purposes that never share a number.
-_SOILS, _LABELS, _PAIRING, _INSTRUMENTS, _MIR, _MIR_NOISE, _NIR, _NIR_NOISE, _TEST = range(9)
+_SOILS, _LABELS, _PAIRING, _INSTRUMENTS, _MIR, _MIR_NOISE, _NIR, _NIR_NOISE, _TEST, _CURVE = range(10)
 _DRAWS_SCAN = 8 + len(NAMES)
 
 
@@ -85,7 +86,9 @@ def make_infrared_twin(config: InfraredTwinConfig | None = None) -> Multifidelit
         test_nir=elsewhere.averaged("nir", test),
         notes=(
             f"Synthetic, seed {config.seed}; see truth for every setting. Not tuned to any order of strategies.",
-            "The test set is cropland topsoil, scanned by instruments that no training row comes from.",
+            "The test set is cropland topsoil, scanned by instruments that no training row comes from: they differ in "
+            f"gain, offset and tilt, and by a smooth curve (SD in absorbance: mid-infrared {config.laboratory_curve_sd:g}, "
+            f"near-infrared {config.nir_laboratory_curve_sd:g}).",
         ),
         truth=config,
     )
@@ -99,6 +102,13 @@ def reference_values(config: InfraredTwinConfig) -> dict[str, dict[str, NDArray[
         "paired": {name: values[paired] for name, values in library.labels.items()},
         "test": dict(elsewhere.labels),
     }
+
+
+def laboratory_curve(config: InfraredTwinConfig, near: bool) -> NDArray[np.float64]:
+    """Returns the smooth curve (M,), absorbance, that the test set's instrument adds to every spectrum."""
+    rng = np.random.default_rng(np.random.SeedSequence((config.seed, _CURVE, int(near))))
+    sd = config.nir_laboratory_curve_sd if near else config.laboratory_curve_sd
+    return smooth_curve((config.nir_axis if near else config.mir_axis).size, sd, rng)
 
 
 def _campaigns(config: InfraredTwinConfig) -> tuple[_Campaign, _Campaign, NDArray, NDArray]:
@@ -166,7 +176,10 @@ class _Campaign:
         rows = np.arange(n)
         soils = compose(population, normal(seed, _SOILS, rows, DRAWS), config.matrix)
         error = normal(seed, _LABELS, rows, 7)
-        labels = measured(soils, error, config.label_log_sd, config.label_ph_sd, config.label_texture_sd)
+        # The median of n Gaussian errors has an SD of sqrt(pi / 2 n) of one (for many; never more than one).
+        median = min(1.0, np.sqrt(np.pi / (2.0 * config.test_laboratories))) if stream == _TEST else 1.0
+        spreads = (config.label_log_sd, config.label_ph_sd, config.label_texture_sd)
+        labels = measured(soils, error, *(median * spread for spread in spreads))
         return cls(
             config=config,
             soils=soils,
@@ -250,4 +263,5 @@ class _Campaign:
         sd["packing"], noise = (0.10, config.nir_noise) if near else (0.06, config.noise)
         sand = self.soils.sand[sample]
         scans = draw_scans(number, both_forms(mass, logits), sand, instrument, which, wave, z, sd, noise)
-        return absorbances(self.nir if near else self.mir, scans, self.seed, _NIR_NOISE if near else _MIR_NOISE)
+        made = absorbances(self.nir if near else self.mir, scans, self.seed, _NIR_NOISE if near else _MIR_NOISE)
+        return made + laboratory_curve(config, near).astype(np.float32) if self.new else made

@@ -1,11 +1,13 @@
 """From constituents to absorbance: Kubelka-Munk, a mirrored part, and what an instrument adds to a scan.
 
     F = k / s,   R_diffuse = 1 + F - sqrt(F^2 + 2 F)                         (Kubelka and Munk)
-    R = (1 - f) R_diffuse + f |m - 1|^2 / |m + 1|^2,   m = n + i kappa       (Fresnel at normal incidence)
-    A = log10(1 / R)
+    r = f sum_j m_j |n_j - 1|^2 / |n_j + 1|^2                                (Fresnel at normal incidence)
+    R = r + (1 - r) R_diffuse,   A = log10(1 / R)
 
-k sums the absorption of the constituents by mass, s is the scattering, f the mirrored share. The dispersion of the
-strong lattice bands makes the mirrored part rise and fall around 1000-1250 cm-1, as quartz does in unground soils.
+k sums the absorption of the constituents by mass, s is the scattering, f the share of the surfaces that mirror light
+to the detector. Each grain mirrors by its own complex index n_j, of damped oscillators at its strong lattice bands:
+quartz mirrors so much between 1080 and 1230 cm-1 (reststrahlen) that soils have a minimum of absorbance there, where
+they absorb most. Levels and depths were set so that the median soil looks like the measured sets of docs/data.md.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.data.twin.infrared.bands import CONSTITUENTS, NAMES, ORGANICS, Constituent
+from jaxsoil.data.twin.infrared.bands import CONSTITUENTS, MINERAL, NAMES, ORGANICS, Constituent
 
-_LATTICE = 5.0  # bands of at least this strength below 1600 cm-1 disperse
-_KAPPA = 0.06  # extinction index per unit of absorption at such a band
-_INDEX = 1.5  # of refraction, far from the bands
+_LATTICE = 5.0  # minerals' bands of at least this strength below 1600 cm-1 are oscillators that mirror
+_OSCILLATOR = 0.52  # an oscillator's share in the static permittivity, per absorption x width / position of its band
+_DAMPING = 0.5  # its width over that of the band in a powder, which the grains' disorder broadens
+_BROAD = 150.0  # cm-1: wider bands are Gaussian
+_PERMITTIVITY = 2.25  # far above the bands: an index of 1.5
 _WIDTH = 64  # standard normal numbers drawn for a row, of which a caller takes the first
 _Arrays = dict[str, jax.Array]
 ROWS = 512  # scans that are computed at a time: a fixed shape is compiled once
@@ -36,10 +40,10 @@ class Optics:
     Args:
       axis: (M,) cm-1 or nm.
       absorption: (2 K, M) absorption for a mass fraction of 1.
-      extinction, dispersion: (2 K, M) imaginary and real part of the index that the lattice bands add.
+      mirror: (2 K, M) what a surface of each constituent mirrors, 0 to 1.
       base: (M,) absorption of every soil.
       dark: (M,) absorption of organic matter without bands, for a mass fraction of 1.
-      scatter: (M,) scattering relative to that in the middle of the range.
+      scatter: (M,) scattering of a soil with 40 % sand, in the unit of the absorption.
       coarse: how strongly sand lowers the scattering, ln per mass fraction.
       gas: (M,) profile of carbon dioxide.
       noise: (M,) profile of the noise.
@@ -47,8 +51,7 @@ class Optics:
 
     axis: NDArray[np.float64]
     absorption: NDArray[np.float32]
-    extinction: NDArray[np.float32]
-    dispersion: NDArray[np.float32]
+    mirror: NDArray[np.float32]
     base: NDArray[np.float32]
     dark: NDArray[np.float32]
     scatter: NDArray[np.float32]
@@ -139,19 +142,17 @@ def absorbances(optics: Optics, scans: Mapping[str, NDArray], seed: int, stream:
 
 def mid_infrared(axis: NDArray[np.float64]) -> Optics:
     """Returns the constituents on an axis in cm-1 within 600-4000."""
-    absorption, extinction, dispersion = _fundamentals(axis)
-    height = (axis - 600.0) / 3400.0
+    absorption, mirror = _fundamentals(axis)
     gas = _gaussian(axis, 2361.0, 12.0) + 0.8 * _gaussian(axis, 2337.0, 14.0) + 0.5 * _gaussian(axis, 668.0, 6.0)
     return Optics(
         axis=axis,
         absorption=absorption,
-        extinction=extinction,
-        dispersion=dispersion,
-        # Multi-phonon absorption of the silicates rises towards the lattice bands.
-        base=(0.10 + 0.08 * height + 1.2 * (1.0 / (1.0 + np.exp((axis - 1320.0) / 90.0)))).astype(np.float32),
-        dark=(1.2 + 2.0 * np.exp(-(((axis - 1300.0) / 900.0) ** 2))).astype(np.float32),
-        scatter=((axis / 2300.0) ** 0.25).astype(np.float32),
-        coarse=0.3,
+        mirror=mirror,
+        # Multi-phonon absorption of the silicates rises towards the lattice bands, steeply below 1700 cm-1.
+        base=(0.003 + 5.8 * _step(axis, 700.0, 430.0) + 2.8 * _step(axis, 1600.0, 95.0)).astype(np.float32),
+        dark=(0.5 + 0.8 * np.exp(-(((axis - 1300.0) / 900.0) ** 2))).astype(np.float32),
+        scatter=(0.37 * (axis / 2300.0) ** 0.1).astype(np.float32),
+        coarse=0.5,
         gas=gas.astype(np.float32),
         # The detector and the beam splitter are weakest at the ends.
         noise=(1.0 + 4.0 * np.exp(-(axis - 600.0) / 60.0) + 1.0 * np.exp(-(4000.0 - axis) / 250.0)).astype(np.float32),
@@ -175,8 +176,8 @@ def near_infrared(axis: NDArray[np.float64], resolution: float = 16.0) -> Optics
     return Optics(
         axis=axis,
         absorption=absorption.astype(np.float32),
-        extinction=zeros,
-        dispersion=zeros,
+        # No lattice bands: all constituents mirror alike.
+        mirror=zeros + _fresnel(np.full(axis.size, _PERMITTIVITY)).astype(np.float32),
         base=(0.035 + 0.02 * (axis - 1350.0) / 1200.0).astype(np.float32),
         dark=(0.9 + 3.0 * np.exp(-(axis - 1350.0) / 600.0)).astype(np.float32),
         scatter=((axis / 1950.0) ** -0.4).astype(np.float32),
@@ -196,9 +197,24 @@ def _gaussian(axis: NDArray, centre: float, width: float) -> NDArray:
     return np.exp(-4.0 * np.log(2.0) * ((axis - centre) / width) ** 2)
 
 
-def _fundamentals(axis: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Returns absorption, extinction and dispersion (2 K, M): bands are half Gaussian, half Lorentzian."""
-    absorption, extinction, dispersion = (np.zeros((2 * len(CONSTITUENTS), axis.size)) for _ in range(3))
+def _step(axis: NDArray, centre: float, width: float) -> NDArray:
+    """1 far below ``centre``, 0 far above."""
+    return 1.0 / (1.0 + np.exp((axis - centre) / width))
+
+
+def _fresnel(permittivity: NDArray) -> NDArray:
+    """What a plane surface reflects at normal incidence."""
+    index = np.sqrt(permittivity)
+    return np.abs((index - 1.0) / (index + 1.0)) ** 2
+
+
+def _fundamentals(axis: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns absorption and mirrored share (2 K, M).
+
+    Bands are half Gaussian, half Lorentzian; hydrogen bonds, which broaden the widest, leave no Lorentzian wings.
+    """
+    absorption = np.zeros((2 * len(CONSTITUENTS), axis.size))
+    permittivity = np.full(absorption.shape, _PERMITTIVITY, np.complex128)
     for at, constituent, form in _forms():
         for band in constituent.bands:
             centre = band.centre * (1.0 + form * constituent.shift / 2000.0)
@@ -206,11 +222,12 @@ def _fundamentals(axis: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float3
             height = band.strength * band.width / width
             half = width / 2.0
             lorentz = half**2 / ((axis - centre) ** 2 + half**2)
-            absorption[at] += height * 0.5 * (lorentz + _gaussian(axis, centre, width))
-            if band.strength >= _LATTICE and band.centre < 1600.0:
-                extinction[at] += _KAPPA * height * lorentz
-                dispersion[at] -= _KAPPA * height * half * (axis - centre) / ((axis - centre) ** 2 + half**2)
-    return absorption.astype(np.float32), extinction.astype(np.float32), dispersion.astype(np.float32)
+            gauss = _gaussian(axis, centre, width)
+            absorption[at] += height * (gauss if band.width >= _BROAD else 0.5 * (lorentz + gauss))
+            if band.kind == MINERAL and band.strength >= _LATTICE and band.centre < 1600.0:
+                strength, damping = _OSCILLATOR * height * width / centre, _DAMPING * width
+                permittivity[at] += strength * centre**2 / (centre**2 - axis**2 - 1j * damping * axis)
+    return absorption.astype(np.float32), _fresnel(permittivity).astype(np.float32)
 
 
 def _forms() -> list[tuple[int, Constituent, int]]:
@@ -220,7 +237,7 @@ def _forms() -> list[tuple[int, Constituent, int]]:
 
 
 def _device_table(optics: Optics) -> dict[str, Any]:
-    names = ("absorption", "extinction", "dispersion", "base", "dark", "scatter", "gas", "noise")
+    names = ("absorption", "mirror", "base", "dark", "scatter", "gas", "noise")
     table = {name: getattr(optics, name) for name in names}
     scaled = 2.0 * (optics.axis - optics.axis[0]) / (optics.axis[-1] - optics.axis[0]) - 1.0
     # dA = A' dx with dx = shift * x.
@@ -251,10 +268,8 @@ def _scan(table: _Arrays, scan: _Arrays, key: jax.Array) -> jax.Array:
     ratio = absorbed / scattered
     # 1 + F - sqrt(F^2 + 2 F) cancels for large F; this is the same number.
     diffuse = 1.0 / (1.0 + ratio + jnp.sqrt(ratio * (ratio + 2.0)))
-    kappa = jnp.dot(mass, table["extinction"], precision=highest)
-    index = _INDEX + jnp.dot(mass, table["dispersion"], precision=highest)
-    mirror = ((index - 1.0) ** 2 + kappa**2) / ((index + 1.0) ** 2 + kappa**2)
-    absorbance = -jnp.log10((1.0 - column["mirrored"]) * diffuse + column["mirrored"] * mirror)
+    mirrored = column["mirrored"] * jnp.dot(mass, table["mirror"], precision=highest)
+    absorbance = -jnp.log10(mirrored + (1.0 - mirrored) * diffuse)
     return _instrument(absorbance, row, column, scan["number"], key)
 
 

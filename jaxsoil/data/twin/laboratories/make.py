@@ -24,6 +24,7 @@ from scipy.special import expit
 
 from jaxsoil.data.library import Library, Property, Strings
 from jaxsoil.data.twin.infrared.bands import NAMES
+from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.data.twin.infrared.optics import Optics, absorbances, both_forms, draw_scans, mid_infrared, normal
 from jaxsoil.data.twin.infrared.soils import CARBON_OF_CARBONATE, DRAWS, LIBRARY, SOM_PER_CARBON, InfraredSoils, compose
 from jaxsoil.data.twin.laboratories.config import LaboratoriesConfig
@@ -185,7 +186,7 @@ def _instruments(config: LaboratoriesConfig) -> dict[str, NDArray[np.float64]]:
         "blur": np.minimum(config.blur * np.exp(0.5 * rng.standard_normal(n)), 0.25),
         "drift": config.drift * np.exp(0.3 * rng.standard_normal(n)),
         "phase": 2.0 * np.pi * rng.random(n),
-        "mirrored": 0.15 * np.exp(0.25 * rng.standard_normal(n)),  # grinding differs
+        "mirrored": InfraredTwinConfig.specular * np.exp(0.25 * rng.standard_normal(n)),  # grinding differs
         "packing": 0.08 * rng.standard_normal(n),
         "method": config.method_log_sd * rng.standard_normal(n),
     }
