@@ -21,7 +21,7 @@ from jaxsoil.data.rasters import landscape
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.data.twin.infrared.make import make_infrared_twin, reference_values
 from jaxsoil.data.twin.laboratories.make import LaboratoriesConfig, load_laboratories
-from jaxsoil.data.twin.soil.make import TwinConfig, make_twin
+from jaxsoil.data.twin.soil.make import make_twin
 from jaxsoil.evaluation import likeness
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES, summary

@@ -1,7 +1,8 @@
 """What instruments and the state of a sample do to spectra: one home for twins, augmentation and invariance.
 
-Every function but ``smooth_curve`` and ``noise_level`` takes (n, m) reflectances and a strength for each of the n spectra, (n,), keeps shape and dtype, and
-leaves its input alone; a strength of 0 (a factor of 1) changes nothing. ``axis`` is in nm, ascending, (m,).
+Every function but ``smooth_curve`` and ``noise_level`` takes (n, m) reflectances and a strength for each of the n
+spectra, (n,), keeps shape and dtype, and leaves its input alone; a strength of 0 (a factor of 1) changes nothing.
+``axis`` is in nm, ascending, (m,).
 """
 
 from __future__ import annotations

@@ -98,8 +98,8 @@ def as_soil_grains(library: EndmemberLibrary, config: TwinConfig) -> EndmemberLi
     """Returns the minerals as grains of a soil: sands coarser than the powders of a library, clays finer, iron-coated.
 
     ln R' = exponent ln R - iron_coat * coat_absorption: a longer path through a grain multiplies -ln R (clay minerals
-    have an exponent of their own), and a coat adds its own (Beer-Lambert). Mixtures of the pure powders are twice as bright as soils and lack
-    their steep rise through the visible.
+    have an exponent of their own), and a coat adds its own (Beer-Lambert). Mixtures of the pure powders are twice as
+    bright as soils, lack their steep rise through the visible, and have hydroxyl bands two to three times too deep.
     """
     if config.grain_exponent == config.clay_grain_exponent == 1.0 and config.iron_coat == 0.0:
         return library
