@@ -66,7 +66,7 @@ def test_properties_darkening_and_skill_by_hand():
     assert row["soc_log10_sd"] == pytest.approx(np.std(log_soc)) and row["clay_mean"] == pytest.approx(clay.mean())
     assert row["clay_soc"] == pytest.approx(stats.spearmanr(clay, log_soc).statistic)
     skill = likeness.plsr_skill(library, folds=library.group("region"))
-    assert set(skill) == {"a", "b"} and min(skill.values()) > 0.95 and likeness.random_skill(library) > 0.95
+    assert set(skill) == {"a", "b"} and min(skill.values()) > 0.85 and likeness.random_skill(library) > 0.85
 
 
 def test_layers_by_hand():

@@ -133,8 +133,8 @@ def reference_config(n_samples: int = 2000, seed: int = 0, **changes: Any) -> Tw
 
     Eight regions, 267 bands at 8 nm, dry, of one texture, no scatter and no instrument but white noise of 0.01, every
     sample a pedon of its own, SOC independent of depth and of clay, 84 minerals + SOC, the decoder given the true
-    minerals. It is a fixed benchmark, darker in the near infrared and noisier than soils are. Measured minerals are used where they are available and
-    the fitted ones of the same names otherwise; ``changes`` replaces any field.
+    minerals. It is a fixed benchmark, noisier than soils and darker in the near infrared. Measured minerals are used
+    where they are available and the fitted ones of the same names otherwise; ``changes`` replaces any field.
     """
     measured = _measured_minerals_available()
     # The published sheet gives montmorillonite and beidellite no density; vermiculite stands for the swelling clays.
