@@ -70,7 +70,7 @@ class TwinConfig:
     soc_brightness: float = 0.5  # where f_SOC levels off in the near infrared, reflectance
     soc_darkness: float = 0.037  # 1st percentile of f_SOC over 365-2500 nm, reflectance
     clay_follows_soc: float = 0.0  # exponent e of clay minerals proportional to SOC^e; 0 = independent
-    clay_follows_soc_sd: float = 0.12  # of e between regions
+    clay_follows_soc_sd: float = 0.2  # of e between regions
     label_noise: float = 0.0  # log-SD of the laboratory's SOC around the true one
 
     # Texture: factor on -ln R of the dry mixture, above 1 where grains are coarse.

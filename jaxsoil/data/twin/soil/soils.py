@@ -45,10 +45,10 @@ OUTLYING = (
     Outlying({"Siderite": 0.35, "Pyrite": 0.15, "Jarosite": 0.20, "Illite": 0.30}, moisture=1.5, path=1.4),
     # On serpentinite.
     Outlying({"Antigorite": 0.40, "Chlorite": 0.25, "Nontronite": 0.30, "Magnetite": 0.05}, moisture=1.5, path=1.4),
-    # Coarse placer sands, which hold little water.
-    Outlying({"Quartz": 0.50, "Almandine": 0.20, "Ilmenite": 0.20, "Zircon": 0.10}, moisture=0.3, path=1.8),
+    # Coarse black sands, which hold little water.
+    Outlying({"Quartz": 0.55, "Augite": 0.30, "Ilmenite": 0.15}, moisture=0.3, path=1.8),
     # On amphibolite.
-    Outlying({"Hornblende": 0.45, "Epidote": 0.30, "Biotite": 0.25}, moisture=1.0, path=1.5),
+    Outlying({"Hornblende": 0.40, "Epidote": 0.30, "Biotite": 0.30}, moisture=1.0, path=1.5),
     # Gypsiferous calcareous soils: fine, bright and dry.
     Outlying({"Calcite": 0.45, "Dolomite": 0.25, "Gypsum": 0.30}, moisture=0.5, path=0.7),
 )
