@@ -238,7 +238,8 @@ def measure(
     noise: np.random.Generator,
 ) -> NDArray:
     """Returns what the instrument reports for a chunk of dry soils; ``noise`` is consumed row by row."""
-    seen = perturbations.path(reflectance, soils.path)
+    # A power of exactly 1 may still round: soils of one texture keep the bits of the mixture.
+    seen = perturbations.path(reflectance, soils.path) if np.any(soils.path != 1.0) else reflectance
     seen = perturbations.wet(seen, soils.moisture, axis, config.water_absorption)
     seen = perturbations.tilt(perturbations.gain(seen, scans.gain), scans.tilt, axis)
     seen = perturbations.offset(perturbations.curvature(seen, scans.curvature, axis), scans.offset)
