@@ -1,14 +1,103 @@
-"""What instruments do to spectra: one home for twins, augmentation and invariance."""
+"""What instruments and the state of a sample do to spectra: one home for twins, augmentation and invariance.
+
+Every function but ``smooth_curve`` and ``noise_level`` takes (n, m) reflectances and a strength for each of the n
+spectra, (n,), keeps shape and dtype, and leaves its input alone; a strength of 0 (a factor of 1) changes nothing.
+``axis`` is in nm, ascending, (m,).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.runs.errors import DataError
 
+WINDOW = (350.0, 2500.0)
+"""Range (nm) of a laboratory spectrometer, at whose ends tilt and curvature are stated."""
+
+WATER_BANDS = (
+    (970.0, 25.0, 0.3),
+    (1190.0, 35.0, 0.5),
+    (1415.0, 20.0, 1.0),
+    (1455.0, 40.0, 1.0),
+    (1915.0, 22.0, 4.0),
+    (1950.0, 45.0, 3.0),
+    (2950.0, 280.0, 25.0),
+)
+"""Absorption of the water held by air-dry soil, in -ln R per unit of water mass per mass of dry soil: centre (nm),
+standard deviation (nm), depth. Overtones and combinations of H2O near 970, 1190, 1450 and 1940 nm, and the wing of the
+fundamentals near 2950 nm. The depths are ours: 2 % of water deepens the band at 1930 nm by some 16 %."""
+
+WATER_DARKENING = 3.0
+"""A film of water lowers the index contrast of the grains and darkens all bands alike, in the same unit."""
+
 HALF_WAVES = (2, 8)
 """Half waves over the axis of the smooth curve by which two instruments differ: fewer are an offset or a tilt."""
+
+
+def position(axis: ArrayLike, window: tuple[float, float] = WINDOW) -> NDArray[np.float64]:
+    """Where each band lies in the window: -1 at its lower end, 1 at its upper one."""
+    low, high = window
+    return (np.asarray(axis, dtype=np.float64) - (low + high) / 2) / ((high - low) / 2)
+
+
+def gain(values: NDArray, factor: ArrayLike) -> NDArray:
+    """A constant factor, such as packing and the height of a sample give: factor * R."""
+    return values * _column(factor, values)
+
+
+def offset(values: NDArray, amount: ArrayLike) -> NDArray:
+    """Stray light and a wrong dark current: R + amount (reflectance)."""
+    return values + _column(amount, values)
+
+
+def tilt(values: NDArray, amount: ArrayLike, axis: ArrayLike) -> NDArray:
+    """R * exp(amount * u): ln R moves by ``amount`` at the upper end of the window and by -amount at the lower one."""
+    return values * _exp(amount, position(axis), values)
+
+
+def curvature(values: NDArray, amount: ArrayLike, axis: ArrayLike) -> NDArray:
+    """R * exp(amount * (3 u^2 - 1) / 2): ln R moves by ``amount`` at both ends and by -amount / 2 in the middle."""
+    return values * _exp(amount, (3.0 * position(axis) ** 2 - 1.0) / 2.0, values)
+
+
+def splice(values: NDArray, gains: ArrayLike, axis: ArrayLike, borders: Sequence[float]) -> NDArray:
+    """Each detector's own gain, (n, detectors); ``borders`` in nm, a border belongs to the detector below it."""
+    detector = np.searchsorted(np.asarray(borders, dtype=np.float64), np.asarray(axis), side="left")
+    return values * np.asarray(gains)[:, detector].astype(values.dtype)
+
+
+def shift(values: NDArray, amount: ArrayLike, axis: ArrayLike) -> NDArray:
+    """A wrong wavelength scale: band x reports what lies at x + amount (nm), read from the line that joins the bands.
+
+    Beyond the axis the outermost value stands.
+    """
+    axis = np.asarray(axis, dtype=np.float64)
+    rows = zip(np.asarray(amount, dtype=np.float64), values, strict=True)
+    return np.array([np.interp(axis + by, axis, row) for by, row in rows], dtype=values.dtype).reshape(values.shape)
+
+
+def path(values: NDArray, factor: ArrayLike) -> NDArray:
+    """R ** factor: in coarser grains light goes further, and -ln R grows with the path (Beer-Lambert)."""
+    return np.maximum(values, 0.0) ** _column(factor, values)
+
+
+def wet(values: NDArray, moisture: ArrayLike, axis: ArrayLike, strength: float = 1.0) -> NDArray:
+    """Water held by the sample: -ln R grows by its absorption (Beer-Lambert).
+
+    Args:
+      values: (n, m) reflectances of the dry samples.
+      moisture: (n,) mass of water per mass of dry soil.
+      axis: (m,) nm.
+      strength: factor on the bands and on the darkening.
+    """
+    axis = np.asarray(axis, dtype=np.float64)
+    absorption = np.full(axis.shape, WATER_DARKENING)
+    for centre, width, depth in WATER_BANDS:
+        absorption += depth * np.exp(-0.5 * ((axis - centre) / width) ** 2)
+    return values * _exp(-strength * np.asarray(moisture, dtype=np.float64), absorption, values)
 
 
 def smooth_curve(
@@ -38,3 +127,25 @@ def smooth_curve(
     curve = rng.standard_normal(waves.size) @ np.cos(np.pi * waves[:, None] * place)
     curve -= curve.mean()
     return sd * curve / np.sqrt(np.mean(curve**2))
+
+
+def noise_level(axis: ArrayLike, middle: float, ends: float, window: tuple[float, float] = WINDOW) -> NDArray:
+    """SD of white noise by band, (m,), in reflectance: ``middle`` inside, ``ends`` at the ends of the window.
+
+    Detectors lose sensitivity there; the rise has a scale of 3 % of the window (some 65 nm).
+    """
+    to_end = (1.0 - np.abs(position(axis, window))) / 2.0
+    return middle + (ends - middle) * np.exp(-np.maximum(to_end, 0.0) / 0.03)
+
+
+def noise(values: NDArray, sd: ArrayLike, rng: np.random.Generator) -> NDArray:
+    """Adds white noise of SD ``sd`` (reflectance; a number or one for each band); draws row by row."""
+    return values + np.asarray(sd, dtype=np.float32) * rng.standard_normal(values.shape, dtype=np.float32)
+
+
+def _column(of_each: ArrayLike, values: NDArray) -> NDArray:
+    return np.asarray(of_each, dtype=np.float64)[:, None].astype(values.dtype)
+
+
+def _exp(of_each: ArrayLike, by_band: NDArray, values: NDArray) -> NDArray:
+    return np.exp(np.asarray(of_each, dtype=np.float64)[:, None] * by_band).astype(values.dtype)

@@ -1,10 +1,75 @@
-"""The smooth curve between instruments: its size, its shape, and what is refused."""
+"""Each perturbation by hand, and what all of them leave alone."""
 
 import numpy as np
 import pytest
 
 from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra import perturbations
 from jaxsoil.spectra.perturbations import smooth_curve
+
+AXIS = np.array([350.0, 900.0, 1000.0, 1425.0, 1801.0, 2500.0])
+FLAT = np.full((2, AXIS.size), 0.5, dtype=np.float32)
+
+
+def test_scatter_by_hand():
+    np.testing.assert_allclose(perturbations.gain(FLAT, [1.1, 0.5])[:, 0], [0.55, 0.25], rtol=1e-6)
+    np.testing.assert_allclose(perturbations.offset(FLAT, [0.01, -0.1])[:, 3], [0.51, 0.4], rtol=1e-6)
+    tilted = perturbations.tilt(FLAT, [0.2, 0.0], AXIS)
+    np.testing.assert_allclose(tilted[0, [0, 3, 5]], 0.5 * np.exp([-0.2, 0.0, 0.2]), rtol=1e-6)
+    curved = perturbations.curvature(FLAT, [0.2, 0.0], AXIS)
+    np.testing.assert_allclose(curved[0, [0, 3, 5]], 0.5 * np.exp([0.2, -0.1, 0.2]), rtol=1e-6)
+    np.testing.assert_array_equal(tilted[1], FLAT[1])
+    np.testing.assert_array_equal(curved[1], FLAT[1])
+
+
+def test_splices_step_at_the_detectors_borders_only():
+    seen = perturbations.splice(FLAT, np.array([[1.02, 1.0, 0.97], [1.0, 1.0, 1.0]]), AXIS, (1000.0, 1800.0))
+    np.testing.assert_allclose(seen[0], 0.5 * np.array([1.02, 1.02, 1.02, 1.0, 0.97, 0.97]), rtol=1e-6)
+    np.testing.assert_array_equal(seen[1], FLAT[1])
+
+
+def test_a_shifted_scale_reads_the_band_beside():
+    line = np.array([AXIS / 5000.0, AXIS / 5000.0])
+    seen = perturbations.shift(line, [10.0, 0.0], AXIS)
+    np.testing.assert_allclose(seen[0, :-1], (AXIS[:-1] + 10.0) / 5000.0)
+    assert seen[0, -1] == line[0, -1]
+    np.testing.assert_array_equal(seen[1], line[1])
+
+
+def test_a_longer_path_multiplies_minus_ln_r():
+    seen = perturbations.path(FLAT, [2.0, 1.0])
+    np.testing.assert_allclose(np.log(seen[0]), 2.0 * np.log(0.5), rtol=1e-6)
+    np.testing.assert_array_equal(seen[1], FLAT[1])
+
+
+def test_water_deepens_the_bands_near_1450_and_1940():
+    axis = np.arange(400.0, 2500.0, 10.0)
+    wet, dry = perturbations.wet(np.full((2, axis.size), 0.5), [0.05, 0.0], axis)
+    np.testing.assert_array_equal(dry, 0.5)
+    minima = axis[1:-1][(wet[1:-1] < wet[:-2]) & (wet[1:-1] < wet[2:])]
+    assert all(np.min(np.abs(minima - band)) <= 30 for band in (970, 1190, 1440, 1930))
+    assert wet.max() < 0.5
+
+
+def test_noise_has_its_standard_deviation_inside_and_at_the_ends():
+    level = perturbations.noise_level(AXIS, 2e-4, 1e-3)
+    np.testing.assert_allclose(level[[0, 3, 5]], [1e-3, 2e-4, 1e-3], rtol=1e-6)
+    seen = perturbations.noise(np.zeros((40_000, AXIS.size), np.float32), level, np.random.default_rng(0))
+    np.testing.assert_allclose(seen.std(axis=0), level, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        perturbations.gain(FLAT, [1.0, 1.0]),
+        perturbations.shift(FLAT, [1.0, 2.0], AXIS),
+        perturbations.wet(FLAT, [0.1, 0.2], AXIS),
+        perturbations.noise(FLAT, 0.1, np.random.default_rng(0)),
+    ],
+)
+def test_shape_dtype_and_input_stay(seen):
+    assert seen.shape == FLAT.shape and seen.dtype == FLAT.dtype
+    np.testing.assert_array_equal(FLAT, 0.5)
 
 
 @pytest.mark.parametrize("bands", [426, 1701])

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 
 from jaxsoil.data.twin.soil import make, soils
-from jaxsoil.data.twin.soil.endmembers import soc_curve
+from jaxsoil.data.twin.soil.config import MAIN_MINERALS
+from jaxsoil.data.twin.soil.endmembers import CLAY_MINERALS, soc_curve
 from jaxsoil.data.twin.soil.make import TwinConfig, make_twin, reference_config, reference_twin
 from jaxsoil.runs.errors import DataError
 
 SMALL = TwinConfig(n_samples=240, n_regions=6, n_bands=60)
 IDEAL = dataclasses.replace(
-    SMALL, moisture=0.0, gain_log_sd=0.0, tilt_log_sd=0.0, offset_sd=0.0, splice_log_sd=0.0, noise=0.0
-)
+    SMALL, moisture=0.0, path_region_log_sd=0.0, path_sample_log_sd=0.0, outlying_state=0.0, gain_log_sd=0.0,
+    tilt_log_sd=0.0, curvature_log_sd=0.0, offset_sd=0.0, splice_log_sd=0.0, shift_sd=0.0, noise=0.0,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,7 @@ def test_truth_follows_the_selected_rows_and_other_processes(default):
     some = pickle.loads(pickle.dumps(default.select(rows)))
     np.testing.assert_array_equal(some.truth.mass, default.truth.mass[rows])
     np.testing.assert_array_equal(some.truth.moisture, default.truth.moisture[rows])
+    np.testing.assert_array_equal(some.truth.path, default.truth.path[rows])
 
 
 # Reproducibility and size
@@ -132,8 +135,8 @@ def test_soc_has_the_stated_distribution():
     library = make_twin(TwinConfig(n_samples=20_000, n_regions=4, n_bands=2, n_outlying=0))
     log_soc = np.log(library.property("soc").values)
     spread = [log_soc[library.group("region") == r].std() for r in np.unique(library.group("region"))]
-    # Clipping to 0.1-20 % takes a little off the log-SD of 1.1.
-    np.testing.assert_allclose(spread, 1.07, atol=0.06)
+    # Clipping to 0.1-20 % takes a little off the log-SD of 0.8.
+    np.testing.assert_allclose(spread, 0.79, atol=0.05)
     assert library.property("soc").values.min() >= 0.1 and library.property("soc").values.max() <= 20.0
 
 
@@ -149,13 +152,43 @@ def test_two_levels_have_the_variance_of_one_dirichlet():
 
 def test_outlying_regions_hold_minerals_that_the_others_lack(default):
     truth, region = default.truth, default.group("region")
-    assert len(truth.outlying_regions) == 4
+    assert len(truth.outlying_regions) == 5
     names = np.array(truth.names)
     elsewhere = truth.mass[~np.isin(region, truth.outlying_regions)]
     for turn, outlying in enumerate(truth.outlying_regions):
-        unusual = np.isin(names, list(soils.OUTLYING[turn]))
-        inside = truth.mass[region == outlying][:, unusual].sum(1).mean()
-        assert inside > 0.5 > 2 * np.percentile(elsewhere[:, unusual].sum(1), 75)
+        unusual = np.isin(names, [name for name in soils.OUTLYING[turn].minerals if name not in MAIN_MINERALS])
+        inside = truth.mass[region == outlying][:, unusual].sum(1)
+        assert np.percentile(inside, 5) > 2 * elsewhere[:, unusual].sum(1).max()
+
+
+def test_outlying_regions_lie_outside_in_moisture_and_texture():
+    with_state, without = (make_twin(TwinConfig(n_bands=2, outlying_state=state)) for state in (1.0, 0.0))
+    region = with_state.group("region")
+    for turn, outlying in enumerate(with_state.truth.outlying_regions):
+        rows = region == outlying
+        moisture = with_state.truth.moisture[rows] / without.truth.moisture[rows]
+        path = with_state.truth.path[rows] / without.truth.path[rows]
+        np.testing.assert_allclose(moisture, soils.OUTLYING[turn].moisture)
+        np.testing.assert_allclose(path, soils.OUTLYING[turn].path)
+    np.testing.assert_array_equal(
+        with_state.truth.path[~np.isin(region, with_state.truth.outlying_regions)],
+        without.truth.path[~np.isin(region, with_state.truth.outlying_regions)],
+    )
+
+
+def test_the_exponents_of_clay_on_soc_spread_between_regions():
+    plain, spread = (
+        make_twin(dataclasses.replace(SMALL, n_samples=1200, clay_follows_soc_sd=sd)).truth for sd in (0.0, 0.12)
+    )
+    region = np.repeat(np.arange(6), 200)
+    clay = np.isin(plain.names, CLAY_MINERALS)
+
+    def odds(truth):
+        return np.log(truth.mass[:, clay].sum(1) / (truth.mass[:, :-1][:, ~clay[:-1]].sum(1)))
+
+    moved, log_soc = odds(spread) - odds(plain), np.log(plain.mass[:, -1])
+    slopes = [np.polyfit(log_soc[region == r], moved[region == r], 1)[0] for r in range(6)]
+    np.testing.assert_allclose(np.sort(slopes), 0.12 * np.sqrt(3.0) * np.linspace(-1, 1, 6), atol=1e-6)
 
 
 def test_regions_differ_in_moisture_and_soc(default):
@@ -181,31 +214,11 @@ def test_spectra_look_like_soils(default):
 
 def test_noise_has_its_standard_deviation():
     quiet = make_twin(IDEAL).spectra.values
-    noisy = make_twin(dataclasses.replace(IDEAL, noise=0.01, reflectance_floor=0.0001)).spectra.values
-    np.testing.assert_allclose(np.std(noisy - quiet), 0.01, rtol=0.02)
-
-
-def test_water_deepens_the_bands_near_1450_and_1940():
-    axis = np.arange(400.0, 2500.0, 10.0)
-    wet = make.wet(np.full((1, axis.size), 0.5), np.array([0.05]), axis)[0]
-    dry = make.wet(np.full((1, axis.size), 0.5), np.array([0.0]), axis)[0]
-    np.testing.assert_array_equal(dry, 0.5)
-    minima = axis[1:-1][(wet[1:-1] < wet[:-2]) & (wet[1:-1] < wet[2:])]
-    assert all(np.min(np.abs(minima - band)) <= 30 for band in (970, 1190, 1440, 1930))
-    assert wet.max() < 0.5
-
-
-def test_splices_step_at_the_detectors_borders_only():
-    scans = make.ScanState(np.ones(1), np.zeros(1), np.zeros(1), np.array([[1.02, 1.0, 0.97]]))
-    axis = np.array([900.0, 1000.0, 1001.0, 1800.0, 1801.0])
-    seen = make.splice(np.ones((1, 5)), scans, axis, (1000.0, 1800.0))
-    np.testing.assert_allclose(seen, [[1.02, 1.02, 1.0, 1.0, 0.97]])
-
-
-def test_scatter_by_hand():
-    scans = make.ScanState(np.array([1.1]), np.array([0.2]), np.array([0.01]), np.ones((1, 3)))
-    seen = make.scatter(np.full((1, 3), 0.5), scans, np.array([350.0, 1425.0, 2500.0]))
-    np.testing.assert_allclose(seen[0], 0.55 * np.exp([-0.2, 0.0, 0.2]) + 0.01)
+    noisy = make_twin(dataclasses.replace(IDEAL, noise=0.001, reflectance_floor=0.0001)).spectra.values
+    found = np.std(noisy - quiet, axis=0)
+    np.testing.assert_allclose(np.median(found[15:-15]), 0.001, rtol=0.03)
+    # The first band lies 15 nm inside the window, the last at its end.
+    np.testing.assert_allclose(found[[0, -1]], 0.001 * (1 + 4 * np.exp([-(15 / 2150) / 0.03, 0.0])), rtol=0.15)
 
 
 # Switches
@@ -220,6 +233,8 @@ def test_scatter_by_hand():
         {"gain_log_sd": 0.3},
         {"label_noise": 0.2},
         {"decoder_distortion": 0.1},
+        {"path_sample_log_sd": 0.2},
+        {"outlying_state": 0.0},
         {"soc_rho_r": 1.4},
     ],
 )
@@ -232,7 +247,7 @@ def test_a_switch_leaves_the_soils_alone(small, switch):
 def test_the_null_control_has_no_troughs():
     axis = np.arange(365.0, 2501.0)
     for troughs in (True, False):
-        curve = soc_curve(axis, troughs=troughs, darkness=0.037)
+        curve = soc_curve(axis, troughs=troughs, darkness=0.037, brightness=0.246)
         minima = axis[1:-1][(curve[1:-1] < curve[:-2]) & (curve[1:-1] < curve[2:])]
         assert (minima.size > 0) is troughs
         if troughs:
@@ -252,7 +267,7 @@ def test_clay_follows_soc_as_asked():
     def slope(exponent):
         library = make_twin(dataclasses.replace(SMALL, n_samples=3000, n_regions=1, clay_follows_soc=exponent))
         mass = library.truth.mass
-        clay = mass[:, np.isin(library.truth.names, soils.CLAY_MINERALS)].sum(1)
+        clay = mass[:, np.isin(library.truth.names, CLAY_MINERALS)].sum(1)
         rest = 1.0 - clay - mass[:, -1]
         keep = (clay > 0) & (rest > 0)
         return np.polyfit(np.log(mass[keep, -1]), np.log(clay[keep] / rest[keep]), 1)[0]
@@ -280,8 +295,16 @@ def test_the_decoders_library_can_lack_and_distort_minerals():
     assert 0.05 < np.std(np.log(wrong.decoder_minerals.rho_r / same.rho_r)) < 0.15
 
 
+def test_the_decoder_gets_an_imperfect_library_unless_the_exact_one_is_asked_for(small):
+    given, true = small.truth.decoder_minerals, small.truth.minerals
+    assert 0.1 < np.std(np.log(given.spectra.values / true.spectra.values)) < 0.3
+    assert any("not the minerals of the soils" in note for note in given.notes)
+    exact = make_twin(dataclasses.replace(SMALL, decoder_distortion=0.0)).truth
+    np.testing.assert_array_equal(exact.decoder_minerals.spectra.values, exact.minerals.spectra.values)
+
+
 def test_the_decoder_can_be_given_uncoated_powders():
-    truth = make_twin(dataclasses.replace(SMALL, decoder_powders=True)).truth
+    truth = make_twin(dataclasses.replace(SMALL, decoder_powders=True, decoder_distortion=0.0)).truth
     quartz = truth.minerals.index("Quartz")
     assert truth.decoder_minerals.spectra.values[quartz, 0] > 2 * truth.minerals.spectra.values[quartz, 0]
 
@@ -338,6 +361,10 @@ def test_regression_on_the_reference_twin_recovers_f_soc():
         ({"horizons_fewest": 7}, "horizons"),
         ({"noise": -0.1}, "noise"),
         ({"noise": float("nan")}, "noise"),
+        ({"noise_ends": -1.0}, "noise_ends"),
+        ({"curvature_log_sd": -0.01}, "curvature_log_sd"),
+        ({"tilt_log_sd": -0.01}, "tilt_log_sd"),
+        ({"path_sample_log_sd": -0.1}, "path_sample_log_sd"),
         ({"soc_low": 30.0}, "soc_low"),
         ({"trace_share": 1.0}, "trace_share"),
         ({"minerals": "fited"}, "Did you mean 'fitted'"),

@@ -8,7 +8,7 @@ is scattered and mirrored and the instruments add what they add (``optics.py``).
 seed and its own number alone, so any rows of any size of library can be made in bounded memory (an instrument's
 slow drift runs over the whole library and so follows its size).
 
-Against Appendix A of the paper (``python tools/compare_infrared_twin.py``; the table is in docs/data.md), carbon,
+Against Appendix A of the paper (``python tools/compare_twins.py --part properties``; docs/data.md), carbon,
 carbonate, pH and texture have its means, spreads and skewness; total nitrogen and exchange capacity have its means but
 not its longest tails (a kurtosis of 4,605 for TN is a few entries, the largest 41.9 %). The cropland test set has the
 narrower ranges of NAPT.

@@ -13,7 +13,7 @@ from jaxsoil.physics.parametric_minerals import HIGH, LOW, band_mean
 from jaxsoil.runs.require import known
 
 # Baseline of the true f_SOC: dark in the visible, rising to the near infrared.
-SOC_DARKEST, SOC_BRIGHTEST = 0.036, 0.246  # reflectance
+SOC_DARKEST = 0.036  # reflectance
 _SOC_START, _SOC_SCALE, _SOC_POWER = 365.0, 850.0, 1.7  # nm, nm, 1
 
 # Absorptions of organic matter and of the water it holds: centre (nm), standard deviation (nm), depth
@@ -27,6 +27,11 @@ SOC_TROUGHS = (
     (2490.0, 30.0, 0.025),
 )
 
+
+CLAY_MINERALS = (
+    "Kaolinite", "Montmorillonite", "Illite", "Vermiculite", "Beidellite", "Nontronite", "Hectorite", "Halloysite",
+    "Sepiolite", "Ammonio-Smectite", "Chlorite",
+)  # fmt: skip
 
 # Minerals that are their own iron oxide coat.
 IRON_OXIDES = ("Goethite", "Ferrihydrite", "Hematite", "Lepidocrocite", "Maghemite", "Magnetite", "Ilmenite")
@@ -43,21 +48,24 @@ def coat_absorption(wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
     return 1.45 * np.exp(-((beyond / 320.0) ** 1.7)) + 0.5 * np.exp(-beyond / 800.0)
 
 
-def soc_curve(wavelength: NDArray[np.float64], *, troughs: bool, darkness: float) -> NDArray[np.float64]:
+def soc_curve(
+    wavelength: NDArray[np.float64], *, troughs: bool, darkness: float, brightness: float
+) -> NDArray[np.float64]:
     """Returns the true f_SOC at wavelengths in nm.
 
     Args:
       wavelength: of any shape.
       troughs: False gives the smooth baseline alone (the null control).
       darkness: 1st percentile of f over 365-2500 nm, reached by shifting the whole curve.
+      brightness: reflectance at which the baseline levels off in the near infrared, before that shift.
     """
-    window = _soc_unshifted(np.arange(365.0, 2501.0), troughs)
-    return _soc_unshifted(wavelength, troughs) + (darkness - np.percentile(window, 1))
+    window = _soc_unshifted(np.arange(365.0, 2501.0), troughs, brightness)
+    return _soc_unshifted(wavelength, troughs, brightness) + (darkness - np.percentile(window, 1))
 
 
-def _soc_unshifted(wavelength: NDArray[np.float64], troughs: bool) -> NDArray[np.float64]:
+def _soc_unshifted(wavelength: NDArray[np.float64], troughs: bool, brightness: float) -> NDArray[np.float64]:
     rise = 1.0 - np.exp(-((np.maximum(wavelength - _SOC_START, 0.0) / _SOC_SCALE) ** _SOC_POWER))
-    curve = SOC_DARKEST + (SOC_BRIGHTEST - SOC_DARKEST) * rise
+    curve = SOC_DARKEST + (brightness - SOC_DARKEST) * rise
     for centre, width, depth in SOC_TROUGHS if troughs else ():
         curve = curve - depth * np.exp(-0.5 * ((wavelength - centre) / width) ** 2)
     return curve
@@ -67,7 +75,8 @@ def soc_reflectance(config: TwinConfig, axis: NDArray[np.float64]) -> NDArray[np
     """Returns the true f_SOC in the bands of ``axis``, shape (m,)."""
 
     def curve(wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
-        return soc_curve(wavelength, troughs=config.soc_troughs, darkness=config.soc_darkness)
+        level = {"darkness": config.soc_darkness, "brightness": config.soc_brightness}
+        return soc_curve(wavelength, troughs=config.soc_troughs, **level)
 
     return band_mean(curve, axis)
 
@@ -86,21 +95,26 @@ def powder_minerals(config: TwinConfig, axis: NDArray[np.float64]) -> EndmemberL
 
 
 def as_soil_grains(library: EndmemberLibrary, config: TwinConfig) -> EndmemberLibrary:
-    """Returns the minerals as grains of a soil: coarser than the powders of a spectral library, iron-coated.
+    """Returns the minerals as grains of a soil: sands coarser than the powders of a library, clays finer, iron-coated.
 
-    ln R' = grain_exponent ln R - iron_coat * coat_absorption: a longer path through a grain multiplies -ln R,
-    and a coat adds its own (Beer-Lambert). Mixtures of the pure powders are twice as bright as soils and lack
-    their steep rise through the visible.
+    ln R' = exponent ln R - iron_coat * coat_absorption: a longer path through a grain multiplies -ln R (clay minerals
+    have an exponent of their own), and a coat adds its own (Beer-Lambert). Mixtures of the pure powders are twice as
+    bright as soils, lack their steep rise through the visible, and have hydroxyl bands two to three times too deep.
     """
-    if config.grain_exponent == 1.0 and config.iron_coat == 0.0:
+    if config.grain_exponent == config.clay_grain_exponent == 1.0 and config.iron_coat == 0.0:
         return library
+    exponent = np.where(np.isin(library.names, CLAY_MINERALS), config.clay_grain_exponent, config.grain_exponent)
     coated = ~np.isin(library.names, IRON_OXIDES)
-    log_grains = config.grain_exponent * np.log(library.spectra.values.astype(np.float64))
+    log_grains = exponent[:, None] * np.log(library.spectra.values.astype(np.float64))
     log_grains -= config.iron_coat * coated[:, None] * coat_absorption(library.spectra.axis)
+    note = (
+        f"Grain exponent {config.grain_exponent:g}, of clay minerals {config.clay_grain_exponent:g}; "
+        f"iron coat {config.iron_coat:g}."
+    )
     return dataclasses.replace(
         library,
-        spectra=library.spectra.replace(values=np.exp(log_grains), step="coarser grains with iron coats"),
-        notes=(*library.notes, f"Grain exponent {config.grain_exponent:g}, iron coat {config.iron_coat:g}."),
+        spectra=library.spectra.replace(values=np.exp(log_grains), step="grains of soils with iron coats"),
+        notes=(*library.notes, note),
     )
 
 

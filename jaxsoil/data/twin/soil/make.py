@@ -4,8 +4,8 @@
     library.truth.mass, library.truth.f_soc      # what models try to recover
 
 Soils are drawn first (``soils.py``: regions, pedons, horizons, minerals, SOC, water), mixed by the physics of
-``jaxsoil.physics.mixing``, then scanned: water, scatter, detector splices and noise, on chunks of (n, m)
-reflectances with the axis in nm.
+``jaxsoil.physics.mixing``, then scanned: texture, water, scatter, detectors and noise of
+``jaxsoil.spectra.perturbations``, on chunks of (n, m) reflectances with the axis in nm.
 """
 
 from __future__ import annotations
@@ -24,25 +24,10 @@ from jaxsoil.data.twin.soil.config import TwinConfig, reference_config
 from jaxsoil.data.twin.soil.endmembers import as_soil_grains, decoder_minerals, powder_minerals, soc_reflectance
 from jaxsoil.data.twin.soil.soils import SOC, Soils, compose
 from jaxsoil.physics import mixing
-from jaxsoil.physics.parametric_minerals import HIGH, LOW
+from jaxsoil.spectra import perturbations
 from jaxsoil.spectra.container import Spectra
 
 __all__ = ["TwinConfig", "TwinTruth", "make_twin", "reference_config", "reference_twin"]
-
-# Absorption of the water held by air-dry soil, in -ln R per unit of water mass per mass of dry soil: centre (nm),
-# standard deviation (nm), depth. Overtones and combinations of H2O near 970, 1190, 1450 and 1940 nm, and the wing
-# of the fundamentals near 2950 nm. The depths are ours: 2 % of water deepens the band at 1930 nm by some 16 %.
-WATER_BANDS = (
-    (970.0, 25.0, 0.3),
-    (1190.0, 35.0, 0.5),
-    (1415.0, 20.0, 1.5),
-    (1455.0, 40.0, 1.5),
-    (1915.0, 22.0, 4.0),
-    (1950.0, 45.0, 3.0),
-    (2950.0, 280.0, 25.0),
-)
-# A film of water lowers the index contrast of the grains and darkens all bands alike, in the same unit.
-WATER_DARKENING = 3.0
 
 # Rows that are mixed and measured at a time: at 2,136 bands a chunk takes some 100 MB.
 _CHUNK = 2048
@@ -60,6 +45,7 @@ class TwinTruth:
       endmembers: (K, m) reflectances F, the last row f_SOC.
       rho_r: (K,) density times characteristic length, g cm-3 nm.
       moisture: (n,) mass of water per mass of dry soil.
+      path: (n,) texture: factor on -ln R of the dry mixture, above 1 where grains are coarse.
       minerals: the true mineral library (K - 1 minerals).
       decoder_minerals: the library that models are given, which may lack or distort minerals.
       outlying_regions: regions whose mineralogy lies outside the hull of the others.
@@ -73,6 +59,7 @@ class TwinTruth:
     endmembers: NDArray[np.float64]
     rho_r: NDArray[np.float64]
     moisture: NDArray[np.float64]
+    path: NDArray[np.float64]
     minerals: EndmemberLibrary
     decoder_minerals: EndmemberLibrary
     outlying_regions: tuple[str, ...]
@@ -93,7 +80,8 @@ class TwinTruth:
 
     def select(self, rows: Any) -> TwinTruth:
         """Returns the truth of the chosen rows (a mask, indices or a slice)."""
-        return dataclasses.replace(self, mass=self.mass[rows], area=self.area[rows], moisture=self.moisture[rows])
+        own = {name: getattr(self, name)[rows] for name in ("mass", "area", "moisture", "path")}
+        return dataclasses.replace(self, **own)
 
 
 def make_twin(config: TwinConfig | None = None, *, axis: ArrayLike | None = None, name: str = "twin") -> Library:
@@ -129,6 +117,7 @@ def make_twin(config: TwinConfig | None = None, *, axis: ArrayLike | None = None
         endmembers=endmembers,
         rho_r=rho_r,
         moisture=soils.moisture,
+        path=soils.path,
         minerals=minerals,
         decoder_minerals=decoder_minerals(config, powders, decoder_seed),
         outlying_regions=tuple(regions[list(soils.outlying)].tolist()),
@@ -164,7 +153,7 @@ def _scan(
         mass = jnp.asarray(soils.mass[rows], jnp.float32)
         dry = np.array(_mix(mass, rho, spectra))
         area[rows] = np.asarray(mixing.area_fractions(mass, rho))
-        values[rows] = measure(dry, soils.moisture[rows], scans.rows(rows), axis, config, noise)
+        values[rows] = measure(dry, soils.rows(rows), scans.rows(rows), axis, config, noise)
     return values, area
 
 
@@ -203,27 +192,30 @@ def _library(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ScanState:
-    """One draw per scan.
+    """One draw per scan; ``jaxsoil.spectra.perturbations`` says what each does.
 
     Args:
-      gain: (n,) multiplicative scatter.
-      tilt: (n,) ln of the gain at the upper end of 350-2500 nm over that in the middle.
-      offset: (n,) additive scatter, reflectance.
+      gain: (n,) factor.
+      tilt, curvature: (n,) of ln R, at the ends of 350-2500 nm.
+      offset: (n,) reflectance.
       detectors: (n, d) gain of each detector; the middle one's is 1.
+      shift: (n,) error of the wavelength scale, nm.
     """
 
     gain: NDArray[np.float64]
     tilt: NDArray[np.float64]
+    curvature: NDArray[np.float64]
     offset: NDArray[np.float64]
     detectors: NDArray[np.float64]
+    shift: NDArray[np.float64]
 
     def rows(self, chosen: slice) -> ScanState:
         """Returns the state of some scans."""
-        return ScanState(self.gain[chosen], self.tilt[chosen], self.offset[chosen], self.detectors[chosen])
+        return ScanState(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
 
 def draw_scans(config: TwinConfig, n: int, rng: np.random.Generator) -> ScanState:
-    """Draws scatter and splices of ``n`` scans."""
+    """Draws scatter and instrument of ``n`` scans."""
     n_detectors = len(config.splices) + 1
     detectors = np.exp(rng.normal(0.0, config.splice_log_sd, (n, n_detectors)))
     detectors[:, n_detectors // 2] = 1.0
@@ -231,42 +223,28 @@ def draw_scans(config: TwinConfig, n: int, rng: np.random.Generator) -> ScanStat
         gain=np.exp(rng.normal(0.0, config.gain_log_sd, n)),
         tilt=rng.normal(0.0, config.tilt_log_sd, n),
         offset=rng.normal(0.0, config.offset_sd, n),
+        curvature=rng.normal(0.0, config.curvature_log_sd, n),
+        shift=rng.normal(0.0, config.shift_sd, n),
         detectors=detectors,
     )
 
 
-def wet(reflectance: NDArray, moisture: NDArray, axis: NDArray, strength: float = 1.0) -> NDArray:
-    """Returns the reflectance with ``moisture`` (n,): -ln R grows by the water's absorption, Beer-Lambert."""
-    absorption = np.full(axis.shape, WATER_DARKENING)
-    for centre, width, depth in WATER_BANDS:
-        absorption += depth * np.exp(-0.5 * ((axis - centre) / width) ** 2)
-    exponent = (-strength * moisture)[:, None] * absorption
-    return reflectance * np.exp(exponent).astype(reflectance.dtype)
-
-
-def scatter(reflectance: NDArray, scans: ScanState, axis: NDArray) -> NDArray:
-    """Returns gain * exp(tilt * u) * R + offset, u from -1 at 350 nm to 1 at 2500 nm."""
-    scaled = (axis - (LOW + HIGH) / 2) / ((HIGH - LOW) / 2)
-    factor = scans.gain[:, None] * np.exp(scans.tilt[:, None] * scaled)
-    return reflectance * factor.astype(reflectance.dtype) + scans.offset[:, None].astype(reflectance.dtype)
-
-
-def splice(reflectance: NDArray, scans: ScanState, axis: NDArray, borders: tuple[float, ...]) -> NDArray:
-    """Returns the spectra with each detector's own gain; a border belongs to the detector below it."""
-    detector = np.searchsorted(np.array(borders), axis, side="left")
-    return reflectance * scans.detectors[:, detector].astype(reflectance.dtype)
-
-
 def measure(
     reflectance: NDArray,
-    moisture: NDArray,
+    soils: Soils,
     scans: ScanState,
     axis: NDArray,
     config: TwinConfig,
     noise: np.random.Generator,
 ) -> NDArray:
-    """Returns what the instrument reports for a chunk; ``noise`` is consumed row by row."""
-    seen = wet(reflectance, moisture, axis, config.water_absorption)
-    seen = splice(scatter(seen, scans, axis), scans, axis, config.splices)
-    seen += np.float32(config.noise) * noise.standard_normal(seen.shape, dtype=np.float32)
-    return np.clip(seen, config.reflectance_floor, None)
+    """Returns what the instrument reports for a chunk of dry soils; ``noise`` is consumed row by row."""
+    # A power of exactly 1 may still round: soils of one texture keep the bits of the mixture.
+    seen = perturbations.path(reflectance, soils.path) if np.any(soils.path != 1.0) else reflectance
+    seen = perturbations.wet(seen, soils.moisture, axis, config.water_absorption)
+    seen = perturbations.tilt(perturbations.gain(seen, scans.gain), scans.tilt, axis)
+    seen = perturbations.offset(perturbations.curvature(seen, scans.curvature, axis), scans.offset)
+    seen = perturbations.splice(seen, scans.detectors, axis, config.splices)
+    if scans.shift.any():
+        seen = perturbations.shift(seen, scans.shift, axis)
+    level = perturbations.noise_level(axis, config.noise, config.noise * config.noise_ends)
+    return np.clip(perturbations.noise(seen, level, noise), config.reflectance_floor, None)

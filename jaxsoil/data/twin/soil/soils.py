@@ -6,18 +6,16 @@ Nothing here knows of spectra: several instruments can scan the same soils.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.twin.soil.config import TwinConfig
+from jaxsoil.data.twin.soil.endmembers import CLAY_MINERALS
 
 SOC = "SOC"
-CLAY_MINERALS = (
-    "Kaolinite", "Montmorillonite", "Illite", "Vermiculite", "Beidellite", "Nontronite", "Hectorite", "Halloysite",
-    "Sepiolite", "Ammonio-Smectite", "Chlorite",
-)  # fmt: skip
-
 # Mass shares of the main minerals in the mean soil, a choice of this project: a temperate mineral soil, mostly quartz,
 # feldspar and clays, with enough oxides to colour it. They are normalised over the main minerals in use.
 MEAN_SOIL = {
@@ -25,13 +23,36 @@ MEAN_SOIL = {
     "Muscovite": 0.07, "Calcite": 0.04, "Goethite": 0.04, "Hematite": 0.015, "Gibbsite": 0.015,
 }  # fmt: skip
 
-# Mineralogies that no mixture of the others contains; outlying regions take them in turn.
+
+class Outlying(NamedTuple):
+    """Soils that no mixture of the others gives.
+
+    Args:
+      minerals: mass shares of what is unusual in them.
+      moisture: factor on the water that they hold.
+      path: factor on -ln R, by texture.
+    """
+
+    minerals: Mapping[str, float]
+    moisture: float
+    path: float
+
+
 OUTLYING = (
-    {"Calcite": 0.45, "Dolomite": 0.25, "Gypsum": 0.30},  # gypsiferous calcareous soils
-    {"Halloysite": 0.40, "Augite": 0.20, "Anorthite": 0.25, "Ferrihydrite": 0.15},  # young volcanic soils
-    {"Gibbsite": 0.50, "Hematite": 0.15, "Maghemite": 0.05, "Kaolinite": 0.30},  # bauxitic, deeply weathered
-    {"Antigorite": 0.40, "Chlorite": 0.25, "Nontronite": 0.30, "Magnetite": 0.05},  # on serpentinite
+    # Young volcanic soils: their allophane holds much water.
+    Outlying({"Halloysite": 0.45, "Anorthite": 0.15, "Augite": 0.20, "Ferrihydrite": 0.20}, moisture=4.0, path=1.6),
+    # Acid sulphate soils.
+    Outlying({"Siderite": 0.35, "Pyrite": 0.15, "Jarosite": 0.20, "Illite": 0.30}, moisture=1.5, path=1.4),
+    # On serpentinite.
+    Outlying({"Antigorite": 0.40, "Chlorite": 0.25, "Nontronite": 0.30, "Magnetite": 0.05}, moisture=1.5, path=1.4),
+    # Coarse black sands, which hold little water.
+    Outlying({"Quartz": 0.55, "Augite": 0.30, "Ilmenite": 0.15}, moisture=0.3, path=1.8),
+    # On amphibolite.
+    Outlying({"Hornblende": 0.40, "Epidote": 0.30, "Biotite": 0.30}, moisture=1.0, path=1.5),
+    # Gypsiferous calcareous soils: fine, bright and dry.
+    Outlying({"Calcite": 0.45, "Dolomite": 0.25, "Gypsum": 0.30}, moisture=0.5, path=0.7),
 )
+"""Outlying regions take them in turn."""
 
 _NOMINAL_DEPTHS = np.array([0.0, 10.0, 25.0, 45.0, 75.0, 110.0, 150.0])  # cm, horizon borders
 
@@ -49,6 +70,7 @@ class Soils:
       bottom: (n,) lower depth, cm.
       clay: (n,) mass fraction of clay minerals.
       moisture: (n,) mass of water per mass of dry soil.
+      path: (n,) texture: factor on -ln R of the dry mixture, above 1 where grains are coarse.
       outlying: indices of the regions with unusual mineralogy.
     """
 
@@ -60,7 +82,13 @@ class Soils:
     bottom: NDArray[np.float64]
     clay: NDArray[np.float64]
     moisture: NDArray[np.float64]
+    path: NDArray[np.float64]
     outlying: tuple[int, ...]
+
+    def rows(self, chosen: slice) -> Soils:
+        """Returns some horizons."""
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return Soils(**{name: value if name == "outlying" else value[chosen] for name, value in own.items()})
 
 
 def compose(config: TwinConfig, names: tuple[str, ...], seed: np.random.SeedSequence) -> Soils:
@@ -71,7 +99,7 @@ def compose(config: TwinConfig, names: tuple[str, ...], seed: np.random.SeedSequ
       names: the k minerals of the true library.
       seed: source of randomness; each part of the composition gets a stream of its own.
     """
-    layout, regions, pedons, carbon, water = (np.random.default_rng(part) for part in seed.spawn(5))
+    layout, regions, pedons, carbon, water, texture, clays = map(np.random.default_rng, seed.spawn(7))
     region, pedon, horizon, top, bottom = _layout(config, layout)
     outlying = outlying_regions(config)
     means, traces = _region_means(config, names, outlying, regions)
@@ -81,18 +109,37 @@ def compose(config: TwinConfig, names: tuple[str, ...], seed: np.random.SeedSequ
     mineral = _minerals(config, means[region[start]], traces[region[start]], pedon_of_row, pedons)
     soc, relative = _soc(config, region, pedon_of_row, (top + bottom) / 2, carbon)
     is_clay = np.isin(names, CLAY_MINERALS)
-    mineral[:, is_clay] *= (relative**config.clay_follows_soc)[:, None]
+    mineral[:, is_clay] *= (relative ** _clay_exponents(config, clays)[region])[:, None]
     mineral /= mineral.sum(axis=1, keepdims=True)
     mass = np.column_stack([mineral * (1.0 - soc)[:, None], soc])
     clay = mass[:, :-1][:, is_clay].sum(axis=1)
+    state = {where: OUTLYING[turn % len(OUTLYING)] for turn, where in enumerate(outlying)}
     moisture = _moisture(config, region, clay, soc, water)
-    return Soils(mass, region, pedon, horizon, top, bottom, clay, moisture, outlying)
+    moisture *= _outlying_factor(config, {where: soil.moisture for where, soil in state.items()})[region]
+    path = np.exp(texture.normal(0.0, config.path_region_log_sd, config.n_regions))
+    path *= _outlying_factor(config, {where: soil.path for where, soil in state.items()})
+    path = path[region] * np.exp(texture.normal(0.0, config.path_sample_log_sd, region.size))
+    return Soils(mass, region, pedon, horizon, top, bottom, clay, moisture, path, outlying)
 
 
 def outlying_regions(config: TwinConfig) -> tuple[int, ...]:
     """Returns the indices of the outlying regions, spread evenly over all, at most a third of them."""
     count = min(config.n_outlying, config.n_regions // 3)
     return tuple((turn + 1) * config.n_regions // (count + 1) for turn in range(count))
+
+
+def _outlying_factor(config: TwinConfig, factors: Mapping[int, float]) -> NDArray:
+    """Returns (regions,) factors: 1, and in outlying regions their own to the power ``outlying_state``."""
+    found = np.ones(config.n_regions)
+    for region, factor in factors.items():
+        found[region] = factor**config.outlying_state
+    return found
+
+
+def _clay_exponents(config: TwinConfig, rng: np.random.Generator) -> NDArray:
+    """Returns (regions,) exponents of clay on SOC, evenly spread around their mean, in random order."""
+    spread = np.linspace(-np.sqrt(3.0), np.sqrt(3.0), config.n_regions) if config.n_regions > 1 else np.zeros(1)
+    return config.clay_follows_soc + config.clay_follows_soc_sd * rng.permutation(spread)
 
 
 def _layout(config: TwinConfig, rng: np.random.Generator) -> tuple[NDArray, ...]:
@@ -125,7 +172,7 @@ def _region_means(
     means = mean_soil * np.exp(rng.normal(0.0, config.region_log_sd, shape))
     means /= means.sum(axis=1, keepdims=True)
     for turn, region in enumerate(outlying):
-        unusual = np.array([OUTLYING[turn % len(OUTLYING)].get(name, 0.0) for name in names])
+        unusual = np.array([OUTLYING[turn % len(OUTLYING)].minerals.get(name, 0.0) for name in names])
         if unusual.sum() > 0:
             means[region] *= 1.0 - config.outlying_share
             means[region] += config.outlying_share * unusual / unusual.sum()

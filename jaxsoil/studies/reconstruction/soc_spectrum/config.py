@@ -32,7 +32,7 @@ LIBRARIES: dict[str, dict[str, Any]] = {
 FACTORS: dict[str, Factor] = {
     "samples": _one_field("Samples", "n_samples", 500, 1000, 2000, 4000, 8000),
     "noise": _one_field("Noise (SD, reflectance)", "noise", 0.0, 0.005, 0.01, 0.02, 0.04),
-    # In the proportions of the default twin.
+    # Tilt and offset grow with the gain.
     "scatter": Factor(
         "Scatter (log-SD of gain)",
         {

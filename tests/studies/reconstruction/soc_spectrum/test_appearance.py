@@ -99,11 +99,11 @@ def test_a_fall_to_the_last_band_is_a_trough_and_a_rise_is_none():
 
 def test_the_twins_truth():
     bands = np.linspace(365.0, 2493.0, 267)
-    true = find_troughs(bands, soc_curve(bands, troughs=True, darkness=0.037))
+    true = find_troughs(bands, soc_curve(bands, troughs=True, darkness=0.037, brightness=0.246))
     # The dip at 2350 nm joins the deeper one at 2305 nm.
     positions = [trough.position for trough in true]
     np.testing.assert_allclose(positions, (1438.0, 1725.0, 1929.0, 2313.0, 2493.0), atol=8.0)
-    assert find_troughs(bands, soc_curve(bands, troughs=False, darkness=0.037)) == []
+    assert find_troughs(bands, soc_curve(bands, troughs=False, darkness=0.037, brightness=0.246)) == []
 
 
 def test_an_uneven_axis_is_interpolated():
