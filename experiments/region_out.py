@@ -34,5 +34,5 @@ EXPERIMENT = Experiment(
         components=12,
         train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0, batch=25, checkpoint_every=4),
     ),
-    paper=StudyConfig(seeds=4, twin=PAPER_TWIN),
+    paper=StudyConfig(seeds=4, initialisation="pytorch", twin=PAPER_TWIN),
 )

@@ -41,6 +41,8 @@ class StudyConfig:
     each trial's training rows."""
     width: int = 512
     """Units of each hidden layer (paper: 512)."""
+    initialisation: Literal["lecun", "pytorch"] = "lecun"
+    """First weights of dense layers: 'lecun' (Flax), or 'pytorch' (published code), uniform in +-1 / sqrt(inputs)."""
     twin: TwinConfig = dataclasses.field(default_factory=TwinConfig)
     """The synthetic library, used with --data twin."""
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
@@ -55,6 +57,7 @@ PAPER = {
     "seeds": 4,
     "components": 94,
     "width": 512,
+    "initialisation": "pytorch",
     "train.epochs": 1000,
     "train.batch": 75,
     "train.lr": 5e-5,
@@ -135,10 +138,15 @@ PAPER_TABLE_3: dict[str, Any] = {
     "finetune.epochs": 25,
     **{f"finetune.{name}": PAPER[f"train.{name}"] for name in ("batch", "lr", "b1", "b2", "keep")},
     "finetune.batch_norm": "not stated",
-    "train.unlabelled_batch": "not stated",
-    "finetune.unlabelled_batch": "not stated",
+    **{f"{stage}.{name}": "not stated" for stage in ("train", "finetune") for name in ("unlabelled_batch", "epoch_of")},
 }
 """Settings of the publication by field of :class:`FewLabelsConfig`."""
+
+UNSTATED_TABLE_3 = (
+    ("rows of the spectrum term (Eq. 1)", "a batch of its own out of all N' spectra in each step", None),
+    ("optimiser in fine-tuning", "begun anew", None),
+)
+"""What the publication leaves open in its few labels, and how it is read here."""
 
 
 def check(config: StudyConfig) -> None:

@@ -159,8 +159,9 @@ def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None
 
 def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None:
     """Trains both stages and writes the run folder's files; what is already there is not run again."""
+    differs = preparing.differences(config, prepared.library, PAPER_TABLE_3, prepared.minerals)
     statement = {
-        "differs_from_paper": preparing.differences(config, prepared.library, PAPER_TABLE_3, prepared.minerals),
+        "differs_from_paper": [*differs, *map(list, study.UNSTATED_TABLE_3)],
         "convergence_by_stage": {
             stage: study.convergence_sentence(getattr(config, name)) for stage, name in STAGE_TRAIN.items()
         },

@@ -94,6 +94,16 @@ def _dagger_notes(views: Mapping[str, Run]) -> tuple[str, ...]:
     return _of_stages(views, lambda view: sections.dagger_notes(view, view.models))
 
 
+def _epochs(views: Mapping[str, Run]) -> list[str]:
+    """What an epoch of either stage passes once, in words."""
+    passed = {
+        "labelled": "the labelled rows",
+        "spectra": "all spectra, or the labelled rows where they are more batches",
+    }
+    of = {stage: settings(view).get("train", {}).get("epoch_of", "spectra") for stage, view in views.items()}
+    return [f"{STAGES[stage]} here, {passed[kind]}" for stage, kind in of.items()]
+
+
 def _published(run: Run, views: Mapping[str, Run]) -> Table:
     lines = []
     for stage, view in views.items():
@@ -104,7 +114,7 @@ def _published(run: Run, views: Mapping[str, Run]) -> Table:
     baselines = [model_label(model) for model in run.models if model not in MODEL_LABELS or model in _BASELINES]
     notes = (
         *_dagger_notes(views),
-        *_PROSE.notes("paper_notes"),
+        *_PROSE.notes("paper_notes", epochs=_epochs(views)),
         *(_PROSE.notes("baselines", models=baselines) if baselines else ()),
         *sections.unbounded_note(run),
         *_of_stages(views, sections.train_note),
