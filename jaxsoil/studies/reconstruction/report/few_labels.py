@@ -17,7 +17,7 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document, settings, uses_table
 from jaxsoil.report.style import Look
-from jaxsoil.report.tables import UNDEFINED, Table, rows_table
+from jaxsoil.report.tables import UNDEFINED, Table, number, rows_table
 from jaxsoil.studies.reconstruction.report import published, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
 
@@ -117,6 +117,7 @@ def _published(run: Run, views: Mapping[str, Run]) -> Table:
         *_PROSE.notes("paper_notes", epochs=_epochs(views)),
         *(_PROSE.notes("baselines", models=baselines) if baselines else ()),
         *sections.unbounded_note(run),
+        sections.PROSE.text("units"),
         *_of_stages(views, sections.train_note),
         scores.CONVENTIONS,
         _PROSE.text("differs"),
@@ -126,7 +127,7 @@ def _published(run: Run, views: Mapping[str, Run]) -> Table:
     return scores.beside_table(
         lines,
         {"stage": "Stage", "model": "Model", "source": "Source"},
-        title="SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds.",
+        title="SOC in % by mass, mean ± standard error; paper: RaCA, 17 regions, 4 seeds.",
         notes=notes,
         order={"stage": STAGES.values()},
         # Both stages share the columns.
@@ -136,7 +137,7 @@ def _published(run: Run, views: Mapping[str, Run]) -> Table:
 
 def _changes(run: Run, views: Mapping[str, Run]) -> Table:
     heads = {
-        "rmse_log10": "RMSE (log10 %)", "ccc_log10": "CCC (log10)", "rmse_percent": "RMSE (%)", "r2_percent": "R2",
+        "rmse_log10": "RMSE (log10 %)", "ccc_log10": "CCC (log10)", "rmse_percent": "RMSE (%)", "r2_percent": "R2, pseudo-median",
         "mrmse_reflectance": "MRMSE (%), in-sample after",
     }  # fmt: skip
     lines = []
@@ -146,9 +147,11 @@ def _changes(run: Run, views: Mapping[str, Run]) -> Table:
             metric, scale = head.split("_")
             cells[head] = scores.interval_text(scores.interval(run, (model, model), scale, metric), metric)
         better = scores.improved(run, (model, model), "log10", "rmse")
-        lines.append({"model": sections.marked_label(run, model), **cells, "better": better or UNDEFINED})
+        p = number(scores.rank_tests(run, (model, model), "log10", "rmse")[0], 3)
+        lines.append({"model": sections.marked_label(run, model), **cells, "better": better or UNDEFINED, "p": p})
     notes = (*_PROSE.notes("change_notes"), *_dagger_notes(views))
     columns: dict[str | tuple[str, ...], Any] = {"model": "Model", **heads, "better": "Regions improved"}
+    columns["p"] = "p, signed rank"
     title = "Change, mean (95 % interval) over held-out regions."
     return rows_table(pd.DataFrame(lines), columns, title=title, notes=notes, left=(0,))
 
