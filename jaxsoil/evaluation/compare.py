@@ -178,7 +178,7 @@ def standard_error(values: ArrayLike | Sequence[float], overlap: float = 0.0) ->
 
     Random splits of the same rows share most of what they train on, so their scores are no independent draws, and
     SD/sqrt(n) shrinks with their number as if they were. With a correlation of test/(train + test) between them the
-    variance of the mean is that of a score times 1/n + test/train (Nadeau and Bengio 2003, Machine Learning 52, 239-281).
+    variance of the mean is that of a score times 1/n + test/train (Nadeau and Bengio 2003, Machine Learning 52, 239).
 
     Args:
       values: scores, in any shape.

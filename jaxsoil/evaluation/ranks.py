@@ -1,7 +1,7 @@
 """Paired differences by their ranks, for measures that one region can decide.
 
-R2 of a region has no lower bound: where SOC hardly varies it reaches -153, and a mean or Student's interval over regions
-says what that region says. The pseudo-median and its interval below rest on the order of the differences alone. They
+R2 of a region has no lower bound: where SOC hardly varies it reached -153, and a mean or Student's interval over
+regions says what that region says. The pseudo-median and its interval below rest on the order of the differences alone. They
 take independent differences: those of regions (seeds averaged), not of splits that share rows.
 """
 
