@@ -1,8 +1,8 @@
 """Paired differences by their ranks, for measures that one region can decide.
 
 R2 of a region has no lower bound: where SOC hardly varies it reached -153, and a mean or Student's interval over
-regions says what that region says. The pseudo-median and its interval below rest on the order of the differences alone. They
-take independent differences: those of regions (seeds averaged), not of splits that share rows.
+regions says what that region says. The pseudo-median and its interval below rest on the order of the differences
+alone. They take independent differences: those of regions (seeds averaged), not of splits that share rows.
 """
 
 from __future__ import annotations

@@ -51,6 +51,24 @@ class StudyConfig:
     """Where they are trained."""
 
 
+TransferModel = Literal["plsr", "random_forest", "none", "ann", "physics", "physics_no_rho"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionOutConfig(StudyConfig):
+    """Configuration of the study that leaves one region out, with the matrix of transfer as an option."""
+
+    transfer_matrix: tuple[TransferModel, ...] = ()
+    """Models of --networks and --baselines that are also trained on one region alone and tested on each other region;
+    none given: no matrix."""
+    transfer_folds: int = 5
+    """Folds by group within a region, whose scores are the matrix's diagonal."""
+    transfer_rows: int = 40
+    """Fewest rows of a region that trains alone; on smaller ones the others are only tested."""
+    transfer_batch: int = 16
+    """Rows in a step of a network that trains on one region; for the rest it trains as --train says."""
+
+
 PAPER = {
     "encoder": "mlp",
     "start": "paper",

@@ -8,6 +8,7 @@ are judged on the same rows, those of the region's other pedons.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from jaxsoil.studies.reconstruction import config as study
 from jaxsoil.studies.reconstruction import prepare as preparing
 from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.config import PAPER_TABLE_3, FewLabelsConfig
+from jaxsoil.studies.reconstruction.regions import region_rows
 from jaxsoil.studies.reconstruction.run import plan_study, recording, timed
 from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
@@ -168,7 +170,9 @@ def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None
     }
     regions, data = len({split.held_out for split in prepared.splits}), _describe(prepared)
     size = "\n  ".join([f"{regions} regions held out", *prepared.notes])
-    with recording(config, folder, prepared, statement, data, size, SUMMARIES) as (tables, tracker, timing):
+    rows = functools.partial(region_rows, library=prepared.library, splits=prepared.splits)
+    summed = (*SUMMARIES, rows)
+    with recording(config, folder, prepared, statement, data, size, summed) as (tables, tracker, timing):
         for name in config.baselines:
             with timed(timing, name):
                 _add_baseline(tables, name, prepared)

@@ -20,6 +20,7 @@ from jaxsoil.report.style import Look
 from jaxsoil.report.tables import UNDEFINED, Table, number, rows_table
 from jaxsoil.studies.reconstruction.report import published, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
+from jaxsoil.studies.reconstruction.report.regions import rows_section
 
 STAGES = {"before": "pre-trained", "after": "fine-tuned"}
 """Stages as the results name them, and as the published table does."""
@@ -48,6 +49,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document.add(*_opening(run))
     document.section("Beside the published Table 3", _published(run, views))
     document.section("What fine-tuning changes", _changes(run, views))
+    rows_section(document, run)
     styles = styles_of(run)
     _figures(document, run, views, styles)
     sections.movement_section(document, run, STAGES)
@@ -137,7 +139,8 @@ def _published(run: Run, views: Mapping[str, Run]) -> Table:
 
 def _changes(run: Run, views: Mapping[str, Run]) -> Table:
     heads = {
-        "rmse_log10": "RMSE (log10 %)", "ccc_log10": "CCC (log10)", "rmse_percent": "RMSE (%)", "r2_percent": "R2, pseudo-median",
+        "rmse_log10": "RMSE (log10 %)", "ccc_log10": "CCC (log10)", "rmse_percent": "RMSE (%)",
+        "r2_percent": "R2, pseudo-median",
         "mrmse_reflectance": "MRMSE (%), in-sample after",
     }  # fmt: skip
     lines = []

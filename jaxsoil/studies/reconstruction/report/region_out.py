@@ -23,6 +23,8 @@ from jaxsoil.report.tables import Table, mean_sd, natural_sorted, number
 from jaxsoil.studies.reconstruction.report import paired, published, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
+from jaxsoil.studies.reconstruction.report.regions import failing_section
+from jaxsoil.studies.reconstruction.report.transfer import transfer_section
 from jaxsoil.studies.reconstruction.report.uncertainty import uncertainty_section
 
 _PROSE = Prose(__package__, "region_out")
@@ -54,6 +56,8 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     styles = styles_of(run)
     document.section("Beside the published Table 2", _published(run, blocks))
     ttest_section(document, run, blocks)
+    failing_section(document, run)
+    transfer_section(document, run)
     alarm_section(document, run, styles)
     uncertainty_section(document, run)
     _figures(document, run, styles)
