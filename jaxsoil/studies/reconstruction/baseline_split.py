@@ -104,7 +104,20 @@ def summary(folder: Path, splits: Sequence[Split], library: Library) -> dict[str
         for split in splits
     ]
     draws = pd.DataFrame(rows, columns=pd.Index(["region", "parting", "train", "test", "shared"]))
-    results, found = read_results(folder / "results.csv"), []
+    return {"draws": draws, "draw_intervals": draw_intervals(read_results(folder / "results.csv"), draws)}
+
+
+def draw_intervals(results: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
+    """Every model against every other by what was drawn, paired by draw, on the held-out rows.
+
+    Args:
+      results: rows of results.csv.
+      draws: rows of draws.csv.
+
+    Returns:
+      Rows of :func:`jaxsoil.evaluation.regions.paired_intervals` with a column ``parting``.
+    """
+    found = []
     partings = np.array([parting_of(name) for name in results["region"]], dtype=object)
     for parting, mine in draws.groupby("parting", sort=False):
         scores = pd.DataFrame(results[partings == parting])
@@ -112,7 +125,7 @@ def summary(folder: Path, splits: Sequence[Split], library: Library) -> dict[str
         differences = regions.difference_rows(scores, scores, pairs, MEASURES)
         overlap = float((mine["test"] / mine["train"]).mean())
         found.append(regions.paired_intervals(differences, overlap=overlap).assign(parting=parting))
-    return {"draws": draws, "draw_intervals": pd.concat(found, ignore_index=True)}
+    return pd.concat(found, ignore_index=True)
 
 
 def parting_of(name: str) -> str:

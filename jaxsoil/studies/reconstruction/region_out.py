@@ -64,5 +64,6 @@ def run(config: RegionOutConfig, folder: RunFolder, prepared: RegionOutInputs) -
 
 def transfer_means(folder: Path) -> dict[str, pd.DataFrame]:
     """transfer_means.csv (:func:`jaxsoil.studies.reconstruction.transfer.means`)."""
-    cells = pd.read_csv(folder / "transfer.csv", dtype={"trained_on": str, "tested_on": str})
+    text, numbers = dict.fromkeys(("trained_on", "tested_on"), str), {"value": [""]}
+    cells = pd.read_csv(folder / "transfer.csv", dtype=text, keep_default_na=False, na_values=numbers)
     return {"transfer_means": transfer.means(cells, read_results(folder / "results.csv"))}

@@ -57,7 +57,7 @@ def region_facts(folder: Path, library: Library) -> dict[str, pd.DataFrame]:
       R2 of SOC in % (blocks.csv), and over networks and seeds the mean bias of log10 SOC and mean MRMSE in %.
     """
     results = read_results(folder / "results.csv")
-    blocks = pd.read_csv(folder / "blocks.csv", dtype={"region": str}).set_index("region")
+    blocks = pd.read_csv(folder / "blocks.csv", dtype={"region": str}, keep_default_na=False).set_index("region")
     tested = results[(results["split"] == "test") & results["model"].isin(PAPER_NETWORKS)]
     means = {}
     for name, scale, metric in (("bias_log10", "log10", "bias"), ("mrmse", "reflectance", "mrmse")):

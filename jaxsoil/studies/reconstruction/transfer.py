@@ -7,6 +7,7 @@ that the whole matrix is out of sample. Trials run through the engine and the st
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
@@ -14,17 +15,19 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 
+from jaxsoil.data.draws import group_folds
 from jaxsoil.data.library import Library
-from jaxsoil.data.splits import INDUCTIVE, PROTECTED, Split, check_no_leak, kfold
+from jaxsoil.data.splits import INDUCTIVE, PROTECTED, Split, check_no_leak, kfold, validation_rows
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.results import FITTED
-from jaxsoil.models.plsr import N_COMPONENTS
+from jaxsoil.models import plsr
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import write_csv
+from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.reconstruction.config import Network, RegionOutConfig, require_known
 from jaxsoil.studies.reconstruction.prepare import make_trials
-from jaxsoil.studies.reconstruction.tables import Tables
-from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
+from jaxsoil.studies.reconstruction.tables import PERCENT, Tables
+from jaxsoil.studies.reconstruction.train import add_baseline, add_networks, snv_absorbance
 from jaxsoil.training import config as limits
 from jaxsoil.training.config import TrainConfig
 
@@ -37,8 +40,14 @@ MEASURES = (("log10", "ccc"), ("log10", "rmse"), ("log10", "bias"), ("percent", 
 MEANS = (("log10", "ccc"), ("log10", "rmse"))
 """Those of the means over cells; a mean of R2, which has no lower bound, would be that of one region."""
 
-LEAST = N_COMPONENTS + 1
-"""Rows that PLSR needs; a training has as many at least."""
+LEAST = 16
+"""Fewest rows of a training, folds included; a choice."""
+
+WATCHED = 0.25
+"""Least share of the rows of one region that is set aside to watch the loss, if any is: a tenth may hold no pedon."""
+
+INNER_FOLDS = 5
+"""Folds by group within the training rows that choose the components of PLSR, whose usual 15 suit many regions."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,16 +85,21 @@ def prepare(config: RegionOutConfig, library: Library) -> Transfer | None:
     if not config.transfer_matrix:
         return None
     # A region has few rows: a batch of a study of many would leave one step in an epoch, or none.
-    train = dataclasses.replace(config.train, batch=config.transfer_batch)
+    share = config.train.validation_share
+    train = dataclasses.replace(
+        config.train, batch=config.transfer_batch, validation_share=max(share, WATCHED) if share else share
+    )
+    networks = tuple(name for name in config.transfer_matrix if name in get_args(Network))
+    seeds = range(config.seeds) if networks and share else ()
     splits: list[Split] = []
     skipped, undivided = {}, {}
     for name in np.unique(library.group("region")).tolist():
-        whole, reason = _alone(library, name, config, train)
+        whole, reason = _alone(library, name, config.transfer_rows, train, seeds)
         if whole is None:
             skipped[name] = reason
             continue
         splits.append(whole)
-        folds, reason = _folds(library, name, config.transfer_folds, train)
+        folds, reason = _folds(library, name, config.transfer_folds, train, seeds)
         splits += folds
         if not folds:
             undivided[name] = reason
@@ -95,24 +109,36 @@ def prepare(config: RegionOutConfig, library: Library) -> Transfer | None:
             "Give a lower --transfer-rows, or leave the matrix out.",
         )
         raise DataError("no region has enough rows to train on alone", source=library.name, value=value, remedy=remedy)
-    networks = tuple(name for name in config.transfer_matrix if name in get_args(Network))
     # The direct start compares regions, and there is one alone.
     study = dataclasses.replace(config, networks=networks, train=train, start="paper")
     return Transfer(tuple(splits), tuple(make_trials(study, library, splits)), train, skipped, undivided)
 
 
-def _alone(library: Library, name: str, config: RegionOutConfig, train: TrainConfig) -> tuple[Split | None, str]:
+def _alone(
+    library: Library, name: str, fewest: int, train: TrainConfig, seeds: Sequence[int]
+) -> tuple[Split | None, str]:
     """The split that trains on a region and tests on all others; None and the reason where it has too few rows."""
     mine, count = library.group("region") == name, int((library.group("region") == name).sum())
-    least = max(config.transfer_rows, _least(train))
+    least = max(fewest, _least(train))
     if count < least:
         return None, f"{count} rows, where training alone takes {least}"
     split = Split(f"{STAGE}/{name}", name, mine, np.zeros_like(mine), ~mine, INDUCTIVE, 0)
     check_no_leak(split, {group: library.groups[group] for group in PROTECTED if group in library.groups})
-    return split, ""
+    reason = _unwatched([split], library, train, seeds)
+    return None if reason else split, reason
 
 
-def _folds(library: Library, name: str, folds: int, train: TrainConfig) -> tuple[list[Split], str]:
+def _unwatched(splits: Sequence[Split], library: Library, train: TrainConfig, seeds: Sequence[int]) -> str:
+    """The reason where a network of one of the seeds would have no rows to watch its loss on, else nothing."""
+    share = train.validation_share
+    if all(validation_rows(split, library.blocks, share, seed).any() for split in splits for seed in seeds):
+        return ""
+    return f"no pedon or sample has so few of the rows ({share:.0%}) that it could be set aside to watch the loss"
+
+
+def _folds(
+    library: Library, name: str, folds: int, train: TrainConfig, seeds: Sequence[int]
+) -> tuple[list[Split], str]:
     """The folds within a region; none and the reason where they would be too small."""
     rows = np.nonzero(library.group("region") == name)[0]
     try:
@@ -128,11 +154,12 @@ def _folds(library: Library, name: str, folds: int, train: TrainConfig) -> tuple
         for part, mask in masks.items():
             mask[rows[getattr(split, part)]] = True
         found.append(Split(f"{STAGE}/{name}/{number}", name, exposure=INDUCTIVE, seed=0, **masks))
-    return found, ""
+    reason = _unwatched(found, library, train, seeds)
+    return [] if reason else found, reason
 
 
 def _least(train: TrainConfig) -> int:
-    """Rows that give PLSR its components, and a network one step beside the rows set aside."""
+    """Fewest rows that a training takes: those of a network's step beside the rows set aside."""
     return max(LEAST, int(np.ceil(train.batch / (1.0 - train.validation_share))))
 
 
@@ -155,7 +182,7 @@ class TransferTables(Tables):
     def add_network(self, trial: Any, outcome: Any, parameters: int, train: Any, stage: str = "") -> None:
         """Takes what a network predicts, as :meth:`Tables.add_network`."""
         status, epochs = self.status_of(outcome, train)
-        soc = 100.0 * np.asarray(outcome.soc, np.float64) if outcome.alive else np.full(self.soc.size, np.nan)
+        soc = PERCENT * np.asarray(outcome.soc, np.float64) if outcome.alive else np.full(self.soc.size, np.nan)
         self._take(f"{stage}/{trial.id}", trial.name, trial.split, trial.seed, soc, status, epochs)
 
     def _take(self, label: str, model: str, split: Split, seed: int, soc: np.ndarray, status: str, epochs: int) -> None:
@@ -232,14 +259,33 @@ def means(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
+def add_plsr(tables: TransferTables) -> None:
+    """Fits PLSR of log10 SOC on SNV absorbance on every split; its components are chosen within the training rows."""
+    library, pieces = tables.library, Pieces(tables.run.path / "trials")
+    spectra, logs = snv_absorbance(library), np.log10(tables.soc)
+
+    def fit(split: Split) -> Piece:
+        blocks = library.blocks[split.train]
+        count = min(INNER_FOLDS, np.unique(blocks).size)
+        folds = group_folds(blocks, count, np.random.default_rng(0)) if count > 1 else np.arange(blocks.size) % 2
+        model = plsr.fit_chosen(spectra[split.train], logs[split.train], folds)
+        return Piece({"soc": 10.0 ** model.predict(spectra[split.test])})
+
+    for split in tables.splits:
+        label = f"{STAGE}/plsr/{split.name}/{tables.seed}"
+        piece = pieces.get(label.replace("/", "-"), functools.partial(fit, split), identity=label)
+        tables.add_baseline(label, "plsr", split, tables.seed, piece.arrays["soc"], STAGE)
+
+
 def runner(config: RegionOutConfig, transfer: Transfer) -> Callable[[Tables, Any, dict[str, float]], None]:
     """Makes the trainings of the matrix and writes transfer.csv and transfer_trials.csv, within a run of the study."""
 
     def run(tables: Tables, tracker: Any, timing: dict[str, float]) -> None:
         found = TransferTables(tables, transfer.splits)
-        for name in config.baselines:
-            if name in config.transfer_matrix:
-                add_baseline(found, name, stage=STAGE)
+        if "plsr" in config.transfer_matrix:
+            add_plsr(found)
+        if "random_forest" in config.transfer_matrix:
+            add_baseline(found, "random_forest", stage=STAGE)
         if transfer.trials:
             rest = (transfer.train, config.devices, config.components, tracker, timing)
             add_networks(found, transfer.trials, *rest, stage=STAGE)
