@@ -24,7 +24,7 @@ from jaxsoil.models import plsr
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import write_csv
 from jaxsoil.runs.pieces import Piece, Pieces
-from jaxsoil.studies.reconstruction.config import Network, RegionOutConfig, require_known
+from jaxsoil.studies.reconstruction.config import Network, RegionOutConfig
 from jaxsoil.studies.reconstruction.prepare import make_trials
 from jaxsoil.studies.reconstruction.tables import PERCENT, Tables
 from jaxsoil.studies.reconstruction.train import add_baseline, add_networks, snv_absorbance
@@ -69,7 +69,10 @@ def check(config: RegionOutConfig) -> None:
     known = {"transfer_folds": limits.at_least(2), "transfer_rows": limits.at_least(LEAST)}
     limits.require(config, known | {"transfer_batch": limits.at_least(1)})
     models = config.transfer_matrix
-    require_known("--transfer-matrix", models, (*config.baselines, *config.networks))
+    for name in models:
+        if name not in (*config.baselines, *config.networks):
+            option = "--networks" if name in get_args(Network) else "--baselines"
+            raise UsageError(f"--transfer-matrix {name}: the run has no such model. Add it to {option}.")
     if len(set(models)) < len(models):
         raise UsageError(f"--transfer-matrix {' '.join(models)}: name each once.")
 

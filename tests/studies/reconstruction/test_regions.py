@@ -38,7 +38,7 @@ def test_rows_and_the_labelled_subsample_are_counted(library, tmp_path: Path) ->
     alone = region_rows(tmp_path, library, splits[:1])["region_rows"].set_index("region")
     assert np.isnan(alone.loc["R01", "subsample_rows"])  # held out in the only split
     figure = rows_by_region(found.reset_index())
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()][0] == "R01, Chile"
+    assert next(text.get_text() for text in figure.axes[0].get_yticklabels()) == "R01, Chile"
 
 
 def test_facts_of_failing_regions_are_those_of_their_rows_and_scores(library, tmp_path: Path) -> None:

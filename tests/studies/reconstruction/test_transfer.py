@@ -98,8 +98,7 @@ def test_cells_are_the_scores_of_their_predictions(library, tmp_path: Path) -> N
 
 def test_what_cannot_be_is_refused_and_what_is_too_small_is_named(library) -> None:
     for change, message in (
-        ({"transfer_matrix": ("plsrr",)}, "--transfer-matrix: nothing is called 'plsrr'. Did you mean 'plsr'"),
-        ({"transfer_matrix": ("ann",)}, "--transfer-matrix: nothing is called 'ann'"),  # not of this run
+        ({"transfer_matrix": ("ann",)}, "--transfer-matrix ann: the run has no such model. Add it to --networks"),
         ({"transfer_matrix": ("plsr", "plsr")}, "name each once"),
         ({"transfer_folds": 1}, "--transfer-folds 1: give 2 or more"),
         ({"transfer_rows": 3}, "--transfer-rows 3: give 16 or more"),
