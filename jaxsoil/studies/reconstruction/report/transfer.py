@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -63,8 +63,11 @@ def heatmap(cells: pd.DataFrame, regions: Sequence[str]) -> Figure:
     values = cells.pivot(index="trained_on", columns="tested_on", values="value").reindex(index=names, columns=names)
     count = len(names)
     side = min(0.42, 5.4 / count)
-    figure = style.new_figure(style.WIDTH, 1.6 + side * count)
+    # Cells are square: the figure is as wide as they need, with names on the left and the scale on the right.
+    figure = style.new_figure(min(style.WIDTH, 2.3 + side * count), 1.0 + side * count)
     axis = figure.subplots()
+    for spine in axis.spines.values():
+        spine.set_visible(False)
     shown = np.ma.masked_invalid(values.to_numpy(dtype=np.float64))
     image = axis.imshow(shown, cmap="cividis", vmin=_LIMITS[0], vmax=_LIMITS[1], interpolation="nearest")
     for row in range(count):
@@ -76,7 +79,8 @@ def heatmap(cells: pd.DataFrame, regions: Sequence[str]) -> Figure:
             dark = float(value) < 0.5 * sum(_LIMITS)
             text = f"{value:.2f}".replace("-", "\N{MINUS SIGN}").replace("0.", ".", 1)
             axis.text(column, row, text, ha="center", va="center", fontsize=6, color="white" if dark else "black")
-        axis.add_patch(Rectangle((row - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=style.OKABE_ITO[3], linewidth=1.4))
+        frame: dict[str, Any] = {"fill": False, "edgecolor": style.OKABE_ITO[3], "linewidth": 1.4, "clip_on": False}
+        axis.add_patch(Rectangle((row - 0.5, row - 0.5), 1, 1, zorder=3, **frame))
     short = [style.shortened(name, 16) for name in names]
     axis.set_xticks(range(count), short, rotation=90 if max(map(len, short)) > 4 else 0)
     axis.set_yticks(range(count), short)
