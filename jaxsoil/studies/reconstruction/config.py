@@ -161,8 +161,8 @@ PAPER_TABLE_3: dict[str, Any] = {
 """Settings of the publication by field of :class:`FewLabelsConfig`."""
 
 UNSTATED_TABLE_3 = (
-    ("rows of the spectrum term (Eq. 1)", "a batch of its own out of all N' spectra in each step", None),
-    ("optimiser in fine-tuning", "begun anew", None),
+    ("rows of the spectrum term (Eq. 1)", "a batch of its own out of all N' spectra in each step", "not stated"),
+    ("optimiser in fine-tuning", "begun anew", "not stated"),
 )
 """What the publication leaves open in its few labels, and how it is read here."""
 

@@ -87,7 +87,7 @@ def differences(
         rows.append(["minerals of the mixing decoder", f"{len(minerals)} ({minerals.source})", "93 (USGS)"])
     if len(config.networks) > 1:
         shared = "shared by the networks at equal seed and split, as far as their shapes are the same"
-        rows.append(["encoder's first weights, order of the rows", shared, None])
+        rows.append(["encoder's first weights, order of the rows", shared, "not stated"])
     axis = library.spectra.axis
     rows.append(["data", library.name, "RaCA (USDA), 23,291 spectra"])
     rows.append(["spectra", len(library), 23291])

@@ -13,7 +13,7 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import Table, number
 from jaxsoil.studies.reconstruction.report import scores, sections
-from jaxsoil.studies.reconstruction.report.reading import Run, model_label
+from jaxsoil.studies.reconstruction.report.reading import Run
 
 _PROSE = Prose(__package__, "paired")
 
@@ -32,7 +32,7 @@ def by_region(run: Run, best: str) -> list[Item]:
             rows.append((sections.marked_label(run, model), *cells, better, *(number(p, 3) for p in tests)))
     if not rows:
         return []
-    label = model_label(best)
+    label = sections.marked_label(run, best)
     header = (
         f"{label} minus", "CCC (log10)", "RMSE (log10 %)", "R2, pseudo-median", "Regions better, RMSE (log10)",
         "p, signed rank", "p, sign",
@@ -56,7 +56,7 @@ def by_draw(run: Run, parts: Mapping[str, Run]) -> list[Item]:
             for model in part.models
             if model != best
         )
-        label = model_label(best)
+        label = sections.marked_label(part, best)
         header = (f"{label} minus", "CCC (log10)", "RMSE (log10 %)", "R2 (%)")
         title = f"{label} against each other model on the same draws, drawn by {kind}, held-out rows."
         notes = (*_PROSE.notes("draw_notes"), *sections.dagger_notes(part, part.models))
