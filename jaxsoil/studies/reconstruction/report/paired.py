@@ -57,7 +57,7 @@ def by_draw(run: Run, parts: Mapping[str, Run]) -> list[Item]:
             if model != best
         )
         label = sections.marked_label(part, best)
-        header = (f"{label} minus", "CCC (log10)", "RMSE (log10 %)", "R2 (%)")
+        header = (f"{label} minus", "CCC (log10)", "RMSE (log10 %)", "R2 of SOC in %")
         title = f"{label} against each other model on the same draws, drawn by {kind}, held-out rows."
         notes = (*_PROSE.notes("draw_notes"), *sections.dagger_notes(part, part.models))
         tables.append(Table(title, header, rows, notes))

@@ -65,6 +65,7 @@ _SUMMARIES = {
     "transfer": Columns(
         text="model trained_on tested_on kind scale metric reason", whole="trained tested", number="value seeds"
     ),
+    "transfer_trials": Columns(text="trial model region status", whole="seed trained tested epochs"),
     "transfer_means": Columns(text="model scale metric", number="within between others", whole="regions"),
     "coverage": Columns(
         text="model region calibration method nominal rows scale metric unit", number="value", whole="seed"

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from jaxsoil.evaluation.results import CONVERGED, FITTED
 from jaxsoil.report import style
 from jaxsoil.report.document import Document
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import settings
-from jaxsoil.report.tables import natural_sorted, rows_table
+from jaxsoil.report.tables import marked, natural_sorted, number, rows_table
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 
 if TYPE_CHECKING:
@@ -30,22 +31,31 @@ def transfer_section(document: Document, run: Run) -> None:
     if "transfer" not in run.tables:
         return
     cells = where(run.tables["transfer"], scale="log10", metric="ccc")
-    present = set(cells["model"])
+    present, lost = set(cells["model"]), run.table("transfer_trials")
+    lost = lost[~lost["status"].isin([CONVERGED, FITTED])]
+    counts = {
+        model: f"{(lost['model'] == model).sum()} of {(run.table('transfer_trials')['model'] == model).sum()}"
+        for model in run.models
+        if model in set(lost["model"])
+    }
+    doubtful = [f"{model_label(model)} {count} trainings" for model, count in counts.items()]
     folds = settings(run).get("transfer_folds", "a few")
     document.section("From one region to another", _PROSE.text("what", folds=folds))
     columns = {
         "model": "Model", "metric": "Log10 SOC", "within": ("Same region, cross-validated", 2),
         "between": ("One other region", 2), "others": ("All other regions", 2), "regions": ("Regions", 0),
     }  # fmt: skip
-    labels = {"model": model_label, "metric": {"ccc": "CCC", "rmse": "RMSE (log10 %)"}}
+    names = {name: marked(model_label(name), name in counts) for name in run.models}
+    labels = {"model": names, "metric": {"ccc": "CCC", "rmse": "RMSE (log10 %)"}}
     title = "Mean over tested regions, by what the model was trained on."
-    document.add(rows_table(run.table("transfer_means"), columns, title=title, labels=labels, left=(0, 1)))
+    means, notes = run.table("transfer_means"), _PROSE.notes("doubtful", models=doubtful) if doubtful else ()
+    document.add(rows_table(means, columns, title=title, labels=labels, left=(0, 1), notes=notes))
     reasons = cells[(cells["reason"] != "") & cells["reason"].notna()].drop_duplicates(["trained_on", "kind", "reason"])
     named = sorted({f"{row['trained_on']} ({row['kind']}): {row['reason']}." for row in reasons.to_dict("records")})
     document.add(named)
     for model in [name for name in run.models if name in present]:
         figure = heatmap(where(cells, model=model), run.regions)
-        caption = _PROSE.text("caption", model=model_label(model), low=_LIMITS[0])
+        caption = _PROSE.text("caption", model=names[model], low=_LIMITS[0])
         document.draw(figure, f"transfer_{model}", caption)
 
 
@@ -77,7 +87,7 @@ def heatmap(cells: pd.DataFrame, regions: Sequence[str]) -> Figure:
                 axis.add_patch(Rectangle(corner, 1, 1, fill=False, hatch="////", edgecolor=style.GREY, linewidth=0.0))
                 continue
             dark = float(value) < 0.5 * sum(_LIMITS)
-            text = f"{value:.2f}".replace("-", "\N{MINUS SIGN}").replace("0.", ".", 1)
+            text = number(float(value), 2).replace("0.", ".", 1)
             axis.text(column, row, text, ha="center", va="center", fontsize=6, color="white" if dark else "black")
         frame: dict[str, Any] = {"fill": False, "edgecolor": style.OKABE_ITO[3], "linewidth": 1.4, "clip_on": False}
         axis.add_patch(Rectangle((row - 0.5, row - 0.5), 1, 1, zorder=3, **frame))
