@@ -36,5 +36,5 @@ EXPERIMENT = Experiment(
         components=12,
         train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0, batch=25, checkpoint_every=4),
     ),
-    paper=BaselineSplitConfig(draws=10, twin=PAPER_TWIN),
+    paper=BaselineSplitConfig(draws=10, initialisation="pytorch", twin=PAPER_TWIN),
 )

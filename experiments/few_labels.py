@@ -52,8 +52,11 @@ EXPERIMENT = Experiment(
     ),
     paper=FewLabelsConfig(
         seeds=4,
+        initialisation="pytorch",
         twin=PAPER_TWIN,
-        train=TrainConfig(epochs=500, unlabelled_batch=75, wrap=True),
-        finetune=TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, batch_norm="stored"),
+        # The paper's own training scores speak for few steps: RMSE 3.6 % after its 500 epochs, where 1,000 epochs on
+        # all labels reach 0.8 %, and R2 0.2 to 0.6 on the few labels that it fine-tunes on.
+        train=TrainConfig(epochs=500, unlabelled_batch=75, wrap=True, epoch_of="labelled"),
+        finetune=TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, epoch_of="labelled", batch_norm="stored"),
     ),
 )

@@ -2,6 +2,7 @@
 
 python experiments/run.py --exp=region_out                  the twin: 17 regions, no download
 python experiments/run.py --exp=region_out --data fields    measured spectra of eight regions
+python experiments/run.py --exp=region_out --transfer-matrix plsr ann    also trained on one region, tested on each
 python experiments/run.py --exp=region_out --smoke          the smallest size, about a minute on two CPU cores
 python experiments/run.py --exp=region_out --paper          the publication's size (days on a CPU)
 
@@ -12,10 +13,10 @@ ANN decoder 0.60, with physics decoder 0.61. With --smoke: 0.50, 0.45, 0.24, 0.2
 import dataclasses
 
 from jaxsoil.experiments import Experiment
-from jaxsoil.studies.reconstruction.config import PAPER_TWIN, SMOKE_TWIN, StudyConfig
+from jaxsoil.studies.reconstruction.config import PAPER_TWIN, SMOKE_TWIN, RegionOutConfig
 from jaxsoil.training.config import TrainConfig
 
-DEFAULT = StudyConfig(
+DEFAULT = RegionOutConfig(
     # A quarter of the paper's width: on the twin it scores as well as 512 units (0.60, 0.58, 0.61).
     width=128,
     train=TrainConfig(epochs=120, patience=12, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
@@ -34,5 +35,5 @@ EXPERIMENT = Experiment(
         components=12,
         train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0, batch=25, checkpoint_every=4),
     ),
-    paper=StudyConfig(seeds=4, twin=PAPER_TWIN),
+    paper=RegionOutConfig(seeds=4, initialisation="pytorch", twin=PAPER_TWIN),
 )

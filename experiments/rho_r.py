@@ -35,5 +35,5 @@ EXPERIMENT = Experiment(
         width=32,
         train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0, batch=25, checkpoint_every=4),
     ),
-    paper=StudyConfig(seeds=4, networks=RHO_R_DECODERS, baselines=(), twin=PAPER_TWIN),
+    paper=StudyConfig(seeds=4, networks=RHO_R_DECODERS, baselines=(), initialisation="pytorch", twin=PAPER_TWIN),
 )

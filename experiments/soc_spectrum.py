@@ -51,6 +51,7 @@ EXPERIMENT = Experiment(
         seeds=4,
         networks=("physics",),
         baselines=(),
+        initialisation="pytorch",
         twin=reference_config(23291, n_regions=17, n_bands=2136, wavelength_high=2500.0),
         held_out=0,
         library_epochs=1000,

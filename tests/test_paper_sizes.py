@@ -94,7 +94,8 @@ def test_networks_of_the_reconstruction_study(name: str) -> None:
                 )  # fmt: skip
                 value = soc_term(batch["soc"], mass[: batch["soc"].shape[0], -1], train.sigma_soc)
                 if rebuilt is not None:
-                    value += spectrum_term(batch["x"], rebuilt, train.sigma_reflectance)
+                    spectra = slice(train.batch if train.unlabelled_batch else 0, None)
+                    value += spectrum_term(batch["x"][spectra], rebuilt[spectra], train.sigma_reflectance)
                 if model.config.physical:
                     value *= 1.0 + outside_unit_interval(params["decoder"]["f_soc"])
                 return value, updated

@@ -152,20 +152,46 @@ class Interval:
         return self.low > 0.0 or self.high < 0.0
 
 
-def t_interval(differences: ArrayLike, confidence: float = CONFIDENCE) -> Interval:
+def t_interval(differences: ArrayLike, confidence: float = CONFIDENCE, overlap: float = 0.0) -> Interval:
     """Student's interval of the mean of (n,) paired differences; values that are not finite are left out.
 
     SciPy's ``ttest_rel(...).confidence_interval()``, which says nothing of differences that are all equal.
 
+    Args:
+      differences: (n,) numbers.
+      confidence: of the interval.
+      overlap: as in :func:`standard_error`, where the differences are those of splits that share rows.
+
     Raises:
-      DataError: a confidence outside (0, 1).
+      DataError: a confidence outside (0, 1), or an overlap below 0.
     """
     from scipy.stats import t
 
     require.between_0_and_1(confidence, "confidence")
     mean, sd, n = mean_sd(differences)
-    half = float(t.ppf(0.5 + 0.5 * confidence, n - 1)) * sd / math.sqrt(n) if n > 1 else math.nan
+    half = float(t.ppf(0.5 + 0.5 * confidence, n - 1)) * standard_error(differences, overlap) if n > 1 else math.nan
     return Interval(n, mean, mean - half, mean + half, sd)
+
+
+def standard_error(values: ArrayLike | Sequence[float], overlap: float = 0.0) -> float:
+    """Standard error of the mean of the finite values, SD sqrt(1/n + overlap); NaN below two.
+
+    Random splits of the same rows share most of what they train on, so their scores are no independent draws, and
+    SD/sqrt(n) shrinks with their number as if they were. With a correlation of test/(train + test) between them the
+    variance of the mean is that of a score times 1/n + test/train (Nadeau and Bengio 2003, Machine Learning 52, 239).
+
+    Args:
+      values: scores, in any shape.
+      overlap: test rows over training rows of splits that share rows; 0 for independent values.
+
+    Raises:
+      DataError: an overlap below 0.
+    """
+    if not 0.0 <= overlap < math.inf:
+        remedy = "Give test rows over training rows, 0 for independent values."
+        raise DataError("an overlap of splits is a ratio of at least 0", value=overlap, remedy=remedy)
+    _, sd, n = mean_sd(values)
+    return sd * math.sqrt(1.0 / n + overlap) if n > 1 else math.nan
 
 
 def paired_differences(

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.compare import CONFIDENCE, Summary, TTest, seed_differences, t_interval, t_test
+from jaxsoil.evaluation.ranks import rank_interval, sign_p, signed_rank_p
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 
@@ -26,10 +27,18 @@ TESTS = (STUDENT, WELCH, BY_REGION)
 LOWER_IS_BETTER = ("rmse", "mrmse")
 """Metrics of which a negative difference is for the better."""
 
+UNBOUNDED = ("r2",)
+"""Metrics without a lower bound, which one region can decide: their differences are read by rank."""
+
+BY_STUDENT, BY_RANK = "Student", "signed rank"
+"""What an interval of paired differences is made by."""
+
 _COLUMNS = ("model", "region", "seed", "split", "scale", "metric", "value")
 _TEST_COLUMNS = ("model", "scale", "metric", "test", "problematic", "generalising", "t", "dof", "p", "reason")
 DIFFERENCE_COLUMNS = ("first", "second", "scale", "metric", "split", "region", "seed", "difference")
-_PAIRED_COLUMNS = (*DIFFERENCE_COLUMNS[:5], "confidence", "n", "mean", "sd", "low", "high", "better")
+_PAIRED_COLUMNS = (
+    *DIFFERENCE_COLUMNS[:5], "confidence", "method", "n", "centre", "sd", "low", "high", "better", "p_rank", "p_sign",
+)  # fmt: skip
 
 
 def region_blocks(results: pd.DataFrame, networks: Sequence[str]) -> pd.DataFrame:
@@ -125,25 +134,34 @@ def difference_rows(
     return rows.reindex(columns=list(DIFFERENCE_COLUMNS))
 
 
-def paired_intervals(differences: pd.DataFrame, *, confidence: float = CONFIDENCE) -> pd.DataFrame:
-    """Mean differences over regions with Student's interval, seeds of a region averaged first.
+def paired_intervals(
+    differences: pd.DataFrame, *, confidence: float = CONFIDENCE, overlap: float | None = None
+) -> pd.DataFrame:
+    """Differences over regions with an interval, seeds of a region averaged first.
 
     Args:
       differences: rows of :func:`difference_rows`.
       confidence: of the intervals.
+      overlap: test rows over training rows where the "regions" are random splits that share rows
+        (:func:`jaxsoil.evaluation.compare.standard_error`); None: regions, which are independent.
 
     Returns:
-      For each pair, measure and split a row ``first, second, scale, metric, split, confidence, n, mean, sd, low, high,
-      better``: ``n`` is the number of regions, and ``better`` in how many of them the second is better (lower for
-      :data:`LOWER_IS_BETTER`).
+      For each pair, measure and split a row ``first, second, scale, metric, split, confidence, method, n, centre, sd,
+      low, high, better, p_rank, p_sign``. ``method`` is :data:`BY_STUDENT`, with the mean as ``centre``, or
+      :data:`BY_RANK` for :data:`UNBOUNDED` metrics of regions, with the pseudo-median
+      (:func:`jaxsoil.evaluation.ranks.rank_interval`) and no ``sd``. ``n`` is the number of regions, and ``better`` in
+      how many of them the second is better (lower for :data:`LOWER_IS_BETTER`); ``p_rank`` and ``p_sign`` are those of
+      the signed-rank and the sign test, NaN for splits that share rows.
     """
     keys, rows = list(DIFFERENCE_COLUMNS[:5]), []
     groups = cast("Iterable[tuple[tuple[str, ...], pd.DataFrame]]", differences.groupby(keys, sort=False))
     for key, mine in groups:
         means = np.asarray(mine.groupby("region", sort=False)["difference"].mean(), dtype=np.float64)
-        x = t_interval(means, confidence)
+        method = BY_RANK if overlap is None and key[3] in UNBOUNDED else BY_STUDENT
+        x = rank_interval(means, confidence) if method == BY_RANK else t_interval(means, confidence, overlap or 0.0)
         better = int(np.sum(means < 0.0 if key[3] in LOWER_IS_BETTER else means > 0.0))
-        rows.append((*key, confidence, x.n, x.mean, x.sd, x.low, x.high, better))
+        tests = (signed_rank_p(means), sign_p(means)) if overlap is None else (math.nan, math.nan)
+        rows.append((*key, confidence, method, x.n, x.mean, x.sd, x.low, x.high, better, *tests))
     return pd.DataFrame(rows, columns=pd.Index(_PAIRED_COLUMNS))
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from jaxsoil.evaluation.compare import standard_error
 from jaxsoil.evaluation.metrics import METRICS, summary
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import read_csv_text, write_csv
@@ -50,7 +51,7 @@ FITTED, CONVERGED, NOT_CONVERGED, DIVERGED = "fitted", "converged", "not converg
 """What trials.csv says of a trial; ``fitted`` is a model without iterations (PLSR, forest)."""
 
 _SAME_UNIT = ("rmse", "bias")
-_AVERAGES = ("mean", "se", "se_regions", "regions", "values", "undefined")
+_AVERAGES = ("mean", "se", "regions", "values", "undefined")
 
 
 def score_rows(
@@ -178,20 +179,21 @@ def as_frame(rows: Iterable[Mapping[str, object]], own: Sequence[str] = ()) -> p
     return _validated(frame, "results", own)
 
 
-def over_regions(frame: pd.DataFrame, own: Sequence[str] = ()) -> pd.DataFrame:
+def over_regions(frame: pd.DataFrame, own: Sequence[str] = (), overlap: float = 0.0) -> pd.DataFrame:
     """Averages over regions, for each seed and over all seeds.
 
     Args:
       frame: results with :data:`RESULT_COLUMNS` and the columns ``own``.
       own: the study's own key columns.
+      overlap: test rows over training rows, where the "regions" are random splits that share rows
+        (:func:`jaxsoil.evaluation.compare.standard_error`).
 
     Returns:
       One row per study, data, model, property, split, own key, scale, metric and seed, where seed is ``"all"`` or the
-      number as text: ``mean``; ``se``, the standard error SD/sqrt(n) over the region x seed values as the paper's
-      tables print it; ``se_regions``, the standard error over region means (seeds averaged first), whose
-      units are independent; ``regions`` and ``values`` that entered; ``undefined``, the number of NaN left
-      out. A standard error of a single value is NaN. Rows that count something are left out, and so are those of
-      :data:`ALL_SEEDS`.
+      number as text: ``mean`` over regions, seeds of a region averaged first; ``se``, its standard error (NaN for one
+      region), whose units are the regions and not their trainings, as those of a region share its data; ``regions``
+      and ``values`` that entered; ``undefined``, the number of NaN left out. Rows that count something are left out,
+      and so are those of :data:`ALL_SEEDS`.
     """
     by = ["study", "data", "model", "property", "split", *own, "scale", "metric", "unit", "seed"]
     rows = frame[(frame["unit"] != COUNT) & (frame["seed"] != ALL_SEEDS)]
@@ -200,17 +202,15 @@ def over_regions(frame: pd.DataFrame, own: Sequence[str] = ()) -> pd.DataFrame:
     for key, mine in pd.concat([rows.assign(seed="all"), rows]).groupby(by):
         assert isinstance(key, tuple)
         defined = mine[np.isfinite(mine["value"])]
-        values = np.asarray(defined["value"], dtype=np.float64)
         means = np.array([each.to_numpy().mean() for _, each in defined.groupby("region", sort=False)["value"]])
         found.append(
             {
                 **dict(zip(by, key, strict=True)),
-                "mean": float(values.mean()) if values.size else math.nan,
-                "se": standard_error(values),
-                "se_regions": standard_error(means),
+                "mean": float(means.mean()) if means.size else math.nan,
+                "se": standard_error(means, overlap),
                 "regions": means.size,
-                "values": values.size,
-                "undefined": len(mine) - values.size,
+                "values": len(defined),
+                "undefined": len(mine) - len(defined),
             }
         )
     return pd.DataFrame(found, columns=pd.Index([*by, *_AVERAGES]))
@@ -243,11 +243,6 @@ def read_results(path: str | os.PathLike[str], own: Sequence[str] = ()) -> pd.Da
         problem = "this results file, without the column 'property', was made by an earlier version"
         raise DataError(problem, source=where, remedy="Run the study again with --overwrite.")
     return _validated(pd.DataFrame(rows, columns=pd.Index(header), dtype=str), str(where), own)
-
-
-def standard_error(values: np.ndarray) -> float:
-    """SD/sqrt(n) with n - 1 in the SD; NaN for fewer than two values."""
-    return float(values.std(ddof=1) / math.sqrt(values.size)) if values.size > 1 else math.nan
 
 
 def _validated(frame: pd.DataFrame, source: str, own: Sequence[str]) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from jaxsoil.physics import mixing
 
 EncoderKind = Literal["mlp", "cnn", "attention"]
 DecoderKind = Literal["none", "ann", "physics", "physics_no_rho"]
+Initialisation = Literal["lecun", "pytorch"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +35,9 @@ class ModelConfig:
     """Hidden blocks after the first one (paper: 3)."""
     momentum: float = 0.9
     """Share of the old running statistics that BatchNorm keeps at each step."""
+    initialisation: Initialisation = "lecun"
+    """First weights of the dense layers: 'lecun', normal of variance 1 / inputs with biases 0 (Flax's default), or
+    'pytorch', weights and biases uniform in +-1 / sqrt(inputs) (the published code's): a third of that variance."""
 
     @property
     def physical(self) -> bool:
@@ -61,14 +65,36 @@ class _RemovedBias(nn.Module):
     steps; running statistics lag behind those, and predictions would differ by a percent between machines.
     """
 
+    start: Any = nn.initializers.zeros
+
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        bias = self.param("bias", self.start, (x.shape[-1],))
         return x + jax.lax.stop_gradient(bias)[None, :]
 
 
 def _batch_norm(momentum: float, train: bool, use_bias: bool = True) -> nn.BatchNorm:
     return nn.BatchNorm(use_running_average=not train, momentum=momentum, epsilon=1e-5, use_bias=use_bias)
+
+
+def _starts(inputs: int, initialisation: Initialisation) -> dict[str, Any]:
+    """Initialisers of a dense layer's weights and bias (:attr:`ModelConfig.initialisation`).
+
+    ``torch.nn.Linear`` draws its weights by ``kaiming_uniform_(a=sqrt(5))``, whose bound sqrt(6 / ((1 + a^2) inputs))
+    is 1 / sqrt(inputs), that of its biases.
+    """
+    if initialisation == "lecun":
+        return {"kernel_init": nn.initializers.lecun_normal(), "bias_init": nn.initializers.zeros}
+    bound = 1.0 / math.sqrt(inputs)
+
+    def draw(key: jax.Array, shape: Any, dtype: Any = jnp.float32) -> jax.Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return {"kernel_init": draw, "bias_init": draw}
+
+
+def _dense(x: jax.Array, outputs: int, initialisation: Initialisation) -> jax.Array:
+    return nn.Dense(outputs, **_starts(x.shape[-1], initialisation))(x)
 
 
 class Trunk(nn.Module):
@@ -78,14 +104,17 @@ class Trunk(nn.Module):
     width: int
     hidden: int
     momentum: float
+    initialisation: Initialisation = "lecun"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         x = _RemovedBias()(_batch_norm(self.momentum, train, use_bias=False)(x))
         for _ in range(1 + self.hidden):
-            x = _RemovedBias()(nn.Dense(self.width, use_bias=False)(x))
+            starts = _starts(x.shape[-1], self.initialisation)
+            x = nn.Dense(self.width, use_bias=False, kernel_init=starts["kernel_init"])(x)
+            x = _RemovedBias(starts["bias_init"])(x)
             x = nn.relu(_batch_norm(self.momentum, train)(x))
-        return nn.Dense(self.outputs)(x)
+        return _dense(x, self.outputs, self.initialisation)
 
 
 class ConvTrunk(nn.Module):
@@ -94,6 +123,7 @@ class ConvTrunk(nn.Module):
     outputs: int
     width: int
     momentum: float
+    initialisation: Initialisation = "lecun"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -101,8 +131,8 @@ class ConvTrunk(nn.Module):
         for features in (16, 32, 32):
             x = nn.Conv(features, (7,), strides=(2,), use_bias=False)(x)
             x = nn.relu(_batch_norm(self.momentum, train)(x))
-        x = nn.relu(nn.Dense(self.width)(x.reshape(x.shape[0], -1)))
-        return nn.Dense(self.outputs)(x)
+        x = nn.relu(_dense(x.reshape(x.shape[0], -1), self.width, self.initialisation))
+        return _dense(x, self.outputs, self.initialisation)
 
 
 class AttentionTrunk(nn.Module):
@@ -111,6 +141,7 @@ class AttentionTrunk(nn.Module):
     outputs: int
     width: int
     momentum: float
+    initialisation: Initialisation = "lecun"
     patch: int = 8
     features: int = 64
 
@@ -120,12 +151,13 @@ class AttentionTrunk(nn.Module):
         count = -(-x.shape[1] // self.patch)
         x = jnp.pad(x, ((0, 0), (0, count * self.patch - x.shape[1]))).reshape(x.shape[0], count, self.patch)
         place = self.param("place", nn.initializers.normal(0.02), (count, self.features))
-        x = nn.Dense(self.features)(x) + place[None]
+        x = _dense(x, self.features, self.initialisation) + place[None]
         for _ in range(2):
             x = x + nn.MultiHeadDotProductAttention(num_heads=4)(nn.LayerNorm()(x))
-            x = x + nn.Dense(self.features)(nn.gelu(nn.Dense(2 * self.features)(nn.LayerNorm()(x))))
-        x = jnp.mean(nn.LayerNorm()(x), axis=1)
-        return nn.Dense(self.outputs)(nn.relu(nn.Dense(self.width)(x)))
+            inner = nn.gelu(_dense(nn.LayerNorm()(x), 2 * self.features, self.initialisation))
+            x = x + _dense(inner, self.features, self.initialisation)
+        x = nn.relu(_dense(jnp.mean(nn.LayerNorm()(x), axis=1), self.width, self.initialisation))
+        return _dense(x, self.outputs, self.initialisation)
 
 
 class Encoder(nn.Module):
@@ -142,11 +174,11 @@ class Encoder(nn.Module):
     def __call__(self, reflectance: jax.Array, train: bool) -> jax.Array:
         c = self.config
         if c.encoder == "cnn":
-            trunk: nn.Module = ConvTrunk(self.components, c.width, c.momentum)
+            trunk: nn.Module = ConvTrunk(self.components, c.width, c.momentum, c.initialisation)
         elif c.encoder == "attention":
-            trunk = AttentionTrunk(self.components, c.width, c.momentum)
+            trunk = AttentionTrunk(self.components, c.width, c.momentum, c.initialisation)
         else:
-            trunk = Trunk(self.components, c.width, c.hidden, c.momentum)
+            trunk = Trunk(self.components, c.width, c.hidden, c.momentum, c.initialisation)
         return nn.softmax(nn.leaky_relu(trunk(reflectance, train), 0.01))
 
 
@@ -159,7 +191,7 @@ class AnnDecoder(nn.Module):
     @nn.compact
     def __call__(self, mass: jax.Array, train: bool) -> jax.Array:
         c = self.config
-        return nn.sigmoid(Trunk(self.bands, c.width, c.hidden, c.momentum)(mass, train))
+        return nn.sigmoid(Trunk(self.bands, c.width, c.hidden, c.momentum, c.initialisation)(mass, train))
 
 
 class MixingDecoder(nn.Module):

@@ -61,15 +61,16 @@ class RowBatches:
 
 @dataclasses.dataclass(frozen=True)
 class LabelledBatches:
-    """Batches of labelled rows and, beside them, rows without a label; row subsets are masks of static shape.
+    """Batches of labelled rows and, beside them, rows of all; row subsets are masks of static shape.
 
     A member's rows are disjoint masks (n,): "labelled" and "unlabelled" rows train, "validation" rows only watch
     convergence; rows in none of them are not seen. Where rows are fewer than the batches of an epoch take, their
     order is repeated. A batch holds the labelled rows first; arrays named in ``labels`` have labelled rows alone.
+    The other rows are drawn from all that train, so that a few labelled ones weigh no more in them than the rest.
 
     Args:
       size: labelled rows in a batch.
-      unlabelled: rows without a label in a batch.
+      unlabelled: rows of all in a batch.
       capacity: upper bound on the validation rows; 0: there are none.
       labels: names of the arrays that only labelled rows have.
       mesh: devices with an axis "batch", over which each batch lies.
@@ -82,9 +83,10 @@ class LabelledBatches:
     mesh: Mesh | None = None
 
     def order(self, member: Member, epoch: Any) -> list[tuple[jax.Array, jax.Array]]:
-        """Shuffled row numbers of an epoch and their count: of labelled rows, then of those without a label."""
+        """Shuffled row numbers of an epoch and their count: of labelled rows, then of all."""
         keys = jax.random.split(jax.random.fold_in(member.key, epoch + 1))
-        masks = [member.rows["labelled"], member.rows["unlabelled"]][: 2 if self.unlabelled else 1]
+        labelled = member.rows["labelled"]
+        masks = [labelled, labelled | member.rows["unlabelled"]][: 2 if self.unlabelled else 1]
         return [_shuffled(key, mask) for key, mask in zip(keys, masks, strict=False)]
 
     def take(self, arrays: Any, member: Member, order: Any, i: Any) -> Any:

@@ -21,7 +21,11 @@ class TrainConfig:
     wrap: bool = False
     """Fill a batch by repeating rows where there are fewer labelled rows than one batch (fine-tuning on few)."""
     unlabelled_batch: int = 0
-    """Rows without a label added to each step where the study has such rows and the model a decoder; 0: none."""
+    """Spectra added to each step where the study has rows without a label and the model a decoder, drawn from all N'
+    rows, with or without a label; they alone make the spectrum term of Eq. 1. 0: the labelled rows make it."""
+    epoch_of: Literal["labelled", "spectra"] = "spectra"
+    """What an epoch passes once where a step takes spectra of its own: the labelled rows (13 steps in the paper's few
+    labels), or all N' spectra (some 290)."""
     lr: float = 5e-5
     """Learning rate of Adam (paper: 5e-5)."""
     b1: float = 0.99

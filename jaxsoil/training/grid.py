@@ -39,7 +39,7 @@ class Trial:
       name: the network's name in results, such as "ann".
       model: its static configuration.
       split: rows that train and test.
-      seed: replicate number; part of the trial's key.
+      seed: replicate number; part of the trial's key (:attr:`draw`).
       validation: (n,) rows taken out of ``split.train`` to watch convergence.
       example: row whose reconstruction is kept for the report.
       start: (f_soc (M,), (rho r)_SOC in g cm-3 nm) from which the mixing decoder starts, estimated on the training
@@ -56,8 +56,17 @@ class Trial:
 
     @property
     def id(self) -> str:
-        """Name of the trial; its random key depends on nothing else, so adding trials changes no other."""
+        """Name of the trial."""
         return f"{self.name}/{self.split.name}/{self.seed}"
+
+    @property
+    def draw(self) -> str:
+        """Names its random key, which depends on nothing else, so adding trials changes no other.
+
+        The network is no part of it: networks on one split and seed share the encoder's first weights, as far as
+        their shapes are the same, and the order of the rows.
+        """
+        return f"{self.split.name}/{self.seed}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -172,13 +181,16 @@ def network_parameters(model: ModelConfig, components: int, bands: int) -> int:
 
 
 def steps_per_epoch(trial: Trial, train: TrainConfig) -> int:
-    """Steps of one epoch: the labelled rows once, or the unlabelled ones where they are more; last batch dropped.
+    """Steps of one epoch: the labelled rows once, or by ``epoch_of`` all spectra where they are more batches.
 
-    A network without a decoder takes no unlabelled rows, but as many steps as the others, so that they compare.
+    An incomplete last batch is dropped. A network without a decoder takes no spectra without a label, but as many
+    steps as the others, so that they compare.
     """
     rows = int((trial.split.train & ~trial.validation).sum())
-    unlabelled = int(trial.split.unlabelled.sum()) // train.unlabelled_batch if train.unlabelled_batch else 0
-    return max(rows // train.batch, int(train.wrap), unlabelled)
+    labelled = max(rows // train.batch, int(train.wrap))
+    if train.epoch_of == "labelled" or not train.unlabelled_batch:
+        return labelled
+    return max(labelled, (rows + int(trial.split.unlabelled.sum())) // train.unlabelled_batch)
 
 
 def make_training(

@@ -197,7 +197,7 @@ class GroupRun:
             rows={name: jnp.asarray(np.stack(rows)) for name, rows in masks.items()},
             steps=jnp.asarray([steps_per_epoch(t, self.train) for t in filled], jnp.int32),
             lr=jnp.full(len(filled), self.train.lr, jnp.float32),
-            key=jnp.stack([key_of(self.train.seed, t.id) for t in filled]),
+            key=jnp.stack([key_of(self.train.seed, t.draw) for t in filled]),
         )
 
     def _start(self, trials: Sequence[Trial]) -> Any:

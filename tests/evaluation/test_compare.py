@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.stats import kendalltau, ttest_ind, ttest_rel
 
 from jaxsoil.evaluation.compare import (
@@ -14,6 +15,7 @@ from jaxsoil.evaluation.compare import (
     mean_sd,
     paired_differences,
     rank_agreement,
+    standard_error,
     t_interval,
     t_test,
 )
@@ -46,6 +48,25 @@ def test_intervals_are_scipys_paired_test():
         expected = ttest_rel(first, second).confidence_interval(0.95)
         assert (row["low"], row["high"]) == (pytest.approx(expected.low), pytest.approx(expected.high))
         assert row["mean"] == pytest.approx(float(np.mean(first - second))) and row["n"] == 5
+
+
+def test_draws_that_share_rows_are_corrected():
+    """With a correlation of test/(train + test) between draws the corrected variance of their mean is unbiased."""
+    draws, overlap = 10, 0.4 / 0.6
+    assert standard_error([1.0, 3.0], overlap) == pytest.approx(np.sqrt(2.0 * (0.5 + 2.0 / 3.0)))
+    rng = np.random.default_rng(0)
+    common, own = rng.normal(0.0, np.sqrt(0.4), (4000, 1)), rng.normal(0.0, np.sqrt(0.6), (4000, draws))
+    scores = common + own
+    variance = np.mean([standard_error(one, overlap) ** 2 for one in scores])
+    assert variance == pytest.approx(scores.mean(axis=1).var(), rel=0.05)
+    plain = np.mean([standard_error(one) ** 2 for one in scores])
+    assert plain < 0.15 * scores.mean(axis=1).var()
+    found = t_interval(scores[0], overlap=overlap)
+    half = stats.t.ppf(0.975, draws - 1) * standard_error(scores[0], overlap)
+    assert (found.low, found.high) == pytest.approx((found.mean - half, found.mean + half))
+    with pytest.raises(DataError, match=r"an overlap of splits is a ratio of at least 0 \(found: -0.1\)"):
+        standard_error([1.0, 2.0], -0.1)
+    assert np.isnan(standard_error([1.0]))
 
 
 def test_interval_by_hand():

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import ttest_ind, ttest_rel
+from scipy.stats import ttest_ind, ttest_rel, wilcoxon
 
+from jaxsoil.evaluation.compare import t_interval
+from jaxsoil.evaluation.ranks import rank_interval
 from jaxsoil.evaluation.regions import (
     BY_REGION,
     STUDENT,
@@ -84,11 +86,29 @@ def test_paired_intervals_are_scipys_over_region_means(errors):
     first, second = (table(errors, model).mean(axis=1) for model in ("ann", "mix"))
     interval = ttest_rel(second, first).confidence_interval(0.95)
     assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
-    assert (row["n"], row["mean"]) == (5, pytest.approx((second - first).mean()))
+    assert (row["n"], row["centre"]) == (5, pytest.approx((second - first).mean()))
+    assert row["method"] == "Student" and row["p_rank"] == pytest.approx(wilcoxon(second - first).pvalue)
     assert row["sd"] == pytest.approx((second - first).std(ddof=1))
     assert row["better"] == (second < first).sum()
     nothing = difference_rows(errors, errors, [("ann", "elsewhere")], measures)
     assert nothing.empty and paired_intervals(nothing).empty
+
+
+def test_r2_over_regions_is_read_by_rank_and_over_draws_as_a_mean():
+    gaps = np.array([0.1, 0.2, 0.15, 0.12, 0.18, 0.11, -153.0])
+    keys = {"first": "a", "second": "b", "scale": "percent", "metric": "r2", "split": "test", "seed": 0}
+    rows = pd.DataFrame({"region": list("ABCDEFG"), "difference": gaps}).assign(**keys)
+    by_region = paired_intervals(rows).iloc[0]
+    expected = rank_interval(gaps)
+    assert (by_region["method"], by_region["centre"], by_region["low"]) == (
+        "signed rank", expected.mean, expected.low,
+    )  # fmt: skip
+    assert by_region["centre"] > 0.1 and by_region["better"] == 6 and np.isnan(by_region["sd"])
+    assert by_region["p_sign"] == pytest.approx(2 * 8 / 128)
+    drawn = paired_intervals(rows, overlap=0.5).iloc[0]
+    wide = t_interval(gaps, overlap=0.5)
+    assert (drawn["method"], drawn["centre"], drawn["high"]) == ("Student", gaps.mean(), wide.high)
+    assert np.isnan(drawn["p_rank"]) and np.isnan(drawn["p_sign"])
 
 
 def test_differences_pair_seeds_and_a_single_seed_stands_against_all():

@@ -87,11 +87,16 @@ def test_over_regions_against_hand_computation():
     ]
     table = results.over_regions(results.as_frame(rows)).set_index("seed")
     assert table.loc["all", "mean"] == 4.0
-    # SD of 1, 3, 5, 7 with n - 1 is sqrt(20/3); of the region means 2 and 6 it is sqrt(8).
-    assert table.loc["all", "se"] == pytest.approx(math.sqrt(20.0 / 3.0) / 2.0)
-    assert table.loc["all", "se_regions"] == pytest.approx(math.sqrt(8.0) / math.sqrt(2.0))
+    # SD of the region means 2 and 6 with n - 1 is sqrt(8); the four trainings are no four regions.
+    assert table.loc["all", "se"] == pytest.approx(math.sqrt(8.0) / math.sqrt(2.0))
     assert table.loc["0", "mean"] == 3.0
     assert (table.loc["all", "values"], table.loc["all", "regions"]) == (4, 2)
+    # A region that lost a seed weighs as much as one that did not: (2 + 5) / 2.
+    lost = results.as_frame([row for row in rows if (row["region"], row["seed"]) != ("b", 1)])
+    assert results.over_regions(lost).set_index("seed").loc["all", "mean"] == 3.5
+    # Two draws that share rows, 2 test rows for 3 that train: variance 8 (1/2 + 2/3).
+    drawn = results.over_regions(results.as_frame(rows), overlap=2.0 / 3.0).set_index("seed")
+    assert drawn.loc["all", "se"] == pytest.approx(math.sqrt(8.0 * (0.5 + 2.0 / 3.0)))
 
 
 def test_one_region_has_no_standard_error():

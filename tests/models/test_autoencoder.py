@@ -31,6 +31,29 @@ def test_ann_decoder_is_the_encoder_with_bands_and_components_swapped() -> None:
     assert parameter_count(params["decoder"]) == 514 * 94 + 513 * 2136 + 792_576
 
 
+def test_dense_layers_start_as_stated() -> None:
+    """Variance 1 / inputs (LeCun) or 1 / (3 inputs) with all within +-1 / sqrt(inputs) (PyTorch), biases as weights."""
+    bands, width = 400, 300
+    for kind, third in (("lecun", 1.0), ("pytorch", 3.0)):
+        network = Autoencoder(90, bands, ModelConfig(width=width, hidden=1, decoder="ann", initialisation=kind))  # type: ignore[arg-type]
+        params = network.init(jax.random.key(2), jnp.zeros((2, bands)), train=False)["params"]
+        trunk = params["encoder"]["Trunk_0"]
+        for name, inputs in (("Dense_0", bands), ("Dense_1", width), ("Dense_2", width)):
+            weights = np.asarray(trunk[name]["kernel"], np.float64)
+            assert weights.var() == pytest.approx(1.0 / (third * inputs), rel=0.03)
+            assert abs(weights.mean()) < 4.0 * weights.std() / np.sqrt(weights.size)
+            if kind == "pytorch":
+                bound = 1.0 / np.sqrt(inputs)
+                # Of so many uniform draws the largest comes within a thousandth of the bound.
+                assert 0.999 * bound < np.abs(weights).max() <= bound * (1.0 + 1e-6)
+        removed, last = (trunk[name]["bias"] for name in ("_RemovedBias_1", "Dense_2"))
+        for bias, inputs in ((removed, bands), (last, width)):
+            size = np.abs(np.asarray(bias)).max()
+            assert size == 0.0 if kind == "lecun" else 0.8 / np.sqrt(inputs) < size <= 1.0 / np.sqrt(inputs)
+        # The bias of the BatchNorm before the first layer has no inputs to go by.
+        assert not np.any(trunk["_RemovedBias_0"]["bias"])
+
+
 @pytest.mark.parametrize("train", [True, False])
 def test_mass_fractions_sum_to_one_and_reflectance_stays_between_zero_and_one(train: bool) -> None:
     network = Autoencoder(7, 20, ModelConfig(width=16, decoder="ann"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -228,3 +229,35 @@ def test_steps_drop_the_incomplete_last_batch() -> None:
     labelled = int((one.split.train & ~one.validation).sum())
     assert steps_per_epoch(one, TRAIN) == labelled // 16
     assert steps_per_epoch(one, dataclasses.replace(TRAIN, batch=1000)) == 0
+
+
+def test_an_epoch_passes_the_labelled_rows_or_all_spectra_once() -> None:
+    """The paper's few labels by hand: 1,000 labelled of 22,000 rows in batches of 75 are 13 or 293 steps."""
+    train = np.arange(22_000) < 1_000
+    part = Split("few/a", "a", train, ~train, np.r_[np.zeros(21_999, bool), True], "uses spectra of a", 0)
+    one = Trial("ann", MODEL, part, 0, np.zeros(22_000, bool), 0)
+    both = dataclasses.replace(TRAIN, batch=75, unlabelled_batch=75)
+    assert [steps_per_epoch(one, dataclasses.replace(both, epoch_of=of)) for of in ("labelled", "spectra")] == [13, 293]
+    # Fewer labels than a batch: one step, as rows are repeated.
+    few = dataclasses.replace(both, batch=2_000, epoch_of="labelled")
+    assert [steps_per_epoch(one, dataclasses.replace(few, wrap=wrap)) for wrap in (False, True)] == [0, 1]
+
+
+def test_networks_share_start_and_order_at_equal_seed_and_split(tmp_path: Path) -> None:
+    """The encoders of all decoders begin with the same bytes and see the same rows; seeds and splits do not."""
+
+    def drawn(decoder: str, seed: int = 0, name: str = "region_out/a") -> tuple[Any, np.ndarray]:
+        one = dataclasses.replace(trial(name, seed, dataclasses.replace(MODEL, decoder=decoder)), name=decoder)
+        (group,) = make_groups([one], TRAIN, DEVICES, COMPONENTS, BANDS)
+        run = GroupRun(group, jax.tree.map(np.asarray, problem()), TRAIN, DEVICES, tmp_path, make_loss)
+        program = run.program([one])
+        member = jax.tree.map(lambda x: x[0], program.member)
+        (order, count) = run.training.batches.order(member, 3)[0]
+        return run.initial(program, [one]).params["encoder"], np.asarray(order)[: int(count)]
+
+    (none, rows), (ann, same_rows) = drawn("none"), drawn("ann")
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(none), jax.tree.leaves(ann), strict=True))
+    np.testing.assert_array_equal(rows, same_rows)
+    for other, other_rows in (drawn("none", seed=1), drawn("none", name="region_out/b")):
+        assert not np.array_equal(*(tree["Trunk_0"]["Dense_0"]["kernel"] for tree in (other, none)))
+        assert other_rows.size != rows.size or not np.array_equal(other_rows, rows)

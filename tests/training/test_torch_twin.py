@@ -76,6 +76,20 @@ def step_in_torch(params, data: Data, decoder: str, minerals: Minerals, config: 
     return losses, last.weight.detach().numpy().T, learned
 
 
+def test_dense_layers_start_as_pytorchs_do() -> None:
+    """Two samples of one law: the Kolmogorov-Smirnov distance of some 100,000 weights each, and of the biases."""
+    from scipy.stats import ks_2samp
+
+    inputs, outputs = 300, 400
+    torch.manual_seed(0)
+    theirs = torch.nn.Linear(inputs, outputs)
+    config = ModelConfig(width=inputs, hidden=0, initialisation="pytorch")
+    params = Autoencoder(outputs, BANDS, config).init(jax.random.key(1), jnp.zeros((2, BANDS)), train=False)["params"]
+    ours = params["encoder"]["Trunk_0"]["Dense_1"]
+    for mine, other in ((ours["kernel"], theirs.weight), (ours["bias"], theirs.bias)):
+        assert ks_2samp(np.ravel(mine), other.detach().numpy().ravel()).pvalue > 0.01
+
+
 @pytest.mark.parametrize("decoder", ["ann", "physics"])
 def test_one_step_equals_pytorch(decoder: DecoderKind) -> None:
     """Loss before and after the first step, the encoder's last layer and the learned physics, to 1e-5 relative."""

@@ -7,21 +7,31 @@ group, so that none lies on both sides, and by row as in the paper; the differen
 from __future__ import annotations
 
 import dataclasses
+import functools
+import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import PROTECTED, Split, random_share
+from jaxsoil.evaluation import regions
+from jaxsoil.evaluation.results import read_results
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction.config import BY_ROW, PAPER_TABLE_1, BaselineSplitConfig, check
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
 from jaxsoil.studies.reconstruction.run import plan_study as plan
 from jaxsoil.studies.reconstruction.run import run_study
+from jaxsoil.studies.reconstruction.summaries import MEASURES
 from jaxsoil.training import config as limits
 
 __all__ = ["draw", "make_draws", "plan", "prepare", "run"]
+
+GROUP, ROW = "group", "row"
+"""What is drawn."""
 
 
 def prepare(config: BaselineSplitConfig) -> StudyInputs:
@@ -78,4 +88,46 @@ def by_rows(split: Split, leak: float, library: Library) -> Split:
 
 def run(config: BaselineSplitConfig, folder: RunFolder, prepared: StudyInputs) -> None:
     """Trains and writes the run folder."""
-    run_study(config, folder, prepared, PAPER_TABLE_1)
+    of_draws = functools.partial(summary, splits=prepared.splits, library=prepared.library)
+    run_study(config, folder, prepared, PAPER_TABLE_1, summaries=(of_draws,))
+
+
+def summary(folder: Path, splits: Sequence[Split], library: Library) -> dict[str, pd.DataFrame]:
+    """draws.csv, the rows of each draw, and draw_intervals.csv, every model against every other, paired by draw.
+
+    The draws of one library share rows: intervals have Nadeau and Bengio's correction
+    (:func:`jaxsoil.evaluation.compare.standard_error`). ``shared`` is the share of held-out rows that have a row of
+    their sample or pedon in training.
+    """
+    rows = [
+        (split.held_out, parting_of(split.held_out), split.train.sum(), split.test.sum(), companions(split, library))
+        for split in splits
+    ]
+    draws = pd.DataFrame(rows, columns=pd.Index(["region", "parting", "train", "test", "shared"]))
+    return {"draws": draws, "draw_intervals": draw_intervals(read_results(folder / "results.csv"), draws)}
+
+
+def draw_intervals(results: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
+    """Every model against every other by what was drawn, paired by draw, on the held-out rows.
+
+    Args:
+      results: rows of results.csv.
+      draws: rows of draws.csv.
+
+    Returns:
+      Rows of :func:`jaxsoil.evaluation.regions.paired_intervals` with a column ``parting``.
+    """
+    found = []
+    partings = np.array([parting_of(name) for name in results["region"]], dtype=object)
+    for parting, mine in draws.groupby("parting", sort=False):
+        scores = pd.DataFrame(results[partings == parting])
+        pairs = itertools.permutations(dict.fromkeys(scores["model"]), 2)
+        differences = regions.difference_rows(scores, scores, pairs, MEASURES)
+        overlap = float((mine["test"] / mine["train"]).mean())
+        found.append(regions.paired_intervals(differences, overlap=overlap).assign(parting=parting))
+    return pd.concat(found, ignore_index=True)
+
+
+def parting_of(name: str) -> str:
+    """What was drawn, :data:`GROUP` or :data:`ROW`, by the name of a draw."""
+    return ROW if name.endswith(BY_ROW) else GROUP

@@ -41,6 +41,8 @@ class StudyConfig:
     each trial's training rows."""
     width: int = 512
     """Units of each hidden layer (paper: 512)."""
+    initialisation: Literal["lecun", "pytorch"] = "lecun"
+    """First weights of dense layers: 'lecun' (Flax), or 'pytorch' (published code), uniform in +-1 / sqrt(inputs)."""
     twin: TwinConfig = dataclasses.field(default_factory=TwinConfig)
     """The synthetic library, used with --data twin."""
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
@@ -49,12 +51,31 @@ class StudyConfig:
     """Where they are trained."""
 
 
+TransferModel = Literal["plsr", "random_forest", "none", "ann", "physics", "physics_no_rho"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionOutConfig(StudyConfig):
+    """Configuration of the study that leaves one region out, with the matrix of transfer as an option."""
+
+    transfer_matrix: tuple[TransferModel, ...] = ()
+    """Models of --networks and --baselines that are also trained on one region alone and tested on each other region;
+    none given: no matrix."""
+    transfer_folds: int = 5
+    """Folds by group within a region, whose scores are the matrix's diagonal."""
+    transfer_rows: int = 40
+    """Fewest rows of a region that trains alone; on smaller ones the others are only tested."""
+    transfer_batch: int = 16
+    """Rows in a step of a network that trains on one region; for the rest it trains as --train says."""
+
+
 PAPER = {
     "encoder": "mlp",
     "start": "paper",
     "seeds": 4,
     "components": 94,
     "width": 512,
+    "initialisation": "pytorch",
     "train.epochs": 1000,
     "train.batch": 75,
     "train.lr": 5e-5,
@@ -135,10 +156,15 @@ PAPER_TABLE_3: dict[str, Any] = {
     "finetune.epochs": 25,
     **{f"finetune.{name}": PAPER[f"train.{name}"] for name in ("batch", "lr", "b1", "b2", "keep")},
     "finetune.batch_norm": "not stated",
-    "train.unlabelled_batch": "not stated",
-    "finetune.unlabelled_batch": "not stated",
+    **{f"{stage}.{name}": "not stated" for stage in ("train", "finetune") for name in ("unlabelled_batch", "epoch_of")},
 }
 """Settings of the publication by field of :class:`FewLabelsConfig`."""
+
+UNSTATED_TABLE_3 = (
+    ("rows of the spectrum term (Eq. 1)", "a batch of its own out of all N' spectra in each step", "not stated"),
+    ("optimiser in fine-tuning", "begun anew", "not stated"),
+)
+"""What the publication leaves open in its few labels, and how it is read here."""
 
 
 def check(config: StudyConfig) -> None:

@@ -8,6 +8,7 @@ are judged on the same rows, those of the region's other pedons.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from jaxsoil.studies.reconstruction import config as study
 from jaxsoil.studies.reconstruction import prepare as preparing
 from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.config import PAPER_TABLE_3, FewLabelsConfig
+from jaxsoil.studies.reconstruction.regions import region_rows
 from jaxsoil.studies.reconstruction.run import plan_study, recording, timed
 from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
@@ -159,15 +161,18 @@ def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None
 
 def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None:
     """Trains both stages and writes the run folder's files; what is already there is not run again."""
+    differs = preparing.differences(config, prepared.library, PAPER_TABLE_3, prepared.minerals)
     statement = {
-        "differs_from_paper": preparing.differences(config, prepared.library, PAPER_TABLE_3, prepared.minerals),
+        "differs_from_paper": [*differs, *map(list, study.UNSTATED_TABLE_3)],
         "convergence_by_stage": {
             stage: study.convergence_sentence(getattr(config, name)) for stage, name in STAGE_TRAIN.items()
         },
     }
     regions, data = len({split.held_out for split in prepared.splits}), _describe(prepared)
     size = "\n  ".join([f"{regions} regions held out", *prepared.notes])
-    with recording(config, folder, prepared, statement, data, size, SUMMARIES) as (tables, tracker, timing):
+    rows = functools.partial(region_rows, library=prepared.library, splits=prepared.splits)
+    summed = (*SUMMARIES, rows)
+    with recording(config, folder, prepared, statement, data, size, summed) as (tables, tracker, timing):
         for name in config.baselines:
             with timed(timing, name):
                 _add_baseline(tables, name, prepared)

@@ -117,7 +117,8 @@ def between_seed_rows(arrays: Arrays) -> pd.DataFrame:
 def beyond_seeds(rescaled: pd.DataFrame, between: pd.DataFrame) -> pd.DataFrame:
     """How much more f_SOC differs between the decoders than between seeds of one, by region: RMSE over bands.
 
-    The mean RMSE between the decoders at equal seeds, minus that between two seeds of the same decoder.
+    The mean RMSE between the decoders at equal seeds, minus that between two seeds of the same decoder. Equal seeds
+    share the encoder's first weights and the order of the rows; two seeds share neither, so the gap is a lower bound.
 
     Args:
       rescaled: rows of :func:`rescaling_rows`.

@@ -33,12 +33,15 @@ class ReconstructionLoss:
         stored, x, soc = self.stored_statistics, batch["spectra"], batch["soc"]
         variables, mutable = {"params": params, "batch_stats": stats}, [] if stored else ["batch_stats"]
         (mass, rebuilt), updated = self.model.apply(variables, x, shared, train=not stored, mutable=mutable)
-        # The labelled rows come first in the batch; the spectrum term averages over all of them (Eq. 1, N' != N).
-        loss = soc_term(soc, mass[: soc.shape[0], -1], self.sigma_soc)
+        # The labelled rows come first in the batch. Where others follow, those were drawn from all N' spectra and make
+        # the spectrum term alone: with the labelled ones in it, a few labels would be half of it (Eq. 1, N' != N).
+        labelled = soc.shape[0]
+        spectra = slice(labelled if x.shape[0] > labelled else 0, None)
+        loss = soc_term(soc, mass[:labelled, -1], self.sigma_soc)
         if rebuilt is not None:
-            loss = loss + spectrum_term(x, rebuilt, self.sigma_reflectance)
+            loss = loss + spectrum_term(x[spectra], rebuilt[spectra], self.sigma_reflectance)
         if self.model.config.physical and self.mineral_kl:
-            loss = loss + self.mineral_kl * mineral_divergence(mass, shared.shares)
+            loss = loss + self.mineral_kl * mineral_divergence(mass[spectra], shared.shares)
         if self.model.config.physical:
             loss = loss * (1.0 + outside_unit_interval(params["decoder"]["f_soc"]))
         return loss, (stats if stored else updated["batch_stats"], {})

@@ -84,6 +84,10 @@ def differences(
             rows.append([name, ours, published])
     if minerals is not None and len(minerals) + 1 != PAPER_ENDMEMBERS:
         rows.append(["endmembers of the mixing decoder", len(minerals) + 1, PAPER_ENDMEMBERS])
+        rows.append(["minerals of the mixing decoder", f"{len(minerals)} ({minerals.source})", "93 (USGS)"])
+    if len(config.networks) > 1:
+        shared = "shared by the networks at equal seed and split, as far as their shapes are the same"
+        rows.append(["encoder's first weights, order of the rows", shared, "not stated"])
     axis = library.spectra.axis
     rows.append(["data", library.name, "RaCA (USDA), 23,291 spectra"])
     rows.append(["spectra", len(library), 23291])
@@ -147,7 +151,7 @@ def make_trials(
     soc = library.property("soc").values
     trials = []
     for network in config.networks:
-        model = ModelConfig(encoder=config.encoder, width=config.width, decoder=network)
+        model = ModelConfig(config.encoder, network, config.width, initialisation=config.initialisation)
         for split in splits:
             # The row of median SOC is the example that reports show.
             rows = np.nonzero(split.test)[0]

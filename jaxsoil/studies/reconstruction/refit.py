@@ -135,7 +135,7 @@ def _networks(config: StudyConfig, folder: Path, prepared: StudyInputs) -> Itera
 
 
 def _trial(config: StudyConfig, library: Library, split: Split, network: Any) -> Trial:
-    model = ModelConfig(encoder=config.encoder, width=config.width, decoder=network)
+    model = ModelConfig(config.encoder, network, config.width, initialisation=config.initialisation)
     watch = validation_rows(split, library.blocks, config.train.validation_share, 0)
     start = direct_start(library, split) if config.start == "direct" and model.physical else None
     return Trial(network, model, split, 0, watch, 0, start)

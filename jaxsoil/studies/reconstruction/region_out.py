@@ -1,30 +1,69 @@
-"""Experiment 1: one region left out at a time (Table 2 of the paper)."""
+"""Experiment 1: one region left out at a time (Table 2 of the paper), with a matrix of transfer as an option."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from pathlib import Path
+
+import pandas as pd
 
 from jaxsoil.data import splits
+from jaxsoil.evaluation.results import read_results
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import summaries, uncertainty
-from jaxsoil.studies.reconstruction.config import StudyConfig
+from jaxsoil.studies.reconstruction import summaries, transfer, uncertainty
+from jaxsoil.studies.reconstruction.config import RegionOutConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
 from jaxsoil.studies.reconstruction.refit import write_bundle
-from jaxsoil.studies.reconstruction.run import plan_study as plan
-from jaxsoil.studies.reconstruction.run import run_study
+from jaxsoil.studies.reconstruction.regions import region_facts
+from jaxsoil.studies.reconstruction.run import plan_study, run_study
 
 __all__ = ["plan", "prepare", "run"]
 
 SUMMARIES = (summaries.region_blocks, summaries.alarms, summaries.model_differences)
 
 
-def prepare(config: StudyConfig) -> StudyInputs:
-    """The data with one inductive split for each region."""
-    return prepare_study(config, splits.region_out)
+@dataclasses.dataclass(frozen=True, eq=False)
+class RegionOutInputs(StudyInputs):
+    """The study's inputs, with those of the matrix of transfer where one was asked for."""
+
+    matrix: transfer.Transfer | None = None
 
 
-def run(config: StudyConfig, folder: RunFolder, prepared: StudyInputs) -> None:
+def prepare(config: RegionOutConfig) -> RegionOutInputs:
+    """The data with one inductive split for each region, and the splits of the matrix of transfer."""
+    transfer.check(config)
+    inputs = prepare_study(config, splits.region_out)
+    fields = {field.name: getattr(inputs, field.name) for field in dataclasses.fields(inputs)}
+    return RegionOutInputs(**fields, matrix=transfer.prepare(config, inputs.library))
+
+
+def plan(config: RegionOutConfig, prepared: RegionOutInputs) -> str:
+    """Describes the trials and their cost, those of the matrix of transfer too; nothing is run."""
+    text, matrix = plan_study(config, prepared), prepared.matrix
+    if matrix is None:
+        return text
+    baselines = tuple(name for name in config.baselines if name in config.transfer_matrix)
+    alone = dataclasses.replace(config, train=matrix.train, baselines=baselines)
+    inputs = dataclasses.replace(prepared, splits=matrix.splits, trials=matrix.trials)
+    skipped = [f"{name} does not train alone: {reason}" for name, reason in matrix.skipped.items()]
+    return "\n".join([text, "", "Matrix of transfer", plan_study(alone, inputs), *skipped])
+
+
+def run(config: RegionOutConfig, folder: RunFolder, prepared: RegionOutInputs) -> None:
     """Trains and writes the run folder, and a bundle of the models refitted on all regions."""
-    how_sure = functools.partial(uncertainty.summary, library=prepared.library, splits=prepared.splits)
-    run_study(config, folder, prepared, summaries=(*SUMMARIES, how_sure))
+    library, also = prepared.library, None
+    how_sure = functools.partial(uncertainty.summary, library=library, splits=prepared.splits)
+    more = [functools.partial(region_facts, library=library), how_sure]
+    if prepared.matrix is not None:
+        also = transfer.runner(config, prepared.matrix)
+        more.append(transfer_means)
+    run_study(config, folder, prepared, summaries=(*SUMMARIES, *more), also=also)
     write_bundle(config, folder, prepared)
+
+
+def transfer_means(folder: Path) -> dict[str, pd.DataFrame]:
+    """transfer_means.csv (:func:`jaxsoil.studies.reconstruction.transfer.means`)."""
+    text, numbers = dict.fromkeys(("trained_on", "tested_on"), str), {"value": [""]}
+    cells = pd.read_csv(folder / "transfer.csv", dtype=text, keep_default_na=False, na_values=numbers)
+    return {"transfer_means": transfer.means(cells, read_results(folder / "results.csv"))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxsoil.runs import tracking
@@ -42,6 +42,7 @@ def run_study(
     prepared: StudyInputs,
     paper: Mapping[str, Any] = PAPER,
     summaries: Sequence[Summary] = (),
+    also: Callable[[Tables, Any, dict[str, float]], None] | None = None,
 ) -> None:
     """Trains all trials and baselines and writes the run folder's files; what is already there is not run again.
 
@@ -51,6 +52,7 @@ def run_study(
       prepared: data, splits and trials.
       paper: the publication's settings by field, to state what differs.
       summaries: numbers over regions that are written at the end.
+      also: what else is trained, from the run's tables, its tracker and the seconds of its parts.
     """
     statement = {
         "differs_from_paper": differences(config, prepared.library, paper, prepared.minerals),
@@ -63,6 +65,8 @@ def run_study(
             with timed(timing, name):
                 add_baseline(tables, name)
         add_networks(tables, prepared.trials, config.train, config.devices, config.components, tracker, timing)
+        if also is not None:
+            also(tables, tracker, timing)
 
 
 @contextlib.contextmanager

@@ -67,12 +67,7 @@ class Tables:
           train: :class:`jaxsoil.training.config.TrainConfig`, whose criterion of convergence holds.
           stage: of the training, if the study has several.
         """
-        from jaxsoil.training.loop import converged
-
-        split, epochs = trial.split, int(np.isfinite(outcome.history[:, 0]).sum())
-        status = DIVERGED
-        if outcome.alive:
-            status = CONVERGED if converged(outcome.history[:, 1], train.tolerance, train.patience) else NOT_CONVERGED
+        split, (status, epochs) = trial.split, self.status_of(outcome, train)
         lost = np.full(self.soc.size, np.nan)
         soc = PERCENT * np.asarray(outcome.soc, dtype=np.float64) if outcome.alive else lost
         rmse = outcome.rmse if outcome.alive else lost
@@ -90,6 +85,17 @@ class Tables:
             self._kept["learned"].append(key | learned)
         losses = pd.DataFrame(outcome.history, columns=["train_loss", "validation_loss"])
         self._kept["history"].append(losses.assign(trial=name, epoch=np.arange(1, len(losses) + 1)))
+
+    @staticmethod
+    def status_of(outcome: Any, train: Any) -> tuple[str, int]:
+        """What became of a training, as trials.csv says it, and its epochs; arguments as of :meth:`add_network`."""
+        from jaxsoil.training.loop import converged
+
+        epochs = int(np.isfinite(outcome.history[:, 0]).sum())
+        if not outcome.alive:
+            return DIVERGED, epochs
+        done = converged(outcome.history[:, 1], train.tolerance, train.patience)
+        return CONVERGED if done else NOT_CONVERGED, epochs
 
     def _key(self, model: str, split: Split, seed: int, stage: str) -> dict[str, Any]:
         study = f"{self.run.experiment}/{stage}".rstrip("/")

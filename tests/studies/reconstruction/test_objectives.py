@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsoil.studies.reconstruction.objectives import mineral_divergence, outside_unit_interval, soc_term, spectrum_term
+from jaxsoil.models.autoencoder import Autoencoder, ModelConfig, evaluate
+from jaxsoil.studies.reconstruction.objectives import (
+    make_loss,
+    mineral_divergence,
+    outside_unit_interval,
+    soc_term,
+    spectrum_term,
+)
+from jaxsoil.training.config import TrainConfig
 
 
 def test_terms_of_equation_one_by_hand() -> None:
@@ -17,6 +27,24 @@ def test_terms_of_equation_one_by_hand() -> None:
     spectra, rebuilt = jnp.array([[0.2, 0.3], [0.4, 0.5]]), jnp.array([[0.21, 0.3], [0.4, 0.47]])
     # (1 + 0 + 0 + 9) / 4 in units of 0.01.
     assert float(spectrum_term(spectra, rebuilt, 0.01)) == pytest.approx(2.5, rel=1e-4)
+
+
+def test_the_spectrum_term_is_over_the_rows_drawn_for_it_and_the_soc_term_over_the_labelled() -> None:
+    """N' != N: three labelled rows, then five spectra; without those, the labelled rows make both terms."""
+    model, train = Autoencoder(4, 6, ModelConfig(width=8, hidden=0, decoder="ann")), TrainConfig(batch_norm="stored")
+    x = jax.random.uniform(jax.random.key(0), (8, 6))
+    variables: Any = model.init(jax.random.key(1), x, train=False)
+    mass, rebuilt = evaluate(model, variables, x)
+    assert rebuilt is not None
+    soc = jnp.array([0.01, 0.02, 0.03])
+    for rows, spectra in ((slice(None), slice(3, None)), (slice(3), slice(3))):
+        batch = {"spectra": x[rows], "soc": soc}
+        value, _ = make_loss(model, train)(
+            variables["params"], variables["batch_stats"], batch, jax.random.key(2), jnp.float32(0)
+        )
+        expected = np.mean((np.asarray(mass)[:3, -1] - np.asarray(soc)) ** 2) / 0.0041**2
+        expected += np.mean((np.asarray(rebuilt)[spectra] - np.asarray(x)[spectra]) ** 2) / 0.01**2
+        assert float(value) == pytest.approx(expected, rel=1e-4)
 
 
 def test_shapes_that_differ_are_refused() -> None:

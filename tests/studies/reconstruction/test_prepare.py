@@ -234,8 +234,12 @@ def test_every_difference_from_the_paper_is_listed() -> None:
     rows = study.differences(config, prepared.library, minerals=prepared.minerals)
     assert ["encoder", "cnn", "mlp"] in rows and ["start", "direct", "paper"] in rows
     assert ["endmembers of the mixing decoder", len(prepared.minerals) + 1, 94] in rows
+    assert [row[2] for row in rows if row[0] == "minerals of the mixing decoder"] == ["93 (USGS)"]
+    assert ["initialisation", "lecun", "pytorch"] in rows
     without = study.differences(config, prepared.library)
-    assert not any(row[0] == "endmembers of the mixing decoder" for row in without)
+    assert not any(row[0].endswith("of the mixing decoder") or row[0].startswith("encoder's first") for row in without)
+    two = study.differences(dataclasses.replace(config, networks=("none", "physics")), prepared.library)
+    assert any(row[0].startswith("encoder's first weights") and row[1].startswith("shared") for row in two)
 
 
 def test_the_plan_counts_operations_and_the_memory_that_decides_the_chunk() -> None:

@@ -18,7 +18,7 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document, settings
 from jaxsoil.report.tables import Table, number, pivot_table
 from jaxsoil.studies.reconstruction.config import BY_ROW
-from jaxsoil.studies.reconstruction.report import published, scores, sections, shared_figures
+from jaxsoil.studies.reconstruction.report import paired, published, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
       DataError: if a file of the run is missing or damaged.
     """
     run = read_run(run_folder)
+    run.table("draws")
     parts = by_parting(run)
     document = open_document(run, "Random split of everything: soil organic carbon", run.name)
     document.add(*_opening(run, parts))
@@ -53,8 +54,9 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
         document.section("What drawing by row gains from shared pedons", _difference_by_parting(parts))
     document.section("Mean over draws")
     for kind, part in parts.items():
-        common = f"Drawn {_SOURCES[kind]}; mean over draws ± standard error (SD/√n), held-out rows."
+        common = f"Drawn {_SOURCES[kind]}; mean over draws ± standard error (corrected), held-out rows."
         document.add(*scores.mean_tables(part, common))
+    document.section("Models against each other", *paired.by_draw(run, parts))
     _figures(document, run, parts)
     sections.status_section(document, run)
     watched = run.networks and "training rows"
@@ -84,7 +86,8 @@ def _opening(run: Run, parts: dict[str, Run]) -> list[Item]:
         "counted": [f"{len(part.regions)} {_SOURCES[kind]}" for kind, part in parts.items()],
         "repeated": "row" not in parts and "row" in settings(run).get("parting", ()),
     }
-    return [*_PROSE.items("opening", run=run, **values), dagger_sentence(run.doubtful)]
+    opening = [*_PROSE.items("opening", run=run, **values), _PROSE.text("overlap", overlap=run.overlap)]
+    return [*opening, dagger_sentence(run.doubtful)]
 
 
 def _table_1(run: Run, parts: dict[str, Run]) -> Table:
@@ -92,16 +95,18 @@ def _table_1(run: Run, parts: dict[str, Run]) -> Table:
         *sections.dagger_notes(run, run.models),
         *sections.train_note(run),
         *sections.unbounded_note(run),
-        _PROSE.text("table_note"),
+        *_PROSE.notes("table_notes", spread=published.spread),
         ALIKE_NOT,
-        f"Source: {published.RECONSTRUCTION_SOURCE}.",
+        f"Source: {published.RECONSTRUCTION_SOURCE}; earlier paper: {published.EARLIER_SOURCE}.",
     )
     here = [scores.our_lines(part, source=f"here, {_SOURCES[kind]}") for kind, part in parts.items()]
     return scores.beside_table(
-        [scores.paper_lines(1), *here],
+        [published.earlier().assign(doubtful=False, source="earlier paper"), scores.paper_lines(1), *here],
         {"model": "Model", "source": "Source"},
         title="SOC in % by mass, mean ± standard error over draws; paper: RaCA, 10 seeds.",
         notes=notes,
+        order={"model": [published.EARLIER_MODEL, *published.MODELS, *MODEL_LABELS]},
+        labels={"model": lambda name: published.MODELS.get(name, published.EARLIER.get(name) or model_label(name))},
     )
 
 
@@ -110,7 +115,10 @@ def _difference_by_parting(parts: dict[str, Run]) -> Table:
     group, lines = parts["group"], []
     for model in group.models:
         for measure in _LEAK_METRICS:
-            values = {kind: scores.average(part.results, model, *measure) for kind, part in parts.items()}
+            values = {
+                kind: scores.average(part.results, model, *measure, overlap=part.overlap)
+                for kind, part in parts.items()
+            }
             (row_mean, row_se), (group_mean, group_se) = values["row"], values["group"]
             values["difference"] = row_mean - group_mean, math.hypot(row_se, group_se)
             doubtful = bool(group.untrusted(model))
@@ -176,7 +184,10 @@ def comparison(run: Run, parts: dict[str, Run]) -> Figure:
     panels = figure.subplots(1, 2, sharey=True)
     for panel, metric, label in zip(panels, ("rmse", "r2"), ("RMSE (% SOC)", "R2 (dimensionless)"), strict=True):
         for place, model in enumerate(run.models):
-            values = {kind: scores.average(part.results, model, "percent", metric) for kind, part in parts.items()}
+            values = {
+                kind: scores.average(part.results, model, "percent", metric, overlap=part.overlap)
+                for kind, part in parts.items()
+            }
             if (model, metric) in theirs.index:
                 values["paper"] = tuple(theirs.loc[(model, metric), ["mean", "se"]])
             for shift, kind in zip((-0.22, 0.0, 0.22), ("paper", "group", "row"), strict=True):

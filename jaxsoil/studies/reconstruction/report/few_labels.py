@@ -17,9 +17,10 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document, settings, uses_table
 from jaxsoil.report.style import Look
-from jaxsoil.report.tables import UNDEFINED, Table, rows_table
+from jaxsoil.report.tables import UNDEFINED, Table, number, rows_table
 from jaxsoil.studies.reconstruction.report import published, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
+from jaxsoil.studies.reconstruction.report.regions import rows_section
 
 STAGES = {"before": "pre-trained", "after": "fine-tuned"}
 """Stages as the results name them, and as the published table does."""
@@ -48,6 +49,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document.add(*_opening(run))
     document.section("Beside the published Table 3", _published(run, views))
     document.section("What fine-tuning changes", _changes(run, views))
+    rows_section(document, run)
     styles = styles_of(run)
     _figures(document, run, views, styles)
     sections.movement_section(document, run, STAGES)
@@ -94,6 +96,16 @@ def _dagger_notes(views: Mapping[str, Run]) -> tuple[str, ...]:
     return _of_stages(views, lambda view: sections.dagger_notes(view, view.models))
 
 
+def _epochs(views: Mapping[str, Run]) -> list[str]:
+    """What an epoch of either stage passes once, in words."""
+    passed = {
+        "labelled": "the labelled rows",
+        "spectra": "all spectra, or the labelled rows where they are more batches",
+    }
+    of = {stage: settings(view).get("train", {}).get("epoch_of", "spectra") for stage, view in views.items()}
+    return [f"{STAGES[stage]} here, {passed[kind]}" for stage, kind in of.items()]
+
+
 def _published(run: Run, views: Mapping[str, Run]) -> Table:
     lines = []
     for stage, view in views.items():
@@ -104,9 +116,10 @@ def _published(run: Run, views: Mapping[str, Run]) -> Table:
     baselines = [model_label(model) for model in run.models if model not in MODEL_LABELS or model in _BASELINES]
     notes = (
         *_dagger_notes(views),
-        *_PROSE.notes("paper_notes"),
+        *_PROSE.notes("paper_notes", epochs=_epochs(views)),
         *(_PROSE.notes("baselines", models=baselines) if baselines else ()),
         *sections.unbounded_note(run),
+        sections.PROSE.text("units"),
         *_of_stages(views, sections.train_note),
         scores.CONVENTIONS,
         _PROSE.text("differs"),
@@ -116,7 +129,7 @@ def _published(run: Run, views: Mapping[str, Run]) -> Table:
     return scores.beside_table(
         lines,
         {"stage": "Stage", "model": "Model", "source": "Source"},
-        title="SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds.",
+        title="SOC in % by mass, mean ± standard error; paper: RaCA, 17 regions, 4 seeds.",
         notes=notes,
         order={"stage": STAGES.values()},
         # Both stages share the columns.
@@ -126,7 +139,8 @@ def _published(run: Run, views: Mapping[str, Run]) -> Table:
 
 def _changes(run: Run, views: Mapping[str, Run]) -> Table:
     heads = {
-        "rmse_log10": "RMSE (log10 %)", "ccc_log10": "CCC (log10)", "rmse_percent": "RMSE (%)", "r2_percent": "R2",
+        "rmse_log10": "RMSE (log10 %)", "ccc_log10": "CCC (log10)", "rmse_percent": "RMSE (%)",
+        "r2_percent": "R2, pseudo-median",
         "mrmse_reflectance": "MRMSE (%), in-sample after",
     }  # fmt: skip
     lines = []
@@ -136,9 +150,11 @@ def _changes(run: Run, views: Mapping[str, Run]) -> Table:
             metric, scale = head.split("_")
             cells[head] = scores.interval_text(scores.interval(run, (model, model), scale, metric), metric)
         better = scores.improved(run, (model, model), "log10", "rmse")
-        lines.append({"model": sections.marked_label(run, model), **cells, "better": better or UNDEFINED})
+        p = number(scores.rank_tests(run, (model, model), "log10", "rmse")[0], 3)
+        lines.append({"model": sections.marked_label(run, model), **cells, "better": better or UNDEFINED, "p": p})
     notes = (*_PROSE.notes("change_notes"), *_dagger_notes(views))
     columns: dict[str | tuple[str, ...], Any] = {"model": "Model", **heads, "better": "Regions improved"}
+    columns["p"] = "p, signed rank"
     title = "Change, mean (95 % interval) over held-out regions."
     return rows_table(pd.DataFrame(lines), columns, title=title, notes=notes, left=(0,))
 

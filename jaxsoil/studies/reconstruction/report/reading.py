@@ -53,7 +53,20 @@ _SUMMARIES = {
         text="model failure alarm rule", number="flagged caught false rmse rmse_accepted", whole="units failures"
     ),
     "differences": Columns(text=f"{_PAIR} region", number="difference", whole="seed"),
-    "intervals": Columns(text=_PAIR, number="mean sd low high", whole="n better"),
+    "intervals": Columns(text=f"{_PAIR} method", number="centre sd low high p_rank p_sign", whole="n better"),
+    "draws": Columns(text="region parting", whole="train test", number="shared"),
+    "draw_intervals": Columns(text=f"{_PAIR} parting", number="centre low high", whole="n better"),
+    "region_rows": Columns(text="region country", whole="rows labelled pedons", number="subsample_rows"),
+    "region_facts": Columns(
+        text="region country block",
+        whole="rows pedons",
+        number="soc_median soc_log_sd lowest_r2 highest_r2 bias_log10 mrmse",
+    ),
+    "transfer": Columns(
+        text="model trained_on tested_on kind scale metric reason", whole="trained tested", number="value seeds"
+    ),
+    "transfer_trials": Columns(text="trial model region status", whole="seed trained tested epochs"),
+    "transfer_means": Columns(text="model scale metric", number="within between others", whole="regions"),
     "coverage": Columns(
         text="model region calibration method nominal rows scale metric unit", number="value", whole="seed"
     ),
@@ -170,6 +183,12 @@ class Run(RunContents):
     def seeds(self) -> int:
         """Number of seeds."""
         return len({trial.seed for trial in self.trials})
+
+    @property
+    def overlap(self) -> float:
+        """Test rows over training rows, mean over random splits that share rows; 0 where regions are held out."""
+        draws = self.tables.get("draws")
+        return 0.0 if draws is None else float((draws["test"] / draws["train"]).mean())
 
     @property
     def regions(self) -> list[str]:

@@ -20,9 +20,11 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document
 from jaxsoil.report.style import Look
 from jaxsoil.report.tables import Table, mean_sd, natural_sorted, number
-from jaxsoil.studies.reconstruction.report import published, scores, sections, shared_figures
+from jaxsoil.studies.reconstruction.report import paired, published, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
+from jaxsoil.studies.reconstruction.report.regions import failing_section
+from jaxsoil.studies.reconstruction.report.transfer import transfer_section
 from jaxsoil.studies.reconstruction.report.uncertainty import uncertainty_section
 
 _PROSE = Prose(__package__, "region_out")
@@ -46,11 +48,16 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document = open_document(run, "Leave one region out: soil organic carbon", run.name)
     blocks = region_blocks(run)
     document.add(*_opening(run, blocks))
-    common = "Mean over regions ± standard error (SD/√n over regions and seeds), held-out regions."
+    common = "Mean over regions ± standard error (SD/√n over regions, seeds averaged first), held-out regions."
     document.section("Mean over regions", *scores.mean_tables(run, common))
+    ranked = _ranked(run)
+    if len(ranked) > 1 and len(run.regions) > 1:
+        document.section("Models against each other", *paired.by_region(run, ranked[0][1]))
     styles = styles_of(run)
     document.section("Beside the published Table 2", _published(run, blocks))
     ttest_section(document, run, blocks)
+    failing_section(document, run)
+    transfer_section(document, run)
     alarm_section(document, run, styles)
     uncertainty_section(document, run)
     _figures(document, run, styles)
@@ -70,10 +77,7 @@ def _opening(run: Run, blocks: dict[str, list[str]]) -> list[str]:
 
 def _best(run: Run) -> str:
     """The model with the highest mean CCC of log10 SOC, and those that the paired interval does not tell from it."""
-    # A mean that leaves out a region, perhaps a difficult one, is not ranked with those of all regions.
-    complete = [model for model in run.models if not scores.undefined_regions(run.results, model)]
-    found = [(scores.average(run.results, model, "log10", "ccc")[0], model) for model in complete]
-    means = sorted(((mean, model) for mean, model in found if math.isfinite(mean)), reverse=True)
+    means = _ranked(run)
     if not means:
         return ""
     (mean, best), *others = means
@@ -85,6 +89,14 @@ def _best(run: Run) -> str:
             close.append(f"{text} (difference {scores.interval_text(difference, 'ccc')})")
     label = sections.marked_label(run, best)
     return _PROSE.text("best", mean=mean, model=label, alone=not others, one_region=len(run.regions) < 2, close=close)
+
+
+def _ranked(run: Run) -> list[tuple[float, str]]:
+    """Mean CCC of log10 SOC and model, the highest first."""
+    # A mean that leaves out a region, perhaps a difficult one, is not ranked with those of all regions.
+    complete = [model for model in run.models if not scores.undefined_regions(run.results, model)]
+    found = [(scores.average(run.results, model, "log10", "ccc")[0], model) for model in complete]
+    return sorted(((mean, model) for mean, model in found if math.isfinite(mean)), reverse=True)
 
 
 def _no_comparison(run: Run, blocks: dict[str, list[str]]) -> str:
@@ -153,12 +165,13 @@ def _published(run: Run, blocks: dict[str, list[str]]) -> Table:
     return scores.beside_table(
         lines,
         {"block": "Regions", "model": "Model", "source": "Source"},
-        title="SOC in % by mass, mean ± standard error over regions and seeds; paper: RaCA, 17 regions, 4 seeds.",
+        title="SOC in % by mass, mean ± standard error; paper: RaCA, 17 regions, 4 seeds.",
         notes=(
             *sections.dagger_notes(run, run.models),
             *((_PROSE.text("block_note", blocks=blocks), ALIKE_NOT) if run.networks else _PROSE.notes("no_blocks")),
             *sections.train_note(run),
             *sections.unbounded_note(run),
+            sections.PROSE.text("units"),
             *_PROSE.notes("paper_notes"),
             f"Source: {published.RECONSTRUCTION_SOURCE}.",
         ),

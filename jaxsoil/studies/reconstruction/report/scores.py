@@ -37,17 +37,22 @@ def scaled_column(scale: str, metric: str) -> str:
     return name if scale != "log10" or "log10" in name else f"{name} (log10)"
 
 
-def average(frame: pd.DataFrame, model: str, scale: str, metric: str, split: str = "test") -> tuple[float, float]:
-    """Mean and standard error over regions and seeds of a results table, NaN where there is nothing."""
+def average(
+    frame: pd.DataFrame, model: str, scale: str, metric: str, split: str = "test", *, overlap: float = 0.0
+) -> tuple[float, float]:
+    """Mean and standard error over regions (seeds averaged first) of a results table, NaN where there is nothing.
+
+    ``overlap``: of random splits, as of :func:`jaxsoil.evaluation.results.over_regions`.
+    """
     scale = "reflectance" if metric == "mrmse" else scale
-    means = over_regions(where(frame, model=model, scale=scale, metric=metric, split=split))
+    means = over_regions(where(frame, model=model, scale=scale, metric=metric, split=split), overlap=overlap)
     found = where(means, seed="all")
     return (float(found["mean"].iloc[0]), float(found["se"].iloc[0])) if len(found) else (math.nan, math.nan)
 
 
 def _averages(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     """The same of all models, metrics, scales and splits, ``doubtful`` where a network did not converge."""
-    means = where(over_regions(frame), seed="all")
+    means = where(over_regions(frame, overlap=run.overlap), seed="all")
     return means.assign(doubtful=[bool(run.untrusted(model)) for model in means["model"]])
 
 
@@ -58,7 +63,9 @@ def undefined_regions(frame: pd.DataFrame, model: str) -> list[str]:
 
 
 def interval(run: Run, models: tuple[str, str], scale: str, metric: str, split: str = "test") -> Interval:
-    """The mean difference over regions with its 95 % interval, as the run states it; ``n`` is 0 without a region.
+    """The difference over regions with its 95 % interval, as the run states it; ``n`` is 0 without a region.
+
+    Its centre is the mean, of R2 the pseudo-median (:data:`jaxsoil.evaluation.regions.UNBOUNDED`).
 
     Args:
       run: the run.
@@ -67,7 +74,7 @@ def interval(run: Run, models: tuple[str, str], scale: str, metric: str, split: 
     """
     rows = _of_pair(run.table("intervals"), models, scale, metric, split)
     for row in rows.to_dict("records"):
-        return Interval(int(row["n"]), row["mean"], row["low"], row["high"], row["sd"])
+        return Interval(int(row["n"]), row["centre"], row["low"], row["high"], row["sd"])
     return Interval(0, math.nan, math.nan, math.nan)
 
 
@@ -94,6 +101,12 @@ def improved(run: Run, models: tuple[str, str], scale: str, metric: str) -> str:
     return f"{rows[0]['better']} of {rows[0]['n']}" if rows else ""
 
 
+def rank_tests(run: Run, models: tuple[str, str], scale: str, metric: str) -> tuple[float, float]:
+    """p of the signed-rank and of the sign test over regions, NaN where there is none; as of :func:`interval`."""
+    rows = _of_pair(run.table("intervals"), models, scale, metric, "test").to_dict("records")
+    return (float(rows[0]["p_rank"]), float(rows[0]["p_sign"])) if rows else (math.nan, math.nan)
+
+
 def _of_pair(frame: pd.DataFrame, models: tuple[str, str], scale: str, metric: str, split: str) -> pd.DataFrame:
     return where(frame, first=models[0], second=models[1], scale=scale, metric=metric, split=split)
 
@@ -113,6 +126,10 @@ def mean_tables(run: Run, common: str) -> list[Table]:
         reasons = (f"Regions whose CCC of a seed is undefined and not in the mean: {'; '.join(left_out)}.", *reasons)
     tables, test = [], where(frame, split="test")
     means = _averages(run, test)
+    if not run.overlap:
+        # A standard error over regions would be that of the region whose SOC varies least.
+        means["se"] = means["se"].where(means["metric"] != "r2")
+        reasons = (*sections.PROSE.notes("unbounded_r2"), *reasons)
     for scale, unit, metrics, title, extra in (
         ("log10", "log10 %", METRICS, "SOC on the log10 scale. ", sections.clipped_note(run)),
         (

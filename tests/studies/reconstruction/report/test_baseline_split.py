@@ -5,15 +5,19 @@ import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from reconstruction_run import write_run
+from scipy import stats
 
 from jaxsoil.evaluation.results import over_regions, read_results
 from jaxsoil.report.tables import number, plus_minus
+from jaxsoil.runs.errors import DataError
+from jaxsoil.studies.reconstruction.baseline_split import draw_intervals, parting_of
 from jaxsoil.studies.reconstruction.config import BY_ROW
 from jaxsoil.studies.reconstruction.report import baseline_split
 from jaxsoil.studies.reconstruction.report.baseline_split import by_parting, write_report
-from jaxsoil.studies.reconstruction.report.reading import read_run
+from jaxsoil.studies.reconstruction.report.reading import model_label, read_run
 
 DRAWS = ("draw 1", "draw 2", "draw 3")
 BOTH = (*DRAWS, *(draw + BY_ROW for draw in DRAWS))
@@ -21,6 +25,11 @@ MODELS = ("plsr", "none", "ann", "physics")
 
 
 def written(folder):
+    draws = pd.DataFrame({"region": sorted(set(read_results(folder / "results.csv")["region"]))})
+    draws["parting"] = [parting_of(name) for name in draws["region"]]
+    draws = draws.assign(train=60, test=40, shared=0.0)
+    draws.to_csv(folder / "draws.csv", index=False)
+    draw_intervals(read_results(folder / "results.csv"), draws).to_csv(folder / "draw_intervals.csv", index=False)
     page = write_report(folder)
     assert page == folder / "report.html"
     return (folder / "report.md").read_text("utf-8")
@@ -30,7 +39,7 @@ def mean_of(folder, model, metric, rows):
     frame = read_results(folder / "results.csv")
     frame = frame[frame["region"].str.endswith(BY_ROW) == rows]
     chosen = frame.query(f"model == '{model}' and split == 'test' and scale == 'percent' and metric == '{metric}'")
-    overall = over_regions(chosen).query("seed == 'all'").iloc[0]
+    overall = over_regions(chosen, overlap=40 / 60).query("seed == 'all'").iloc[0]
     return float(overall["mean"]), float(overall["se"])
 
 
@@ -57,9 +66,34 @@ def test_table_1_stands_beside_ours(both):
     difference = mean_of(folder, "ann", "rmse", True)[0] - mean_of(folder, "ann", "rmse", False)[0]
     line = next(line for line in text.splitlines() if line.startswith("| Encoder + ANN decoder | RMSE (%) |"))
     assert number(difference, 3) in line
+    # The paper that Table 1 answers stands above it, and says with its R2 that its rows were others.
+    assert "| ANN of 2016 | earlier paper | 3.590 | 0.960 |" in text
+    assert "standard deviation of SOC of 18 %, the paper's 0.887 with 2.587 % one of 7.7 %" in text
+    assert "times 1/n + test/train, here 1/n + 0.67, not times 1/n" in text
     links = re.findall(r"\]\((figures/[^)]+)\)", text)
     assert len(links) == 5 and all((folder / link).is_file() for link in links)
     assert "2 by group" not in text and "random splits: 3 by group and 3 by row" in text
+
+
+def test_models_are_paired_by_draw_with_the_corrected_interval(both):
+    folder, text = both
+    frame = read_results(folder / "results.csv")
+    frame = frame[~frame["region"].str.endswith(BY_ROW) & (frame["split"] == "test")]
+    table = frame[(frame["scale"] == "log10") & (frame["metric"] == "rmse")].pivot(
+        index="region", columns="model", values="value"
+    )
+    best, other = table.mean().idxmin(), table.mean().idxmax()
+    gaps = table[best] - table[other]
+    half = stats.t.ppf(0.975, 2) * gaps.std(ddof=1) * (1 / 3 + 40 / 60) ** 0.5
+    told = f"{number(gaps.mean(), 3)} ({number(gaps.mean() - half, 3)} to {number(gaps.mean() + half, 3)})"
+    section = text.split("## Models against each other")[1].split("drawn by row")[0]
+    line = next(line for line in section.splitlines() if line.startswith(f"| {model_label(other)} |"))
+    assert told in line
+
+
+def test_a_run_without_its_draws_is_refused(make_run):
+    with pytest.raises(DataError, match=r"draws\.csv"):
+        write_report(make_run(regions=DRAWS, models=("plsr",)))
 
 
 def test_draws_are_parted(both):

@@ -1,0 +1,59 @@
+"""What the regions hold and which fail, against counts by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jaxsoil.data.splits import few_label
+from jaxsoil.data.twin.soil.config import TwinConfig
+from jaxsoil.data.twin.soil.make import make_twin
+from jaxsoil.evaluation import regions as evaluation
+from jaxsoil.evaluation.results import as_frame, metric_rows, write_results
+from jaxsoil.studies.reconstruction.regions import UNTESTED, region_facts, region_rows
+from jaxsoil.studies.reconstruction.report.regions import rows_by_region
+
+
+@pytest.fixture(scope="module")
+def library():
+    made = make_twin(TwinConfig(n_samples=90, n_regions=3, n_outlying=1, n_bands=12))
+    countries = np.where(made.group("region") == "R01", "Chile", "Peru")
+    return dataclasses.replace(made, groups={**made.groups, "country": countries})
+
+
+def test_rows_and_the_labelled_subsample_are_counted(library, tmp_path: Path) -> None:
+    splits = [few_label(library, 2, seed, region) for seed in (1, 0) for region in ("R01", "R02")]
+    found = region_rows(tmp_path, library, splits)["region_rows"].set_index("region")
+    pedons, regions = library.group("pedon"), library.group("region")
+    assert found["rows"].sum() == 90 and found["country"].tolist() == ["Chile", "Peru", "Peru"]
+    drawn = next(split for split in splits if split.seed == 0 and split.held_out == "R02").train
+    for name in ("R01", "R03"):
+        mine = drawn & (regions == name)
+        assert len(set(pedons[mine])) == 2 and found.loc[name, "subsample_rows"] == mine.sum()
+    assert found.loc["R02", "pedons"] == len(set(pedons[regions == "R02"]))
+    alone = region_rows(tmp_path, library, splits[:1])["region_rows"].set_index("region")
+    assert np.isnan(alone.loc["R01", "subsample_rows"])  # held out in the only split
+    figure = rows_by_region(found.reset_index())
+    assert next(text.get_text() for text in figure.axes[0].get_yticklabels()) == "R01, Chile"
+
+
+def test_facts_of_failing_regions_are_those_of_their_rows_and_scores(library, tmp_path: Path) -> None:
+    soc, regions, rows = library.property("soc").values, library.group("region"), []
+    for name, factor in (("R01", 1.05), ("R02", 30.0)):
+        for seed in (0, 1):
+            key = {"study": "s", "data": "d", "model": "ann", "region": name, "seed": seed, "split": "test"}
+            rows += metric_rows(soc[regions == name], factor * soc[regions == name], **key)
+    frame = as_frame(rows)
+    write_results(tmp_path / "results.csv", frame)
+    evaluation.region_blocks(frame, ("ann",)).to_csv(tmp_path / "blocks.csv", index=False)
+    found = region_facts(tmp_path, library)["region_facts"].set_index("region")
+    assert found["block"].tolist() == ["generalising", "problematic", UNTESTED]
+    assert found.loc["R02", "bias_log10"] == pytest.approx(np.log10(30.0), rel=1e-6)
+    mine = soc[regions == "R01"]
+    assert found.loc["R01", "soc_median"] == pytest.approx(np.median(mine))
+    assert found.loc["R01", "soc_log_sd"] == pytest.approx(pd.Series(np.log10(mine)).std())
+    assert found.loc["R01", "highest_r2"] > 0.9 and np.isnan(found.loc["R03", "highest_r2"])
