@@ -20,11 +20,12 @@ SUMMARIES = (summaries.region_blocks, summaries.alarms, summaries.model_differen
 
 def prepare(config: StudyConfig) -> StudyInputs:
     """The data with one inductive split for each region."""
-    return prepare_study(config, splits.region_out)
+    return prepare_study(config, splits.region_out, grid=True)
 
 
 def run(config: StudyConfig, folder: RunFolder, prepared: StudyInputs) -> None:
     """Trains and writes the run folder, and a bundle of the models refitted on all regions."""
-    how_sure = functools.partial(uncertainty.summary, library=prepared.library, splits=prepared.splits)
+    of = {"library": prepared.library, "splits": prepared.splits, "config": config}
+    how_sure = functools.partial(uncertainty.summary, **of)
     run_study(config, folder, prepared, summaries=(*SUMMARIES, how_sure))
     write_bundle(config, folder, prepared)
