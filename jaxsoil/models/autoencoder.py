@@ -149,8 +149,8 @@ class AttentionTrunk(nn.Module):
 class Encoder(nn.Module):
     """Mass fractions from a spectrum; the last component is soil organic carbon.
 
-    Maps what it sees of reflectance ``(n, M)`` (:func:`encoder_input`) to mass fractions ``(n, K)`` that are positive and sum to one
-    (LeakyReLU(0.01), then softmax).
+    Maps what it sees of reflectance ``(n, M)`` (:func:`encoder_input`) to mass fractions ``(n, K)`` that are positive
+    and sum to one (LeakyReLU(0.01), then softmax).
     """
 
     components: int

@@ -63,7 +63,7 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
     for name, group in manifest.groups.items():
         if group.alike is not None:
             groups[name], count = _joined(groups[name], spectra, group.alike)
-            notes.append(f"{name}: {count} pairs of spectra differ by less than {group.alike:g} (SNV) and are one {name}")
+            notes.append(f"{name}: {count} pairs of spectra less than {group.alike:g} (SNV) apart are one {name}")
     properties = {name: _property(table, name, label, file) for name, label in manifest.labels.items()}
     for name, names in groups.items():
         remedy = "Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason."

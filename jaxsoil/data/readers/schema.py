@@ -235,7 +235,8 @@ def _check(manifest: Manifest, path: Path) -> None:
         kinds = sum(part is not None for part in (group.column, group.constant, group.same_rows))
         span = group.characters
         if group.alike is not None and not 0.0 < group.alike < math.inf:
-            problem, remedy = "the difference of spectra that are alike is a positive number", "Write for instance alike = 0.01."
+            problem = "the difference of spectra that are alike is a positive number"
+            remedy = "Write for instance alike = 0.01."
             raise DataError(problem, source=path, column=f"groups.{name}.alike", value=group.alike, remedy=remedy)
         if kinds != 1 or not (span is None or (group.column and len(span) == 2 and 1 <= span[0] <= span[1])):
             problem = "a group is one of a column, a constant, and rows that belong together"

@@ -39,8 +39,8 @@ class StudyConfig:
     baselines: tuple[Baseline, ...] = ("plsr", "random_forest")
     """Reference models on the same splits."""
     input: tuple[Input, ...] = ("reflectance",)
-    """What the networks see: 'reflectance' (paper), its 'absorbance', or 'snv' (SNV of absorbance); decoders reconstruct
-    reflectance. Several make a grid, where the study takes one; its first setting is the run's own."""
+    """What the networks see: 'reflectance' (paper), its 'absorbance', or 'snv' (SNV of absorbance); decoders
+    reconstruct reflectance. Several make a grid (region_out), whose first setting is the run's own."""
     loss: tuple[SocLoss, ...] = ("linear",)
     """SOC term of the networks' loss: 'linear' (paper: one sigma for all), 'proportional' (sigma grows with a sample's
     SOC), or 'log' (errors of log10 SOC). Several make a grid."""
@@ -172,7 +172,7 @@ def variant_of(setting: Setting, first: Setting) -> str:
 
 
 def check(config: StudyConfig, *, grid: bool = False) -> None:
-    """Raises UsageError, in one line, where a setting of a study cannot be; ``grid``: it takes several inputs, losses."""
+    """Raises UsageError, in one line, where a setting cannot be; ``grid``: several inputs and losses are taken."""
     counts = {"seeds": limits.at_least(1), "components": limits.at_least(2), "width": limits.at_least(1)}
     limits.require(config, counts)
     for field in dataclasses.fields(config):

@@ -26,8 +26,8 @@ from jaxsoil.evaluation.applicability import reconstruction_limit
 from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models.autoencoder import ModelConfig
-from jaxsoil.runs.folder import RunFolder
 from jaxsoil.models.forest import Forest
+from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import StudyConfig, settings_of
 from jaxsoil.studies.reconstruction.objectives import make_losses
@@ -123,11 +123,9 @@ def _networks(config: StudyConfig, folder: Path, prepared: StudyInputs) -> Itera
             [_trial(config, library, split, network) for network in config.networks],
             config.train, config.devices, config.components, library.spectra.n_bands, minerals,
         )  # fmt: skip
+        kept: dict[str, Any] = {"stage": STAGE, "keep_states": True}
         runs = [
-            GroupRun(
-                group, data, config.train, config.devices, folder, make_losses(group.trials),
-                stage=STAGE, keep_states=True,
-            )  # fmt: skip
+            GroupRun(group, data, config.train, config.devices, folder, make_losses(group.trials), **kept)
             for group in groups
         ]
         with tqdm(total=config.train.epochs * len(runs), desc="bundle", unit="epoch", leave=False) as bar:

@@ -85,9 +85,7 @@ class _Data:
     regions: list[_Region]
 
 
-def summary(
-    folder: Path, library: Library, splits: Sequence[Split], config: StudyConfig
-) -> dict[str, pd.DataFrame]:
+def summary(folder: Path, library: Library, splits: Sequence[Split], config: StudyConfig) -> dict[str, pd.DataFrame]:
     """prediction_intervals.parquet, coverage.csv, coverage_curve.csv and remeasure.csv of a finished run.
 
     Args:
