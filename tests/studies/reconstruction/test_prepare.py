@@ -122,7 +122,7 @@ def test_a_run_with_unlabelled_rows_leaves_finite_scores(tmp_path: Path, monkeyp
     arguments = ["--exp=few_labels", *options.split(), "--data", data, "--workdir", str(folder)]
     # PLSR takes 15 components; the smallest stage has five labelled pedons of one region.
     fit = plsr.fit
-    monkeypatch.setattr("jaxsoil.models.plsr.fit", lambda spectra, target: fit(spectra, target, 1))
+    monkeypatch.setattr("jaxsoil.models.plsr.fit", lambda spectra, target, **_: fit(spectra, target, 1))
     assert main(experiments, arguments) == 0
     results = pd.read_csv(folder / "results.csv")
     rmse = results[results["metric"].isin(["rmse", "mrmse"])]

@@ -14,6 +14,7 @@ from jaxsoil.studies.reconstruction.config import BY_ROW
 from jaxsoil.studies.reconstruction.report import baseline_split
 from jaxsoil.studies.reconstruction.report.baseline_split import by_parting, write_report
 from jaxsoil.studies.reconstruction.report.reading import read_run
+from jaxsoil.studies.reconstruction.tables import OWN
 
 DRAWS = ("draw 1", "draw 2", "draw 3")
 BOTH = (*DRAWS, *(draw + BY_ROW for draw in DRAWS))
@@ -27,7 +28,7 @@ def written(folder):
 
 
 def mean_of(folder, model, metric, rows):
-    frame = read_results(folder / "results.csv")
+    frame = read_results(folder / "results.csv", OWN)
     frame = frame[frame["region"].str.endswith(BY_ROW) == rows]
     chosen = frame.query(f"model == '{model}' and split == 'test' and scale == 'percent' and metric == '{metric}'")
     overall = over_regions(chosen).query("seed == 'all'").iloc[0]
