@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from jaxsoil.runs import require
 
 N_TREES = 200
+OUT_OF_BAG = 50
+"""Trees that predict the training rows they had not drawn: each row by some eighteen of them."""
 MIN_SAMPLES_LEAF = 1
 """The forest of the studies; leaves of one sample are scikit-learn's default. Neither is tuned on held-out regions."""
 
@@ -22,8 +24,8 @@ class Forest:
     Attributes:
       trees: scikit-learn's estimator.
       features: number m of features it was trained on.
-      out_of_bag: (n,) predictions of each training row by the trees that had not drawn it, NaN where all had; None
-        unless asked for.
+      out_of_bag: (n,) predictions of each training row by those of its first trees that had not drawn it, NaN where all
+        had; None unless asked for.
     """
 
     trees: Any
@@ -83,9 +85,9 @@ def fit(
 
 
 def _out_of_bag(trees: Any, x: np.ndarray) -> np.ndarray:
-    """Mean over the trees that had not drawn a row, NaN where all had (scikit-learn's own attribute has 0 there)."""
+    """Mean over the first trees that had not drawn a row, NaN where all had (scikit-learn's own attribute has 0)."""
     total, count = np.zeros(len(x)), np.zeros(len(x))
-    for tree, drawn in zip(trees.estimators_, trees.estimators_samples_, strict=True):
+    for tree, drawn in list(zip(trees.estimators_, trees.estimators_samples_, strict=True))[:OUT_OF_BAG]:
         left = np.bincount(drawn, minlength=len(x)) == 0
         total[left] += tree.tree_.predict(x[left]).ravel()
         count += left

@@ -124,8 +124,8 @@ def test_the_report_shows_the_grid_and_leaves_modelled_soc_out_of_means(tmp_path
     frame = run.results.query("model == 'plsr' and metric == 'ccc' and scale == 'log10' and split == 'test'")
     mean = frame[frame["region"] != "C"]["value"].mean()
     assert "mean over 2 held-out regions" in text
-    assert f"| PLSR | SNV of absorbance | – | {mean:.2f} |".replace("-", "−") in text
-    assert f"| PLSR | reflectance | – | {mean + 0.1:.2f} |".replace("-", "−") in text
+    assert f"| PLSR | SNV of absorbance | – | – | {mean:.2f} |".replace("-", "−") in text
+    assert f"| PLSR | reflectance | – | – | {mean + 0.1:.2f} |".replace("-", "−") in text
     (table,) = settings.with_modelled_table(run)
     row = next(row for row in table.rows if row[0] == "PLSR")
     assert row[1] == f"{mean:.2f}".replace("-", "−") and row[2] == f"{frame['value'].mean():.2f}".replace("-", "−")
