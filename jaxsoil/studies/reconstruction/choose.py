@@ -127,7 +127,8 @@ def choices(scores: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     # A diverged training has no CCC; a candidate that diverged counts as predicting nothing.
     values = scores.assign(ccc=scores["ccc"].fillna(0.0))
     key = ["model", *CANDIDATE]
-    inner: Any = values.groupby([*key, "beside", "region"])["ccc"].mean().groupby([*key, "beside"]).mean()
+    by_region: Any = values.groupby([*key, "beside", "region"])["ccc"].mean()
+    inner: Any = by_region.groupby([*key, "beside"]).mean()
     outer: Any = values.groupby([*key, "group", "region"])["ccc"].mean()
     picked, table = [], []
     for model in dict.fromkeys(values["model"]):

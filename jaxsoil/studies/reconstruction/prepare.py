@@ -12,6 +12,7 @@ import numpy as np
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, validation_rows
+from jaxsoil.models.config import Input
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.resample import Trim
 from jaxsoil.studies.reconstruction import baselines
@@ -192,7 +193,8 @@ def direct_start(library: Library, split: Split) -> tuple[np.ndarray, float]:
 def require_inputs(config: StudyConfig, library: Library) -> None:
     """Raises DataError where the spectra cannot be what a model is to see: no absorbance, or no SNV."""
     for model in (*config.networks, *config.baselines):
-        for what in dict.fromkeys(what for what, _ in settings_of(config, model)):
+        inputs: list[Input] = [setting[0] for setting in settings_of(config, model)]
+        for what in dict.fromkeys(inputs):
             try:
                 baselines.seen(library, what)
             except DataError as error:

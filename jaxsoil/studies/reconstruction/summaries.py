@@ -116,7 +116,8 @@ def modelled_regions(folder: Path) -> list[str]:
 
 
 def _differences(rows: pd.DataFrame, left_out: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
-    return {"differences": rows, "intervals": regions.paired_intervals(rows[~rows["region"].isin(list(left_out))])}
+    kept = pd.DataFrame(rows[~rows["region"].isin(list(left_out))])
+    return {"differences": rows, "intervals": regions.paired_intervals(kept)}
 
 
 def _soc_spectra(folder: Path) -> dict[str, np.ndarray]:

@@ -290,7 +290,7 @@ def _own_settings(run: Run) -> Run:
     for name in ("trials", "predictions"):
         tables[name] = pd.DataFrame(tables[name][tables[name]["variant"] == ""]).reset_index(drop=True)
     if "history" in tables:
-        own = set(tables["trials"]["trial"])
+        own = tables["trials"]["trial"].tolist()
         tables["history"] = pd.DataFrame(tables["history"][tables["history"]["trial"].isin(own)])
     return replace(run, results=main_results(run.results, trials), tables=tables, grid=run.results, grid_trials=trials)
 

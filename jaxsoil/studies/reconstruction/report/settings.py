@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.results import CONVERGED, FITTED, over_regions
@@ -50,7 +49,7 @@ def with_modelled_table(run: Run) -> list[Table]:
     frames = []
     for name, regions in parts.items():
         rows = where(run.results, split="test", scale="log10")
-        rows = rows[rows["region"].isin(regions) & rows["metric"].isin(["ccc", "rmse"])]
+        rows = pd.DataFrame(rows[rows["region"].isin(regions) & rows["metric"].isin(["ccc", "rmse"])])
         frames.append(where(over_regions(rows), seed="all").assign(regions_of=name))
     heads = {"measured": f"{len(parts['measured'])} regions, measured SOC", "all": f"all {len(parts['all'])} regions"}
     table = pivot_table(
@@ -77,16 +76,16 @@ def grid_section(document: Document, run: Run) -> None:
     if not len(run.grid_trials) or not (run.grid_trials["variant"] != "").any():
         return
     test = pd.DataFrame(test[test["region"].isin(run.measured)])
-    status = run.grid_trials.groupby(["model", *OWN])["status"].apply(
-        lambda found: not set(found) <= {CONVERGED, FITTED}
-    )
+    status: dict[Any, set[str]] = {
+        key: set(found["status"]) - {CONVERGED, FITTED} for key, found in run.grid_trials.groupby(["model", *OWN])
+    }
     tables = []
     for scale, metric, name, digits in (("log10", "ccc", "CCC of log10 SOC", 2), ("percent", "rmse", "RMSE in %", 3)):
         means = where(over_regions(where(test, scale=scale, metric=metric), OWN), seed="all")
         keys = zip(*(means[key] for key in ("model", *OWN)), strict=True)
         tables.append(
             pivot_table(
-                means.assign(doubtful=[bool(status.get(key, False)) for key in keys]),
+                means.assign(doubtful=[bool(status.get(key)) for key in keys]),
                 {"model": "Model", "input": "Input"},
                 "loss",
                 "mean",
@@ -95,7 +94,7 @@ def grid_section(document: Document, run: Run) -> None:
                 order={"model": run.models, "input": get_args(Input), "loss": get_args(SocLoss)},
                 labels={"model": model_label, "input": INPUTS, "loss": LOSSES},
                 marks={"mean": "doubtful"},
-                notes=_PROSE.notes("grid", doubtful=bool(np.any(status))),
+                notes=_PROSE.notes("grid", doubtful=any(status.values())),
             )
         )
     document.section("Grid of inputs and losses", _PROSE.text("grid_text"), *tables)
