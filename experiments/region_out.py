@@ -21,7 +21,7 @@ DEFAULT = StudyConfig(
     # Inputs, losses, epochs and patience: chosen by leaving out training regions (docs/comparisons.md).
     input=("snv",),
     loss=("proportional",),
-    baseline_input=("absorbance",),
+    baseline_input=("snv",),
     baseline_loss=("log",),
     train=TrainConfig(epochs=120, patience=12, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
 )

@@ -73,7 +73,7 @@ def with_modelled_table(run: Run) -> list[Table]:
 def grid_section(document: Document, run: Run) -> None:
     """Adds the grid of inputs and losses, a row for each model and input; nothing where each model has one setting."""
     test = where(run.grid, split="test")
-    if not len(run.grid_trials) or not (run.grid_trials["variant"] != "").any():
+    if not len(run.grid_trials) or not any(run.grid_trials["variant"].tolist()):
         return
     test = pd.DataFrame(test[test["region"].isin(run.measured)])
     status: dict[Any, set[str]] = {
