@@ -21,7 +21,15 @@ Strings = NDArray[Any]
 PROTECTED = ("sample", "pedon", "profile", "cluster")
 """Groups that no split parts, from the finest to the coarsest; a cluster holds like spectra of soils without a site."""
 
-GROUPS = ("sample", "pedon", "profile", "cluster", "region", "laboratory", "source", "country")
+SOC_IS = "soc_is"
+"""Group that says what the number called SOC is, in each row; without it all of it is measured SOC."""
+
+MEASURED, MODELLED = "measured", "modelled"
+KINDS_OF_SOC = (MEASURED, MODELLED, "total carbon", "unit presumed")
+"""What it may say: "modelled" is predicted from the spectra, "total carbon" has carbonates in it, and "unit presumed"
+is a number whose source states no unit."""
+
+GROUPS = ("sample", "pedon", "profile", "cluster", "region", "laboratory", "source", "country", SOC_IS)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False)
@@ -93,6 +101,9 @@ class Library:
         )
         for name, values in groups.items():
             require.known(name, GROUPS, "unknown group", source=self.name, column=name)
+            if name == SOC_IS:
+                for kind in np.unique(values).tolist():
+                    require.known(kind, KINDS_OF_SOC, "unknown kind of SOC", source=self.name, column=name)
             empty = np.char.strip(values) == ""
             remedy = "Give every row a group, or exclude the rows without one, with a reason."
             require.no_row(empty, "a group name is empty", source=self.name, column=name, remedy=remedy)
@@ -127,6 +138,14 @@ class Library:
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         fields["properties"], fields["groups"] = dict(self.properties), dict(self.groups)
         return (Library, tuple(fields.values()))
+
+    @property
+    def kinds_of_soc(self) -> dict[str, str]:
+        """What SOC is in each region with other than measured SOC, such as {"raca99": "modelled"}."""
+        kinds = self.groups.get(SOC_IS, np.full(len(self), MEASURED))
+        regions = self.groups.get("region", np.full(len(self), self.name))
+        found = {name: np.unique(kinds[regions == name]).tolist() for name in np.unique(regions).tolist()}
+        return {name: ", ".join(kinds) for name, kinds in found.items() if kinds != [MEASURED]}
 
     # Above the method `property`, which hides the decorator below it.
     @property

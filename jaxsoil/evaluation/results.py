@@ -107,13 +107,20 @@ def value_rows(
 
 
 def metric_rows(
-    observed: ArrayLike, predicted: ArrayLike, *, floor: float = SOC_FLOOR, **key: object
+    observed: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    mean: ArrayLike | None = None,
+    floor: float = SOC_FLOOR,
+    **key: object,
 ) -> list[dict[str, object]]:
     """Scores one set of SOC predictions on the scales ``percent`` and ``log10``.
 
     Args:
       observed: (n,) measured SOC, % by mass.
       predicted: (n,) predicted SOC, % by mass; NaN (a diverged trial) gives NaN metrics.
+      mean: (n,) predicted mean of SOC, which the scale ``percent`` takes where a model of log10 SOC predicts the
+        median; None: ``predicted``.
       floor: smallest SOC on the log10 scale, % by mass.
       key: study, data, model, region (the held-out part), seed and split of the rows.
 
@@ -122,7 +129,7 @@ def metric_rows(
     """
     obs, pred = np.asarray(observed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     keys = {**key, "property": SOC}
-    rows = score_rows(obs, pred, unit="%", scale="percent", keys=keys)
+    rows = score_rows(obs, pred if mean is None else mean, unit="%", scale="percent", keys=keys)
     logs = summary(log10_percent(obs, floor), log10_percent(pred, floor))
     rows += value_rows(logs, unit="log10 %", scale="log10", keys=keys)
     clipped = {"n_clipped": int((pred < floor).sum()), "n_clipped_observed": int((obs < floor).sum())}

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxsoil.models.config import Input
 from jaxsoil.physics import mixing
 
 EncoderKind = Literal["mlp", "cnn", "attention"]
@@ -38,6 +39,8 @@ class ModelConfig:
     initialisation: Initialisation = "lecun"
     """First weights of the dense layers: 'lecun', normal of variance 1 / inputs with biases 0 (Flax's default), or
     'pytorch', weights and biases uniform in +-1 / sqrt(inputs) (the published code's): a third of that variance."""
+    input: Input = "reflectance"
+    """What the encoder sees (paper: reflectance); a decoder reconstructs reflectance all the same."""
 
     @property
     def physical(self) -> bool:
@@ -56,6 +59,21 @@ class Minerals:
     spectra: Any
     rho_r: Any
     shares: Any = None
+
+
+def encoder_input(reflectance: jax.Array, kind: Input) -> jax.Array:
+    """What an encoder sees of reflectance ``(n, M)``, each spectrum by itself (:mod:`jaxsoil.spectra.preprocess`).
+
+    Studies refuse reflectance that has no absorbance and spectra that are flat; here both stay finite.
+    """
+    if kind == "reflectance":
+        return reflectance
+    absorbance = -jnp.log10(jnp.maximum(reflectance, 1e-6))
+    if kind == "absorbance":
+        return absorbance
+    centred = absorbance - jnp.mean(absorbance, axis=1, keepdims=True)
+    spread = jnp.sqrt(jnp.sum(jnp.square(centred), axis=1, keepdims=True) / max(1, reflectance.shape[1] - 1))
+    return centred / jnp.maximum(spread, 1e-6)
 
 
 class _RemovedBias(nn.Module):
@@ -163,15 +181,15 @@ class AttentionTrunk(nn.Module):
 class Encoder(nn.Module):
     """Mass fractions from a spectrum; the last component is soil organic carbon.
 
-    Maps reflectance ``(n, M)`` to mass fractions ``(n, K)`` that are positive and sum to one
-    (LeakyReLU(0.01), then softmax).
+    Maps what it sees of reflectance ``(n, M)`` (:func:`encoder_input`) to mass fractions ``(n, K)`` that are positive
+    and sum to one (LeakyReLU(0.01), then softmax).
     """
 
     components: int
     config: ModelConfig
 
     @nn.compact
-    def __call__(self, reflectance: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, seen: jax.Array, train: bool) -> jax.Array:
         c = self.config
         if c.encoder == "cnn":
             trunk: nn.Module = ConvTrunk(self.components, c.width, c.momentum, c.initialisation)
@@ -179,7 +197,7 @@ class Encoder(nn.Module):
             trunk = AttentionTrunk(self.components, c.width, c.momentum, c.initialisation)
         else:
             trunk = Trunk(self.components, c.width, c.hidden, c.momentum, c.initialisation)
-        return nn.softmax(nn.leaky_relu(trunk(reflectance, train), 0.01))
+        return nn.softmax(nn.leaky_relu(trunk(seen, train), 0.01))
 
 
 class AnnDecoder(nn.Module):
@@ -230,7 +248,8 @@ class Autoencoder(nn.Module):
     def __call__(
         self, reflectance: jax.Array, minerals: Minerals | None = None, *, train: bool
     ) -> tuple[jax.Array, jax.Array | None]:
-        mass = Encoder(self.components, self.config, name="encoder")(reflectance, train)
+        seen = encoder_input(reflectance, self.config.input)
+        mass = Encoder(self.components, self.config, name="encoder")(seen, train)
         if self.config.decoder == "none":
             return mass, None
         if self.config.physical:

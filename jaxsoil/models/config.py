@@ -8,6 +8,9 @@ from typing import Literal
 Activation = Literal["relu", "gelu", "silu", "tanh"]
 """Names of the functions between the layers."""
 
+Input = Literal["reflectance", "absorbance", "snv"]
+"""What a model of reflectance spectra sees: them, their absorbance log10(1/R), or its standard normal variate."""
+
 
 @dataclasses.dataclass(frozen=True)
 class VaeConfig:

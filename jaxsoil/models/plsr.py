@@ -51,13 +51,16 @@ class Plsr:
         return ((rows - self.centre) / self.scale @ self.coefficients[-1][:, None]).ravel() + self.target_centre
 
 
-def fit(spectra: ArrayLike, target: ArrayLike, n_components: int = N_COMPONENTS) -> Plsr:
+def fit(
+    spectra: ArrayLike, target: ArrayLike, n_components: int = N_COMPONENTS, *, weights: ArrayLike | None = None
+) -> Plsr:
     """Fits PLSR on standardised bands (improved kernel PLS 1, Dayal and MacGregor 1997).
 
     Args:
       spectra: (n, m) preprocessed spectra of the training rows.
       target: (n,) on the scale to be predicted.
       n_components: latent variables, at most min(n - 1, m). Those beyond the rank of the data change nothing.
+      weights: (n,) positive weights of the rows, in means, scales and covariances alike; only their ratios count.
 
     Raises:
       DataError: if shapes do not fit, a value is not finite, or there are fewer rows than components.
@@ -73,7 +76,15 @@ def fit(spectra: ArrayLike, target: ArrayLike, n_components: int = N_COMPONENTS)
             value=n_components,
             remedy="Lower the number of components, or train on more rows.",
         )
-    centre, scale = x.mean(axis=0), x.std(axis=0, ddof=1)
+    centre, scale, middle, root = x.mean(axis=0), x.std(axis=0, ddof=1), y.mean(), np.ones((len(y), 1))
+    if weights is not None:
+        w = require.vector(weights, "weights of training rows")
+        require.same_length({"training targets": y, "weights of training rows": w})
+        if not (w > 0).all():
+            raise DataError("weights are positive", value=float(w.min()), remedy="Leave rows without weight out.")
+        w = w / w.mean()
+        centre, middle, root = np.average(x, axis=0, weights=w), np.average(y, weights=w), np.sqrt(w)[:, None]
+        scale = np.sqrt(np.average((x - centre) ** 2, axis=0, weights=w) * len(y) / (len(y) - 1))
     # A band without variance carries nothing; dividing by its rounding error would make it matter.
     scale[scale < 1e-12] = 1.0
     if np.ptp(y) == 0.0:
@@ -82,8 +93,8 @@ def fit(spectra: ArrayLike, target: ArrayLike, n_components: int = N_COMPONENTS)
     with warnings.catch_warnings():
         # Past the rank of the data ikpls carries the coefficients forward and says so.
         warnings.simplefilter("ignore", UserWarning)
-        model.fit((x - centre) / scale, (y - y.mean())[:, None], n_components)
-    return Plsr(centre, scale, float(y.mean()), np.asarray(model.B, dtype=np.float64)[:, :, 0])
+        model.fit(root * (x - centre) / scale, root * (y - middle)[:, None], n_components)
+    return Plsr(centre, scale, float(middle), np.asarray(model.B, dtype=np.float64)[:, :, 0])
 
 
 def choose_components(
@@ -103,6 +114,21 @@ def choose_components(
     Raises:
       DataError: as :func:`fit`.
     """
+    residuals = _cross_validated(spectra, target, folds, most)
+    error = np.mean(residuals**2, axis=1)
+    return int(np.argmin(np.where(np.isfinite(error), error, np.inf))) + 1, error
+
+
+def held_out_residuals(spectra: ArrayLike, target: ArrayLike, folds: ArrayLike, n_components: int) -> np.ndarray:
+    """Observed minus predicted (n,) of rows by models of the other folds, fold by fold; arguments and errors as there.
+
+    With fewer components where the smallest training part of a fold allows no more.
+    """
+    return _cross_validated(spectra, target, folds, n_components)[-1]
+
+
+def _cross_validated(spectra: ArrayLike, target: ArrayLike, folds: ArrayLike, most: int) -> np.ndarray:
+    """Residuals (components, n) with 1, 2, ... components, one fold's rows after the other's."""
     from ikpls.fast_cross_validation.numpy import PLS
 
     x, y = require.finite_rows(spectra, "training spectra", least=2), require.vector(target, "training targets")
@@ -114,15 +140,14 @@ def choose_components(
     x = x[:, np.ptp(x, axis=0) > 0]
     model = PLS(algorithm=2, center_X=True, center_Y=True, scale_X=True, scale_Y=False, ddof=1, copy=False)
 
-    def squares(observed: ArrayLike, predicted: ArrayLike) -> np.ndarray:
-        return ((np.asarray(predicted) - np.asarray(observed)[None]) ** 2).sum(axis=(1, 2))
+    def residuals(observed: ArrayLike, predicted: ArrayLike) -> np.ndarray:
+        return (np.asarray(observed)[None] - np.asarray(predicted))[:, :, 0]
 
     # ikpls announces every cross-validation on stdout.
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore", UserWarning)
-        found = model.cross_validate(x, y[:, None], most, fold.tolist(), squares, n_jobs=1, verbose=0)
-    error = np.sum(list(found.values()), axis=0) / x.shape[0]
-    return int(np.argmin(np.where(np.isfinite(error), error, np.inf))) + 1, error
+        found = model.cross_validate(x, y[:, None], most, fold.tolist(), residuals, n_jobs=1, verbose=0)
+    return np.concatenate(list(found.values()), axis=1)
 
 
 def held_out(

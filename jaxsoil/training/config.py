@@ -40,6 +40,10 @@ class TrainConfig:
     """Statistics BatchNorm trains on: those of each batch, or the stored ones (default when fine-tuning)."""
     sigma_soc: float = 0.0041
     """Standard error of SOC as a mass fraction in Eq. 1 (paper: 0.0041)."""
+    sigma_relative: float = 0.1
+    """Standard error of SOC over SOC where the loss is 'proportional' or 'log' (ours)."""
+    sigma_floor: float = 0.0005
+    """What the standard error of 'proportional' has beside it, as a mass fraction (ours)."""
     sigma_reflectance: float = 0.01
     """Standard error of reflectance in Eq. 1 (paper: 0.01)."""
     validation_share: float = 0.0
@@ -131,6 +135,8 @@ TRAIN_LIMITS: dict[str, Limit] = {
     "decoder_lr": above(0.0),
     "mineral_kl": at_least(0.0),
     "sigma_soc": above(0.0),
+    "sigma_relative": above(0.0),
+    "sigma_floor": above(0.0),
     "sigma_reflectance": above(0.0),
     "validation_share": from_to(0.0, 0.5),
     "patience": at_least(0),

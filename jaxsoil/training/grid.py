@@ -44,6 +44,9 @@ class Trial:
       example: row whose reconstruction is kept for the report.
       start: (f_soc (M,), (rho r)_SOC in g cm-3 nm) from which the mixing decoder starts, estimated on the training
         rows; None starts as published.
+      loss: form of the study's loss.
+      variant: what tells it from other trials of its id, such as "snv-log"; "" where there is one. Part of the names of
+        files and not of the random key: the variants of a trial share start and order.
     """
 
     name: str
@@ -53,6 +56,8 @@ class Trial:
     validation: np.ndarray
     example: int
     start: tuple[np.ndarray, float] | None = None
+    loss: str = "linear"
+    variant: str = ""
 
     @property
     def id(self) -> str:
@@ -98,7 +103,7 @@ class Group:
     @property
     def label(self) -> str:
         """Name of the group's files."""
-        return self.trials[0].name
+        return "-".join(filter(None, (self.trials[0].name, self.trials[0].variant)))
 
 
 def make_groups(
@@ -114,11 +119,11 @@ def make_groups(
       minerals: minerals of the mixing decoder, whose networks have K = minerals + 1.
     """
     mesh = make_mesh(devices)
-    members: dict[tuple[str, ModelConfig], list[Trial]] = {}
+    members: dict[tuple[str, str, ModelConfig], list[Trial]] = {}
     for trial in trials:
-        members.setdefault((trial.name, trial.model), []).append(trial)
+        members.setdefault((trial.name, trial.variant, trial.model), []).append(trial)
     groups = []
-    for (_, model), chosen in members.items():
+    for (_, _, model), chosen in members.items():
         latent = minerals + 1 if model.physical else components
         count = network_parameters(model, latent, bands)
         layers = (1 + model.hidden) * (2 if model.decoder == "ann" else 1)

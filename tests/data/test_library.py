@@ -32,6 +32,7 @@ def library(n=4, **changes):
         ({"properties": {"soc": Property([1.0, -0.1, 1.0, 1.0], "%")}}, r"soc.*between 0 and 100.*-0.1 at 's1'"),
         ({"properties": {"soc": Property([1.0, 101.0, 1.0, 1.0], "%")}}, r"between 0 and 100"),
         ({"groups": {"region": np.array(["a", " ", "b", "b"])}}, r"column region: a group name is empty.*row 1"),
+        ({"groups": {"soc_is": np.array(["measured", "modeled", "measured", "measured"])}}, "Did you mean 'modelled'"),
         ({"groups": {"regoin": np.array(["a"] * 4)}}, "Did you mean 'region'"),
     ],
 )
@@ -101,3 +102,10 @@ def test_samples_and_the_blocks_that_no_split_parts():
     assert made.samples.tolist() == ["x", "x", "y", "z"] and made.blocks.tolist() == pedons
     bare = library(groups={"region": np.array(["a", "a", "b", "b"])})
     assert bare.samples.tolist() == bare.blocks.tolist() == ["s0", "s1", "s2", "s3"]
+
+
+def test_regions_say_what_their_soc_is():
+    assert library().kinds_of_soc == {}
+    kinds = np.array(["measured", "modelled", "measured", "measured"])
+    assert library(groups={"region": np.array(list("abac")), "soc_is": kinds}).kinds_of_soc == {"b": "modelled"}
+    assert library(groups={"soc_is": kinds}).kinds_of_soc == {"toy": "measured, modelled"}

@@ -70,6 +70,15 @@ def test_one_spectrum_with_two_labels_is_one_sample(libraries):
         assert split.test[79] == split.test[80]
 
 
+def test_near_identical_spectra_are_one_sample_and_lie_on_one_side(libraries):
+    made = libraries("nirsoil")
+    assert any("34 pairs of spectra less than 0.01 (SNV) apart are one sample" in note for note in made.notes)
+    assert len(set(made.group("sample").tolist())) == 798
+    joined = libraries("fields")
+    assert joined.kinds_of_soc == {"raca99": "modelled", "geeves": "total carbon", "csiro100": "unit presumed"}
+    assert set(joined.group("sample")[joined.group("region") == "nirsoil"]) <= set(joined.blocks)
+
+
 def test_the_composites_have_their_axes(libraries):
     for name, axis in (
         ("fields", np.arange(1360.0, 2451.0, 10.0)),

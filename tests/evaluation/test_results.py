@@ -22,6 +22,13 @@ def pick(frame, scale, metric):
     return rows.iloc[0]
 
 
+def test_the_scale_in_percent_takes_the_mean_and_the_logarithm_the_median():
+    observed, median = np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.0, 3.0])
+    frame = results.as_frame(rows_for("a", observed, median, mean=1.2 * median))
+    assert pick(frame, "percent", "rmse")["value"] == metrics.rmse(observed, 1.2 * median)
+    assert pick(frame, "log10", "ccc")["value"] == metrics.ccc(np.log10(observed), np.log10(median))
+
+
 def test_both_scales_are_scored():
     observed, predicted = np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.0, 3.0])
     frame = results.as_frame(rows_for("a", observed, predicted))

@@ -134,3 +134,19 @@ def test_other_encoders_give_mass_fractions(encoder: EncoderKind) -> None:
     mass, rebuilt = checked(network, variables, x)
     np.testing.assert_allclose(np.sum(mass, axis=1), 1.0, rtol=1e-6)
     assert rebuilt.shape == x.shape
+
+
+@pytest.mark.parametrize("kind", ["reflectance", "absorbance", "snv"])
+def test_an_encoder_sees_what_the_preprocessing_of_spectra_makes(kind: Any) -> None:
+    from jaxsoil.models.autoencoder import encoder_input
+    from jaxsoil.spectra.container import Spectra
+    from jaxsoil.spectra.preprocess import SNV
+
+    values = np.random.default_rng(0).uniform(0.05, 0.9, (6, 40)).astype(np.float32)
+    spectra = Spectra(values, np.linspace(400.0, 2400.0, 40), "nm", "reflectance")
+    made = {"reflectance": spectra, "absorbance": spectra.to_absorbance(), "snv": SNV()(spectra.to_absorbance())}
+    np.testing.assert_allclose(encoder_input(jnp.asarray(values), kind), made[kind].values, rtol=1e-4, atol=1e-5)
+    network = Autoencoder(5, 40, ModelConfig(width=8, decoder="ann", input=kind))
+    variables = network.init(jax.random.key(0), jnp.zeros((2, 40)), train=False)
+    mass, rebuilt = network.apply(variables, jnp.asarray(values), train=False)
+    assert np.isfinite(np.asarray(mass)).all() and np.asarray(rebuilt).shape == values.shape

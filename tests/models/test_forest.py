@@ -42,3 +42,14 @@ def test_bad_input_is_refused(rows):
         forest.fit(x, np.where(np.arange(110) == 3, np.nan, y), seed=0)
     with pytest.raises(DataError, match=r"another number of features than the training rows \(found: 29 against 30\)"):
         forest.fit(x, y, seed=0, n_trees=2).predict(new[:, 1:])
+
+
+def test_out_of_bag_predictions_are_scikit_learns() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 5)).astype(np.float32), rng.normal(size=60)
+    own = forest.fit(x, y, seed=3, n_trees=40, out_of_bag=True)
+    theirs = RandomForestRegressor(40, max_features="sqrt", random_state=3, oob_score=True).fit(x, y)
+    np.testing.assert_allclose(own.out_of_bag, theirs.oob_prediction_)
+    few = forest.fit(x, y, seed=3, n_trees=1, out_of_bag=True).out_of_bag
+    assert few is not None and 10 < np.isnan(few).sum() < 50
+    assert forest.fit(x, y, seed=3, n_trees=1).out_of_bag is None

@@ -7,7 +7,7 @@ import pytest
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
-from jaxsoil.models.plsr import choose_components, fit, fit_chosen, held_out
+from jaxsoil.models.plsr import choose_components, fit, fit_chosen, held_out, held_out_residuals
 from jaxsoil.runs.errors import DataError
 
 
@@ -107,3 +107,21 @@ def test_bad_input_is_refused(spectra):
         fit(x[:10], y[:10])
     with pytest.raises(DataError, match="training targets and folds differ in length"):
         choose_components(x, y, np.zeros(9))
+
+
+def test_a_weight_of_two_is_the_row_twice() -> None:
+    rng = np.random.default_rng(4)
+    x, w = rng.normal(size=(30, 8)), rng.integers(1, 4, 30)
+    y = x @ rng.normal(size=8) + rng.normal(size=30)
+    twice = fit(np.repeat(x, w, axis=0), np.repeat(y, w), 4)
+    np.testing.assert_allclose(fit(x, y, 4, weights=w).predict(x), twice.predict(x), rtol=1e-8)
+    with pytest.raises(DataError, match="weights are positive"):
+        fit(x, y, 4, weights=np.zeros(30))
+
+
+def test_held_out_residuals_are_those_of_models_without_the_fold() -> None:
+    rng = np.random.default_rng(5)
+    x, fold = rng.normal(size=(30, 8)), np.repeat([0, 1, 2], 10)
+    y = x @ rng.normal(size=8) + rng.normal(size=30)
+    expected = [y[fold == k] - fit(x[fold != k], y[fold != k], 3).predict(x[fold == k]) for k in range(3)]
+    np.testing.assert_allclose(held_out_residuals(x, y, fold, 3), np.concatenate(expected), atol=1e-8)

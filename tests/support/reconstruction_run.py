@@ -10,6 +10,7 @@ from alarm_samples import make_samples
 
 from jaxsoil.evaluation import results
 from jaxsoil.studies.reconstruction import summaries
+from jaxsoil.studies.reconstruction.tables import OWN
 
 SUMMARIES = (summaries.region_blocks, summaries.alarms, summaries.model_differences, summaries.learned_spectra)
 """To be written again where a test changes the tables behind them."""
@@ -59,6 +60,8 @@ def write_run(
                 if (model, region) == not_converged:
                     status = "not converged"
                 key = {"study": "region_out", "data": "synthetic", "model": model, "region": region, "seed": seed}
+                setting = {"input": "snv", "loss": "linear" if model in NETWORKS else "log"}
+                key |= setting
                 rows += results.metric_rows(observed, predicted, split="test", **key)
                 if status != "fitted":
                     fitted = predicted if status == "diverged" else observed * rng.lognormal(0.0, fit, size)
@@ -74,11 +77,14 @@ def write_run(
                         "epochs": 0 if status == "fitted" else 60,
                         "parameters": 0 if status == "fitted" else 394_010,
                         "exposure": exposure,
+                        **setting,
+                        "variant": "",
+                        "smearing": 1.25,
                     }
                 )
                 ids = [f"{region}-{index}" for index in range(size)]
-                frame = pd.DataFrame({"id": ids, "observed": observed, "predicted": predicted})
-                predictions.append(frame.assign(model=model, region=region, seed=seed, split="test"))
+                frame = pd.DataFrame({"id": ids, "observed": observed, "predicted": predicted, "mean": predicted})
+                predictions.append(frame.assign(model=model, region=region, seed=seed, split="test", variant=""))
                 if model in DECODERS:
                     error = np.full(size, np.nan) if status == "diverged" else rng.uniform(0.005, 0.04, size)
                     for part in ("train", "test"):
@@ -92,10 +98,10 @@ def write_run(
                         {"trial": trial, "epoch": np.arange(1, 61), "train_loss": loss, "validation_loss": 1.2 * loss}
                     )
                 )
-    results.write_results(folder / "results.csv", results.as_frame(rows))
+    results.write_results(folder / "results.csv", results.as_frame(rows, OWN), OWN)
     pd.DataFrame(trials).to_csv(folder / "trials.csv", index=False)
     pd.concat(history).to_csv(folder / "history.csv", index=False)
-    columns = ["model", "region", "seed", "split", "id", "observed", "predicted"]
+    columns = ["model", "region", "seed", "split", "id", "variant", "observed", "predicted", "mean"]
     pd.concat(predictions, ignore_index=True)[columns].to_parquet(folder / "predictions.parquet", index=False)
     if examples:
         names = ("region", "seed", "model", "id", "observed", "reconstructed")

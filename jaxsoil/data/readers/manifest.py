@@ -59,6 +59,11 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
     check_entry(values, axis, unit, manifest.values.quantity, source=file, confirm=manifest.confirm)
     steps = [f"scaled by {manifest.values.scale:g}"] if manifest.values.scale != 1 else []
     steps += ["descending axis reversed"] if manifest.axis.order == "descending" else []
+    spectra = Spectra(values, axis, unit, manifest.values.quantity, tuple(steps))
+    for name, group in manifest.groups.items():
+        if group.alike is not None:
+            groups[name], count = _joined(groups[name], spectra, group.alike)
+            notes.append(f"{name}: {count} pairs of spectra less than {group.alike:g} (SNV) apart are one {name}")
     properties = {name: _property(table, name, label, file) for name, label in manifest.labels.items()}
     for name, names in groups.items():
         remedy = "Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason."
@@ -71,7 +76,7 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
         notes += [f"{name}: {label.note}"] if label.note else []
     return Library(
         name=manifest.name,
-        spectra=Spectra(values, axis, unit, manifest.values.quantity, tuple(steps)),
+        spectra=spectra,
         ids=ids,
         properties={name: found for name, (found, _) in properties.items()},
         groups=groups,
@@ -175,6 +180,28 @@ def _group(table: pd.DataFrame, group: Group, file: Path) -> Strings:
         remedy="Correct the name, or exclude the row with a reason.",
     )
     return np.array([value[first - 1 : last] for value in values.tolist()])
+
+
+def _joined(names: Strings, spectra: Spectra, alike: float) -> tuple[Strings, int]:
+    """Groups (n,) joined where their spectra differ by less than ``alike``, and the number of such pairs of rows."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    from jaxsoil.spectra.preprocess import SNV
+
+    z = SNV()(spectra.to_absorbance()).values.astype(np.float64)
+    size, (_, first, code) = np.square(z).sum(axis=1), np.unique(names, return_index=True, return_inverse=True)
+    pairs: list[NDArray[np.intp]] = []
+    for row in range(len(z) - 1):  # a row at a time: all distances of a large library would not fit the memory
+        off = size[row] + size[row + 1 :] - 2.0 * z[row + 1 :] @ z[row]
+        found = row + 1 + np.flatnonzero(off < alike**2 * z.shape[1])
+        pairs.append(np.stack([np.full(found.size, row), found]))
+    one, other = np.concatenate([*pairs, np.empty((2, 0), np.intp)], axis=1).astype(np.intp)
+    links = coo_array((np.ones(one.size), (code[one], code[other])), shape=(first.size, first.size))
+    joined = connected_components(links, directed=False)[1]
+    # The name of a whole is that of its first group.
+    name = np.array([names[first[np.flatnonzero(joined == part)[0]]] for part in range(joined.max() + 1)])
+    return name[joined[code]], one.size
 
 
 def _require_rows(rows: list[int], n: int, where: str, file: Path) -> None:

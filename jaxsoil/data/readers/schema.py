@@ -91,17 +91,22 @@ class Label:
 class Group:
     """[groups] NAME: a column (or characters of it, counted from 1), a constant, or rows that belong together.
 
+    Spectra of one soil that are scanned twice agree to the noise of the instrument: ``alike`` joins them by a rule.
+
     Args:
       column: column of the file.
       characters: [first, last] characters of the column, both included.
       constant: one name for all rows.
       same_rows: lists of rows (counted from 0) that are one group each; every other row is a group of its own.
+      alike: beside one of these: groups are joined that have spectra whose SNV of absorbance differs by less than this
+        (root mean square over bands).
     """
 
     column: str | None = None
     characters: Sequence[int] | None = None
     constant: str | None = None
     same_rows: Sequence[Sequence[int]] | None = None
+    alike: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,6 +234,10 @@ def _check(manifest: Manifest, path: Path) -> None:
     for name, group in manifest.groups.items():
         kinds = sum(part is not None for part in (group.column, group.constant, group.same_rows))
         span = group.characters
+        if group.alike is not None and not 0.0 < group.alike < math.inf:
+            problem = "the difference of spectra that are alike is a positive number"
+            remedy = "Write for instance alike = 0.01."
+            raise DataError(problem, source=path, column=f"groups.{name}.alike", value=group.alike, remedy=remedy)
         if kinds != 1 or not (span is None or (group.column and len(span) == 2 and 1 <= span[0] <= span[1])):
             problem = "a group is one of a column, a constant, and rows that belong together"
             raise DataError(problem, source=path, column=f"groups.{name}", value=str(group), remedy=_GROUP_REMEDY)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 from jaxsoil.data.twin.soil.config import TwinConfig
+from jaxsoil.models.config import Input
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.training import config as limits
 from jaxsoil.training.config import DeviceConfig, TrainConfig
@@ -14,6 +16,9 @@ from jaxsoil.training.config import DeviceConfig, TrainConfig
 EncoderKind = Literal["mlp", "cnn", "attention"]
 Network = Literal["none", "ann", "physics", "physics_no_rho"]
 Baseline = Literal["plsr", "random_forest"]
+SocLoss = Literal["linear", "proportional", "log"]
+Setting = tuple[Input, SocLoss]
+"""What a model sees, and the form of its SOC loss."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +37,17 @@ class StudyConfig:
     encoder: EncoderKind = "mlp"
     """Encoder of all networks: 'mlp' (paper), 'cnn' or 'attention'."""
     baselines: tuple[Baseline, ...] = ("plsr", "random_forest")
-    """Reference models on SNV absorbance, trained on log10 SOC."""
+    """Reference models on the same splits."""
+    input: tuple[Input, ...] = ("reflectance",)
+    """What the networks see: 'reflectance' (paper), its 'absorbance', or 'snv' (SNV of absorbance); decoders
+    reconstruct reflectance. Several make a grid (region_out), whose first setting is the run's own."""
+    loss: tuple[SocLoss, ...] = ("linear",)
+    """SOC term of the networks' loss: 'linear' (paper: one sigma for all), 'proportional' (sigma grows with a sample's
+    SOC), or 'log' (errors of log10 SOC). Several make a grid."""
+    baseline_input: tuple[Input, ...] = ("snv",)
+    """What the baselines see; none given: what the networks see."""
+    baseline_loss: tuple[SocLoss, ...] = ("log",)
+    """The same of their loss: 'linear' fits SOC, 'proportional' fits it with weights, 'log' fits log10 SOC."""
     components: int = 94
     """Endmembers K in the latent space, soil organic carbon included (paper: 94). With a mixing decoder K follows
     from the mineral library."""
@@ -72,6 +87,8 @@ class RegionOutConfig(StudyConfig):
 PAPER = {
     "encoder": "mlp",
     "start": "paper",
+    "input": ("reflectance",),
+    "loss": ("linear",),
     "seeds": 4,
     "components": 94,
     "width": 512,
@@ -167,8 +184,21 @@ UNSTATED_TABLE_3 = (
 """What the publication leaves open in its few labels, and how it is read here."""
 
 
-def check(config: StudyConfig) -> None:
-    """Raises UsageError, in one line, where a setting of a study cannot be."""
+def settings_of(config: StudyConfig, model: str) -> list[Setting]:
+    """The settings of a network or baseline, the run's own first."""
+    baseline = model in get_args(Baseline)
+    inputs = (config.baseline_input if baseline else ()) or config.input
+    losses = (config.baseline_loss if baseline else ()) or config.loss
+    return list(itertools.product(inputs, losses))
+
+
+def variant_of(setting: Setting, first: Setting) -> str:
+    """Name of a setting among those of its model: "" for the run's own."""
+    return "" if setting == first else "-".join(setting)
+
+
+def check(config: StudyConfig, *, grid: bool = False) -> None:
+    """Raises UsageError, in one line, where a setting cannot be; ``grid``: several inputs and losses are taken."""
     counts = {"seeds": limits.at_least(1), "components": limits.at_least(2), "width": limits.at_least(1)}
     limits.require(config, counts)
     for field in dataclasses.fields(config):
@@ -176,10 +206,17 @@ def check(config: StudyConfig) -> None:
         if isinstance(value, TrainConfig):
             limits.require(value, limits.TRAIN_LIMITS, f"{field.name}.")
     limits.require(config.devices, limits.DEVICE_LIMITS, "devices.")
-    for option, names, kind in (("networks", config.networks, Network), ("baselines", config.baselines, Baseline)):
-        require_known(f"--{option}", names, get_args(kind))
+    kinds = {"networks": Network, "baselines": Baseline, "input": Input, "loss": SocLoss}
+    kinds |= {"baseline_input": Input, "baseline_loss": SocLoss}
+    for field, kind in kinds.items():
+        option, names = f"--{field.replace('_', '-')}", getattr(config, field)
+        require_known(option, names, get_args(kind))
         if len(set(names)) < len(names):
-            raise UsageError(f"--{option} {' '.join(names)}: name each once.")
+            raise UsageError(f"{option} {' '.join(names)}: name each once.")
+        if field in ("input", "loss") and not names:
+            raise UsageError(f"{option}: name one or more of {', '.join(get_args(kind))}.")
+        if not grid and len(names) > 1 and kind in (Input, SocLoss):
+            raise UsageError(f"{option} {' '.join(names)}: this study takes one; region_out compares several.")
     if config.axis is not None and not 0.0 < config.axis[0] < config.axis[1]:
         raise UsageError(f"--axis {config.axis[0]:g} {config.axis[1]:g}: give the lower wavelength first, in nm.")
     if not config.networks:

@@ -59,6 +59,7 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
     check(config)
     # Rows without SOC are the unlabelled spectra that the study is about.
     library = preparing.load_library(config, unlabelled=True)
+    preparing.require_inputs(config, library)
     held_out, notes = choose_regions(config, library)
     minerals = preparing.decoder_minerals(config, library)
     stages: dict[str, list[Any]] = {BEFORE: [], AFTER: []}
@@ -175,8 +176,9 @@ def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None
     with recording(config, folder, prepared, statement, data, size, summed) as (tables, tracker, timing):
         for name in config.baselines:
             with timed(timing, name):
-                _add_baseline(tables, name, prepared)
+                _add_baseline(tables, name, config, prepared)
         _add_stages(tables, config, prepared, tracker, timing)
+        tables.add_ensembles()
     if not config.keep_states:
         shutil.rmtree(folder.path / "states", ignore_errors=True)
 
@@ -202,13 +204,14 @@ def _common_chunk(config: FewLabelsConfig, prepared: TwoStages, both: Sequence[S
     return min(make_groups(trials, train, *shape)[0].size for trials, train in zip(both, trains, strict=True))
 
 
-def _add_baseline(tables: Tables, name: str, prepared: TwoStages) -> None:
+def _add_baseline(tables: Tables, name: str, config: FewLabelsConfig, prepared: TwoStages) -> None:
     pairs = {}
     for first, second in zip(prepared.trials, prepared.after, strict=True):
         pairs[first.seed, first.split.held_out] = (first.split, second.split)
     for (seed, _), (before, after) in pairs.items():
-        add_baseline(tables, name, [before], seed=seed, stage=BEFORE)
-        add_baseline(tables, name, [both_labels(before, after, prepared.library)], seed=seed, stage=AFTER)
+        add_baseline(tables, name, config, [before], seed=seed, stage=BEFORE)
+        both = both_labels(before, after, prepared.library)
+        add_baseline(tables, name, config, [both], seed=seed, stage=AFTER)
 
 
 def _describe(prepared: TwoStages) -> dict[str, Any]:

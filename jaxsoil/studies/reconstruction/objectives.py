@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxsoil.models.autoencoder import Autoencoder, evaluate
+from jaxsoil.studies.reconstruction.config import SocLoss
 from jaxsoil.training.config import TrainConfig
+
+LEAST_SOC = 1e-6
+"""Mass fraction under which SOC has one logarithm: a softmax may underflow to zero."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SocError:
+    """The SOC term of Eq. 1 by its form: squared errors in units of the standard error sigma_i of sample i.
+
+    ``linear``: one ``sigma`` (mass fraction) for all, as published. ``proportional``: sigma_i is ``relative`` times the
+    sample's SOC plus ``floor`` (mass fraction). ``log``: errors of log10 SOC in units of ``relative`` / ln 10, the
+    same relative error on that scale.
+    """
+
+    form: SocLoss
+    sigma: float
+    relative: float
+    floor: float
+
+    def term(self, observed: jax.Array, predicted: jax.Array, mean: Any = jnp.mean) -> jax.Array:
+        """The mean of them over mass fractions ``(n,)`` of labelled rows; ``mean`` may weight them."""
+        if self.form == "linear":
+            return soc_term(observed, predicted, self.sigma, mean)
+        _same_shape(observed, predicted)
+        if self.form == "log":
+            off = jnp.log(jnp.maximum(predicted, LEAST_SOC)) - jnp.log(jnp.maximum(observed, LEAST_SOC))
+            return mean(jnp.square(off)) / self.relative**2
+        return mean(jnp.square((observed - predicted) / (self.relative * observed + self.floor)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +53,7 @@ class ReconstructionLoss:
     """
 
     model: Autoencoder
-    sigma_soc: float
+    soc: SocError
     sigma_reflectance: float
     mineral_kl: float
     stored_statistics: bool
@@ -37,7 +68,7 @@ class ReconstructionLoss:
         # the spectrum term alone: with the labelled ones in it, a few labels would be half of it (Eq. 1, N' != N).
         labelled = soc.shape[0]
         spectra = slice(labelled if x.shape[0] > labelled else 0, None)
-        loss = soc_term(soc, mass[:labelled, -1], self.sigma_soc)
+        loss = self.soc.term(soc, mass[:labelled, -1])
         if rebuilt is not None:
             loss = loss + spectrum_term(x[spectra], rebuilt[spectra], self.sigma_reflectance)
         if self.model.config.physical and self.mineral_kl:
@@ -50,30 +81,38 @@ class ReconstructionLoss:
         weight, x = batch["weight"], batch["spectra"]
         mean = lambda values: jnp.sum(weight * values) / jnp.sum(weight)  # noqa: E731
         mass, rebuilt = evaluate(self.model, {"params": params, "batch_stats": stats}, x, minerals)
-        loss = mean(jnp.square(mass[:, -1] - batch["soc"])) / self.sigma_soc**2
+        loss = self.soc.term(batch["soc"], mass[:, -1], mean)
         if rebuilt is not None:
             loss = loss + mean(jnp.mean(jnp.square(rebuilt - x), axis=1)) / self.sigma_reflectance**2
         return loss
 
 
-def make_loss(model: Autoencoder, train: TrainConfig) -> ReconstructionLoss:
-    """The loss of a network by the settings of its training."""
-    stored = train.batch_norm == "stored"
-    return ReconstructionLoss(model, train.sigma_soc, train.sigma_reflectance, train.mineral_kl, stored)
+def make_loss(model: Autoencoder, train: TrainConfig, form: SocLoss = "linear") -> ReconstructionLoss:
+    """The loss of a network by the settings of its training and the form of its SOC term."""
+    soc = SocError(form, train.sigma_soc, train.sigma_relative, train.sigma_floor)
+    return ReconstructionLoss(
+        model, soc, train.sigma_reflectance, train.mineral_kl, stored_statistics=train.batch_norm == "stored"
+    )
 
 
-def soc_term(observed: jax.Array, predicted: jax.Array, sigma: float) -> jax.Array:
+def soc_term(observed: jax.Array, predicted: jax.Array, sigma: float, mean: Any = jnp.mean) -> jax.Array:
     """First term of Eq. 1: mean squared error of SOC in units of its standard error.
 
     Args:
       observed: SOC mass fractions ``(n,)`` of labelled rows.
       predicted: predicted mass fractions ``(n,)``.
       sigma: standard error of a SOC measurement, mass fraction (paper: 0.0041).
+      mean: of the squared errors; it may weight them.
 
     Source: Coleman et al. 2024, Eq. 1.
     """
     _same_shape(observed, predicted)
-    return jnp.mean(jnp.square(observed - predicted)) / sigma**2
+    return mean(jnp.square(observed - predicted)) / sigma**2
+
+
+def make_losses(trials: Sequence[Any]) -> Any:
+    """:func:`make_loss` for the trials of a group, which have one form of the SOC term."""
+    return functools.partial(make_loss, form=trials[0].loss)
 
 
 def spectrum_term(observed: jax.Array, reconstructed: jax.Array, sigma: float) -> jax.Array:

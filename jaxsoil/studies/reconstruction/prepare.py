@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,9 +12,18 @@ import numpy as np
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, validation_rows
+from jaxsoil.models.config import Input
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.resample import Trim
-from jaxsoil.studies.reconstruction.config import PAPER, PAPER_ENDMEMBERS, StudyConfig, check
+from jaxsoil.studies.reconstruction import baselines
+from jaxsoil.studies.reconstruction.config import (
+    PAPER,
+    PAPER_ENDMEMBERS,
+    StudyConfig,
+    check,
+    settings_of,
+    variant_of,
+)
 from jaxsoil.training.config import TrainConfig
 
 
@@ -107,10 +117,19 @@ class StudyInputs:
     minerals: EndmemberLibrary | None = None
 
 
-def prepare_study(config: StudyConfig, split: Callable[[Library], Sequence[Split]]) -> StudyInputs:
-    """Loads the data, splits them and lays out the trials; whatever is wrong with them is raised here."""
-    check(config)
+def prepare_study(
+    config: StudyConfig, split: Callable[[Library], Sequence[Split]], *, grid: bool = False
+) -> StudyInputs:
+    """Loads the data, splits them and lays out the trials; whatever is wrong with them is raised here.
+
+    Args:
+      config: the study.
+      split: makes the splits of the data.
+      grid: whether the study takes several inputs and losses.
+    """
+    check(config, grid=grid)
     library = load_library(config)
+    require_inputs(config, library)
     splits = tuple(split(library))
     minerals = decoder_minerals(config, library)
     trials = make_trials(config, library, splits)
@@ -137,7 +156,7 @@ def decoder_minerals(config: StudyConfig, library: Library) -> EndmemberLibrary 
 def make_trials(
     config: StudyConfig, library: Library, splits: Sequence[Split], *, seeds: Sequence[int] | None = None
 ) -> list[Any]:
-    """The grid of networks x splits x seeds as trials.
+    """The grid of networks x settings x splits x seeds as trials.
 
     Args:
       config: the study.
@@ -151,8 +170,11 @@ def make_trials(
     soc = library.property("soc").values
     trials = []
     for network in config.networks:
-        model = ModelConfig(config.encoder, network, config.width, initialisation=config.initialisation)
-        for split in splits:
+        first, *others = settings_of(config, network)
+        for setting, split in itertools.product((first, *others), splits):
+            model = ModelConfig(
+                config.encoder, network, config.width, initialisation=config.initialisation, input=setting[0]
+            )
             # The row of median SOC is the example that reports show.
             rows = np.nonzero(split.test)[0]
             example = int(rows[np.argsort(soc[rows], kind="stable")[rows.size // 2]])
@@ -161,7 +183,8 @@ def make_trials(
                 start = None
                 if config.start == "direct" and model.physical:
                     start = direct_start(library, split)
-                trials.append(Trial(network, model, split, seed, watch, example, start))
+                variant = variant_of(setting, first)
+                trials.append(Trial(network, model, split, seed, watch, example, start, setting[1], variant))
     return trials
 
 
@@ -171,6 +194,19 @@ def direct_start(library: Library, split: Split) -> tuple[np.ndarray, float]:
 
     found = estimate(library.select(split.train))
     return np.clip(found.f_soc, 0.0, 1.0), float(found.soc_rho_r)
+
+
+def require_inputs(config: StudyConfig, library: Library) -> None:
+    """Raises DataError where the spectra cannot be what a model is to see: no absorbance, or no SNV."""
+    for model in (*config.networks, *config.baselines):
+        inputs: list[Input] = [setting[0] for setting in settings_of(config, model)]
+        for what in dict.fromkeys(inputs):
+            try:
+                baselines.seen(library, what)
+            except DataError as error:
+                told = {"column": error.column, "value": error.value, "source": library.name}
+                remedy = f"{error.remedy} Or choose another --input and --baseline-input than {what}."
+                raise DataError(error.problem, **told, remedy=remedy) from error
 
 
 def require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
@@ -203,6 +239,7 @@ def describe(library: Library, minerals: EndmemberLibrary | None = None) -> dict
         "steps": list(library.spectra.steps),
         "licence": library.licence,
         "minerals": None if minerals is None else {"number": len(minerals), "source": minerals.source},
+        "soc_is": library.kinds_of_soc,
         "notes": notes,
         "sha256": library.fingerprint(),
     }

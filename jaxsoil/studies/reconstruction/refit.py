@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +24,28 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, all_rows, validation_rows
 from jaxsoil.evaluation.applicability import reconstruction_limit
 from jaxsoil.evaluation.domain import Domain
-from jaxsoil.evaluation.results import read_results
 from jaxsoil.evaluation.shift import Calibration
-from jaxsoil.models import forest, plsr
 from jaxsoil.models.autoencoder import ModelConfig
+from jaxsoil.models.forest import Forest
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction.config import StudyConfig
-from jaxsoil.studies.reconstruction.objectives import make_loss
+from jaxsoil.studies.reconstruction import baselines
+from jaxsoil.studies.reconstruction.config import StudyConfig, settings_of
+from jaxsoil.studies.reconstruction.objectives import make_losses
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, direct_start
-from jaxsoil.studies.reconstruction.train import shared_data, snv_absorbance
+from jaxsoil.studies.reconstruction.summaries import modelled_regions
+from jaxsoil.studies.reconstruction.tables import read_main, read_predictions
+from jaxsoil.studies.reconstruction.train import shared_data
 from jaxsoil.training.devices import matmul_precision
 from jaxsoil.training.grid import Trial, make_groups
 from jaxsoil.training.group_run import GroupRun, run_groups
 
 STAGE = "refit"
 FOLDER = "bundle"
-BASELINE_STEPS = ("absorbance", "snv")
 
 HELD_OUT = (
     "each region was held out in turn, by models trained on the others; the models here are trained on all regions. "
-    "The default model is the one with the highest mean CCC of log10 SOC over those regions."
+    "The default model is the one with the highest mean CCC of log10 SOC over those of them whose SOC was measured. "
+    "Values of a model of log10 SOC are medians; scores in % are those of their means (docs/comparisons.md)."
 )
 
 
@@ -58,16 +60,16 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
     target = run.path / FOLDER
     if (target / FACTS).exists():
         return
-    library, results = prepared.library, read_results(run.path / "results.csv")
-    spectra = snv_absorbance(library)
+    library, results, modelled = prepared.library, read_main(run.path), modelled_regions(run.path)
+    spectra = baselines.seen(library, "snv")
     domain = Domain.fit(spectra, library.blocks)
     soc = Target.of("soc", "%", library.property("soc").values)
     calibrations = _calibrations(run.path, library, domain.space.scores(spectra))
-    fitted = {name: (_baseline(name, spectra, library), BASELINE_STEPS, None) for name in config.baselines}
+    fitted = {name: (*_baseline(name, config, library), None) for name in config.baselines}
     fitted |= {name: (network, (), limit) for name, network, limit in _networks(config, run.path, prepared)}
     # A model that diverged wherever a region was held out has nothing to be judged by.
     models = {
-        name: Model(predictor, steps, (soc,), {"soc": calibrations[name]}, _scores(results, name), limit)
+        name: Model(predictor, steps, (soc,), {"soc": calibrations[name]}, _scores(results, name, modelled), limit)
         for name, (predictor, steps, limit) in fitted.items()
         if name in calibrations
     }
@@ -90,7 +92,7 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
 
 def _calibrations(folder: Path, library: Library, scores: np.ndarray) -> dict[str, Calibration]:
     """Residuals of each model on the regions it had not seen; of several seeds the mean prediction on the log scale."""
-    held_out = pd.read_parquet(folder / "predictions.parquet", columns=["model", "id", "predicted", "split"])
+    held_out = read_predictions(folder)
     held_out = held_out[(held_out["split"] == "test") & np.isfinite(held_out["predicted"])]
     observed, region = library.property("soc").values, library.group("region")
     found = {}
@@ -102,11 +104,14 @@ def _calibrations(folder: Path, library: Library, scores: np.ndarray) -> dict[st
     return found
 
 
-def _baseline(name: str, spectra: np.ndarray, library: Library) -> Linear | Trees:
-    target = np.log10(library.property("soc").values)
-    if name == "plsr":
-        return Linear.of([plsr.fit(spectra, target)], ["log10"])
-    return Trees.of(forest.fit(spectra, target, seed=0), "log10")
+def _baseline(name: str, config: StudyConfig, library: Library) -> tuple[Linear | Trees, tuple[str, ...]]:
+    """A baseline with the study's own setting, and the steps that prepare its spectra."""
+    (what, loss), soc = settings_of(config, name)[0], library.property("soc").values
+    own: dict[str, Any] = {"seed": 0, "loss": loss, "train": config.train, "correct": False}
+    model = baselines.fit(name, baselines.seen(library, what), soc, library.blocks, **own).model
+    scale = "log10" if loss == "log" else "unit"
+    made = Trees.of(model, scale) if isinstance(model, Forest) else Linear.of([model], [scale])
+    return made, baselines.STEPS[what]
 
 
 def _networks(config: StudyConfig, folder: Path, prepared: StudyInputs) -> Iterator[tuple[str, Network, float | None]]:
@@ -118,8 +123,9 @@ def _networks(config: StudyConfig, folder: Path, prepared: StudyInputs) -> Itera
             [_trial(config, library, split, network) for network in config.networks],
             config.train, config.devices, config.components, library.spectra.n_bands, minerals,
         )  # fmt: skip
+        kept: dict[str, Any] = {"stage": STAGE, "keep_states": True}
         runs = [
-            GroupRun(group, data, config.train, config.devices, folder, make_loss, stage=STAGE, keep_states=True)
+            GroupRun(group, data, config.train, config.devices, folder, make_losses(group.trials), **kept)
             for group in groups
         ]
         with tqdm(total=config.train.epochs * len(runs), desc="bundle", unit="epoch", leave=False) as bar:
@@ -135,10 +141,11 @@ def _networks(config: StudyConfig, folder: Path, prepared: StudyInputs) -> Itera
 
 
 def _trial(config: StudyConfig, library: Library, split: Split, network: Any) -> Trial:
-    model = ModelConfig(config.encoder, network, config.width, initialisation=config.initialisation)
+    what, loss = settings_of(config, network)[0]
+    model = ModelConfig(config.encoder, network, config.width, initialisation=config.initialisation, input=what)
     watch = validation_rows(split, library.blocks, config.train.validation_share, 0)
     start = direct_start(library, split) if config.start == "direct" and model.physical else None
-    return Trial(network, model, split, 0, watch, 0, start)
+    return Trial(network, model, split, 0, watch, 0, start, loss)
 
 
 def _network(run: GroupRun, trial: Trial, prepared: StudyInputs) -> Network:
@@ -157,14 +164,14 @@ def _network(run: GroupRun, trial: Trial, prepared: StudyInputs) -> Network:
     )
 
 
-def _scores(results: pd.DataFrame, model: str) -> tuple[dict[str, Any], ...]:
-    """Scores of SOC on the held-out regions: of each, and the means over them and over seeds."""
+def _scores(results: pd.DataFrame, model: str, modelled: Sequence[str]) -> tuple[dict[str, Any], ...]:
+    """Scores of SOC on the held-out regions, and their means over seeds and the regions whose SOC is not modelled."""
     chosen = results["metric"].isin(["ccc", "rmse", "r2", "bias"]) & results["scale"].isin(["log10", "percent"])
     rows = results[chosen & (results["model"] == model) & (results["split"] == "test") & (results["property"] == "soc")]
     keys = ["property", "scale", "metric", "unit"]
     by_region: Any = rows.groupby([*keys, "region"], sort=False)["value"].mean()
     by_region = by_region.reset_index()
-    means: Any = by_region.groupby(keys, sort=False)["value"].mean()
+    means: Any = by_region[~by_region["region"].isin(modelled)].groupby(keys, sort=False)["value"].mean()
     means = means.reset_index()
     found = pd.concat([means.assign(region="mean over regions"), by_region], ignore_index=True).assign(split="test")
     return tuple({str(name): value for name, value in row.items()} for row in found.to_dict("records"))

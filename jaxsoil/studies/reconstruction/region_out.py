@@ -33,7 +33,7 @@ class RegionOutInputs(StudyInputs):
 def prepare(config: RegionOutConfig) -> RegionOutInputs:
     """The data with one inductive split for each region, and the splits of the matrix of transfer."""
     transfer.check(config)
-    inputs = prepare_study(config, splits.region_out)
+    inputs = prepare_study(config, splits.region_out, grid=True)
     fields = {field.name: getattr(inputs, field.name) for field in dataclasses.fields(inputs)}
     return RegionOutInputs(**fields, matrix=transfer.prepare(config, inputs.library))
 
@@ -53,7 +53,7 @@ def plan(config: RegionOutConfig, prepared: RegionOutInputs) -> str:
 def run(config: RegionOutConfig, folder: RunFolder, prepared: RegionOutInputs) -> None:
     """Trains and writes the run folder, and a bundle of the models refitted on all regions."""
     library, also = prepared.library, None
-    how_sure = functools.partial(uncertainty.summary, library=library, splits=prepared.splits)
+    how_sure = functools.partial(uncertainty.summary, library=library, splits=prepared.splits, config=config)
     more = [functools.partial(region_facts, library=library), how_sure]
     if prepared.matrix is not None:
         also = transfer.runner(config, prepared.matrix)

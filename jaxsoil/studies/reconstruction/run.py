@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxsoil.runs import tracking
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergence_sentence
+from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergence_sentence, settings_of
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences
 from jaxsoil.studies.reconstruction.summaries import Summary, write
 from jaxsoil.studies.reconstruction.tables import Tables
@@ -22,7 +22,7 @@ def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
     Operations are counted of one step, bytes from shapes; the time is that of a few steps, timed here, times their
     number.
     """
-    from jaxsoil.studies.reconstruction.objectives import make_loss
+    from jaxsoil.studies.reconstruction.objectives import make_losses
     from jaxsoil.training import cost
     from jaxsoil.training.grid import make_groups
 
@@ -30,8 +30,8 @@ def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
     data, minerals = shared_data(library, prepared.minerals)
     bands, splits = library.spectra.n_bands, len(prepared.splits)
     groups = make_groups(prepared.trials, train, devices, config.components, bands, minerals)
-    costs = [cost.estimate(group, data, train, devices, make_loss) for group in groups]
-    baselines = [(name, splits) for name in config.baselines]
+    costs = [cost.estimate(group, data, train, devices, make_losses(group.trials)) for group in groups]
+    baselines = [(name, splits * len(settings_of(config, name))) for name in config.baselines]
     title = f"{library.name}: {len(library)} spectra x {bands} bands, {splits} splits, {config.seeds} seeds"
     return "\n".join([title, "", *cost.table(costs, baselines, "baselines, evaluation and checkpoints")])
 
@@ -63,8 +63,9 @@ def run_study(
     with recording(config, run, prepared, statement, data, size, summaries) as (tables, tracker, timing):
         for name in config.baselines:
             with timed(timing, name):
-                add_baseline(tables, name)
+                add_baseline(tables, name, config)
         add_networks(tables, prepared.trials, config.train, config.devices, config.components, tracker, timing)
+        tables.add_ensembles()
         if also is not None:
             also(tables, tracker, timing)
 
@@ -99,7 +100,8 @@ def recording(
       summaries: numbers over regions that are written at the end.
     """
     started = time.perf_counter()
-    content = run.read_json("config.json") | statement
+    own = {model: settings_of(config, model)[0] for model in (*config.baselines, *config.networks)}
+    content = run.read_json("config.json") | statement | {"settings": own}
     run.write_json("config.json", content)
     run.write_json("data.json", data)
     library = prepared.library

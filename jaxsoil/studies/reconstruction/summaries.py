@@ -7,16 +7,18 @@ Parquet where the name says so.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation import alarm, regions, results
-from jaxsoil.runs.files import read_arrays, write_csv, write_parquet
+from jaxsoil.data.library import MODELLED
+from jaxsoil.evaluation import alarm, regions
+from jaxsoil.runs.files import read_arrays, read_json, write_csv, write_parquet
 from jaxsoil.studies.reconstruction import learned
 from jaxsoil.studies.reconstruction.config import PAPER_NETWORKS
+from jaxsoil.studies.reconstruction.tables import read_main
 
 MEASURES = (
     ("log10", "rmse"), ("log10", "ccc"), ("log10", "bias"), ("percent", "rmse"), ("percent", "r2"),
@@ -42,7 +44,7 @@ def write(folder: Path, summaries: Iterable[Summary]) -> None:
 
 def region_blocks(folder: Path) -> dict[str, pd.DataFrame]:
     """blocks.csv, the paper's parting of the regions, and block_tests.csv, tests of MRMSE between its two sets."""
-    frame = results.read_results(folder / "results.csv")
+    frame = read_main(folder)
     blocks = regions.region_blocks(frame, PAPER_NETWORKS)
     named = {name: blocks["region"][blocks["block"] == name].tolist() for name in regions.BLOCKS}
     rebuilt = set(frame["model"][frame["metric"] == "mrmse"])
@@ -68,15 +70,19 @@ def alarms(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def model_differences(folder: Path) -> dict[str, pd.DataFrame]:
-    """differences.csv and intervals.csv: every model against every other, paired by region and seed."""
-    frame = results.read_results(folder / "results.csv")
+    """differences.csv and intervals.csv: every model against every other, paired by region and seed.
+
+    Intervals leave out regions whose SOC is modelled, as the means of the report do.
+    """
+    frame = read_main(folder)
     pairs = itertools.permutations(dict.fromkeys(frame["model"]), 2)
-    return _differences(regions.difference_rows(frame, frame, pairs, MEASURES, ("train", "test")))
+    rows = regions.difference_rows(frame, frame, pairs, MEASURES, ("train", "test"))
+    return _differences(rows, modelled_regions(folder))
 
 
 def stage_differences(folder: Path) -> dict[str, pd.DataFrame]:
     """The same of each model after fine-tuning against itself before."""
-    frame = results.read_results(folder / "results.csv")
+    frame = read_main(folder)
     before, after = (pd.DataFrame(frame[frame["study"].str.endswith(f"/{stage}")]) for stage in ("before", "after"))
     pairs = [(model, model) for model in dict.fromkeys(frame["model"])]
     return _differences(regions.difference_rows(before, after, pairs, MEASURES))
@@ -102,8 +108,16 @@ def rescaling(folder: Path) -> dict[str, pd.DataFrame]:
     }
 
 
-def _differences(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {"differences": rows, "intervals": regions.paired_intervals(rows)}
+def modelled_regions(folder: Path) -> list[str]:
+    """Regions of a run whose SOC is modelled from the spectra, as data.json says."""
+    path = folder / "data.json"
+    stated = read_json(path).get("soc_is", {}) if path.exists() else {}
+    return [region for region, kind in stated.items() if MODELLED in kind]
+
+
+def _differences(rows: pd.DataFrame, left_out: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
+    kept = pd.DataFrame(rows[~rows["region"].isin(list(left_out))])
+    return {"differences": rows, "intervals": regions.paired_intervals(kept)}
 
 
 def _soc_spectra(folder: Path) -> dict[str, np.ndarray]:

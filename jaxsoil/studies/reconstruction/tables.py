@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,44 @@ from jaxsoil.evaluation import results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.reconstruction.baselines import smearing
 
 PERCENT = 100.0
 """SOC: mass fraction inside models, % by mass in tables."""
+
+OWN = ("input", "loss")
+"""The study's own key columns of results.csv: what a model saw, and the form of its SOC loss."""
+
+ENSEMBLE = "_ensemble"
+"""How the names of models end that are the geometric mean of a network's seeds."""
+
+
+class Of(NamedTuple):
+    """The setting of a fit, and its name among those of its model: "" for the run's own."""
+
+    input: str
+    loss: str
+    variant: str
+
+
+def read_main(folder: Path) -> pd.DataFrame:
+    """results.csv of a run with each model's own setting alone, without the columns :data:`OWN`."""
+    trials = pd.read_csv(folder / "trials.csv", dtype=str, keep_default_na=False)
+    return main_results(results.read_results(folder / "results.csv", OWN), trials)
+
+
+def main_results(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """The same of its content and that of trials.csv."""
+    own = trials[trials["variant"] == ""]
+    known = set(zip(*(own[name] for name in ("model", *OWN)), strict=True))
+    kept = [key in known for key in zip(*(frame[name] for name in ("model", *OWN)), strict=True)]
+    return pd.DataFrame(frame[kept]).drop(columns=list(OWN)).reset_index(drop=True)
+
+
+def read_predictions(folder: Path) -> pd.DataFrame:
+    """predictions.parquet of a run with each model's own setting alone."""
+    frame = pd.read_parquet(folder / "predictions.parquet")
+    return pd.DataFrame(frame[frame["variant"] == ""]).reset_index(drop=True)
 
 
 class Tables:
@@ -40,7 +76,16 @@ class Tables:
         self._kept: dict[str, list[Any]] = defaultdict(list)
 
     def add_baseline(
-        self, label: str, name: str, split: Split, seed: int, predicted: np.ndarray, stage: str = ""
+        self,
+        label: str,
+        name: str,
+        split: Split,
+        seed: int,
+        predicted: np.ndarray,
+        stage: str = "",
+        *,
+        of: Of,
+        factor: float = 1.0,
     ) -> None:
         """Takes what a baseline predicts.
 
@@ -48,14 +93,16 @@ class Tables:
           label: the fit's line in trials.csv.
           name: the model.
           split, seed: what it was fitted on.
-          predicted: SOC of the test rows (t,) in %.
+          predicted: SOC of the test rows (t,) in %, the median of a model of log10 SOC.
           stage: of the fit, if the study has several.
+          of: its setting.
+          factor: mean of SOC over its median.
         """
         soc = np.full(len(self.library), np.nan)
         soc[split.test] = predicted
-        key = self._key(name, split, seed, stage)
-        self._add_predictions(key, split, soc, ("test",))
-        self._add_trial(key, label, split, FITTED)
+        key = self._key(name, split, seed, stage, of)
+        self._add_predictions(key, split, soc, ("test",), factor, of)
+        self._add_trial(key, label, split, FITTED, of, factor)
 
     def add_network(self, trial: Any, outcome: Any, parameters: int, train: Any, stage: str = "") -> None:
         """Takes what a trained network leaves.
@@ -71,16 +118,22 @@ class Tables:
         lost = np.full(self.soc.size, np.nan)
         soc = PERCENT * np.asarray(outcome.soc, dtype=np.float64) if outcome.alive else lost
         rmse = outcome.rmse if outcome.alive else lost
-        key, name = self._key(trial.name, split, trial.seed, stage), f"{stage}/{trial.id}".lstrip("/")
-        self._add_predictions(key, split, soc, ("train", "test"))
-        self._add_samples(key, split, predicted=soc, spectrum_rmse=rmse, latent_distance=outcome.latent)
-        self._add_trial(key, name, split, status, epochs, parameters)
+        of = Of(trial.model.input, trial.loss, trial.variant)
+        key = self._key(trial.name, split, trial.seed, stage, of)
+        name = "/".join(filter(None, (stage, trial.id, trial.variant)))
+        factor = self._factor(trial, soc) if outcome.alive else 1.0
+        self._add_predictions(key, split, soc, ("train", "test"), factor, of)
+        self._add_trial(key, name, split, status, of, factor, epochs, parameters)
+        self._kept["members"].append((trial.name, split, stage, of, soc, factor, status))
+        if not of.variant:
+            self._add_samples(key, split, predicted=soc, spectrum_rmse=rmse, latent_distance=outcome.latent)
         if trial.model.decoder != "none":
             # The spectrum term trains on labelled and unlabelled rows alike.
             for part, rows in (("train", split.train | split.unlabelled), ("test", split.test)):
                 self._kept["results"].append(results.mrmse_row(rmse[rows], **key, split=part))
+        if trial.model.decoder != "none" and not of.variant:
             self._kept["examples"].append(key | {"row": trial.example, "reconstructed": outcome.example})
-        if trial.model.physical:
+        if trial.model.physical and not of.variant:
             learned = {"f_soc": outcome.f_soc, "soc_rho_r": float(outcome.soc_rho_r), "abundance": outcome.abundance}
             self._kept["learned"].append(key | learned)
         losses = pd.DataFrame(outcome.history, columns=["train_loss", "validation_loss"])
@@ -97,9 +150,44 @@ class Tables:
         done = converged(outcome.history[:, 1], train.tolerance, train.patience)
         return CONVERGED if done else NOT_CONVERGED, epochs
 
-    def _key(self, model: str, split: Split, seed: int, stage: str) -> dict[str, Any]:
+    def _factor(self, trial: Any, soc: np.ndarray) -> float:
+        """Mean over median of SOC of a network with a loss of log10 SOC, from rows that no step was taken on.
+
+        These are the rows that watched its loss; without any it is the training rows, whose residuals are too small.
+        """
+        if trial.loss != "log":
+            return 1.0
+        rows = trial.validation if trial.validation.any() else trial.split.train
+        floored = [results.log10_percent(values[rows]) for values in (self.soc, soc)]
+        return smearing(floored[0] - floored[1])
+
+    def add_ensembles(self) -> None:
+        """Adds, for each network with several seeds on a split, their geometric mean as a model of its own.
+
+        Seeds that diverged are left out of it; it counts as converged where all the others did. Its smearing factor is
+        the geometric mean of theirs.
+        """
+        groups: dict[Any, list[Any]] = defaultdict(list)
+        for name, split, stage, of, *found in self._kept.pop("members", []):
+            groups[name, split.name, stage, of].append((split, *found))
+        for (name, _, stage, of), found in groups.items():
+            if len(found) < 2:
+                continue
+            split, status, alive = found[0][0], DIVERGED, [one for one in found if one[3] != DIVERGED]
+            soc, factor = np.full(self.soc.size, np.nan), 1.0
+            if alive:
+                soc = 10.0 ** np.mean([results.log10_percent(one[1]) for one in alive], axis=0)
+                factor = float(np.exp(np.mean([np.log(one[2]) for one in alive])))
+                status = CONVERGED if all(one[3] == CONVERGED for one in alive) else NOT_CONVERGED
+            key = self._key(name + ENSEMBLE, split, 0, stage, of)
+            self._add_predictions(key, split, soc, ("train", "test"), factor, of)
+            label = "/".join(filter(None, (stage, name + ENSEMBLE, split.name, of.variant)))
+            self._add_trial(key, label, split, status, of, factor)
+
+    def _key(self, model: str, split: Split, seed: int, stage: str, of: Of) -> dict[str, Any]:
         study = f"{self.run.experiment}/{stage}".rstrip("/")
-        return {"study": study, "data": self.library.name, "model": model, "region": split.held_out, "seed": seed}
+        key = {"study": study, "data": self.library.name, "model": model, "region": split.held_out, "seed": seed}
+        return key | {"input": of.input, "loss": of.loss}
 
     def _add_samples(self, key: dict[str, Any], split: Split, **measured: np.ndarray) -> None:
         region = self.library.group("region") if "region" in self.library.groups else self.library.ids
@@ -111,20 +199,32 @@ class Tables:
             frame = pd.DataFrame({"id": self.library.ids[rows], "row_region": region[rows], **numbers})
             self._kept["samples"].append(frame.assign(**key, split=part))
 
-    def _add_predictions(self, key: dict[str, Any], split: Split, soc: np.ndarray, parts: Sequence[str]) -> None:
+    def _add_predictions(
+        self, key: dict[str, Any], split: Split, soc: np.ndarray, parts: Sequence[str], factor: float, of: Of
+    ) -> None:
         for part in parts:
             rows = np.nonzero(getattr(split, part))[0]
-            self._kept["results"] += results.metric_rows(self.soc[rows], soc[rows], **key, split=part)
+            observed, predicted = self.soc[rows], soc[rows]
+            mean = factor * predicted
+            self._kept["results"] += results.metric_rows(observed, predicted, mean=mean, **key, split=part)
             if part == "test":
-                frame = pd.DataFrame({"id": self.library.ids[rows], "observed": self.soc[rows], "predicted": soc[rows]})
-                self._kept["predictions"].append(frame.assign(**key, split=part))
+                frame = pd.DataFrame({"id": self.library.ids[rows], "observed": observed, "predicted": predicted})
+                self._kept["predictions"].append(frame.assign(mean=mean, **key, split=part, variant=of.variant))
 
     def _add_trial(
-        self, key: dict[str, Any], name: str, split: Split, status: str, epochs: int = 0, parameters: int = 0
+        self,
+        key: dict[str, Any],
+        name: str,
+        split: Split,
+        status: str,
+        of: Of,
+        factor: float,
+        epochs: int = 0,
+        parameters: int = 0,
     ) -> None:
-        of = {field: key[field] for field in ("model", "region", "seed")}
+        fit = {field: key[field] for field in ("model", "region", "seed")}
         became = {"status": status, "epochs": epochs, "parameters": parameters, "exposure": split.exposure}
-        self._kept["trials"].append({"trial": name, **of, **became})
+        self._kept["trials"].append({"trial": name, **fit, **became, **of._asdict(), "smearing": factor})
 
     def write(self) -> None:
         """Writes trials.csv, predictions.parquet, results.csv and, where there are networks, what they learned.
@@ -134,7 +234,7 @@ class Tables:
         folder, kept = self.run.path, self._kept
         write_csv(folder / "trials.csv", pd.DataFrame(kept["trials"]))
         keys = ["study", "model", "region", "seed", "split", "id"]
-        self._write_parquet("predictions", [*keys, "observed", "predicted"])
+        self._write_parquet("predictions", [*keys, *Of._fields, "observed", "predicted", "mean"])
         if kept["samples"]:
             measured = ["row_region", "observed", "predicted", "spectrum_rmse", "latent_distance"]
             self._write_parquet("samples", [*keys, *measured])
@@ -155,7 +255,7 @@ class Tables:
             self._write_learned(kept["learned"])
         if self.minerals is not None:
             write_csv(folder / "endmembers.csv", as_table(self.minerals), float_format="%.9g")
-        results.write_results(folder / "results.csv", results.as_frame(kept["results"]))
+        results.write_results(folder / "results.csv", results.as_frame(kept["results"], OWN), OWN)
 
     def _write_parquet(self, name: str, columns: list[str]) -> None:
         write_parquet(self.run.path / f"{name}.parquet", pd.concat(self._kept[name], ignore_index=True).loc[:, columns])
@@ -186,6 +286,6 @@ class Tables:
 
     def headline(self) -> dict[str, float]:
         """Mean CCC of log10 SOC over regions for each model, for the tracker."""
-        frame = results.as_frame(self._kept["results"])
+        frame = main_results(results.as_frame(self._kept["results"], OWN), pd.DataFrame(self._kept["trials"]))
         chosen = frame[(frame.split == "test") & (frame.scale == "log10") & (frame.metric == "ccc")]
         return {f"{model}/ccc_log10": float(part.value.mean()) for model, part in chosen.groupby("model")}

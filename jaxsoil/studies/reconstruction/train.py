@@ -12,30 +12,50 @@ from tqdm import tqdm
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
-from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.pieces import Piece, Pieces
-from jaxsoil.studies.reconstruction.tables import PERCENT, Tables
+from jaxsoil.studies.reconstruction import baselines
+from jaxsoil.studies.reconstruction.config import SocLoss, StudyConfig, settings_of, variant_of
+from jaxsoil.studies.reconstruction.tables import PERCENT, Of, Tables
 
 
 def add_baseline(
-    tables: Tables, name: str, splits: Sequence[Split] | None = None, *, seed: int | None = None, stage: str = ""
+    tables: Tables,
+    name: str,
+    config: StudyConfig,
+    splits: Sequence[Split] | None = None,
+    *,
+    seed: int | None = None,
+    stage: str = "",
 ) -> None:
-    """Fits a baseline on every split; each fit leaves a file, so a resumed run does not repeat it.
+    """Fits a baseline, with each of its settings, on every split.
+
+    Each fit leaves a file, so a resumed run does not repeat it.
 
     Args:
       tables: receives the predictions.
       name: "plsr" or "random_forest".
+      config: has its settings.
       splits: what is fitted and tested; None: the splits of the tables.
       seed: replicate that the fits belong to; None: the seed of the tables.
       stage: results of a named stage have "experiment/stage" as their study.
     """
-    spectra, pieces = snv_absorbance(tables.library), Pieces(tables.run.path / "trials")
+    pieces, library = Pieces(tables.run.path / "trials"), tables.library
     seed = tables.seed if seed is None else seed
-    for split in tqdm(tables.splits if splits is None else splits, desc=f"{name:14}", unit="fit", leave=False):
-        label = f"{stage}/{name}/{split.name}/{seed}".lstrip("/")
-        fit = functools.partial(fit_baseline, name, spectra, tables.soc, split.train, split.test, seed)
-        piece = pieces.get(label.replace("/", "-"), lambda fit=fit: Piece({"soc": fit()}), identity=label)
-        tables.add_baseline(label, name, split, seed, piece.arrays["soc"], stage)
+    first, *others = settings_of(config, name)
+    for setting in (first, *others):
+        spectra, variant = baselines.seen(library, setting[0]), variant_of(setting, first)
+        for split in tqdm(tables.splits if splits is None else splits, desc=f"{name:14}", unit="fit", leave=False):
+            label = "/".join(filter(None, (stage, name, split.name, str(seed), variant)))
+
+            def fit(split: Split = split, spectra: np.ndarray = spectra, loss: SocLoss = setting[1]) -> Piece:
+                rows = split.train
+                own = {"seed": seed, "loss": loss, "train": config.train}
+                found = baselines.fit(name, spectra[rows], tables.soc[rows], library.blocks[rows], **own)
+                return Piece({"soc": found.predict(spectra[split.test]), "factor": np.float64(found.factor)})
+
+            piece = pieces.get(label.replace("/", "-"), fit, identity=label)
+            predicted, factor = piece.arrays["soc"], float(piece.arrays["factor"])
+            tables.add_baseline(label, name, split, seed, predicted, stage, factor=factor, of=Of(*setting, variant))
 
 
 def add_networks(
@@ -63,7 +83,7 @@ def add_networks(
       stage, previous, keep_states: as in :class:`jaxsoil.training.group_run.GroupRun`; results of a named stage have
         "experiment/stage" as their study.
     """
-    from jaxsoil.studies.reconstruction.objectives import make_loss
+    from jaxsoil.studies.reconstruction.objectives import make_losses
     from jaxsoil.training.devices import matmul_precision
     from jaxsoil.training.grid import make_groups
     from jaxsoil.training.group_run import GroupRun, run_groups
@@ -77,7 +97,8 @@ def add_networks(
             files = {"stage": stage, "previous": previous, "keep_states": keep_states}
             score = _abundance_score(tables.library, tables.minerals, group.model)
             measured: dict[str, Any] = {"measure": _latent_distance, "score": score}
-            runs.append(GroupRun(group, data, train, devices, tables.run.path, make_loss, **files, **measured))
+            loss = make_losses(group.trials)
+            runs.append(GroupRun(group, data, train, devices, tables.run.path, loss, **files, **measured))
         with tqdm(total=train.epochs * len(trials), desc=f"{stage or 'networks':14}", unit="epoch", leave=False) as bar:
             for run, trial, outcome in run_groups(runs, functools.partial(_report, bar, tracker)):
                 tables.add_network(trial, outcome, run.group.parameters, train, stage)
@@ -129,31 +150,3 @@ def _latent_distance(trial: Any, mass: np.ndarray) -> np.ndarray:
     from jaxsoil.evaluation.applicability import latent_distance
 
     return latent_distance(mass[trial.split.train | trial.split.unlabelled], mass)
-
-
-def snv_absorbance(library: Library) -> np.ndarray:
-    """Reflectance as absorbance, then SNV, (n, m): both act on each spectrum alone, so no split leaks through them."""
-    from jaxsoil.spectra.preprocess import SNV, Absorbance, Pipeline
-
-    return Pipeline((Absorbance(), SNV())).fit(library.spectra)(library.spectra).values
-
-
-def fit_baseline(
-    name: str, spectra: np.ndarray, soc: np.ndarray, train: np.ndarray, test: np.ndarray, seed: int
-) -> np.ndarray:
-    """Predicts SOC of the test rows in %; the model is trained on log10 of SOC in %.
-
-    Args:
-      name: "plsr" or "random_forest".
-      spectra, soc: (n, m) preprocessed and (n,) in %.
-      train, test: (n,) masks.
-      seed: of the forest.
-    """
-    from jaxsoil.models import forest, plsr
-
-    target = np.log10(soc[train])
-    if name == "plsr":
-        return 10.0 ** plsr.fit(spectra[train], target).predict(spectra[test])
-    if name == "random_forest":
-        return 10.0 ** forest.fit(spectra[train], target, seed=seed).predict(spectra[test])
-    raise DataError(f"there is no baseline '{name}'", remedy="Use plsr or random_forest.")

@@ -30,7 +30,9 @@ from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models import plsr
 from jaxsoil.runs.pieces import Piece, Pieces
-from jaxsoil.studies.reconstruction.train import fit_baseline, snv_absorbance
+from jaxsoil.studies.reconstruction import baselines
+from jaxsoil.studies.reconstruction.config import StudyConfig, settings_of
+from jaxsoil.studies.reconstruction.tables import read_predictions
 
 LEVEL = 0.9
 """Nominal coverage; that of ``region`` intervals is lowered to K / (K + 1) where K regions allow no more."""
@@ -83,26 +85,27 @@ class _Data:
     regions: list[_Region]
 
 
-def summary(folder: Path, library: Library, splits: Sequence[Split]) -> dict[str, pd.DataFrame]:
+def summary(folder: Path, library: Library, splits: Sequence[Split], config: StudyConfig) -> dict[str, pd.DataFrame]:
     """prediction_intervals.parquet, coverage.csv, coverage_curve.csv and remeasure.csv of a finished run.
 
     Args:
       folder: with predictions.parquet; pairs of regions are kept as pieces in its folder ``trials``.
       library, splits: what the predictions are of, one split for each region.
+      config: the study's, which says what PLSR sees and what it fits.
 
     Returns:
       Tables by name. A model and seed has no rows for a region in which it diverged, and that region calibrates none.
     """
-    spectra = snv_absorbance(library)
+    spectra = baselines.seen(library, "snv")
     data = _Data(library.ids, library.property("soc").values, library.group("region"), _regions(splits, spectra))
-    predictions = pd.read_parquet(folder / "predictions.parquet")
+    predictions = read_predictions(folder)
     frames = []
     for (model, seed), mine in predictions.groupby(["model", "seed"], sort=False):  # type: ignore[misc]
         held_out = {str(name): np.asarray(rows["predicted"]) for name, rows in mine.groupby("region", sort=False)}
         predicted = np.full(len(library), np.nan)
         for region in data.regions:
             predicted[region.rows] = held_out[region.name]
-        pairs = _pairs(folder, spectra, data.soc, splits) if model == "plsr" else None
+        pairs = _pairs(folder, library, splits, config) if model == "plsr" else None
         for place, region in enumerate(data.regions):
             if np.isfinite(predicted[region.rows]).all() and np.isfinite(predicted[region.others]).any():
                 made = [*_by_method(region, data, predicted, predicted, POOLED)]
@@ -161,12 +164,15 @@ def _nested(place: int, data: _Data, predicted: np.ndarray, pairs: dict[frozense
     yield NESTED, CROSS, LEVEL, *conformal.cross_interval(scores, fold[used], log10_percent(centres), LEVEL), used.size
 
 
-def _pairs(folder: Path, spectra: np.ndarray, soc: np.ndarray, splits: Sequence[Split]) -> dict[Any, np.ndarray] | None:
+def _pairs(
+    folder: Path, library: Library, splits: Sequence[Split], config: StudyConfig
+) -> dict[Any, np.ndarray] | None:
     """PLSR's predictions (n,) by a model that saw neither of two regions, NaN outside them, by both their numbers.
 
     None where two regions less leave too few rows.
     """
-    pieces, found = Pieces(folder / "trials"), {}
+    pieces, found, (what, loss) = Pieces(folder / "trials"), {}, settings_of(config, "plsr")[0]
+    spectra, soc = baselines.seen(library, what), library.property("soc").values
     for one, other in itertools.combinations(range(len(splits)), 2):
         first, second = splits[one], splits[other]
         if np.sum(first.train & second.train) <= plsr.N_COMPONENTS:
@@ -175,7 +181,9 @@ def _pairs(folder: Path, spectra: np.ndarray, soc: np.ndarray, splits: Sequence[
 
         def fit(train: np.ndarray = first.train & second.train, test: np.ndarray = first.test | second.test) -> Piece:
             both = np.full(soc.size, np.nan)
-            both[test] = fit_baseline("plsr", spectra, soc, train, test, 0)
+            own: dict[str, Any] = {"seed": 0, "loss": loss, "train": config.train, "correct": False}
+            model = baselines.fit("plsr", spectra[train], soc[train], library.blocks[train], **own)
+            both[test] = model.predict(spectra[test])
             return Piece({"soc": both})
 
         piece = pieces.get(label.replace("/", "-"), fit, identity=label)

@@ -316,3 +316,18 @@ def test_incomplete_spectra_are_left_out_where_the_axis_is_read(write):
     assert "left out 2 rows: a band is empty" in whole.notes
     above = load_manifest(write(table, ("[groups]", rule), ('unit = "nm"', 'unit = "nm"\nlow = 405')))
     assert above.ids.tolist() == ["L0", "L1", "L3", "L4", "L5", "L6", "L7"]
+
+
+def test_samples_whose_spectra_are_alike_are_one(write):
+    wave = 1.0 + 0.1 * np.sin(AXIS / np.arange(60, 220, 20)[:, None])
+    spectra = soils() ** np.linspace(1.0, 0.4, 8)[:, None] * wave
+    # Brighter by a factor, which SNV removes, and noise far below the rule; then a chain of two steps under it.
+    spectra[1] = 1.1 * spectra[0] * (1.0 + 1e-4 * np.sin(AXIS / 7.0))
+    for row in (5, 6):
+        spectra[row] = spectra[row - 1] * 10.0 ** (0.001 * np.sin(AXIS / 300.0))
+    table = frame(**{str(band): spectra[:, place] for place, band in enumerate(AXIS)})
+    rule = 'sample = { column = "lab_no", alike = 0.01 }'
+    made = load_manifest(write(table, ('pedon = "plot"', rule)))
+    assert made.group("sample").tolist() == ["L0", "L0", "L2", "L3", "L4", "L4", "L4", "L7"]
+    assert any("pairs of spectra less than 0.01 (SNV) apart are one sample" in note for note in made.notes)
+    refuse(write(table, ('pedon = "plot"', rule.replace("0.01", "0.0"))), "groups.sample.alike.*positive")

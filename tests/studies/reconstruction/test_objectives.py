@@ -11,6 +11,7 @@ import pytest
 
 from jaxsoil.models.autoencoder import Autoencoder, ModelConfig, evaluate
 from jaxsoil.studies.reconstruction.objectives import (
+    SocError,
     make_loss,
     mineral_divergence,
     outside_unit_interval,
@@ -82,3 +83,22 @@ def test_a_step_on_the_penalty_moves_a_spectrum_back_towards_the_interval() -> N
     moved = f_soc - 1e-4 * slope
     np.testing.assert_allclose(np.asarray(moved), [-0.08, 0.4, 1.16], rtol=1e-5)
     assert float(outside_unit_interval(moved)) < float(outside_unit_interval(f_soc))
+
+
+def test_forms_of_the_soc_term_by_hand() -> None:
+    observed, predicted = jnp.array([0.01, 0.04]), jnp.array([0.0115, 0.0355])
+    # sigma_i 0.1 x SOC + 0.0005 is 0.0015 and 0.0045: errors of one standard error each.
+    proportional = SocError("proportional", 0.0041, 0.1, 0.0005).term(observed, predicted)
+    assert float(proportional) == pytest.approx(1.0, rel=1e-5)
+    linear = SocError("linear", 0.0041, 0.1, 0.0005)
+    assert float(linear.term(observed, predicted)) == float(soc_term(observed, predicted, 0.0041))
+    # Factors of e^0.1 and e^-0.2 are errors of 1 and 2 times 0.1 / ln 10 of log10 SOC.
+    log = SocError("log", 0.0041, 0.1, 0.0005)
+    factors = jnp.exp(jnp.array([0.1, -0.2]))
+    assert float(log.term(observed, observed * factors)) == pytest.approx(2.5, rel=1e-4)
+    weighted = log.term(observed, observed * factors, lambda squares: jnp.sum(jnp.array([0.0, 1.0]) * squares))
+    assert float(weighted) == pytest.approx(4.0, rel=1e-4)
+    # A softmax that underflows, and a row without label that no weight counts, stay finite.
+    assert np.isfinite(float(log.term(jnp.array([0.0]), jnp.array([0.0]))))
+    slope = jax.grad(lambda p: log.term(observed, p))(jnp.array([0.0, 0.1]))
+    assert np.isfinite(np.asarray(slope)).all()

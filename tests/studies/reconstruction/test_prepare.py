@@ -122,7 +122,7 @@ def test_a_run_with_unlabelled_rows_leaves_finite_scores(tmp_path: Path, monkeyp
     arguments = ["--exp=few_labels", *options.split(), "--data", data, "--workdir", str(folder)]
     # PLSR takes 15 components; the smallest stage has five labelled pedons of one region.
     fit = plsr.fit
-    monkeypatch.setattr("jaxsoil.models.plsr.fit", lambda spectra, target: fit(spectra, target, 1))
+    monkeypatch.setattr("jaxsoil.models.plsr.fit", lambda spectra, target, **_: fit(spectra, target, 1))
     assert main(experiments, arguments) == 0
     results = pd.read_csv(folder / "results.csv")
     rmse = results[results["metric"].isin(["rmse", "mrmse"])]
@@ -161,6 +161,10 @@ def test_minerals_and_spectra_in_wavenumbers_share_the_axis(tmp_path: Path, monk
         ({"width": 0}, "--width 0"),
         ({"networks": ()}, "--networks: name one or more of none, ann"),
         ({"networks": ("ann", "ann")}, "name each once"),
+        ({"input": ("snv", "snv")}, "--input snv snv: name each once"),
+        ({"baseline_loss": ("log", "log")}, "--baseline-loss log log: name each once"),
+        ({"input": ()}, "--input: name one or more of reflectance, absorbance, snv"),
+        ({"loss": ("linear", "log")}, "--loss linear log: this study takes one"),
         ({"devices": DeviceConfig(memory_gb=-1.0)}, "--devices.memory-gb -1"),
         *[
             ({"train": TrainConfig(**{name: value})}, f"--train.{name.replace('_', '-')} ")
@@ -179,7 +183,10 @@ def test_settings_that_cannot_be_are_refused_before_data_are_read(change: dict, 
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("field", "name", "near"), [("networks", "anm", "ann"), ("baselines", "plsrr", "plsr")])
+@pytest.mark.parametrize(
+    ("field", "name", "near"),
+    [("networks", "anm", "ann"), ("baselines", "plsrr", "plsr"), ("input", "snw", "snv"), ("loss", "lin", "linear")],
+)
 def test_unknown_models_are_refused_with_the_nearest_name(field: str, name: str, near: str) -> None:
     config = dataclasses.replace(TINY)
     object.__setattr__(config, field, (name,))  # as a caller whose types are not checked
@@ -261,3 +268,31 @@ def test_the_plan_counts_operations_and_the_memory_that_decides_the_chunk() -> N
     replicas = dataclasses.replace(devices, method="pmap")
     (group, _) = make_groups(prepared.trials, TINY.train, replicas, 5, 12, count)
     assert estimate(group, data, TINY.train, replicas, make_loss).counted == BY_FORMULA
+
+
+def test_a_grid_is_trials_of_one_key_and_start_with_files_of_their_own() -> None:
+    from jaxsoil.training.grid import make_groups
+
+    config = dataclasses.replace(TINY, networks=("none",), input=("snv", "reflectance"), loss=("log", "linear"))
+    trials = study.prepare_study(config, region_out, grid=True).trials
+    first = [trial for trial in trials if trial.split.name == trials[0].split.name]
+    settings = [(trial.model.input, trial.loss, trial.variant) for trial in first]
+    assert settings == [
+        ("snv", "log", ""), ("snv", "linear", "snv-linear"), ("reflectance", "log", "reflectance-log"),
+        ("reflectance", "linear", "reflectance-linear"),
+    ]  # fmt: skip
+    assert len({trial.id for trial in first}) == 1 and all((t.validation == first[0].validation).all() for t in first)
+    labels = [group.label for group in make_groups(trials, TINY.train, DeviceConfig(), 5, 12)]
+    assert labels == ["none", "none-snv-linear", "none-reflectance-log", "none-reflectance-linear"]
+
+
+def test_an_input_that_the_spectra_cannot_be_is_refused() -> None:
+    library = toy()
+    dark = library.spectra.values.copy()
+    dark[3, 2] = 0.0
+    library = library.with_spectra(library.spectra.replace(values=dark))
+    study.require_inputs(dataclasses.replace(TINY, baselines=(), networks=("ann",)), library)
+    for change in ({"input": ("absorbance",)}, {"baselines": ("plsr",)}):
+        config = dataclasses.replace(TINY, **{"baselines": (), "networks": ("ann",), **change})
+        with pytest.raises(DataError, match=r"Or choose another --input and --baseline-input than (absorbance|snv)"):
+            study.require_inputs(config, library)

@@ -47,6 +47,7 @@ def predict(folder: Path, library: Library, splits: list[Split], models=("plsr",
             made = 10.0 ** (2.0 - 5.0 * library.spectra.values[rows].mean(axis=1, dtype=float))
             made = np.full(rows.size, np.nan) if split.held_out == diverged else made
             key = {"study": "region_out", "model": model, "region": split.held_out, "seed": 0, "split": "test"}
+            key |= {"variant": ""}
             values = {"id": library.ids[rows], "observed": library.property("soc").values[rows], "predicted": made}
             frames.append(pd.DataFrame(values).assign(**key))
     pd.concat(frames).to_parquet(folder / "predictions.parquet", index=False)
@@ -55,7 +56,7 @@ def predict(folder: Path, library: Library, splits: list[Split], models=("plsr",
 
 def summary(folder: Path, library: Library, splits: list[Split], **options: Any) -> dict[str, Any]:
     """The tables of a run with such predictions."""
-    return {**uncertainty.summary(predict(folder, library, splits, **options), library, splits)}
+    return {**uncertainty.summary(predict(folder, library, splits, **options), library, splits, StudyConfig())}
 
 
 def curve(rows: pd.DataFrame) -> Any:
@@ -91,10 +92,10 @@ def test_labels_of_the_held_out_region_change_none_of_its_intervals(library, spl
 def test_pairs_are_predicted_by_plsr_fitted_without_either(library, splits, tmp_path) -> None:
     from sklearn.cross_decomposition import PLSRegression
 
-    from jaxsoil.studies.reconstruction.train import snv_absorbance
+    from jaxsoil.studies.reconstruction.baselines import seen
 
-    spectra, soc = snv_absorbance(library), library.property("soc").values
-    found = uncertainty._pairs(tmp_path, spectra, soc, splits)
+    spectra, soc = seen(library, "snv"), library.property("soc").values
+    found = uncertainty._pairs(tmp_path, library, splits, StudyConfig())
     assert found is not None and len(found) == 6
     both = splits[1].test | splits[3].test
     twin = PLSRegression(15).fit(spectra[~both], np.log10(soc[~both]))

@@ -5,19 +5,21 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
+from jaxsoil.data.library import MODELLED
 from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
 from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, read_csv
 from jaxsoil.report.style import Look, looks
 from jaxsoil.report.tables import natural_sorted
 from jaxsoil.studies.reconstruction.config import PAPER_NETWORKS
+from jaxsoil.studies.reconstruction.tables import ENSEMBLE, OWN, main_results
 
 MODEL_LABELS = {
     "plsr": "PLSR",
@@ -30,7 +32,9 @@ MODEL_LABELS = {
 """Models in the order of the tables, with their names there; others follow under the name they have."""
 
 _TABLES = {
-    "trials": Columns(text="trial model region status exposure", whole="seed epochs parameters"),
+    "trials": Columns(
+        text="trial model region status exposure input loss variant", whole="seed epochs parameters", number="smearing"
+    ),
     # Epochs that a diverged trial did not reach are empty.
     "history": Columns(text="trial", whole="epoch", number="train_loss validation_loss"),
 }
@@ -96,9 +100,12 @@ _OF_TRIALS = ("trials", "predictions", "history")
 
 FILES = RunFiles(
     csv=_TABLES | _SUMMARIES,
-    parquet={"predictions": Columns(text="model region split id", whole="seed", number="observed predicted")},
+    parquet={
+        "predictions": Columns(text="model region split id variant", whole="seed", number="observed predicted mean")
+    },
     arrays={"reconstructions": ("axis", "region", "seed", "model", "id", "observed", "reconstructed")},
     optional=("data", "timing", "history", "reconstructions", *_SUMMARIES),
+    results=OWN,
 )
 """The files of a run of this study."""
 
@@ -115,6 +122,7 @@ class TrialRow:
     epochs: int
     parameters: int
     exposure: str
+    smearing: float
 
     @property
     def trusted(self) -> bool:
@@ -122,8 +130,16 @@ class TrialRow:
         return self.status in (CONVERGED, FITTED)
 
 
+@dataclass(frozen=True, eq=False)
 class Run(RunContents):
-    """Contents of a run folder of this study."""
+    """Contents of a run folder of this study.
+
+    ``results``, the tables of trials and predictions are those of each model's own setting; ``grid`` and
+    ``grid_trials`` have the results and the trials of all settings.
+    """
+
+    grid: pd.DataFrame = field(default_factory=pd.DataFrame)
+    grid_trials: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @functools.cached_property
     def trials(self) -> tuple[TrialRow, ...]:
@@ -162,12 +178,34 @@ class Run(RunContents):
     def models(self) -> list[str]:
         """Models of the results in the order of the tables."""
         present = set(self.results["model"].tolist())
-        return [name for name in MODEL_LABELS if name in present] + natural_sorted(present - set(MODEL_LABELS))
+        known = [name for label in MODEL_LABELS for name in (label, label + ENSEMBLE) if name in present]
+        return known + natural_sorted(present - set(known))
 
     @property
     def labels(self) -> list[str]:
         """Names of these models in sentences."""
         return [model_label(model) for model in self.models]
+
+    @property
+    def kinds_of_soc(self) -> dict[str, str]:
+        """What SOC is in the regions whose SOC is not measured."""
+        return dict(self.data.get("soc_is", {}))
+
+    @property
+    def measured(self) -> list[str]:
+        """Regions whose SOC is not modelled: those of the means; all of them where none would be left."""
+        kinds = self.kinds_of_soc
+        return [name for name in self.regions if MODELLED not in kinds.get(name, "")] or self.regions
+
+    @property
+    def modelled(self) -> list[str]:
+        """The other regions."""
+        return [name for name in self.regions if name not in self.measured]
+
+    def region_label(self, region: str) -> str:
+        """Name of a region with what its SOC is, where it is not measured SOC."""
+        kind = self.kinds_of_soc.get(region)
+        return f"{region} ({kind})" if kind else region
 
     @property
     def networks(self) -> list[str]:
@@ -223,6 +261,8 @@ class Run(RunContents):
 
 def model_label(model: str) -> str:
     """Name of a model in tables and figures."""
+    if model.endswith(ENSEMBLE):
+        return f"{model_label(model.removesuffix(ENSEMBLE))} (ensemble)"
     return MODEL_LABELS.get(model, model)
 
 
@@ -255,6 +295,7 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     """
     run = Run.of(FILES.read(folder))
     _trials(run.path / "trials.csv", run.tables["trials"])
+    run = _own_settings(run)
     if arrays := run.reconstructions:
         shape = (arrays["model"].size, arrays["axis"].size)
         if arrays["observed"].shape != shape or arrays["reconstructed"].shape != shape:
@@ -263,9 +304,19 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
     return run
 
 
+def _own_settings(run: Run) -> Run:
+    trials, tables = run.tables["trials"], dict(run.tables)
+    for name in ("trials", "predictions"):
+        tables[name] = pd.DataFrame(tables[name][tables[name]["variant"] == ""]).reset_index(drop=True)
+    if "history" in tables:
+        own = tables["trials"]["trial"].tolist()
+        tables["history"] = pd.DataFrame(tables["history"][tables["history"]["trial"].isin(own)])
+    return replace(run, results=main_results(run.results, trials), tables=tables, grid=run.results, grid_trials=trials)
+
+
 def _trials(path: Path, frame: pd.DataFrame) -> tuple[TrialRow, ...]:
     known = (CONVERGED, FITTED, NOT_CONVERGED, DIVERGED)
-    names = [field.name for field in fields(TrialRow)]
+    names = [one.name for one in fields(TrialRow)]
     for status in frame["status"]:
         if status not in known:
             raise damaged(path, f"column status: unknown status, not one of {', '.join(known)}", status)

@@ -20,7 +20,7 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document
 from jaxsoil.report.style import Look
 from jaxsoil.report.tables import Table, mean_sd, natural_sorted, number
-from jaxsoil.studies.reconstruction.report import paired, published, scores, sections, shared_figures
+from jaxsoil.studies.reconstruction.report import paired, published, scores, sections, settings, shared_figures
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
 from jaxsoil.studies.reconstruction.report.regions import failing_section
@@ -49,7 +49,9 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     blocks = region_blocks(run)
     document.add(*_opening(run, blocks))
     common = "Mean over regions ± standard error (SD/√n over regions, seeds averaged first), held-out regions."
-    document.section("Mean over regions", *scores.mean_tables(run, common))
+    document.section("Mean over regions", *scores.mean_tables(run, common), *settings.with_modelled_table(run))
+    document.add(list(settings.scale_notes(run)))
+    settings.grid_section(document, run)
     ranked = _ranked(run)
     if len(ranked) > 1 and len(run.regions) > 1:
         document.section("Models against each other", *paired.by_region(run, ranked[0][1]))
@@ -72,7 +74,13 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 
 
 def _opening(run: Run, blocks: dict[str, list[str]]) -> list[str]:
-    return [_PROSE.text("opening", run=run), _best(run), _no_comparison(run, blocks), dagger_sentence(run.doubtful)]
+    return [
+        _PROSE.text("opening", run=run),
+        settings.settings_sentence(run),
+        _best(run),
+        _no_comparison(run, blocks),
+        dagger_sentence(run.doubtful),
+    ]
 
 
 def _best(run: Run) -> str:
@@ -82,20 +90,21 @@ def _best(run: Run) -> str:
         return ""
     (mean, best), *others = means
     close = []
-    for value, model in others if len(run.regions) > 1 else ():
+    for value, model in others if len(run.measured) > 1 else ():
         difference = scores.interval(run, (model, best), "log10", "ccc")
         if not difference.clear:
             text = f"{sections.marked_label(run, model)} {number(value, 2)}"
             close.append(f"{text} (difference {scores.interval_text(difference, 'ccc')})")
     label = sections.marked_label(run, best)
-    return _PROSE.text("best", mean=mean, model=label, alone=not others, one_region=len(run.regions) < 2, close=close)
+    return _PROSE.text("best", mean=mean, model=label, alone=not others, one_region=len(run.measured) < 2, close=close)
 
 
 def _ranked(run: Run) -> list[tuple[float, str]]:
     """Mean CCC of log10 SOC and model, the highest first."""
     # A mean that leaves out a region, perhaps a difficult one, is not ranked with those of all regions.
-    complete = [model for model in run.models if not scores.undefined_regions(run.results, model)]
-    found = [(scores.average(run.results, model, "log10", "ccc")[0], model) for model in complete]
+    results = pd.DataFrame(run.results[run.results["region"].isin(run.measured)])
+    complete = [model for model in run.models if not scores.undefined_regions(results, model)]
+    found = [(scores.average(results, model, "log10", "ccc")[0], model) for model in complete]
     return sorted(((mean, model) for mean, model in found if math.isfinite(mean)), reverse=True)
 
 
@@ -110,11 +119,12 @@ def _no_comparison(run: Run, blocks: dict[str, list[str]]) -> str:
 def region_blocks(run: Run) -> dict[str, list[str]]:
     """The paper's parting of the regions, as the run states it, and "all" of them.
 
-    A region in which no network has a defined R2 is in neither block, and there are none without networks.
+    A region in which no network has a defined R2 is in neither block, and there are none without networks. "All" are
+    those whose SOC is not modelled.
     """
     found = run.table("blocks")
     named = {name: natural_sorted(set(found["region"][found["block"] == name])) for name in BLOCKS}
-    return {"all": run.regions, **named}
+    return {"all": run.measured, **named}
 
 
 def published_tests(model: str) -> dict[str, TTest]:
@@ -218,21 +228,21 @@ def _figures(document: Document, run: Run, styles: dict[str, Look]) -> None:
 def _dots(run: Run) -> list[figures.Dot]:
     rows: Any = where(run.results, split="test", scale="log10", metric="ccc")
     return [
-        figures.Dot(model, region, tuple(values), trusted=not run.untrusted(model, region))
+        figures.Dot(model, run.region_label(region), tuple(values), trusted=not run.untrusted(model, region))
         for (model, region), values in rows.groupby(["model", "region"], sort=False)["value"]
     ]
 
 
 def _scatter_panels(run: Run, dots: Sequence[figures.Dot], model: str) -> list[figures.ScatterPanel]:
-    means = {dot.region: mean_sd(dot.values).mean for dot in dots if dot.model == model}
+    means = {dot.region: mean_sd(dot.values).mean for dot in dots if dot.model == model}  # by label
     panels = []
     for region in run.regions:
-        rows, mean = where(run.predictions, model=model, region=region), means.get(region, math.nan)
+        rows, mean = where(run.predictions, model=model, region=region), means.get(run.region_label(region), math.nan)
         score = f"CCC {number(mean, 2)}"
         if not math.isfinite(mean):
             diverged = any(trial.status == DIVERGED for trial in run.untrusted(model, region))
             score = "diverged" if diverged else "CCC undefined"
         text = f"{score}\nn = {len(rows) // max(1, rows['seed'].nunique())}"
-        name = sections.marked(region, run, model, region)
+        name = sections.marked(run.region_label(region), run, model, region)
         panels.append(figures.ScatterPanel(name, rows["observed"], rows["predicted"], text))
     return panels

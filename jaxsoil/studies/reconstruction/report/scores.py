@@ -119,6 +119,7 @@ def mean_tables(run: Run, common: str) -> list[Table]:
       common: what the means are over.
     """
     frame, notes = run.results, sections.dagger_notes(run, run.models)
+    frame = pd.DataFrame(frame[frame["region"].isin(run.measured)])
     gaps = {model: undefined_regions(frame, model) for model in run.models}
     left_out = [f"{model_label(model)} {', '.join(names)}" for model, names in gaps.items() if names]
     reasons = tuple(sections.undefined_notes(run))
@@ -254,7 +255,7 @@ def region_table(
         fmt={head: DIGITS.get(head[1], 3) for head in heads if len(head) > 1},
         combine=lambda found: ", ".join(sorted(set(found))) if isinstance(found[0], str) else mean_sd(found).mean,
         order={"region": run.regions, "head": heads},
-        labels={"head": heads},
+        labels={"head": heads, "region": run.region_label},
         marks={"region": "doubtful"},
         missing=UNDEFINED,
         notes=notes,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation import metrics, results
-from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
+from jaxsoil.evaluation.results import CONVERGED, DIVERGED, NOT_CONVERGED
 from jaxsoil.report import tables
 from jaxsoil.report.document import Document
 from jaxsoil.report.prose import Prose
@@ -69,7 +69,7 @@ def status_section(
       heading: its heading.
       trained_on: what the networks were trained on, as the sentence on those that did not fit it names it.
     """
-    models = [model for model in run.models if any(t.model == model and t.status != FITTED for t in run.trials)]
+    models = [model for model in run.models if any(t.model == model and t.parameters for t in run.trials)]
     if not models:
         return
     document.heading(heading)

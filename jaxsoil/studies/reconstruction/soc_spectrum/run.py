@@ -19,7 +19,6 @@ from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, region_out
 from jaxsoil.data.twin.soil.make import make_twin
-from jaxsoil.evaluation.results import read_results
 from jaxsoil.report.run_files import where
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import read_arrays, write_arrays, write_csv
@@ -34,6 +33,7 @@ from jaxsoil.studies.reconstruction.soc_spectrum.appearance import find_troughs
 from jaxsoil.studies.reconstruction.soc_spectrum.config import FACTORS, LIBRARIES, SocSpectrumConfig
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import METHODS, estimate
 from jaxsoil.studies.reconstruction.soc_spectrum.unmixing import degenerate_solutions
+from jaxsoil.studies.reconstruction.tables import read_main
 
 Start = Literal["paper", "direct"]
 STARTS: tuple[Start, ...] = ("paper", "direct")
@@ -257,7 +257,7 @@ def _read(study: DecoderStudy, folder: Path) -> TrainedDecoder:
     arrays, train = read_arrays(folder / "soc_spectra.npz"), study.config.train
     watched = pd.read_csv(folder / "history.csv").groupby("trial")["validation_loss"]
     found = pd.read_csv(folder / "trials.csv", dtype={"region": str, "status": str, "exposure": str})
-    scores = where(read_results(folder / "results.csv"), split="test")
+    scores = where(read_main(folder), split="test")
     trials: dict[tuple[str, int], dict[str, Any]] = {}
     for row, trial in zip(found.to_dict("records"), study.inputs.trials, strict=True):
         kept, losses = int(row["epochs"]), watched.get_group(row["trial"]).to_numpy(dtype=float)

@@ -18,6 +18,7 @@ from jaxsoil.studies.reconstruction.config import BY_ROW
 from jaxsoil.studies.reconstruction.report import baseline_split
 from jaxsoil.studies.reconstruction.report.baseline_split import by_parting, write_report
 from jaxsoil.studies.reconstruction.report.reading import model_label, read_run
+from jaxsoil.studies.reconstruction.tables import OWN
 
 DRAWS = ("draw 1", "draw 2", "draw 3")
 BOTH = (*DRAWS, *(draw + BY_ROW for draw in DRAWS))
@@ -36,7 +37,7 @@ def written(folder):
 
 
 def mean_of(folder, model, metric, rows):
-    frame = read_results(folder / "results.csv")
+    frame = read_results(folder / "results.csv", OWN)
     frame = frame[frame["region"].str.endswith(BY_ROW) == rows]
     chosen = frame.query(f"model == '{model}' and split == 'test' and scale == 'percent' and metric == '{metric}'")
     overall = over_regions(chosen, overlap=40 / 60).query("seed == 'all'").iloc[0]

@@ -16,6 +16,7 @@ from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.few_labels import SUMMARIES
 from jaxsoil.studies.reconstruction.report import few_labels
 from jaxsoil.studies.reconstruction.report.few_labels import write_report
+from jaxsoil.studies.reconstruction.tables import OWN
 
 REGIONS = ("Alpha", "Beta", "Gamma")
 TRAIN = {"epochs": 60, "keep": "best", "patience": 25, "validation_share": 0.1}
@@ -34,7 +35,7 @@ def write_stages(folder, tune=None):
     arrays = []
     for stage, part in zip(stages, parts, strict=True):
         study = f"few_labels/{stage}"
-        results = read_results(part / "results.csv").assign(study=study)
+        results = read_results(part / "results.csv", OWN).assign(study=study)
         results.loc[results["metric"] == "mrmse", "value"] *= 1.0 if stage == "before" else 0.5
         tables["results"].append(results)
         for name in ("trials", "history"):
@@ -44,7 +45,7 @@ def write_stages(folder, tune=None):
         stored = dict(np.load(part / "reconstructions.npz"))
         arrays.append(stored | {"study": np.full(stored["model"].size, study)})
     joined = {name: pd.concat(frames, ignore_index=True) for name, frames in tables.items()}
-    write_results(folder / "results.csv", joined["results"])
+    write_results(folder / "results.csv", joined["results"], OWN)
     joined["trials"].to_csv(folder / "trials.csv", index=False)
     joined["history"].to_csv(folder / "history.csv", index=False)
     joined["predictions"].to_parquet(folder / "predictions.parquet", index=False)
@@ -79,7 +80,7 @@ def report(tmp_path_factory):
 def test_changes_are_those_of_the_scores(tmp_path, monkeypatch):
     monkeypatch.setattr(few_labels, "_figures", lambda *_: None)
     folder = write_stages(tmp_path)
-    frame = read_results(folder / "results.csv")
+    frame = read_results(folder / "results.csv", OWN)
     chosen = (frame["model"] == "ann") & (frame["metric"] == "mrmse") & (frame["split"] == "test")
     means = pd.Series(frame[chosen].groupby(["study", "region"])["value"].mean()).unstack("study")
     change = means["few_labels/after"] - means["few_labels/before"]

@@ -26,6 +26,7 @@ from jaxsoil.studies.reconstruction.report.region_out import (
     write_report,
 )
 from jaxsoil.studies.reconstruction.report.shared_figures import choose_examples
+from jaxsoil.studies.reconstruction.tables import OWN
 
 
 def written(folder):
@@ -67,7 +68,7 @@ def quiet(monkeypatch):
 def test_a_clean_run(clean):
     folder, markdown, html = clean
     assert "†" not in markdown and "†" not in html
-    table = over_regions(read_results(folder / "results.csv"))
+    table = over_regions(read_results(folder / "results.csv", OWN))
     for model, label in (("plsr", "PLSR"), ("ann", "Encoder + ANN decoder")):
         rows = table.query(f"model == '{model}' and split == 'test' and scale == 'log10' and metric == 'ccc'")
         overall = rows[rows["seed"] == "all"].iloc[0]
@@ -112,7 +113,7 @@ def test_every_number_of_an_unconverged_network_is_marked(doubtful):
 
 def test_fit_stands_beside_convergence(clean, doubtful):
     folder, markdown, _ = clean
-    frame = read_results(folder / "results.csv")
+    frame = read_results(folder / "results.csv", OWN)
     rows = frame.query("model == 'ann' and split == 'train' and metric == 'r2'")
     found = {scale: float(np.mean(rows["value"][rows["scale"] == scale])) for scale in ("log10", "percent")}
     # The validation loss of the synthetic runs falls to the end.
@@ -140,7 +141,7 @@ def test_the_kept_epoch_is_that_of_the_lowest_watched_loss(make_run):
 
 def test_models_that_the_interval_does_not_part_are_named_together(make_run, quiet):
     folder = make_run(regions=tuple("ABCDEF"), models=("plsr", "random_forest", "none"), seeds=2)
-    frame = read_results(folder / "results.csv")
+    frame = read_results(folder / "results.csv", OWN)
     chosen = (frame["metric"] == "ccc") & (frame["scale"] == "log10") & (frame["split"] == "test")
     values = {"none": [0.5, 0.6, 0.7, 0.5, 0.6, 0.7], "plsr": [0.6, 0.5, 0.6, 0.6, 0.5, 0.7]}
     for model, line in (*values.items(), ("random_forest", [value - 0.1 for value in values["none"]])):
@@ -158,7 +159,7 @@ def test_models_that_the_interval_does_not_part_are_named_together(make_run, qui
 
 def test_a_winner_alone_is_said_to_be_one(make_run, quiet):
     folder = make_run(models=("plsr", "random_forest"))
-    frame = read_results(folder / "results.csv")
+    frame = read_results(folder / "results.csv", OWN)
     chosen = (frame["metric"] == "ccc") & (frame["scale"] == "log10")
     frame.loc[chosen, "value"] = np.where(frame.loc[chosen, "model"] == "plsr", 0.9, 0.5)
     frame.to_csv(folder / "results.csv", index=False)
@@ -167,7 +168,7 @@ def test_a_winner_alone_is_said_to_be_one(make_run, quiet):
 
 def test_a_comparison_without_two_regions_of_either_kind_cannot_be_made(make_run, quiet):
     folder = make_run(regions=tuple("ABCD"), models=("none", "ann"))
-    frame = read_results(folder / "results.csv")
+    frame = read_results(folder / "results.csv", OWN)
     chosen = (frame["metric"] == "r2") & (frame["scale"] == "percent") & (frame["split"] == "test")
     for bad, said in (
         ("", "0 of 4 regions are problematic (R2 of SOC in % below 0 for all networks and seeds), 4 are generalising"),
@@ -266,7 +267,7 @@ def test_reports_repeat_to_the_byte(clean, tmp_path):
 
 def test_blocks_follow_the_papers_rule(make_run):
     folder = make_run(regions=("A", "B", "C"), models=("plsr", "none", "ann"), seeds=2)
-    frame = read_results(folder / "results.csv")
+    frame = read_results(folder / "results.csv", OWN)
     chosen = (frame["metric"] == "r2") & (frame["scale"] == "percent") & (frame["split"] == "test")
     frame.loc[chosen, "value"] = -1.0
     # One seed of one network above zero, and a baseline that does not count.
@@ -297,10 +298,10 @@ def ttests(run, blocks):
 
 def test_ttests_stand_beside_the_published_ones(make_run):
     folder = make_run(regions=tuple("ABCDE"), models=("none", "ann"), seeds=2)
-    frame = read_results(folder / "results.csv")
+    frame = read_results(folder / "results.csv", OWN)
     chosen = (frame["metric"] == "r2") & (frame["scale"] == "percent") & (frame["split"] == "test")
     frame.loc[chosen, "value"] = np.where(frame.loc[chosen, "region"].isin(["A", "B"]), -1.0, 0.5)
-    write_results(folder / "results.csv", frame)
+    write_results(folder / "results.csv", frame, OWN)
     summaries.write(folder, SUMMARIES)
     run = read_run(folder)
     text = ttests(run, region_blocks(run))

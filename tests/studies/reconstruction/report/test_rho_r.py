@@ -33,6 +33,7 @@ from jaxsoil.studies.reconstruction.report.reading import read_run
 from jaxsoil.studies.reconstruction.report.scores import interval_text
 from jaxsoil.studies.reconstruction.report.sections import movement_table, short_run
 from jaxsoil.studies.reconstruction.rho_r import SUMMARIES
+from jaxsoil.studies.reconstruction.tables import OWN
 
 WITH, WITHOUT = RHO_R_DECODERS
 AXIS = np.linspace(400.0, 2400.0, 50)
@@ -157,7 +158,9 @@ def test_the_report_shows_the_numbers_of_the_run(tmp_path: Path) -> None:
     factor, error = found["factor"], found["unscaled"]
     assert f"| Best single factor a: without = a with | {factor.mean():.3f} ± {factor.std():.3f} |" in text
     assert f"| RMSE between the two spectra | {error.mean():.3f} ± {error.std():.3f} |" in text
-    scored = read_results(folder / "results.csv").query("metric == 'rmse' and scale == 'log10' and split == 'test'")
+    scored = read_results(folder / "results.csv", OWN).query(
+        "metric == 'rmse' and scale == 'log10' and split == 'test'"
+    )
     means = pd.Series(scored.groupby(["model", "region"])["value"].mean()).unstack("model")
     change = means[WITHOUT] - means[WITH]
     low, high = stats.ttest_1samp(change, 0.0).confidence_interval(0.95)
@@ -167,7 +170,7 @@ def test_the_report_shows_the_numbers_of_the_run(tmp_path: Path) -> None:
 
 def test_a_run_too_short_to_move_says_so(tmp_path: Path) -> None:
     folder = write_rho_r(tmp_path, scattered(0.2))
-    rows = read_results(folder / "results.csv").query(f"split == 'train' and metric == 'n' and model == '{WITH}'")
+    rows = read_results(folder / "results.csv", OWN).query(f"split == 'train' and metric == 'n' and model == '{WITH}'")
     for lr, parts in ((1e-5, ("f_SOC", "(rho r)_SOC")), (0.004, ("(rho r)_SOC",)), (1.0, ())):
         config = {"config": {"train": {"lr": lr, "batch": 10, "validation_share": 0.1}}}
         (folder / "config.json").write_text(json.dumps(config))

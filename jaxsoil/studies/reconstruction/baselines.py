@@ -1,0 +1,98 @@
+"""The baselines of the study: what they see, the scale they learn SOC on, and what their predictions mean."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxsoil.data.draws import group_folds
+from jaxsoil.data.library import Library
+from jaxsoil.models import forest, plsr
+from jaxsoil.models.config import Input
+from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra.preprocess import SNV, Absorbance, Pipeline
+from jaxsoil.studies.reconstruction.config import SocLoss
+from jaxsoil.training.config import TrainConfig
+
+STEPS: dict[Input, tuple[str, ...]] = {"reflectance": (), "absorbance": ("absorbance",), "snv": ("absorbance", "snv")}
+"""Preprocessing of reflectance by the name of a model's input, as a bundle names its steps."""
+
+FOLDS = 5
+"""Folds of the training groups whose residuals correct the back-transformation of PLSR."""
+
+
+def seen(library: Library, what: Input) -> np.ndarray:
+    """The (n, m) spectra as a model sees them: each by itself, so no split leaks through them.
+
+    Raises:
+      DataError: a reflectance without absorbance (zero or less), or a flat spectrum for SNV.
+    """
+    known = {"absorbance": Absorbance(), "snv": SNV()}
+    return Pipeline(tuple(known[step] for step in STEPS[what])).fit(library.spectra)(library.spectra).values
+
+
+def smearing(residuals: np.ndarray) -> float:
+    """Duan's smearing factor: the mean of 10 to the power of residuals of log10 SOC (observed minus predicted).
+
+    A model of log10 SOC predicts the median of SOC; its mean is this factor times the median where the residuals are
+    like those given. Source: Duan (1983), Journal of the American Statistical Association 78, 605, Eq. 2.3.
+    """
+    return float(np.mean(10.0 ** np.asarray(residuals, dtype=np.float64))) if len(residuals) else 1.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fitted:
+    """A fitted baseline: ``model`` on the scale of ``loss``, and the ``factor`` between mean and median of SOC."""
+
+    model: plsr.Plsr | forest.Forest
+    loss: SocLoss
+    factor: float
+
+    def predict(self, spectra: np.ndarray) -> np.ndarray:
+        """SOC in % of spectra (t, m): the median of a model of log10 SOC, else the mean."""
+        found = self.model.predict(spectra)
+        return 10.0**found if self.loss == "log" else found
+
+
+def fit(
+    name: str,
+    spectra: np.ndarray,
+    soc: np.ndarray,
+    groups: np.ndarray,
+    *,
+    seed: int,
+    loss: SocLoss = "log",
+    train: TrainConfig | None = None,
+    correct: bool = True,
+) -> Fitted:
+    """Fits a baseline.
+
+    The factor of a model of log10 SOC comes from training rows that it was not fitted to: of PLSR by :data:`FOLDS`
+    folds, of a forest those out of each tree's bag.
+
+    Args:
+      name: "plsr" or "random_forest".
+      spectra, soc: (n, m) training spectra as the model sees them and (n,) in %.
+      groups: (n,) groups that no fold parts.
+      seed: of the forest and the folds.
+      loss: 'log' fits log10 SOC, 'linear' SOC, 'proportional' SOC with weights 1/sigma^2 of the networks' loss.
+      train: has the two numbers of sigma; None: as by default.
+      correct: find the factor; otherwise it is 1.
+    """
+    settings = train or TrainConfig()
+    target = np.log10(soc) if loss == "log" else soc
+    weights = (settings.sigma_relative * soc + 100.0 * settings.sigma_floor) ** -2.0 if loss == "proportional" else None
+    if name == "plsr":
+        found: Any = plsr.fit(spectra, target, weights=weights)
+        residuals = np.empty(0)
+        if correct and loss == "log" and np.unique(groups).size >= FOLDS:
+            folds = group_folds(groups, FOLDS, np.random.default_rng(seed))
+            residuals = plsr.held_out_residuals(spectra, target, folds, found.n_components)
+        return Fitted(found, loss, smearing(residuals))
+    if name == "random_forest":
+        found = forest.fit(spectra, target, seed=seed, weights=weights, out_of_bag=correct and loss == "log")
+        residuals = np.empty(0) if found.out_of_bag is None else target - found.out_of_bag
+        return Fitted(found, loss, smearing(residuals[np.isfinite(residuals)]))
+    raise DataError(f"there is no baseline '{name}'", remedy="Use plsr or random_forest.")
