@@ -76,7 +76,7 @@ def test_more_test_sets_narrow_the_interval_and_the_same_one_does_not():
 
 def test_a_strategy_with_one_seed_stands_against_all_and_the_seed_fixes_the_draws():
     table = predictions({"net": 0.5, "plsr": 0.8}, seeds=(0, 1, 2))
-    single = table[(table["strategy"] == "net") | (table["seed"] == 1)]
+    single = table.loc[(table["strategy"] == "net") | (table["seed"] == 1)]
     one, again, other = (sample_intervals(single, [("net", "plsr")], seed=s) for s in (0, 0, 1))
     pd.testing.assert_frame_equal(one, again)
     assert np.isfinite(one[["low_samples", "high_samples"]]).all(axis=None) and not one.equals(other)

@@ -1,5 +1,7 @@
 """Random forests: scikit-learn's on the same seed, whatever the number of threads."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestRegressor
@@ -48,7 +50,9 @@ def test_out_of_bag_predictions_are_scikit_learns() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(60, 5)).astype(np.float32), rng.normal(size=60)
     own = forest.fit(x, y, seed=3, n_trees=40, out_of_bag=True)
-    theirs = RandomForestRegressor(40, max_features="sqrt", random_state=3, oob_score=True).fit(x, y)
+    settings: Any = {"max_features": "sqrt", "oob_score": True}
+    theirs = RandomForestRegressor(40, random_state=3, **settings).fit(x, y)
+    assert own.out_of_bag is not None
     np.testing.assert_allclose(own.out_of_bag, theirs.oob_prediction_)
     few = forest.fit(x, y, seed=3, n_trees=1, out_of_bag=True).out_of_bag
     assert few is not None and 10 < np.isnan(few).sum() < 50

@@ -69,7 +69,7 @@ def chosen_models(config: LayersConfig, table: pd.DataFrame | None) -> list[str]
     """Model of the maps in each fold: as configured, or as chosen in a table of :func:`inner_scores`."""
     if table is None:
         return [str(config.map_model)] * config.folds
-    return table[table["chosen"] == 1].sort_values("fold")["model"].tolist()
+    return table.loc[table["chosen"] == 1].sort_values(by="fold")["model"].tolist()
 
 
 def composed(

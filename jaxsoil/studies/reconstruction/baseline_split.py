@@ -123,7 +123,7 @@ def draw_intervals(results: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
         scores = pd.DataFrame(results[partings == parting])
         pairs = itertools.permutations(dict.fromkeys(scores["model"]), 2)
         differences = regions.difference_rows(scores, scores, pairs, MEASURES)
-        overlap = float((mine["test"] / mine["train"]).mean())
+        overlap = float(np.mean(mine["test"] / mine["train"]))
         found.append(regions.paired_intervals(differences, overlap=overlap).assign(parting=parting))
     return pd.concat(found, ignore_index=True)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from jaxsoil.data import splits
-from jaxsoil.evaluation.results import read_results
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import summaries, transfer, uncertainty
 from jaxsoil.studies.reconstruction.config import RegionOutConfig
@@ -17,6 +17,7 @@ from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
 from jaxsoil.studies.reconstruction.refit import write_bundle
 from jaxsoil.studies.reconstruction.regions import region_facts
 from jaxsoil.studies.reconstruction.run import plan_study, run_study
+from jaxsoil.studies.reconstruction.tables import read_main
 
 __all__ = ["plan", "prepare", "run"]
 
@@ -54,7 +55,7 @@ def run(config: RegionOutConfig, folder: RunFolder, prepared: RegionOutInputs) -
     """Trains and writes the run folder, and a bundle of the models refitted on all regions."""
     library, also = prepared.library, None
     how_sure = functools.partial(uncertainty.summary, library=library, splits=prepared.splits, config=config)
-    more = [functools.partial(region_facts, library=library), how_sure]
+    more: list[Any] = [functools.partial(region_facts, library=library), how_sure]
     if prepared.matrix is not None:
         also = transfer.runner(config, prepared.matrix)
         more.append(transfer_means)
@@ -64,6 +65,7 @@ def run(config: RegionOutConfig, folder: RunFolder, prepared: RegionOutInputs) -
 
 def transfer_means(folder: Path) -> dict[str, pd.DataFrame]:
     """transfer_means.csv (:func:`jaxsoil.studies.reconstruction.transfer.means`)."""
-    text, numbers = dict.fromkeys(("trained_on", "tested_on"), str), {"value": [""]}
+    text: Any = dict.fromkeys(("trained_on", "tested_on"), str)
+    numbers: Any = {"value": [""]}
     cells = pd.read_csv(folder / "transfer.csv", dtype=text, keep_default_na=False, na_values=numbers)
-    return {"transfer_means": transfer.means(cells, read_results(folder / "results.csv"))}
+    return {"transfer_means": transfer.means(cells, read_main(folder))}

@@ -24,10 +24,11 @@ from jaxsoil.models import plsr
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import write_csv
 from jaxsoil.runs.pieces import Piece, Pieces
-from jaxsoil.studies.reconstruction.config import Network, RegionOutConfig
+from jaxsoil.studies.reconstruction import baselines
+from jaxsoil.studies.reconstruction.config import Network, RegionOutConfig, settings_of
 from jaxsoil.studies.reconstruction.prepare import make_trials
-from jaxsoil.studies.reconstruction.tables import PERCENT, Tables
-from jaxsoil.studies.reconstruction.train import add_baseline, add_networks, snv_absorbance
+from jaxsoil.studies.reconstruction.tables import PERCENT, Of, Tables
+from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
 from jaxsoil.training import config as limits
 from jaxsoil.training.config import TrainConfig
 
@@ -112,8 +113,9 @@ def prepare(config: RegionOutConfig, library: Library) -> Transfer | None:
             "Give a lower --transfer-rows, or leave the matrix out.",
         )
         raise DataError("no region has enough rows to train on alone", source=library.name, value=value, remedy=remedy)
-    # The direct start compares regions, and there is one alone.
-    study = dataclasses.replace(config, networks=networks, train=train, start="paper")
+    # The direct start compares regions, and there is one alone. Of several inputs and losses the first ones count.
+    alone = {"start": "paper", "input": config.input[:1], "loss": config.loss[:1]}
+    study = dataclasses.replace(config, networks=networks, train=train, **alone)
     return Transfer(tuple(splits), tuple(make_trials(study, library, splits)), train, skipped, undivided)
 
 
@@ -175,8 +177,9 @@ class TransferTables(Tables):
         self.outcomes: list[dict[str, Any]] = []
 
     def add_baseline(
-        self, label: str, name: str, split: Split, seed: int, predicted: np.ndarray, stage: str = ""
-    ) -> None:
+        self, label: str, name: str, split: Split, seed: int, predicted: np.ndarray, stage: str = "", *,
+        factor: float = 1.0, of: Of | None = None,
+    ) -> None:  # fmt: skip
         """Takes what a baseline predicts, as :meth:`Tables.add_baseline`."""
         soc = np.full(len(self.library), np.nan)
         soc[split.test] = predicted
@@ -246,7 +249,8 @@ def means(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """
     tested = scores[scores["split"] == "test"]
     rows = []
-    for (model, scale, metric), mine in cells.groupby(["model", "scale", "metric"], sort=False):
+    parted: Any = cells.groupby(["model", "scale", "metric"], sort=False)
+    for (model, scale, metric), mine in parted:
         if (scale, metric) not in MEANS:
             continue
         finite = mine[np.isfinite(mine["value"])]
@@ -257,15 +261,19 @@ def means(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         if any(part is None for part in parts):
             continue
         table = pd.concat(parts, axis=1, keys=["within", "between", "others"]).dropna()
-        rows.append((model, scale, metric, *(float(table[name].mean()) for name in table), len(table)))
+        centres: Any = table.mean()
+        rows.append((model, scale, metric, *centres.tolist(), len(table)))
     columns = ["model", "scale", "metric", "within", "between", "others", "regions"]
     return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
-def add_plsr(tables: TransferTables) -> None:
-    """Fits PLSR of log10 SOC on SNV absorbance on every split; its components are chosen within the training rows."""
+def add_plsr(tables: TransferTables, config: RegionOutConfig) -> None:
+    """Fits PLSR of log10 SOC on every split; its components are chosen within the training rows.
+
+    What it sees is the first input of the baselines.
+    """
     library, pieces = tables.library, Pieces(tables.run.path / "trials")
-    spectra, logs = snv_absorbance(library), np.log10(tables.soc)
+    spectra, logs = baselines.seen(library, settings_of(config, "plsr")[0][0]), np.log10(tables.soc)
 
     def fit(split: Split) -> Piece:
         blocks = library.blocks[split.train]
@@ -286,9 +294,10 @@ def runner(config: RegionOutConfig, transfer: Transfer) -> Callable[[Tables, Any
     def run(tables: Tables, tracker: Any, timing: dict[str, float]) -> None:
         found = TransferTables(tables, transfer.splits)
         if "plsr" in config.transfer_matrix:
-            add_plsr(found)
+            add_plsr(found, config)
         if "random_forest" in config.transfer_matrix:
-            add_baseline(found, "random_forest", stage=STAGE)
+            first = {"baseline_input": config.baseline_input[:1], "baseline_loss": config.baseline_loss[:1]}
+            add_baseline(found, "random_forest", dataclasses.replace(config, **first), stage=STAGE)
         if transfer.trials:
             rest = (transfer.train, config.devices, config.components, tracker, timing)
             add_networks(found, transfer.trials, *rest, stage=STAGE)

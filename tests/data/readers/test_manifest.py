@@ -1,6 +1,7 @@
 """A user's table and manifest: what is right loads, what is wrong is named with its remedy."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -325,7 +326,8 @@ def test_samples_whose_spectra_are_alike_are_one(write):
     spectra[1] = 1.1 * spectra[0] * (1.0 + 1e-4 * np.sin(AXIS / 7.0))
     for row in (5, 6):
         spectra[row] = spectra[row - 1] * 10.0 ** (0.001 * np.sin(AXIS / 300.0))
-    table = frame(**{str(band): spectra[:, place] for place, band in enumerate(AXIS)})
+    columns: Any = {str(band): spectra[:, place] for place, band in enumerate(AXIS)}
+    table = frame(**columns)
     rule = 'sample = { column = "lab_no", alike = 0.01 }'
     made = load_manifest(write(table, ('pedon = "plot"', rule)))
     assert made.group("sample").tolist() == ["L0", "L0", "L2", "L3", "L4", "L4", "L4", "L7"]

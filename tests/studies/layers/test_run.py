@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,7 +115,8 @@ def test_the_model_of_the_maps_is_chosen_among_the_training_sites_of_each_fold(t
     config = dataclasses.replace(TINY, models=("mean", "rf"), folds=3, seeds=1, map_model="best")
     data = prepare(config)
     table = choice.inner_scores(config, data, tmp_path)
-    assert len(table) == 6 and table.groupby("fold")["chosen"].sum().tolist() == [1, 1, 1]
+    chosen: Any = table.groupby("fold")["chosen"].sum()
+    assert len(table) == 6 and chosen.tolist() == [1, 1, 1]
     best = table.loc[table.groupby("fold")["rmse"].idxmin(), "model"].tolist()
     assert choice.chosen_models(config, table) == best and choice.chosen_models(TINY, None) == ["transfer"] * 2
     # Values of the sites of a fold have no part in what is chosen for it.
@@ -129,8 +131,9 @@ def test_the_model_of_the_maps_is_chosen_among_the_training_sites_of_each_fold(t
 
 def test_results_of_chosen_models_are_those_of_each_folds_own(prepared: LayersData) -> None:
     fold, n = prepared.folds["random"], len(prepared.sites)
+    flags: Any = 2 * [np.ones(1, bool)]
     made = {
-        name: [TrainingResult(np.full((n, 6), value), np.full((2, 4, 6), value), *2 * [np.ones(1, bool)], fold, {})]
+        name: [TrainingResult(np.full((n, 6), value), np.full((2, 4, 6), value), *flags, fold, {})]
         for name, value in (("rf", 1.0), ("mean", 2.0))
     }
     (found,) = choice.composed(["mean", "rf"], made, fold)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,7 +75,7 @@ def test_a_fold_chooses_without_its_own_regions() -> None:
     assert chosen.loc[2, "outer"] == pytest.approx(0.3)
     nested = worth[worth["input"] == "each its own"].iloc[0]
     assert nested["outer"] == pytest.approx((0.4 + 3 * 0.3) / 4)
-    counts = worth.set_index("input")["chosen"]
+    counts: Any = worth.set_index("input")["chosen"]
     assert counts["snv"] == 3 and counts["reflectance"] == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ def library():
 
 def test_rows_and_the_labelled_subsample_are_counted(library, tmp_path: Path) -> None:
     splits = [few_label(library, 2, seed, region) for seed in (1, 0) for region in ("R01", "R02")]
-    found = region_rows(tmp_path, library, splits)["region_rows"].set_index("region")
+    found: Any = region_rows(tmp_path, library, splits)["region_rows"].set_index("region")
     pedons, regions = library.group("pedon"), library.group("region")
     assert found["rows"].sum() == 90 and found["country"].tolist() == ["Chile", "Peru", "Peru"]
     drawn = next(split for split in splits if split.seed == 0 and split.held_out == "R02").train

@@ -90,7 +90,7 @@ def test_the_mean_of_a_log_loss_is_corrected_by_the_rows_that_watched(tmp_path: 
     watched = ~rows & (np.arange(20) % 10 < 5)
     factor = np.mean((soc / made["a0"])[watched])
     frame = read_main(tmp_path / "run").query("model == 'none' and region == 'a' and seed == 0 and split == 'test'")
-    by = frame.set_index(["scale", "metric"])["value"]
+    by: Any = frame.set_index(["scale", "metric"])["value"]
     assert by[("percent", "rmse")] == pytest.approx(metrics.rmse(soc[rows], factor * made["a0"][rows]), rel=1e-6)
     ccc = metrics.ccc(np.log10(soc[rows]), np.log10(made["a0"][rows]))
     assert by[("log10", "ccc")] == pytest.approx(ccc, rel=1e-6)

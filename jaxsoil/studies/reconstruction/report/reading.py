@@ -226,7 +226,7 @@ class Run(RunContents):
     def overlap(self) -> float:
         """Test rows over training rows, mean over random splits that share rows; 0 where regions are held out."""
         draws = self.tables.get("draws")
-        return 0.0 if draws is None else float((draws["test"] / draws["train"]).mean())
+        return 0.0 if draws is None else float(np.mean(draws["test"] / draws["train"]))
 
     @property
     def regions(self) -> list[str]:

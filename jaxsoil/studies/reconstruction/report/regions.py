@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ def rows_section(document: Document, run: Run) -> None:
     asked = settings(run).get("pedons_per_region", "few")
     document.section("Rows by region")
     document.draw(rows_by_region(found), "rows_by_region", _PROSE.text("rows_caption", asked=asked))
-    columns = {
+    columns: dict[str | tuple[str, ...], Any] = {
         "region": "Region", "country": "Country", "rows": ("Rows", 0), "labelled": ("Rows with SOC", 0),
         "pedons": ("Pedons with SOC", 0), "subsample_rows": (f"Labelled rows of {asked} pedons", 0),
     }  # fmt: skip
@@ -47,13 +47,13 @@ def rows_section(document: Document, run: Run) -> None:
 
 def failing_section(document: Document, run: Run) -> None:
     """Adds which regions fail, where they lie and what their SOC is, as a table and a figure; nothing untested."""
-    if "region_facts" not in run.tables or (run.table("region_facts")["block"] == UNTESTED).all():
+    if "region_facts" not in run.tables or set(run.table("region_facts")["block"]) == {UNTESTED}:
         return
     found = _sorted(run.table("region_facts"))
     order = {name: place for place, name in enumerate(_BLOCKS)}
-    found = found.iloc[np.argsort(found["block"].map(order).to_numpy(), kind="stable")]
+    found = found.iloc[np.argsort(found["block"].map(order.get).to_numpy(), kind="stable")]
     document.section("Which regions fail")
-    columns = {
+    columns: dict[str | tuple[str, ...], Any] = {
         "region": "Region", "country": "Country", "block": "Block", "rows": ("Rows", 0), "pedons": ("Pedons", 0),
         "soc_median": ("Median SOC (%)", 2), "soc_log_sd": ("SD of log10 SOC", 2),
         "lowest_r2": ("Lowest R2", 2), "highest_r2": ("Highest R2", 2), "bias_log10": ("Bias (log10 %)", 2),

@@ -41,7 +41,7 @@ def transfer_section(document: Document, run: Run) -> None:
     doubtful = [f"{model_label(model)} {count} trainings" for model, count in counts.items()]
     folds = settings(run).get("transfer_folds", "a few")
     document.section("From one region to another", _PROSE.text("what", folds=folds))
-    columns = {
+    columns: dict[str | tuple[str, ...], Any] = {
         "model": "Model", "metric": "Log10 SOC", "within": ("Same region, cross-validated", 2),
         "between": ("One other region", 2), "others": ("All other regions", 2), "regions": ("Regions", 0),
     }  # fmt: skip
@@ -50,7 +50,8 @@ def transfer_section(document: Document, run: Run) -> None:
     title = "Mean over tested regions, by what the model was trained on."
     means, notes = run.table("transfer_means"), _PROSE.notes("doubtful", models=doubtful) if doubtful else ()
     document.add(rows_table(means, columns, title=title, labels=labels, left=(0, 1), notes=notes))
-    reasons = cells[(cells["reason"] != "") & cells["reason"].notna()].drop_duplicates(["trained_on", "kind", "reason"])
+    why = cells.loc[(cells["reason"] != "") & cells["reason"].notna()]
+    reasons = why.drop_duplicates(subset=["trained_on", "kind", "reason"])
     named = sorted({f"{row['trained_on']} ({row['kind']}): {row['reason']}." for row in reasons.to_dict("records")})
     document.add(named)
     for model in [name for name in run.models if name in present]:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -84,11 +85,11 @@ def test_models_are_paired_by_draw_with_the_corrected_interval(both):
         index="region", columns="model", values="value"
     )
     best, other = table.mean().idxmin(), table.mean().idxmax()
-    gaps = table[best] - table[other]
+    gaps: Any = table[best] - table[other]
     half = stats.t.ppf(0.975, 2) * gaps.std(ddof=1) * (1 / 3 + 40 / 60) ** 0.5
     told = f"{number(gaps.mean(), 3)} ({number(gaps.mean() - half, 3)} to {number(gaps.mean() + half, 3)})"
     section = text.split("## Models against each other")[1].split("drawn by row")[0]
-    line = next(line for line in section.splitlines() if line.startswith(f"| {model_label(other)} |"))
+    line = next(line for line in section.splitlines() if line.startswith(f"| {model_label(str(other))} |"))
     assert told in line
 
 
