@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -87,7 +89,8 @@ def test_dense_layers_start_as_pytorchs_do() -> None:
     params = Autoencoder(outputs, BANDS, config).init(jax.random.key(1), jnp.zeros((2, BANDS)), train=False)["params"]
     ours = params["encoder"]["Trunk_0"]["Dense_1"]
     for mine, other in ((ours["kernel"], theirs.weight), (ours["bias"], theirs.bias)):
-        assert ks_2samp(np.ravel(mine), other.detach().numpy().ravel())[1] > 0.01
+        p: Any = ks_2samp(np.ravel(mine), other.detach().numpy().ravel())[1]
+        assert p > 0.01
 
 
 @pytest.mark.parametrize("decoder", ["ann", "physics"])

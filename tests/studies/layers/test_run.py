@@ -131,7 +131,7 @@ def test_the_model_of_the_maps_is_chosen_among_the_training_sites_of_each_fold(t
 
 def test_results_of_chosen_models_are_those_of_each_folds_own(prepared: LayersData) -> None:
     fold, n = prepared.folds["random"], len(prepared.sites)
-    flags: Any = 2 * [np.ones(1, bool)]
+    flags = np.ones(1, bool), np.ones(1, bool)
     made = {
         name: [TrainingResult(np.full((n, 6), value), np.full((2, 4, 6), value), *flags, fold, {})]
         for name, value in (("rf", 1.0), ("mean", 2.0))

@@ -87,7 +87,7 @@ def test_cells_are_the_scores_of_their_predictions(library, tmp_path: Path) -> N
     whole, regions, soc = found.splits[0], library.group("region"), library.property("soc").values
     rows = regions == np.unique(regions)[1]
     tables = transfer.TransferTables(Tables(RunFolder(tmp_path / "run", "region_out"), library, ()), (whole,))
-    transfer.add_plsr(tables)
+    transfer.add_plsr(tables, CONFIG)
     predicted = tables.predicted["plsr", 0][whole.held_out][rows]
     mine = cells[(cells["model"] == "plsr") & (cells["trained_on"] == whole.held_out)]
     cell = mine[(mine["tested_on"] == np.unique(regions)[1]) & (mine["metric"] == "ccc")].iloc[0]
