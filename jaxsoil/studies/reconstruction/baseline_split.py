@@ -18,7 +18,6 @@ import pandas as pd
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import PROTECTED, Split, random_share
 from jaxsoil.evaluation import regions
-from jaxsoil.evaluation.results import read_results
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction.config import BY_ROW, PAPER_TABLE_1, BaselineSplitConfig, check
@@ -26,6 +25,7 @@ from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
 from jaxsoil.studies.reconstruction.run import plan_study as plan
 from jaxsoil.studies.reconstruction.run import run_study
 from jaxsoil.studies.reconstruction.summaries import MEASURES
+from jaxsoil.studies.reconstruction.tables import read_main
 from jaxsoil.training import config as limits
 
 __all__ = ["draw", "make_draws", "plan", "prepare", "run"]
@@ -104,7 +104,7 @@ def summary(folder: Path, splits: Sequence[Split], library: Library) -> dict[str
         for split in splits
     ]
     draws = pd.DataFrame(rows, columns=pd.Index(["region", "parting", "train", "test", "shared"]))
-    return {"draws": draws, "draw_intervals": draw_intervals(read_results(folder / "results.csv"), draws)}
+    return {"draws": draws, "draw_intervals": draw_intervals(read_main(folder), draws)}
 
 
 def draw_intervals(results: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
-from jaxsoil.evaluation.results import read_results
 from jaxsoil.studies.reconstruction.config import PAPER_NETWORKS
+from jaxsoil.studies.reconstruction.tables import read_main
 
 UNKNOWN = "not stated"
 """Country of a region whose data name none."""
@@ -56,7 +56,7 @@ def region_facts(folder: Path, library: Library) -> dict[str, pd.DataFrame]:
       median SOC in %, standard deviation of log10 SOC (n - 1); of the publication's networks the block and the extreme
       R2 of SOC in % (blocks.csv), and over networks and seeds the mean bias of log10 SOC and mean MRMSE in %.
     """
-    results = read_results(folder / "results.csv")
+    results = read_main(folder)
     blocks = pd.read_csv(folder / "blocks.csv", dtype={"region": str}, keep_default_na=False).set_index("region")
     tested = results[(results["split"] == "test") & results["model"].isin(PAPER_NETWORKS)]
     means = {}

@@ -89,7 +89,7 @@ def test_cells_are_the_scores_of_their_predictions(library, tmp_path: Path) -> N
     tables = transfer.TransferTables(Tables(RunFolder(tmp_path / "run", "region_out"), library, ()), (whole,))
     transfer.add_plsr(tables, CONFIG)
     predicted = tables.predicted["plsr", 0][whole.held_out][rows]
-    mine = cells[(cells["model"] == "plsr") & (cells["trained_on"] == whole.held_out)]
+    mine = cells.loc[(cells["model"] == "plsr") & (cells["trained_on"] == whole.held_out)]
     cell = mine[(mine["tested_on"] == np.unique(regions)[1]) & (mine["metric"] == "ccc")].iloc[0]
     expected = metrics.ccc(*(np.log10(np.maximum(values, results.SOC_FLOOR)) for values in (soc[rows], predicted)))
     assert cell["value"] == pytest.approx(expected, rel=1e-6)

@@ -27,7 +27,7 @@ MODELS = ("plsr", "none", "ann", "physics")
 
 
 def written(folder):
-    draws = pd.DataFrame({"region": sorted(set(read_results(folder / "results.csv")["region"]))})
+    draws = pd.DataFrame({"region": sorted(set(read_results(folder / "results.csv", OWN)["region"]))})
     draws["parting"] = [parting_of(name) for name in draws["region"]]
     draws = draws.assign(train=60, test=40, shared=0.0)
     draws.to_csv(folder / "draws.csv", index=False)
