@@ -91,17 +91,14 @@ def _main(folder: Path, arguments: list[str]) -> int:
     target = Path(options.workdir or Path("runs") / _folder_name(options, config))
     if options.sweep:
         status = sweeps.main(options, folder, size, rest, config, target, arguments)
-        return status if options.plan or options.export else status or _report_sweep(target)
+        return status if options.plan or options.export else max(status, _report_sweep(target))
     sweeps.refuse_alone(options)
     if options.plan:
         study = experiment.study_module()
         print(study.plan(config, study.prepare(config)))
         return 0
-    run, kept = (
-        RunFolder(target, options.exp, options.wandb),
-        {"resume": options.resume, "overwrite": options.overwrite},
-    )
-    execute(experiment, config, run, arguments, **kept)
+    run = RunFolder(target, options.exp, options.wandb)
+    execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
     report = experiment.report_module().write_report(target)
     print(f"Report: {report}")
     return 0

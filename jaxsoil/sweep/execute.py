@@ -1,4 +1,4 @@
-"""One run of an experiment in its folder, as the command line, a sweep in this process and a worker of Ray all do it."""
+"""One run of an experiment in its folder: for the command line, a sweep in this process and a worker of Ray alike."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Settings:
       address: of the cluster; None: RAY_ADDRESS, else a new cluster on this machine.
       cpus, gpus: of each point.
       retries: attempts of a point after the node or the process under it was lost.
-      wait: seconds without a node that could run a point, or without an answer of the cluster, before it counts as lost.
+      wait: seconds without a node that could run a point, or without an answer, before the cluster counts as lost.
     """
 
     address: str | None = None

@@ -230,7 +230,7 @@ def export(sweep: Sweep, target: Path, command: Sequence[str]) -> None:
     """
     own = ["${env}", "${interpreter}", "${program}", *command, "--resume", "${args}"]
     lines = [
-        f"# {sweep.experiment}, sweep {sweep.name}: start it with `wandb sweep {shlex.quote(target.name)}`, then agents.",
+        f"# {sweep.experiment}, sweep {sweep.name}: start with `wandb sweep {shlex.quote(target.name)}`.",
         "program: experiments/run.py",
         f"name: {json.dumps(f'{sweep.experiment} {sweep.name}')}",
         "method: grid",
