@@ -65,7 +65,7 @@ def log_uniform(low: float, high: float) -> Callable[[random.Random], float]:
     return lambda generator: float(f"{math.exp(generator.uniform(math.log(low), math.log(high))):.3g}")
 
 
-def product(named: Mapping[str, Iterable[Overrides]]) -> list[dict[str, Any]]:
+def product(named: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
     """The points of one sweep, or every combination of the points of several.
 
     Args:

@@ -131,12 +131,12 @@ def effects(scores: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:
       fields: one row for each point: ``point`` and the columns ``config.FIELD``, as text.
 
     Returns:
-      One row for each field, value and :data:`KEYS`: ``mean``, ``sd`` (n - 1), ``low`` and ``high`` of the points'
+      One row for each field with two values or more, value and :data:`KEYS`: ``mean``, ``sd`` (n - 1), ``low`` and ``high`` of the points'
       means, their number ``points``, and ``undefined`` points, left out.
     """
     joined = scores.merge(fields, on="point", how="left")
     found = []
-    for column in [name for name in fields.columns if name != "point"]:
+    for column in [name for name in fields.columns if name != "point" and fields[name].nunique() > 1]:
         for key, mine in joined.groupby([column, *KEYS], sort=False):
             value, *keys = key  # pyright: ignore[reportGeneralTypeIssues]
             means = mine["mean"].to_numpy(dtype=np.float64)
