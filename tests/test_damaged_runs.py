@@ -17,6 +17,9 @@ from jaxsoil.experiments import Experiment, load
 from jaxsoil.runs.errors import DataError, UsageError
 
 STUDIES = ("region_out", "few_labels", "soc_spectrum", "multifidelity", "hybrid_dataset", "layer_transfer")
+SAMPLE = ("region_out", "hybrid_dataset")
+RESUMED = [name if name in SAMPLE else pytest.param(name, marks=pytest.mark.campaign) for name in STUDIES]
+"""A resumed run takes seconds for each of its files: a sample is tried on every change."""
 
 
 def one_line(message: str, name: Path, what: str) -> None:
@@ -45,7 +48,7 @@ def test_a_report_names_the_damaged_file(experiment: str, tmp_path: Path, monkey
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("experiment", STUDIES)
+@pytest.mark.parametrize("experiment", RESUMED)
 def test_resuming_names_the_damaged_file(
     experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

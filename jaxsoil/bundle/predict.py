@@ -6,16 +6,16 @@ cannot be predicted gets the reason. No row stops another.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from jaxsoil.bundle.bundle import AGAIN, TWIN_WARNING, Bundle, Model, Target, prepared
 from jaxsoil.data.readers import instruments
@@ -57,12 +57,17 @@ class Part:
     judged: Judged
 
 
-# Parts of the spectra are worked on at a time; threads that a linear algebra library would start for the small products
-# of each part would only wait for each other.
-_one_thread_each = threadpool_limits.wrap(limits=1, user_api="blas")
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Within it linear algebra takes one thread: parts are worked on at a time, and threads that a library would start
+    for the small products of each part would only wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
-@_one_thread_each
+@_one_thread_each()
 def predict(
     bundle: Bundle,
     spectra: Spectra,
@@ -272,7 +277,7 @@ class Predictions:
         return int(np.sum(self.table["refused"].to_numpy() != ""))
 
 
-@_one_thread_each
+@_one_thread_each()
 def predict_files(
     bundle: Bundle,
     paths: str | Path | Iterable[str | Path],

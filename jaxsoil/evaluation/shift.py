@@ -22,6 +22,7 @@ Everything is float64 on the host, and nothing is random.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Calibration:
       features: (n, d) what the likelihood ratios are taken of, such as ``SpectralSpace.scores``: about unit variance.
       scale: "log10" (intervals are multiplicative) or "unit".
       floor: smallest value that log10 tells apart, in the property's unit.
+      spread: (d, d) shrunk covariance of the features where a file holds it; None: :attr:`covariance` computes it.
     """
 
     residuals: np.ndarray
@@ -68,12 +70,15 @@ class Calibration:
     features: np.ndarray
     scale: Scale = "log10"
     floor: float = SOC_FLOOR
+    spread: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         require.same_length({"residuals": self.residuals, "regions": self.regions, "features": self.features})
         require.not_negative(require.vector(self.residuals, "residuals", least=1), "residuals", remedy="Pass |y - f|.")
         require.finite_rows(self.features, "features")
         require.known(self.scale, SCALES, "unknown modelling scale")
+        if self.spread is not None:
+            _check_spread(self.spread, self.features.shape[1])
         if np.any(np.diff(self.residuals) < 0.0):
             remedy = "Make it with Calibration.of, or write the bundle again."
             raise DataError("the residuals of a calibration are not ascending", remedy=remedy)
@@ -112,9 +117,15 @@ class Calibration:
         """K / (K + 1), the highest level of ``region`` intervals with K regions."""
         return 1.0 - 1.0 / (np.unique(self.regions).size + 1)
 
+    @functools.cached_property
+    def covariance(self) -> np.ndarray:
+        """(d, d) covariance of the features, shrunk after Ledoit and Wolf."""
+        return _spread(self.features) if self.spread is None else self.spread
+
     def arrays(self) -> dict[str, np.ndarray]:
-        """What an ``.npz`` file holds of it, beside :meth:`facts`."""
-        return {"residuals": self.residuals, "regions": self.regions, "features": self.features}
+        """What an ``.npz`` file holds of it, beside :meth:`facts`; the covariance, whose library loads for a second."""
+        own = {"residuals": self.residuals, "regions": self.regions, "features": self.features}
+        return own | ({"spread": self.covariance} if len(self.features) > 1 else {})
 
     def facts(self) -> dict[str, Any]:
         """What a JSON file holds of it."""
@@ -129,7 +140,8 @@ class Calibration:
         """
         try:
             parts = (arrays["residuals"], arrays["regions"].astype(str), arrays["features"])
-            return cls(*parts, facts["scale"], float(facts["floor"]))
+            spread = arrays["spread"] if len(arrays["features"]) > 1 else None
+            return cls(*parts, facts["scale"], float(facts["floor"]), spread)
         except (AttributeError, KeyError, TypeError) as error:
             remedy = "Write the bundle again."
             raise DataError("a calibration is not complete", value=repr(error), remedy=remedy) from error
@@ -194,8 +206,10 @@ def intervals(
     elif method == "region":
         half, effective = region_quantile(calibration.residuals, calibration.regions, level, share)
     else:
-        ratios = classifier_ratios if method == "classifier" else density_ratios
-        found = ratios(calibration.features, new)
+        if method == "classifier":
+            found = classifier_ratios(calibration.features, new)
+        else:
+            found = density_ratios(calibration.features, new, calibration.covariance)
         weights, own = (np.clip(part, 1.0 / clip, clip) for part in found)
         half, effective = weighted_quantile(calibration.residuals, weights, own, level), effective_size(found[0])
         if effective < level / (1.0 - level):
@@ -285,7 +299,9 @@ def classifier_ratios(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarra
     return ratios[: len(known)], ratios[len(known) :]
 
 
-def density_ratios(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def density_ratios(
+    calibration: ArrayLike, new: ArrayLike, covariance: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Likelihood ratios by one Gaussian for each set; that of few new rows is shrunk towards the calibration's.
 
     With t new rows of d features the covariance is t / (t + d) their own, and their mean is moved towards the
@@ -296,24 +312,36 @@ def density_ratios(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, 
     Args:
       calibration: (n, d).
       new: (t, d), one row or more.
+      covariance: (d, d) of the calibration rows, shrunk; None: computed.
 
     Returns:
       Ratios of the calibration rows (n,) and of the new ones (t,).
     """
-    from sklearn.covariance import ledoit_wolf
-
     known, other = _pair(calibration, new)
     (t, d), centre = other.shape, known.mean(axis=0)
-    spread = ledoit_wolf(known)[0] + 1e-9 * np.eye(d)
+    spread = (_spread(known) if covariance is None else covariance) + 1e-9 * np.eye(d)
     moved = other.mean(axis=0) - centre
     squared = float(moved @ np.linalg.solve(spread, moved))
     moved *= max(0.0, 1.0 - max(d - 2, 0) / max(t * squared, 1e-12))
-    covariance = (d * spread + t * np.atleast_2d(np.cov(other.T, bias=True))) / (t + d)
+    blended = (d * spread + t * np.atleast_2d(np.cov(other.T, bias=True))) / (t + d)
     ratios = [
-        np.exp(np.clip(_log_density(x, centre + moved, covariance) - _log_density(x, centre, spread), -700.0, 700.0))
+        np.exp(np.clip(_log_density(x, centre + moved, blended) - _log_density(x, centre, spread), -700.0, 700.0))
         for x in (known, other)
     ]
     return ratios[0], ratios[1]
+
+
+def _spread(features: np.ndarray) -> np.ndarray:
+    from sklearn.covariance import ledoit_wolf
+
+    return ledoit_wolf(features)[0]
+
+
+def _check_spread(spread: np.ndarray, d: int) -> None:
+    known = require.finite_rows(spread, "covariances of the features", features=d)
+    if known.shape != (d, d) or not np.allclose(known, known.T) or np.linalg.eigvalsh(known)[0] < -1e-12:
+        remedy = "Make the calibration with Calibration.of, or write the bundle again."
+        raise DataError("the covariance of the features is not one", value=f"shape {known.shape}", remedy=remedy)
 
 
 def _log_density(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:

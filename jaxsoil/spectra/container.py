@@ -192,7 +192,9 @@ def check_finite(values: NDArray[np.floating], axis: NDArray[np.floating], *, so
 
 
 def _frozen(array: ArrayLike, dtype: Any) -> NDArray[Any]:
-    if isinstance(array, np.ndarray) and array.dtype == dtype and array.base is None:
+    if isinstance(array, np.memmap) and array.dtype == dtype and array.mode == "r":
+        frozen = np.asarray(array)  # a file that is only read stays on the disk
+    elif isinstance(array, np.ndarray) and array.dtype == dtype and array.base is None:
         # What is frozen already, and is no view of something that is not, is shared instead of copied.
         frozen = np.array(array) if array.flags.writeable else array
     else:

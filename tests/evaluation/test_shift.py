@@ -16,6 +16,9 @@ from jaxsoil.evaluation.shift import Calibration, classifier_ratios, density_rat
 from jaxsoil.runs import files
 from jaxsoil.runs.errors import DataError
 
+FLAT = (np.array([1.0, 2.0]), np.array(["a", "b"]), np.zeros((2, 2)))
+"""Residuals, regions and features of two rows."""
+
 
 def calibration(n: int = 240, d: int = 3, regions: int = 8, scale: shift.Scale = "log10") -> Calibration:
     rng = np.random.default_rng(0)
@@ -197,6 +200,9 @@ def test_split_and_mondrian_intervals_are_those_of_crepes() -> None:
         (lambda: Calibration.of([1.0], [1.0], ["a", "b"], [[0.0]]), "differ in length"),
         (lambda: Calibration.of([], [], [], np.zeros((0, 1))), "no observed values"),
         (lambda: Calibration(np.array([2.0, 1.0]), np.array(["a", "b"]), np.zeros((2, 1))), "ascending"),
+        (lambda: Calibration(*FLAT, spread=np.array([[1.0, 0.0], [0.0, -1.0]])), "is not one"),
+        (lambda: Calibration(*FLAT, spread=np.array([[1.0, 0.5], [0.0, 1.0]])), "is not one"),
+        (lambda: Calibration(*FLAT, spread=np.ones((2, 3))), "covariances of the features"),
         (lambda: Calibration.read({"residuals": np.ones(1)}, {}), "not complete"),
         (lambda: weighted_quantile([1.0], [0.0], [1.0], 0.9), "not all positive"),
         (lambda: density_ratios([[0.0], [1.0]], [[np.inf]]), "not all finite"),

@@ -20,7 +20,12 @@ NO_DATA = "no measured data"
 """As tests/conftest.py counts what is left out."""
 SLOW = ("ilr", "fno")
 """Their strategies are in the run of multifidelity."""
-EVERY = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in TWINS]
+EVERY = [pytest.param(name, marks=pytest.mark.campaign) if name in SLOW else name for name in TWINS]
+SAMPLE = ("region_out", "few_labels", "multifidelity", "hybrid_dataset")
+"""Of the runs on measured data those that CI makes, each with the code of a study of its own."""
+ON_MEASURED = [
+    pytest.param(*key, marks=pytest.mark.slow if key[0] in SAMPLE else pytest.mark.campaign) for key in MEASURED
+]
 
 
 def compare(experiment: str, data: str, folder: Path, flags: str) -> None:
@@ -49,8 +54,7 @@ def test_numbers_on_the_twin_are_the_stored_ones(experiment: str) -> None:
     compare(experiment, TWINS[experiment], smoke_run(experiment), os.environ["XLA_FLAGS"])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("experiment", "data"), MEASURED)
+@pytest.mark.parametrize(("experiment", "data"), ON_MEASURED)
 def test_numbers_of_measured_data_are_the_stored_ones(
     experiment: str, data: str, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Spectra hold what they promise, and conversions undo each other."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,3 +119,14 @@ def test_steps_are_recorded_and_spectra_can_be_pickled():
     again = pickle.loads(pickle.dumps(made))
     np.testing.assert_array_equal(again.values, made.values)
     assert "absorbance" in repr(again)
+
+
+def test_a_memory_map_that_is_only_read_stays_on_the_disk(tmp_path: Path) -> None:
+    np.save(tmp_path / "values.npy", np.full((3, 4), 0.5, np.float32))
+    mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
+    shared = Spectra(mapped, np.arange(1.0, 5.0), "nm", "reflectance")
+    assert np.shares_memory(shared.values, mapped)
+    writeable = np.load(tmp_path / "values.npy", mmap_mode="r+")
+    copied = Spectra(writeable, np.arange(1.0, 5.0), "nm", "reflectance")
+    writeable[:] = 0.1
+    np.testing.assert_array_equal(copied.values, np.float32(0.5))

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from command import EXPERIMENTS
 from reconstruction_run import write_run
 from scipy import stats
+from smoke_runs import smoke_run
 
 from jaxsoil.evaluation.compare import Interval
 from jaxsoil.evaluation.results import read_results
@@ -36,7 +35,6 @@ from jaxsoil.studies.reconstruction.report.sections import movement_table, short
 from jaxsoil.studies.reconstruction.rho_r import SUMMARIES
 
 WITH, WITHOUT = RHO_R_DECODERS
-ROOT = Path(__file__).resolve().parents[4]
 AXIS = np.linspace(400.0, 2400.0, 50)
 
 
@@ -201,19 +199,13 @@ def test_an_interval_is_told_as_far_as_it_is_known() -> None:
 def test_both_decoders_are_required() -> None:
     from jaxsoil.experiments import load
 
-    experiment = load("rho_r", ROOT / "experiments")
+    experiment = load("rho_r", EXPERIMENTS)
     with pytest.raises(UsageError, match="add physics_no_rho to --networks"):
         experiment.study_module().prepare(dataclasses.replace(experiment.smoke, networks=("physics",)))
 
 
-def test_the_command_leaves_a_report(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY")}
-    command = [sys.executable, str(ROOT / "experiments" / "run.py"), "--exp=rho_r", "--smoke", "--wandb", "disabled"]
-    folder = tmp_path / "run"
-    done = subprocess.run(
-        [*command, "--workdir", str(folder)], capture_output=True, text=True, env=environment, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+def test_the_command_leaves_a_report() -> None:
+    folder = smoke_run("rho_r")
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert "overall multiplicative factor" in text and "near their start" in text
     assert "95 % interval" in text and "All trials of all models are inductive" in text
