@@ -55,7 +55,8 @@ def test_a_sweep_leaves_ordinary_runs_one_table_and_a_report(folder: Path, capsy
         command = json.loads((run / "env.json").read_text())["command"]
         assert f"--networks net other --width {config['width']} --train.lr {config['train']['lr']}" in command
     # CCC is width / 100 + lr + 0.1 on average over regions.
-    effects = pd.read_csv(target / "effects.csv", keep_default_na=False).query("model == 'net' and metric == 'ccc'")
+    text = {"setting": str}
+    effects = pd.read_csv(target / "effects.csv", keep_default_na=False, dtype=text).query("model == 'net' and metric == 'ccc'")
     found = {
         (row.field, str(row.setting)): (round(float(row.mean), 6), int(row.points)) for row in effects.itertuples()
     }
