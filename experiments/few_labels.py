@@ -14,6 +14,7 @@ import dataclasses
 from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.experiments import Experiment
 from jaxsoil.studies.reconstruction.config import PAPER_TWIN, SMOKE_TWIN, FewLabelsConfig
+from jaxsoil.sweep.points import grid
 from jaxsoil.training.config import TrainConfig
 
 FINETUNE = TrainConfig(
@@ -60,3 +61,8 @@ EXPERIMENT = Experiment(
         finetune=TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, epoch_of="labelled", batch_norm="stored"),
     ),
 )
+
+
+def sweep_labels():
+    """Labelled pedons of each training region, N'; 10 is the paper's."""
+    return grid({"pedons_per_region": (2, 5, 10, 20)})

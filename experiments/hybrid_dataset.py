@@ -14,6 +14,7 @@ import dataclasses
 from jaxsoil.data.twin.laboratories.config import LaboratoriesConfig
 from jaxsoil.experiments import Experiment
 from jaxsoil.studies.hybrid.config import HybridConfig, NetworkConfig
+from jaxsoil.sweep.points import grid
 
 DEFAULT = HybridConfig()
 
@@ -34,3 +35,8 @@ EXPERIMENT = Experiment(
     ),
     paper=dataclasses.replace(DEFAULT, twin=LaboratoriesConfig.paper(), step=0.0, members=5),
 )
+
+
+def sweep_members():
+    """Networks of each ensemble."""
+    return grid({"members": (1, 2, 5)})

@@ -15,6 +15,7 @@ import dataclasses
 from jaxsoil.data.twin.landscape.config import LandscapeConfig
 from jaxsoil.experiments import Experiment
 from jaxsoil.studies.layers.config import LayersConfig
+from jaxsoil.sweep.points import grid
 
 DEFAULT = LayersConfig()
 
@@ -39,3 +40,8 @@ EXPERIMENT = Experiment(
         finetune=dataclasses.replace(DEFAULT.finetune, epochs=4, patience=0),
     ),
 )
+
+
+def sweep_window():
+    """Side of the window of covariates, pixels."""
+    return grid({"window": (1, 3, 9, 15)})

@@ -13,6 +13,7 @@ latents of NIR spectra (NIRtoMIR-SSL-MLP).
 
 from jaxsoil.experiments import Experiment
 from jaxsoil.studies.multifidelity.config import PAPER_SIZE, MultifidelityConfig, smoke
+from jaxsoil.sweep.points import grid
 
 EXPERIMENT = Experiment(
     summary="MIR autoencoder, NIR to MIR conversion and nine soil properties by seven strategies",
@@ -23,3 +24,13 @@ EXPERIMENT = Experiment(
     smoke=smoke(MultifidelityConfig()),
     paper=PAPER_SIZE,
 )
+
+
+def sweep_latents():
+    """Latent features of the autoencoder; 32 is the paper's."""
+    return grid({"pretrain.vae.latents": (8, 16, 32, 64)})
+
+
+def sweep_beta():
+    """Weight of the divergence in pre-training."""
+    return grid({"pretrain.beta": (1e-3, 1e-2, 1e-1)})

@@ -14,6 +14,7 @@ import dataclasses
 
 from jaxsoil.experiments import Experiment
 from jaxsoil.studies.reconstruction.config import PAPER_TWIN, SMOKE_TWIN, RegionOutConfig
+from jaxsoil.sweep.points import grid
 from jaxsoil.training.config import TrainConfig
 
 DEFAULT = RegionOutConfig(
@@ -42,3 +43,24 @@ EXPERIMENT = Experiment(
     ),
     paper=RegionOutConfig(seeds=4, initialisation="pytorch", twin=PAPER_TWIN),
 )
+
+
+def sweep_decoder():
+    """Each network alone: no decoder, ANN, mixing with rho r, mixing without."""
+    return grid({"baselines": ((),), "networks": (("none",), ("ann",), ("physics",), ("physics_no_rho",))})
+
+
+def sweep_width():
+    """Units of each layer; 512 is the paper's."""
+    return grid({"width": (32, 128, 512)})
+
+
+def sweep_lr():
+    """Learning rates around the default."""
+    return grid({"train.lr": (3e-4, 1e-3)})
+
+
+def sweep_setting():
+    """What the networks see and what their error of SOC is; reflectance and linear are the paper's."""
+    seen = ("reflectance",), ("absorbance",), ("snv",)
+    return grid({"baselines": ((),), "input": seen, "loss": (("linear",), ("proportional",), ("log",))})

@@ -13,6 +13,7 @@ import dataclasses
 
 from jaxsoil.experiments import Experiment
 from jaxsoil.studies.reconstruction.config import PAPER_TWIN, RHO_R_DECODERS, SMOKE_TWIN, StudyConfig
+from jaxsoil.sweep.points import grid
 from jaxsoil.training.config import TrainConfig
 
 DEFAULT = StudyConfig(
@@ -37,3 +38,8 @@ EXPERIMENT = Experiment(
     ),
     paper=StudyConfig(seeds=4, networks=RHO_R_DECODERS, baselines=(), initialisation="pytorch", twin=PAPER_TWIN),
 )
+
+
+def sweep_rho_r():
+    """Mixing with and without rho r, from the paper's start and from the direct estimate."""
+    return grid({"networks": (("physics",), ("physics_no_rho",)), "start": ("paper", "direct")})

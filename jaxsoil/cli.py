@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxsoil.experiments import Experiment, discover, load
+from jaxsoil.experiments import configure, discover, load
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_json
-from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
+from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.pieces import file_name
+from jaxsoil.sweep import command as sweeps
+from jaxsoil.sweep.execute import execute
+from jaxsoil.sweep.sweep import FILE as SWEEP
+from jaxsoil.sweep.sweep import reopen, write_all
 
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
@@ -80,24 +84,21 @@ def _main(folder: Path, arguments: list[str]) -> int:
     experiment = load(options.exp, folder)
     if options.help:
         parser.print_help()
-    config = _configure(experiment, options, rest + (["--help"] if options.help else []))
+    if options.smoke and options.paper:
+        raise UsageError("--smoke and --paper exclude each other: give one of them.")
+    size = "smoke" if options.smoke else "paper" if options.paper else ""
+    config = configure(experiment, options.exp, size, rest + (["--help"] if options.help else []))
+    target = Path(options.workdir or Path("runs") / _folder_name(options, config))
+    if options.sweep:
+        status = sweeps.main(options, folder, size, rest, config, target, arguments)
+        return status if options.plan or options.export else max(status, _report_sweep(target))
+    sweeps.refuse_alone(options)
     if options.plan:
         study = experiment.study_module()
         print(study.plan(config, study.prepare(config)))
         return 0
-    target = Path(options.workdir or Path("runs") / _folder_name(options, config))
     run = RunFolder(target, options.exp, options.wandb)
-    content = {"experiment": options.exp, "config": dataclasses.asdict(config)}
-    refuse_or_accept(run, content, options.resume, options.overwrite)
-    # Data come before the folder: bad input leaves no half-made run behind, and an earlier one untouched.
-    study = experiment.study_module()
-    data = study.prepare(config)
-    precision = precision_of(config)
-    create(run, content, arguments, options.overwrite, precision)
-    from jaxsoil.training.devices import matmul_precision
-
-    with matmul_precision(precision):
-        study.run(config, run, data)
+    execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
     report = experiment.report_module().write_report(target)
     print(f"Report: {report}")
     return 0
@@ -109,7 +110,7 @@ def _console(words: list[str]) -> int:
     verbs.add_parser("run", help="run a study: jaxsoil run EXPERIMENT [--data NAME] ...", add_help=False)
     verbs.add_parser("plan", help="print the trials of a study and their cost", add_help=False)
     verbs.add_parser("list", help="list the experiments")
-    report = verbs.add_parser("report", help="write the report of a finished run again")
+    report = verbs.add_parser("report", help="write the report of a finished run, or of a sweep, again")
     report.add_argument("folder", metavar="RUN", type=Path)
     verbs.add_parser("data", help="list the data sets that --data takes by name")
     describe = verbs.add_parser("describe", help="show what a bundle is and how good it was on held-out data")
@@ -124,6 +125,9 @@ def _console(words: list[str]) -> int:
         list_data()
         return 0
     if options.verb == "report":
+        if (options.folder / SWEEP).is_file():
+            write_all(reopen(options.folder))
+            return _report_sweep(options.folder)
         stated = read_json(options.folder / "config.json") if (options.folder / "config.json").is_file() else {}
         if "experiment" not in stated:
             raise UsageError(f"{options.folder} holds no run (no config.json): give the folder of a finished run.")
@@ -131,6 +135,13 @@ def _console(words: list[str]) -> int:
         print(f"Report: {module.write_report(options.folder)}")
         return 0
     return _describe(options) if options.verb == "describe" else _predict(options)
+
+
+def _report_sweep(folder: Path) -> int:
+    from jaxsoil.report.sweep import write_report
+
+    print(f"Report: {write_report(folder)}")
+    return 0
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
@@ -217,29 +228,15 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="mirror to Weights & Biases (auto: offline unless WANDB_API_KEY is set)",
     )
+    sweeps.add_options(parser)
     return parser
-
-
-def _configure(experiment: Experiment, options: argparse.Namespace, rest: list[str]) -> Any:
-    import tyro
-
-    if options.smoke and options.paper:
-        raise UsageError("--smoke and --paper exclude each other: give one of them.")
-    if options.paper and experiment.paper is None:
-        raise UsageError(f"The experiment '{options.exp}' has no paper size; leave --paper out.")
-    base = experiment.smoke if options.smoke else experiment.paper if options.paper else experiment.config
-    return tyro.cli(type(base), default=base, args=rest, prog=f"experiments/run.py --exp {options.exp}")
 
 
 def _folder_name(options: argparse.Namespace, config: Any) -> str:
     data = Path(config.data).stem if config.data.endswith(".toml") else config.data
     size = "-smoke" if options.smoke else "-paper" if options.paper else ""
-    return f"{options.exp}-{data}{size}"
-
-
-def precision_of(config: Any) -> str:
-    """Precision of matrix products in a run: that of the training where a configuration states it, else highest."""
-    return getattr(getattr(config, "train", None), "precision", "highest")
+    swept = "-sweep-" + file_name(options.sweep.replace(",", "-")) if options.sweep else ""
+    return f"{options.exp}-{data}{size}{swept}"
 
 
 if __name__ == "__main__":

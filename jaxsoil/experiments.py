@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -53,12 +54,42 @@ def discover(folder: Path) -> dict[str, Path]:
 
 def load(name: str, folder: Path) -> Experiment:
     """Imports the experiment ``name`` from ``folder``; an unknown name is refused with the nearest right one."""
+    return load_file(name, folder).EXPERIMENT
+
+
+def load_file(name: str, folder: Path) -> ModuleType:
+    """The module of an experiment's file, with its EXPERIMENT and the functions of its sweeps."""
     files = discover(folder)
     if name not in files:
         raise UsageError(f"There is no experiment '{name}'. {did_you_mean(name, files)}")
-    spec = importlib.util.spec_from_file_location(f"experiments.{name}", files[name])
+    return import_file(files[name], f"experiments.{name}")
+
+
+def import_file(path: Path, name: str) -> ModuleType:
+    """Imports a Python file under a name."""
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return module.EXPERIMENT
+    return module
+
+
+def configure(experiment: Experiment, name: str, size: str, words: Sequence[str]) -> Any:
+    """The configuration of an experiment from words of the command line.
+
+    Args:
+      experiment, name: the experiment and its name.
+      size: "smoke", "paper" or "", the default.
+      words: fields and values; ``--help`` prints all fields and ends the program.
+
+    Raises:
+      UsageError: the experiment has no such size.
+      SystemExit: a field or value that is not one; what is wrong has been printed.
+    """
+    import tyro
+
+    if size == "paper" and experiment.paper is None:
+        raise UsageError(f"The experiment '{name}' has no paper size; leave --paper out.")
+    base = {"smoke": experiment.smoke, "paper": experiment.paper}.get(size, experiment.config)
+    return tyro.cli(type(base), default=base, args=words, prog=f"experiments/run.py --exp {name}")

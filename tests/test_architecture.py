@@ -30,6 +30,7 @@ FLOOR = {
     "evaluation": 3,
     "report": 4,
     "bundle": 4,
+    "sweep": 4,
     "cli": 5,
     "studies": 6,
     "experiment files": 7,
@@ -37,7 +38,19 @@ FLOOR = {
 """Floors of the house: an import goes down, or sideways inside one room. A study imports no other study."""
 
 CORE = {"jax", "flax", "optax", "orbax", "numpy", "scipy", "pandas", "jaxtyping", "tyro", "tqdm"}
-LATE = ("tensorflow", "wandb", "matplotlib", "sklearn", "ikpls", "verde", "rasterio", "torch", "brukeropus", "rdata")
+LATE = (
+    "tensorflow",
+    "ray",
+    "wandb",
+    "matplotlib",
+    "sklearn",
+    "ikpls",
+    "verde",
+    "rasterio",
+    "torch",
+    "brukeropus",
+    "rdata",
+)
 
 
 class Import(NamedTuple):

@@ -1,0 +1,189 @@
+"""One worker a run folder: a lock file beside the folder names who works in it; what a dead worker left is recognised.
+
+The lock of ``runs/a`` is ``runs/.a.lock``, outside the folder, so that a new folder stays empty and one that is
+overwritten keeps its lock. It is JSON: process, host, when the process started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jaxsoil.runs.errors import UsageError
+
+BEAT = 15.0
+"""Seconds between two touches of a lock by the worker that holds it."""
+SILENT = 120.0
+"""Seconds without a touch after which the lock of a worker on another host counts as left behind."""
+
+
+class InUse(UsageError):
+    """Another worker is in the run folder."""
+
+
+def lock_path(folder: Path) -> Path:
+    """The lock of a run folder."""
+    folder = Path(folder).absolute()
+    return folder.parent / f".{folder.name}.lock"
+
+
+def holder(folder: Path) -> dict[str, Any] | None:
+    """Who works in the folder: process, host and start; None where nobody does, or a dead worker left its lock."""
+    path = lock_path(folder)
+    try:
+        text = path.read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        said = json.loads(text)
+        pid, host = int(said["pid"]), str(said["host"])
+    except (ValueError, KeyError, TypeError):
+        return None  # Cut short by a crash of the machine: a lock appears whole or not at all.
+    if host == _host():
+        return said if _started(pid) == said.get("started") and _alive(pid) else None
+    return said if _silence(path) < SILENT else None
+
+
+def refuse_running(folder: Path) -> None:
+    """Raises InUse where another worker is in the folder."""
+    said = holder(folder)
+    if said is not None:
+        raise InUse(_refusal(folder, said))
+
+
+@contextlib.contextmanager
+def held(folder: Path, wait: float = 0.0) -> Iterator[None]:
+    """Holds the lock of a run folder within the block.
+
+    A lock whose process is dead (on this host), or that was not touched for :data:`SILENT` seconds (on another), is
+    taken over.
+
+    Args:
+      folder: the run folder; its parent is made where there is none.
+      wait: seconds to wait for another worker.
+
+    Raises:
+      InUse: another worker holds it.
+    """
+    path, until = lock_path(folder), time.monotonic() + wait
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mine = json.dumps(
+        {"pid": os.getpid(), "host": _host(), "started": _started(os.getpid()), "key": os.urandom(8).hex()}
+    )
+    while not _taken(path, folder, mine):
+        said = holder(folder)
+        if said is not None and time.monotonic() >= until:
+            raise InUse(_refusal(folder, said))
+        time.sleep(0.05 if said is None else min(1.0, max(0.0, until - time.monotonic())))
+    ended = threading.Event()
+    beats = threading.Thread(target=_beat, args=(path, mine, ended), daemon=True)
+    beats.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beats.join()
+        with contextlib.suppress(OSError):
+            if path.read_text("utf-8") == mine:
+                path.unlink()
+
+
+def _taken(path: Path, folder: Path, mine: str) -> bool:
+    """Tries once: a lock appears with its content in one step; a dead worker's is put aside first."""
+    handle, name = tempfile.mkstemp(prefix=f"{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(mine)
+        with contextlib.suppress(FileExistsError):
+            _link(name, path)
+            return True
+        before = _text(path)
+        if before is None or holder(folder) is not None:
+            return False
+        aside = f"{name}-left"
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, aside)
+            if _text(Path(aside)) != before:  # Another worker took the lock over in between: it gets it back.
+                with contextlib.suppress(FileExistsError):
+                    _link(aside, path)
+            os.unlink(aside)
+        return False
+    finally:
+        os.unlink(name)
+
+
+def _link(source: str, target: Path) -> None:
+    """Makes ``target`` with the content of ``source``; FileExistsError where it exists."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:  # A file system without links.
+        with open(target, "x", encoding="utf-8") as stream:
+            stream.write(Path(source).read_text("utf-8"))
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _beat(path: Path, mine: str, ended: threading.Event) -> None:
+    while not ended.wait(BEAT):
+        with contextlib.suppress(OSError):
+            if path.read_text("utf-8") == mine:
+                os.utime(path)
+
+
+def _silence(path: Path) -> float:
+    """Seconds since the lock was touched, both by the clock of the file system: clocks of hosts differ."""
+    with tempfile.NamedTemporaryFile(prefix=f"{path.name}-", dir=path.parent) as now:
+        try:
+            return os.stat(now.name).st_mtime - os.stat(path).st_mtime
+        except FileNotFoundError:
+            return SILENT
+
+
+def _host() -> str:
+    """Name of this host; processes of two containers on one machine do not see each other and count as two hosts."""
+    with contextlib.suppress(OSError):
+        return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"
+    return socket.gethostname()
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in ticks since the machine did: numbers of processes are used again. None: not known."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        if Path("/proc/self/stat").exists():  # A zombie has ended; its parent has not looked yet.
+            return Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[0] not in "ZX"
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, IndexError):
+        return False
+    return True
+
+
+def _refusal(folder: Path, said: dict[str, Any]) -> str:
+    host = str(said["host"]).split()[0]
+    return (
+        f"{folder} is in use by process {said['pid']} on {host}: wait for it to end, stop it, or choose another folder "
+        f"with --workdir. If no such process runs, delete {lock_path(folder)}."
+    )

@@ -1,0 +1,79 @@
+"""The options of a sweep on the command line, and what they do."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxsoil.runs.errors import UsageError
+from jaxsoil.sweep import on_ray, sweep
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a sweep."""
+    add = parser.add_argument_group("sweeps").add_argument
+    add("--sweep", metavar="NAME[,NAME]", help="run the points of sweep_NAME of the experiment's file, or FILE.py:NAME")
+    add("--point", metavar="POINT", default="", help="only these points, by number from 0 or name (--plan lists them)")
+    add("--launcher", choices=("local", "ray"), default="local", help="run points here in turn, or on a Ray cluster")
+    add("--ray-address", metavar="HOST:PORT", help="the Ray cluster (default: RAY_ADDRESS, else a new one here)")
+    add("--ray-cpus", metavar="N", type=float, default=1.0, help="processors of a point on Ray (default: 1)")
+    add("--ray-gpus", metavar="N", type=float, default=0.0, help="GPUs of a point on Ray (default: 0)")
+    add("--ray-retries", metavar="N", type=int, default=3, help="attempts after a lost node (default: 3)")
+    add("--ray-wait", metavar="SECONDS", type=float, default=120.0, help="wait for a lost cluster (default: 120)")
+    add("--export", metavar="FILE.yaml", type=Path, help="write a configuration for `wandb sweep`, run nothing")
+
+
+def refuse_alone(options: argparse.Namespace) -> None:
+    """Raises UsageError for options of a sweep that were given without one."""
+    for name in ("point", "export"):
+        if getattr(options, name):
+            raise UsageError(f"--{name} belongs to a sweep: name one with --sweep.")
+    if options.launcher != "local":
+        raise UsageError("--launcher belongs to a sweep: name one with --sweep.")
+
+
+def main(
+    options: argparse.Namespace, folder: Path, size: str, words: Sequence[str], config: Any, target: Path,
+    arguments: Sequence[str],
+) -> int:  # fmt: skip
+    """Runs, plans or exports a sweep; returns the exit status.
+
+    Args:
+      options: of the command line.
+      folder: of the experiments.
+      size, words, config: the configuration that the points start from, and how it was typed.
+      target: folder of the sweep.
+      arguments: the whole command line.
+    """
+    found = sweep.make(options.sweep, options.exp, folder, size, words, config, target, options.wandb)
+    if options.plan:
+        print(found.plan())
+        return 0
+    if options.export:
+        if options.export.exists() and not options.overwrite:
+            raise UsageError(f"{options.export} exists: replace it with --overwrite, or choose another name.")
+        sweep.export(found, options.export, _without_export(arguments))
+        print(f"{options.export}: {len(found.points)} points. Start it with: wandb sweep {options.export}")
+        return 0
+    jobs = sweep.chosen(found, options.point)
+    launch = sweep.local
+    if options.launcher == "ray":
+        settings = on_ray.Settings(
+            options.ray_address, options.ray_cpus, options.ray_gpus, options.ray_retries, options.ray_wait
+        )
+        launch = functools.partial(on_ray.launch, settings=settings)
+        on_ray.require()
+    found.open(arguments, options.resume, options.overwrite)
+    return sweep.run(found, jobs, launch)
+
+
+def _without_export(arguments: Sequence[str]) -> list[str]:
+    kept, skip = [], False
+    for word in arguments:
+        if not skip and word not in ("--export", "--overwrite") and not word.startswith("--export="):
+            kept.append(word)
+        skip = word == "--export"
+    return kept
