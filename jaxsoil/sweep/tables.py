@@ -131,8 +131,8 @@ def effects(scores: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:
       fields: one row for each point: ``point`` and the columns ``config.FIELD``, as text.
 
     Returns:
-      One row for each field with two values or more, value and :data:`KEYS`: ``mean``, ``sd`` (n - 1), ``low`` and ``high`` of the points'
-      means, their number ``points``, and ``undefined`` points, left out.
+      One row for each field with two values or more, value and :data:`KEYS`: ``mean``, ``sd`` (n - 1), ``low`` and
+      ``high`` of the points' means, their number ``points``, and ``undefined`` points, left out.
     """
     joined = scores.merge(fields, on="point", how="left")
     found = []

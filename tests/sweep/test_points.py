@@ -60,13 +60,13 @@ def test_fields_and_values_that_cannot_be_are_refused(field: str, value: Any, hi
 
 def test_sets_of_points_that_cannot_be_are_refused() -> None:
     base = StudyConfig()
-    with pytest.raises(UsageError, match="Points 1 and 3 .*width=64"):
+    with pytest.raises(UsageError, match=r"Points 1 and 3 .*width=64"):
         points.make_points(base, [{"width": 64}, {"width": 32}, {"width": 64}])
     with pytest.raises(UsageError, match="Several of these sweeps set 'width'"):
         points.product({"a": [{"width": 1}], "b": [{"seeds": 1}, {"width": 2}]})
     with pytest.raises(UsageError, match="'a' has no points"):
         points.product({"a": []})
-    with pytest.raises(UsageError, match="Point 1 .* yield a mapping"):
+    with pytest.raises(UsageError, match=r"Point 1 .* yield a mapping"):
         points.product({"a": [("width", 3)]})
 
 

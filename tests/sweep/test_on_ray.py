@@ -1,0 +1,76 @@
+"""A sweep on a real Ray cluster of two nodes, one of which is killed; in a process of its own: Ray owns its driver."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import toy_experiment
+
+from jaxsoil import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+
+CLUSTER = textwrap.dedent(
+    """
+    import json, subprocess, sys, time
+    from pathlib import Path
+    from ray.cluster_utils import Cluster
+
+    experiments, target = Path(sys.argv[1]), Path(sys.argv[2])
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    second = cluster.add_node(num_cpus=1)
+    code = "import sys, pathlib, jaxsoil.cli as cli; sys.exit(cli.main(pathlib.Path(sys.argv[1]), sys.argv[2:]))"
+    words = ["--exp", "toy", "--sweep", "width,lr", "--workdir", str(target)]
+    ray = ["--launcher", "ray", "--ray-address", cluster.address, "--ray-wait", "30"]
+    process = subprocess.Popen([sys.executable, "-c", code, str(experiments), *words, *ray])
+    until = time.monotonic() + 60.0
+    while len(list(target.glob("points/*/begun.txt"))) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    begun = len(list(target.glob("points/*/begun.txt")))
+    cluster.remove_node(second, allow_graceful=False)
+    status = process.wait(timeout=150.0)
+    print("outcome " + json.dumps({"begun": begun, "status": status}))
+    cluster.shutdown()
+    """
+)
+
+
+@pytest.mark.slow
+def test_a_node_that_is_killed_loses_nothing(tmp_path: Path) -> None:
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is optional: pip install 'jaxsoil[ray]'")
+    experiments, target = toy_experiment.write(tmp_path), tmp_path / "s"
+    path = os.pathsep.join([str(ROOT), str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "TOY_SECONDS": "3", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    command = [sys.executable, "-c", CLUSTER, str(experiments), str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240.0)
+    said = [line for line in done.stdout.splitlines() if line.startswith("outcome ")]
+    assert said, done.stdout + done.stderr
+    outcome = json.loads(said[0].removeprefix("outcome "))
+    assert outcome["begun"] >= 2, "the node was killed before both had begun a point"
+    assert outcome["status"] == 0, done.stdout + done.stderr
+    table = pd.read_csv(target / "sweep.csv")
+    assert table["point"].nunique() == 6 and len(table) == 12
+    begun = [len(path.read_text().split()) for path in target.glob("points/*/begun.txt")]
+    assert len(begun) == 6 and sum(begun) <= 7, "a finished point was run again"
+
+
+def test_without_ray_the_launcher_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "ray" else find(name, *rest))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "toy_study", raising=False)
+    words = ["--exp", "toy", "--sweep", "lr", "--launcher", "ray", "--workdir", str(tmp_path / "s")]
+    assert cli.main(toy_experiment.write(tmp_path), words) == 2
+    assert "pip install 'jaxsoil[ray]'" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
