@@ -69,7 +69,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     effects, best = read_csv(path / "effects.csv", _EFFECTS), read_csv(path / "best.csv", _BEST)
     scores = read_csv(path / "scores.csv", _SCORES)
     document = Document(f"Sweep '{said['name']}' of {said['experiment']}", path)
-    done = int((points["status"] == "finished").sum())
+    done = points["status"].tolist().count("finished")
     document.add(*_PROSE.items("opening", said=said, done=done, of=len(points)))
     shown = _shown(effects, best, scores)
     document.section("Effect of each field", *_PROSE.items("effects"))
@@ -88,7 +88,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
 def _shown(effects: pd.DataFrame, best: pd.DataFrame, scores: pd.DataFrame) -> list[_Shown]:
     """What is drawn: of each metric one split, scale, property and part of each study, by preference."""
     found = []
-    for metric in [name for name in METRICS if (effects["metric"] == name).any()][:2]:
+    for metric in [name for name in METRICS if name in set(effects["metric"])][:2]:
         for study in dict.fromkeys(effects["study"][effects["metric"] == metric]):
             chosen: dict[str, Any] = {"metric": metric, "study": study}
             for column, wished in _PREFER.items():

@@ -127,7 +127,7 @@ def _say(**content: Any) -> None:
 
 def _drive(settings: Settings, jobs: Sequence[Job]) -> str:
     """Runs the points as tasks and says what became of each; returns why it stopped early, or ""."""
-    import ray
+    import ray  # pyright: ignore[reportMissingImports]
 
     try:
         ray.init(address=settings.address, log_to_driver=False, logging_level="ERROR")

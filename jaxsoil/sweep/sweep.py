@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shlex
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -97,7 +97,7 @@ class Sweep:
         return {**shared, "experiments": str(self.experiments), "points": points}
 
 
-def functions(module: ModuleType) -> dict[str, Callable[[], Iterable[Any]]]:
+def functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
     """The sweeps of an experiment's file, or of a user's own, by name."""
     named = {name.removeprefix(_FUNCTION): made for name, made in vars(module).items() if name.startswith(_FUNCTION)}
     return {name: made for name, made in named.items() if callable(made)}

@@ -94,7 +94,7 @@ def point_scores(table: pd.DataFrame) -> pd.DataFrame:
       properties has their mean too, of metrics without a unit (property :data:`ALL_PROPERTIES`).
     """
     own = [name for name in table.columns if name not in (*RESULT_COLUMNS, "point") and not name.startswith(PREFIX)]
-    rows = table[(table["unit"] != COUNT) & (table["seed"] != str(ALL_SEEDS))].copy()
+    rows: Any = table[(table["unit"] != COUNT) & (table["seed"] != str(ALL_SEEDS))].copy()
     rows["part"] = [", ".join(f"{n}={v}" for n, v in zip(own, key, strict=True) if v) for key in rows[own].to_numpy()]
     rows["value"] = pd.to_numeric(rows["value"], errors="coerce")
     by = ["point", *KEYS]
@@ -103,11 +103,11 @@ def point_scores(table: pd.DataFrame) -> pd.DataFrame:
     scores = pd.DataFrame(found, columns=pd.Index([*by, "mean", "se", "regions", "undefined"]))
     several = [name for name in by if name != "property"]
     plain = scores[scores["unit"] == "1"]
-    means = plain.groupby(several, sort=False).agg(
+    means: Any = plain.groupby(several, sort=False).agg(
         mean=("mean", lambda x: x.mean(skipna=False)), regions=("regions", "min"), undefined=("undefined", "sum"),
         properties=("mean", "size"),
     ).reset_index()  # fmt: skip
-    pooled = means[means["properties"] > 1].assign(property=ALL_PROPERTIES, se=math.nan)
+    pooled: Any = means[means["properties"] > 1].assign(property=ALL_PROPERTIES, se=math.nan)
     return pd.concat([scores, pooled[scores.columns]], ignore_index=True) if len(pooled) else scores
 
 
@@ -119,7 +119,7 @@ def _summary(by: Sequence[str], key: Any, mine: pd.DataFrame) -> dict[str, Any]:
         "mean": float(values.mean()) if values.size else math.nan,
         "se": standard_error(values),
         "regions": values.size,
-        "undefined": int((mine["size"] - mine["count"]).sum()),
+        "undefined": int(np.sum(mine["size"] - mine["count"])),
     }
 
 
@@ -136,7 +136,7 @@ def effects(scores: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:
     """
     joined = scores.merge(fields, on="point", how="left")
     found = []
-    for column in [name for name in fields.columns if name != "point" and fields[name].nunique() > 1]:
+    for column in [name for name in fields.columns if name != "point" and len(set(fields[name])) > 1]:
         for key, mine in joined.groupby([column, *KEYS], sort=False):
             value, *keys = key  # pyright: ignore[reportGeneralTypeIssues]
             means = mine["mean"].to_numpy(dtype=np.float64)
@@ -153,11 +153,13 @@ def effects(scores: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:
 
 def best_points(scores: pd.DataFrame) -> pd.DataFrame:
     """The :data:`BEST` points of each model by each metric; those with an undefined region are not ranked."""
-    ranked = scores[scores["metric"].isin((*HIGHER, *LOWER)) & np.isfinite(scores["mean"]) & (scores["undefined"] == 0)]
-    found = []
+    ranked: Any = scores[
+        scores["metric"].isin((*HIGHER, *LOWER)) & np.isfinite(scores["mean"]) & (scores["undefined"] == 0)
+    ]
+    found: list[Any] = []
     for key, mine in ranked.groupby(list(KEYS), sort=False):
         falling = dict(zip(KEYS, key, strict=True))["metric"] in HIGHER  # pyright: ignore[reportArgumentType]
         first = mine.sort_values("mean", ascending=not falling, kind="stable").head(BEST)
         found.append(first.assign(rank=range(1, len(first) + 1), of=len(mine)))
     columns = [*KEYS, "rank", "of", "point", "mean", "se", "regions"]
-    return pd.concat(found)[columns] if found else pd.DataFrame(columns=pd.Index(columns))
+    return pd.DataFrame(pd.concat(found)[columns]) if found else pd.DataFrame(columns=pd.Index(columns))

@@ -58,7 +58,7 @@ def test_a_node_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     assert outcome["begun"] >= 2, "the node was killed before both had begun a point"
     assert outcome["status"] == 0, done.stdout + done.stderr
     table = pd.read_csv(target / "sweep.csv")
-    assert table["point"].nunique() == 6 and len(table) == 12
+    assert len(set(table["point"])) == 6 and len(table) == 12
     begun = [len(path.read_text().split()) for path in target.glob("points/*/begun.txt")]
     assert len(begun) == 6 and sum(begun) <= 7, "a finished point was run again"
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -47,7 +48,7 @@ def test_a_sweep_leaves_ordinary_runs_one_table_and_a_report(folder: Path, capsy
     runs = sorted(path for path in (target / "points").iterdir() if path.is_dir())
     assert len(runs) == 6 and not list((target / "points").glob(".*"))
     for run in runs:
-        mine = table[table["point"] == run.name].drop(columns=["point", "config.width", "config.train.lr"])
+        mine: Any = table[table["point"] == run.name].drop(columns=["point", "config.width", "config.train.lr"])
         pd.testing.assert_frame_equal(mine.reset_index(drop=True), pd.read_csv(run / "results.csv"))
         config = json.loads((run / "config.json").read_text())["config"]
         one = table[table["point"] == run.name].iloc[0]
@@ -55,8 +56,8 @@ def test_a_sweep_leaves_ordinary_runs_one_table_and_a_report(folder: Path, capsy
         command = json.loads((run / "env.json").read_text())["command"]
         assert f"--networks net other --width {config['width']} --train.lr {config['train']['lr']}" in command
     # CCC is width / 100 + lr + 0.1 on average over regions.
-    text = {"setting": str}
-    effects = pd.read_csv(target / "effects.csv", keep_default_na=False, dtype=text).query(
+    text: Any = {"setting": str}
+    effects: Any = pd.read_csv(target / "effects.csv", keep_default_na=False, dtype=text).query(
         "model == 'net' and metric == 'ccc'"
     )
     found = {
