@@ -153,9 +153,8 @@ def effects(scores: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:
 
 def best_points(scores: pd.DataFrame) -> pd.DataFrame:
     """The :data:`BEST` points of each model by each metric; those with an undefined region are not ranked."""
-    ranked: Any = scores[
-        scores["metric"].isin((*HIGHER, *LOWER)) & np.isfinite(scores["mean"]) & (scores["undefined"] == 0)
-    ]
+    has_all = np.isfinite(scores["mean"]) & (scores["undefined"] == 0)
+    ranked: Any = scores[scores["metric"].isin((*HIGHER, *LOWER)) & has_all]
     found: list[Any] = []
     for key, mine in ranked.groupby(list(KEYS), sort=False):
         falling = dict(zip(KEYS, key, strict=True))["metric"] in HIGHER  # pyright: ignore[reportArgumentType]
