@@ -38,10 +38,12 @@ def lock_path(folder: Path) -> Path:
 def holder(folder: Path) -> dict[str, Any] | None:
     """Who works in the folder: process, host and start; None where nobody does, or a dead worker left its lock."""
     path = lock_path(folder)
-    try:
-        text = path.read_text("utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    text = _text(path)
+    return None if text is None else _living(text, path)
+
+
+def _living(text: str, path: Path) -> dict[str, Any] | None:
+    """What a lock with this text says; None where its worker is dead or the text is cut short."""
     try:
         said = json.loads(text)
         pid, host = int(said["pid"]), str(said["host"])
@@ -97,7 +99,7 @@ def held(folder: Path, wait: float = 0.0) -> Iterator[None]:
 
 
 def _taken(path: Path, folder: Path, mine: str) -> bool:
-    """Tries once: a lock appears with its content in one step; a dead worker's is put aside first."""
+    """Tries once: a lock appears with its content in one step; a dead worker's is removed first."""
     handle, name = tempfile.mkstemp(prefix=f"{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
@@ -105,19 +107,32 @@ def _taken(path: Path, folder: Path, mine: str) -> bool:
         with contextlib.suppress(FileExistsError):
             _link(name, path)
             return True
-        before = _text(path)
-        if before is None or holder(folder) is not None:
-            return False
-        aside = f"{name}-left"
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(path, aside)
-            if _text(Path(aside)) != before:  # Another worker took the lock over in between: it gets it back.
-                with contextlib.suppress(FileExistsError):
-                    _link(aside, path)
-            os.unlink(aside)
+        with _alone(path.parent):
+            # Read here, and only here is a dead worker's lock removed: what is removed is what was read.
+            left = _text(path)
+            if left is not None and _living(left, path) is None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
         return False
     finally:
         os.unlink(name)
+
+
+@contextlib.contextmanager
+def _alone(parent: Path) -> Iterator[None]:
+    """One worker at a time in this block, by a lock on the folder itself that ends with its process.
+
+    Two workers that find a dead worker's lock could else remove it one after the other, the second that of the first.
+    Systems without such locks go on without.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, ImportError):
+            import fcntl
+
+            handle = os.open(parent, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _link(source: str, target: Path) -> None:
@@ -134,7 +149,7 @@ def _link(source: str, target: Path) -> None:
 def _text(path: Path) -> str | None:
     try:
         return path.read_text("utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
