@@ -17,6 +17,7 @@ from jaxsoil.evaluation import regions as evaluation
 from jaxsoil.evaluation.results import as_frame, metric_rows, write_results
 from jaxsoil.studies.reconstruction.regions import UNTESTED, region_facts, region_rows
 from jaxsoil.studies.reconstruction.report.regions import rows_by_region
+from jaxsoil.studies.reconstruction.tables import OWN
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,9 @@ def test_facts_of_failing_regions_are_those_of_their_rows_and_scores(library, tm
             key = {"study": "s", "data": "d", "model": "ann", "region": name, "seed": seed, "split": "test"}
             rows += metric_rows(soc[regions == name], factor * soc[regions == name], **key)
     frame = as_frame(rows)
-    write_results(tmp_path / "results.csv", frame)
+    write_results(tmp_path / "results.csv", frame.assign(input="snv", loss="log"), OWN)
+    own = {"model": ["ann"], "input": ["snv"], "loss": ["log"], "variant": [""]}
+    pd.DataFrame(own).to_csv(tmp_path / "trials.csv", index=False)
     evaluation.region_blocks(frame, ("ann",)).to_csv(tmp_path / "blocks.csv", index=False)
     found = region_facts(tmp_path, library)["region_facts"].set_index("region")
     assert found["block"].tolist() == ["generalising", "problematic", UNTESTED]

@@ -75,16 +75,20 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 
 def _opening(run: Run, blocks: dict[str, list[str]]) -> list[str]:
     return [
+        _best(run),
         _PROSE.text("opening", run=run),
         settings.settings_sentence(run),
-        _best(run),
         _no_comparison(run, blocks),
         dagger_sentence(run.doubtful),
     ]
 
 
 def _best(run: Run) -> str:
-    """The model with the highest mean CCC of log10 SOC, and those that the paired interval does not tell from it."""
+    """What was found and how sure it is, in three sentences.
+
+    The model with the highest mean CCC of log10 SOC, those that the paired interval does not tell from it, its standard
+    error and the regions where it fails.
+    """
     means = _ranked(run)
     if not means:
         return ""
@@ -96,13 +100,24 @@ def _best(run: Run) -> str:
             text = f"{sections.marked_label(run, model)} {number(value, 2)}"
             close.append(f"{text} (difference {scores.interval_text(difference, 'ccc')})")
     label = sections.marked_label(run, best)
-    return _PROSE.text("best", mean=mean, model=label, alone=not others, one_region=len(run.measured) < 2, close=close)
+    error = scores.average(_measured(run), best, "log10", "ccc")[1]
+    rows = where(_measured(run), model=best, split="test", scale="percent", metric="r2")
+    by_region: Any = rows.groupby("region")["value"].mean()  # over seeds
+    failed = natural_sorted({str(name) for name in by_region.index[by_region < 0]})
+    facts = {"error": error, "regions": len(run.measured), "failed": failed}
+    one = len(run.measured) < 2
+    return _PROSE.text("best", mean=mean, model=label, alone=not others, one_region=one, close=close, **facts)
+
+
+def _measured(run: Run) -> pd.DataFrame:
+    """The results of regions whose SOC is measured."""
+    return pd.DataFrame(run.results[run.results["region"].isin(run.measured)])
 
 
 def _ranked(run: Run) -> list[tuple[float, str]]:
     """Mean CCC of log10 SOC and model, the highest first."""
     # A mean that leaves out a region, perhaps a difficult one, is not ranked with those of all regions.
-    results = pd.DataFrame(run.results[run.results["region"].isin(run.measured)])
+    results = _measured(run)
     complete = [model for model in run.models if not scores.undefined_regions(results, model)]
     found = [(scores.average(results, model, "log10", "ccc")[0], model) for model in complete]
     return sorted(((mean, model) for mean, model in found if math.isfinite(mean)), reverse=True)

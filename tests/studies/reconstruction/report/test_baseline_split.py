@@ -19,7 +19,7 @@ from jaxsoil.studies.reconstruction.config import BY_ROW
 from jaxsoil.studies.reconstruction.report import baseline_split
 from jaxsoil.studies.reconstruction.report.baseline_split import by_parting, write_report
 from jaxsoil.studies.reconstruction.report.reading import model_label, read_run
-from jaxsoil.studies.reconstruction.tables import OWN
+from jaxsoil.studies.reconstruction.tables import OWN, read_main
 
 DRAWS = ("draw 1", "draw 2", "draw 3")
 BOTH = (*DRAWS, *(draw + BY_ROW for draw in DRAWS))
@@ -31,7 +31,7 @@ def written(folder):
     draws["parting"] = [parting_of(name) for name in draws["region"]]
     draws = draws.assign(train=60, test=40, shared=0.0)
     draws.to_csv(folder / "draws.csv", index=False)
-    draw_intervals(read_results(folder / "results.csv"), draws).to_csv(folder / "draw_intervals.csv", index=False)
+    draw_intervals(read_main(folder), draws).to_csv(folder / "draw_intervals.csv", index=False)
     page = write_report(folder)
     assert page == folder / "report.html"
     return (folder / "report.md").read_text("utf-8")
