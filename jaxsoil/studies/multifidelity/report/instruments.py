@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.compare import mean_sd
 from jaxsoil.report.document import Document
 from jaxsoil.report.run_files import where
 from jaxsoil.report.style import MARKERS, OKABE_ITO, Look, band, grid, legend, styled
-from jaxsoil.report.tables import pivot_table
+from jaxsoil.report.tables import mean_sd, pivot_table
 from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def curves(table: pd.DataFrame, strategies: Sequence[str]) -> Figure:
         mine = where(table, strategy=strategy)
         sizes = sorted(set(mine["sd"]))
         found = [mean_sd(where(mine, sd=sd)["ccc"]) for sd in sizes]
-        mean, sd = np.array([one.mean for one in found]), np.nan_to_num([one.sd for one in found])
+        mean, sd = np.array([one.mean for one in found]), np.nan_to_num([one.error for one in found])
         band(axis, sizes, mean - sd, mean, mean + sd, Look(strategy, OKABE_ITO[rank], MARKERS[rank], "-"))
     legend(figure)
     return figure

@@ -79,7 +79,7 @@ def test_table_1_stands_beside_ours(both):
 
 def test_models_are_paired_by_draw_with_the_corrected_interval(both):
     folder, text = both
-    frame = read_results(folder / "results.csv")
+    frame = read_main(folder)
     frame = frame[~frame["region"].str.endswith(BY_ROW) & (frame["split"] == "test")]
     table = frame[(frame["scale"] == "log10") & (frame["metric"] == "rmse")].pivot(
         index="region", columns="model", values="value"
