@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from small_bundle import AXIS, small_bundle, soils
 
-from jaxsoil.bundle.bundle import Bundle
+from jaxsoil.bundle.bundle import Bundle, prepared
 from jaxsoil.bundle.predict import COLUMNS, predict, predict_files
+from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import intervals
 from jaxsoil.models import forest, plsr
 from jaxsoil.runs.errors import DataError
@@ -100,6 +101,23 @@ def test_strange_spectra_raise_an_alarm_and_usual_ones_do_not(bundle: Bundle) ->
 def test_training_spectra_are_recognised(bundle: Bundle) -> None:
     assert set(predict(bundle, soils(160)[0])["seen"]) == {True}
     assert set(predict(bundle, soils(50, seed=9)[0])["seen"]) == {False}
+
+
+def test_the_nearest_training_spectra_are_known_by_name(bundle: Bundle) -> None:
+    spectra, _ = soils(160)
+    x = prepared(spectra.values, ("absorbance", "snv"), "reflectance")
+    domain = Domain.fit(x, np.arange(160), names=[f"soil {row}" for row in range(160)])
+    rows, distances = domain.nearest(x[7:9])
+    # Against all distances on the leading components, without a tree.
+    scores = (x - domain.space.mean) @ domain.space.components[:5].T
+    every = np.linalg.norm(scores[7:9, None] - scores[None], axis=2)
+    np.testing.assert_array_equal(rows, np.argsort(every, axis=1)[:, :3])
+    np.testing.assert_allclose(distances.mean(axis=1), domain.judge(x[7:9]).neighbours, atol=1e-5)
+    again = Domain.read(domain.arrays())
+    assert again.names is not None and again.names[rows[:, 0]].tolist() == ["soil 7", "soil 8"]
+    assert Domain.read(bundle.domain.arrays()).names is None
+    with pytest.raises(DataError, match="none of its rows"):
+        Domain.read(domain.arrays() | {"names": np.array(["one"])})
 
 
 def test_a_decoder_adds_its_error_with_its_limit(bundle: Bundle) -> None:
