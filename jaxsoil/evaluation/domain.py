@@ -132,9 +132,9 @@ class Domain:
         return rows, distances
 
     def _nearest(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = self._tree.query(scores, k=min(NEAREST, len(self.training)))
-        distances, rows = (part.reshape(len(scores), -1) for part in found)
-        return distances, rows
+        count = min(NEAREST, len(self.training))
+        distances, rows = self._tree.query(scores, k=count)
+        return distances.reshape(len(scores), count), rows.reshape(len(scores), count)
 
     @functools.cached_property
     def _tree(self) -> Any:

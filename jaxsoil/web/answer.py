@@ -238,8 +238,12 @@ def _rebuilt(bundle: Bundle, row: int, seen: _Seen) -> str:
         return ""
     error = float(np.sqrt(np.mean(np.square(seen.rebuilt[row] - seen.spectra[row]))))
     limit = bundle.models[seen.decoder].rebuilt_limit
-    beyond = "" if limit is None else f", {'within' if error <= limit else 'beyond'} its limit {significant(limit)}"
-    return f"The decoder of {seen.decoder} rebuilds the spectrum with an RMSE of {significant(error)}{beyond}."
+    text = f"The decoder of {seen.decoder} rebuilds the spectrum with an RMSE of {significant(error)}"
+    if limit is None:
+        return f"{text}."
+    if error <= limit:
+        return f"{text}, within its limit {significant(limit)}."
+    return f"{text}, beyond its limit {significant(limit)}: to that model the soil is a strange one."
 
 
 def _overview(bundle: Bundle, spectra: np.ndarray, samples: Sequence[Sample]) -> Drawing:
@@ -260,8 +264,8 @@ def significant(value: object) -> str:
         return "–"
     if np.isinf(number):
         return "∞" if number > 0 else "−∞"
-    text = np.format_float_positional(number, precision=3, unique=False, fractional=False, trim="-")
-    return text.replace("-", "−")
+    text = np.format_float_positional(number, precision=3, unique=False, fractional=False, trim="k")
+    return text.rstrip(".").replace("-", "−")
 
 
 def csv_url(table: pd.DataFrame) -> str:

@@ -61,7 +61,7 @@ def draw(
     every = -(-axis.size // MOST_POINTS)
     chosen = np.unique(np.append(np.arange(0, axis.size, every), axis.size - 1))
     left, right = (axis[-1], axis[0]) if unit == "cm-1" else (axis[0], axis[-1])
-    x = (axis[chosen] - left) / (right - left)
+    x = (axis[chosen] - left) / (right - left) + 0.0  # no "-0.0"
     low, high = (float(function([function(values) for _, _, values in curves])) for function in (np.min, np.max))
     margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
     low, high = low - margin, high + margin

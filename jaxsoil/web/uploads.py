@@ -156,7 +156,7 @@ def write(files: Sequence[tuple[str, Any]], folder: Path) -> Written:
 
 def clean(text: str, longest: int = _LONGEST) -> str:
     """A name, or what holds one, that somebody else chose as one short line of text that can be shown."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text).encode("utf-8", "replace").decode()
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
     return line if len(line) <= longest else f"{line[:longest]}…"
 
 
