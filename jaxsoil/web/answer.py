@@ -6,7 +6,7 @@ import base64
 import dataclasses
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -127,9 +127,11 @@ def answer(
     Raises:
       DataError: a bundle whose parts do not fit together.
     """
-    said = {"model": model, "level": level, "quantity": quantity, "unit": unit}
+    said: dict[str, Any] = {"model": model, "level": level, "quantity": quantity, "unit": unit}
     found = predict_files(bundle, files.folder, keep=MOST_CARDS, **said)
-    table = finished(bundle, [found.table], [{"file": name, "id": "", "refused": why} for name, why in files.refused])
+    table: Any = finished(
+        bundle, [found.table], [{"file": name, "id": "", "refused": why} for name, why in files.refused]
+    )
     for name in ("file", "id", "refused"):
         table[name] = [clean(files.shown(str(text)), _LONGEST_REASON) for text in table[name]]
     good, bad = table[table["refused"] == ""], table[table["refused"] != ""]
@@ -214,7 +216,7 @@ def _sample(bundle: Bundle, row: int, group: pd.DataFrame, seen: _Seen) -> Sampl
         str(first["file"]),
         values,
         flags,
-        tuple(ALARMS.get(flag, flag) for flag in flags),
+        tuple(ALARMS[flag] for flag in flags),
         bool(group["remeasure"].any()),
         bool(first["seen"]),
         limits,

@@ -200,7 +200,7 @@ class Page:
 
 def own_names(host: str) -> set[str]:
     """The names under which this machine may be asked, in small letters."""
-    return {"localhost", host.lower(), socket.gethostname().lower(), socket.getfqdn().lower()}
+    return {"localhost", host.lower(), socket.gethostname().lower()}
 
 
 def stranger(request: Request, own: set[str]) -> str:

@@ -48,7 +48,8 @@ def main(folder: Path, host: str, port: int) -> int:
         shown = f"[{host}]" if ":" in host else host
         print(f"Bundle {bundle.name}: http://{shown}:{open_socket.getsockname()[1]}/ (stop with Ctrl+C)", flush=True)
         config = uvicorn.Config(
-            make_app(bundle, host), log_level="warning", server_header=False, proxy_headers=False, lifespan="off"
+            make_app(bundle, host), log_level="warning", server_header=False, proxy_headers=False, lifespan="off",
+            ws="none",
         )  # fmt: skip
         with contextlib.suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[open_socket])

@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import zipfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ async def received(request: Request) -> FormData:
 
     body, size = request.stream(), 0
 
-    async def counted() -> AsyncIterator[bytes]:
+    async def counted() -> AsyncGenerator[bytes, None]:
         nonlocal size
         async for chunk in body:
             size += len(chunk)

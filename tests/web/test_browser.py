@@ -142,7 +142,7 @@ def test_good_and_bad_files_give_the_numbers_of_predict(
     (folder / "words.docx").write_bytes(b"words")
     paths = sorted(folder.iterdir())
     send(page, paths)
-    own = predict_files(bundle, folder, quantity="reflectance", unit="nm").table
+    own: Any = predict_files(bundle, folder, quantity="reflectance", unit="nm").table
     good, bad = own[own["refused"] == ""], own[own["refused"] != ""]
     rows = cells(page, "#samples")
     assert [row[0] for row in rows] == good["id"].tolist()
