@@ -7,6 +7,7 @@ show: it never becomes a path.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import gzip
 import itertools
 import re
@@ -111,14 +112,20 @@ class Written:
 
     def shown(self, text: str) -> str:
         """A text of a reader with the names that the user knows instead of those in the folder."""
-        stems = {_split(own)[0]: _split(re.split(r"[/\\]", sent)[-1])[0] for own, sent in self.names.items()}
 
         def known(match: re.Match[str]) -> str:
-            return self.names.get(match[1] + match[2]) or stems.get(match[1], match[1]) + match[2]
+            return self.names.get(match[1] + match[2]) or self._stems.get(match[1], match[1]) + match[2]
 
+        return self._pattern.sub(known, text).replace(f"{self.folder}/", "")
+
+    @functools.cached_property
+    def _stems(self) -> dict[str, str]:
+        return {_split(own)[0]: _split(re.split(r"[/\\]", sent)[-1])[0] for own, sent in self.names.items()}
+
+    @functools.cached_property
+    def _pattern(self) -> re.Pattern[str]:
         folder = re.escape(f"{self.folder}/")
-        found = re.sub(rf"(?:{folder})?({self.token}-\d+)((?:\.csv)?(?:\.\w+)?)", known, text, flags=re.IGNORECASE)
-        return found.replace(f"{self.folder}/", "")
+        return re.compile(rf"(?:{folder})?({self.token}-\d+)((?:\.csv)?(?:\.\w+)?)", re.IGNORECASE)
 
 
 def write(files: Sequence[tuple[str, Any]], folder: Path) -> Written:
