@@ -23,7 +23,6 @@ from jaxsoil.evaluation.domain import Judged
 from jaxsoil.evaluation.shift import Calibration, intervals
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
-from jaxsoil.spectra.resample import Resample
 
 LEVEL = 0.9
 """Nominal coverage of the weighted intervals."""
@@ -132,7 +131,7 @@ def converted(bundle: Bundle, spectra: Spectra) -> Spectra:
     spectra = spectra.to_unit(bundle.unit)
     same = spectra.axis.size == bundle.axis.size and np.allclose(spectra.axis, bundle.axis, rtol=1e-6, atol=0.0)
     if not same:
-        spectra = Resample(bundle.axis, bundle.unit)(spectra.to_reflectance())
+        spectra = bundle.resample(spectra.to_reflectance())
     return spectra.to_reflectance() if bundle.quantity == "reflectance" else spectra.to_absorbance()
 
 
