@@ -181,7 +181,9 @@ def _seen(bundle: Bundle, model: str, spectra: np.ndarray) -> _Seen:
     decoder = bundle.models[name]
     assert isinstance(decoder.predictor, Network)
     rebuilt = decoder.predictor.rebuild(prepared(spectra, decoder.steps, bundle.quantity))
-    return _Seen(spectra, rows, distances, name, rebuilt)
+    # What is no number cannot be drawn.
+    drawn = rebuilt is not None and bool(np.isfinite(rebuilt).all())
+    return _Seen(spectra, rows, distances, name, rebuilt if drawn else None)
 
 
 def _decoder(bundle: Bundle, model: str) -> str:

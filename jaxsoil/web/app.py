@@ -218,7 +218,7 @@ def stranger(request: Request, own: set[str]) -> str:
         return "This page answers only under the address that it printed when it was started."
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
     if request.method not in ("GET", "HEAD") and (
-        (origin is not None and urlsplit(origin).netloc != said) or site not in ("same-origin", "none")
+        (origin is not None and origin.partition("://")[2] != said) or site not in ("same-origin", "none")
     ):
         return "Another site sent this form. Open the page itself and send the files from there."
     return ""

@@ -215,7 +215,7 @@ def test_a_form_that_cannot_be_carried_out_says_why(client: TestClient) -> None:
     assert client.get("/none").status_code == 404 and client.put("/").status_code == 405
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:8765"])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[", "localhost.evil.example:8765"])
 def test_a_name_that_another_site_points_here_gets_no_answer(host: str, client: TestClient) -> None:
     answered = client.get("/", headers={"host": host})
     assert answered.status_code == 403 and "answers only under the address" in answered.text
@@ -234,6 +234,7 @@ def test_own_names_and_addresses_get_one(host: str, client: TestClient) -> None:
         ({"origin": "https://evil.example"}, False),
         ({"origin": "http://127.0.0.1:9999"}, False),
         ({"origin": "null"}, False),
+        ({"origin": "http://["}, False),
         ({"sec-fetch-site": "cross-site"}, False),
     ],
 )
