@@ -1,4 +1,4 @@
-"""The command line: studies (run, list, plan, report) and bundles (predict, describe)."""
+"""The command line: studies (run, list, plan, report) and bundles (predict, serve, describe)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from jaxsoil.sweep import command as sweeps
 from jaxsoil.sweep.execute import execute
 from jaxsoil.sweep.sweep import FILE as SWEEP
 from jaxsoil.sweep.sweep import reopen, write_all
+from jaxsoil.web import serve
 
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
@@ -116,6 +117,7 @@ def _console(words: list[str]) -> int:
     describe = verbs.add_parser("describe", help="show what a bundle is and how good it was on held-out data")
     describe.add_argument("bundle", metavar="BUNDLE", type=Path)
     _add_predict(verbs.add_parser("predict", help="predict properties of instrument files with a bundle"))
+    serve.add_options(verbs.add_parser("serve", help="a page on this machine that predicts files with a bundle"))
     options = parser.parse_args(words)
     if options.verb == "list":
         return _main(experiments_folder(), ["--list"])
@@ -134,6 +136,8 @@ def _console(words: list[str]) -> int:
         module = load(stated["experiment"], experiments_folder()).report_module()
         print(f"Report: {module.write_report(options.folder)}")
         return 0
+    if options.verb == "serve":
+        return serve.main(options.bundle, options.host, options.port)
     return _describe(options) if options.verb == "describe" else _predict(options)
 
 

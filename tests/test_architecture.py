@@ -31,9 +31,10 @@ FLOOR = {
     "report": 4,
     "bundle": 4,
     "sweep": 4,
-    "cli": 5,
-    "studies": 6,
-    "experiment files": 7,
+    "web": 5,
+    "cli": 6,
+    "studies": 7,
+    "experiment files": 8,
 }
 """Floors of the house: an import goes down, or sideways inside one room. A study imports no other study."""
 
@@ -50,6 +51,9 @@ LATE = (
     "torch",
     "brukeropus",
     "rdata",
+    "starlette",
+    "uvicorn",
+    "jinja2",
 )
 
 
@@ -156,6 +160,8 @@ def forbidden_arrow(module: str, imported: str) -> str | None:
         ("jaxsoil.studies.hybrid.run", "jaxsoil.studies.hybrid.prepare", True),
         ("jaxsoil.studies.hybrid.run", "jaxsoil.runs.tracking.start", True),
         ("jaxsoil.cli", "jaxsoil.studies.hybrid.run", False),
+        ("jaxsoil.web.app", "jaxsoil.bundle.predict", True),
+        ("jaxsoil.web.app", "jaxsoil.cli", False),
         ("jaxsoil.cli", "experiments.region_out", False),
         ("experiments.run", "jaxsoil.cli", True),
         ("jaxsoil.cellar", "jaxsoil.runs.errors", False),

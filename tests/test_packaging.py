@@ -73,7 +73,7 @@ def test_what_the_package_imports_is_declared_and_the_reverse() -> None:
     declared = {split(requirement)[0] for requirement in PROJECT["dependencies"]}
     # Libraries of an extra are imported inside functions, under a message that names the extra.
     extras = PROJECT["optional-dependencies"]
-    declared |= {split(requirement)[0] for extra in ("instruments", "ray") for requirement in extras[extra]}
+    declared |= {split(requirement)[0] for extra in ("instruments", "ray", "web") for requirement in extras[extra]}
     distributions = packages_distributions()
     missing, idle = set(), set(declared)
     for path in (ROOT / "jaxsoil").rglob("*.py"):

@@ -7,6 +7,7 @@ arrays are plain, facts are JSON, and a checksum over both must hold.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -32,6 +33,7 @@ from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.runs.files import read_arrays, read_json, write_arrays, write_json, write_text_atomic
 from jaxsoil.runs.folder import RECORDED
 from jaxsoil.spectra.container import QUANTITIES, UNITS, check_axis
+from jaxsoil.spectra.resample import Resample
 
 FORMAT = 1
 """Version of the layout; a bundle of a later one is refused."""
@@ -149,6 +151,11 @@ class Bundle:
                 "the bundle has no such model", source=self.name, value=chosen, remedy=did_you_mean(chosen, self.models)
             )
         return self.models[chosen]
+
+    @functools.cached_property
+    def resample(self) -> Resample:
+        """Brings spectra in the bundle's unit to its axis."""
+        return Resample(self.axis, self.unit)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Writes the bundle into a folder, whole or not at all; an earlier bundle there is replaced."""

@@ -40,8 +40,34 @@ class Network:
         decoded = self.config["decoder"] != "none"
         return PERCENT * soc[:, None].astype(np.float64), rmse.astype(np.float64) if decoded else None
 
+    def rebuild(self, x: np.ndarray) -> np.ndarray | None:
+        """Reflectance (t, M) as the decoder rebuilds it from reflectance (t, M); None without a decoder."""
+        return None if self.config["decoder"] == "none" else np.concatenate(batched(self._rebuild, x))
+
+    @functools.cached_property
+    def _rebuild(self) -> Callable[[np.ndarray], Any]:
+        import jax
+
+        evaluated = self._evaluate
+        return jax.jit(lambda x: evaluated(x)[1])
+
     @functools.cached_property
     def _apply(self) -> Callable[[np.ndarray], Any]:
+        import jax
+        import jax.numpy as jnp
+
+        evaluated = self._evaluate
+
+        @jax.jit
+        def apply(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            mass, rebuilt = evaluated(x)
+            off = jnp.zeros(len(x)) if rebuilt is None else jnp.sqrt(jnp.mean(jnp.square(rebuilt - x), axis=1))
+            return mass[:, -1], off
+
+        return apply
+
+    @functools.cached_property
+    def _evaluate(self) -> Callable[[Any], Any]:
         import jax
         import jax.numpy as jnp
 
@@ -50,14 +76,7 @@ class Network:
         network = Autoencoder(self.components, self.bands, ModelConfig(**self.config))
         variables = jax.tree.map(jnp.asarray, dict(self.variables))
         minerals = Minerals(**{name: jnp.asarray(v) for name, v in self.minerals.items()}) if self.minerals else None
-
-        @jax.jit
-        def apply(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            mass, rebuilt = evaluate(network, variables, x, minerals)
-            off = jnp.zeros(len(x)) if rebuilt is None else jnp.sqrt(jnp.mean(jnp.square(rebuilt - x), axis=1))
-            return mass[:, -1], off
-
-        return apply
+        return lambda x: evaluate(network, variables, x, minerals)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Parameters, statistics and minerals."""

@@ -23,7 +23,6 @@ from jaxsoil.evaluation.domain import Judged
 from jaxsoil.evaluation.shift import Calibration, intervals
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
-from jaxsoil.spectra.resample import Resample
 
 LEVEL = 0.9
 """Nominal coverage of the weighted intervals."""
@@ -132,7 +131,7 @@ def converted(bundle: Bundle, spectra: Spectra) -> Spectra:
     spectra = spectra.to_unit(bundle.unit)
     same = spectra.axis.size == bundle.axis.size and np.allclose(spectra.axis, bundle.axis, rtol=1e-6, atol=0.0)
     if not same:
-        spectra = Resample(bundle.axis, bundle.unit)(spectra.to_reflectance())
+        spectra = bundle.resample(spectra.to_reflectance())
     return spectra.to_reflectance() if bundle.quantity == "reflectance" else spectra.to_absorbance()
 
 
@@ -259,12 +258,14 @@ class Predictions:
       table: a row for each sample and property, and for each refusal (:data:`COLUMNS`).
       files: how many were read in whole or part; failed: how many could not be read at all.
       questions: (file, what is odd about its bands).
+      spectra: (k, m) the first predicted samples as the bundle takes them, as many as were to be kept.
     """
 
     table: pd.DataFrame
     files: int
     failed: int
     questions: tuple[tuple[str, str], ...]
+    spectra: np.ndarray
 
     @property
     def predicted(self) -> int:
@@ -287,6 +288,7 @@ def predict_files(
     quantity: str | None = None,
     unit: str | None = None,
     progress: bool = False,
+    keep: int = 0,
 ) -> Predictions:
     """Predicts what lies in instrument files and folders (:mod:`jaxsoil.data.readers.instruments`).
 
@@ -297,6 +299,7 @@ def predict_files(
       paths: files, folders, archives.
       quantity, unit: of the files, where they do not say it.
       progress: show a progress bar.
+      keep: how many spectra to keep for whoever draws them.
 
     Raises:
       DataError: an unknown model. Files and rows that cannot be used become refusals.
@@ -306,6 +309,7 @@ def predict_files(
     chosen = bundle.model(model)
     parts, ids, files, refused, questions = [], [], [], [], []
     read = failed = 0
+    first = np.empty((0, bundle.axis.size), np.float32)
     stream = instruments.readings(paths, quantity=quantity, unit=unit)
     for path, reading in tqdm(stream, desc="predict", unit="file", disable=not progress, leave=False):
         shown = str(path)
@@ -316,7 +320,9 @@ def predict_files(
             good, reasons = usable(reading.spectra)
             kept = np.flatnonzero(good)
             if kept.size:
-                parts.append(run_part(bundle, chosen, converted(bundle, reading.spectra[kept])))
+                taken = converted(bundle, reading.spectra[kept])
+                parts.append(run_part(bundle, chosen, taken))
+                first = np.concatenate([first, taken.values[: keep - len(first)]])
                 ids += [reading.ids[row] for row in kept]
                 files += [shown] * kept.size
         except DataError as error:
@@ -327,4 +333,4 @@ def predict_files(
         refused += [{"file": shown, "id": row.row, "refused": row.reason} for row in reading.refused]
         refused += [{"file": shown, "id": reading.ids[row], "refused": why} for row, why in reasons.items()]
     frame = table(bundle, chosen, parts, ids, level, files)
-    return Predictions(finished(bundle, [frame], refused), read, failed, tuple(questions))
+    return Predictions(finished(bundle, [frame], refused), read, failed, tuple(questions), first)

@@ -62,31 +62,35 @@ class Domain:
       space: their principal components and its two limits.
       training: (n, k) float32 scores of the training spectra on the leading :data:`NEAR` components, not whitened.
       neighbour_limit: of the distance to the nearest ones.
+      names: (n,) of the training spectra, as text; None in a domain that keeps none.
     """
 
     space: SpectralSpace
     training: np.ndarray
     neighbour_limit: float
+    names: np.ndarray | None = None
 
     @classmethod
-    def fit(cls, spectra: ArrayLike, groups: ArrayLike, alpha: float = ALPHA) -> Domain:
+    def fit(cls, spectra: ArrayLike, groups: ArrayLike, alpha: float = ALPHA, names: ArrayLike | None = None) -> Domain:
         """Fits components and limits; no label enters.
 
         Args:
           spectra: (n, m) preprocessed training spectra, such as absorbance after SNV.
           groups: (n,) sample or pedon of each: the nearest spectrum of a training row is one of another group.
           alpha: share of the training rows beyond each limit.
+          names: (n,) by which a user may know the rows, such as sample ids.
 
         Raises:
-          DataError: as :meth:`SpectralSpace.fit`; groups of another length.
+          DataError: as :meth:`SpectralSpace.fit`; groups or names of another length.
         """
-        x, names = require.finite_rows(spectra, "training spectra", least=3), np.asarray(groups)
-        require.same_length({"training spectra": x, "groups": names})
+        x, blocks = require.finite_rows(spectra, "training spectra", least=3), np.asarray(groups)
+        known = None if names is None else np.asarray(names, dtype=np.str_)
+        require.same_length({"training spectra": x, "groups": blocks, **({} if known is None else {"names": known})})
         space = SpectralSpace.fit(x, alpha=alpha)
         scores = ((x - space.mean) @ space.components[:NEAR].T).astype(np.float32)
-        own = np.unique(names, return_inverse=True)[1]
+        own = np.unique(blocks, return_inverse=True)[1]
         limit = float(np.quantile(_to_others(scores, own), 1.0 - alpha))
-        return cls(space, scores, limit)
+        return cls(space, scores, limit, known)
 
     @property
     def limits(self) -> dict[str, float]:
@@ -108,7 +112,7 @@ class Domain:
         residual = np.sqrt(squares.astype(np.float64) / mean.size)
         scores = scores.astype(np.float64)
         leading = scores[:, : self.training.shape[1]]
-        near = self._tree.query(leading, k=min(NEAREST, len(self.training)))[0].reshape(len(x), -1)
+        near = self._nearest(leading)[0]
         return Judged(
             self.space.latent.distance(scores),
             residual,
@@ -116,6 +120,21 @@ class Domain:
             near[:, 0] < SEEN * self.neighbour_limit,
             self.space.latent.whiten(scores),
         )
+
+    def nearest(self, spectra: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers and distances, (t, :data:`NEAREST`) each, of the training spectra nearest to (t, m) spectra.
+
+        The means of the distances are the ``neighbours`` of :meth:`judge`; fewer training spectra give fewer columns.
+        """
+        x = require.array(spectra, "spectra", 2, features=self.space.mean.size, dtype=np.float32)
+        mean, loadings = self._single
+        distances, rows = self._nearest((x - mean) @ loadings[: self.training.shape[1]].T)
+        return rows, distances
+
+    def _nearest(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        count = min(NEAREST, len(self.training))
+        distances, rows = self._tree.query(scores, k=count)
+        return distances.reshape(len(scores), count), rows.reshape(len(scores), count)
 
     @functools.cached_property
     def _tree(self) -> Any:
@@ -128,6 +147,7 @@ class Domain:
     def arrays(self) -> dict[str, np.ndarray]:
         """What an ``.npz`` file holds of it."""
         own = {"training": self.training, "neighbour_limit": np.float64(self.neighbour_limit)}
+        own |= {} if self.names is None else {"names": self.names}
         return {**own, **{f"space/{name}": values for name, values in self.space.arrays().items()}}
 
     @classmethod
@@ -140,7 +160,11 @@ class Domain:
         except (KeyError, TypeError, ValueError) as error:
             raise DataError("a domain is not complete", value=str(error), remedy="Write the bundle again.") from error
         require.finite_rows(training, "training scores", least=1, features=min(NEAR, space.components.shape[0]))
-        return cls(space, training, limit)
+        names = arrays.get("names")
+        if names is not None and (names.dtype.kind != "U" or names.shape != training.shape[:1]):
+            value = f"{names.dtype}, shape {names.shape}"
+            raise DataError("the names of a domain are none of its rows", value=value, remedy="Write the bundle again.")
+        return cls(space, training, limit, names)
 
 
 def _to_others(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:

@@ -104,7 +104,18 @@ class Resample(Step):
         return spectra.replace(values=values, axis=target, step=f"resample to {span}, {self.method}")
 
     def weights(self, source: Floats) -> Floats:
-        """Returns (m, p) weights whose columns sum to one: resampled = values @ weights."""
+        """Returns (m, p) weights whose columns sum to one: resampled = values @ weights.
+
+        Those of the last axis are kept: files of one instrument share theirs.
+        """
+        kept = self.__dict__.get("_kept")
+        if kept is None or not np.array_equal(kept[0], source):
+            kept = (source.copy(), self._weights(source))
+            kept[1].flags.writeable = False
+            self.__dict__["_kept"] = kept
+        return kept[1]
+
+    def _weights(self, source: Floats) -> Floats:
         target = np.asarray(self.axis)
         weights = np.ones((1, target.size))
         if source.size > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pandas as pd
 import pytest
 from small_bundle import AXIS, small_bundle, soils
 
-from jaxsoil.bundle.bundle import Bundle
+from jaxsoil.bundle.bundle import Bundle, prepared
+from jaxsoil.bundle.networks import Network
 from jaxsoil.bundle.predict import COLUMNS, predict, predict_files
+from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import intervals
 from jaxsoil.models import forest, plsr
 from jaxsoil.runs.errors import DataError
@@ -102,10 +105,36 @@ def test_training_spectra_are_recognised(bundle: Bundle) -> None:
     assert set(predict(bundle, soils(50, seed=9)[0])["seen"]) == {False}
 
 
+def test_the_nearest_training_spectra_are_known_by_name(bundle: Bundle) -> None:
+    spectra, _ = soils(160)
+    x = prepared(spectra.values, ("absorbance", "snv"), "reflectance")
+    domain = Domain.fit(x, np.arange(160), names=[f"soil {row}" for row in range(160)])
+    rows, distances = domain.nearest(x[7:9])
+    # Against all distances on the leading components, without a tree.
+    scores = (x - domain.space.mean) @ domain.space.components[:5].T
+    every = np.linalg.norm(scores[7:9, None] - scores[None], axis=2)
+    np.testing.assert_array_equal(rows, np.argsort(every, axis=1)[:, :3])
+    np.testing.assert_allclose(distances.mean(axis=1), domain.judge(x[7:9]).neighbours, atol=1e-5)
+    assert domain.nearest(x[:0])[0].shape == (0, 3)
+    again = Domain.read(domain.arrays())
+    assert again.names is not None and again.names[rows[:, 0]].tolist() == ["soil 7", "soil 8"]
+    assert Domain.read(bundle.domain.arrays()).names is None
+    with pytest.raises(DataError, match="none of its rows"):
+        Domain.read(domain.arrays() | {"names": np.array(["one"])})
+
+
 def test_a_decoder_adds_its_error_with_its_limit(bundle: Bundle) -> None:
     found = predict(bundle, soils(4)[0], model="ann")
     assert np.isfinite(found["rebuilt"].to_numpy()).all() and set(found["rebuilt_limit"]) == {0.2}
     assert np.isnan(predict(bundle, soils(4)[0], model="plsr")["rebuilt"].to_numpy(dtype=float)).all()
+    decoder = bundle.model("ann").predictor
+    assert isinstance(decoder, Network)
+    rebuilt = decoder.rebuild(soils(4)[0].values)
+    assert rebuilt is not None
+    error = np.sqrt(np.mean((rebuilt - soils(4)[0].values) ** 2, axis=1))
+    np.testing.assert_allclose(error, found["rebuilt"].to_numpy(float), rtol=1e-5)
+    blind = dataclasses.replace(decoder, config={**decoder.config, "decoder": "none"})
+    assert blind.rebuild(soils(4)[0].values) is None
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 1023, 1025])
@@ -123,7 +152,9 @@ def test_files_give_what_their_spectra_give(bundle: Bundle, tmp_path: Path) -> N
     found = predict_files(bundle, path, quantity="reflectance", unit="nm")
     assert (found.files, found.failed, found.refused, found.predicted) == (1, 0, 0, 6)
     np.testing.assert_allclose(found.table["value"], predict(bundle, spectra)["value"], rtol=1e-5)
-    assert found.table["id"].tolist() == [f"s{row}" for row in range(6)]
+    assert found.table["id"].tolist() == [f"s{row}" for row in range(6)] and found.spectra.shape == (0, AXIS.size)
+    kept = predict_files(bundle, [path, path], quantity="reflectance", unit="nm", keep=8).spectra
+    np.testing.assert_allclose(kept, np.concatenate([spectra.values, spectra.values[:2]]), rtol=1e-5)
 
 
 def test_a_file_that_cannot_be_read_becomes_a_refusal(bundle: Bundle, tmp_path: Path) -> None:

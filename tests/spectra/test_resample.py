@@ -28,6 +28,13 @@ def test_weights_sum_to_one_on_any_axis(steps, method):
     assert weights.min() >= -1e-12
 
 
+def test_weights_are_those_of_the_axis_that_is_given():
+    step = Resample(np.arange(1000.0, 1201.0, 20.0))
+    axes = [np.arange(990.0, 1211.0, 2.0), np.arange(990.0, 1211.0, 2.5)]
+    for axis in (axes[0], axes[1], axes[1], axes[0]):
+        np.testing.assert_array_equal(step.weights(axis), Resample(step.axis).weights(axis))
+
+
 @given(st.lists(st.floats(0.5, 6.0), min_size=30, max_size=40))
 def test_band_mean_of_a_straight_spectrum_is_its_value_at_the_centre(steps):
     source = 1000.0 + np.cumsum(steps)

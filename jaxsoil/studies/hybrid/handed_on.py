@@ -46,7 +46,7 @@ def write_bundle(folder: RunFolder, cross_fit: CrossFit, held: pd.DataFrame, res
             piece = pieces.read(fit.name)
             if piece.facts["alive"]:
                 members.setdefault(fit.target, []).append(dict(piece.trees))
-    domain = Domain.fit(data.values, data.sample)
+    domain = Domain.fit(data.values, data.sample, names=library.ids)
     scores = domain.space.scores(data.values)
     place = {str(name): row for row, name in enumerate(library.ids)}
     away = (held["scheme"] == LABORATORY) & (held["model"] == CNN) & (held["harmonisation"] == cross_fit.method)

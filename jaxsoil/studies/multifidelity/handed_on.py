@@ -69,7 +69,8 @@ def write_bundles(
             continue
         library = replicate.sets.library(STRATEGY[own[0]].part)
         rows = np.concatenate(training_rows(replicate, STRATEGY[own[0]]))
-        domain = Domain.fit(spectra[STRATEGY[own[0]].part][rows], library.blocks[rows])
+        names = np.asarray(library.ids)[rows]
+        domain = Domain.fit(spectra[STRATEGY[own[0]].part][rows], library.blocks[rows], names=names)
         scores = domain.space.scores(spectra["test"])
         models: dict[str, Model] = {}
         for strategy in own:

@@ -62,7 +62,7 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
         return
     library, results, modelled = prepared.library, read_main(run.path), modelled_regions(run.path)
     spectra = baselines.seen(library, "snv")
-    domain = Domain.fit(spectra, library.blocks)
+    domain = Domain.fit(spectra, library.blocks, names=library.ids)
     soc = Target.of("soc", "%", library.property("soc").values)
     calibrations = _calibrations(run.path, library, domain.space.scores(spectra))
     fitted = {name: (*_baseline(name, config, library), None) for name in config.baselines}

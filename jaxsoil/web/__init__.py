@@ -1,0 +1,1 @@
+"""A page for spectra: a local web server around a bundle (``jaxsoil serve``)."""
