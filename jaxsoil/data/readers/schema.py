@@ -53,6 +53,20 @@ class Values:
     scale: float = 1.0
 
 
+def multiplier(factor: float | str, *, source: object = None, column: object = None) -> float:
+    """Returns the number that a ``factor`` is: a positive one, or a quotient such as "1/1.724".
+
+    Raises:
+      DataError: anything else.
+    """
+    above, _, below = str(factor).partition("/")
+    with contextlib.suppress(ValueError, ZeroDivisionError):
+        if 0 < (number := float(above) / float(below or 1.0)) < math.inf:
+            return number
+    problem, remedy = "a factor is a positive number or a quotient", 'Write factor = 0.1 or factor = "1/1.724".'
+    raise DataError(problem, source=source, column=column, value=factor, remedy=remedy)
+
+
 @dataclasses.dataclass(frozen=True)
 class Unless:
     """``unless`` of a label: the rows in which a column holds a value, such as a flag of modelled values."""
@@ -84,8 +98,7 @@ class Label:
     @property
     def multiplier(self) -> float:
         """The factor as a number."""
-        above, _, below = str(self.factor).partition("/")
-        return float(above) / float(below or 1.0)
+        return multiplier(self.factor)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,7 +221,7 @@ class Composite:
     Args:
       name: name of the data set.
       title: one line on it.
-      members: names of ``tables`` or of packaged data sets, or manifests (paths beside this one); each becomes a region.
+      members: names of ``tables`` or packaged data sets, or manifests (paths beside this one); each becomes a region.
       grid: the common axis.
       positive: properties that must be measured and above zero; other rows are left out.
       licence, citation, notes: as in a manifest.
@@ -328,11 +341,8 @@ def _check(manifest: Manifest, path: Path, at: str, faults: Faults) -> None:
             problem = "a group is one of a column, a constant, and rows that belong together"
             add(problem, f"groups.{name}", str(group), _GROUP_REMEDY)
     for name, label in manifest.labels.items():
-        with contextlib.suppress(ValueError, ZeroDivisionError):
-            if 0 < label.multiplier < math.inf:
-                continue
-        remedy = 'Write factor = 0.1 or factor = "1/1.724".'
-        add("a factor is a positive number or a quotient", f"labels.{name}.factor", label.factor, remedy)
+        with faults.kept():
+            multiplier(label.factor, source=path, column=f"{at}labels.{name}.factor")
     if (pattern := manifest.axis.pattern) is not None:
         groups = 0
         with contextlib.suppress(re.error):

@@ -1,7 +1,7 @@
 """R files (.rds, .rda), parsed by rdata (MIT): data frames, also with matrix columns, and matrices with column names.
 
 Functions and other code in a file are refused unread; nothing is evaluated. A matrix column `spc` with columns 350 ...
-gives columns 350 ...; where two of a table's columns would have one name, those of matrices are called spc.350 ..., as R
+gives columns 350 ...; where two columns of a table would have one name, those of matrices are called spc.350 ..., as R
 itself writes them. Row names that are text stand in a column "row.names".
 """
 
@@ -225,7 +225,7 @@ def _frame(item: Any, kinds: Any) -> pd.DataFrame:
 
 
 def _columns(item: Any, kinds: Any) -> tuple[list[tuple[str, dict[str, np.ndarray]]], dict[str, str]]:
-    """The columns of a data frame, those of a matrix or an inner data frame with its name; and why some are not read."""
+    """The columns of a data frame, those of a matrix or inner data frame with its name; and why some are not read."""
     found: list[tuple[str, dict[str, np.ndarray]]] = []
     unread: dict[str, str] = {}
     for name, column in _parts(item, kinds).items():
