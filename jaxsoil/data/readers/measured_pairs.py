@@ -1,8 +1,8 @@
 """Measured near- and mid-infrared spectra of the same samples, as a TOML file describes them.
 
-The two ranges come from two data sets whose rows meet by sample, or from one whose scans are cut. Further sets may serve
-pre-training, or add labels without near-infrared. Either every pair is held out once, in two ways (in groups, which are a
-column or like spectra, and at random), or a test set of other samples is named.
+The two ranges come from two data sets whose rows meet by sample, or from one whose scans are cut. Further sets may
+serve pre-training, or add labels without near-infrared. Either every pair is held out once, in two ways (in groups,
+which are a column or like spectra, and at random), or a test set of other samples is named.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Others:
 
     Args:
       scans: on the axis of the pre-training.
-      own: whether its names are those of the other tables of the manifest, so that a scan of a held-out sample is known.
+      own: whether its names are those of the manifest's other tables, so that a scan of a held-out sample is known.
     """
 
     scans: Library
@@ -101,9 +101,8 @@ class MeasuredPairs:
         if test is None:
             mid = _with_groups(mid, about, path)
         near = dataclasses.replace(near, licence=mid.licence)
-        made = cls(
-            about, mid, near, tuple(others), None if test is None else (test[0], test[1]), notes + tables.notes()
-        )
+        fixed = None if test is None else (test[0], test[1])
+        made = cls(about, mid, near, tuple(others), fixed, notes + tables.notes())
         made._require_apart(path)
         return made
 

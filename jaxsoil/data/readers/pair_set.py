@@ -1,4 +1,4 @@
-"""What a manifest of pairs may say: near- and mid-infrared spectra of the same samples, and what else trains and tests."""
+"""What a manifest of pairs may say: both ranges of the same samples, and what else trains and tests."""
 
 from __future__ import annotations
 

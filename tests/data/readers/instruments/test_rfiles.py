@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from jaxsoil.data.readers import instruments
+from jaxsoil.data.readers.table import read_table, require_column
 from jaxsoil.runs.errors import DataError
 from tools.instrument_files import NM, r_file, spectrum
 
@@ -60,3 +61,44 @@ def test_other_files_are_refused(tmp_path, content, message):
     (tmp_path / "soils.rds").write_bytes(content)
     with pytest.raises(DataError, match=message):
         instruments.read(tmp_path / "soils.rds", **ASKED)
+
+
+def test_a_table_of_a_manifest_has_every_column(tmp_path):
+    """Two matrices with one band in common, a data frame in the data frame, and what cannot be a column."""
+    inner = {"silt": np.array([1.0, 2.0, 3.0]), "clay": np.array([4.0, 5.0, 6.0])}
+    both = {
+        "id": ["a", "b", "c"],
+        "nir": (["1100", "1110"], VALUES[:, :2]),
+        "mir": (["1110", "1120"], VALUES[:, 2:4]),
+        "texture": inner,
+    }
+    path = tmp_path / "soils.rds"
+    path.write_bytes(r_file(both))
+    table = read_table(path)
+    assert list(table.columns) == ["id", "nir.1100", "nir.1110", "mir.1110", "mir.1120", "texture.silt", "texture.clay"]
+    np.testing.assert_array_equal(table["mir.1110"], VALUES[:, 2])
+    # Without a name in common each column bears the name that it has.
+    path.write_bytes(r_file({"id": ["a", "b", "c"], "spc": (["1100", "1110"], VALUES[:, :2]), "texture": inner}))
+    assert list(read_table(path).columns) == ["id", "1100", "1110", "silt", "clay"]
+
+
+def test_a_column_that_is_none_is_named_when_it_is_asked_for(tmp_path):
+    nameless = np.asarray(VALUES[:, :2])
+    content = r_file({"soc": np.ones(3), "spc": (["1", "2"], nameless)}).replace(b"dimnames", b"dimnomes")
+    (tmp_path / "soils.rds").write_bytes(content)
+    table = read_table(tmp_path / "soils.rds")
+    assert list(table.columns) == ["soc"]
+    with pytest.raises(DataError, match=r"this column of the R table is not read.*no matrix with column names"):
+        require_column(table, "spc", tmp_path / "soils.rds")
+
+
+def test_row_names_and_parts_of_lists_are_read(tmp_path):
+    rdata = pytest.importorskip("rdata")
+    frame = pd.DataFrame({"soc": [1.0, 2.0]}, index=["first", "second"])
+    rdata.write_rda(tmp_path / "several.rda", {"lab": frame, "other": frame * 2, "list": {"inner": frame * 3}})
+    with pytest.raises(DataError, match=r"holds several tables.*lab, other.*object = "):
+        read_table(tmp_path / "several.rda")
+    with pytest.raises(DataError, match="Did you mean 'lab'"):
+        read_table(tmp_path / "several.rda", name="lib")
+    found = read_table(tmp_path / "several.rda", name="list$inner")
+    assert found["soc"].tolist() == [3.0, 6.0] and found["row.names"].tolist() == ["first", "second"]
