@@ -188,7 +188,7 @@ def test_a_licence_without_commercial_use_goes_with_the_model(tmp_path: Path) ->
 
 def test_no_bundle_is_made_of_data_that_allow_no_derived_works(tmp_path: Path) -> None:
     bundle, licence = small_bundle(), "b: CC BY-ND 4.0"
-    with pytest.raises(DataError, match="allows no derived works.*BY-ND"):
+    with pytest.raises(DataError, match=r"allows no derived works.*BY-ND"):
         dataclasses.replace(bundle, data={**bundle.data, "licence": licence}).save(tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
     assert forbidden(licence, tmp_path / "bundle") and not forbidden("CC BY-SA 4.0", tmp_path / "other")
