@@ -56,11 +56,11 @@ def write_soils(folder: Path) -> Path:
 
 def write_laboratories(folder: Path) -> Path:
     """Two laboratories with tables of their own."""
-    level = np.random.default_rng(0).uniform(0.0, 1.0, 60)
-    north, down = columns(mid(level[:30]), MID), MID[::-1]
-    north.assign(sample=[f"n{row}" for row in range(30)], OC=30 * level[:30]).to_csv(folder / "north.csv", index=False)
-    south = 100 * 10 ** -columns(mid(level[30:] + 0.02, down), down, "wn")
-    south = south.assign(sample=[f"s{row}" for row in range(30)], SOC=3 * level[30:], clay=20 + 40 * level[30:])
+    level = np.random.default_rng(0).uniform(0.0, 1.0, 100)
+    north, down = columns(mid(level[:50]), MID), MID[::-1]
+    north.assign(sample=[f"n{row}" for row in range(50)], OC=30 * level[:50]).to_csv(folder / "north.csv", index=False)
+    south = 100 * 10 ** -columns(mid(level[50:] + 0.02, down), down, "wn")
+    south = south.assign(sample=[f"s{row}" for row in range(50)], SOC=3 * level[50:], clay=20 + 40 * level[50:])
     south.to_csv(folder / "south.csv", index=False)
     return _written(folder / "laboratories.toml", manifest("laboratories.toml"))
 

@@ -83,8 +83,9 @@ class MeasuredPairs:
                 loaded[name] = registry.load_named(name, path, about.tables)
         faults.tell()
         tables = PairTables(about, path, loaded)
-        mid, near, notes = tables.pairs(about.mid, about.near)
-        parts, others, test = [mid], [], None
+        both, parts, others, test, notes = None, [], [], None, ()
+        with faults.kept():
+            *both, notes = tables.pairs(about.mid, about.near)
         for name in about.labelled:
             with faults.kept():
                 parts.append(tables.mid(name, every=False))
@@ -97,7 +98,8 @@ class MeasuredPairs:
                 *test, more = tables.pairs(about.test.mid, about.test.near)
                 notes += tuple(f"test set: {note}" for note in more)
         faults.tell()
-        mid = tables.joined(parts)
+        assert both is not None
+        mid, near = tables.joined([both[0], *parts]), both[1]
         if test is None:
             mid = _with_groups(mid, about, path)
         near = dataclasses.replace(near, licence=mid.licence)
