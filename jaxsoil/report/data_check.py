@@ -99,7 +99,7 @@ def check(path: Path) -> Checked:
 
 def _pairs(path: Path) -> Checked:
     pairs = MeasuredPairs.read(path)
-    tables = {"pairs, mid-infrared": pairs.mid, "pairs, near-infrared": pairs.near}
+    tables = {"labelled, mid-infrared": pairs.mid, "pairs, near-infrared": pairs.near}
     if pairs.test is not None:
         tables |= {"test, mid-infrared": pairs.test[0], "test, near-infrared": pairs.test[1]}
     tables |= {f"{other.scans.name}, pre-training": other.scans for other in pairs.others}
@@ -222,7 +222,7 @@ def _map(land: Landscape) -> Figure:
     figure = new_figure(WIDTH, 3.0)
     left, right = figure.subplots(1, 2)
     west, east, south, north = raster_grid.extent
-    values = land.rasters.read(Box(0, 0, raster_grid.height, raster_grid.width))[..., 0]
+    values = land.rasters.read(Box(0, 0, raster_grid.height, raster_grid.width))[0]
     image = left.imshow(values, extent=(west, east, south, north), cmap="Greys", interpolation="nearest")
     figure.colorbar(image, ax=left, label=f"{land.rasters.names[0]} (unit of its file)")
     left.plot(sites.east, sites.north, ".", color=OKABE_ITO[3], markersize=3.0)
