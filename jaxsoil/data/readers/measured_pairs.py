@@ -8,6 +8,7 @@ which are a column or like spectra, and at random), or a test set of other sampl
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 
@@ -150,23 +151,28 @@ class MeasuredPairs:
         near = self.near.select([place[name] for name in partner.ids.tolist()])
         return dataclasses.replace(near, properties=partner.properties, groups=partner.groups)
 
+    @functools.cached_property
+    def _scans(self) -> np.ndarray:
+        """Spectra of ``mid`` and of the other sets, which all parts share."""
+        return np.concatenate([self.mid.spectra.values, *(other.scans.spectra.values for other in self.others)])
+
     def _data(
         self, part: str, mid: Library, out: np.ndarray, test: tuple[Library, Library], held: Library
     ) -> MultifidelityData:
         """The data without the rows ``out`` of ``mid``, and without scans of what is ``held`` out."""
         kind, group = part.split("/")[0], self.about.split.group
         paired = mid.select(np.isin(mid.ids, self.near.ids) & ~out)
-        scans, names, notes = [mid.spectra.values[~out]], [mid.samples[~out]], []
+        kept, names, notes = [~out], [mid.samples[~out]], []
         for other in self.others:
             seen = other.seen(held, group if kind == "groups" else "")
-            scans.append(other.scans.spectra.values[~seen])
+            kept.append(~seen)
             names.append(other.samples[~seen])
             if seen.any():
                 notes.append(f"{other.scans.name}: {int(seen.sum())} scans of what is held out take no part.")
-        values = np.concatenate(scans)
+        every, rows = self._scans, np.flatnonzero(np.concatenate(kept))
         return MultifidelityData(
             name=f"{self.about.name}/{part}",
-            pretrain=Scans(mid.spectra.axis, np.concatenate(names), lambda rows: values[rows], values.nbytes),
+            pretrain=Scans(mid.spectra.axis, np.concatenate(names), lambda some: every[rows[some]], every.nbytes),
             labelled=mid.select(~out),
             paired_mir=paired,
             paired_nir=self._near(paired),

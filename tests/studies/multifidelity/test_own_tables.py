@@ -10,6 +10,7 @@ import pytest
 from command import run_here
 
 from jaxsoil.bundle.bundle import NONCOMMERCIAL_WARNING, Bundle
+from jaxsoil.runs.files import read_json
 
 MODELS = ("MIR-PLSR", "NIR-PLSR", "MIR-SSL-PLSR")
 
@@ -97,8 +98,9 @@ def test_four_kinds_of_tables_run_end_to_end(folder: Path) -> None:
         assert set(mine["id"]) == second and mine["id"].is_unique
         # Soils of another half: the order of their carbon is found, and the unit is the manifest's.
         assert np.corrcoef(np.log(mine["observed"] + 1), np.log(mine["predicted"].clip(0) + 1))[0, 1] > 0.5
-    text = (folder / "run" / "report.md").read_text("utf-8")
+    notes = read_json(folder / "run" / "data.json")["notes"]
+    report = (folder / "run" / "report.md").read_text("utf-8").replace("\\", "")
     for said in ("scans (pre-training): ", "more (labelled): ", "mir (mid-infrared): ", "test_nir (test set, near"):
-        assert said in text
+        assert any(note.startswith(said) for note in notes) and said in report
     bundle = Bundle.load(folder / "run" / "bundle" / "nir")
     assert bundle.warning == NONCOMMERCIAL_WARNING and "mir: CC BY-NC 4.0" in bundle.data["licence"]
