@@ -155,10 +155,11 @@ def wide_csv(
     return "\n".join([delimiter.join(header), *body]) + "\n"
 
 
-def r_file(columns: dict[str, Any], *, name: str | None = None) -> bytes:
+def r_file(columns: dict[str, Any], *, name: str | None = None, rows: list[str] | None = None) -> bytes:
     """Returns an R data frame as .rds, or as .rda under ``name``.
 
     Columns are arrays of numbers, lists of text, (names, matrix) for a matrix column, or columns of a data frame in it.
+    Rows are numbered, or bear the names ``rows``.
     """
 
     def integer(*numbers: int) -> bytes:
@@ -188,8 +189,8 @@ def r_file(columns: dict[str, Any], *, name: str | None = None) -> bytes:
     def frame(columns: dict[str, Any]) -> bytes:
         first = next(iter(columns.values()))
         n = len(first[1] if isinstance(first, tuple) else first)
-        rows = integer(13, 2, -(2**31), -n)
-        own = pairs({"names": strings(list(columns)), "class": strings(["data.frame"]), "row.names": rows})
+        named = integer(13, 2, -(2**31), -n) if rows is None else strings(rows)
+        own = pairs({"names": strings(list(columns)), "class": strings(["data.frame"]), "row.names": named})
         return integer(0x313, len(columns)) + b"".join(map(column, columns.values())) + own
 
     version = b"X\n" + integer(2, 0x40000, 0x20300)

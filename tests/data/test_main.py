@@ -12,6 +12,7 @@ from jaxsoil.data import registry
 
 
 def test_with_words_it_is_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delitem(sys.modules, "jaxsoil.data.__main__")
     monkeypatch.setattr(sys, "argv", ["jaxsoil.data", "check", "absent.toml"])
     with pytest.raises(SystemExit) as stopped:
         runpy.run_module("jaxsoil.data", run_name="__main__")

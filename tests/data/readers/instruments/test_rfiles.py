@@ -92,13 +92,23 @@ def test_a_column_that_is_none_is_named_when_it_is_asked_for(tmp_path):
         require_column(table, "spc", tmp_path / "soils.rds")
 
 
-def test_row_names_and_parts_of_lists_are_read(tmp_path):
+def test_one_of_several_tables_is_read_by_its_name(tmp_path):
     rdata = pytest.importorskip("rdata")
-    frame = pd.DataFrame({"soc": [1.0, 2.0]}, index=["first", "second"])
-    rdata.write_rda(tmp_path / "several.rda", {"lab": frame, "other": frame * 2, "list": {"inner": frame * 3}})
+    frame = pd.DataFrame({"soc": [1.0, 2.0]})
+    rdata.write_rda(tmp_path / "several.rda", {"lab": frame, "other": frame * 2})
     with pytest.raises(DataError, match=r"holds several tables.*lab, other.*object = "):
         read_table(tmp_path / "several.rda")
     with pytest.raises(DataError, match="Did you mean 'lab'"):
         read_table(tmp_path / "several.rda", name="lib")
-    found = read_table(tmp_path / "several.rda", name="list$inner")
-    assert found["soc"].tolist() == [3.0, 6.0] and found["row.names"].tolist() == ["first", "second"]
+    assert read_table(tmp_path / "several.rda", name="other")["soc"].tolist() == [2.0, 4.0]
+
+
+def test_row_names_are_a_column_and_parts_of_a_list_are_tables(tmp_path):
+    path, parts = tmp_path / "soils.rds", {"lab": {"soc": np.array([1.0, 2.0])}, "field": {"x": np.array([3.0, 4.0])}}
+    path.write_bytes(r_file({"soc": np.array([1.0, 2.0])}, rows=["first", "second"]))
+    assert read_table(path)["row.names"].tolist() == ["first", "second"]
+    # The class of the whole stands last: without it the data frame is a list of two.
+    path.write_bytes(r_file(parts)[::-1].replace(b"emarf.atad", b"emarf.atac", 1)[::-1])
+    assert read_table(path, name="soils$field")["x"].tolist() == [3.0, 4.0]
+    with pytest.raises(DataError, match=r"soils\$lab, soils\$field"):
+        read_table(path)
