@@ -34,9 +34,9 @@ def test_the_manifests_of_the_page_hold(name: str, tmp_path: Path) -> None:
 def test_spectra_and_labels_that_lie_apart_are_joined_by_name(tmp_path: Path) -> None:
     made = registry.load(write_soils(tmp_path))
     labels = pd.read_csv(tmp_path / "labels.csv").set_index("sample")
-    assert len(made) == 23 and set(made.group("region")) == {"a", "b"}
+    assert len(made) == 239 and set(made.group("region")) == {"a", "b"}
     np.testing.assert_allclose(made.property("soc").values, labels.loc[made.ids, "SOM"] / 1.724)
-    assert any("23 of 24 rows have a partner" in note for note in made.notes)
+    assert any("239 of 240 rows have a partner" in note for note in made.notes)
 
 
 def test_laboratories_come_to_one_axis_and_one_quantity(tmp_path: Path) -> None:
@@ -164,9 +164,9 @@ def test_a_pedon_in_training_and_test_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: pd.concat([t, t.iloc[[3]]]), "a key of a join occurs twice.*'S19'"),
+        (lambda t: pd.concat([t, t.iloc[[3]]]), "a key of a join occurs twice.*'S236'"),
         (lambda t: t.assign(sample=t["sample"].where(t["SOM"] > 1.8)), "a key of a join is empty"),
-        (lambda t: t.assign(sample="x" + t["sample"]), "no key of a join is in both tables.*'S00' beside 'xS22'"),
+        (lambda t: t.assign(sample="x" + t["sample"]), "no key of a join is in both tables.*'S000' beside 'xS238'"),
         (lambda t: t.rename(columns={"farm": "400"}), "column farm: the file has no such column"),
     ],
 )
@@ -228,10 +228,11 @@ def test_the_command_says_what_is_wrong_and_who_can_use_the_data(
 
 def test_what_a_study_cannot_use_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_soils(tmp_path)
+    assert console(["data", "check", str(path), "--exp", "region_out"]) == 0
     path.write_text(path.read_text().replace('region = "farm"', 'pedon = "farm"'))
     assert console(["data", "check", str(path), "--exp", "region_out"]) == 2
     said = capsys.readouterr().out
-    assert "region_out: no." in said and "region" in said and "group pedon: 2 (a 11, b 12)" in said
+    assert "region_out: no." in said and "region" in said and "group pedon: 2 (a 119, b 120)" in said
 
 
 def test_studies_take_the_manifests_of_the_page(tmp_path: Path) -> None:

@@ -45,10 +45,10 @@ def write_soils(folder: Path) -> Path:
     """A table whose labels lie apart, in an R file and a CSV file."""
     axis = np.arange(400, 2401, 10)
     shape = (1 - 0.8 * np.exp(-(axis - 350) / 300)) * (1 - 0.2 * np.exp(-0.5 * ((axis - 1930) / 30) ** 2))
-    names = [f"S{row:02d}" for row in range(24)]
-    frame = {"lab_no": names, "spc": ([str(band) for band in axis], np.linspace(0.2, 0.5, 24)[:, None] * shape)}
+    names = [f"S{row:03d}" for row in range(240)]
+    frame = {"lab_no": names, "spc": ([str(band) for band in axis], np.linspace(0.2, 0.5, 240)[:, None] * shape)}
     (folder / "soils.rds").write_bytes(r_file(frame))
-    labels = pd.DataFrame({"sample": names[::-1], "SOM": np.linspace(3.448, 1.724, 24), "farm": ["a", "b"] * 12})
+    labels = pd.DataFrame({"sample": names[::-1], "SOM": np.linspace(3.448, 1.724, 240), "farm": ["a", "b"] * 120})
     labels.iloc[1:].to_csv(folder / "labels.csv", index=False)  # one soil has no labels, and so no farm
     text = manifest("soils.toml") + '\n[[exclude]]\ncolumn = "farm"\nmissing = true\nreason = "farm not known"\n'
     return _written(folder / "soils.toml", text)
