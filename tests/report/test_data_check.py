@@ -15,6 +15,7 @@ from jaxsoil.cli import console
 from jaxsoil.data import registry
 from jaxsoil.data.pairs import load
 from jaxsoil.data.readers.measured_pairs import MeasuredPairs
+from jaxsoil.data.readers.pair_set import KINDS as KINDS_OF_PARTS
 from jaxsoil.data.twin.landscape.make import make_landscape
 from jaxsoil.report.data_check import check, draw
 from jaxsoil.runs.errors import DataError
@@ -43,8 +44,8 @@ def test_laboratories_come_to_one_axis_and_one_quantity(tmp_path: Path) -> None:
     made = registry.load(write_laboratories(tmp_path))
     assert set(made.group("laboratory")) == {"north", "south"} and len(made) == 100
     # Both tables hold the same shape: what differs is the level, not the order of the bands or the scale.
-    medians = [np.median(made.spectra.values[made.group("region") == name], axis=0) for name in ("north", "south")]
-    assert np.corrcoef(*medians)[0, 1] > 0.99 and made.property("soc").values.max() < 3.1
+    north, south = (np.median(made.spectra.values[made.group("region") == name], axis=0) for name in ("north", "south"))
+    assert np.corrcoef(north, south)[0, 1] > 0.99 and made.property("soc").values.max() < 3.1
 
 
 def test_tables_of_pairs_come_to_one_axis_and_no_scan_of_a_test_sample_trains(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_pairs_are_split_by_a_column_and_scans_of_what_is_held_out_are_too(tmp_p
     scans.to_csv(tmp_path / "scans.csv", index=False)
     made = MeasuredPairs.read(path)
     tested: list[str] = []
-    for kind, tied in (("groups", "region"), ("random", "pedon")):
+    for kind, tied in zip(KINDS_OF_PARTS, ("region", "pedon"), strict=True):
         for part in made.parts(kind):
             tested += part.test_mir.ids.tolist()
             assert not set(part.test_mir.group(tied)) & set(part.labelled.group(tied))

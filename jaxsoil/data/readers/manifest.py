@@ -58,8 +58,8 @@ def load_table(manifest: Manifest, root: Path) -> Library:
       DataError: anything in the table that does not hold; what can be said at once is said at once.
     """
     file = root / manifest.data
-    said = {"separator": manifest.separator, "decimal": manifest.decimal, "name": manifest.object}
-    table, notes = read_table(file, **said), []
+    notes: list[str] = []
+    table = read_table(file, separator=manifest.separator, decimal=manifest.decimal, name=manifest.object)
     for rule in manifest.join:
         table, note = joined(table, rule, file, root)
         notes.append(note)
