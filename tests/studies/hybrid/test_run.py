@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from hybrid_data import library
 
-from jaxsoil.bundle.bundle import FACTS, NO_BUNDLE
+from jaxsoil.bundle.bundle import NO_BUNDLE
 from jaxsoil.data.library import Property
 from jaxsoil.evaluation.results import read_results
 from jaxsoil.report.run_files import where
@@ -331,8 +331,7 @@ def test_a_run_of_an_earlier_version_is_refused(finished: Path, cross_fit: Cross
         assert "\n" not in str(refused.value)
 
 
-def test_data_that_allow_no_derived_works_leave_no_bundle(finished: Path, cross_fit: CrossFit, tmp_path: Path) -> None:
-    assert (finished / "bundle" / FACTS).exists()
+def test_data_that_allow_no_derived_works_leave_no_bundle(cross_fit: CrossFit, tmp_path: Path) -> None:
     limited = dataclasses.replace(cross_fit.data.library, licence="CC BY-ND 4.0")
     data = dataclasses.replace(cross_fit, data=dataclasses.replace(cross_fit.data, library=limited))
     write_bundle(RunFolder(tmp_path, "hybrid_dataset", "disabled"), data, pd.DataFrame(), pd.DataFrame())
