@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,12 +18,15 @@ from jaxsoil.data.rasters.landscape import Landscape
 from jaxsoil.data.rasters.rasters import Box
 from jaxsoil.data.rasters.sites import check_sites, join_sites
 from jaxsoil.data.readers.instruments import bands
+from jaxsoil.data.readers.manifest import load_table
 from jaxsoil.data.readers.measured_pairs import MeasuredPairs
-from jaxsoil.data.readers.schema import kind_of
+from jaxsoil.data.readers.pair_set import read_pair_set
+from jaxsoil.data.readers.schema import Manifest, kind_of, read_manifest
 from jaxsoil.data.readers.toml import read_toml
 from jaxsoil.report.figures import AXIS_LABELS
 from jaxsoil.report.style import OKABE_ITO, WIDTH, corner_text, grid, new_figure, shortened, styled
 from jaxsoil.runs.errors import DataError, DataErrors
+from jaxsoil.spectra.checks import CHECKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +59,7 @@ class Checked:
       right: lines on what was read.
       questions: lines on what can be loaded and does not look right.
       faults: what must be corrected before the data can be used.
-      tables: title -> spectra to be drawn.
+      tables: title -> spectra to be drawn, also those of tables with faults.
       land: a landscape to be drawn.
     """
 
@@ -91,10 +95,23 @@ def check(path: Path) -> Checked:
             library = registry.load(path)
             return Checked(kind, _about(library), _questions({library.name: library}), tables={library.name: library})
         return _pairs(path)
-    except DataErrors as errors:
-        return Checked(kind, faults=errors.faults)
     except DataError as error:
-        return Checked(kind, faults=(error,))
+        faults = error.faults if isinstance(error, DataErrors) else (error,)
+        return Checked(kind, faults=faults, tables=_unchecked(path, kind))
+
+
+def _unchecked(path: Path, kind: str) -> dict[str, Library]:
+    """Spectra of tables of which something does not hold, to be looked at; those that cannot be read are left out."""
+    found = {}
+    with contextlib.suppress(DataError):
+        made = read_pair_set(path) if kind == "pairs" else read_manifest(path)
+        tables = {made.name: made} if isinstance(made, Manifest) else made.tables
+        for name, table in tables.items():
+            for groups in ({}, table.groups):  # without groups, if with them is not possible
+                bare = dataclasses.replace(table, labels={}, id=None, confirm=tuple(CHECKS), groups=groups)
+                with contextlib.suppress(DataError):
+                    found[f"{name}, unchecked"] = load_table(bare, path.parent)
+    return found
 
 
 def _pairs(path: Path) -> Checked:

@@ -113,6 +113,9 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     said = check(path).text
     for part in ("Did you mean 'farm'", "looks like reflectance", "Did you mean 'SOM'", "3. "):
         assert part in said
+    # The spectra are drawn all the same: a wrong quantity is seen there.
+    (drawn,) = check(path).tables.values()
+    assert len(drawn) == 239 and drawn.spectra.quantity == "absorbance" and draw(check(path)) is not None
     with pytest.raises(DataError, match="3 faults"):
         registry.load(path)
 
