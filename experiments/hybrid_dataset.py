@@ -2,6 +2,7 @@
 
 python experiments/run.py --exp=hybrid_dataset                      the twin: five laboratories, no download
 python experiments/run.py --exp=hybrid_dataset --data fields_mir    measured spectra of seven sets
+python experiments/run.py --exp=hybrid_dataset --data mine.toml     one's own laboratories (docs/own_data.md)
 python experiments/run.py --exp=hybrid_dataset --paper              the publication's 57,000 samples
 
 Run time, as --plan estimates it: 4.4 million spectra pass through networks, about eight minutes on two cores. The smoke

@@ -113,7 +113,8 @@ def _console(words: list[str]) -> int:
     verbs.add_parser("list", help="list the experiments")
     report = verbs.add_parser("report", help="write the report of a finished run, or of a sweep, again")
     report.add_argument("folder", metavar="RUN", type=Path)
-    verbs.add_parser("data", help="list the data sets that --data takes by name")
+    data = verbs.add_parser("data", help="list the data sets that --data takes by name, or check one's own")
+    _add_data(data.add_subparsers(dest="data_verb", metavar="VERB"))
     describe = verbs.add_parser("describe", help="show what a bundle is and how good it was on held-out data")
     describe.add_argument("bundle", metavar="BUNDLE", type=Path)
     _add_predict(verbs.add_parser("predict", help="predict properties of instrument files with a bundle"))
@@ -121,6 +122,8 @@ def _console(words: list[str]) -> int:
     options = parser.parse_args(words)
     if options.verb == "list":
         return _main(experiments_folder(), ["--list"])
+    if options.verb == "data" and options.data_verb == "check":
+        return _check_data(options)
     if options.verb == "data":
         from jaxsoil.data.__main__ import main as list_data
 
@@ -148,6 +151,50 @@ def _report_sweep(folder: Path) -> int:
     return 0
 
 
+def _add_data(verbs: Any) -> None:
+    check = verbs.add_parser("check", help="say what is right and wrong with a manifest, and draw its spectra")
+    check.add_argument("manifest", metavar="MANIFEST", type=Path, help="a .toml file (docs/own_data.md)")
+    check.add_argument("--figure", metavar="FILE", type=Path, help="picture (.png; default: MANIFEST.check.png)")
+    check.add_argument("--exp", metavar="NAME", action="append", help="an experiment that is to use it (default: all)")
+    check.epilog = "Exit status: 0 an experiment can use the data; 2 none can, or one that was named cannot."
+
+
+def _check_data(options: argparse.Namespace) -> int:
+    """Prints what is right and wrong with a manifest, draws it, and asks the experiments whether they can use it."""
+    import dataclasses
+
+    from jaxsoil.report.data_check import STUDIES, check, draw
+    from jaxsoil.report.style import save
+
+    manifest: Path = options.manifest
+    picture = options.figure or manifest.with_suffix(".check.png")
+    if picture.suffix.lower() != ".png":
+        raise UsageError(f"--figure {picture}: give a name that ends in .png.")
+    for name in options.exp or ():
+        load(name, experiments_folder())
+    checked = check(manifest)
+    print(checked.text)
+    if (figure := draw(checked)) is not None:
+        print(f"\nFigure: {save(figure, picture.parent, picture.stem)}")
+    if checked.faults:
+        return 2
+    print("\nExperiments (at their usual settings):")
+    able, unable = 0, 0
+    for name in options.exp or discover(experiments_folder()):
+        experiment = load(name, experiments_folder())
+        if not options.exp and experiment.study.split(".")[2] not in STUDIES[checked.kind]:
+            continue
+        try:
+            experiment.study_module().prepare(dataclasses.replace(experiment.config, data=str(manifest)))
+        except (DataError, UsageError) as error:
+            unable += 1
+            print(f"  {name}: no. {error}")
+        else:
+            able += 1
+            print(f"  {name}: yes")
+    return 2 if not able or (options.exp and unable) else 0
+
+
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("bundle", metavar="BUNDLE", type=Path, help="folder of the bundle, such as runs/region_out-fields/bundle")
@@ -170,7 +217,7 @@ def _describe(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from jaxsoil.bundle.bundle import TWIN_WARNING, Bundle
+    from jaxsoil.bundle.bundle import Bundle
 
     out: Path = options.out
     if not 0.0 < options.level < 1.0:
@@ -181,8 +228,8 @@ def _predict(options: argparse.Namespace) -> int:
         raise UsageError(f"{out} exists: replace it with --overwrite, or choose another name.")
     bundle = Bundle.load(options.bundle)
     said = {"model": options.model, "level": options.level, "quantity": options.quantity, "unit": options.unit}
-    if bundle.twin:
-        print(f"warning: {TWIN_WARNING}", file=sys.stderr)
+    if bundle.warning:
+        print(f"warning: {bundle.warning}", file=sys.stderr)
     if out.suffix.lower() != ".csv":
         return _predict_map(bundle, options.files, out, said)
     from jaxsoil.bundle.predict import predict_files

@@ -155,10 +155,11 @@ def wide_csv(
     return "\n".join([delimiter.join(header), *body]) + "\n"
 
 
-def r_file(columns: dict[str, Any], *, name: str | None = None) -> bytes:
+def r_file(columns: dict[str, Any], *, name: str | None = None, rows: list[str] | None = None) -> bytes:
     """Returns an R data frame as .rds, or as .rda under ``name``.
 
-    Columns are arrays of numbers, lists of text, or (names, matrix) for a matrix column.
+    Columns are arrays of numbers, lists of text, (names, matrix) for a matrix column, or columns of a data frame in it.
+    Rows are numbered, or bear the names ``rows``.
     """
 
     def integer(*numbers: int) -> bytes:
@@ -179,21 +180,21 @@ def r_file(columns: dict[str, Any], *, name: str | None = None) -> bytes:
             numbers = integer(14 | 0x200, matrix.size) + matrix.astype(">f8").tobytes(order="F")
             dimnames = integer(19, 2) + integer(254) + strings(names)
             return numbers + pairs({"dim": integer(13, 2, *matrix.shape), "dimnames": dimnames})
+        if isinstance(value, dict):
+            return frame(value)
         if isinstance(value, list):
             return strings(value)
         return integer(14, len(value)) + np.asarray(value).astype(">f8").tobytes()
 
-    n = len(
-        next(iter(columns.values()))[1]
-        if isinstance(next(iter(columns.values())), tuple)
-        else next(iter(columns.values()))
-    )
-    frame = integer(0x313, len(columns)) + b"".join(column(value) for value in columns.values())
-    frame += pairs(
-        {"names": strings(list(columns)), "class": strings(["data.frame"]), "row.names": integer(13, 2, -(2**31), -n)}
-    )
+    def frame(columns: dict[str, Any]) -> bytes:
+        first = next(iter(columns.values()))
+        n = len(first[1] if isinstance(first, tuple) else first)
+        named = integer(13, 2, -(2**31), -n) if rows is None else strings(rows)
+        own = pairs({"names": strings(list(columns)), "class": strings(["data.frame"]), "row.names": named})
+        return integer(0x313, len(columns)) + b"".join(map(column, columns.values())) + own
+
     version = b"X\n" + integer(2, 0x40000, 0x20300)
-    return version + frame if name is None else b"RDX2\n" + version + pairs({name: frame})
+    return version + frame(columns) if name is None else b"RDX2\n" + version + pairs({name: frame(columns)})
 
 
 def envi(

@@ -26,6 +26,7 @@ import numpy as np
 import jaxsoil
 from jaxsoil.bundle import predictors
 from jaxsoil.bundle.predictors import Predictor
+from jaxsoil.data.licences import NO_DERIVATIVES, NONCOMMERCIAL, terms
 from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.runs import require
@@ -46,6 +47,13 @@ STEPS = ("absorbance", "snv")
 AGAIN = "Fetch the bundle again, or make it anew by running its study with --overwrite."
 
 TWIN_WARNING = "Trained on synthetic soils: this model knows no real soil, and its numbers say nothing about one."
+
+NONCOMMERCIAL_WARNING = "The licence of the training data allows no commercial use: the same holds for this model."
+
+NO_BUNDLE = "no_bundle.txt"
+"""File that stands instead of a bundle where the licence of the data forbids one."""
+
+_FORBIDDEN = "the licence of the data allows no derived works, and a fitted model that is handed on is one"
 
 _MOST_JSON = 64 << 20
 
@@ -157,11 +165,24 @@ class Bundle:
         """Brings spectra in the bundle's unit to its axis."""
         return Resample(self.axis, self.unit)
 
+    @property
+    def warning(self) -> str:
+        """What a reader of its predictions must know, "" where there is nothing."""
+        limited = NONCOMMERCIAL in terms(str(self.data.get("licence") or ""))
+        return " ".join([TWIN_WARNING] * self.twin + [NONCOMMERCIAL_WARNING] * limited)
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Writes the bundle into a folder, whole or not at all; an earlier bundle there is replaced."""
+        """Writes the bundle into a folder, whole or not at all; an earlier bundle there is replaced.
+
+        Raises:
+          DataError: the folder holds something else, or the licence of the data forbids derived works.
+        """
         from jaxsoil.bundle.describe import card
 
-        target = Path(folder)
+        target, licence = Path(folder), str(self.data.get("licence") or "")
+        if NO_DERIVATIVES in terms(licence):
+            remedy = "Leave those data out, or ask their owner and state under `licence` what was granted."
+            raise DataError(_FORBIDDEN, source=self.name, column="licence", value=licence, remedy=remedy)
         if target.exists() and any(target.iterdir()) and not (target / FACTS).exists():
             remedy = "Choose a new or empty folder."
             raise DataError("the folder holds something else than a bundle", source=target, remedy=remedy)
@@ -254,6 +275,15 @@ class Bundle:
             str(facts["name"]), axis, facts["unit"], facts["quantity"], models, facts["default"], domain,
             facts["data"], facts["study"], bool(facts["twin"]), facts["software"],
         )  # fmt: skip
+
+
+def forbidden(licence: str, folder: Path) -> bool:
+    """Whether the licence of the data forbids a bundle; :data:`NO_BUNDLE` in the folder then says so."""
+    if NO_DERIVATIVES not in terms(licence):
+        return False
+    write_text_atomic(folder / NO_BUNDLE, f"No bundle: {_FORBIDDEN}.\nLicence: {licence}\n")
+    print(f"No bundle is written: {_FORBIDDEN} (licence: {licence}).")
+    return True
 
 
 def prepared(values: np.ndarray, steps: tuple[str, ...], quantity: str) -> np.ndarray:

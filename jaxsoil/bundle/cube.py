@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxsoil.bundle.bundle import TWIN_WARNING, Bundle, Model
+from jaxsoil.bundle.bundle import Bundle, Model
 from jaxsoil.bundle.predict import Part, alarms_of, converted, run_part, usable
 from jaxsoil.data.rasters.geotiff import new_geotiff
 from jaxsoil.data.rasters.rasters import NODATA, Box, Grid, crs_text
@@ -60,7 +60,7 @@ def predict_cube(
     names = {f"{target.name}{end}": target.unit for target in chosen.targets for end in ("", "_low", "_high")}
     step = max(1, VALUES_AT_ONCE // (samples * bands))
     counts = {"pixels": rows * samples, "predicted": 0, "flagged": 0}
-    tags = {"bundle": bundle.name, "model": model or bundle.default, "warning": TWIN_WARNING if bundle.twin else ""}
+    tags = {"bundle": bundle.name, "model": model or bundle.default, "warning": bundle.warning}
     with (
         new_geotiff(Path(out), _grid(image), {**names, FLAGGED: "1"}, NODATA, tags) as write,
         tqdm(total=rows, desc="predict", unit="row", disable=not progress, leave=False) as bar,

@@ -37,13 +37,11 @@ def card(bundle: Bundle) -> str:
 
 
 def _lines(bundle: Bundle) -> Iterator[str]:
-    from jaxsoil.bundle.bundle import TWIN_WARNING
-
     data, study, limits = bundle.data, bundle.study, bundle.domain.limits
     yield f"Bundle {bundle.name}"
-    if bundle.twin:
+    if bundle.warning:
         yield ""
-        yield TWIN_WARNING
+        yield bundle.warning
     yield ""
     yield "Input:"
     span = f"{bundle.axis[0]:g} to {bundle.axis[-1]:g} {bundle.unit}"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.bundle.bundle import AGAIN, TWIN_WARNING, Bundle, Model, Target, prepared
+from jaxsoil.bundle.bundle import AGAIN, Bundle, Model, Target, prepared
 from jaxsoil.data.readers import instruments
 from jaxsoil.evaluation.domain import Judged
 from jaxsoil.evaluation.shift import Calibration, intervals
@@ -242,7 +242,7 @@ def finished(bundle: Bundle, frames: Sequence[pd.DataFrame], refused: Sequence[d
     parts = [frame for frame in (*frames, pd.DataFrame(list(refused))) if len(frame)]
     whole = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
     whole = whole.reindex(columns=list(COLUMNS))
-    whole["warning"] = TWIN_WARNING if bundle.twin else ""
+    whole["warning"] = bundle.warning
     for name in ("file", "flags", "refused"):
         whole[name] = whole[name].astype(object).fillna("")
     # A sample without a value is one for the laboratory.

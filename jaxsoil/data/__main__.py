@@ -1,6 +1,9 @@
-"""``python -m jaxsoil.data`` lists the data sets that ``--data`` takes by name."""
+"""``python -m jaxsoil.data`` lists the data sets that ``--data`` takes by name; with words it is ``jaxsoil data``."""
 
 from __future__ import annotations
+
+import importlib
+import sys
 
 from jaxsoil.data.registry import TWIN, describe
 from jaxsoil.data.root import DATA_VARIABLE
@@ -16,4 +19,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # The command line stands above the data: it is reached by its name, as it reaches the studies.
+    sys.exit(importlib.import_module("jaxsoil.cli").console(["data", *sys.argv[1:]]))

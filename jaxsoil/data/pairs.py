@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from jaxsoil.data.readers.limesoda_pairs import FIELDS, load_field_out, load_split
-from jaxsoil.data.readers.measured_pairs import MeasuredPairs, pair_sets
+from jaxsoil.data.readers.measured_pairs import MeasuredPairs
+from jaxsoil.data.readers.pair_set import pair_sets, read_pair_set
 from jaxsoil.data.scans import MultifidelityData
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.runs.errors import DataError, did_you_mean
@@ -28,14 +29,18 @@ def held_out_fields() -> tuple[str, ...]:
 def measured_pairs(name: str) -> MeasuredPairs | None:
     """Returns measured pairs, whose samples are held out part by part: a packaged name, or the path of a TOML file.
 
-    None for data whose test set is fixed, which :func:`load` gives.
+    None for data whose test set is fixed, also by a TOML file of one's own, which :func:`load` gives.
 
     Raises:
       DataError: absent data, or data that do not hold what the file says.
     """
-    known = pair_sets()
-    path = Path(name) if name.endswith(".toml") else known.get(name)
-    return None if path is None else MeasuredPairs.read(path)
+    path = _file(name)
+    return None if path is None or read_pair_set(path).test is not None else MeasuredPairs.read(path)
+
+
+def _file(name: str) -> Path | None:
+    """The file of measured pairs, None for other data."""
+    return Path(name) if name.endswith(".toml") else pair_sets().get(name)
 
 
 def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> MultifidelityData:
@@ -44,7 +49,8 @@ def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> Multifid
     Args:
       name: "infrared_twin"; "limesoda_mir" (seven measured mid-infrared sets, H.138 held out) or
         "limesoda_mir/FIELD" for another of ``held_out_fields()``; "H.138_split" (one set in two ranges); measured
-        pairs with the first of their groups held out (see :func:`measured_pairs` for all parts).
+        pairs, with the first of their groups held out (see :func:`measured_pairs` for all parts) or with the test set
+        that their file names.
       config: shapes the twin, and belongs to it alone.
 
     Raises:
@@ -63,8 +69,9 @@ def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> Multifid
         data = load_field_out(field) if field else load_field_out()
     elif name == SPLIT:
         data = load_split()
-    elif (pairs := measured_pairs(name)) is not None:
-        (data,) = pairs.parts("groups", 1)
+    elif (path := _file(name)) is not None:
+        pairs = MeasuredPairs.read(path)
+        data = pairs.parts("groups", 1)[0] if pairs.test is None else pairs.fixed()
     else:
         remedy = f"{did_you_mean(name, names())} One's own pairs: the path of a .toml file (docs/data.md)."
         raise DataError("no such multi-fidelity data", value=name, remedy=remedy)

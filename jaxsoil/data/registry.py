@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from numpy.typing import ArrayLike
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.readers.composite import join
-from jaxsoil.data.readers.manifest import load_manifest
-from jaxsoil.data.readers.schema import Composite, read_manifest
+from jaxsoil.data.readers.manifest import load_table
+from jaxsoil.data.readers.schema import Composite, Manifest, read_manifest
+from jaxsoil.data.readers.table import READABLE
 from jaxsoil.data.readers.toml import packaged
 from jaxsoil.data.root import data_root
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs.errors import DataError, Faults, did_you_mean
 from jaxsoil.spectra.resample import Resample
 
 TWIN = "twin"
@@ -40,31 +43,54 @@ def load(name: str | os.PathLike[str], *, axis: ArrayLike | None = None) -> Libr
     Raises:
       DataError: an unknown name (with the nearest), absent data, or data that do not hold what is declared.
     """
-    library = _load(os.fspath(name), Path(), ())
+    library = load_named(os.fspath(name))
     return library if axis is None else library.with_spectra(Resample(axis)(library.spectra.to_unit("nm")))
 
 
-def _load(name: str, folder: Path, above: tuple[str, ...]) -> Library:
-    """Loads a name or a path relative to ``folder``; ``above`` are the composites that contain it."""
+def load_named(
+    name: str,
+    beside: Path = Path(),
+    tables: Mapping[str, Manifest] = MappingProxyType({}),
+    above: tuple[str, ...] = (),
+) -> Library:
+    """Returns the data set that a manifest names.
+
+    Args:
+      name: one of ``tables``, of ``names()``, or a path.
+      beside: the manifest, to whose folder paths are relative (data of a packaged one lie below JAXSOIL_DATA).
+      tables: described in the manifest itself.
+      above: composites that contain it.
+
+    Raises:
+      DataError: as :func:`load`; a composite that contains itself.
+    """
+    packaged = _packaged()
+    if name in tables:
+        return load_table(tables[name], data_root() if beside in packaged.values() else beside.parent)
     if name == TWIN:
         from jaxsoil.data.twin.soil.make import make_twin  # imports JAX, which no other data set needs
 
         return make_twin()
-    packaged = _packaged()
     own = name.endswith(".toml")
     if not own and name not in packaged:
-        remedy = f"{did_you_mean(name, names())} One's own data: the path of a .toml file."
-        if Path(name).suffix in (".csv", ".parquet"):
+        remedy = f"{did_you_mean(name, (*tables, *names()))} One's own data: the path of a .toml file."
+        if Path(name).suffix.lower() in READABLE:
             remedy = f"A table needs a manifest that says what its columns are: see docs/data.md. {remedy}"
-        raise DataError("no such data set", value=name, remedy=remedy)
-    path = folder / name if own else packaged[name]
-    manifest = read_manifest(path)
-    if not isinstance(manifest, Composite):
-        return load_manifest(path, data_root=None if own else data_root())
+        raise DataError("no such data set", source=beside if beside.name else None, value=name, remedy=remedy)
+    path = beside.parent / name if own else packaged[name]
     key = str(path.resolve())
     if key in above:
-        raise DataError("a composite contains itself", source=path, remedy="Remove it from its members.")
-    members = [_load(member, path.parent, (*above, key)) for member in manifest.members]
+        remedy = "Remove it from its members, or from those of a member."
+        value = " > ".join(Path(one).name for one in (*above, key))
+        raise DataError("a composite contains itself", source=path, value=value, remedy=remedy)
+    manifest = read_manifest(path)
+    if not isinstance(manifest, Composite):
+        return load_table(manifest, path.parent if own else data_root())
+    faults, members = Faults(), []
+    for member in manifest.members:
+        with faults.kept():
+            members.append(load_named(member, path, manifest.tables, (*above, key)))
+    faults.tell()
     return join(manifest, members)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 _LONGEST = 120
 """Letters of a value that an error shows."""
@@ -40,6 +41,57 @@ class DataError(ValueError):
         text = text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
         shown = "" if value is None else f" (found: {text})"
         super().__init__(f"{where + ': ' if where else ''}{problem}{shown}. {remedy}")
+
+
+class DataErrors(DataError):
+    """Several faults of one input, told together.
+
+    Args:
+      faults: two or more; the fields of the error are those of the first.
+    """
+
+    def __init__(self, faults: Sequence[DataError]) -> None:
+        first, self.faults = faults[0], tuple(faults)
+        super().__init__(
+            first.problem, source=first.source, column=first.column, value=first.value, remedy=first.remedy
+        )
+        lines = (f"\n  {number}. {fault}" for number, fault in enumerate(faults, start=1))
+        self.args = (f"{len(faults)} faults:{''.join(lines)}",)
+
+
+class Faults:
+    """Collects the faults of steps that do not need one another, so that a user sees all of them at once.
+
+    >>> faults = Faults()
+    >>> for value in (1, -2, -3):
+    ...     with faults.kept():
+    ...         if value < 0:
+    ...             raise DataError("a value is negative", value=value, remedy="Correct it.")
+    >>> [str(fault) for fault in faults.found]
+    ['a value is negative (found: -2). Correct it.', 'a value is negative (found: -3). Correct it.']
+    """
+
+    def __init__(self) -> None:
+        self.found: list[DataError] = []
+
+    def add(self, fault: DataError) -> None:
+        """Keeps a fault, or each of several; what was said before is not said again."""
+        for one in fault.faults if isinstance(fault, DataErrors) else (fault,):
+            if str(one) not in map(str, self.found):
+                self.found.append(one)
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keeps the fault that ends the block; what the block was to make is then missing."""
+        try:
+            yield
+        except DataError as fault:
+            self.add(fault)
+
+    def tell(self) -> None:
+        """Raises what was found: the fault, or a DataErrors of several."""
+        if self.found:
+            raise self.found[0] if len(self.found) == 1 else DataErrors(self.found)
 
 
 class UsageError(ValueError):

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from jaxsoil.bundle.bundle import TWIN_WARNING
 from jaxsoil.bundle.describe import describe
 from jaxsoil.bundle.predict import LEVEL
 from jaxsoil.data.readers.instruments.reading import QUANTITIES, UNITS
@@ -188,7 +187,7 @@ class Page:
 
         content = _template().render(
             bundle=self._bundle, described=_described(self._bundle), choices=choices, answer=answer, problem=problem,
-            twin=TWIN_WARNING if self._bundle.twin else "",
+            warning=self._bundle.warning,
             quantity_names=[(name, name.replace("_", " in ").replace("percent", "%")) for name in QUANTITIES[:3]],
             unit_names=[(name, NAMED[name]) for name in UNITS],
             model_names=[(name, name) for name in self._bundle.models],

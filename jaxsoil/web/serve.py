@@ -32,14 +32,14 @@ def main(folder: Path, host: str, port: int) -> int:
     require()
     import uvicorn
 
-    from jaxsoil.bundle.bundle import TWIN_WARNING, Bundle
+    from jaxsoil.bundle.bundle import Bundle
     from jaxsoil.web.answer import warm
     from jaxsoil.web.app import make_app
 
     with listening(host, port) as open_socket:
         bundle = Bundle.load(folder)
-        if bundle.twin:
-            print(f"warning: {TWIN_WARNING}", file=sys.stderr)
+        if bundle.warning:
+            print(f"warning: {bundle.warning}", file=sys.stderr)
         if not _is_local(host):
             print(
                 f"warning: everyone who can reach {host} can use this page; it asks for no password.", file=sys.stderr

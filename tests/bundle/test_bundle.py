@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import zipfile
@@ -12,7 +13,19 @@ import numpy as np
 import pytest
 from small_bundle import small_bundle, soils
 
-from jaxsoil.bundle.bundle import ARRAYS, CARD, FACTS, FORMAT, TWIN_WARNING, Bundle, Target, checksum
+from jaxsoil.bundle.bundle import (
+    ARRAYS,
+    CARD,
+    FACTS,
+    FORMAT,
+    NO_BUNDLE,
+    NONCOMMERCIAL_WARNING,
+    TWIN_WARNING,
+    Bundle,
+    Target,
+    checksum,
+    forbidden,
+)
 from jaxsoil.bundle.describe import describe
 from jaxsoil.bundle.predict import predict
 from jaxsoil.runs.errors import DataError
@@ -163,6 +176,23 @@ def test_a_twin_says_so_in_every_output() -> None:
     bundle = small_bundle(twin=True)
     assert TWIN_WARNING in describe(bundle)
     assert set(predict(bundle, soils(3)[0])["warning"]) == {TWIN_WARNING}
+
+
+def test_a_licence_without_commercial_use_goes_with_the_model(tmp_path: Path) -> None:
+    bundle = small_bundle()
+    limited = dataclasses.replace(bundle, data={**bundle.data, "licence": "a: MIT; b: CC BY-NC 4.0"})
+    read = Bundle.load(limited.save(tmp_path / "limited"))
+    assert NONCOMMERCIAL_WARNING in describe(read) and NONCOMMERCIAL_WARNING not in describe(bundle)
+    assert set(predict(read, soils(3)[0])["warning"]) == {NONCOMMERCIAL_WARNING}
+
+
+def test_no_bundle_is_made_of_data_that_allow_no_derived_works(tmp_path: Path) -> None:
+    bundle, licence = small_bundle(), "b: CC BY-ND 4.0"
+    with pytest.raises(DataError, match=r"allows no derived works.*BY-ND"):
+        dataclasses.replace(bundle, data={**bundle.data, "licence": licence}).save(tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+    assert forbidden(licence, tmp_path / "bundle") and not forbidden("CC BY-SA 4.0", tmp_path / "other")
+    assert licence in (tmp_path / "bundle" / NO_BUNDLE).read_text("utf-8") and not (tmp_path / "other").exists()
 
 
 def test_the_range_of_a_target_holds_most_training_values() -> None:

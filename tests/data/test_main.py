@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
+
 import pytest
 
 from jaxsoil.data import __main__ as command
 from jaxsoil.data import registry
+
+
+def test_with_words_it_is_the_command_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delitem(sys.modules, "jaxsoil.data.__main__")
+    monkeypatch.setattr(sys, "argv", ["jaxsoil.data", "check", "absent.toml"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("jaxsoil.data", run_name="__main__")
+    assert stopped.value.code == 2 and "absent.toml" in capsys.readouterr().err
 
 
 def test_it_lists_every_data_set_without_data(

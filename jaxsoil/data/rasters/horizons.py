@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64, Shaped
 
 from jaxsoil.data.rasters.sites import Layer
+from jaxsoil.data.readers.schema import multiplier
 from jaxsoil.data.readers.table import column_numbers, column_strings, read_table
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
@@ -19,21 +21,23 @@ class HorizonTable:
     """[horizons]: a table with one row for each horizon.
 
     Args:
-      table: CSV or Parquet file.
+      data: CSV, Parquet or R file.
       id: column with the name of the site, as in the table of sites.
       top, bottom: columns with the depths in cm.
       value: column with what was measured; an empty cell was not measured.
-      divide_by: values are divided by it, such as percent of organic matter by 1.724 to give percent of carbon.
+      factor: of the values, a number or a quotient: "1/1.724" makes percent of carbon of percent of organic matter.
+      missing: numbers that stand for a missing value, such as [-9999].
       cover: share of a layer's thickness that measured horizons must cover, above 0 and up to 1.
       leave_out_faults: False refuses a table with faulty horizons; True leaves them out and says which.
     """
 
-    table: str
+    data: str
     id: str
     top: str
     bottom: str
     value: str
-    divide_by: float = 1.0
+    factor: float | str = 1.0
+    missing: Sequence[float] = ()
     cover: float = 0.5
     leave_out_faults: bool = False
 
@@ -80,16 +84,15 @@ def read_horizons(content: HorizonTable, source: Path, sites: np.ndarray) -> tup
         down, of a site that the table of sites lacks, repeated, or that overlaps with another; unless
         ``content.leave_out_faults``. A negative or infinite value is always refused.
     """
-    if not content.divide_by > 0.0:
-        remedy = "Give a number above 0."
-        raise DataError("divide_by must be positive", source=source, value=content.divide_by, remedy=remedy)
+    factor = multiplier(content.factor, source=source, column="horizons.factor")
     table = read_table(source)
     numbers = [column_numbers(table, name, source) for name in (content.top, content.bottom, content.value)]
     site = column_strings(table, content.id, source)
     top, bottom, value = numbers
-    found = Horizons(site, top, bottom, value / content.divide_by, np.arange(len(table), dtype=np.int64))
+    value[np.isin(value, np.asarray(content.missing, np.float64))] = np.nan
+    found = Horizons(site, top, bottom, value * factor, np.arange(len(table), dtype=np.int64))
     wrong = np.isinf(found.value) | (found.value < 0.0)
-    remedy = "Correct the value, or leave the cell empty where nothing was measured."
+    remedy = "Correct the value, or where nothing was measured leave the cell empty or write missing = [CODE]."
     problem = "a measured value must be finite and not negative"
     require.no_row(wrong, problem, show=found.show, source=source, column=content.value, remedy=remedy)
     return without_faults(found, sites, source, leave_out=content.leave_out_faults)

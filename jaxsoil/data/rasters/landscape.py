@@ -13,11 +13,12 @@ from jaxsoil.data.rasters.horizons import HorizonTable, layer_values, read_horiz
 from jaxsoil.data.rasters.projection import geographic, projected_points
 from jaxsoil.data.rasters.rasters import FileRasters, Rasters, open_rasters
 from jaxsoil.data.rasters.sites import Layer, Sites, distinct_ids
+from jaxsoil.data.readers.schema import multiplier, read_content
 from jaxsoil.data.readers.table import column_numbers, column_strings, read_table
-from jaxsoil.data.readers.toml import build, packaged, read_toml
+from jaxsoil.data.readers.toml import build, packaged
 from jaxsoil.data.root import data_root
 from jaxsoil.data.twin.landscape.make import LandscapeConfig, make_landscape
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs.errors import DataError, Faults, did_you_mean
 
 TWIN = "landscape_twin"
 
@@ -26,13 +27,16 @@ TWIN = "landscape_twin"
 class LayerColumn:
     """[[layers]]: a depth layer in cm, and the column of the table that holds its values.
 
-    With [horizons] it needs no column; ``cover``, above 0, then stands instead of that of all layers.
+    With [horizons] it needs no column; ``cover``, above 0, then stands instead of that of all layers. ``factor`` and
+    ``missing`` are those of a label of a manifest.
     """
 
     top: float
     bottom: float
     column: str = ""
     cover: float = 0.0
+    factor: float | str = 1.0
+    missing: Sequence[float] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,21 +44,22 @@ class Description:
     """The TOML file of a landscape; its paths are relative to its folder (packaged ones: to JAXSOIL_DATA).
 
     Args:
-      table: CSV or Parquet file of the sites, one row a profile.
+      data: CSV, Parquet or R file of the sites, one row a profile.
       id, east, north: columns with the name of each site and its coordinates in the system of the rasters' files.
       quantity, unit: what was measured in the layers, such as "soil organic carbon" and "%".
       rasters: name of each covariate -> GeoTIFF.
       layers: the depth layers.
-      horizons: the table of horizons of which the layers are made, instead of columns of ``table``.
+      horizons: the table of horizons of which the layers are made, instead of columns of ``data``.
       nodata: name of a covariate -> what stands for no value in a raster whose file does not say so.
       project: projected system in metres ("EPSG:32634") into which rasters and sites are brought; needed where the
         files are in degrees.
       pixel: side in m of its pixels; 0: as near as can be to the pixels of the files.
       title: one line on it; without, the name of the file.
+      licence, citation, source: whose it is and where it came from.
       notes: units, doubts, known traps.
     """
 
-    table: str
+    data: str
     id: str
     east: str
     north: str
@@ -67,6 +72,9 @@ class Description:
     project: str = ""
     pixel: float = 0.0
     title: str = ""
+    licence: str = ""
+    citation: str = ""
+    source: str = ""
     notes: Sequence[str] = ()
 
 
@@ -81,6 +89,7 @@ class Landscape:
       source: file or generator, for messages.
       notes: units, doubts, exclusions.
       truth: (layers, h, w) true maps of a synthetic landscape, else None.
+      licence: of the data.
     """
 
     name: str
@@ -90,6 +99,7 @@ class Landscape:
     source: str
     notes: tuple[str, ...] = ()
     truth: Float64[np.ndarray, "l h w"] | None = None
+    licence: str = ""
 
 
 def names() -> tuple[str, ...]:
@@ -132,16 +142,30 @@ def _no_horizons(cover: float, source: object) -> None:
 
 
 def _read(name: str, path: Path, root: Path, cover: float) -> Landscape:
-    content = build(Description, read_toml(path), path)
+    content = build(Description, read_content(path, "landscape"), path)
     layers = _layers(content, path)
-    source = root / content.table
-    table = read_table(source)
-    ids = column_strings(table, content.id, source)
-    east, north = (column_numbers(table, column, source, what="coordinate") for column in (content.east, content.north))
-    rasters = open_rasters(
-        {covariate: root / file for covariate, file in content.rasters.items()},
-        nodata=content.nodata, project=content.project, pixel=content.pixel,
-    )  # fmt: skip
+    source, faults, columns = root / content.data, Faults(), {}
+    with faults.kept():
+        table = read_table(source)
+        with faults.kept():
+            columns["id"] = column_strings(table, content.id, source)
+        for column in (content.east, content.north):
+            with faults.kept():
+                columns[column] = column_numbers(table, column, source, what="coordinate")
+        for layer in () if content.horizons is not None else content.layers:
+            with faults.kept():
+                values = column_numbers(table, layer.column, source)
+                values[np.isin(values, np.asarray(layer.missing, np.float64))] = np.nan
+                columns[f"layer {layer.top}"] = values * multiplier(layer.factor, source=path, column="layers.factor")
+    rasters = None
+    with faults.kept():
+        rasters = open_rasters(
+            {covariate: root / file for covariate, file in content.rasters.items()},
+            nodata=content.nodata, project=content.project, pixel=content.pixel,
+        )  # fmt: skip
+    faults.tell()
+    assert rasters is not None
+    ids, east, north = columns["id"], columns[content.east], columns[content.north]
     if content.project:
         east, north = projected_points(east, north, rasters.files_crs, content.project)
     elif geographic(rasters.grid.crs):
@@ -150,18 +174,19 @@ def _read(name: str, path: Path, root: Path, cover: float) -> Landscape:
         raise DataError(problem, source=path, value=rasters.grid.crs[:40], remedy=remedy)
     if content.horizons is None:
         _no_horizons(cover, path)
-        values = np.stack([column_numbers(table, layer.column, source) for layer in content.layers], axis=1)
+        values = np.stack([columns[f"layer {layer.top}"] for layer in content.layers], axis=1)
         notes = []
     else:
         distinct_ids(ids, str(source))
-        values, notes = _of_horizons(content, layers, ids, root / content.horizons.table, cover, path)
+        values, notes = _of_horizons(content, layers, ids, root / content.horizons.data, cover, path)
     sites = Sites(ids, east, north, layers, values, content.quantity, content.unit)
     empty = np.isnan(values).all(axis=1)
     if content.horizons is not None and empty.any():
         notes.append(f"{int(empty.sum())} sites left out, of which no layer is covered enough.")
         sites = sites.take(~empty)
     notes = (*content.notes, *notes, *_raster_notes(rasters, content))
-    return Landscape(name, content.title or Path(name).stem, rasters, sites, str(source), notes)
+    title = content.title or Path(name).stem
+    return Landscape(name, title, rasters, sites, str(source), notes, licence=content.licence)
 
 
 def _layers(content: Description, path: Path) -> tuple[Layer, ...]:
@@ -198,8 +223,8 @@ def _of_horizons(
         f"A layer's value is the mean of the horizons inside it, weighted by thickness. Horizons with a value must "
         f"cover at least this share of it: {shares}."
     )
-    if table.divide_by != 1.0:
-        rule += f" Values of the column {table.value} were divided by {table.divide_by:g}."
+    if multiplier(table.factor) != 1.0:
+        rule += f" Values of the column {table.value} were multiplied by {table.factor}."
     return values, [rule, *notes]
 
 

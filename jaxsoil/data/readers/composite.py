@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import MEASURED, PROTECTED, SOC_IS, Library, Property, Strings
+from jaxsoil.data.licences import of_parts
 from jaxsoil.data.readers.schema import Composite, Grid
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.resample import Resample
@@ -59,7 +60,7 @@ def join(composite: Composite, members: Sequence[Library]) -> Library:
         ids=np.concatenate([prefixed(part.name, part.ids) for part in parts]),
         properties=join_properties(parts, composite.name),
         groups=_groups(parts),
-        licence=composite.licence or "; ".join(f"{part.name}: {part.licence}" for part in parts),
+        licence=of_parts(composite.licence, {part.name: part.licence for part in parts}),
         notes=tuple(notes),
     )
 

@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library, Property, Strings
+from jaxsoil.data.readers.joins import joined
 from jaxsoil.data.readers.schema import Axis, Composite, Exclude, Group, Label, Manifest, read_manifest
-from jaxsoil.data.readers.table import band_columns, column_numbers, column_strings, read_table, spectral_values
+from jaxsoil.data.readers.table import (
+    band_columns,
+    column_numbers,
+    column_strings,
+    read_table,
+    require_column,
+    spectral_values,
+)
 from jaxsoil.runs import require
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, Faults
 from jaxsoil.spectra.checks import check_entry
 from jaxsoil.spectra.container import Spectra
 
@@ -40,40 +48,58 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
         raise DataError(
             "this manifest joins several data sets", source=path, remedy="Load it with jaxsoil.data.registry.load."
         )
-    file = (path.parent if data_root is None else data_root) / manifest.data
-    table = read_table(file, separator=manifest.separator, decimal=manifest.decimal)
-    kept, notes = np.ones(len(table), bool), []
+    return load_table(manifest, path.parent if data_root is None else data_root)
+
+
+def load_table(manifest: Manifest, root: Path) -> Library:
+    """Returns the Library of a table whose description was checked; its files are relative to ``root``.
+
+    Raises:
+      DataError: anything in the table that does not hold; what can be said at once is said at once.
+    """
+    file = root / manifest.data
+    notes: list[str] = []
+    table = read_table(file, separator=manifest.separator, decimal=manifest.decimal, name=manifest.object)
+    for rule in manifest.join:
+        table, note = joined(table, rule, file, root)
+        notes.append(note)
+    faults, kept = Faults(), np.ones(len(table), bool)
     for rule in manifest.exclude:
-        out = _excluded(table, rule, manifest.axis, file)
-        notes.append(f"left out {int((out & kept).sum())} rows: {rule.reason}")
-        kept &= ~out
+        with faults.kept():
+            out = _excluded(table, rule, manifest.axis, file)
+            notes.append(f"left out {int((out & kept).sum())} rows: {rule.reason}")
+            kept &= ~out
     if not kept.any():
         value = "; ".join(notes)
         remedy = "Correct the rows or conditions of [[exclude]]."
         raise DataError("the exclusions leave no row", source=file, column="exclude", value=value, remedy=remedy)
-    groups = {name: _group(table, group, file)[kept] for name, group in manifest.groups.items()}
-    ids = _ids(table, manifest, file)[kept]
+    if faults.found:
+        # Rows that were to be left out are still there: what they hold is no fault.
+        _require_columns(table, manifest, file, faults)
+        faults.tell()
+    groups: dict[str, Strings] = {}
+    for name, group in manifest.groups.items():
+        with faults.kept():
+            groups[name] = _group(table, group, file)[kept]
+            remedy = "Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason."
+            empty = np.char.strip(groups[name]) == ""
+            require.no_row(empty, "a group name is empty", source=file, column=f"groups.{name}", remedy=remedy)
+    ids, spectra, properties = np.empty(0, np.str_), None, {}
+    with faults.kept():
+        ids = _ids(table, manifest, file)[kept]
     table = table.loc[kept].reset_index(drop=True)
-    columns, axis = band_columns(list(table.columns), manifest.axis, file)
-    values, unit = spectral_values(table, columns, file) * manifest.values.scale, manifest.axis.unit
-    check_entry(values, axis, unit, manifest.values.quantity, source=file, confirm=manifest.confirm)
-    steps = [f"scaled by {manifest.values.scale:g}"] if manifest.values.scale != 1 else []
-    steps += ["descending axis reversed"] if manifest.axis.order == "descending" else []
-    spectra = Spectra(values, axis, unit, manifest.values.quantity, tuple(steps))
+    with faults.kept():
+        spectra = _spectra(table, manifest, file)
+    for name, label in manifest.labels.items():
+        with faults.kept():
+            properties[name] = _property(table, name, label, file)
+    faults.tell()
+    assert spectra is not None
     for name, group in manifest.groups.items():
         if group.alike is not None:
             groups[name], count = _joined(groups[name], spectra, group.alike)
             notes.append(f"{name}: {count} pairs of spectra less than {group.alike:g} (SNV) apart are one {name}")
-    properties = {name: _property(table, name, label, file) for name, label in manifest.labels.items()}
-    for name, names in groups.items():
-        remedy = "Fill it in, or leave these rows out: [[exclude]] column, missing = true, reason."
-        empty = np.char.strip(names) == ""
-        require.no_row(empty, "a group name is empty", source=file, column=f"groups.{name}", remedy=remedy)
     notes += [note for _, note in properties.values() if note]
-    notes += [f"check '{name}' was switched off by the manifest" for name in manifest.confirm]
-    for name, label in manifest.labels.items():
-        notes += [f"{name} [{label.unit}] = {label.column} x {label.factor}"] if label.multiplier != 1.0 else []
-        notes += [f"{name}: {label.note}"] if label.note else []
     return Library(
         name=manifest.name,
         spectra=spectra,
@@ -81,8 +107,37 @@ def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None
         properties={name: found for name, (found, _) in properties.items()},
         groups=groups,
         licence=manifest.licence,
-        notes=(*manifest.notes, *notes),
+        notes=(*manifest.notes, *notes, *_declared(manifest)),
     )
+
+
+def _require_columns(table: pd.DataFrame, manifest: Manifest, file: Path, faults: Faults) -> None:
+    """Adds the columns of labels, groups and ids that the table lacks."""
+    ids = () if manifest.id is None else (manifest.id,) if isinstance(manifest.id, str) else manifest.id
+    named = [label.column for label in manifest.labels.values()]
+    named += [group.column for group in manifest.groups.values() if group.column is not None]
+    for column in (*named, *ids):
+        with faults.kept():
+            require_column(table, column, file)
+
+
+def _spectra(table: pd.DataFrame, manifest: Manifest, file: Path) -> Spectra:
+    """The spectra of the rows, checked."""
+    columns, axis = band_columns(list(table.columns), manifest.axis, file)
+    values, unit = spectral_values(table, columns, file) * manifest.values.scale, manifest.axis.unit
+    check_entry(values, axis, unit, manifest.values.quantity, source=file, confirm=manifest.confirm)
+    steps = [f"scaled by {manifest.values.scale:g}"] if manifest.values.scale != 1 else []
+    steps += ["descending axis reversed"] if manifest.axis.order == "descending" else []
+    return Spectra(values, axis, unit, manifest.values.quantity, tuple(steps))
+
+
+def _declared(manifest: Manifest) -> list[str]:
+    """Notes on what the manifest itself decides: checks that are not made, conversions."""
+    notes = [f"check '{name}' was switched off by the manifest" for name in manifest.confirm]
+    for name, label in manifest.labels.items():
+        notes += [f"{name} [{label.unit}] = {label.column} x {label.factor}"] if label.multiplier != 1.0 else []
+        notes += [f"{name}: {label.note}"] if label.note else []
+    return notes
 
 
 def _excluded(table: pd.DataFrame, rule: Exclude, axis: Axis, file: Path) -> NDArray[np.bool_]:

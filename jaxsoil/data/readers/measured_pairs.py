@@ -1,113 +1,53 @@
-"""Measured near- and mid-infrared spectra of the same samples, as a TOML file describes them, in held-out parts.
+"""Measured near- and mid-infrared spectra of the same samples, as a TOML file describes them.
 
-The two ranges come from two data sets whose rows meet by sample, or from one whose scans are cut. Every sample is held
-out once, in two ways: in groups of like spectra, for sites that are not named, and at random.
+The two ranges come from two data sets whose rows meet by sample, or from one whose scans are cut. Further sets may
+serve pre-training, or add labels without near-infrared. Either every pair is held out once, in two ways (in groups,
+which are a column or like spectra, and at random), or a test set of other samples is named.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from jaxsoil.data import registry
-from jaxsoil.data.clusters import CLUSTERS, COMPONENTS, like_spectra
+from jaxsoil.data.clusters import like_spectra
 from jaxsoil.data.draws import group_folds
-from jaxsoil.data.library import Library, Property, Strings
-from jaxsoil.data.properties import PROPERTIES
-from jaxsoil.data.readers.composite import grid_axis, prefixed
-from jaxsoil.data.readers.limesoda_pairs import average_repeats
-from jaxsoil.data.readers.schema import Grid
-from jaxsoil.data.readers.toml import build, packaged, read_toml
+from jaxsoil.data.library import PROTECTED, Library, Strings
+from jaxsoil.data.readers.composite import prefixed
+from jaxsoil.data.readers.pair_set import PairSet, PartKind, read_pair_set
+from jaxsoil.data.readers.pair_tables import PairTables
 from jaxsoil.data.scans import MultifidelityData, Scans
-from jaxsoil.runs import require
-from jaxsoil.runs.errors import DataError
-from jaxsoil.spectra.container import Spectra
-from jaxsoil.spectra.resample import METHODS, Resample
-
-PartKind = Literal["groups", "random"]
-KINDS: tuple[PartKind, ...] = ("groups", "random")
-"""How samples are held out: clusters of like spectra that are never parted, and samples at random."""
+from jaxsoil.runs.errors import DataError, Faults
 
 
-@dataclasses.dataclass(frozen=True)
-class PairProperty:
-    """[properties.NAME]: a label of the mid-infrared data set, its unit after multiplication with ``factor``."""
-
-    column: str
-    unit: str
-    factor: float = 1.0
-
-
-@dataclasses.dataclass(frozen=True)
-class PairSplit:
-    """[split]: parts that are held out in turn, and how like spectra are found; see ``clusters.like_spectra``."""
-
-    folds: int = 5
-    clusters: int = CLUSTERS
-    components: int = COMPONENTS
-
-
-@dataclasses.dataclass(frozen=True)
-class PairSet:
-    """Near- and mid-infrared spectra of the same samples.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Others:
+    """Spectra of another set for pre-training.
 
     Args:
-      name: name of the data.
-      title: one line on them.
-      mid, near: data sets of the two ranges: packaged names, or manifests beside this file. The same one twice is one
-        scan that is cut.
-      mid_grid, near_grid: the axes, in cm-1 and in nm; they must not overlap.
-      properties: what is predicted, by the study's names.
-      pretrain: data sets whose spectra, and nothing else, join the pre-training.
-      split: parts that are held out.
-      notes: known traps.
+      scans: on the axis of the pre-training.
+      own: whether its names are those of the manifest's other tables, so that a scan of a held-out sample is known.
     """
 
-    name: str
-    title: str
-    mid: str
-    near: str
-    mid_grid: Grid
-    near_grid: Grid
-    properties: Mapping[str, PairProperty]
-    pretrain: Sequence[str] = ()
-    split: PairSplit = PairSplit()
-    notes: Sequence[str] = ()
+    scans: Library
+    own: bool
 
+    @property
+    def samples(self) -> Strings:
+        """Sample of each scan; those of a packaged set bear its name and meet no other."""
+        return self.scans.samples if self.own else prefixed(self.scans.name, self.scans.samples)
 
-def pair_sets() -> dict[str, Path]:
-    """Returns the packaged files by name."""
-    return packaged("jaxsoil.data", "pair_sets")
-
-
-def read_pair_set(path: Path) -> PairSet:
-    """Returns the checked content of a file.
-
-    Raises:
-      DataError: a file that is absent or no TOML, an unknown or missing key, a value that cannot be.
-    """
-    made = build(PairSet, read_toml(path), path)
-    for name, grid, unit in (("mid_grid", made.mid_grid, "cm-1"), ("near_grid", made.near_grid, "nm")):
-        require.known(grid.unit, (unit,), "unknown value", source=path, column=f"{name}.unit")
-        require.known(grid.method, METHODS, "unknown value", source=path, column=f"{name}.method")
-        if not (0 < grid.low < grid.high and 0 < grid.step <= grid.high - grid.low):
-            value, remedy = (
-                f"{grid.low:g} to {grid.high:g} by {grid.step:g}",
-                "Give low < high and a step > 0.",
-            )
-            raise DataError("a grid goes from low to high", source=path, column=name, value=value, remedy=remedy)
-    for name in made.properties:
-        require.known(name, PROPERTIES, "unknown property", source=path, column="properties")
-    if made.split.folds < 2 or not made.properties:
-        value, remedy = f"{made.split.folds} folds, {len(made.properties)} properties", "Correct these keys."
-        problem = "pairs need two folds or more, and a property"
-        raise DataError(problem, source=path, column="split.folds, properties", value=value, remedy=remedy)
-    return made
+    def seen(self, held: Library, group: str) -> np.ndarray:
+        """(n,) scans of what is held out: the same sample, pedon or profile, or the same one of a ``group``."""
+        seen = np.isin(self.samples, held.samples)
+        for name in {*PROTECTED[1:3], group} & set(self.scans.groups) & set(held.groups) if self.own else ():
+            seen |= np.isin(self.scans.groups[name], held.groups[name])
+        return seen
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -116,15 +56,19 @@ class MeasuredPairs:
 
     Args:
       about: the file's content.
-      mid: one row a sample, mid-infrared, with the group "cluster".
+      mid: one row a sample, mid-infrared, those of ``labelled`` last; with the group "cluster" where no group is named.
       near: near-infrared of the samples that have both.
-      others: pre-training spectra of other sets and their samples.
+      others: pre-training spectra of other sets.
+      test: mid- and near-infrared of a test set of its own.
+      notes: what each table gave.
     """
 
     about: PairSet
     mid: Library
     near: Library
-    others: tuple[tuple[Spectra, Strings], ...]
+    others: tuple[Others, ...]
+    test: tuple[Library, Library] | None
+    notes: tuple[str, ...]
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> MeasuredPairs:
@@ -134,96 +78,164 @@ class MeasuredPairs:
           DataError: anything in the file or in the data sets that does not hold; no sample with both ranges.
         """
         path = Path(path)
-        about = read_pair_set(path)
-        whole = _load(about.mid, path)
-        mid = _on_grid(average_repeats(whole), about.mid_grid)
-        same = about.mid == about.near
-        near = _on_grid(average_repeats(whole if same else _load(about.near, path)), about.near_grid)
-        _, places, rows = np.intersect1d(mid.ids, near.ids, return_indices=True)
-        if not rows.size:
-            value = f"such as {str(mid.ids[0])!r} and {str(near.ids[0])!r}"
-            remedy = "Give both the same names of samples: id, or groups.sample, in their manifests."
-            raise DataError("no sample has both ranges", source=path, column="mid, near", value=value, remedy=remedy)
-        near = near.select(rows[np.argsort(places)])
-        properties = {
-            name: Property(mid.property(one.column).values * one.factor, one.unit)
-            for name, one in about.properties.items()
-        }
-        mid = dataclasses.replace(mid, name=about.name, properties=properties)
-        clusters = like_spectra(mid.spectra, about.split.clusters, about.split.components)
-        mid = dataclasses.replace(mid, groups={**mid.groups, "cluster": clusters})
-        others = []
+        about, faults, loaded = read_pair_set(path), Faults(), {}
+        for name in about.names:
+            with faults.kept():
+                loaded[name] = registry.load_named(name, path, about.tables)
+        faults.tell()
+        tables = PairTables(about, path, loaded)
+        both, parts, others, test, notes = None, [], [], None, ()
+        with faults.kept():
+            *both, notes = tables.pairs(about.mid, about.near)
+        for name in about.labelled:
+            with faults.kept():
+                parts.append(tables.mid(name, every=False))
         for name in about.pretrain:
-            other = _load(name, path)
-            others.append((_on_grid(other, about.mid_grid).spectra, prefixed(other.name, other.samples)))
-        return cls(about, mid, near, tuple(others))
+            with faults.kept():
+                own = name in about.tables or name.endswith(".toml")
+                others.append(Others(tables.on_grid(loaded[name], about.mid_grid, name), own))
+        if about.test is not None:
+            with faults.kept():
+                *test, more = tables.pairs(about.test.mid, about.test.near)
+                notes += tuple(f"test set: {note}" for note in more)
+        faults.tell()
+        assert both is not None
+        mid, near = tables.joined([both[0], *parts]), both[1]
+        if test is None:
+            mid = _with_groups(mid, about, path)
+        near = dataclasses.replace(near, licence=mid.licence)
+        fixed = None if test is None else (test[0], test[1])
+        made = cls(about, mid, near, tuple(others), fixed, notes + tables.notes())
+        made._require_apart(path)
+        return made
 
     def parts(self, kind: PartKind, count: int | None = None) -> list[MultifidelityData]:
         """Returns the data with each part held out, checked; the first ``count`` of them."""
-        names = self.mid.blocks if kind == "groups" else self.mid.ids
-        fold = group_folds(names, self.about.split.folds, np.random.default_rng(0))
-        return [self._held_out(kind, fold == number, number + 1) for number in range(self.about.split.folds)[:count]]
+        names, paired = held_together(self.mid, kind, self.about), np.isin(self.mid.ids, self.near.ids)
+        # Parts are drawn of pairs; a row without near-infrared is left out where its group is.
+        fold = dict(
+            zip(
+                names[paired].tolist(),
+                group_folds(names[paired], self.about.split.folds, np.random.default_rng(0)).tolist(),
+                strict=True,
+            )
+        )
+        folds = np.array([fold.get(name, -1) for name in names.tolist()])
+        return [self._held_out(kind, folds == number, number + 1) for number in range(self.about.split.folds)[:count]]
 
     def whole(self) -> MultifidelityData:
         """Returns the data with nothing held out: every row trains, and the "test" set is the pairs themselves."""
-        return self._data("all", np.zeros(len(self.mid), bool), self.mid)
+        none = np.zeros(len(self.mid), bool)
+        paired = np.isin(self.mid.ids, self.near.ids)
+        near = self._near(self.mid.select(paired))
+        return self._data("all", self.mid, none, (self.mid.select(paired), near), self.mid.select(none))
 
-    def _held_out(self, kind: PartKind, out: np.ndarray, number: int) -> MultifidelityData:
-        # Rows that no group ties together are drawn one by one inside the training rows too.
-        groups = {name: rows for name, rows in self.mid.groups.items() if kind == "groups" or name != "cluster"}
-        data = self._data(f"{kind}/{number}", out, dataclasses.replace(self.mid, groups=groups))
+    def fixed(self) -> MultifidelityData:
+        """Returns the data with the test set that the file names, checked."""
+        assert self.test is not None
+        data = self._data("test", self.mid, np.zeros(len(self.mid), bool), self.test, self.test[0])
         data.check()
         return data
 
-    def _data(self, part: str, out: np.ndarray, mid: Library) -> MultifidelityData:
-        """The data with the rows ``out`` as the test set; without any, the pairs themselves are."""
-        paired = np.isin(mid.ids, self.near.ids)
-        partner = mid.select(paired)
-        near = dataclasses.replace(self.near, properties=partner.properties, groups=partner.groups)
-        test = paired & out if out.any() else paired
-        scans = [mid.spectra.values[~out], *(spectra.values for spectra, _ in self.others)]
-        values, names = np.concatenate(scans), [mid.samples[~out], *(samples for _, samples in self.others)]
+    def _held_out(self, kind: PartKind, out: np.ndarray, number: int) -> MultifidelityData:
+        # Rows that no group ties together are drawn one by one inside the training rows too.
+        mid = self.mid if kind == "groups" else without_clusters(self.mid)
+        test = mid.select(out & np.isin(mid.ids, self.near.ids))
+        data = self._data(f"{kind}/{number}", mid, out, (test, self._near(test)), mid.select(out))
+        data.check()
+        return data
+
+    def _near(self, partner: Library) -> Library:
+        """Near-infrared of some samples, with the properties and groups of their mid-infrared."""
+        place = {name: row for row, name in enumerate(self.near.ids.tolist())}
+        near = self.near.select([place[name] for name in partner.ids.tolist()])
+        return dataclasses.replace(near, properties=partner.properties, groups=partner.groups)
+
+    @functools.cached_property
+    def _scans(self) -> np.ndarray:
+        """Spectra of ``mid`` and of the other sets, which all parts share."""
+        return np.concatenate([self.mid.spectra.values, *(other.scans.spectra.values for other in self.others)])
+
+    def _data(
+        self, part: str, mid: Library, out: np.ndarray, test: tuple[Library, Library], held: Library
+    ) -> MultifidelityData:
+        """The data without the rows ``out`` of ``mid``, and without scans of what is ``held`` out."""
+        kind, group = part.split("/")[0], self.about.split.group
+        paired = mid.select(np.isin(mid.ids, self.near.ids) & ~out)
+        kept, names, notes = [~out], [mid.samples[~out]], []
+        for other in self.others:
+            seen = other.seen(held, group if kind == "groups" else "")
+            kept.append(~seen)
+            names.append(other.samples[~seen])
+            if seen.any():
+                notes.append(f"{other.scans.name}: {int(seen.sum())} scans of what is held out take no part.")
+        every, rows = self._scans, np.flatnonzero(np.concatenate(kept))
         return MultifidelityData(
             name=f"{self.about.name}/{part}",
-            pretrain=Scans(mid.spectra.axis, np.concatenate(names), lambda rows: values[rows], values.nbytes),
+            pretrain=Scans(mid.spectra.axis, np.concatenate(names), lambda some: every[rows[some]], every.nbytes),
             labelled=mid.select(~out),
-            paired_mir=mid.select(paired & ~out),
-            paired_nir=near.select(~out[paired]),
-            test_mir=mid.select(test),
-            test_nir=near.select(test[paired]),
-            notes=self._notes(part.split("/")[0]),
+            paired_mir=paired,
+            paired_nir=self._near(paired),
+            test_mir=test[0],
+            test_nir=test[1],
+            notes=(*self._notes(kind), *notes),
         )
 
     def _notes(self, kind: str) -> tuple[str, ...]:
         split, about = self.about.split, self.about
+        together = (
+            f"no {split.group} is parted."
+            if split.group
+            else "no site is named, so soils of like spectra count as one site, by Ward's linkage of SNV scores on "
+            f"{split.components} principal components of the mid-infrared, cut at {split.clusters} clusters."
+        )
         rules = {
-            "groups": f"Samples are held out in {split.folds} parts of whole clusters: no site is named, so soils of "
-            f"like spectra count as one site, by Ward's linkage of SNV scores on {split.components} principal "
-            f"components of the mid-infrared, cut at {split.clusters} clusters.",
+            "groups": f"Samples are held out in {split.folds} parts of whole groups: {together}",
             "random": f"Samples are held out at random, in {split.folds} parts.",
             "all": "Nothing is held out: what is said of these rows is in-sample.",
+            "test": "The test set is the one that the manifest names.",
         }
         one_scan = (
             "Optimistic: both ranges are one scan of one aliquot by one instrument, cut, so that noise, packing and "
             "drift are shared. A second instrument would differ."
         )
-        others = (f"Pre-training adds the spectra of {', '.join(about.pretrain)}.",) if about.pretrain else ()
         unpaired = len(self.mid) - len(self.near)
-        found = (rules[kind], *((one_scan,) if about.mid == about.near else ()), *others)
+        found = (rules[kind], *((one_scan,) if about.mid == about.near else ()), *self.notes)
         found += (f"{unpaired} samples have no near-infrared: they are labelled and not paired.",) if unpaired else ()
         return (*found, *about.notes, *(note for note in self.mid.notes))
 
+    def _require_apart(self, path: Path) -> None:
+        """Refuses a pedon or profile of the test set among the training rows; samples are looked at by ``check``."""
+        if self.test is None:
+            return
+        for name in set(PROTECTED[1:3]) & set(self.mid.groups) & set(self.test[0].groups):
+            shared = np.intersect1d(self.mid.groups[name], self.test[0].groups[name])
+            if shared.size:
+                value, remedy = f"{str(shared[0])!r}; {shared.size} of them", "Leave it out of one of both."
+                problem = f"training and test set share a {name}"
+                raise DataError(problem, source=path, column=f"groups.{name}", value=value, remedy=remedy)
 
-def _load(name: str, path: Path) -> Library:
-    """Loads a packaged data set, or a manifest beside the file."""
-    return registry.load(path.parent / name if name.endswith(".toml") else name)
+
+def held_together(library: Library, kind: PartKind, about: PairSet) -> Strings:
+    """Returns (n,) what a split keeps together: the named group or clusters, or at random samples, pedons, profiles."""
+    if kind == "groups" and about.split.group:
+        return library.group(about.split.group)
+    return (library if kind == "groups" else without_clusters(library)).blocks
 
 
-def _on_grid(library: Library, grid: Grid) -> Library:
-    """Returns the library as absorbance on a grid."""
-    spectra = library.spectra.to_absorbance().to_unit(grid.unit)
-    try:
-        return library.with_spectra(Resample(grid_axis(grid), grid.unit, grid.method)(spectra))
-    except DataError as error:
-        told = {"column": error.column, "value": error.value, "remedy": error.remedy}
-        raise DataError(error.problem, source=library.name, **told) from error
+def without_clusters(library: Library) -> Library:
+    """Returns the library without the group of like spectra."""
+    groups = {name: rows for name, rows in library.groups.items() if name != "cluster"}
+    return dataclasses.replace(library, groups=groups)
+
+
+def _with_groups(mid: Library, about: PairSet, path: Path) -> Library:
+    """The library with what its parts are made of: a group that it has, or clusters of like spectra."""
+    if not about.split.group:
+        clusters = like_spectra(mid.spectra, about.split.clusters, about.split.components)
+        return dataclasses.replace(mid, groups={**mid.groups, "cluster": clusters})
+    groups = np.unique(mid.group(about.split.group)).size
+    if groups < about.split.folds:
+        value, remedy = f"{groups} of {about.split.group}, {about.split.folds} folds", "Give fewer folds under [split]."
+        raise DataError("there are fewer groups than parts", source=path, column="split", value=value, remedy=remedy)
+    return mid

@@ -1,4 +1,4 @@
-"""Reads CSV and Parquet tables, and says what is wrong with them. Nothing in a table is ever executed."""
+"""Reads CSV, Parquet and R tables, and says what is wrong with them. Nothing in a table is ever executed."""
 
 from __future__ import annotations
 
@@ -21,22 +21,27 @@ from jaxsoil.runs.errors import DataError, did_you_mean
 if TYPE_CHECKING:
     import pandas as pd
 
-READABLE = (".csv", ".parquet")
+R_FILES = (".rds", ".rda", ".rdata")
+READABLE = (".csv", ".parquet", *R_FILES)
 
 
-def read_table(path: Path, *, separator: str = ",", decimal: str = ".", as_text: bool = False) -> pd.DataFrame:
-    """Returns the table in ``path`` (CSV or Parquet), every column name once.
+def read_table(
+    path: Path, *, separator: str = ",", decimal: str = ".", as_text: bool = False, name: str = ""
+) -> pd.DataFrame:
+    """Returns the table in ``path`` (CSV, Parquet or R), every column name once.
 
     Args:
       path: the file.
       separator, decimal: of a CSV file.
       as_text: takes every cell of a CSV file as the text that stands there, "" where it is empty.
+      name: of the object in an .rda file of several tables.
 
     Raises:
       DataError: a file that is absent, empty, of another kind, broken or larger than the memory.
     """
-    if path.suffix not in READABLE:
-        value, remedy = path.suffix or "no extension", f"Give a table as {' or '.join(READABLE)}."
+    kind = path.suffix.lower()
+    if kind not in READABLE:
+        value, remedy = path.suffix or "no extension", f"Give a table as {', '.join(READABLE[:-1])} or {READABLE[-1]}."
         raise DataError("this kind of file is not read", source=path, value=value, remedy=remedy)
     if not path.is_file():
         remedy = "Check the key `data` of the manifest and, for packaged data sets, JAXSOIL_DATA."
@@ -44,7 +49,12 @@ def read_table(path: Path, *, separator: str = ",", decimal: str = ".", as_text:
     try:
         table: Any = ()
         if path.stat().st_size:
-            table = _read_csv(path, separator, decimal, as_text) if path.suffix == ".csv" else _read_parquet(path)
+            if kind in R_FILES:
+                from jaxsoil.data.readers.instruments.rfiles import read_frame
+
+                table = read_frame(path, name)
+            else:
+                table = _read_csv(path, separator, decimal, as_text) if kind == ".csv" else _read_parquet(path)
     except DataError:
         raise
     except MemoryError as error:
@@ -123,6 +133,10 @@ def column_strings(table: pd.DataFrame, column: str, source: Path) -> Strings:
 def require_column(table: pd.DataFrame, column: str, source: Path) -> pd.Series:
     """Returns a column; an absent one raises DataError with the nearest name among those that are no bands."""
     if column not in table.columns:
+        if column in (unread := table.attrs.get("unread", {})):
+            remedy = "Make it a vector, or a matrix with column names, and save the table again."
+            problem = "this column of the R table is not read"
+            raise DataError(problem, source=source, column=column, value=unread[column], remedy=remedy)
         remedy = did_you_mean(column, [name for name in table.columns if _axis_number(name, None) is None])
         raise DataError("the file has no such column", source=source, column=column, remedy=remedy)
     return table.loc[:, column]

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar
 
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs.errors import DataError, Faults, did_you_mean
 
 T = TypeVar("T")
 _WORDS = {str: "text in quotes", float: "a number", int: "a whole number", bool: "true or false"}
@@ -51,31 +51,43 @@ def build(cls: type[T], table: Mapping[str, Any], path: Path, where: str = "") -
       where: dotted name of the table within the file, for messages.
 
     Raises:
-      DataError: a key that is unknown (with the nearest) or missing, a value of another type.
+      DataError: keys that are unknown (with the nearest) or missing, values of another type; all of them at once.
     """
-    kinds, prefix = typing.get_type_hints(cls), f"{where}." if where else ""
+    faults = Faults()
+    made = _build(cls, table, path, where, faults)
+    faults.tell()
+    return typing.cast(T, made)
+
+
+def _build(cls: type[T], table: Mapping[str, Any], path: Path, where: str, faults: Faults) -> T | None:
+    """Returns the dataclass, None where ``faults`` has grown."""
+    kinds, prefix, before = typing.get_type_hints(cls), f"{where}." if where else "", len(faults.found)
     for key in table:
         if key not in kinds:
-            raise DataError("unknown key", source=path, column=prefix + key, remedy=did_you_mean(key, kinds))
+            faults.add(DataError("unknown key", source=path, column=prefix + key, remedy=did_you_mean(key, kinds)))
     for field in dataclasses.fields(typing.cast(Any, cls)):
         if field.default is field.default_factory is dataclasses.MISSING and field.name not in table:
             remedy = f"Add {prefix}{field.name}: {_in_words(kinds[field.name])}."
-            raise DataError("a key is missing", source=path, column=prefix + field.name, remedy=remedy)
-    return cls(**{key: _value(value, kinds[key], prefix + key, path) for key, value in table.items()})
+            faults.add(DataError("a key is missing", source=path, column=prefix + field.name, remedy=remedy))
+    known = {key: value for key, value in table.items() if key in kinds}
+    values = {key: _value(value, kinds[key], prefix + key, path, faults) for key, value in known.items()}
+    return None if len(faults.found) > before else cls(**values)
 
 
-def _value(value: Any, annotation: Any, where: str, path: Path) -> Any:
+def _value(value: Any, annotation: Any, where: str, path: Path, faults: Faults) -> Any:
     """Returns ``value`` as the annotation asks for."""
     kind = next((kind for kind in _options(annotation) if type(value) in _types(kind)), None)
     if kind is None:
         remedy = f"Give {_in_words(annotation)}."
-        raise DataError("a value has the wrong type", source=path, column=where, value=value, remedy=remedy)
+        faults.add(DataError("a value has the wrong type", source=path, column=where, value=value, remedy=remedy))
+        return None
     if dataclasses.is_dataclass(kind):
-        return build(typing.cast(type, kind), value, path, where)
+        return _build(typing.cast(type, kind), value, path, where, faults)
     if isinstance(value, dict):
-        return {key: _value(item, typing.get_args(kind)[1], f"{where}.{key}", path) for key, item in value.items()}
+        own = typing.get_args(kind)[1]
+        return {key: _value(item, own, f"{where}.{key}", path, faults) for key, item in value.items()}
     if isinstance(value, list):
-        return tuple(_value(item, typing.get_args(kind)[0], where, path) for item in value)
+        return tuple(_value(item, typing.get_args(kind)[0], where, path, faults) for item in value)
     return value
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target
+from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
 from jaxsoil.bundle.networks import Convolutional
 from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration
@@ -38,7 +38,7 @@ def write_bundle(folder: RunFolder, cross_fit: CrossFit, held: pd.DataFrame, res
       results: scores.
     """
     target, data, library = folder.path / "bundle", cross_fit.data, cross_fit.data.library
-    if (target / FACTS).exists() or library.spectra.quantity == "pretreated":
+    if (target / FACTS).exists() or library.spectra.quantity == "pretreated" or forbidden(library.licence, target):
         return
     pieces, members = Pieces(folder.path / "models"), {}
     for fit in model_fits(cross_fit):

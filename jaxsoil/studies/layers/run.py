@@ -232,7 +232,7 @@ def _write_inputs(folder: RunFolder, config: LayersConfig, data: LayersData) -> 
         "covariates": list(data.land.rasters.names), "grid": dataclasses.asdict(grid),
         "block_side": data.block_side, "blocks": data.blocks,
         "overlap": {name: float(overlaps(data, fold, config.window).mean()) for name, fold in data.folds.items()},
-        "truth": data.land.truth is not None, "notes": list(data.notes),
+        "truth": data.land.truth is not None, "licence": data.land.licence, "notes": list(data.notes),
     }  # fmt: skip
     folder.write_json("data.json", content)
     table = pd.DataFrame({"id": sites.ids, "east": sites.east, "north": sites.north, "block": data.block})

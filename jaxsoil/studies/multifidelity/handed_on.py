@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target
+from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
 from jaxsoil.bundle.networks import Perceptron
 from jaxsoil.bundle.predictors import Linear, Predictor
 from jaxsoil.data.library import Library
@@ -55,6 +55,8 @@ def write_bundles(
       stored: strategy -> parameters and scalings of the first replicate's network (piece of stage 3).
     """
     replicate = prepared.handed_on
+    if forbidden(replicate.sets.data.labelled.licence, folder.path / "bundle"):
+        return
     predictions = pd.read_parquet(folder.path / "predictions.parquet")
     # Of measured pairs all parts, together each sample once.
     seeds = [replicate.number] if prepared.whole is None else [one.number for one in prepared.each]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from jaxsoil.data.draws import group_folds
-from jaxsoil.data.readers.measured_pairs import KINDS, MeasuredPairs
+from jaxsoil.data.readers.measured_pairs import MeasuredPairs, held_together
+from jaxsoil.data.readers.pair_set import KINDS, PartKind
 from jaxsoil.evaluation import metrics
 from jaxsoil.models import plsr
 from jaxsoil.runs.errors import UsageError
@@ -57,7 +58,7 @@ def prepare_parts(config: MultifidelityConfig, pairs: MeasuredPairs) -> Replicat
         f"Tables and curves are those of the split by {kinds[0]}"
         + (f"; the {kinds[1]} split stands beside it in one table." if len(kinds) > 1 else "."),
     )
-    return Replicates(tuple(each), notes, whole=whole, validation=validation)
+    return Replicates(tuple(each), notes, whole=whole, validation=validation, about=pairs.about)
 
 
 def fit_whole(config: MultifidelityConfig, whole: Replicate) -> Piece:
@@ -75,11 +76,11 @@ def reference(config: MultifidelityConfig, prepared: Replicates) -> Piece:
       Table "reference": rows ``split, range, property, n, components`` (mean over folds) and the scores of
       :func:`pooled_scores`.
     """
-    assert prepared.whole is not None
+    assert prepared.whole is not None and prepared.about is not None
     sets, rows = prepared.whole.sets, []
     library = sets.library("pairs")
     for kind in ways(prepared).values():
-        groups = library.blocks if kind == "groups" else library.ids
+        groups = held_together(library, cast(PartKind, kind), prepared.about)
         for span, spectra in (("mir", sets.mir["pairs"]), ("nir", sets.nir["pairs"])):
             for name, y in zip(sets.properties, sets.values["pairs"].T, strict=True):
                 known = np.isfinite(y)

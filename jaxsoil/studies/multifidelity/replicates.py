@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from jaxsoil.data.draws import take_share
 from jaxsoil.data.library import Library
 from jaxsoil.data.properties import PROPERTIES
+from jaxsoil.data.readers.pair_set import PairSet
 from jaxsoil.data.scans import MultifidelityData
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.keys import key_of
@@ -171,12 +172,14 @@ class Replicates:
       notes: what a reader must know of them.
       whole: of measured pairs: every row trains, for the models that are handed on; its test set is in-sample.
       validation: share of the pairs that is set aside.
+      about: of measured pairs: what their file says.
     """
 
     each: tuple[Replicate, ...]
     notes: tuple[str, ...]
     whole: Replicate | None = None
     validation: float = 0.2
+    about: PairSet | None = None
 
     @property
     def handed_on(self) -> Replicate:

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target
+from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
 from jaxsoil.bundle.networks import Network
 from jaxsoil.bundle.predictors import Linear, Trees
 from jaxsoil.data.library import Library
@@ -59,6 +59,9 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
     """
     target = run.path / FOLDER
     if (target / FACTS).exists():
+        return
+    if forbidden(prepared.library.licence, target):
+        shutil.rmtree(run.path / "states", ignore_errors=True)
         return
     library, results, modelled = prepared.library, read_main(run.path), modelled_regions(run.path)
     spectra = baselines.seen(library, "snv")

@@ -17,7 +17,7 @@ GOOD = HEAD + "a,0,10,3.448\na,10,20,1.724\nb,4,12,1.724\na,20,30,\n"
 
 
 def table(**changes: object) -> HorizonTable:
-    options: dict[str, object] = {"divide_by": 1.724} | changes
+    options: dict[str, object] = {"factor": "1/1.724"} | changes
     return HorizonTable("h.csv", "site", "top", "bottom", "om", **options)  # pyright: ignore[reportArgumentType]
 
 
@@ -66,7 +66,7 @@ def test_a_faulty_horizon_is_refused_by_profile_and_row_or_left_out(
     ("text", "changes", "message"),
     [
         (GOOD.replace("a,10,20,1.724", "a,10,20,-1"), {"leave_out_faults": True}, "not negative.*a, row 1"),
-        (GOOD, {"divide_by": 0.0}, "divide_by"),
+        (GOOD, {"factor": 0.0}, "factor is a positive number"),
         (HEAD + "a,5,5,1\n", {"leave_out_faults": True}, "no horizon is left"),
         (GOOD.replace("3.448", "traces"), {}, "traces"),
     ],

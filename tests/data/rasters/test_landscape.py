@@ -29,7 +29,7 @@ def own(tmp_path: Path) -> Path:
         tmp_path / "sites.csv", index=False
     )
     (tmp_path / "mine.toml").write_text(
-        'table = "sites.csv"\nid = "site"\neast = "x"\nnorth = "y"\nquantity = "SOC"\nunit = "%"\n'
+        'data = "sites.csv"\nid = "site"\neast = "x"\nnorth = "y"\nquantity = "SOC"\nunit = "%"\n'
         '[rasters]\nheight = "height.tif"\nwet = "wet.tif"\n'
         '[[layers]]\ncolumn = "top"\ntop = 0\nbottom = 10\n[[layers]]\ncolumn = "sub"\ntop = 10\nbottom = 30\n'
     )
@@ -94,7 +94,7 @@ def test_layers_can_be_made_of_horizons(own: Path) -> None:
     pd.concat(parts).to_csv(own.parent / "h.csv", index=False)
     before = landscape.load(str(own))
     text = own.read_text().replace('column = "top"\n', "").replace('column = "sub"\n', "cover = 0.9\n")
-    horizons = '[horizons]\ntable = "h.csv"\nid = "site"\ntop = "a"\nbottom = "b"\nvalue = "om"\ndivide_by = 1.724\n'
+    horizons = '[horizons]\ndata = "h.csv"\nid = "site"\ntop = "a"\nbottom = "b"\nvalue = "om"\nfactor = "1/1.724"\n'
     own.write_text(text + horizons)
     found = landscape.load(str(own))
     kept = np.isfinite(before.sites.values).any(axis=1)

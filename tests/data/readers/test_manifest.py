@@ -211,7 +211,7 @@ def test_a_label_may_be_missing_under_a_condition(write, condition):
         ("[groups]", '[[exclude]]\ncolumn = "SOM"\nabove = 0\nreason = "x"\n[groups]', "leave no row"),
         ("[groups]", "[[exclude]]\nrows = [1]\n[groups]", "exclude.reason: a key is missing"),
         ('"mine.csv"', '"yours.csv"', "yours.csv: the data file does not exist"),
-        ('"mine.csv"', '"mine.xlsx"', r"not read.*\.xlsx.*\.csv or \.parquet"),
+        ('"mine.csv"', '"mine.xlsx"', r"not read.*\.xlsx.*\.csv, \.parquet"),
         ('"mine.csv"', '"mine.pkl"', r"not read.*\.pkl"),
     ],
 )

@@ -29,7 +29,7 @@ def test_text_stays_as_it_stands(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("soils.xlsx", b"x", r"this kind of file is not read \(found: .xlsx\). Give a table as .csv or .parquet"),
+        ("soils.xlsx", b"x", r"this kind of file is not read \(found: .xlsx\). Give a table as .csv, .parquet"),
         ("soils.csv", None, "the data file does not exist"),
         ("soils.csv", b"", "the table has no rows"),
         ("soils.csv", b"a,b\n", "the table has no rows"),

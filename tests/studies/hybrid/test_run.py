@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from hybrid_data import library
 
+from jaxsoil.bundle.bundle import NO_BUNDLE
 from jaxsoil.data.library import Property
 from jaxsoil.evaluation.results import read_results
 from jaxsoil.report.run_files import where
@@ -23,6 +24,7 @@ from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.hybrid import fitting
 from jaxsoil.studies.hybrid.config import HybridConfig, NetworkConfig
 from jaxsoil.studies.hybrid.cross_fit import CrossFit, HeldOut
+from jaxsoil.studies.hybrid.handed_on import write_bundle
 from jaxsoil.studies.hybrid.network import Kind, Network
 from jaxsoil.studies.hybrid.prepare import prepare_library
 from jaxsoil.studies.hybrid.ranges import range_of
@@ -327,6 +329,13 @@ def test_a_run_of_an_earlier_version_is_refused(finished: Path, cross_fit: Cross
         with pytest.raises(DataError, match=r"scores\.csv.*earlier version.*--overwrite") as refused:
             action()
         assert "\n" not in str(refused.value)
+
+
+def test_data_that_allow_no_derived_works_leave_no_bundle(cross_fit: CrossFit, tmp_path: Path) -> None:
+    limited = dataclasses.replace(cross_fit.data.library, licence="CC BY-ND 4.0")
+    data = dataclasses.replace(cross_fit, data=dataclasses.replace(cross_fit.data, library=limited))
+    write_bundle(RunFolder(tmp_path, "hybrid_dataset", "disabled"), data, pd.DataFrame(), pd.DataFrame())
+    assert [path.name for path in (tmp_path / "bundle").iterdir()] == [NO_BUNDLE]
 
 
 def test_the_plan_counts_models(cross_fit: CrossFit) -> None:

@@ -1,6 +1,8 @@
 """R files (.rds, .rda), parsed by rdata (MIT): data frames, also with matrix columns, and matrices with column names.
 
-Functions and other code in a file are refused unread; nothing is evaluated.
+Functions and other code in a file are refused unread; nothing is evaluated. A matrix column `spc` with columns 350 ...
+gives columns 350 ...; where two columns of a table would have one name, those of matrices are called spc.350 ..., as R
+itself writes them. Row names that are text stand in a column "row.names".
 """
 
 from __future__ import annotations
@@ -10,12 +12,14 @@ import gzip
 import io
 import lzma
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxsoil.data.readers.instruments import tables
-from jaxsoil.data.readers.instruments.reading import MOST_BYTES, Reading, Source, optional
+from jaxsoil.data.readers.instruments.reading import MOST_BYTES, Reading, Source, guarded, optional
+from jaxsoil.runs import require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +29,7 @@ SEVERAL = (b"RDX2\n", b"RDX3\n")
 
 _PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 _MOST_INFLATED = 4 * MOST_BYTES
+_SAVE = "Save a data frame or a matrix with column names (saveRDS)."
 
 
 def read(source: Source) -> Reading:
@@ -33,21 +38,11 @@ def read(source: Source) -> Reading:
     Raises:
       DataError: a damaged file, code, no table with bands or several, an ASCII or native file.
     """
-    with optional("rdata"):
-        from rdata.parser import RObjectType
-    data = _inflated(source)
-    parsed = _parse(source, data)
-    objects: dict[str, Any] = {source.path.stem: parsed}
-    if data.startswith(SEVERAL):
-        objects = {_name(item.tag): item.value[0] for item in _pairs(parsed, RObjectType)}
     frames, failed = [], []
-    for name, item in objects.items():
-        try:
-            frame = _frame(item, RObjectType)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            failed.append(f"{name}: {error}")
-            continue
-        if tables.find_bands([str(column) for column in frame.columns]):
+    for name, frame in _tables(source).items():
+        if isinstance(frame, str):
+            failed.append(f"{name}: {frame}")
+        elif tables.find_bands([str(column) for column in frame.columns]):
             frames.append(frame)
         else:
             failed.append(f"{name}: columns {', '.join(map(str, frame.columns[:4]))} ...")
@@ -56,6 +51,53 @@ def read(source: Source) -> Reading:
         remedy = "Save one data frame or matrix whose columns are named by wavelength or wavenumber (saveRDS)."
         raise source.error(problem, remedy, value="; ".join(failed) or f"{len(frames)} tables")
     return tables.from_frame(source, "R", frames[0])
+
+
+def read_frame(path: Path, name: str = "") -> pd.DataFrame:
+    """Returns one table of a file with all its columns; ``attrs["unread"]`` says why a column is not among them.
+
+    Args:
+      path: the file.
+      name: of the object, where the file holds several tables ("soils$spectra" for a part of a list).
+
+    Raises:
+      DataError: a damaged file, code, no table, an unknown name, or several tables and no name.
+    """
+    source = Source(path)
+    with guarded(source, "R"):
+        found = _tables(source)
+    frames = {key: frame for key, frame in found.items() if not isinstance(frame, str)}
+    if name:
+        require.known(name, frames, "the file has no table of this name", source=path, column="object")
+        return frames[name]
+    if len(frames) != 1:
+        problem = "the file holds several tables" if frames else "the file holds no table"
+        value = ", ".join(frames) or "; ".join(f"{key}: {why}" for key, why in found.items())
+        raise source.error(problem, 'Name one of them: object = "NAME".' if frames else _SAVE, value=value)
+    return next(iter(frames.values()))
+
+
+def _tables(source: Source) -> dict[str, pd.DataFrame | str]:
+    """The tables of a file by name, parts of lists as "list$part"; of what is no table, why."""
+    with optional("rdata"):
+        from rdata.parser import RObjectType as kinds
+    data = _inflated(source)
+    parsed = _parse(source, data)
+    objects: dict[str, Any] = {source.path.stem: parsed}
+    if data.startswith(SEVERAL):
+        objects = {_name(item.tag): item.value[0] for item in _pairs(parsed, kinds)}
+    for name, item in list(objects.items()):
+        parts = _parts(item, kinds)
+        if not _is_table(item, kinds) and any(_is_table(part, kinds) for part in parts.values()):
+            del objects[name]
+            objects |= {f"{name}${part}": inner for part, inner in parts.items()}
+    found: dict[str, pd.DataFrame | str] = {}
+    for name, item in objects.items():
+        try:
+            found[name] = _frame(item, kinds)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            found[name] = str(error)
+    return found
 
 
 def _inflated(source: Source) -> bytes:
@@ -144,29 +186,61 @@ def _vector(item: Any, kinds: Any) -> np.ndarray:
     return names[np.where((codes > 0) & (codes < len(names)), codes, 0)]
 
 
+def _is_table(item: Any, kinds: Any) -> bool:
+    attributes = _attributes(item, kinds)
+    return "dim" in attributes or ("class" in attributes and "data.frame" in _vector(attributes["class"], kinds))
+
+
+def _parts(item: Any, kinds: Any) -> dict[str, Any]:
+    """The columns of a data frame, or the parts of a list with names."""
+    names = _attributes(item, kinds).get("names") if item.info.type is kinds.VEC else None
+    return {} if names is None else dict(zip(map(str, _vector(names, kinds)), item.value, strict=True))
+
+
 def _frame(item: Any, kinds: Any) -> pd.DataFrame:
-    """Returns a data frame or a matrix as a table; a matrix column `spc` with columns 350 ... gives 350 ..."""
+    """Returns a data frame or a matrix as a table."""
     import pandas as pd
 
     attributes = _attributes(item, kinds)
     if item.info.type is not kinds.VEC:
-        return pd.DataFrame(_matrix(item, attributes, kinds))
-    if "names" not in attributes:
+        own, unread = [("", _matrix(item, attributes, kinds))], {}
+        rows = attributes["dimnames"].value[0]
+    elif "names" not in attributes:
         raise ValueError("a list without names")
-    parts: dict[str, np.ndarray] = {}
-    for name, column in zip(_vector(attributes["names"], kinds), item.value, strict=True):
-        own = _attributes(column, kinds)
-        if column.info.type is kinds.VEC:
-            inner = _frame(column, kinds)
-            more = {str(key): inner[key].to_numpy() for key in inner.columns}
-        else:
-            more = _matrix(column, own, kinds) if "dim" in own else {str(name): _vector(column, kinds)}
-        if parts.keys() & more.keys():
-            raise ValueError(f"a column occurs twice: {next(iter(parts.keys() & more.keys()))}")
-        parts |= more
+    else:
+        own, unread = _columns(item, kinds)
+        rows = attributes.get("row.names")
+    if rows is not None and rows.info.type is kinds.STR:
+        own.append(("", {"row.names": _vector(rows, kinds)}))
+    names = [name for _, columns in own for name in columns]
+    said = len(set(names)) == len(names)
+    parts = {name if said or not of else f"{of}.{name}": values for of, some in own for name, values in some.items()}
+    if len(parts) < len(names):
+        raise ValueError(f"a column occurs twice: {next(name for name in names if names.count(name) > 1)}")
     if len({len(part) for part in parts.values()}) > 1:
         raise ValueError("columns of different lengths")
-    return pd.DataFrame(parts)
+    frame = pd.DataFrame(parts)
+    frame.attrs["unread"] = unread
+    return frame
+
+
+def _columns(item: Any, kinds: Any) -> tuple[list[tuple[str, dict[str, np.ndarray]]], dict[str, str]]:
+    """The columns of a data frame, those of a matrix or inner data frame with its name; and why some are not read."""
+    found: list[tuple[str, dict[str, np.ndarray]]] = []
+    unread: dict[str, str] = {}
+    for name, column in _parts(item, kinds).items():
+        own = _attributes(column, kinds)
+        try:
+            if column.info.type is kinds.VEC:
+                inner = _frame(column, kinds)
+                found.append((name, {str(key): inner[key].to_numpy() for key in inner.columns}))
+            elif "dim" in own:
+                found.append((name, _matrix(column, own, kinds)))
+            else:
+                found.append(("", {name: _vector(column, kinds)}))
+        except (TypeError, ValueError) as error:
+            unread[name] = str(error)
+    return found, unread
 
 
 def _matrix(item: Any, attributes: dict[str, Any], kinds: Any) -> dict[str, np.ndarray]:
