@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxsoil.data.readers.limesoda_pairs import FIELDS, load_field_out, load_split
 from jaxsoil.data.readers.measured_pairs import MeasuredPairs, pair_sets
 from jaxsoil.data.scans import MultifidelityData
+from jaxsoil.data.sources.paired import PUBLIC_PAIRS, load_pairs
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.runs.errors import DataError, did_you_mean
 
@@ -17,7 +18,7 @@ SPLIT = "H.138_split"
 
 def names() -> tuple[str, ...]:
     """Returns the names that ``load`` knows, the twin first; ``limesoda_mir/FIELD`` chooses the held-out field."""
-    return (TWIN, FIELDS_OUT, SPLIT, *sorted(pair_sets()))
+    return (TWIN, FIELDS_OUT, SPLIT, *sorted(pair_sets()), *PUBLIC_PAIRS)
 
 
 def held_out_fields() -> tuple[str, ...]:
@@ -43,8 +44,9 @@ def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> Multifid
 
     Args:
       name: "infrared_twin"; "limesoda_mir" (seven measured mid-infrared sets, H.138 held out) or
-        "limesoda_mir/FIELD" for another of ``held_out_fields()``; "H.138_split" (one set in two ranges); measured
-        pairs with the first of their groups held out (see :func:`measured_pairs` for all parts).
+        "limesoda_mir/FIELD" for another of ``held_out_fields()``; "H.138_split" (one set in two ranges); "kssl" and
+        other public pairs, fetched and prepared where they are not yet; measured pairs with the first of their groups
+        held out (see :func:`measured_pairs` for all parts).
       config: shapes the twin, and belongs to it alone.
 
     Raises:
@@ -63,6 +65,8 @@ def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> Multifid
         data = load_field_out(field) if field else load_field_out()
     elif name == SPLIT:
         data = load_split()
+    elif name in PUBLIC_PAIRS:
+        data = load_pairs(name)
     elif (pairs := measured_pairs(name)) is not None:
         (data,) = pairs.parts("groups", 1)
     else:

@@ -136,7 +136,10 @@ def limesoda(folder: Path, field: str = "SSP.460", n: int = 12) -> None:
     with zipfile.ZipFile(buffer, "w") as wheel:
         spectra = near(n, 350, 2498, 2)
         targets = {"SOC_target": np.linspace(1, 2, n), "pH_target": 6.0, "Clay_target": 20.0}
-        for name, table in ((field, pd.DataFrame(targets).join(100 * spectra)), ("BB.250", pd.DataFrame(targets))):
+        for name, table in (
+            (field, pd.DataFrame(targets).join(100 * spectra.add_prefix("wl_"))),
+            ("BB.250", pd.DataFrame(targets)),
+        ):
             part = io.BytesIO()
             columns = np.array(list(table.columns), dtype=object)
             np.savez(part, dataset_data=table.to_numpy(float), dataset_columns=columns, folds=np.arange(n) % 10 + 1)

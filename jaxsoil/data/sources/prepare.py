@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from jaxsoil.data.library import Library
-from jaxsoil.data.sources import store
+from jaxsoil.data.sources import standin, store
 from jaxsoil.data.sources.catalogue import Remote, Source, named
 from jaxsoil.data.sources.fetch import LIMITS, Limits, checksum, fetch, get_json
 from jaxsoil.data.sources.places import CACHE_VARIABLE, by_hand, downloads, prepared
+from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.lock import InUse, held
+
+PATIENCE = 3600.0
+"""Seconds that a study waits for another process that prepares a library it needs."""
 
 
 def prepare(
@@ -49,7 +53,7 @@ def prepare(
             print(f"{source.name} {source.version}: {source.title}")
             print(f"  licence: {source.licence}")
             print(f"  cite: {source.citation}")
-        with _alone(downloads(source.provider), max(wait, 3600.0)):
+        with _alone(downloads(source.provider), PATIENCE):
             files = {one.name: path for one in source.files if (path := _file(source, one, accept, progress, limits))}
         checksums = {one: {"path": str(path), "sha256": checksum(path)} for one, path in files.items()}
         about = {"source": source.name, "version": source.version, "homepage": source.homepage, "files": checksums}
@@ -63,19 +67,21 @@ def prepare(
 def load(name: str) -> Library:
     """Returns a public library, prepared first where it is not yet; "NAME/PART" gives the rows of one of its parts.
 
+    While a study is planned (:func:`jaxsoil.data.sources.standin.planning`), one that is not prepared is made up.
+
     Raises:
       DataError: as :func:`prepare`; a part that there is not.
     """
     base, _, part = name.partition("/")
-    folder = prepare(base, wait=3600.0)
-    library = store.open_folder(folder)
+    source = named(base)
+    if store.about(prepared(base)) is None and standin.wanted(source):
+        return standin.library(source, part)
+    library = store.open_folder(prepare(base, wait=PATIENCE))
     return part_of(library, part) if part else library
 
 
 def part_of(library: Library, part: str) -> Library:
     """Returns the rows of one source, in memory; an unknown one raises DataError with the nearest."""
-    from jaxsoil.runs import require
-
     sources = library.group("source")
     require.known(part, set(sources.tolist()), "no such part", source=library.name, column="source")
     return library.select(sources == part)

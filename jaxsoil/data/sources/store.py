@@ -128,14 +128,12 @@ def open_folder(folder: Path) -> Library:
         value = f"{size} bytes for {rows} x {bands} float32"
         raise DataError("the prepared library is damaged", source=folder / VALUES, value=value, remedy=again)
     values = np.memmap(folder / VALUES, "<f4", "r", shape=(rows, bands)) if rows else np.empty((0, bands), np.float32)
-    columns = arrays["properties"].reshape(rows, -1).T
+    columns = zip(said["units"].items(), arrays["properties"].reshape(rows, -1).T, strict=True)
     return Library(
         name=said["name"],
         spectra=Spectra.of_checked(values, arrays["axis"], said["unit"], said["quantity"], said["steps"]),
         ids=_text(arrays["ids"]),
-        properties={
-            name: Property(values, unit) for (name, unit), values in zip(said["units"].items(), columns, strict=True)
-        },
+        properties={name: Property(one, unit) for (name, unit), one in columns},
         groups={name: _text(arrays[f"names {name}"])[arrays[f"codes {name}"]] for name in said["groups"]},
         licence=said["licence"],
         notes=tuple(said["notes"]),
