@@ -102,7 +102,9 @@ def draw(library: Library, target: Path) -> None:
     found = np.empty(0) if soc is None else soc.values[np.isfinite(soc.values) & (soc.values > 0)]
     if soc is not None and found.size and found.min() < found.max():
         right.hist(found, np.geomspace(found.min(), found.max(), 30), color=style.OKABE_ITO[2])
-        right.set(xscale="log", xlabel=f"{label.upper() if label == 'soc' else label} ({soc.unit})", ylabel="Rows")
+        right.set_xscale("log")
+        style.log_ticks(right.xaxis)
+        right.set(xlabel=f"{label.upper() if label == 'soc' else label} ({soc.unit})", ylabel="Rows")
     else:
         right.set_axis_off()
     style.save(figure, target.parent, target.stem, formats=(target.suffix.lstrip(".") or "png",))

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from jaxsoil.data.library import Library
-from jaxsoil.data.sources.catalogue import Source, named
+from jaxsoil.data.sources.catalogue import named
 from jaxsoil.data.sources.places import cache_root
 from jaxsoil.runs.errors import UsageError
 
@@ -77,23 +77,34 @@ def _class(name: str) -> Any:
         BUILDER_CONFIGS = configs if len(configs) > 1 else []  # noqa: RUF012
 
         def _info(self) -> Any:
-            library = self._library()
+            bands, units, groups, told = self._shape()
             features = {
                 "id": tfds.features.Text(),
-                "spectrum": tfds.features.Tensor(shape=(library.spectra.n_bands,), dtype=np.float32),
-                **{key: tfds.features.Scalar(np.float64, doc=one.unit) for key, one in library.properties.items()},
-                **{f"group_{key}": tfds.features.Text() for key in library.groups},
+                "spectrum": tfds.features.Tensor(shape=(bands,), dtype=np.float32),
+                **{key: tfds.features.Scalar(np.float32, doc=unit) for key, unit in units.items()},
+                **{f"group_{key}": tfds.features.Text() for key in groups},
             }
             return tfds.core.DatasetInfo(
                 builder=self,
-                description=_described(source, library),
+                description=f"{source.title}. {told}",
                 features=tfds.features.FeaturesDict(features),
                 homepage=source.homepage,
                 citation=source.citation,
                 license=source.licence,
-                # A spectrum is read as it is: rows must not be shuffled to be mixed, since readers draw them by number.
-                disable_shuffling=True,
+                disable_shuffling=True,  # row by row as in the memory map: whoever reads draws rows by number
             )
+
+        def _shape(self) -> tuple[int, dict[str, str], list[str], str]:
+            """Bands, labels with their units, groups, and a line on both; a table of scans need not be there for it."""
+            if source.spectra is not None:
+                axis, kind = source.spectra.axis, source.spectra.values.quantity
+                span = f"{axis.low:g} to {axis.high:g} {axis.unit}, {kind}"
+                units = {key: label.unit for key, label in source.labels.items()}
+                return source.spectra.bands, units, list(source.groups), _told(span, units)
+            library = self._library()
+            spectra, units = library.spectra, {key: one.unit for key, one in library.properties.items()}
+            span = f"{spectra.axis[0]:g} to {spectra.axis[-1]:g} {spectra.unit}, {spectra.quantity}"
+            return spectra.n_bands, units, list(library.groups), _told(span, units)
 
         def _library(self) -> Library:
             from jaxsoil.data import registry
@@ -108,15 +119,12 @@ def _class(name: str) -> Any:
             library = self._library()
             for row, values in enumerate(library.spectra.values):
                 example: dict[str, Any] = {"id": str(library.ids[row]), "spectrum": np.asarray(values)}
-                example |= {key: one.values[row] for key, one in library.properties.items()}
+                example |= {key: np.float32(one.values[row]) for key, one in library.properties.items()}
                 example |= {f"group_{key}": str(names[row]) for key, names in library.groups.items()}
                 yield row, example
 
     return type(name, (Builder,), {"__module__": __name__, "name": name})
 
 
-def _described(source: Source, library: Library) -> str:
-    spectra = library.spectra
-    axis = f"{spectra.axis[0]:g} to {spectra.axis[-1]:g} {spectra.unit}, {spectra.n_bands} bands, {spectra.quantity}"
-    units = ", ".join(f"{key} in {one.unit}" for key, one in library.properties.items())
-    return "\n".join([f"{source.title}. Spectra: {axis}. {units}.", *library.notes])
+def _told(span: str, units: dict[str, str]) -> str:
+    return f"Spectra: {span}. Labels: {', '.join(f'{key} ({unit})' for key, unit in units.items()) or 'none'}."
