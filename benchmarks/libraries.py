@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import os
 import resource
@@ -104,7 +105,7 @@ def training(values: Any, batch: int = 128, steps: int = 60) -> float:
 
     rng, bands = np.random.default_rng(0), values.shape[1]
     widths = [bands, 512, 32, 512, bands]
-    params = [0.05 * rng.standard_normal(pair).astype(np.float32) for pair in zip(widths, widths[1:], strict=False)]
+    params = [0.05 * rng.standard_normal(pair).astype(np.float32) for pair in itertools.pairwise(widths)]
     optimiser = optax.adamw(1e-3)
 
     @jax.jit

@@ -192,7 +192,7 @@ def _array(parts: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
 
 
 def _frame(parts: zipfile.ZipFile, what: str, path: Path) -> pd.DataFrame:
-    """A table of the package. Its column names are pickled: their text is taken from the codes, none of which is run."""
+    """A table of the package. Its column names are pickled: their text is taken from the codes, and none is run."""
     import pandas as pd
 
     values = _array(parts, f"{what}_data.npy", path)

@@ -61,11 +61,16 @@ def pair(
     spectra = right.spectra.to_unit("nm")
     right = right.with_spectra(Trim(float(spectra.axis[0]), float(last))(spectra))
     order = np.argsort(left.ids)
-    left = left.select(order[np.searchsorted(left.ids[order], right.samples)])
-    ids = right.samples if devices == "mean" else right.ids
-    notes = (f"{mid.name} and {near.name} by sample: {both.size} soils, {len(right)} pairs, devices: {devices}.",)
-    told: dict[str, Any] = {"name": name, "ids": ids, "groups": dict(left.groups), "properties": left.properties}
-    left = Library(spectra=left.spectra, licence=mid.licence, notes=(*mid.notes, *notes), **told)
+    rows = order[np.searchsorted(left.ids[order], right.samples)]  # of the soil of each row of `right`
+    soils = f"{both.size} soils, {len(right)} pairs, devices: {devices}"
+    told: dict[str, Any] = {
+        "name": name,
+        "ids": right.samples if devices == "mean" else right.ids,
+        "properties": {key: Property(one.values[rows], one.unit) for key, one in left.properties.items()},
+        "groups": {key: values[rows] for key, values in left.groups.items()},
+    }
+    notes = (*mid.notes, f"{mid.name} and {near.name} by sample: {soils}.")
+    left = Library(spectra=left.spectra[rows], licence=mid.licence, notes=notes, **told)
     return left, Library(spectra=right.spectra, licence=near.licence, notes=near.notes, **told)
 
 
@@ -145,8 +150,8 @@ def load_pairs(name: str) -> MultifidelityData:
     stored, alone = library.spectra.values, int(np.char.startswith(blocks, "alone ").sum())
     notes = (
         *about.notes,
-        f"Test set: {int(test.sum())} of {test.size} pairs, whole pedons; {int(out.sum())} scans of {part} are of these "
-        "and in no training.",
+        f"Test set: {int(test.sum())} of {test.size} pairs, whole pedons; {int(out.sum())} scans of {part} are of "
+        "these pedons, and in no training.",
         *((f"{alone} pairs are not among the layers of {part}: their pedon is told by their site.",) if alone else ()),
         *library.notes,
     )

@@ -74,7 +74,7 @@ def _class(name: str) -> Any:
     class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         VERSION = tfds.core.Version(_VERSION)
         RELEASE_NOTES = {_VERSION: f"{source.name} {source.version}."}  # noqa: RUF012 (what the base class reads)
-        BUILDER_CONFIGS = configs if len(configs) > 1 else []  # noqa: RUF012
+        BUILDER_CONFIGS = configs if len(configs) > 1 else []
 
         def _info(self) -> Any:
             bands, units, groups, told = self._shape()

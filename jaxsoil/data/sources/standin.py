@@ -93,7 +93,7 @@ def in_words(found: list[Source]) -> str:
                           for name, size in sizes.items())  # fmt: skip
         bands = source.spectra.bands if source.spectra else 0
         lines += [
-            f"{source.name} is not prepared: the sizes above are those its publisher states ({source.rows} rows in all).",
+            f"{source.name} is not prepared: sizes are those its publisher states ({source.rows} rows in all).",
             f"  to fetch: {files or 'nothing'}; {known / 1e6:.1f} MB of known size",
             f"  prepared on the disk: {source.rows * bands * 4 / 1e9:.2f} GB",
             *(f"  {one.name} must be brought by hand: {one.manual}" for one in missing_files(source) if not one.base),

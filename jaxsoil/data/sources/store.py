@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def open_values(folder: Path) -> IO[bytes]:
+def open_values(folder: Path) -> io.BufferedWriter:
     """Opens the file that spectra are appended to."""
     return open(folder / VALUES, "wb")
 

@@ -1,7 +1,7 @@
 """Large CSV files, gzipped or not, block by block: memory holds a block and the text columns, never the table.
 
-A block is 32 MB of text. Numbers are parsed as float32 and text is kept as Arrow strings, so that 85,000 rows of 1,701
-bands need some 300 MB. ``benchmarks/libraries.py`` measures it.
+A block is 8 MB of text; Arrow reads some of them ahead. Numbers are parsed as float32 and text is kept as Arrow strings.
+``benchmarks/libraries.py`` measures rate and memory.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import gzip
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from jaxsoil.runs.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-BLOCK = 32 << 20
+BLOCK = 8 << 20
 """Bytes of text that are parsed at a time."""
 
 MISSING = ["", "NA", "NaN", "nan", "NULL", "null"]
@@ -128,7 +128,7 @@ def _gzipped(path: Path) -> bool:
         return stream.read(2) == b"\x1f\x8b"
 
 
-def _text(path: Path) -> IO[str]:
+def _text(path: Path) -> io.TextIOWrapper:
     raw: Any = gzip.open(path, "rb") if _gzipped(path) else open(path, "rb")  # noqa: SIM115 (the caller closes it)
     return io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
 

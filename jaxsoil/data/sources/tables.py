@@ -33,6 +33,7 @@ MOST_LEFT_OUT = 0.5
 
 _MOST_SOC = 60.0
 _CHECKED_ROWS = 512
+_MARK = 8  # bytes of a spectrum's digest
 
 
 def make(source: Source, files: Mapping[str, Path], folder: Path, *, progress: bool, extra: Mapping[str, Any]) -> None:
@@ -127,7 +128,7 @@ class _Scans:
         )
         _require_columns(self.text, columns, source, path)
         self.kept: list[pd.DataFrame] = []
-        self.seen: dict[str, set[bytes]] = {}
+        self.seen: dict[str, bytes] = {}
         self.ids: list[str] = []
         self.out = {"incomplete": 0, "range": 0, "twice": 0}
         self.checked = False
@@ -149,14 +150,14 @@ class _Scans:
         self.out["incomplete"] += int((~whole).sum())
         self.out["range"] += int((whole & ~good).sum())
         for row, name in zip(np.flatnonzero(good).tolist(), _keys(others.loc[good], self.table.id), strict=True):
-            known = self.seen.setdefault(name, set())
-            mark = hashlib.blake2b(values[row].tobytes(), digest_size=8).digest()
-            if mark in known:
+            known = self.seen.get(name, b"")
+            mark = hashlib.blake2b(values[row].tobytes(), digest_size=_MARK).digest()
+            if mark in (known[start : start + _MARK] for start in range(0, len(known), _MARK)):
                 good[row] = False
                 self.out["twice"] += 1
             else:
-                known.add(mark)
-                self.ids.append(name if len(known) == 1 else f"{name}#{len(known)}")
+                self.seen[name] = known + mark
+                self.ids.append(f"{name}#{len(known) // _MARK + 1}" if known else name)
         self.kept.append(others.loc[good])
         return np.ascontiguousarray(values[good], dtype="<f4")
 
@@ -166,9 +167,9 @@ class _Scans:
 
         source, kept, left = self.source, len(self.ids), sum(self.out.values())
         if not kept or left > MOST_LEFT_OUT * (kept + left):
-            value = f"{left} of {kept + left} rows left out: {_notes_on(self.out, self.table)}"
+            value = f"{left} of {kept + left} rows left out; {'; '.join(_notes_on(self.out, self.table))}"
             remedy = "Check that the file is the one that the catalogue names."
-            raise DataError("too few spectra can be used", source=self.path, value="; ".join(value), remedy=remedy)
+            raise DataError("too few spectra can be used", source=self.path, value=value, remedy=remedy)
         scans = pd.concat(self.kept, ignore_index=True)
         notes = [*source.notes, *_notes_on(self.out, self.table)]
         columns: dict[str, pd.Series] = {str(name): scans[name] for name in scans.columns}

@@ -96,13 +96,13 @@ def test_a_page_in_place_of_the_file_is_refused(one, tmp_path, content, message)
 def test_a_busy_server_is_asked_again_and_a_refusal_is_final(one, tmp_path):
     one.faults[NAME] = ["busy", "busy"]
     assert get(one, tmp_path).read_bytes() == CONTENT
-    with pytest.raises(DataError, match="refuses the file.*status 404.*manual folder"):
+    with pytest.raises(DataError, match=r"refuses the file.*status 404.*manual folder"):
         fetch(one.address + "gone.csv", tmp_path / "here" / "gone.csv", limits=QUICK, progress=False)
     assert [path for _, path, _ in one.requests].count("/gone.csv") == 1
 
 
 def test_no_server_is_an_error_after_all_attempts(tmp_path):
-    with pytest.raises(DataError, match="the download failed.*3 attempts"):
+    with pytest.raises(DataError, match=r"the download failed.*3 attempts"):
         fetch("http://127.0.0.1:9/x.csv", tmp_path / "x.csv", limits=QUICK, progress=False)
 
 
@@ -110,19 +110,19 @@ def test_another_checksum_is_refused_until_it_is_accepted(one, tmp_path):
     target = get(one, tmp_path)
     target.unlink()
     (one.folder / NAME[1:]).write_bytes(CONTENT + b"more")
-    with pytest.raises(DataError, match="checksum differs from the one recorded on 20.*--accept-changed"):
+    with pytest.raises(DataError, match=r"checksum differs from the one recorded on 20.*--accept-changed"):
         get(one, tmp_path)
     assert left(tmp_path) == []
     get(one, tmp_path, accept=True)
     assert read_json(target.parent / RECORD)[target.name]["sha256"] == hashlib.sha256(CONTENT + b"more").hexdigest()
     target.unlink()
-    with pytest.raises(DataError, match="checksum differs from the publisher's"):
+    with pytest.raises(DataError, match=r"checksum differs from the publisher's"):
         get(one, tmp_path, sha256="0" * 64)
 
 
 def test_a_file_that_was_altered_here_is_refused(one, tmp_path):
     get(one, tmp_path).write_bytes(CONTENT[:-1])
-    with pytest.raises(DataError, match="is not the one that was fetched.*Delete the file"):
+    with pytest.raises(DataError, match=r"is not the one that was fetched.*Delete the file"):
         get(one, tmp_path)
 
 
@@ -130,13 +130,13 @@ def test_a_file_that_was_altered_here_is_refused(one, tmp_path):
 def test_a_full_disk_leaves_nothing(one, tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / (NAME[1:] + ".part")).symlink_to("/dev/full")
-    with pytest.raises(DataError, match="the disk is full.*JAXSOIL_CACHE"):
+    with pytest.raises(DataError, match=r"the disk is full.*JAXSOIL_CACHE"):
         get(one, tmp_path)
     assert left(tmp_path) == []
 
 
 def test_a_disk_without_room_is_seen_before_the_first_byte(one, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(0, 0, 1000))  # type: ignore[attr-defined]
-    with pytest.raises(DataError, match="the disk is full.*GB needed"):
+    with pytest.raises(DataError, match=r"the disk is full.*GB needed"):
         get(one, tmp_path)
     assert left(tmp_path) == []

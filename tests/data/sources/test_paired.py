@@ -30,7 +30,7 @@ def test_libraries_without_common_samples_are_refused(server):
     with pytest.raises(DataError, match=r"no sample has both ranges.*ICRAF\.ISRIC:1000.*KSSL\.SSL:1000"):
         pair(mid, near)
     bare = dataclasses.replace(mid, groups={})
-    with pytest.raises(DataError, match="no such group column"):
+    with pytest.raises(DataError, match=r"no such group column"):
         pair(bare, near)
 
 

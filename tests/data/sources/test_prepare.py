@@ -56,7 +56,7 @@ def test_the_library_is_what_the_tables_say(server):
     assert isinstance(values.base, np.memmap) and not values.flags.writeable  # mapped, not read
     part = registry.load("ossl_mir/ICRAF.ISRIC")
     assert len(part) == 8 and set(part.group("source")) == {"ICRAF.ISRIC"}
-    with pytest.raises(DataError, match="no such part"):
+    with pytest.raises(DataError, match=r"no such part"):
         registry.load("ossl_mir/KSSL")
 
 
@@ -124,7 +124,7 @@ def test_fields_of_limesoda_become_the_packaged_data_sets(server):
     np.testing.assert_allclose(made.spectra.values, expected, atol=1e-6)
     np.testing.assert_allclose(made.property("soc").values, np.linspace(1, 2, 12))
     assert registry.load("limesoda/SSP.460").fingerprint() == made.fingerprint()
-    with pytest.raises(DataError, match="no such data set"):
+    with pytest.raises(DataError, match=r"no such data set"):
         registry.load("limesoda")
 
 
@@ -209,14 +209,14 @@ def test_a_table_that_is_cut_short_is_refused(server, tmp_path):
     folder.mkdir(parents=True)
     data = (server.folder / "ossl_mir_L0_v1.2.csv.gz").read_bytes()
     (folder / "ossl_mir_L0_v1.2.csv.gz").write_bytes(data[: len(data) // 2])
-    with pytest.raises(DataError, match="the table cannot be read"):
+    with pytest.raises(DataError, match=r"the table cannot be read"):
         prepare("ossl_mir", progress=False)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is a thing of Linux")
 def test_a_disk_that_fills_while_preparing_leaves_nothing(server, monkeypatch):
-    monkeypatch.setattr(store, "open_values", lambda folder: open("/dev/full", "wb"))
-    with pytest.raises(DataError, match="the disk is full.*nothing half-written is left"):
+    monkeypatch.setattr(store, "open_values", lambda folder: open("/dev/full", "wb"))  # noqa: SIM115
+    with pytest.raises(DataError, match=r"the disk is full.*nothing half-written is left"):
         prepare("ossl_mir", progress=False)
     assert list(prepared("ossl_mir").parent.iterdir()) == []
     monkeypatch.undo()
@@ -232,7 +232,7 @@ def test_what_a_killed_process_left_is_cleared_away(server):
 def test_two_at_once_prepare_once(server):
     with (
         held(prepared("neospectra_mir")),
-        pytest.raises(UsageError, match="neospectra_mir is being prepared: .*process"),
+        pytest.raises(UsageError, match=r"neospectra_mir is being prepared: .*process"),
     ):
         prepare("neospectra_mir", progress=False)
     server.faults["/neospectra_mir_v1.2.csv.gz"] = ["stall"]
@@ -255,7 +255,7 @@ def test_a_damaged_store_says_how_to_make_it_again(server):
     folder = prepare("neospectra_mir", progress=False)
     with open(folder / store.VALUES, "rb+") as stream_out:
         stream_out.truncate(1000)
-    with pytest.raises(DataError, match="damaged.*jaxsoil data prepare neospectra_mir --again"):
+    with pytest.raises(DataError, match=r"damaged.*jaxsoil data prepare neospectra_mir --again"):
         registry.load("neospectra_mir")
     prepare("neospectra_mir", progress=False, again=True)
     assert len(registry.load("neospectra_mir")) == 16
