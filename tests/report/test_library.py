@@ -1,11 +1,10 @@
-"""``jaxsoil data``: prepare, describe, and a plan of a study whose library is not there."""
+"""What ``jaxsoil data describe`` prints and draws."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from jaxsoil.cli import console
 from jaxsoil.data.library import Library, Property
 from jaxsoil.report.library import describe, draw
 from jaxsoil.spectra.container import Spectra
@@ -35,16 +34,3 @@ def test_counts_ranges_units_and_missing_values(library):
 def test_the_figure_is_drawn(library, tmp_path):
     draw(library, tmp_path / "five.png")
     assert (tmp_path / "five.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_command_prepares_and_describes(server, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert console(["data", "prepare", "neospectra_mir"]) == 0
-    said = capsys.readouterr()
-    assert "licence: CC BY 4.0" in said.out and "cite: Sanderman et al. (2023)" in said.out
-    assert "neospectra_mir_v1.2.csv.gz" in said.err  # the progress bar
-    assert console(["data", "describe", "neospectra_mir"]) == 0
-    assert "16 rows, 1701 bands" in capsys.readouterr().out
-    assert (tmp_path / "neospectra_mir.png").exists()
-    assert console(["data", "prepare", "neospectre"]) == 2
-    assert "Did you mean" in capsys.readouterr().err

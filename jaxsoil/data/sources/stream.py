@@ -1,6 +1,6 @@
 """Large CSV files, gzipped or not, block by block: memory holds a block and the text columns, never the table.
 
-A block is 8 MB of text; Arrow reads some of them ahead. Numbers are parsed as float32 and text is kept as Arrow strings.
+A block is 8 MB of text; Arrow reads some of them ahead. Numbers are parsed as float32, text is kept as Arrow strings.
 ``benchmarks/libraries.py`` measures rate and memory.
 """
 
