@@ -98,7 +98,7 @@ def _main(folder: Path, arguments: list[str]) -> int:
 
         study = experiment.study_module()
         with standin.planning() as missing:
-            print(study.plan(config, study.prepare(config)), standin.in_words(missing), sep="\n")
+            print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
     run = RunFolder(target, options.exp, options.wandb)
     execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)

@@ -5,7 +5,7 @@
     made.download_and_prepare(file_format="array_record")
     rows = made.as_data_source(split="train")  # rows[0]["spectrum"], for grain or a PyTorch DataLoader
 
-The records hold what the memory map holds; studies read the map (docs/libraries.md has the figures of both).
+The records hold what the memory map holds. Studies read the map, which opens at once.
 """
 
 from __future__ import annotations

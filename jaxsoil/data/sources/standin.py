@@ -80,8 +80,8 @@ def _joined(first: np.ndarray, number: np.ndarray) -> np.ndarray:
     return np.char.add(np.char.add(first, ":"), number.astype(str))
 
 
-def in_words(found: list[Source]) -> str:
-    """What is to be fetched before the study can run, with its size where the servers state it."""
+def in_words(found: list[Source]) -> list[str]:
+    """Lines on what is to be fetched before the study can run, with its size where the servers state it."""
     lines = []
     for source in found:
         from jaxsoil.data.sources.prepare import missing_files
@@ -99,4 +99,4 @@ def in_words(found: list[Source]) -> str:
             *(f"  {one.name} must be brought by hand: {one.manual}" for one in missing_files(source) if not one.base),
             f"  licence: {source.licence}; cite: {source.citation}",
         ]
-    return "\n".join(lines)
+    return lines

@@ -32,7 +32,7 @@ def test_a_plan_fetches_nothing_and_says_what_would_be(server, smaller):
     assert [one.name for one in missing] == ["ossl_mir", "neospectra_mir", "neospectra_nir", "raca"]
     assert len(data.pretrain) + len(data.test_mir) >= 700 and data.pretrain.axis.size == 1701
     assert raca.spectra.n_bands == 2136 and np.unique(raca.group("region")).size == 17
-    told = standin.in_words(missing)
+    told = "\n".join(standin.in_words(missing))
     size = (server.folder / "ossl_mir_L0_v1.2.csv.gz").stat().st_size
     assert f"ossl_mir_L0_v1.2.csv.gz ({size / 1e6:.1f} MB)" in told
     assert "RaCA-spectra.csv must be brought by hand" in told and "licence: " in told
