@@ -27,6 +27,7 @@ class Remote:
       query: what stands behind the name in the address.
       other_names: names under which somebody may have it already.
       manual: how to get a file that is not fetched, because its licence or its publisher forbids it.
+      optional: whether the library is prepared without it where it cannot be had.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Remote:
     query: str = ""
     other_names: Sequence[str] = ()
     manual: str = ""
+    optional: bool = False
 
     @property
     def address(self) -> str:

@@ -7,7 +7,7 @@ of them together by sample. A split by ``Library.blocks`` then keeps all scans o
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,9 @@ from jaxsoil.data.library import Library, Property
 from jaxsoil.data.properties import UNITS
 from jaxsoil.data.readers.limesoda_pairs import average_repeats
 from jaxsoil.data.scans import MultifidelityData, Scans
-from jaxsoil.data.sources.prepare import load, part_of
+from jaxsoil.data.sources import standin
+from jaxsoil.data.sources.catalogue import named
+from jaxsoil.data.sources.prepare import is_prepared, load, part_of
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.resample import Trim
 
@@ -123,13 +125,14 @@ def load_pairs(name: str) -> MultifidelityData:
     """
     about = PUBLIC_PAIRS[name]
     base, part = about.whole
-    library = load(base)
+    get = _loader(name)
+    library = get(base)
     rows = np.flatnonzero(library.group("source") == part)
     if not rows.size:
         part_of(library, part)  # says which parts there are
     pedons = library.blocks[rows]
-    mid = load(about.mid) if about.mid else library.select(rows)
-    pair_mid, pair_near = pair(mid, load(about.near), name=name)
+    mid = get(about.mid) if about.mid else library.select(rows)
+    pair_mid, pair_near = pair(mid, get(about.near), name=name)
     spectra = pair_near.spectra
     pair_near = pair_near.with_spectra(Trim(about.low, float(spectra.axis[-1]))(spectra))
     samples = library.samples[rows]
@@ -161,6 +164,17 @@ def load_pairs(name: str) -> MultifidelityData:
         notes=notes,
         **parts,
     )
+
+
+def _loader(name: str) -> Callable[[str], Library]:
+    """Loads the libraries of some pairs; while a study is planned all are made up where one is not prepared."""
+    about = PUBLIC_PAIRS[name]
+    bases = {one.partition("/")[0] for one in (about.whole[0], about.mid, about.near) if one}
+    absent = [named(base) for base in sorted(bases) if not is_prepared(base)]
+    # A list and not a generator: each that is missing is to be counted.
+    if absent and all([standin.wanted(source) for source in absent]):
+        return lambda one: standin.library(named(one.partition("/")[0]), one.partition("/")[2])
+    return load
 
 
 def _absorbance(library: Library) -> Library:

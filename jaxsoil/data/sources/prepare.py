@@ -44,10 +44,10 @@ def prepare(
       UsageError: another process prepares it.
     """
     source, folder = named(name), prepared(name)
-    if not again and store.about(folder) is not None:
+    if not again and is_prepared(name):
         return folder
     with _alone(folder, wait):
-        if not again and store.about(folder) is not None:  # another process made it in the meantime
+        if not again and is_prepared(name):  # another process made it in the meantime
             return folder
         if progress:
             print(f"{source.name} {source.version}: {source.title}")
@@ -74,7 +74,7 @@ def load(name: str) -> Library:
     """
     base, _, part = name.partition("/")
     source = named(base)
-    if store.about(prepared(base)) is None and standin.wanted(source):
+    if not is_prepared(base) and standin.wanted(source):
         return standin.library(source, part)
     library = store.open_folder(prepare(base, wait=PATIENCE))
     return part_of(library, part) if part else library
@@ -85,6 +85,11 @@ def part_of(library: Library, part: str) -> Library:
     sources = library.group("source")
     require.known(part, set(sources.tolist()), "no such part", source=library.name, column="source")
     return library.select(sources == part)
+
+
+def is_prepared(name: str) -> bool:
+    """Whether a library is there in the layout that this version reads."""
+    return store.about(prepared(name)) is not None
 
 
 def missing_files(source: Source) -> list[Remote]:
@@ -125,14 +130,13 @@ def _file(source: Source, one: Remote, accept: bool, progress: bool, limits: Lim
         where = " or ".join(str(folder / one.name) for folder in by_hand(source.provider))
         remedy = f"{one.manual} Put the file at {where}."
         raise DataError(f"{one.name} is not fetched: it must be brought", source=source.name, remedy=remedy)
-    optional = any(join.file == one.name and not join.complete for join in source.joins) and bool(one.listing)
     try:
         url, sha256 = ("", "") if at_hand and not accept else resolve(source, one, limits)
         if accept and at_hand:
             target.unlink()
         return fetch(url, target, sha256=sha256, limits=limits, progress=progress, accept=accept)
     except DataError as error:
-        if optional and at_hand is None:
+        if one.optional and at_hand is None:
             print(f"  {one.name} cannot be had, and its values will be missing: {error}")
             return None
         raise

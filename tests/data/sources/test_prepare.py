@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from library_server import SOILS, Server
 
-from jaxsoil.data import registry
+from jaxsoil.data import endmembers, registry
 from jaxsoil.data.sources import store, stream
 from jaxsoil.data.sources.catalogue import sources
 from jaxsoil.data.sources.fetch import Limits
@@ -149,6 +149,10 @@ def test_minerals_of_both_spectrometers_lie_on_one_axis(server):
     expected = 0.9 * (1 - 0.3 * np.exp(-(((made.spectra.axis - 2208) / 40) ** 2)))
     np.testing.assert_allclose(made.spectra.values[2], expected, atol=0.002)  # Beckman's bands are 5.8 nm apart here
     assert any("left out 1 spectra" in note for note in made.notes)
+    minerals = endmembers.best_minerals([1000.0, 2000.0])  # those of the mixing decoder, once they are prepared
+    assert set(minerals.names) <= {"Calcite", "Kaolinite", "Quartz"} and len(minerals) >= 2
+    assert minerals.provenance["Quartz"]["spectrum"] == "splib07a, Quartz_GDS31_0-74um_fr_BECKb"
+    np.testing.assert_array_equal(minerals.spectra.values[minerals.index("Quartz")], made.spectra.values[2])
 
 
 @pytest.mark.parametrize(
