@@ -151,7 +151,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     prepare = verbs.add_parser("prepare", help="fetch a public library and make its memory map")
     prepare.add_argument("names", metavar="NAME", nargs="+", help="such as ossl_mir, neospectra_nir, raca")
     prepare.add_argument("--again", action="store_true", help="make it anew from the files at hand")
-    prepare.add_argument("--accept-changed", action="store_true", help="take files whose checksum has changed")
+    prepare.add_argument("--accept-changed", action="store_true", help="fetch again, whatever the checksums are")
     prepare.add_argument("--records", action="store_true", help="write TensorFlow Datasets records (array_record) too")
     describe = verbs.add_parser("describe", help="print what a data set holds, and draw it")
     describe.add_argument("name", metavar="NAME", help="a data set, a public library, or a manifest")

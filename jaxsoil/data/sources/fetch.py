@@ -73,7 +73,7 @@ def fetch(
       sha256: checksum that the publisher states, "" where there is none.
       limits: patience.
       progress: whether to draw a progress bar.
-      accept: take a file whose checksum differs from the recorded one, and record the new one.
+      accept: fetch the file again, take it even if its checksum differs from the recorded one, and record the new one.
 
     Raises:
       DataError: the server refuses, answers with a page, breaks off or stalls too often; a checksum that differs; a
@@ -82,8 +82,8 @@ def fetch(
     target.parent.mkdir(parents=True, exist_ok=True)
     known = _record(target)
     expected = sha256 or ("" if accept else str(known.get("sha256", "")))
-    if target.exists():
-        if not accept and expected and checksum(target) != expected:
+    if target.exists() and not accept:
+        if expected and checksum(target) != expected:
             remedy = "Delete the file, so that it is fetched again."
             raise DataError("the file is not the one that was fetched", source=target, column="SHA-256", remedy=remedy)
         return target

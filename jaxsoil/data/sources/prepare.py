@@ -34,7 +34,7 @@ def prepare(
     Args:
       name: of the catalogue, such as "ossl_mir".
       again: make it anew from the files at hand.
-      accept: take files whose checksum differs from that of the first download.
+      accept: fetch the files again and take them though their checksums differ from those of the first download.
       progress: whether to print licence and citation and to draw progress bars.
       wait: seconds to wait for another process that prepares it.
       limits: patience of the downloads.
@@ -43,7 +43,7 @@ def prepare(
       DataError: files that cannot be had, or that do not hold what they must; nothing half-written is left.
       UsageError: another process prepares it.
     """
-    source, folder = named(name), prepared(name)
+    source, folder, again = named(name), prepared(name), again or accept
     if not again and is_prepared(name):
         return folder
     with _alone(folder, wait):
@@ -132,8 +132,6 @@ def _file(source: Source, one: Remote, accept: bool, progress: bool, limits: Lim
         raise DataError(f"{one.name} is not fetched: it must be brought", source=source.name, remedy=remedy)
     try:
         url, sha256 = ("", "") if at_hand and not accept else resolve(source, one, limits)
-        if accept and at_hand:
-            target.unlink()
         return fetch(url, target, sha256=sha256, limits=limits, progress=progress, accept=accept)
     except DataError as error:
         if one.optional and at_hand is None:

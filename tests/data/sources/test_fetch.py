@@ -115,6 +115,10 @@ def test_another_checksum_is_refused_until_it_is_accepted(one, tmp_path):
     assert left(tmp_path) == []
     get(one, tmp_path, accept=True)
     assert read_json(target.parent / RECORD)[target.name]["sha256"] == hashlib.sha256(CONTENT + b"more").hexdigest()
+    one.faults[NAME] = ["refuse"]
+    with pytest.raises(DataError, match=r"refuses the file"):
+        get(one, tmp_path, accept=True)
+    assert target.exists()  # what was there stays until the new file is whole
     target.unlink()
     with pytest.raises(DataError, match=r"checksum differs from the publisher's"):
         get(one, tmp_path, sha256="0" * 64)
