@@ -244,7 +244,7 @@ class _Handler(SimpleHTTPRequestHandler):
         self.wfile.write(data[start : half if fault in ("break", "stall") else None])
         self.wfile.flush()
         if fault == "stall":
-            time.sleep(1.0)
+            time.sleep(8.0)
         self.close_connection = True
         return None
 
