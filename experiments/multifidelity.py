@@ -4,6 +4,7 @@ python experiments/run.py --exp=multifidelity                         the twin: 
 python experiments/run.py --exp=multifidelity --data limesoda_mir     seven measured MIR fields, each held out once
 python experiments/run.py --exp=multifidelity --data H.138_split      one measured field in two ranges (optimistic)
 python experiments/run.py --exp=multifidelity --data woodwell604      604 measured pairs, in groups and at random
+python experiments/run.py --exp=multifidelity --data kssl             public libraries: OSSL's KSSL and Neospectra
 python experiments/run.py --exp=multifidelity --data mine.toml        one's own tables (docs/own_data.md)
 python experiments/run.py --exp=multifidelity --paper                 the publication's size (for an accelerator)
 

@@ -2,6 +2,7 @@
 
 python experiments/run.py --exp=region_out                  the twin: 17 regions, no download
 python experiments/run.py --exp=region_out --data fields    measured spectra of eight regions
+python experiments/run.py --exp=region_out --data raca --paper    the publication's data: docs/libraries.md
 python experiments/run.py --exp=region_out --transfer-matrix plsr ann    also trained on one region, tested on each
 python experiments/run.py --exp=region_out --smoke          the smallest size, about a minute on two CPU cores
 python experiments/run.py --exp=region_out --paper          the publication's size (days on a CPU)

@@ -95,8 +95,11 @@ def _main(folder: Path, arguments: list[str]) -> int:
         return status if options.plan or options.export else max(status, _report_sweep(target))
     sweeps.refuse_alone(options)
     if options.plan:
+        from jaxsoil.data.sources import standin
+
         study = experiment.study_module()
-        print(study.plan(config, study.prepare(config)))
+        with standin.planning() as missing:
+            print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
     run = RunFolder(target, options.exp, options.wandb)
     execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
@@ -113,8 +116,8 @@ def _console(words: list[str]) -> int:
     verbs.add_parser("list", help="list the experiments")
     report = verbs.add_parser("report", help="write the report of a finished run, or of a sweep, again")
     report.add_argument("folder", metavar="RUN", type=Path)
-    data = verbs.add_parser("data", help="list the data sets that --data takes by name, or check one's own")
-    _add_data(data.add_subparsers(dest="data_verb", metavar="VERB"))
+    words_of_data = "list the data sets that --data takes by name; prepare, describe them, or check one's own"
+    _add_data(verbs.add_parser("data", help=words_of_data))
     describe = verbs.add_parser("describe", help="show what a bundle is and how good it was on held-out data")
     describe.add_argument("bundle", metavar="BUNDLE", type=Path)
     _add_predict(verbs.add_parser("predict", help="predict properties of instrument files with a bundle"))
@@ -125,10 +128,9 @@ def _console(words: list[str]) -> int:
     if options.verb == "data" and options.data_verb == "check":
         return _check_data(options)
     if options.verb == "data":
-        from jaxsoil.data.__main__ import main as list_data
+        from jaxsoil.report.library import run_verb
 
-        list_data()
-        return 0
+        return run_verb(options)
     if options.verb == "report":
         if (options.folder / SWEEP).is_file():
             write_all(reopen(options.folder))
@@ -151,7 +153,16 @@ def _report_sweep(folder: Path) -> int:
     return 0
 
 
-def _add_data(verbs: Any) -> None:
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="data_verb", metavar="VERB")
+    prepare = verbs.add_parser("prepare", help="fetch a public library and make its memory map")
+    prepare.add_argument("names", metavar="NAME", nargs="+", help="such as ossl_mir, neospectra_nir, raca")
+    prepare.add_argument("--again", action="store_true", help="make it anew from the files at hand")
+    prepare.add_argument("--accept-changed", action="store_true", help="fetch again, whatever the checksums are")
+    prepare.add_argument("--records", action="store_true", help="write TensorFlow Datasets records (array_record) too")
+    describe = verbs.add_parser("describe", help="print what a data set holds, and draw it")
+    describe.add_argument("name", metavar="NAME", help="a data set, a public library, or a manifest")
+    describe.add_argument("--figure", metavar="FILE", type=Path, help="of the figure (default: NAME.png here)")
     check = verbs.add_parser("check", help="say what is right and wrong with a manifest, and draw its spectra")
     check.add_argument("manifest", metavar="MANIFEST", type=Path, help="a .toml file (docs/own_data.md)")
     check.add_argument("--figure", metavar="FILE", type=Path, help="picture (.png; default: MANIFEST.check.png)")

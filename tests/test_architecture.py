@@ -41,6 +41,7 @@ FLOOR = {
 CORE = {"jax", "flax", "optax", "orbax", "numpy", "scipy", "pandas", "jaxtyping", "tyro", "tqdm"}
 LATE = (
     "tensorflow",
+    "tensorflow_datasets",
     "ray",
     "wandb",
     "matplotlib",

@@ -7,6 +7,8 @@ import sys
 
 from jaxsoil.data.registry import TWIN, describe
 from jaxsoil.data.root import DATA_VARIABLE
+from jaxsoil.data.sources.catalogue import sources
+from jaxsoil.data.sources.places import CACHE_VARIABLE
 
 
 def main() -> None:
@@ -15,6 +17,9 @@ def main() -> None:
     width = max(len(name) for name, _ in described)
     for name, line in described:
         print(f"{name:{width}}  {line}")
+    print(f"\nPublic libraries, fetched into the folder {CACHE_VARIABLE} (jaxsoil data prepare NAME):")
+    for name, source in sources().items():
+        print(f"{name:{width}}  {source.title} [{source.licence}]")
     print(f"\nAll but '{TWIN}' are measured: {DATA_VARIABLE} names the folder that holds them.")
 
 

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.data.readers.table import read_table, require_column, spectral_values
 from jaxsoil.data.root import DATA_VARIABLE, USGS_FOLDER, data_root
+from jaxsoil.data.sources.prepare import is_prepared
 from jaxsoil.physics import parametric_minerals, unit_cell
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, did_you_mean
@@ -249,8 +250,39 @@ def twin_minerals(axis: ArrayLike) -> EndmemberLibrary:
     )
 
 
+def public_minerals() -> EndmemberLibrary:
+    """Returns measured minerals of the public library 'splib07', with the densities and unit cells of the package.
+
+    Of several spectra of a mineral the first by name is taken, those of ASD spectrometers before Beckman's.
+
+    Raises:
+      DataError: a library that cannot be had, fewer than two minerals that the package knows.
+    """
+    from jaxsoil.data.sources.prepare import load
+
+    library = load("splib07")
+    order = np.lexsort((library.ids, library.group("source")))
+    rows: dict[str, int] = {}
+    for row in order.tolist():
+        rows.setdefault(str(library.samples[row]).lower(), row)
+    known = [one for one in parametric_minerals.load_table() if one.name.lower() in rows]
+    chosen = [rows[one.name.lower()] for one in known]
+    sources = [{"spectrum": f"splib07a, {library.ids[row]}"} for row in chosen]
+    return EndmemberLibrary(
+        names=tuple(one.name for one in known),
+        spectra=library.spectra[np.array(chosen, dtype=int)],
+        density=np.array([one.density for one in known]),
+        cell_volume=np.array([one.cell_volume for one in known]),
+        provenance={one.name: {**one.provenance, **own} for one, own in zip(known, sources, strict=True)},
+        notes=library.notes,
+        source="USGS splib07, as published",
+    )
+
+
 def best_minerals(axis: ArrayLike) -> EndmemberLibrary:
-    """Returns the measured minerals on their own axis where the data are there, else the fitted ones on ``axis`` (nm).
+    """Returns measured minerals on their own axis where they are there, else the fitted ones on ``axis`` (nm).
+
+    Measured are those below JAXSOIL_DATA, and without them those of 'splib07' where somebody prepared it.
 
     Raises:
       DataError: a JAXSOIL_DATA that names no folder, and measured minerals that are there but cannot be read: no
@@ -258,7 +290,7 @@ def best_minerals(axis: ArrayLike) -> EndmemberLibrary:
     """
     if os.environ.get(DATA_VARIABLE) and (data_root() / USGS_FOLDER).is_dir():
         return load_usgs()
-    return twin_minerals(axis)
+    return public_minerals() if is_prepared("splib07") else twin_minerals(axis)
 
 
 def as_table(minerals: EndmemberLibrary) -> pd.DataFrame:

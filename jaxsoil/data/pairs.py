@@ -8,6 +8,7 @@ from jaxsoil.data.readers.limesoda_pairs import FIELDS, load_field_out, load_spl
 from jaxsoil.data.readers.measured_pairs import MeasuredPairs
 from jaxsoil.data.readers.pair_set import pair_sets, read_pair_set
 from jaxsoil.data.scans import MultifidelityData
+from jaxsoil.data.sources.paired import PUBLIC_PAIRS, load_pairs
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.runs.errors import DataError, did_you_mean
 
@@ -18,7 +19,7 @@ SPLIT = "H.138_split"
 
 def names() -> tuple[str, ...]:
     """Returns the names that ``load`` knows, the twin first; ``limesoda_mir/FIELD`` chooses the held-out field."""
-    return (TWIN, FIELDS_OUT, SPLIT, *sorted(pair_sets()))
+    return (TWIN, FIELDS_OUT, SPLIT, *sorted(pair_sets()), *PUBLIC_PAIRS)
 
 
 def held_out_fields() -> tuple[str, ...]:
@@ -48,9 +49,9 @@ def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> Multifid
 
     Args:
       name: "infrared_twin"; "limesoda_mir" (seven measured mid-infrared sets, H.138 held out) or
-        "limesoda_mir/FIELD" for another of ``held_out_fields()``; "H.138_split" (one set in two ranges); measured
-        pairs, with the first of their groups held out (see :func:`measured_pairs` for all parts) or with the test set
-        that their file names.
+        "limesoda_mir/FIELD" for another of ``held_out_fields()``; "H.138_split" (one set in two ranges); "kssl" and
+        other public pairs, fetched and prepared where they are not yet; measured pairs, with the first of their groups
+        held out (see :func:`measured_pairs` for all parts) or with the test set that their file names.
       config: shapes the twin, and belongs to it alone.
 
     Raises:
@@ -69,6 +70,8 @@ def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> Multifid
         data = load_field_out(field) if field else load_field_out()
     elif name == SPLIT:
         data = load_split()
+    elif name in PUBLIC_PAIRS:
+        data = load_pairs(name)
     elif (path := _file(name)) is not None:
         pairs = MeasuredPairs.read(path)
         data = pairs.parts("groups", 1)[0] if pairs.test is None else pairs.fixed()

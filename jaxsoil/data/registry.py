@@ -15,7 +15,9 @@ from jaxsoil.data.readers.manifest import load_table
 from jaxsoil.data.readers.schema import Composite, Manifest, read_manifest
 from jaxsoil.data.readers.table import READABLE
 from jaxsoil.data.readers.toml import packaged
-from jaxsoil.data.root import data_root
+from jaxsoil.data.root import DATA_VARIABLE, data_root
+from jaxsoil.data.sources import prepare
+from jaxsoil.data.sources.catalogue import source_of, sources
 from jaxsoil.runs.errors import DataError, Faults, did_you_mean
 from jaxsoil.spectra.resample import Resample
 
@@ -37,7 +39,8 @@ def load(name: str | os.PathLike[str], *, axis: ArrayLike | None = None) -> Libr
     """Returns a data set by name, or the one that a TOML file describes.
 
     Args:
-      name: one of ``names()``, or the path of a manifest (its data file is relative to its folder).
+      name: one of ``names()``, a public library ("raca", "ossl_mir/KSSL.SSL"), which is prepared where it is not yet,
+        or the path of a manifest (its data file is relative to its folder).
       axis: bands in nm, ascending, to resample to; None keeps the data set's own axis.
 
     Raises:
@@ -71,9 +74,13 @@ def load_named(
         from jaxsoil.data.twin.soil.make import make_twin  # imports JAX, which no other data set needs
 
         return make_twin()
-    own = name.endswith(".toml")
+    own, public = name.endswith(".toml"), source_of(name)
+    if not own and public is not None and not public.manifests:
+        return prepare.load(name)
+    if public is not None and name not in packaged:  # a table of a library of several
+        name = name.partition("/")[2] or name
     if not own and name not in packaged:
-        remedy = f"{did_you_mean(name, (*tables, *names()))} One's own data: the path of a .toml file."
+        remedy = f"{did_you_mean(name, (*tables, *names(), *sources()))} One's own data: the path of a .toml file."
         if Path(name).suffix.lower() in READABLE:
             remedy = f"A table needs a manifest that says what its columns are: see docs/data.md. {remedy}"
         raise DataError("no such data set", source=beside if beside.name else None, value=name, remedy=remedy)
@@ -85,13 +92,22 @@ def load_named(
         raise DataError("a composite contains itself", source=path, value=value, remedy=remedy)
     manifest = read_manifest(path)
     if not isinstance(manifest, Composite):
-        return load_table(manifest, path.parent if own else data_root())
+        return load_table(manifest, path.parent if own else _root_of(name, manifest))
     faults, members = Faults(), []
     for member in manifest.members:
         with faults.kept():
             members.append(load_named(member, path, manifest.tables, (*above, key)))
     faults.tell()
     return join(manifest, members)
+
+
+def _root_of(name: str, manifest: Manifest) -> Path:
+    """Folder of a packaged data set: JAXSOIL_DATA where it has the file, else what a public library was made into."""
+    library = next((one.name for one in sources().values() if name in one.manifests), None)
+    where = os.environ.get(DATA_VARIABLE)
+    if library is None or (where and (Path(where) / manifest.data).is_file()):
+        return data_root()
+    return prepare.prepare(library, wait=prepare.PATIENCE)
 
 
 def _packaged() -> dict[str, Path]:

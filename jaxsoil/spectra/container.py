@@ -56,6 +56,19 @@ class Spectra:
         ):
             object.__setattr__(self, name, value)
 
+    @classmethod
+    def of_checked(
+        cls, values: NDArray[np.float32], axis: ArrayLike, unit: str, quantity: str, steps: Sequence[str] = ()
+    ) -> Spectra:
+        """Returns spectra whose values were checked when they were written to a file: they are not read here.
+
+        Raises:
+          DataError: as the class, but for values that are not finite.
+        """
+        made = cls(np.empty((0, values.shape[1]), np.float32), axis, unit, quantity, steps)
+        object.__setattr__(made, "values", _frozen(values, np.float32))
+        return made
+
     def __len__(self) -> int:
         return self.values.shape[0]
 

@@ -33,7 +33,7 @@ def libraries(data_root):
 
 
 def test_every_packaged_data_set_is_listed_here():
-    assert set(ROWS) == set(registry.names()) - {"twin", "raca"}  # raca: the user's own file
+    assert set(ROWS) == set(registry.names()) - {"twin"}
 
 
 @pytest.mark.parametrize("name", ROWS)

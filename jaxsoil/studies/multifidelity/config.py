@@ -222,8 +222,9 @@ class MultifidelityConfig:
 
     data: str = "infrared_twin"
     """'infrared_twin'; 'limesoda_mir', measured MIR fields, each held out once, or one of them, 'limesoda_mir/FIELD';
-    'H.138_split', one measured field in two ranges (optimistic); 'woodwell604', measured pairs, and the path of a TOML
-    file, one's own: each part is held out once, in groups and at random, or its own test set judges."""
+    'H.138_split', one measured field in two ranges (optimistic); 'kssl' and other public pairs, with a fixed test set;
+    'woodwell604', measured pairs, and the path of a TOML file, one's own: each part is held out once, in groups and at
+    random, or its own test set judges."""
     seeds: int | None = None
     """Replicates with other splits, weights and batches; each trains all three stages. None: five, and for
     limesoda_mir its fields. Of measured pairs it is the parts held out in each way; None: all."""
