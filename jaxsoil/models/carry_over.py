@@ -106,9 +106,10 @@ def _moments(s: Sums, kept: jax.Array) -> Sums:
 
 
 def _between(s: Sums) -> tuple[jax.Array, jax.Array]:
-    """Covariance (m, m) of the regions' mean spectra without what the property explains of them, and a region's presence.
+    """Covariance (m, m) of the regions' mean spectra without what the property explains, and which regions are there.
 
-    Explained is (the region's mean target minus that of all) times the pooled pattern within regions, cov(x, y) / var(y).
+    Explained is (mean target of the region minus that of all) times the pooled pattern within regions, cov(x, y) /
+    var(y).
     """
     there = (s.count > 0.0).astype(s.y.dtype)
     n = jnp.maximum(s.count, 1.0)

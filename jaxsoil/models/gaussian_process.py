@@ -9,7 +9,8 @@ region gives a limited number of them. Everything runs in float64.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ DRAWS = 12
 """Draws of the prior that are averaged."""
 MOST_OF_REGION = 250
 """Rows that a region gives at most."""
-MOST_ROWS = 1000
+MOST_ROWS = 600
 """Rows in all that :func:`subset` takes at most."""
 LIMIT = 5000
 """Rows that :func:`fit` takes at most: their matrix of float64 numbers has 200 MB."""
@@ -91,8 +92,7 @@ class GaussianProcess:
       directions: (D, m, q) of the whitened spectra.
       weights: (D, n) of the training rows; constants: (D,) added to each prediction.
       length: (D,) length scales in whitened units; rational: (D,) which have the rational quadratic kernel.
-      jitter: (D,) what had to be added to the diagonal, in units of its mean.
-      residuals: (n,) observed minus predicted of the training rows, each by the process without that row.
+      jitter: (D,) what had to be added to the diagonal, in units of the variances of process and constant.
     """
 
     centre: np.ndarray
@@ -104,7 +104,6 @@ class GaussianProcess:
     length: np.ndarray
     rational: np.ndarray
     jitter: np.ndarray
-    residuals: np.ndarray
 
     def predict(self, spectra: ArrayLike) -> np.ndarray:
         """Predictions (t,) of (t, m) absorbances on the axis of the training rows.
@@ -117,21 +116,21 @@ class GaussianProcess:
         for number, direction in enumerate(self.directions):
             ours, theirs = rows @ direction, self.points @ direction
             square = (ours**2).sum(axis=1)[:, None] + (theirs**2).sum(axis=1) - 2.0 * ours @ theirs.T
-            near = _kernel(np.maximum(square, 0.0) / self.length[number] ** 2, self.rational[number] > 0.5, np)
+            near = _kernel(np.maximum(square, 0.0) / self.length[number] ** 2, bool(self.rational[number] > 0.5), np)
             found += near @ self.weights[number] + self.constants[number]
         return self.level + found / len(self.directions)
 
 
-def _kernel(square: jax.Array | np.ndarray, rational: bool, numpy: object) -> jax.Array | np.ndarray:
-    """Kernel of squared distances in units of the length scale."""
+def _kernel(square: Any, rational: bool, library: Any) -> Any:
+    """Kernel of squared distances in units of the length scale, by NumPy or its namesake in JAX."""
     if rational:
         return 1.0 / (1.0 + square / 2.0)
-    distance = numpy.sqrt(3.0 * square)  # type: ignore[attr-defined]
-    return (1.0 + distance) * numpy.exp(-distance)  # type: ignore[attr-defined]
+    distance = library.sqrt(3.0 * square)
+    return (1.0 + distance) * library.exp(-distance)
 
 
 def subset(regions: ArrayLike, of_region: int = MOST_OF_REGION, most: int = MOST_ROWS, seed: int = 0) -> np.ndarray:
-    """Rows (n,) in order, drawn at random: of each region at most ``of_region``, lowered until all are at most ``most``."""
+    """Rows drawn at random, in order: of a region at most ``of_region``, which is lowered until all are ``most``."""
     region = np.unique(np.asarray(regions), return_inverse=True)[1].reshape(-1)
     turn = np.random.default_rng(seed).permutation(region.size)
     place = np.empty(region.size, int)
@@ -176,10 +175,10 @@ def fit(
     length = draws.length * spread
     same = region[:, None] == region
     scale = max(float(y.std()), 1e-6)
-    weights, errors, jitter = _solved(x - centre, y - level, same, directions, length, draws, scale)
+    weights, jitter = _solved(x - centre, y - level, same, directions, length, draws, scale)
     return GaussianProcess(
         spectra.mean(axis=0), level, spectra - spectra.mean(axis=0), narrow @ directions, weights * scale**2,
-        CONSTANT_SD**2 * weights.sum(axis=1), length, draws.rational, jitter, errors.mean(axis=0),
+        CONSTANT_SD**2 * weights.sum(axis=1), length, draws.rational, jitter,
     )  # fmt: skip
 
 
@@ -212,30 +211,31 @@ def _solved(
     length: np.ndarray,
     draws: Draws,
     scale: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights (D, n), errors (D, n) of each row by the process without it, and jitters (D,)."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (D, n) of the rows, and jitters (D,)."""
     n, count = len(y), len(length)
     padding = -n % _STEP
     rows, targets = np.pad(x, ((0, padding), (0, 0))), np.pad(y, (0, padding))
     offsets = np.pad(OFFSET_SD**2 * same, ((0, padding), (0, padding)))
     there = np.arange(n + padding) < n
-    weights, errors, jitter = np.zeros((count, n)), np.zeros((count, n)), np.full(count, np.inf)
+    weights, jitter = np.zeros((count, n)), np.full(count, np.inf)
     for extra in JITTERS:
         for number in np.flatnonzero(np.isinf(jitter)):
             with jax.enable_x64(True):
                 parts = directions[number], length[number], draws.noise[number], scale, extra
-                solve = _solve_rational if draws.rational[number] > 0.5 else _solve_matern
-                own, error = (np.asarray(v)[:n] for v in solve(rows, targets, offsets, there, *parts))
-            if np.isfinite(own).all() and np.isfinite(error).all():
-                weights[number], errors[number], jitter[number] = own, error, extra
+                own = _solve(rows, targets, offsets, there, *parts, rational=bool(draws.rational[number] > 0.5))
+                own = np.asarray(own)[:n]
+            if np.isfinite(own).all():
+                weights[number], jitter[number] = own, extra
     if np.isinf(jitter).any():
         remedy = "Give the noise a larger standard deviation, or leave out rows that occur twice."
         value = f"{int(np.isinf(jitter).sum())} of {count} draws, jitter {JITTERS[-1]:g}"
         raise DataError("a kernel matrix is not positive definite", value=value, remedy=remedy)
-    return weights, errors, jitter
+    return weights, jitter
 
 
-def _system(
+@functools.partial(jax.jit, static_argnames="rational")
+def _solve(
     rows: jax.Array,
     y: jax.Array,
     offsets: jax.Array,
@@ -247,20 +247,12 @@ def _system(
     extra: jax.Array,
     *,
     rational: bool,
-) -> tuple[jax.Array, jax.Array]:
-    """Weights (n,) of the rows, and the error of each by the process without it: weight over diagonal of the inverse."""
+) -> jax.Array:
+    """Weights (n,) of the rows of one process; those of the padding, which know nothing of the others, are zero."""
     z = rows @ direction / length
     square = (z * z).sum(axis=1)
     square = jnp.maximum(square[:, None] + square[None] - 2.0 * z @ z.T, 0.0)
     kernel = scale**2 * _kernel(square, rational, jnp) + CONSTANT_SD**2 + offsets
     diagonal = jnp.eye(y.size) * (noise**2 + extra * (scale**2 + CONSTANT_SD**2))
-    # Rows of the padding know nothing of the others.
     system = jnp.where(there[:, None] & there[None], kernel + diagonal, jnp.eye(y.size))
-    lower = jnp.linalg.cholesky(system)
-    inverse = jax.scipy.linalg.solve_triangular(lower, jnp.eye(y.size), lower=True)
-    weights = inverse.T @ (inverse @ y)
-    return weights, weights / (inverse * inverse).sum(axis=0)
-
-
-_solve_rational = jax.jit(lambda *parts: _system(*parts, rational=True))
-_solve_matern = jax.jit(lambda *parts: _system(*parts, rational=False))
+    return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(system, lower=True), y)

@@ -92,9 +92,7 @@ def differences(
     return -np.log10(np.maximum(applied[kind](), reflectance / 2.0)) - rows
 
 
-def penalties(
-    absorbance: ArrayLike, axis: ArrayLike, seed: int = 0, strengths: Strengths | None = None
-) -> np.ndarray:
+def penalties(absorbance: ArrayLike, axis: ArrayLike, seed: int = 0, strengths: Strengths | None = None) -> np.ndarray:
     """Mean products of the bands' differences, (kinds, m, m), one matrix for each kind of perturbation.
 
     Args and errors: as of :func:`differences`; of more than :data:`MOST_ROWS` rows evenly spaced ones are perturbed.

@@ -58,9 +58,7 @@ def tilt(values: NDArray, amount: ArrayLike, axis: ArrayLike, window: tuple[floa
     return values * _exp(amount, position(axis, window), values)
 
 
-def curvature(
-    values: NDArray, amount: ArrayLike, axis: ArrayLike, window: tuple[float, float] = WINDOW
-) -> NDArray:
+def curvature(values: NDArray, amount: ArrayLike, axis: ArrayLike, window: tuple[float, float] = WINDOW) -> NDArray:
     """R * exp(amount * (3 u^2 - 1) / 2): ln R moves by ``amount`` at both ends and by -amount / 2 in the middle."""
     return values * _exp(amount, (3.0 * position(axis, window) ** 2 - 1.0) / 2.0, values)
 

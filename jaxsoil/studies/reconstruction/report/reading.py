@@ -28,6 +28,16 @@ MODEL_LABELS = {
     "ann": "Encoder + ANN decoder",
     "physics": "Encoder + physics decoder",
     "physics_no_rho": "Encoder + physics decoder without rho r",
+    "carry_over": "Carry-over",
+    "plsr_absorbance": "PLSR on absorbance",
+    "epo": "EPO and PLSR",
+    "ridge": "Ridge",
+    "ridge_perturbations": "Ridge, perturbations",
+    "ridge_regions": "Ridge, between regions",
+    "ridge_both": "Ridge, both penalties",
+    "process": "Gaussian process",
+    "process_whitened": "Gaussian process, whitened",
+    "carry_over_plsr": "Mean of carry-over and PLSR",
 }
 """Models in the order of the tables, with their names there; others follow under the name they have."""
 
