@@ -25,7 +25,7 @@ DRAWS = 12
 """Draws of the prior that are averaged."""
 MOST_OF_REGION = 250
 """Rows that a region gives at most."""
-MOST_ROWS = 600
+MOST_ROWS = 1000
 """Rows in all that :func:`subset` takes at most."""
 LIMIT = 5000
 """Rows that :func:`fit` takes at most: their matrix of float64 numbers has 200 MB."""

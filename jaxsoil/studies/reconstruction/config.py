@@ -91,6 +91,20 @@ class RegionOutConfig(StudyConfig):
     """Rows in a step of a network that trains on one region; for the rest it trains as --train says."""
 
 
+@dataclasses.dataclass(frozen=True)
+class CarryOverConfig(StudyConfig):
+    """Configuration of the comparison of models that are to carry over to regions never seen; no network is trained."""
+
+    networks: tuple[Network, ...] = ()
+    """None by default: region_out has them beside the carry-over model."""
+    baselines: tuple[Baseline, ...] = get_args(Baseline)
+    """Models that are compared; plsr_absorbance, the one that the others are compared with, is among them."""
+    held_out: tuple[str, ...] = ()
+    """Regions that are held out in turn, the others only train; none given: all of them."""
+    moisture: bool = True
+    """Also test on wet states of soils that the models know dry, with measured spectra where JAXSOIL_DATA has them."""
+
+
 PAPER = {
     "encoder": "mlp",
     "start": "paper",
@@ -228,7 +242,7 @@ def check(config: StudyConfig, *, grid: bool = False) -> None:
             raise UsageError(f"{option} {' '.join(names)}: this study takes one; region_out compares several.")
     if config.axis is not None and not 0.0 < config.axis[0] < config.axis[1]:
         raise UsageError(f"--axis {config.axis[0]:g} {config.axis[1]:g}: give the lower wavelength first, in nm.")
-    if not config.networks:
+    if not config.networks and not isinstance(config, CarryOverConfig):
         raise UsageError(f"--networks: name one or more of {', '.join(get_args(Network))}.")
 
 

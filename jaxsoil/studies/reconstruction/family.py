@@ -59,7 +59,13 @@ class Mean:
 
 
 def fit(
-    name: str, absorbance: np.ndarray, target: np.ndarray, regions: np.ndarray, axis: np.ndarray, folds: np.ndarray
+    name: str,
+    absorbance: np.ndarray,
+    target: np.ndarray,
+    regions: np.ndarray,
+    axis: np.ndarray,
+    folds: np.ndarray,
+    strengths: invariance.Strengths | None = None,
 ) -> Mean:
     """Fits a model of the family.
 
@@ -69,6 +75,7 @@ def fit(
       regions, axis: (n,) names and (m,) nm.
       folds: (n,) whose residuals a back-transformation takes; empty for none. Of a process they are those of the linear
         model with the same penalty, since a process of every fold would take five times as long.
+      strengths: of the perturbations; None: the default ones.
 
     Raises:
       DataError: the name is unknown, or as of the models.
@@ -80,9 +87,9 @@ def fit(
         weight = parts.pop(part)
         rows = gaussian_process.subset(regions)
         draws = gaussian_process.prior(whitened=PROCESSES[part])
-        process = gaussian_process.fit(absorbance[rows], target[rows], regions[rows], axis, draws)
+        process = gaussian_process.fit(absorbance[rows], target[rows], regions[rows], axis, draws, strengths=strengths)
     shares = parts or {"ridge_both" if PROCESSES[name] else "ridge": 0.0}
-    found = [_linear(part, absorbance, target, regions, axis, folds) for part in shares]
+    found = [_linear(part, absorbance, target, regions, axis, folds, strengths) for part in shares]
     of = np.array(list(shares.values()))
     residuals = np.mean([one.residuals for one in found], axis=0, dtype=np.float64)
     slope = of @ np.stack([one.coefficients for one in found])
@@ -90,16 +97,22 @@ def fit(
 
 
 def _linear(
-    name: str, x: np.ndarray, y: np.ndarray, regions: np.ndarray, axis: np.ndarray, folds: np.ndarray
+    name: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    regions: np.ndarray,
+    axis: np.ndarray,
+    folds: np.ndarray,
+    strengths: invariance.Strengths | None,
 ) -> CarryOver:
     """A linear part."""
     if name in PENALTIES:
         perturbed, between = PENALTIES[name]
         draws = carry_over.prior(perturbed=perturbed, between=between)
-        return carry_over.fit(x, y, regions, axis, draws, folds=folds if folds.size else None)
+        return carry_over.fit(x, y, regions, axis, draws, folds=folds if folds.size else None, strengths=strengths)
     kept = np.eye(x.shape[1])
     if name == "epo":
-        kept = invariance.orthogonal(invariance.penalties(x, axis).sum(axis=0), EPO_COMPONENTS)
+        kept = invariance.orthogonal(invariance.penalties(x, axis, strengths=strengths).sum(axis=0), EPO_COMPONENTS)
     model = plsr.fit(x @ kept, y)
     slope = model.coefficients[-1] / model.scale
     residuals = plsr.held_out_residuals(x @ kept, y, folds, model.n_components) if folds.size else np.empty(0)
