@@ -1,6 +1,6 @@
 """Models that carry over to regions never seen: penalised ridge and Gaussian process beside PLSR, part by part.
 
-python experiments/run.py --exp=carry_over --data fields    measured spectra of eight regions: the table of docs/carry_over.md
+python experiments/run.py --exp=carry_over --data fields    eight measured regions: the table of docs/carry_over.md
 python experiments/run.py --exp=carry_over                  the twin: 17 regions, no download
 python experiments/run.py --exp=carry_over --data mine.toml --held-out mine    one's own region alone is held out
 

@@ -112,5 +112,5 @@ def fit(
         return Fitted(found, loss, smearing(residuals[np.isfinite(residuals)]))
     raise DataError(
         f"there is no baseline '{name}'",
-        remedy=f"Use plsr, random_forest, plsr_absorbance or one of {', '.join(family.PARTS)}.",
+        remedy="Use one that --help lists.")
     )
