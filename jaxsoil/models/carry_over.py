@@ -119,7 +119,7 @@ def _between(s: Sums) -> tuple[jax.Array, jax.Array]:
     # Where no label varies within a region, nothing is explained.
     pattern = jnp.where(within_yy > 1e-12, within_xy / jnp.maximum(within_yy, 1e-12), 0.0)
     share = there / there.sum()
-    left = x - share @ x - (y - share @ y)[:, None] * pattern[None]
+    left = x - (share @ x)[None] - (y - share @ y)[:, None] * pattern[None]
     return (share[:, None] * left).T @ left, there
 
 

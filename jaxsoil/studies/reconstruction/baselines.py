@@ -110,7 +110,4 @@ def fit(
         found = forest.fit(spectra, target, seed=seed, weights=weights, out_of_bag=correct and loss == "log")
         residuals = np.empty(0) if found.out_of_bag is None else target - found.out_of_bag
         return Fitted(found, loss, smearing(residuals[np.isfinite(residuals)]))
-    raise DataError(
-        f"there is no baseline '{name}'",
-        remedy="Use one that --help lists.")
-    )
+    raise DataError(f"there is no baseline '{name}'", remedy="Use one that --help lists.")

@@ -1,4 +1,4 @@
-"""A test of moisture: models that know soils air-dry, on the same soils rewetted; samples in folds, one left out at a time.
+"""A test of moisture: models that know soils air-dry, on the same soils rewetted, samples left out in folds.
 
 The wet spectra of a sample are predicted by models that saw neither its dry nor its wet spectra. Models see dry spectra
 alone, but for ``epo_measured``, external parameter orthogonalisation by the measured differences between wet and dry

@@ -90,6 +90,9 @@ _SUMMARIES = {
         whole="seed regions",
     ),
     "remeasure": Columns(text="model ranking", number="measured rmse_log10 rmse", whole="seed"),
+    "gains": Columns(text="model regions metric", number="mean se gain gain_se", whole="better n"),
+    "local_labels": Columns(text="model choice", number="ccc rmse abs_bias", whole="labels regions"),
+    "moisture": Columns(text="model state", number="ccc rmse bias", whole="n"),
     "learned": Columns(
         text="study model region", number="moved mean_f_soc f_soc_error soc_rho_r start_rho_r truth_rho_r", whole="seed"
     ),
