@@ -76,19 +76,14 @@ def test_between_regions_is_what_the_property_does_not_explain() -> None:
     np.testing.assert_allclose(found, 2.5 * np.outer(other, other), atol=1e-9)
 
 
-def test_the_penalties_lower_the_error_where_a_region_has_another_gain_and_instrument() -> None:
+def test_a_model_reacts_less_to_what_is_penalised() -> None:
     x, y = soils(1)
-    rng = np.random.default_rng(2)
-    levels = 0.02 * np.repeat(rng.normal(size=4), 40)[:, None]
-    tilts = 0.03 * np.repeat(rng.normal(size=4), 40)[:, None] * np.linspace(-1.0, 1.0, AXIS.size)
-    train = REGIONS != "d"
-    new = soils(5)[0][~train] * 0.9 + 0.05 + 0.05 * np.linspace(-1.0, 1.0, AXIS.size)
-    errors = []
-    for used in (False, True):
-        draws = carry_over.prior(40, perturbed=used, between=used)
-        model = carry_over.fit((x + levels + tilts)[train], y[train], REGIONS[train], AXIS, draws)
-        errors.append(np.sqrt(np.mean((model.predict(new) - soils(5)[1][~train]) ** 2)))
-    assert errors[1] < 0.7 * errors[0]
+    x = x + 0.05 * np.repeat(np.random.default_rng(2).normal(size=(4, AXIS.size)), 40, axis=0)
+    matrices = invariance.penalties(x, AXIS).sum(axis=0), carry_over.between_regions(x, y, REGIONS)
+    plain = carry_over.fit(x, y, REGIONS, AXIS, one(1e-5)).coefficients
+    for matrix, draw in zip(matrices, (one(1e-5, kinds=3.0), one(1e-5, regions=3.0)), strict=True):
+        found = carry_over.fit(x, y, REGIONS, AXIS, draw).coefficients
+        assert found @ matrix @ found < 0.5 * (plain @ matrix @ plain)
 
 
 def test_labels_that_do_not_vary_and_single_regions_are_taken() -> None:
