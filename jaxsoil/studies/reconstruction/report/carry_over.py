@@ -16,7 +16,7 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, open_document
 from jaxsoil.report.tables import Table, number, pivot_table, plus_minus
 from jaxsoil.studies.reconstruction.report import scores, sections, settings
-from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
+from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ _DIGITS = {"ccc": 3, "rmse": 3, "abs_bias": 3, "spread": 3}
 _HEADS = {
     "ccc": "CCC", "rmse": "RMSE (log10 %)", "abs_bias": "Size of the bias (log10 %)", "spread": "SD about it (log10 %)",
 }  # fmt: skip
-_STATES = {"air_dry": "air-dry", "1day": "a day after wetting", "wet": "wet"}
+_STATES = {"air_dry": "air-dry", "wet_dried_1day": "wetted, dried for a day", "wet": "wet"}
 _EXTRA = {"epo_measured": "EPO by measured wet spectra, and PLSR"}
 
 
@@ -49,12 +49,12 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document.section("All scores", *scores.mean_tables(run, common))
     document.add(list(settings.scale_notes(run)))
     document.section("By region", *_by_region(run))
-    shown = {name: look for name, look in styles_of(run).items() if name in _SHOWN}
+    shown = style.looks({name: model_label(name) for name in _SHOWN if name in run.models}, order=_SHOWN)
     dots = [dot for dot in _dots(run) if dot.model in shown]
     label = "CCC of log10 SOC in the held-out region (dimensionless)"
     figure = figures.metric_by_region(dots, shown, label=label, lower=-0.2)
     document.draw(figure, "ccc_by_region", _PROSE.text("region_caption"))
-    _local_section(document, run)
+    _local_section(document, run, shown)
     _moisture_section(document, run)
     sections.exposure_section(document, run, _PROSE.rows("uses", local="local_labels" in run.tables))
     closing_sections(document, run, MODEL_LABELS)
@@ -91,10 +91,11 @@ def _gains(gains: pd.DataFrame, part: str, run: Run) -> Table:
             cells += [plus_minus(*own.loc[m, ["gain", "gain_se"]], _DIGITS[m]) for m in ("ccc", "rmse", "abs_bias")]
             cells.append(f"{own.loc['rmse', 'better']} of {own.loc['rmse', 'n']}")
         rows.append((model_label(model), *cells))
-    kept = {"all": f"all {len(run.regions)}", "measured": f"the {len(run.measured)} of measured SOC"}[part]
+    kept = {"all": f"all {len(run.regions)} held-out regions"}
+    kept |= {"measured": f"the {len(run.measured)} held-out regions whose SOC was measured"}
     header = ("Model", *_HEADS.values(), "Gain, CCC", "Gain, RMSE", "Gain, bias", "Regions better, RMSE")
     notes = _PROSE.notes("gains_notes", fields=run.name.startswith("fields"))
-    return Table(_PROSE.text("gains_title", regions=kept), header, tuple(rows), notes)
+    return Table(_PROSE.text("gains_title", regions=kept[part]), header, tuple(rows), notes)
 
 
 @style.styled
@@ -113,7 +114,7 @@ def gain_figure(gains: pd.DataFrame) -> Figure | None:
             row = rows.iloc[place]
             axis.errorbar(row["gain"], place, xerr=row["gain_se"], fmt="o", color=shade, markersize=4, linewidth=1.2)
         axis.set_yticks(range(len(names)), [model_label(name) for name in names])
-        axis.set_xlabel(f"Gain over PLSR on absorbance, {label}")
+        axis.set_xlabel(f"Gain in {label}")
         style.light_grid(axis, "x")
     return figure
 
@@ -146,7 +147,7 @@ def _dots(run: Run) -> list[figures.Dot]:
     ]
 
 
-def _local_section(document: Document, run: Run) -> None:
+def _local_section(document: Document, run: Run, looks: dict[str, style.Look]) -> None:
     """Adds what a few labels of the held-out region are worth; nothing where the run does not say."""
     if "local_labels" not in run.tables:
         return
@@ -168,7 +169,7 @@ def _local_section(document: Document, run: Run) -> None:
         left=(0, 1),
     )
     document.section("A few labels of the new region", _PROSE.text("local"), table)
-    document.draw(local_figure(shown, styles_of(run)), "local_labels", _PROSE.text("local_caption"))
+    document.draw(local_figure(shown, looks), "local_labels", _PROSE.text("local_caption"))
 
 
 @style.styled
