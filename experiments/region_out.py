@@ -30,7 +30,7 @@ DEFAULT = RegionOutConfig(
 )
 
 EXPERIMENT = Experiment(
-    summary="SOC of a region that no model has seen: networks with and without a decoder beside PLSR, forest and a carry-over model",
+    summary="SOC of a region that no model has seen: networks beside PLSR, a forest and a carry-over model",
     table="Coleman et al. 2024, Table 2",
     study="jaxsoil.studies.reconstruction.region_out",
     report="jaxsoil.studies.reconstruction.report.region_out",
