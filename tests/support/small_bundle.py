@@ -41,7 +41,7 @@ def soils(n: int, seed: int = 0) -> tuple[Spectra, np.ndarray]:
 
 
 def small_bundle(twin: bool = False) -> Bundle:
-    """Models "plsr", "forest", "process", "ann", "mlp" and "cnn" of SOC, calibrated as if four regions had been held out."""
+    """Models "plsr", "forest", "process", "ann", "mlp", "cnn" of SOC, calibrated as if four regions were held out."""
     spectra, soc = soils(160)
     x = Pipeline((Absorbance(), SNV()))(spectra).values
     target = np.log10(soc)

@@ -73,7 +73,8 @@ def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> No
     more: list[Any] = [summaries.model_differences, gains]
     more.append(functools.partial(local_labels, library=prepared.library))
     if config.moisture and prepared.library.truth is None:
-        more.append(functools.partial(moisture.summary, config=config, library=prepared.library))
+        axis = prepared.library.spectra.axis
+        more.append(functools.partial(moisture.summary, models=config.baselines, axis=axis))
     run_study(config, folder, prepared, paper={}, summaries=more)
     write_bundle(config, folder, prepared)
 

@@ -7,6 +7,7 @@ spectra of the training samples, as it is used in the field (Minasny et al. 2011
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,11 @@ import pandas as pd
 
 from jaxsoil.data import registry
 from jaxsoil.data.draws import group_folds
-from jaxsoil.data.library import Library
 from jaxsoil.evaluation import metrics
 from jaxsoil.models import invariance, plsr
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.resample import Resample
 from jaxsoil.studies.reconstruction import family
-from jaxsoil.studies.reconstruction.config import StudyConfig
 
 DATA = "geeves_moisture"
 DRY = "air_dry"
@@ -30,13 +29,13 @@ FIELD_MOIST = 0.15
 some 0.05 to 0.3. The default of the perturbations, 0.02, is the water of air-dry soil."""
 
 
-def summary(folder: Path, config: StudyConfig, library: Library) -> dict[str, pd.DataFrame]:
+def summary(folder: Path, models: Sequence[str], axis: np.ndarray) -> dict[str, pd.DataFrame]:
     """moisture.csv: RMSE, bias and CCC of log10 SOC by model and moisture state.
 
     Args:
       folder: the run folder (not read).
-      config: names the models; those with a penalty come with the default and with field moisture.
-      library: whose axis the spectra are brought to.
+      models: names of the study's baselines; those with a penalty come with the default and with field moisture.
+      axis: (m,) nm, to which the spectra are brought.
 
     Returns:
       Rows ``model, state, ccc, rmse, bias, n``; nothing where JAXSOIL_DATA has no such data, or on another axis.
@@ -44,10 +43,10 @@ def summary(folder: Path, config: StudyConfig, library: Library) -> dict[str, pd
     try:
         soils = registry.load(DATA)
         reflectance = soils.spectra.to_reflectance()
-        absorbance = Resample(library.spectra.axis, library.spectra.unit)(reflectance).to_absorbance().values
+        absorbance = Resample(axis)(reflectance).to_absorbance().values
     except DataError:
         return {}
-    x, axis = absorbance.astype(np.float64), library.spectra.axis
+    x = absorbance.astype(np.float64)
     state = np.array([name.rsplit("-", 1)[1] for name in soils.ids.tolist()])
     sample = soils.group("sample")
     y = np.log10(soils.property("soc").values)
@@ -55,7 +54,7 @@ def summary(folder: Path, config: StudyConfig, library: Library) -> dict[str, pd
     predicted: dict[str, np.ndarray] = {}
     for number in range(FOLDS):
         train, test = fold != number, fold == number
-        for name, found in _predicted(config, x, y, sample, state, axis, train, test).items():
+        for name, found in _predicted(models, x, y, sample, state, axis, train, test).items():
             predicted.setdefault(name, np.full(y.size, np.nan))[test] = found
     rows = []
     for name, found in predicted.items():
@@ -67,7 +66,7 @@ def summary(folder: Path, config: StudyConfig, library: Library) -> dict[str, pd
 
 
 def _predicted(
-    config: StudyConfig,
+    models: Sequence[str],
     x: np.ndarray,
     y: np.ndarray,
     sample: np.ndarray,
@@ -81,7 +80,7 @@ def _predicted(
     found = {"plsr_absorbance": plsr.fit(x[dry], y[dry]).predict(x[test])}
     region, none = np.zeros(dry.size, int), np.empty(0, int)
     moist = invariance.Strengths(moisture=FIELD_MOIST)
-    for name in [one for one in config.baselines if one in ("epo", "ridge", "ridge_both", "process", "carry_over")]:
+    for name in [one for one in models if one in ("epo", "ridge", "ridge_both", "process", "carry_over")]:
         for ending, strengths in {"": None, "_moist": moist}.items():
             if name not in ("ridge", "process") or not ending:
                 model = family.fit(name, x[dry], y[dry], region, axis, none, strengths)
