@@ -38,6 +38,8 @@ LABELS = (0, 1, 3, 5, 10)
 """Numbers of local labels."""
 LOCAL_DRAWS = 50
 """Random choices of local labels that are averaged."""
+LEAST_ROWS = 6
+"""Rows of a region from which on local labels are tried."""
 SHRINKAGE = (0.2 / 0.15) ** 2
 """Variance of log10 SOC about a prediction within a region over that of regional biases: labels that count as much as
 the prior that there is no bias. Both are round values of the first prototypes, not tuned."""
@@ -120,7 +122,7 @@ def local_labels(folder: Path, library: Library) -> dict[str, pd.DataFrame]:
     Returns:
       Rows ``model, choice, labels, ccc, rmse, abs_bias, regions``: ``choice`` is "random" (mean over
       :data:`LOCAL_DRAWS` choices) or "kennard_stone"; means over the regions whose SOC is not modelled and that have
-      twice as many rows as labels.
+      :data:`LEAST_ROWS` rows and twice as many as labels.
     """
     held_out, spectra = read_predictions(folder), baselines.seen(library, "snv")
     place = {name: number for number, name in enumerate(library.ids.tolist())}
@@ -130,6 +132,8 @@ def local_labels(folder: Path, library: Library) -> dict[str, pd.DataFrame]:
             continue
         first = mine[mine["model"] == mine["model"].iloc[0]]
         rows = np.array([place[name] for name in first["id"]])
+        if rows.size < LEAST_ROWS:
+            continue
         space = SpectralSpace.fit(spectra[rows])
         ordered = kennard_stone(space.scores(spectra[rows]), max(LABELS))
         rng = np.random.default_rng(0)
