@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,10 +44,10 @@ class Draws(NamedTuple):
       power: a region of n rows weighs n ** power in all.
     """
 
-    identity: np.ndarray
-    kinds: np.ndarray
-    regions: np.ndarray
-    power: np.ndarray
+    identity: Any
+    kinds: Any
+    regions: Any
+    power: Any
 
 
 def prior(count: int = DRAWS, seed: int = 0, *, perturbed: bool = True, between: bool = True) -> Draws:
@@ -78,13 +78,13 @@ class Sums(NamedTuple):
       region: (K, R) 1 where the part lies in the region, else 0.
     """
 
-    count: np.ndarray
-    y: np.ndarray
-    yy: np.ndarray
-    x: np.ndarray
-    xy: np.ndarray
-    xx: np.ndarray
-    region: np.ndarray
+    count: Any
+    y: Any
+    yy: Any
+    x: Any
+    xy: Any
+    xx: Any
+    region: Any
 
 
 def sums(x: np.ndarray, y: np.ndarray, regions: np.ndarray, parts: np.ndarray) -> Sums:

@@ -71,7 +71,7 @@ def _label(name: str) -> str:
 
 def _gain_text(run: Run) -> str:
     """Gain of the carry-over model over PLSR on absorbance in words; "" where the run lacks it."""
-    rows = where(run.table("gains"), model=_OURS, regions="all").set_index("metric")
+    rows: Any = where(run.table("gains"), model=_OURS, regions="all").set_index("metric")
     if not len(rows) or rows["n"].max() < 2:
         return ""
     parts = {"CCC": "ccc", "RMSE": "rmse", "size of the bias": "abs_bias"}
@@ -80,7 +80,7 @@ def _gain_text(run: Run) -> str:
 
 def _gains(gains: pd.DataFrame, part: str, run: Run) -> Table:
     """Means and gains over the regions of a part, a row for each model."""
-    found = where(gains, regions=part).set_index(["model", "metric"])
+    found: Any = where(gains, regions=part).set_index(["model", "metric"])
     rows = []
     for model in [name for name in run.models if name in found.index.get_level_values("model")]:
         own = found.loc[model]
@@ -102,7 +102,7 @@ def _gains(gains: pd.DataFrame, part: str, run: Run) -> Table:
 def gain_figure(gains: pd.DataFrame) -> Figure | None:
     """Paired gains in CCC and RMSE with their standard errors, a line for each model; None with one region."""
     gains = pd.DataFrame(gains[gains["model"] != _REFERENCE])
-    if not np.isfinite(gains["gain_se"]).any():
+    if not np.isfinite(np.asarray(gains["gain_se"], float)).any():
         return None
     names = [name for name in MODEL_LABELS if name in set(gains["model"])][::-1]
     figure, axes = style.grid(2, most=2, panel=0.9 + 0.2 * len(names), extra=0.1, sharey=True)
@@ -181,7 +181,8 @@ def local_figure(found: pd.DataFrame, looks: dict[str, style.Look]) -> Figure:
         {"rmse": "RMSE of log10 SOC (log10 %)", "ccc": "CCC of log10 SOC (dimensionless)"}.items(),
         strict=True,
     ):
-        for (model, choice), rows in found.groupby(["model", "choice"], sort=False):
+        series: Any = found.groupby(["model", "choice"], sort=False)
+        for (model, choice), rows in series:
             look = looks[str(model)]
             line = "-" if choice == "random" else style.DASHED
             label_of = look.label if choice == "random" else None
