@@ -26,11 +26,12 @@ DEFAULT = RegionOutConfig(
     loss=("proportional",),
     baseline_input=("snv",),
     baseline_loss=("log",),
+    baselines=("plsr", "random_forest", "plsr_absorbance", "carry_over"),
     train=TrainConfig(epochs=120, patience=12, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
 )
 
 EXPERIMENT = Experiment(
-    summary="SOC of a region that no model has seen: networks with and without a decoder beside PLSR and forest",
+    summary="SOC of a region that no model has seen: networks beside PLSR, a forest and a carry-over model",
     table="Coleman et al. 2024, Table 2",
     study="jaxsoil.studies.reconstruction.region_out",
     report="jaxsoil.studies.reconstruction.report.region_out",

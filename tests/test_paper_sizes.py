@@ -16,8 +16,8 @@ from jaxsoil.experiments import load
 
 RECONSTRUCTION = ("region_out", "baseline_split", "few_labels", "rho_r", "soc_spectrum")
 MULTIFIDELITY = ("multifidelity", "ilr", "fno")
-WITHOUT_PAPER = ("layer_transfer",)
-"""Its publication states no size."""
+WITHOUT_PAPER = ("carry_over", "layer_transfer")
+"""No publication states their size."""
 
 KEY = jax.random.key(0)
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxsoil.bundle.networks import Convolutional, Network, Output, Perceptron
 from jaxsoil.bundle.trees import scales_of, undone
 from jaxsoil.models.forest import Forest
+from jaxsoil.models.gaussian_process import GaussianProcess
 from jaxsoil.models.plsr import Plsr
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
@@ -154,7 +155,50 @@ class Trees:
         return cls(children, feature, threshold, value, roots, scales_of(facts, 1)[0])
 
 
-KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Linear, Trees, Network, Perceptron, Convolutional)}
+@dataclasses.dataclass(frozen=True, eq=False)
+class Process:
+    """A linear model of one property and Gaussian processes, whose mean enters with a weight.
+
+    Attributes:
+      linear: what the linear part adds, its own weight in it.
+      process: the processes, in the linear part's modelling scale.
+      weight: of their mean.
+    """
+
+    kind: ClassVar[str] = "gaussian_process"
+    linear: Linear
+    process: GaussianProcess
+    weight: float
+
+    def __call__(self, x: np.ndarray) -> Output:
+        """Values (t, 1) of preprocessed spectra (t, m)."""
+        rows = x.astype(np.float64)
+        found = rows @ self.linear.coefficients + self.linear.intercept
+        return undone(found + self.weight * self.process.predict(rows)[:, None], self.linear.scales), None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Those of the linear part and of the processes."""
+        own = {field.name: np.asarray(getattr(self.process, field.name)) for field in dataclasses.fields(self.process)}
+        return self.linear.arrays() | own | {"weight": np.float64(self.weight)}
+
+    def facts(self) -> dict[str, Any]:
+        """Modelling scale."""
+        return self.linear.facts()
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Process:
+        """What was written; refused where its arrays do not fit together."""
+        own = {field.name: arrays[field.name] for field in dataclasses.fields(GaussianProcess)}
+        (n, bands), count = own["points"].shape, len(own["weights"])
+        shapes = {"centre": (bands,), "weights": (count, n)} | dict.fromkeys(("constants", "length"), (count,))
+        fits = all(own[name].shape == shape for name, shape in shapes.items())
+        if not (fits and own["directions"].shape[:2] == (count, bands) and own["level"].shape == ()):
+            raise DataError("the parts of a Gaussian process do not fit together", remedy="Write the bundle again.")
+        process = GaussianProcess(**own | {"level": float(own["level"])})
+        return cls(Linear.read(arrays, facts), process, float(arrays["weight"]))
+
+
+KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Linear, Trees, Process, Network, Perceptron, Convolutional)}
 """Predictors by the name of their kind."""
 
 

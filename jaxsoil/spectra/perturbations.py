@@ -53,14 +53,14 @@ def offset(values: NDArray, amount: ArrayLike) -> NDArray:
     return values + _column(amount, values)
 
 
-def tilt(values: NDArray, amount: ArrayLike, axis: ArrayLike) -> NDArray:
+def tilt(values: NDArray, amount: ArrayLike, axis: ArrayLike, window: tuple[float, float] = WINDOW) -> NDArray:
     """R * exp(amount * u): ln R moves by ``amount`` at the upper end of the window and by -amount at the lower one."""
-    return values * _exp(amount, position(axis), values)
+    return values * _exp(amount, position(axis, window), values)
 
 
-def curvature(values: NDArray, amount: ArrayLike, axis: ArrayLike) -> NDArray:
+def curvature(values: NDArray, amount: ArrayLike, axis: ArrayLike, window: tuple[float, float] = WINDOW) -> NDArray:
     """R * exp(amount * (3 u^2 - 1) / 2): ln R moves by ``amount`` at both ends and by -amount / 2 in the middle."""
-    return values * _exp(amount, (3.0 * position(axis) ** 2 - 1.0) / 2.0, values)
+    return values * _exp(amount, (3.0 * position(axis, window) ** 2 - 1.0) / 2.0, values)
 
 
 def splice(values: NDArray, gains: ArrayLike, axis: ArrayLike, borders: Sequence[float]) -> NDArray:
@@ -77,6 +77,18 @@ def shift(values: NDArray, amount: ArrayLike, axis: ArrayLike) -> NDArray:
     axis = np.asarray(axis, dtype=np.float64)
     rows = zip(np.asarray(amount, dtype=np.float64), values, strict=True)
     return np.array([np.interp(axis + by, axis, row) for by, row in rows], dtype=values.dtype).reshape(values.shape)
+
+
+def broaden(values: NDArray, width: ArrayLike, axis: ArrayLike) -> NDArray:
+    """A wider slit: each band is the mean of its neighbours, weighted by a Gaussian of full width ``width`` (nm) at
+    half maximum. At the ends of the axis the weights of the bands that are there sum to 1."""
+    axis, found = np.asarray(axis, dtype=np.float64), np.array(values)
+    width = np.asarray(width, dtype=np.float64)
+    for own in np.unique(width[width > 0]):
+        weights = np.exp(-4.0 * np.log(2.0) * ((axis[:, None] - axis) / own) ** 2)
+        rows = width == own
+        found[rows] = values[rows] @ (weights / weights.sum(axis=1, keepdims=True)).T.astype(values.dtype)
+    return found
 
 
 def path(values: NDArray, factor: ArrayLike) -> NDArray:

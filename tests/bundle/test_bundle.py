@@ -52,7 +52,7 @@ def rewrite(folder: Path, **changes: Any) -> None:
     (folder / FACTS).write_text(json.dumps(facts | {"sha256": checksum(facts)}))
 
 
-@pytest.mark.parametrize("model", ["plsr", "forest", "ann", "mlp", "cnn"])
+@pytest.mark.parametrize("model", ["plsr", "forest", "process", "ann", "mlp", "cnn"])
 def test_every_kind_of_model_comes_back_and_predicts_the_same(model: str, written: Path) -> None:
     spectra, _ = soils(20, seed=5)
     before, after = (predict(bundle, spectra, model=model) for bundle in (small_bundle(), Bundle.load(written)))

@@ -92,3 +92,20 @@ def test_the_shape_of_a_curve_does_not_depend_on_its_spread():
 def test_a_negative_curve_is_refused(sd):
     with pytest.raises(DataError, match="at least 0"):
         smooth_curve(50, sd, np.random.default_rng(0))
+
+
+def test_a_wider_slit_spreads_a_line_and_keeps_its_area():
+    axis = np.arange(1000.0, 2001.0, 5.0)
+    line = np.exp(-4.0 * np.log(2.0) * ((axis - 1500.0) / 40.0) ** 2)
+    seen = perturbations.broaden(np.stack([line, line]), [30.0, 0.0], axis)
+    # Variances add: a line of 40 nm behind a slit of 30 nm is 50 nm wide.
+    expected = 0.8 * np.exp(-4.0 * np.log(2.0) * ((axis - 1500.0) / 50.0) ** 2)
+    np.testing.assert_allclose(seen[0], expected, atol=1e-3)
+    np.testing.assert_array_equal(seen[1], line)
+    np.testing.assert_allclose(perturbations.broaden(np.full((1, axis.size), 0.5), [80.0], axis), 0.5)
+
+
+def test_tilt_and_curvature_may_have_a_window_of_their_own():
+    window = (AXIS[0], AXIS[3])
+    assert perturbations.tilt(FLAT, [0.2, 0.0], AXIS, window)[0, 3] == pytest.approx(0.5 * np.exp(0.2))
+    assert perturbations.curvature(FLAT, [0.2, 0.0], AXIS, window)[0, 0] == pytest.approx(0.5 * np.exp(0.2))

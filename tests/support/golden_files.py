@@ -66,7 +66,7 @@ def platform_of(folder: Path, flags: str) -> dict[str, Any]:
     versions = {name: record["versions"].get(name) for name in ("jax", "jaxlib", "numpy", "scipy", "scikit-learn")}
     data = json.loads((folder / "data.json").read_text("utf-8"))
     return {
-        "minerals": data.get("minerals", {}).get("source", ""),
+        "minerals": (data.get("minerals") or {}).get("source", ""),
         "machine": platform.machine(),
         "processor": record["processor"],
         "instructions": _instructions(),

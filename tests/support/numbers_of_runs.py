@@ -83,7 +83,7 @@ SOC_SPECTRUM = (
 )
 
 TABLES: dict[str, tuple[Table, ...]] = {
-    **dict.fromkeys(("region_out", "baseline_split", "few_labels", "rho_r"), RECONSTRUCTION),
+    **dict.fromkeys(("region_out", "carry_over", "baseline_split", "few_labels", "rho_r"), RECONSTRUCTION),
     **dict.fromkeys(("multifidelity", "ilr", "fno"), MULTIFIDELITY),
     "hybrid_dataset": HYBRID,
     "layer_transfer": LAYERS,

@@ -10,10 +10,10 @@ import numpy as np
 
 from jaxsoil.bundle.bundle import Bundle, Model, Target
 from jaxsoil.bundle.networks import Convolutional, Network, Perceptron
-from jaxsoil.bundle.predictors import Linear, Trees
+from jaxsoil.bundle.predictors import Linear, Process, Trees
 from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration
-from jaxsoil.models import forest, plsr
+from jaxsoil.models import forest, gaussian_process, plsr
 from jaxsoil.models.autoencoder import Autoencoder, ModelConfig
 from jaxsoil.models.mlp import Cnn1d, Mlp
 from jaxsoil.spectra.container import Spectra
@@ -41,12 +41,14 @@ def soils(n: int, seed: int = 0) -> tuple[Spectra, np.ndarray]:
 
 
 def small_bundle(twin: bool = False) -> Bundle:
-    """Models "plsr", "forest", "ann", "mlp" and "cnn" of SOC, calibrated as if four regions had been held out."""
+    """Models "plsr", "forest", "process", "ann", "mlp", "cnn" of SOC, calibrated as if four regions were held out."""
     spectra, soc = soils(160)
     x = Pipeline((Absorbance(), SNV()))(spectra).values
     target = np.log10(soc)
     domain = Domain.fit(x, np.arange(len(soc)).astype(str))
     linear = plsr.fit(x, target, 8)
+    process = gaussian_process.fit(x[:50], target[:50], np.zeros(50), AXIS, gaussian_process.prior(2))
+    half = Linear(np.full((BANDS, 1), 0.01), np.array([0.1]), ("log10",))
     regions = np.array([f"region {row % 4}" for row in range(len(soc))])
     held_out = 10.0 ** (linear.predict(x) + np.random.default_rng(1).normal(0.0, 0.1, len(soc)))
     found = Calibration.of(soc, held_out, regions, domain.space.scores(x))
@@ -62,6 +64,7 @@ def small_bundle(twin: bool = False) -> Bundle:
     kinds = {
         "cnn": (Convolutional(shape, ((0.0, 100.0, True),), (nets,)), ("absorbance", "snv"), None),
         "plsr": (Linear.of([linear], ["log10"]), ("absorbance", "snv"), None),
+        "process": (Process(half, process, 0.5), ("absorbance", "snv"), None),
         "forest": (Trees.of(forest.fit(x, target, seed=0, n_trees=5), "log10"), ("absorbance", "snv"), None),
         "ann": (Network(4, BANDS, dataclasses.asdict(config), plain(variables), {}), (), 0.2),
         "mlp": (

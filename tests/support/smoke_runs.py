@@ -17,6 +17,7 @@ BASE = "JAXSOIL_TEST_RUNS"
 
 TWINS = {
     "region_out": "twin",
+    "carry_over": "twin",
     "baseline_split": "twin",
     "few_labels": "twin",
     "rho_r": "twin",

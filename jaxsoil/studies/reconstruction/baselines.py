@@ -13,6 +13,7 @@ from jaxsoil.models import forest, plsr
 from jaxsoil.models.config import Input
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.preprocess import SNV, Absorbance, Pipeline
+from jaxsoil.studies.reconstruction import family
 from jaxsoil.studies.reconstruction.config import SocLoss
 from jaxsoil.training.config import TrainConfig
 
@@ -33,6 +34,11 @@ def seen(library: Library, what: Input) -> np.ndarray:
     return Pipeline(tuple(known[step] for step in STEPS[what])).fit(library.spectra)(library.spectra).values
 
 
+def regions_of(library: Library) -> np.ndarray:
+    """The (n,) region of each row; all rows are of one region where the data name none."""
+    return library.groups["region"] if "region" in library.groups else np.full(len(library), library.name)
+
+
 def smearing(residuals: np.ndarray) -> float:
     """Duan's smearing factor: the mean of 10 to the power of residuals of log10 SOC (observed minus predicted).
 
@@ -46,7 +52,7 @@ def smearing(residuals: np.ndarray) -> float:
 class Fitted:
     """A fitted baseline: ``model`` on the scale of ``loss``, and the ``factor`` between mean and median of SOC."""
 
-    model: plsr.Plsr | forest.Forest
+    model: plsr.Plsr | forest.Forest | family.Mean
     loss: SocLoss
     factor: float
 
@@ -62,6 +68,8 @@ def fit(
     soc: np.ndarray,
     groups: np.ndarray,
     *,
+    regions: np.ndarray | None = None,
+    axis: np.ndarray | None = None,
     seed: int,
     loss: SocLoss = "log",
     train: TrainConfig | None = None,
@@ -73,9 +81,11 @@ def fit(
     folds, of a forest those out of each tree's bag.
 
     Args:
-      name: "plsr" or "random_forest".
+      name: one of :data:`jaxsoil.studies.reconstruction.config.Baseline`.
       spectra, soc: (n, m) training spectra as the model sees them and (n,) in %.
       groups: (n,) groups that no fold parts.
+      regions, axis: (n,) names and (m,) nm, which the models of the family learn from; None: one region, bands by
+        number.
       seed: of the forest and the folds.
       loss: 'log' fits log10 SOC, 'linear' SOC, 'proportional' SOC with weights 1/sigma^2 of the networks' loss.
       train: has the two numbers of sigma; None: as by default.
@@ -84,15 +94,20 @@ def fit(
     settings = train or TrainConfig()
     target = np.log10(soc) if loss == "log" else soc
     weights = (settings.sigma_relative * soc + 100.0 * settings.sigma_floor) ** -2.0 if loss == "proportional" else None
-    if name == "plsr":
+    folds = np.empty(0, int)
+    if name != "random_forest" and correct and loss == "log" and np.unique(groups).size >= FOLDS:
+        folds = group_folds(groups, FOLDS, np.random.default_rng(seed))
+    if name in ("plsr", "plsr_absorbance"):
         found: Any = plsr.fit(spectra, target, weights=weights)
-        residuals = np.empty(0)
-        if correct and loss == "log" and np.unique(groups).size >= FOLDS:
-            folds = group_folds(groups, FOLDS, np.random.default_rng(seed))
-            residuals = plsr.held_out_residuals(spectra, target, folds, found.n_components)
-        return Fitted(found, loss, smearing(residuals))
+        some = plsr.held_out_residuals(spectra, target, folds, found.n_components) if folds.size else folds
+        return Fitted(found, loss, smearing(some))
+    if name in family.PARTS:
+        where = np.zeros(len(target), int) if regions is None else regions
+        bands = np.arange(1.0, spectra.shape[1] + 1.0) if axis is None else axis
+        found = family.fit(name, spectra, target, where, bands, folds)
+        return Fitted(found, loss, smearing(found.linear.residuals))
     if name == "random_forest":
         found = forest.fit(spectra, target, seed=seed, weights=weights, out_of_bag=correct and loss == "log")
         residuals = np.empty(0) if found.out_of_bag is None else target - found.out_of_bag
         return Fitted(found, loss, smearing(residuals[np.isfinite(residuals)]))
-    raise DataError(f"there is no baseline '{name}'", remedy="Use plsr or random_forest.")
+    raise DataError(f"there is no baseline '{name}'", remedy="Use one that --help lists.")

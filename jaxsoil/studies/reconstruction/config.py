@@ -15,7 +15,13 @@ from jaxsoil.training.config import DeviceConfig, TrainConfig
 
 EncoderKind = Literal["mlp", "cnn", "attention"]
 Network = Literal["none", "ann", "physics", "physics_no_rho"]
-Baseline = Literal["plsr", "random_forest"]
+Baseline = Literal[
+    "plsr", "random_forest", "plsr_absorbance", "epo", "ridge", "ridge_perturbations", "ridge_regions", "ridge_both",
+    "process", "process_whitened", "carry_over", "carry_over_plsr",
+]  # fmt: skip
+FAMILY: tuple[Baseline, ...] = get_args(Baseline)[2:]
+"""Baselines that see absorbance and fit log10 SOC whatever the study's settings are: PLSR on absorbance and the models
+of :mod:`jaxsoil.studies.reconstruction.family`."""
 SocLoss = Literal["linear", "proportional", "log"]
 Setting = tuple[Input, SocLoss]
 """What a model sees, and the form of its SOC loss."""
@@ -37,7 +43,8 @@ class StudyConfig:
     encoder: EncoderKind = "mlp"
     """Encoder of all networks: 'mlp' (paper), 'cnn' or 'attention'."""
     baselines: tuple[Baseline, ...] = ("plsr", "random_forest")
-    """Reference models on the same splits."""
+    """Reference models on the same splits. 'plsr_absorbance' and those behind it see absorbance and fit log10 SOC;
+    'carry_over' is the mean of 'ridge_both' and 'process_whitened' (docs/carry_over.md)."""
     input: tuple[Input, ...] = ("reflectance",)
     """What the networks see: 'reflectance' (paper), its 'absorbance', or 'snv' (SNV of absorbance); decoders
     reconstruct reflectance. Several make a grid (region_out), whose first setting is the run's own."""
@@ -82,6 +89,20 @@ class RegionOutConfig(StudyConfig):
     """Fewest rows of a region that trains alone; on smaller ones the others are only tested."""
     transfer_batch: int = 16
     """Rows in a step of a network that trains on one region; for the rest it trains as --train says."""
+
+
+@dataclasses.dataclass(frozen=True)
+class CarryOverConfig(StudyConfig):
+    """Configuration of the comparison of models that are to carry over to regions never seen; no network is trained."""
+
+    networks: tuple[Network, ...] = ()
+    """None by default: region_out has them beside the carry-over model."""
+    baselines: tuple[Baseline, ...] = get_args(Baseline)
+    """Models that are compared; plsr_absorbance, the one that the others are compared with, is among them."""
+    held_out: tuple[str, ...] = ()
+    """Regions that are held out in turn, the others only train; none given: all of them."""
+    moisture: bool = True
+    """Also test on wet states of soils that the models know dry, with measured spectra where JAXSOIL_DATA has them."""
 
 
 PAPER = {
@@ -186,6 +207,8 @@ UNSTATED_TABLE_3 = (
 
 def settings_of(config: StudyConfig, model: str) -> list[Setting]:
     """The settings of a network or baseline, the run's own first."""
+    if model in FAMILY:
+        return [("absorbance", "log")]
     baseline = model in get_args(Baseline)
     inputs = (config.baseline_input if baseline else ()) or config.input
     losses = (config.baseline_loss if baseline else ()) or config.loss
@@ -219,7 +242,7 @@ def check(config: StudyConfig, *, grid: bool = False) -> None:
             raise UsageError(f"{option} {' '.join(names)}: this study takes one; region_out compares several.")
     if config.axis is not None and not 0.0 < config.axis[0] < config.axis[1]:
         raise UsageError(f"--axis {config.axis[0]:g} {config.axis[1]:g}: give the lower wavelength first, in nm.")
-    if not config.networks:
+    if not config.networks and not isinstance(config, CarryOverConfig):
         raise UsageError(f"--networks: name one or more of {', '.join(get_args(Network))}.")
 
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
 from jaxsoil.bundle.networks import Network
-from jaxsoil.bundle.predictors import Linear, Trees
+from jaxsoil.bundle.predictors import Linear, Predictor, Process, Trees
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, all_rows, validation_rows
 from jaxsoil.evaluation.applicability import reconstruction_limit
@@ -30,6 +30,7 @@ from jaxsoil.models.forest import Forest
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import StudyConfig, settings_of
+from jaxsoil.studies.reconstruction.family import Mean
 from jaxsoil.studies.reconstruction.objectives import make_losses
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, direct_start
 from jaxsoil.studies.reconstruction.summaries import modelled_regions
@@ -107,14 +108,21 @@ def _calibrations(folder: Path, library: Library, scores: np.ndarray) -> dict[st
     return found
 
 
-def _baseline(name: str, config: StudyConfig, library: Library) -> tuple[Linear | Trees, tuple[str, ...]]:
+def _baseline(name: str, config: StudyConfig, library: Library) -> tuple[Predictor, tuple[str, ...]]:
     """A baseline with the study's own setting, and the steps that prepare its spectra."""
     (what, loss), soc = settings_of(config, name)[0], library.property("soc").values
     own: dict[str, Any] = {"seed": 0, "loss": loss, "train": config.train, "correct": False}
+    own |= {"regions": baselines.regions_of(library), "axis": library.spectra.axis}
     model = baselines.fit(name, baselines.seen(library, what), soc, library.blocks, **own).model
     scale = "log10" if loss == "log" else "unit"
-    made = Trees.of(model, scale) if isinstance(model, Forest) else Linear.of([model], [scale])
-    return made, baselines.STEPS[what]
+    steps = baselines.STEPS[what]
+    if isinstance(model, Forest):
+        return Trees.of(model, scale), steps
+    if isinstance(model, Mean):
+        slope, start = model.linear.coefficients[:, None], np.array([model.linear.intercept])
+        linear = Linear(slope, start, (scale,))
+        return linear if model.process is None else Process(linear, model.process, model.weight), steps
+    return Linear.of([model], [scale]), steps
 
 
 def _networks(config: StudyConfig, folder: Path, prepared: StudyInputs) -> Iterator[tuple[str, Network, float | None]]:

@@ -33,7 +33,7 @@ def add_baseline(
 
     Args:
       tables: receives the predictions.
-      name: "plsr" or "random_forest".
+      name: one of the study's baselines.
       config: has its settings.
       splits: what is fitted and tested; None: the splits of the tables.
       seed: replicate that the fits belong to; None: the seed of the tables.
@@ -42,6 +42,7 @@ def add_baseline(
     pieces, library = Pieces(tables.run.path / "trials"), tables.library
     seed = tables.seed if seed is None else seed
     first, *others = settings_of(config, name)
+    regions = baselines.regions_of(library)
     for setting in (first, *others):
         spectra, variant = baselines.seen(library, setting[0]), variant_of(setting, first)
         for split in tqdm(tables.splits if splits is None else splits, desc=f"{name:14}", unit="fit", leave=False):
@@ -49,7 +50,8 @@ def add_baseline(
 
             def fit(split: Split = split, spectra: np.ndarray = spectra, loss: SocLoss = setting[1]) -> Piece:
                 rows = split.train
-                own = {"seed": seed, "loss": loss, "train": config.train}
+                own: dict[str, Any] = {"seed": seed, "loss": loss, "train": config.train}
+                own |= {"regions": regions[rows], "axis": library.spectra.axis}
                 found = baselines.fit(name, spectra[rows], tables.soc[rows], library.blocks[rows], **own)
                 return Piece({"soc": found.predict(spectra[split.test]), "factor": np.float64(found.factor)})
 

@@ -28,6 +28,16 @@ MODEL_LABELS = {
     "ann": "Encoder + ANN decoder",
     "physics": "Encoder + physics decoder",
     "physics_no_rho": "Encoder + physics decoder without rho r",
+    "carry_over": "Carry-over",
+    "plsr_absorbance": "PLSR on absorbance",
+    "epo": "EPO and PLSR",
+    "ridge": "Ridge",
+    "ridge_perturbations": "Ridge, perturbations",
+    "ridge_regions": "Ridge, between regions",
+    "ridge_both": "Ridge, both penalties",
+    "process": "Gaussian process",
+    "process_whitened": "Gaussian process, whitened",
+    "carry_over_plsr": "Mean of carry-over and PLSR",
 }
 """Models in the order of the tables, with their names there; others follow under the name they have."""
 
@@ -80,6 +90,9 @@ _SUMMARIES = {
         whole="seed regions",
     ),
     "remeasure": Columns(text="model ranking", number="measured rmse_log10 rmse", whole="seed"),
+    "gains": Columns(text="model regions metric", number="mean se gain gain_se", whole="better n"),
+    "local_labels": Columns(text="model choice", number="ccc rmse abs_bias", whole="labels regions"),
+    "moisture": Columns(text="model state", number="ccc rmse bias", whole="n"),
     "learned": Columns(
         text="study model region", number="moved mean_f_soc f_soc_error soc_rho_r start_rho_r truth_rho_r", whole="seed"
     ),

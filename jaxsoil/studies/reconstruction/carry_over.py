@@ -1,0 +1,179 @@
+"""Models that are to carry over to regions never seen, one region held out at a time, each part of them alone.
+
+What a part gains is its paired difference to :data:`REFERENCE` over regions, with its standard error. Every test is
+inductive: nothing of a held-out region is used, but in :func:`local_labels`, which says what it uses.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxsoil.data import splits
+from jaxsoil.data.library import Library
+from jaxsoil.evaluation import compare, metrics
+from jaxsoil.evaluation.applicability import SpectralSpace
+from jaxsoil.evaluation.results import log10_percent
+from jaxsoil.runs.errors import UsageError, did_you_mean
+from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.reconstruction import baselines, moisture, summaries
+from jaxsoil.studies.reconstruction.config import CarryOverConfig
+from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
+from jaxsoil.studies.reconstruction.refit import write_bundle
+from jaxsoil.studies.reconstruction.run import plan_study, run_study
+from jaxsoil.studies.reconstruction.tables import read_main, read_predictions
+
+REFERENCE = "plsr_absorbance"
+"""What gains are gains over."""
+
+MEASURES = ("ccc", "rmse", "abs_bias", "spread")
+"""Of log10 SOC by region: concordance, error, size of the bias, and standard deviation of the error about it."""
+
+LABELS = (0, 1, 3, 5, 10)
+"""Numbers of local labels."""
+LOCAL_DRAWS = 50
+"""Random choices of local labels that are averaged."""
+LEAST_ROWS = 6
+"""Rows of a region from which on local labels are tried."""
+SHRINKAGE = (0.2 / 0.15) ** 2
+"""Variance of log10 SOC about a prediction within a region over that of regional biases: labels that count as much as
+the prior that there is no bias. Both are round values of the first prototypes, not tuned."""
+
+
+def prepare(config: CarryOverConfig) -> StudyInputs:
+    """The data with one inductive split for each region that is held out.
+
+    Raises:
+      UsageError: an unknown region, or no PLSR on absorbance, which the others are compared with.
+    """
+    if REFERENCE not in config.baselines:
+        raise UsageError(f"--baselines: name {REFERENCE} too, which the others are compared with.")
+
+    def chosen(library: Library) -> list[splits.Split]:
+        found = splits.region_out(library)
+        names = [split.held_out for split in found]
+        for name in config.held_out:
+            if name not in names:
+                raise UsageError(f"--held-out: no region is called '{name}'. {did_you_mean(name, names)}")
+        return [split for split in found if not config.held_out or split.held_out in config.held_out]
+
+    return prepare_study(config, chosen)
+
+
+def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
+    """Describes the fits; nothing is run."""
+    return plan_study(config, prepared)
+
+
+def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> None:
+    """Fits and writes the run folder, and a bundle of the models fitted on all regions."""
+    more: list[Any] = [summaries.model_differences, gains]
+    more.append(functools.partial(local_labels, library=prepared.library))
+    if config.moisture and prepared.library.truth is None:
+        axis = prepared.library.spectra.axis
+        more.append(functools.partial(moisture.summary, models=config.baselines, axis=axis))
+    run_study(config, folder, prepared, paper={}, summaries=more)
+    write_bundle(config, folder, prepared)
+
+
+def gains(folder: Path) -> dict[str, pd.DataFrame]:
+    """gains.csv: each model's means over held-out regions, and its paired difference to :data:`REFERENCE`.
+
+    Returns:
+      Rows ``model, regions, metric, mean, se, gain, gain_se, better, n``: ``regions`` is "all" or "measured", those
+      whose SOC is not modelled from spectra; ``metric`` one of :data:`MEASURES`; ``better`` in how many regions the
+      model is ahead of the reference.
+    """
+    frame, modelled = read_main(folder), summaries.modelled_regions(folder)
+    chosen = frame[
+        (frame["split"] == "test") & (frame["scale"] == "log10") & frame["metric"].isin(["ccc", "rmse", "bias"])
+    ]
+    wide = chosen.pivot_table(index=["model", "region"], columns="metric", values="value", sort=False).reset_index()
+    wide["abs_bias"] = wide["bias"].abs()
+    wide["spread"] = np.sqrt(np.maximum(wide["rmse"] ** 2 - wide["bias"] ** 2, 0.0))
+    rows = []
+    for part, left_out in (("all", []), ("measured", modelled)):
+        kept = pd.DataFrame(wide[~wide["region"].isin(left_out)]).set_index(["model", "region"])
+        if not len(kept):
+            continue
+        for model, metric in itertools.product(dict.fromkeys(frame["model"]), MEASURES):
+            own, other = (_of_model(kept, metric, name) for name in (model, REFERENCE))
+            gap = np.asarray(own - other.reindex(own.index), dtype=np.float64)
+            better = int(np.sum(gap > 0.0 if metric == "ccc" else gap < 0.0))
+            mean, se = float(own.mean()), compare.standard_error(own.to_numpy())
+            rows.append(
+                (model, part, metric, mean, se, float(gap.mean()), compare.standard_error(gap), better, gap.size)
+            )
+    columns = ["model", "regions", "metric", "mean", "se", "gain", "gain_se", "better", "n"]
+    return {"gains": pd.DataFrame(rows, columns=pd.Index(columns))}
+
+
+def _of_model(frame: pd.DataFrame, metric: str, model: str) -> Any:
+    """A metric of a model by region."""
+    return frame[metric].xs(model, level="model")
+
+
+def local_labels(folder: Path, library: Library) -> dict[str, pd.DataFrame]:
+    """local_labels.csv: what a few labels of the held-out region are worth, as an offset of log10 SOC.
+
+    Exposure: the spectra and labels of the chosen rows; of Kennard-Stone also all spectra of the region. Scores are on
+    all other rows of the region. The offset is the mean residual of the n labels times n / (n + :data:`SHRINKAGE`).
+
+    Returns:
+      Rows ``model, choice, labels, ccc, rmse, abs_bias, regions``: ``choice`` is "random" (mean over
+      :data:`LOCAL_DRAWS` choices) or "kennard_stone"; means over the regions whose SOC is not modelled and that have
+      :data:`LEAST_ROWS` rows and twice as many as labels.
+    """
+    held_out, spectra = read_predictions(folder), baselines.seen(library, "snv")
+    place = {name: number for number, name in enumerate(library.ids.tolist())}
+    found = []
+    for region, mine in held_out.groupby("region", sort=False):
+        if region in summaries.modelled_regions(folder):
+            continue
+        first = mine[mine["model"] == mine["model"].iloc[0]]
+        rows = np.array([place[name] for name in first["id"]])
+        if rows.size < LEAST_ROWS:
+            continue
+        space = SpectralSpace.fit(spectra[rows])
+        ordered = kennard_stone(space.scores(spectra[rows]), max(LABELS))
+        rng = np.random.default_rng(0)
+        random = [rng.permutation(rows.size)[: max(LABELS)] for _ in range(LOCAL_DRAWS)]
+        for model, own in mine.groupby("model", sort=False):
+            observed, predicted = log10_percent(own["observed"]), log10_percent(own["predicted"])
+            for labels in [number for number in LABELS if 2 * number <= rows.size]:
+                for choice, drawn in (("random", random), ("kennard_stone", [ordered])):
+                    values = np.mean([_with_offset(observed, predicted, one[:labels]) for one in drawn], axis=0)
+                    found.append((model, choice, labels, region, *values))
+    names = ["model", "choice", "labels", "region", "ccc", "rmse", "abs_bias"]
+    frame = pd.DataFrame(found, columns=pd.Index(names))
+    if not len(frame):
+        return {}
+    by: Any = frame.groupby(["model", "choice", "labels"], sort=False)
+    means = by[["ccc", "rmse", "abs_bias"]].mean().reset_index()
+    return {"local_labels": means.assign(regions=by.size().to_numpy())}
+
+
+def _with_offset(observed: np.ndarray, predicted: np.ndarray, labelled: np.ndarray) -> tuple[float, float, float]:
+    """CCC, RMSE and size of the bias on the rows without a label, once the labels have moved the predictions."""
+    residuals = (observed - predicted)[labelled]
+    offset = residuals.sum() / (labelled.size + SHRINKAGE)
+    rest = np.setdiff1d(np.arange(observed.size), labelled)
+    scored = metrics.summary(observed[rest], predicted[rest] + offset)
+    return scored["ccc"], scored["rmse"], abs(scored["bias"])
+
+
+def kennard_stone(scores: np.ndarray, count: int) -> np.ndarray:
+    """Rows (count,) that cover scores (n, q): first the one nearest to the mean, then always the one farthest from all
+    before it (Kennard and Stone 1969, Technometrics 11, 137, started at the centre). All rows where there are fewer."""
+    chosen = [int(np.argmin(np.square(scores - scores.mean(axis=0)).sum(axis=1)))]
+    nearest = np.full(len(scores), np.inf)
+    while len(chosen) < min(count, len(scores)):
+        nearest = np.minimum(nearest, np.square(scores - scores[chosen[-1]]).sum(axis=1))
+        nearest[chosen] = -1.0
+        chosen.append(int(np.argmax(nearest)))
+    return np.array(chosen)

@@ -1,0 +1,119 @@
+"""The models that are to carry over to regions never seen, and what they are compared with: absorbance to log10 SOC.
+
+Each is a linear model, a Gaussian process, or a mean of both with equal weights. Nothing is chosen for the data:
+hyper-parameters are averaged over priors that were fixed beforehand (:mod:`jaxsoil.models.carry_over`,
+:mod:`jaxsoil.models.gaussian_process`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from jaxsoil.models import carry_over, gaussian_process, invariance, plsr
+from jaxsoil.models.carry_over import CarryOver
+from jaxsoil.models.gaussian_process import GaussianProcess
+from jaxsoil.runs.errors import DataError
+
+EPO_COMPONENTS = 3
+"""Directions of the perturbations that EPO removes; not tuned."""
+
+PENALTIES = {
+    "ridge": (False, False),
+    "ridge_perturbations": (True, False),
+    "ridge_regions": (False, True),
+    "ridge_both": (True, True),
+}
+"""Linear models: whether they are penalised for perturbations, and for differences between regions."""
+
+PROCESSES = {"process": False, "process_whitened": True}
+"""Gaussian processes: whether spectra are whitened."""
+
+PARTS: dict[str, dict[str, float]] = {
+    **{name: {name: 1.0} for name in ("epo", *PENALTIES, *PROCESSES)},
+    "carry_over": {"ridge_both": 0.5, "process_whitened": 0.5},
+    "carry_over_plsr": {"plsr_absorbance": 0.5, "ridge_both": 0.25, "process_whitened": 0.25},
+}
+"""What each model of the family is the weighted mean of."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mean:
+    """A fitted model of the family: a linear model, and a Gaussian process with a weight.
+
+    Attributes:
+      linear: the linear parts as one, with their weights; its ``residuals`` are those of the fit's folds.
+      process: the process, None without one.
+      weight: its weight.
+    """
+
+    linear: CarryOver
+    process: GaussianProcess | None = None
+    weight: float = 0.0
+
+    def predict(self, spectra: np.ndarray) -> np.ndarray:
+        """log10 SOC (t,) of absorbances (t, m)."""
+        found = self.linear.predict(spectra)
+        return found if self.process is None else found + self.weight * self.process.predict(spectra)
+
+
+def fit(
+    name: str,
+    absorbance: np.ndarray,
+    target: np.ndarray,
+    regions: np.ndarray,
+    axis: np.ndarray,
+    folds: np.ndarray,
+    strengths: invariance.Strengths | None = None,
+) -> Mean:
+    """Fits a model of the family.
+
+    Args:
+      name: one of :data:`PARTS`.
+      absorbance, target: (n, m) and log10 SOC (n,) of the training rows.
+      regions, axis: (n,) names and (m,) nm.
+      folds: (n,) whose residuals a back-transformation takes; empty for none. Of a process they are those of the linear
+        model with the same penalty, since a process of every fold would take five times as long.
+      strengths: of the perturbations; None: the default ones.
+
+    Raises:
+      DataError: the name is unknown, or as of the models.
+    """
+    if name not in PARTS:
+        raise DataError(f"there is no model '{name}'", remedy=f"Use one of {', '.join(PARTS)}.")
+    parts, process, weight = dict(PARTS[name]), None, 0.0
+    for part in [one for one in parts if one in PROCESSES]:
+        weight = parts.pop(part)
+        rows = gaussian_process.subset(regions)
+        draws = gaussian_process.prior(whitened=PROCESSES[part])
+        process = gaussian_process.fit(absorbance[rows], target[rows], regions[rows], axis, draws, strengths=strengths)
+    shares = parts or {"ridge_both" if PROCESSES[name] else "ridge": 0.0}
+    found = [_linear(part, absorbance, target, regions, axis, folds, strengths) for part in shares]
+    of = np.array(list(shares.values()))
+    residuals = np.mean([one.residuals for one in found], axis=0, dtype=np.float64)
+    slope = of @ np.stack([one.coefficients for one in found])
+    return Mean(CarryOver(slope, float(of @ [one.intercept for one in found]), residuals), process, weight)
+
+
+def _linear(
+    name: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    regions: np.ndarray,
+    axis: np.ndarray,
+    folds: np.ndarray,
+    strengths: invariance.Strengths | None,
+) -> CarryOver:
+    """A linear part."""
+    if name in PENALTIES:
+        perturbed, between = PENALTIES[name]
+        draws = carry_over.prior(perturbed=perturbed, between=between)
+        return carry_over.fit(x, y, regions, axis, draws, folds=folds if folds.size else None, strengths=strengths)
+    kept = np.eye(x.shape[1])
+    if name == "epo":
+        kept = invariance.orthogonal(invariance.penalties(x, axis, strengths=strengths).sum(axis=0), EPO_COMPONENTS)
+    model = plsr.fit(x @ kept, y)
+    slope = model.coefficients[-1] / model.scale
+    residuals = plsr.held_out_residuals(x @ kept, y, folds, model.n_components) if folds.size else np.empty(0)
+    return CarryOver(kept @ slope, float(model.target_centre - model.centre @ slope), residuals)

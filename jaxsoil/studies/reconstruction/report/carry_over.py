@@ -1,0 +1,218 @@
+"""Report of the models that are to carry over to regions never seen: what each part gains, and where it fails."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from jaxsoil.report import figures, style
+from jaxsoil.report.document import Document
+from jaxsoil.report.prose import Prose
+from jaxsoil.report.run_files import where
+from jaxsoil.report.run_sections import closing_sections, open_document
+from jaxsoil.report.tables import Table, number, pivot_table, plus_minus
+from jaxsoil.studies.reconstruction.report import scores, sections, settings
+from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_PROSE = Prose(__package__, "carry_over")
+_REFERENCE, _OURS = "plsr_absorbance", "carry_over"
+_SHOWN = ("plsr", _REFERENCE, "random_forest", _OURS)
+"""Models of the figure by region and of the curve of local labels."""
+_DIGITS = {"ccc": 3, "rmse": 3, "abs_bias": 3, "spread": 3}
+_HEADS = {
+    "ccc": "CCC", "rmse": "RMSE (log10 %)", "abs_bias": "Size of the bias (log10 %)", "spread": "SD about it (log10 %)",
+}  # fmt: skip
+_STATES = {"air_dry": "air-dry", "wet_dried_1day": "wetted, dried for a day", "wet": "wet"}
+_EXTRA = {"epo_measured": "EPO by measured wet spectra, and PLSR"}
+
+
+def write_report(run_folder: str | os.PathLike[str]) -> Path:
+    """Writes report.md, report.html and figures/ into the folder of a finished run; returns the path of the HTML.
+
+    Raises:
+      DataError: if a file of the run is missing or damaged.
+    """
+    run = read_run(run_folder)
+    document = open_document(run, "Models that carry over to regions never seen", run.name)
+    document.add(*_PROSE.items("opening", run=run, gain=_gain_text(run)))
+    gains = run.table("gains")
+    document.section("What each part gains", *[_gains(gains, part, run) for part in dict.fromkeys(gains["regions"])])
+    document.draw(gain_figure(where(gains, regions="all")), "gains", _PROSE.text("gains_caption"))
+    common = "Mean over regions ± standard error (SD/√n over regions), held-out regions."
+    document.section("All scores", *scores.mean_tables(run, common))
+    document.add(list(settings.scale_notes(run)))
+    document.section("By region", *_by_region(run))
+    shown = style.looks({name: model_label(name) for name in _SHOWN if name in run.models}, order=_SHOWN)
+    dots = [dot for dot in _dots(run) if dot.model in shown]
+    label = "CCC of log10 SOC in the held-out region (dimensionless)"
+    figure = figures.metric_by_region(dots, shown, label=label, lower=-0.2)
+    document.draw(figure, "ccc_by_region", _PROSE.text("region_caption"))
+    _local_section(document, run, shown)
+    _moisture_section(document, run)
+    sections.exposure_section(document, run, _PROSE.rows("uses", local="local_labels" in run.tables))
+    closing_sections(document, run, MODEL_LABELS)
+    return document.write()
+
+
+def _label(name: str) -> str:
+    """A model of the test of moisture, whose names may end with the moisture they were penalised for."""
+    if name in _EXTRA:
+        return _EXTRA[name]
+    moist = name.endswith("_moist")
+    return model_label(name.removesuffix("_moist")) + (", field moisture" if moist else "")
+
+
+def _gain_text(run: Run) -> str:
+    """Gain of the carry-over model over PLSR on absorbance in words; "" where the run lacks it."""
+    rows: Any = where(run.table("gains"), model=_OURS, regions="all").set_index("metric")
+    if not len(rows) or rows["n"].max() < 2:
+        return ""
+    parts = {"CCC": "ccc", "RMSE": "rmse", "size of the bias": "abs_bias"}
+    return ", ".join(f"{name} {plus_minus(*rows.loc[key, ['gain', 'gain_se']], 3)}" for name, key in parts.items())
+
+
+def _gains(gains: pd.DataFrame, part: str, run: Run) -> Table:
+    """Means and gains over the regions of a part, a row for each model."""
+    found: Any = where(gains, regions=part).set_index(["model", "metric"])
+    rows = []
+    for model in [name for name in run.models if name in found.index.get_level_values("model")]:
+        own = found.loc[model]
+        cells = [number(own.loc[metric, "mean"], _DIGITS[metric]) for metric in _HEADS]
+        if model == _REFERENCE:
+            cells += ["reference"] * 3 + [""]
+        else:
+            cells += [plus_minus(*own.loc[m, ["gain", "gain_se"]], _DIGITS[m]) for m in ("ccc", "rmse", "abs_bias")]
+            cells.append(f"{own.loc['rmse', 'better']} of {own.loc['rmse', 'n']}")
+        rows.append((model_label(model), *cells))
+    kept = {"all": f"all {len(run.regions)} held-out regions"}
+    kept |= {"measured": f"the {len(run.measured)} held-out regions whose SOC was measured"}
+    header = ("Model", *_HEADS.values(), "Gain, CCC", "Gain, RMSE", "Gain, bias", "Regions better, RMSE")
+    notes = _PROSE.notes("gains_notes", fields=run.name.startswith("fields"))
+    return Table(_PROSE.text("gains_title", regions=kept[part]), header, tuple(rows), notes)
+
+
+@style.styled
+def gain_figure(gains: pd.DataFrame) -> Figure | None:
+    """Paired gains in CCC and RMSE with their standard errors, a line for each model; None with one region."""
+    gains = pd.DataFrame(gains[gains["model"] != _REFERENCE])
+    if not np.isfinite(np.asarray(gains["gain_se"], float)).any():
+        return None
+    names = [name for name in MODEL_LABELS if name in set(gains["model"])][::-1]
+    figure, axes = style.grid(2, most=2, panel=0.9 + 0.2 * len(names), extra=0.1, sharey=True)
+    for axis, (metric, label) in zip(axes.ravel(), {"ccc": "CCC", "rmse": "RMSE (log10 %)"}.items(), strict=True):
+        rows = where(gains, metric=metric).set_index("model").loc[names]
+        color = [style.OKABE_ITO[3] if name == _OURS else style.OKABE_ITO[2] for name in names]
+        axis.axvline(0.0, color=style.GREY, linewidth=0.8)
+        for place, shade in enumerate(color):
+            row = rows.iloc[place]
+            axis.errorbar(row["gain"], place, xerr=row["gain_se"], fmt="o", color=shade, markersize=4, linewidth=1.2)
+        axis.set_yticks(range(len(names)), [model_label(name) for name in names])
+        axis.set_xlabel(f"Gain in {label}")
+        style.light_grid(axis, "x")
+    return figure
+
+
+def _by_region(run: Run) -> list[Table]:
+    """CCC and bias of every model in every held-out region."""
+    tables = []
+    for metric, name, digits in (("ccc", "CCC of log10 SOC", 2), ("bias", "Bias of log10 SOC (log10 %)", 2)):
+        rows = where(run.results, split="test", scale="log10", metric=metric)
+        tables.append(
+            pivot_table(
+                rows,
+                {"model": "Model"},
+                "region",
+                "value",
+                title=f"{name} by held-out region.",
+                fmt=digits,
+                order={"model": run.models, "region": run.regions},
+                labels={"model": model_label, "region": run.region_label},
+            )
+        )
+    return tables
+
+
+def _dots(run: Run) -> list[figures.Dot]:
+    rows: Any = where(run.results, split="test", scale="log10", metric="ccc")
+    return [
+        figures.Dot(model, run.region_label(region), tuple(values), trusted=True)
+        for (model, region), values in rows.groupby(["model", "region"], sort=False)["value"]
+    ]
+
+
+def _local_section(document: Document, run: Run, looks: dict[str, style.Look]) -> None:
+    """Adds what a few labels of the held-out region are worth; nothing where the run does not say."""
+    if "local_labels" not in run.tables:
+        return
+    found = run.tables["local_labels"]
+    shown = pd.DataFrame(found[found["model"].isin(_SHOWN)])
+    table = pivot_table(
+        shown.melt(["model", "choice", "labels"], ["ccc", "rmse"], "metric"),
+        {"model": "Model", "choice": "Labels chosen"},
+        ("metric", "labels"),
+        "value",
+        title="CCC and RMSE (log10 %) by the number of local labels.",
+        order={"model": run.models, "metric": ("ccc", "rmse")},
+        labels={
+            "model": model_label,
+            "metric": {"ccc": "CCC", "rmse": "RMSE"},
+            "choice": {"random": "at random", "kennard_stone": "Kennard-Stone"},
+        },
+        notes=_PROSE.notes("local_notes"),
+        left=(0, 1),
+    )
+    document.section("A few labels of the new region", _PROSE.text("local"), table)
+    document.draw(local_figure(shown, looks), "local_labels", _PROSE.text("local_caption"))
+
+
+@style.styled
+def local_figure(found: pd.DataFrame, looks: dict[str, style.Look]) -> Figure:
+    """RMSE and CCC against the number of local labels, a line for each model and way to choose."""
+    figure, axes = style.grid(2, most=2, panel=2.4, extra=0.4)
+    for axis, (metric, label) in zip(
+        axes.ravel(),
+        {"rmse": "RMSE of log10 SOC (log10 %)", "ccc": "CCC of log10 SOC (dimensionless)"}.items(),
+        strict=True,
+    ):
+        series: Any = found.groupby(["model", "choice"], sort=False)
+        for (model, choice), rows in series:
+            look = looks[str(model)]
+            line = "-" if choice == "random" else style.DASHED
+            label_of = look.label if choice == "random" else None
+            axis.plot(rows["labels"], rows[metric], color=look.color, marker=look.marker, ls=line, ms=4, label=label_of)
+        axis.set_xlabel("Labels of the held-out region (number)")
+        axis.set_ylabel(label)
+        style.light_grid(axis)
+    style.legend(figure)
+    return figure
+
+
+def _moisture_section(document: Document, run: Run) -> None:
+    """Adds the test of moisture; nothing where the run has none."""
+    if "moisture" not in run.tables:
+        return
+    found = run.tables["moisture"]
+    table = pivot_table(
+        found.melt(["model", "state"], ["rmse", "bias", "ccc"], "metric"),
+        {"model": "Model"},
+        ("state", "metric"),
+        "value",
+        title="SOC of soils known air-dry, by moisture (log10 %).",
+        order={"state": tuple(_STATES), "metric": ("rmse", "bias", "ccc")},
+        labels={
+            "model": _label,
+            "state": _STATES,
+            "metric": {"ccc": "CCC", "rmse": "RMSE", "bias": "bias"},
+        },
+        heading=lambda state, metric: f"{metric}, {state}",
+        fmt={"ccc": 2},
+        notes=_PROSE.notes("moisture_notes"),
+    )
+    document.section("Moisture", _PROSE.text("moisture"), table)

@@ -1,0 +1,146 @@
+"""The comparison of models that carry over: gains, local labels, one's own region, and the bundle of its models."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from reconstruction_run import write_run
+
+from jaxsoil.bundle.bundle import Bundle
+from jaxsoil.bundle.predict import predict
+from jaxsoil.evaluation import metrics
+from jaxsoil.evaluation.results import log10_percent
+from jaxsoil.models import invariance, plsr
+from jaxsoil.runs.errors import DataError, UsageError
+from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.reconstruction import baselines, carry_over, family
+from jaxsoil.studies.reconstruction.carry_over import SHRINKAGE
+from jaxsoil.studies.reconstruction.config import CarryOverConfig
+from jaxsoil.studies.reconstruction.report.carry_over import write_report
+
+NM = np.arange(400.0, 2400.0, 100.0)
+REGIONS = ("north", "east", "west", "mine")
+SMALL = CarryOverConfig(baselines=("plsr_absorbance", "epo", "carry_over"), moisture=False)
+
+
+def own_data(folder: Path) -> str:
+    """A manifest of four regions whose SOC darkens the spectrum about 2200 nm."""
+    rng = np.random.default_rng(0)
+    site, logs = np.repeat(REGIONS, 15), rng.normal(0.2, 0.3, 60)
+    depth = 0.04 * logs[:, None] * np.exp(-0.5 * ((NM - 2200.0) / 200.0) ** 2)
+    values = (0.2 + 0.1 * rng.random((60, 1)) + 1e-4 * (NM - 400.0)) * 10.0**-depth
+    frame = pd.DataFrame(values * rng.normal(1.0, 0.01, values.shape), columns=[f"{band:g}" for band in NM])
+    names = [f"{name}{row}" for row, name in enumerate(site)]
+    frame.assign(id=names, site=site, profile=names, oc=10.0**logs).to_csv(folder / "soils.csv", index=False)
+    path = folder / "soils.toml"
+    path.write_text(
+        'name = "soils"\ntitle = "x"\ndata = "soils.csv"\nid = "id"\nconfirm = ["quantity", "unit"]\n[axis]\n'
+        'unit = "nm"\n[values]\nquantity = "reflectance"\n[labels.soc]\ncolumn = "oc"\nunit = "%"\n'
+        '[groups]\npedon = "profile"\nregion = "site"\n',
+        encoding="utf-8",
+    )
+    return str(path)
+
+
+def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_study(tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, data=own_data(tmp_path))
+    assert [split.held_out for split in carry_over.prepare(config).splits] == sorted(REGIONS)
+    config = dataclasses.replace(config, held_out=("mine",))
+    prepared = carry_over.prepare(config)
+    assert [split.held_out for split in prepared.splits] == ["mine"] and prepared.splits[0].train.sum() == 45
+    assert "3 splits" not in carry_over.plan(config, prepared)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"experiment": "carry_over", "config": {}}')
+    (folder / "env.json").write_text('{"command": "x"}')
+    run = RunFolder(folder, "carry_over", "disabled")
+    carry_over.run(config, run, prepared)
+    found, library = pd.read_parquet(folder / "predictions.parquet"), prepared.library
+    assert set(found["region"]) == {"mine"} and set(found["model"]) == set(config.baselines)
+    first = (folder / "results.csv").read_bytes()
+    carry_over.run(config, run, prepared)  # every fit is read back
+    assert (folder / "results.csv").read_bytes() == first
+    bundle = Bundle.load(folder / "bundle")
+    spectra, soc = baselines.seen(library, "absorbance"), library.property("soc").values
+    own: Any = {"regions": library.group("region"), "axis": library.spectra.axis, "seed": 0, "correct": False}
+    for name in config.baselines:
+        expected = baselines.fit(name, spectra, soc, library.blocks, **own).predict(spectra)
+        np.testing.assert_allclose(predict(bundle, library.spectra, model=name)["value"], expected, rtol=2e-3)
+    assert bundle.model("carry_over").predictor.kind == "gaussian_process"
+    # With one region there is no error over regions, and the report says so rather than fail.
+    assert "n/a" in write_report(folder).with_suffix(".md").read_text()
+
+
+def test_an_unknown_region_and_a_missing_reference_are_refused(tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, data=own_data(tmp_path))
+    with pytest.raises(UsageError, match=r"no region is called 'nort'\. Did you mean 'north'"):
+        carry_over.prepare(dataclasses.replace(config, held_out=("nort",)))
+    with pytest.raises(UsageError, match="plsr_absorbance"):
+        carry_over.prepare(dataclasses.replace(config, baselines=("carry_over",)))
+
+
+def test_gains_are_paired_differences_over_regions(tmp_path: Path) -> None:
+    regions = ("A", "B", "C", "D")
+    data = {"soc_is": {"D": "modelled from spectra"}}
+    folder = write_run(tmp_path, regions=regions, models=("plsr_absorbance", "carry_over", "none"), data=data)
+    rows = carry_over.gains(folder)["gains"].set_index(["model", "regions", "metric"])
+    found = pd.read_parquet(folder / "predictions.parquet")
+    logs = {name: log10_percent(found[name]) for name in ("observed", "predicted")}
+    table = found.assign(**logs).groupby(["model", "region"])[["observed", "predicted"]]
+    of: Any = table.apply(lambda rows: pd.Series(metrics.summary(rows["observed"], rows["predicted"])))
+    for part, names in (("all", list(regions)), ("measured", list("ABC"))):
+        one, other = (of.loc[model].loc[names] for model in ("carry_over", "plsr_absorbance"))
+        own = rows.xs(("carry_over", part))
+        assert own.loc["rmse", "mean"] == pytest.approx(one["rmse"].mean(), rel=1e-6)
+        assert own.loc["abs_bias", "gain"] == pytest.approx((one["bias"].abs() - other["bias"].abs()).mean(), rel=1e-6)
+        gap = one["ccc"] - other["ccc"]
+        assert own.loc["ccc", "gain_se"] == pytest.approx(gap.std(ddof=1) / np.sqrt(len(names)), rel=1e-6)
+        assert own.loc["ccc", "better"] == (gap > 0).sum() and own.loc["ccc", "n"] == len(names)
+        assert rows.loc[("plsr_absorbance", part, "rmse"), "gain"] == 0.0
+
+
+def test_kennard_stone_takes_the_middle_and_then_the_farthest() -> None:
+    scores = np.array([[0.1], [5.0], [-4.0], [0.0], [2.6]])
+    assert carry_over.kennard_stone(scores, 4).tolist() == [0, 1, 2, 4]
+    assert sorted(carry_over.kennard_stone(scores, 9).tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_local_labels_move_the_level_and_are_not_scored() -> None:
+    observed, predicted = np.array([0.0, 0.1, 0.2, 0.4]), np.array([0.5, 0.6, 0.7, 0.9])
+    _, rmse, bias = carry_over._with_offset(observed, predicted, np.array([0, 1]))
+    left = 0.5 - 0.5 * 2 / (2 + SHRINKAGE)
+    assert rmse == pytest.approx(left) and bias == pytest.approx(left)
+    assert carry_over._with_offset(observed, predicted, np.array([], int))[1] == pytest.approx(0.5)
+
+
+def test_members_of_the_family_are_means_of_each_other() -> None:
+    rng = np.random.default_rng(1)
+    x = 0.4 + 0.05 * rng.normal(size=(80, 20))
+    y, region, axis = x[:, 3] * 4.0, np.arange(80) % 4, np.linspace(1400.0, 2400.0, 20)
+    none = np.empty(0, int)
+    parts = {name: family.fit(name, x, y, region, axis, none).predict(x) for name in ("ridge_both", "process_whitened")}
+    blend = family.fit("carry_over", x, y, region, axis, np.arange(80) % 5)
+    np.testing.assert_allclose(blend.predict(x), np.mean(list(parts.values()), axis=0), atol=1e-9)
+    assert blend.linear.residuals.shape == (80,)
+    mean = family.fit("carry_over_plsr", x, y, region, axis, none).predict(x)
+    np.testing.assert_allclose(mean, (blend.predict(x) + plsr.fit(x, y).predict(x)) / 2.0, atol=1e-9)
+    kept = invariance.orthogonal(invariance.penalties(x, axis).sum(axis=0), family.EPO_COMPONENTS)
+    expected = plsr.fit(x @ kept, y).predict(x @ kept)
+    np.testing.assert_allclose(family.fit("epo", x, y, region, axis, none).predict(x), expected, atol=1e-9)
+    with pytest.raises(DataError, match="no model 'cubist'"):
+        family.fit("cubist", x, y, region, axis, none)
+
+
+def test_wet_states_are_predicted_by_models_of_other_samples(data_root: Path) -> None:
+    from jaxsoil.studies.reconstruction import moisture
+
+    found = moisture.summary(Path(), ("plsr_absorbance", "epo"), np.arange(1360.0, 2451.0, 10.0))
+    rows = found["moisture"].set_index(["model", "state"])
+    assert set(rows["n"]) == {100} and set(rows.index.get_level_values("state")) == {"air_dry", "wet", "wet_dried_1day"}
+    assert rows.loc[("plsr_absorbance", "air_dry"), "ccc"] > 0.7 > rows.loc[("plsr_absorbance", "wet"), "ccc"]
+    assert rows.loc[("epo_measured", "wet"), "rmse"] < 0.5 * rows.loc[("plsr_absorbance", "wet"), "rmse"]
