@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxsoil.bundle.bundle import prepared
 from jaxsoil.bundle.describe import DISTANCES
 from jaxsoil.bundle.networks import Network
 from jaxsoil.bundle.predict import finished, predict, predict_files
+from jaxsoil.report.tables import number as decimals
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.web.drawing import Drawing, draw
 from jaxsoil.web.uploads import Written, clean
@@ -222,7 +224,7 @@ def _sample(bundle: Bundle, row: int, group: pd.DataFrame, seen: _Seen) -> Sampl
         bool(group["remeasure"].any()),
         bool(first["seen"]),
         limits,
-        tuple((f"row {n + 1}" if known is None else clean(str(known[n])), significant(d)) for n, d in near),
+        tuple((f"row {n + 1}" if known is None else clean(str(known[n])), decimals(d)) for n, d in near),
         _drawing(bundle, row, name, seen) if has_card else None,
         _rebuilt(bundle, row, seen) if has_card else "",
     )
@@ -268,8 +270,7 @@ def significant(value: object) -> str:
         return "–"
     if np.isinf(number):
         return "∞" if number > 0 else "−∞"
-    text = np.format_float_positional(number, precision=3, unique=False, fractional=False, trim="k")
-    return text.rstrip(".").replace("-", "−")
+    return f"{Decimal(f'{number:.2e}'):f}".replace("-", "−")
 
 
 def csv_url(table: pd.DataFrame) -> str:

@@ -168,7 +168,7 @@ def test_a_pedon_in_training_and_test_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t: pd.concat([t, t.iloc[[3]]]), "a key of a join occurs twice.*'S236'"),
+        (lambda t: pd.concat([t, t.iloc[[3]]]), "a key of a join occurs twice.*'S235'"),
         (lambda t: t.assign(sample=t["sample"].where(t["SOM"] > 1.8)), "a key of a join is empty"),
         (lambda t: t.assign(sample="x" + t["sample"]), "no key of a join is in both tables.*'S000' beside 'xS238'"),
         (lambda t: t.rename(columns={"farm": "400"}), "column farm: the file has no such column"),

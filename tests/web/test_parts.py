@@ -73,8 +73,8 @@ def test_ticks_are_round(low: float, high: float, expected: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(2.5, "2.50"), (1234.5, "1230"), (0.00012345, "0.000123"), (100.0, "100"), (-3.0, "−3.00"),
-     (float("nan"), "–"), (None, "–"), (float("inf"), "∞")],
+    [(2.5, "2.50"), (0.9096, "0.910"), (0.0, "0.00"), (1234.5, "1230"), (0.00012345, "0.000123"), (100.0, "100"),
+     (-3.0, "−3.00"), (float("nan"), "–"), (None, "–"), (float("inf"), "∞")],
 )  # fmt: skip
 def test_numbers_have_three_digits(value: float | None, text: str) -> None:
     assert significant(value) == text
