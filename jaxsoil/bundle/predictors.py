@@ -194,7 +194,8 @@ class Process:
         fits = all(own[name].shape == shape for name, shape in shapes.items())
         if not (fits and own["directions"].shape[:2] == (count, bands) and own["level"].shape == ()):
             raise DataError("the parts of a Gaussian process do not fit together", remedy="Write the bundle again.")
-        process = GaussianProcess(**own | {"level": float(own["level"])})
+        own["level"] = float(own["level"])
+        process = GaussianProcess(**own)
         return cls(Linear.read(arrays, facts), process, float(arrays["weight"]))
 
 
