@@ -179,7 +179,7 @@ class Process:
     def arrays(self) -> dict[str, np.ndarray]:
         """Those of the linear part and of the processes."""
         own = {field.name: np.asarray(getattr(self.process, field.name)) for field in dataclasses.fields(self.process)}
-        return self.linear.arrays() | own | {"weight": np.float64(self.weight)}
+        return self.linear.arrays() | own | {"weight": np.asarray(self.weight)}
 
     def facts(self) -> dict[str, Any]:
         """Modelling scale."""
@@ -188,13 +188,14 @@ class Process:
     @classmethod
     def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Process:
         """What was written; refused where its arrays do not fit together."""
-        own = {field.name: arrays[field.name] for field in dataclasses.fields(GaussianProcess)}
+        own: dict[str, Any] = {field.name: arrays[field.name] for field in dataclasses.fields(GaussianProcess)}
         (n, bands), count = own["points"].shape, len(own["weights"])
         shapes = {"centre": (bands,), "weights": (count, n)} | dict.fromkeys(("constants", "length"), (count,))
         fits = all(own[name].shape == shape for name, shape in shapes.items())
         if not (fits and own["directions"].shape[:2] == (count, bands) and own["level"].shape == ()):
             raise DataError("the parts of a Gaussian process do not fit together", remedy="Write the bundle again.")
-        process = GaussianProcess(**own | {"level": float(own["level"])})
+        own["level"] = float(own["level"])
+        process = GaussianProcess(**own)
         return cls(Linear.read(arrays, facts), process, float(arrays["weight"]))
 
 

@@ -93,9 +93,11 @@ def sums(x: np.ndarray, y: np.ndarray, regions: np.ndarray, parts: np.ndarray) -
     part = part.reshape(-1)
     region = names[0][:, None] == np.unique(names[0])
     rows = [np.flatnonzero(part == number) for number in range(names.shape[1])]
-    total = [np.array([values[chosen].sum(axis=0) for chosen in rows]) for values in (y, y**2, x, x * y[:, None])]
+    values: Any = {"y": y, "yy": y**2, "x": x, "xy": x * y[:, None]}
+    total: Any = {name: np.array([of[chosen].sum(axis=0) for chosen in rows]) for name, of in values.items()}
+    count = np.array([float(len(chosen)) for chosen in rows])
     products = np.stack([x[chosen].T @ x[chosen] for chosen in rows])
-    return Sums(np.array([float(len(chosen)) for chosen in rows]), *total, products, region.astype(np.float64))
+    return Sums(count=count, xx=products, region=region.astype(np.float64), **total)
 
 
 def _moments(s: Sums, kept: jax.Array) -> Sums:

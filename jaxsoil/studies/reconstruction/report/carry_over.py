@@ -75,7 +75,9 @@ def _gain_text(run: Run) -> str:
     if not len(rows) or rows["n"].max() < 2:
         return ""
     parts = {"CCC": "ccc", "RMSE": "rmse", "size of the bias": "abs_bias"}
-    return ", ".join(f"{name} {plus_minus(*rows.loc[key, ['gain', 'gain_se']], 3)}" for name, key in parts.items())
+    return ", ".join(
+        f"{name} {plus_minus(rows.loc[key, 'gain'], rows.loc[key, 'gain_se'], 3)}" for name, key in parts.items()
+    )
 
 
 def _gains(gains: pd.DataFrame, part: str, run: Run) -> Table:
@@ -88,7 +90,8 @@ def _gains(gains: pd.DataFrame, part: str, run: Run) -> Table:
         if model == _REFERENCE:
             cells += ["reference"] * 3 + [""]
         else:
-            cells += [plus_minus(*own.loc[m, ["gain", "gain_se"]], _DIGITS[m]) for m in ("ccc", "rmse", "abs_bias")]
+            paired = [own.loc[metric] for metric in ("ccc", "rmse", "abs_bias")]
+            cells += [plus_minus(row["gain"], row["gain_se"], 3) for row in paired]
             cells.append(f"{own.loc['rmse', 'better']} of {own.loc['rmse', 'n']}")
         rows.append((model_label(model), *cells))
     kept = {"all": f"all {len(run.regions)} held-out regions"}
