@@ -62,7 +62,7 @@ def test_the_whole_assessment_loads_in_the_layout_of_its_agency(monkeypatch, tmp
     assert made.spectra.values.shape[1] == 2136
     assert [note.split(":")[0] for note in made.notes[3:]] == [
         "left out 1 rows",
-        "3 scans have no row in RaCA_general_location.csv",
+        "4 scans have no row in RaCA_general_location.csv",
         "soc of 2 rows counts as missing",
         "soc",
     ]

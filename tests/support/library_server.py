@@ -86,7 +86,7 @@ def ossl(folder: Path) -> None:
     write(folder / "ossl_soillab_L1_v1.2.csv.gz", pd.concat([keys, labels(n)], axis=1))
     rows = keys["dataset.code_ascii_txt"] != "LUCAS.SSL"
     scans = mid(n).rename(columns=lambda band: f"scan_mir.{band}_abs")
-    write(folder / "ossl_mir_L0_v1.2.csv.gz", pd.concat([keys, scans], axis=1)[rows])
+    write(folder / "ossl_mir_L0_v1.2.csv.gz", pd.concat([keys, scans], axis=1).loc[rows])
     scans = near(n, 350, 2500, 2).rename(columns=lambda band: f"scan_visnir.{band}_ref")
     scans.loc[~rows, [f"scan_visnir.{band}_ref" for band in range(350, 400, 2)]] = np.nan
     write(folder / "ossl_visnir_L0_v1.2.csv.gz", pd.concat([keys, scans], axis=1))
@@ -100,7 +100,7 @@ def neospectra(folder: Path, soils: int = 16, devices: int = 2) -> None:
     site["id.location_olc_txt"] = [*(f"86{number // 2:03d}" for number in range(soils)), None]
     site["location.country_iso.3166_txt"] = ["USA"] * soils + ["GHA"]
     write(folder / "neospectra_soilsite_v1.2.csv.gz", site)
-    lab = pd.concat([site[["id.sample_local_c"]], labels(soils + 1)], axis=1)
+    lab = pd.concat([site.filter(["id.sample_local_c"]), labels(soils + 1)], axis=1)
     write(folder / "neospectra_soillab_v1.2.csv.gz", lab)
     sample = np.repeat(site["id.sample_local_c"].to_numpy(object), devices)
     device = np.tile([f"NEO{number + 1}" for number in range(devices)], soils + 1)
@@ -109,7 +109,7 @@ def neospectra(folder: Path, soils: int = 16, devices: int = 2) -> None:
     table = pd.concat([keys, scans], axis=1)
     write(folder / "neospectra_nir_v1.2.csv.gz", pd.concat([table, table.iloc[:1]]))  # a scan that stands there twice
     scans = mid(soils).rename(columns=lambda band: f"scan_mir.{band}_abs")
-    write(folder / "neospectra_mir_v1.2.csv.gz", pd.concat([site[["id.sample_local_c"]][:soils], scans], axis=1))
+    write(folder / "neospectra_mir_v1.2.csv.gz", pd.concat([site.filter(["id.sample_local_c"])[:soils], scans], axis=1))
 
 
 def raca(folder: Path, soils: int = 24) -> Path:

@@ -11,14 +11,14 @@ The records hold what the memory map holds. Studies read the map, which opens at
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxsoil.data.library import Library
-from jaxsoil.data.sources.catalogue import named
+from jaxsoil.data.sources.catalogue import Source, named
 from jaxsoil.data.sources.places import cache_root
 from jaxsoil.runs.errors import UsageError
 
@@ -77,7 +77,7 @@ def _class(name: str) -> Any:
         BUILDER_CONFIGS = configs if len(configs) > 1 else []
 
         def _info(self) -> Any:
-            bands, units, groups, told = self._shape()
+            bands, units, groups, told = _shape(source, self._library)
             features = {
                 "id": tfds.features.Text(),
                 "spectrum": tfds.features.Tensor(shape=(bands,), dtype=np.float32),
@@ -93,18 +93,6 @@ def _class(name: str) -> Any:
                 license=source.licence,
                 disable_shuffling=True,  # row by row as in the memory map: whoever reads draws rows by number
             )
-
-        def _shape(self) -> tuple[int, dict[str, str], list[str], str]:
-            """Bands, labels with their units, groups, and a line on both; a table of scans need not be there for it."""
-            if source.spectra is not None:
-                axis, kind = source.spectra.axis, source.spectra.values.quantity
-                span = f"{axis.low:g} to {axis.high:g} {axis.unit}, {kind}"
-                units = {key: label.unit for key, label in source.labels.items()}
-                return source.spectra.bands, units, list(source.groups), _told(span, units)
-            library = self._library()
-            spectra, units = library.spectra, {key: one.unit for key, one in library.properties.items()}
-            span = f"{spectra.axis[0]:g} to {spectra.axis[-1]:g} {spectra.unit}, {spectra.quantity}"
-            return spectra.n_bands, units, list(library.groups), _told(span, units)
 
         def _library(self) -> Library:
             from jaxsoil.data import registry
@@ -124,6 +112,19 @@ def _class(name: str) -> Any:
                 yield row, example
 
     return type(name, (Builder,), {"__module__": __name__, "name": name})
+
+
+def _shape(source: Source, load: Callable[[], Library]) -> tuple[int, dict[str, str], list[str], str]:
+    """Bands, labels with their units, groups, and a line on both; a table of scans need not be there for it."""
+    if source.spectra is not None:
+        axis, kind = source.spectra.axis, source.spectra.values.quantity
+        span = f"{axis.low:g} to {axis.high:g} {axis.unit}, {kind}"
+        units = {key: label.unit for key, label in source.labels.items()}
+        return source.spectra.bands, units, list(source.groups), _told(span, units)
+    library = load()
+    spectra, units = library.spectra, {key: one.unit for key, one in library.properties.items()}
+    span = f"{spectra.axis[0]:g} to {spectra.axis[-1]:g} {spectra.unit}, {spectra.quantity}"
+    return spectra.n_bands, units, list(library.groups), _told(span, units)
 
 
 def _told(span: str, units: dict[str, str]) -> str:

@@ -172,7 +172,7 @@ class _Scans:
             raise DataError("too few spectra can be used", source=self.path, value=value, remedy=remedy)
         scans = pd.concat(self.kept, ignore_index=True)
         notes = [*source.notes, *_notes_on(self.out, self.table)]
-        columns: dict[str, pd.Series] = {str(name): scans[name] for name in scans.columns}
+        columns: dict[str, Any] = {str(name): scans[name] for name in scans.columns}
         for one in joined:
             rows = one.rows(scans, source)
             if (rows < 0).any():
