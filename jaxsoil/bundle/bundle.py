@@ -40,6 +40,7 @@ FORMAT = 1
 """Version of the layout; a bundle of a later one is refused."""
 
 FACTS, ARRAYS, CARD = "bundle.json", "arrays.npz", "card.md"
+NO_BUNDLE = "no_bundle.txt"  # stands in its place where the licence of the data forbids one
 
 STEPS = ("absorbance", "snv")
 """Preprocessing that a model may ask for: steps that act on each spectrum alone."""
@@ -47,11 +48,7 @@ STEPS = ("absorbance", "snv")
 AGAIN = "Fetch the bundle again, or make it anew by running its study with --overwrite."
 
 TWIN_WARNING = "Trained on synthetic soils: this model knows no real soil, and its numbers say nothing about one."
-
 NONCOMMERCIAL_WARNING = "The licence of the training data allows no commercial use: the same holds for this model."
-
-NO_BUNDLE = "no_bundle.txt"
-"""File that stands instead of a bundle where the licence of the data forbids one."""
 
 _FORBIDDEN = "the licence of the data allows no derived works, and a fitted model that is handed on is one"
 
