@@ -5,8 +5,7 @@ python experiments/run.py --exp=baseline_split --data fields_vnir    measured sp
 python experiments/run.py --exp=baseline_split --smoke               the smallest size, a minute on two CPU cores
 python experiments/run.py --exp=baseline_split --paper               the publication's size (days on a CPU)
 
-Expected CCC of log10 SOC with --smoke, drawn by group: PLSR 0.54, random forest 0.44, encoder 0.12, with ANN decoder
-0.08, with physics decoder 0.45. The paper draws rows and ignores which of them come from one pedon or sample; here each
+The paper draws rows and ignores which of them come from one pedon or sample; here each
 split is drawn by group and by row, and the difference is the size of the leak.
 """
 

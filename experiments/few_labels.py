@@ -5,8 +5,6 @@ python experiments/run.py --exp=few_labels --data fields_vnir    measured spectr
 python experiments/run.py --exp=few_labels --smoke               the smallest size, two minutes on two CPU cores
 python experiments/run.py --exp=few_labels --paper               the publication's size (days on a CPU)
 
-Expected RMSE of log10 SOC with --smoke, before and after fine-tuning, mean over three held-out regions: encoder 0.86
-and 0.73, with ANN decoder 0.85 and 0.78, with physics decoder 0.44 and 0.44; PLSR 0.72 and 0.52, forest 0.47 and 0.41.
 """
 
 import dataclasses

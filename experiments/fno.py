@@ -2,7 +2,6 @@
 
 python experiments/run.py --exp=fno                         the twin
 
-Expected on the twin, five seeds: MIR-MLP and NIRtoMIR-MLP as in multifidelity, mean CCC 0.93 and 0.69 on the test set.
 The paper: the operator is below the MLP for all properties.
 """
 

@@ -2,7 +2,6 @@
 
 python experiments/run.py --exp=ilr                         the twin
 
-Expected on the twin, five seeds: MIR-MLP and NIRtoMIR-MLP as in multifidelity, mean CCC 0.93 and 0.69 on the test set.
 With ILR the three sizes sum to 100 %. The paper: ILR helps MIR-MLP and harms NIRtoMIR-MLP on the test set.
 """
 
