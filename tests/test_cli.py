@@ -61,7 +61,7 @@ def test_results_name_every_model_region_and_exposure(finished: Path) -> None:
     assert set(frame.region) == {"R01", "R02", "R03", "R04"}
     assert set(frame[frame.metric == "mrmse"].model) == {"ann", "physics"}
     trials = (finished / "trials.csv").read_text()
-    assert trials.count("inductive") == 28
+    assert trials.count("inductive") == 24
 
 
 def test_an_existing_run_is_refused_and_left_alone(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
