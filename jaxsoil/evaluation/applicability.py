@@ -22,6 +22,9 @@ MASS_FLOOR = 1e-12
 ALPHA = 0.05
 """Share of training rows beyond a critical limit, if they follow the chi-square law."""
 
+FLAGS = ("inside", "distance", "residual", "distance and residual")
+"""What a spectrum is called: by which of the two limits of a :class:`SpectralSpace` it is beyond."""
+
 
 @dataclass(frozen=True, eq=False)
 class LatentSpace:
@@ -83,6 +86,26 @@ class LatentSpace:
 
 
 @dataclass(frozen=True, eq=False)
+class Judged:
+    """What a :class:`SpectralSpace` says of n spectra.
+
+    Attributes:
+      distance: (n,) Mahalanobis distance in the space of components.
+      residual: (n,) root mean square over bands of what the components do not reproduce (the Q statistic as a RMSE).
+      flag: (n,) one of :data:`FLAGS`.
+    """
+
+    distance: np.ndarray
+    residual: np.ndarray
+    flag: np.ndarray
+
+    @property
+    def outside(self) -> np.ndarray:
+        """Which rows, (n,), are beyond either limit."""
+        return self.flag != FLAGS[0]
+
+
+@dataclass(frozen=True, eq=False)
 class SpectralSpace:
     """The training spectra's region: principal components, and how far a spectrum lies from it in and off them.
 
@@ -99,27 +122,27 @@ class SpectralSpace:
     limits: np.ndarray
 
     @classmethod
-    def fit(cls, spectra: ArrayLike, n_components: int = 10, alpha: float = ALPHA) -> SpectralSpace:
+    def fit(cls, spectra: ArrayLike, n_components: int = 10, alpha: float = ALPHA, *, rounds: int = 1) -> SpectralSpace:
         """Fits the components and both limits; no label enters.
 
         Args:
           spectra: (n, m) preprocessed training spectra, such as absorbance after SNV.
           n_components: K; fewer where rows or bands are fewer.
           alpha: share of the training rows beyond each limit.
+          rounds: from the second on, rows beyond the limits of the round before are left out of the fit: a gross
+            outlier must not define what is usual.
 
         Raises:
           DataError: fewer than three spectra, one that is not finite, or spectra that do not differ.
         """
-        from sklearn.decomposition import PCA
-
-        x = require.finite_rows(spectra, "training spectra", least=3)
-        # One component less than the rank leaves an error to judge by.
-        pca = PCA(max(1, min(n_components, x.shape[0] - 2, x.shape[1] - 1)), svd_solver="covariance_eigh").fit(x)
-        latent = LatentSpace.fit(pca.transform(x))
-        found = cls(np.asarray(pca.mean_), np.asarray(pca.components_), latent, np.ones(2))
-        inside, off = found.distances(x)
-        limits = (critical_limit(inside, alpha).value, reconstruction_limit(off, alpha).value)
-        return cls(found.mean, found.components, latent, np.array(limits))
+        rows = require.finite_rows(spectra, "training spectra", least=3)
+        space = _fit(rows, n_components, alpha)
+        for _ in range(rounds - 1):
+            kept = ~space.judge(rows).outside
+            if kept.all() or kept.sum() < max(n_components + 2, rows.shape[0] // 2):
+                break
+            space = _fit(rows[kept], n_components, alpha)
+        return space
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What an ``.npz`` file holds of it."""
@@ -144,6 +167,13 @@ class SpectralSpace:
         x = require.finite_rows(spectra, "spectra", features=self.mean.size)
         return self.latent.whiten((x - self.mean) @ self.components.T)
 
+    def judge(self, spectra: ArrayLike) -> Judged:
+        """Distance, residual and flag of preprocessed spectra (n, m)."""
+        x = require.finite_rows(spectra, "spectra", features=self.mean.size)
+        distance, residual = self.distances(x)
+        far, poor = distance > self.limits[0], residual > self.limits[1]
+        return Judged(distance, residual, np.array(FLAGS)[far.astype(int) + 2 * poor.astype(int)])
+
     def strangeness(self, spectra: ArrayLike) -> np.ndarray:
         """The larger of distance and RMSE, each over its limit, (n,): above 1 a spectrum is unlike those trained on."""
         x = require.finite_rows(spectra, "spectra", features=self.mean.size)
@@ -154,6 +184,18 @@ class SpectralSpace:
         scores = (x - self.mean) @ self.components.T
         off = x - self.mean - scores @ self.components
         return self.latent.distance(scores), np.sqrt(np.mean(off**2, axis=1))
+
+
+def _fit(x: np.ndarray, n_components: int, alpha: float) -> SpectralSpace:
+    from sklearn.decomposition import PCA
+
+    # One component less than the rank leaves an error to judge by.
+    pca = PCA(max(1, min(n_components, x.shape[0] - 2, x.shape[1] - 1)), svd_solver="covariance_eigh").fit(x)
+    latent = LatentSpace.fit(pca.transform(x))
+    found = SpectralSpace(np.asarray(pca.mean_), np.asarray(pca.components_), latent, np.ones(2))
+    inside, off = found.distances(x)
+    limits = (critical_limit(inside, alpha).value, reconstruction_limit(off, alpha).value)
+    return SpectralSpace(found.mean, found.components, latent, np.array(limits))
 
 
 def latent_distance(train_latents: ArrayLike, latents: ArrayLike) -> np.ndarray:

@@ -232,6 +232,25 @@ def test_the_plane_is_that_of_the_singular_vectors(latents):
     np.testing.assert_allclose(np.abs(np.sum(found * loadings[:3], axis=1)), 1.0, atol=1e-6)
 
 
+def test_each_kind_of_outlier_has_its_name(latents):
+    spectra = spectra_of(latents[:400])
+    space = SpectralSpace.fit(spectra, 4, 0.01, rounds=2)
+    assert space.judge(spectra).outside.mean() < 0.06
+    far = (space.mean + 200.0 * space.components[0])[None, :]
+    assert space.judge(far).flag.tolist() == ["distance"]
+    assert "residual" in space.judge(spectra[:1] + np.where(np.arange(30) % 2, 1.0, -1.0)).flag[0]
+    off = spectra - space.mean - (spectra - space.mean) @ space.components.T @ space.components
+    np.testing.assert_allclose(space.judge(spectra).residual, np.sqrt(np.mean(off**2, axis=1)), rtol=1e-6)
+
+
+def test_a_gross_outlier_does_not_set_the_limits(latents):
+    spectra = spectra_of(latents[:400])
+    dirty = np.concatenate([spectra, spectra[:4] + 50.0 * np.random.default_rng(1).normal(size=(4, 30))])
+    once, twice = SpectralSpace.fit(dirty, 3, 0.01), SpectralSpace.fit(dirty, 3, 0.01, rounds=2)
+    assert twice.limits[1] < 0.5 * once.limits[1]
+    assert twice.judge(dirty[-4:]).outside.all()
+
+
 def test_fewer_rows_than_components_leave_an_error_to_judge_by():
     few = np.random.default_rng(8).normal(size=(6, 20))
     assert SpectralSpace.fit(few, n_components=10).components.shape == (4, 20)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jaxsoil.data.draws import take_rows
 from jaxsoil.data.splits import kfold, random_share
-from jaxsoil.evaluation.outliers import PcaSpace
+from jaxsoil.evaluation.applicability import SpectralSpace
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import harmonise
 from jaxsoil.studies.hybrid.config import HybridConfig
@@ -66,7 +66,7 @@ class TrainingRows:
     rows: Rows
     watch: Rows
     outliers: Rows
-    space: PcaSpace
+    space: SpectralSpace
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -190,11 +190,11 @@ class CrossFit:
             value = f"{rows.size} rows without {'' if held is None else held.name}"
             remedy = "Use fewer folds, or leave the property out of the targets."
             raise DataError(problem, source=self.data.library.name, column=target, value=value, remedy=remedy)
-        components = min(self.config.pca_components, rows.size - 2, values.shape[1] - 2)
-        strict = PcaSpace.fit(values[rows], components, self.config.outlier_alpha)
+        components, alpha = self.config.pca_components, self.config.outlier_alpha
+        strict = SpectralSpace.fit(values[rows], components, alpha, rounds=2)
         gone = strict.judge(values[rows]).outside
         kept = rows[~gone] if (~gone).sum() >= MIN_TRAIN // 2 else rows
-        space = PcaSpace.fit(values[kept], components, self.config.flag_alpha, rounds=1)
+        space = SpectralSpace.fit(values[kept], components, self.config.flag_alpha)
         # No sample is on both sides; a power of two lets folds of about one size share compiled programs.
         wanted = 2 ** int(np.log2(max(WATCH_SHARE * kept.size, 1.0)))
         rng = np.random.default_rng([self.config.seed, kept.size])

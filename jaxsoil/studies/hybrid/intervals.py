@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.evaluation import conformal
-from jaxsoil.evaluation.outliers import Judged
+from jaxsoil.evaluation.applicability import Judged
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.hybrid.cross_fit import LABORATORY, RANDOM, TEST, TEST_ROWS, CrossFit, HeldOut
 from jaxsoil.studies.hybrid.fitting import CNN, ModelPredictions

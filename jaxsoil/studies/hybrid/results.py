@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from jaxsoil.evaluation.applicability import FLAGS, Judged
 from jaxsoil.evaluation.compare import mean_sd
 from jaxsoil.evaluation.metrics import summary
-from jaxsoil.evaluation.outliers import FLAGS, Judged
 from jaxsoil.evaluation.results import COUNT, as_frame, score_rows, value_rows
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import atomic_path

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.outliers import Judged
+from jaxsoil.evaluation.applicability import Judged
 from jaxsoil.evaluation.results import write_results
 from jaxsoil.report.prose import Prose
 from jaxsoil.runs import tracking
@@ -121,7 +121,7 @@ def _outliers(
         columns = {
             "property": target, "id": data.library.ids, "laboratory": data.laboratory,
             "distance": found.distance, "residual": found.residual,
-            "distance_limit": space.distance_limit.value, "residual_limit": space.residual_limit.value,
+            "distance_limit": space.limits[0], "residual_limit": space.limits[1],
             "flag": found.flag, "measured": data.measured(target), "left_out": left_out,
             "spoiled": getattr(data.library.truth, "spoiled", np.full(len(data), "")),
         }  # fmt: skip
