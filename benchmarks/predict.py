@@ -68,38 +68,43 @@ def rate(call: Callable[[], object], rows: int) -> float:
     return rows / (time.perf_counter() - began)
 
 
+def measure(folder: Path, rows: int, rounds: int) -> tuple[np.ndarray, dict[str, Bundle], dict[str, list[float]]]:
+    """The spectra as a memory map, the bundles, and case -> spectra per second of each round; the limit comes first."""
+    path = folder / "spectra.npy"
+    np.save(path, spectra_of(rows, 3))
+    mapped = np.load(path, mmap_mode="r")
+    bundles = {name: bundle_of(name) for name in ("none", "ann")}
+    encoder = bundles["none"].model().predictor
+    in_memory = jnp.asarray(mapped[:ROWS])
+    repeats = rows // ROWS
+
+    def limit() -> None:
+        for _ in range(repeats):
+            jax.block_until_ready(encoder._apply(in_memory))  # type: ignore[attr-defined]
+
+    cases: dict[str, tuple[Callable[[], object], int]] = {
+        "limit: the encoder's program on spectra in memory": (limit, repeats * ROWS),
+        "encoder behind a memory map": (lambda: encoder(mapped), rows),
+        "predict, encoder alone": (lambda: predict(bundles["none"], _mapped(mapped)), rows),
+        "predict, with the ANN decoder": (lambda: predict(bundles["ann"], _mapped(mapped)), rows),
+    }
+    found: dict[str, list[float]] = {name: [] for name in cases}
+    for number in range(rounds + 1):
+        for name, (call, count) in cases.items():
+            measured = rate(call, count)
+            if number:  # the first round compiles
+                found[name].append(measured)
+    return mapped, bundles, found
+
+
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    rows = options.rows
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "spectra.npy"
-        np.save(path, spectra_of(rows, 3))
-        mapped = np.load(path, mmap_mode="r")
-        bundles = {name: bundle_of(name) for name in ("none", "ann")}
-        encoder = bundles["none"].model().predictor
-        in_memory = jnp.asarray(mapped[:ROWS])
-        repeats = rows // ROWS
-
-        def limit() -> None:
-            for _ in range(repeats):
-                jax.block_until_ready(encoder._apply(in_memory))  # type: ignore[attr-defined]
-
-        cases: dict[str, tuple[Callable[[], object], int]] = {
-            "limit: the encoder's program on spectra in memory": (limit, repeats * ROWS),
-            "encoder behind a memory map": (lambda: encoder(mapped), rows),
-            "predict, encoder alone": (lambda: predict(bundles["none"], _mapped(mapped)), rows),
-            "predict, with the ANN decoder": (lambda: predict(bundles["ann"], _mapped(mapped)), rows),
-        }
-        found: dict[str, list[float]] = {name: [] for name in cases}
-        for number in range(options.rounds + 1):
-            for name, (call, count) in cases.items():
-                measured = rate(call, count)
-                if number:  # the first round compiles
-                    found[name].append(measured)
+        mapped, bundles, found = measure(Path(folder), options.rows, options.rounds)
         medians = {name: float(np.median(values)) for name, values in found.items()}
         top = next(iter(medians.values()))
         for name, value in medians.items():

@@ -69,6 +69,20 @@ def test_runs_without_pytorch_and_says_so(tmp_path: Path) -> None:
         assert worker["losses"][-1] < worker["losses"][0]
 
 
+def test_one_command_writes_the_table_of_all_claims(tmp_path: Path) -> None:
+    options = ["--sections", "plsr", "xi", "loading", "--smoke", "--rounds", "2", "--out", str(tmp_path)]
+    command = [sys.executable, str(BENCHMARKS / "everything.py"), *options]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "benchmarks.json").read_text())["rows"]
+    assert [row["section"] for row in rows] == ["PLSR, cross-validation"] * 2 + ["Xi"] * 2 + ["loading"] * 4
+    for row in rows:
+        assert len(row["rates"]) == 2 and min(row["rates"]) > 0
+    second = rows[1]
+    np.testing.assert_allclose(second["ratios"], np.array(rows[0]["rates"]) / np.array(second["rates"]))
+    assert (tmp_path / "benchmarks.md").read_text().count("\n|") == len(rows) + 2
+
+
 def _interpreter_without_torch(folder: Path) -> Path:
     fake = folder / "python"
     fake.write_text("#!/bin/sh\nexit 1\n")
