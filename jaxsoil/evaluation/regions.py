@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.compare import CONFIDENCE, Summary, TTest, seed_differences, t_interval, t_test
+from jaxsoil.evaluation.compare import CONFIDENCE, Summary, TTest, t_interval, t_test
 from jaxsoil.evaluation.ranks import rank_interval, sign_p, signed_rank_p
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
@@ -121,17 +121,17 @@ def difference_rows(
     Raises:
       DataError: a column is missing, or a model has two values of one region and seed.
     """
-    pairs, kinds = tuple(pairs), tuple(itertools.product(measures, splits))
-    frames = []
-    for (scale, metric), split in kinds:
+    pairs, found = tuple(pairs), []
+    for (scale, metric), split in itertools.product(tuple(measures), tuple(splits)):
         chosen = [_chosen(frame, scale=scale, metric=metric, split=split, finite=False) for frame in (first, second)]
-        for models in pairs:
-            sides = [_by_region_and_seed(rows, model) for rows, model in zip(chosen, models, strict=True)]
-            gap = seed_differences(sides[1], sides[0])
-            keys = dict(zip(DIFFERENCE_COLUMNS, (*models, scale, metric, split), strict=False))
-            frames.append(gap.rename("difference").reset_index().assign(**keys))
-    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-    return rows.reindex(columns=list(DIFFERENCE_COLUMNS))
+        sides = [
+            {model: _by_region_and_seed(rows, model) for model in {pair[side] for pair in pairs}}
+            for side, rows in enumerate(chosen)
+        ]
+        for one, other in pairs:
+            for region, seed, gap in _gaps(sides[1][other], sides[0][one]):
+                found.append((one, other, scale, metric, split, region, seed, gap))
+    return pd.DataFrame(found, columns=pd.Index(DIFFERENCE_COLUMNS))
 
 
 def paired_intervals(
@@ -165,12 +165,29 @@ def paired_intervals(
     return pd.DataFrame(rows, columns=pd.Index(_PAIRED_COLUMNS))
 
 
-def _by_region_and_seed(rows: pd.DataFrame, model: str) -> pd.Series:
-    mine = pd.DataFrame(rows[rows["model"] == model])
-    if mine.duplicated(["region", "seed"]).any():
+_Values = dict[tuple[str, int], float]
+
+
+def _by_region_and_seed(rows: pd.DataFrame, model: str) -> _Values:
+    mine = rows[rows["model"] == model]
+    found = dict(zip(zip(mine["region"], mine["seed"], strict=True), mine["value"], strict=True))
+    if len(found) < len(mine):
         remedy = "Choose one data set and one property first."
         raise DataError("a model has two values of one region and seed", value=model, remedy=remedy)
-    return pd.Series(mine.set_index(["region", "seed"])["value"])
+    return found
+
+
+def _gaps(first: _Values, second: _Values) -> Iterable[tuple[str, int, float]]:
+    """First minus second where both are finite; what has a single seed stands against every seed of the other."""
+    seeds = [{seed for _, seed in side} for side in (first, second)]
+    if len(seeds[0]) == 1 < len(seeds[1]):
+        first = {(region, seed): value for (region, _), value in first.items() for seed in sorted(seeds[1])}
+    elif len(seeds[1]) == 1 < len(seeds[0]):
+        second = {(region, seed): value for (region, _), value in second.items() for seed in sorted(seeds[0])}
+    for region, seed in first if list(first) == list(second) else sorted(first.keys() & second.keys()):
+        gap = first[region, seed] - second[region, seed]
+        if math.isfinite(gap):
+            yield region, seed, gap
 
 
 def _block_test(test: str, samples: Sequence[Sequence[float]], regions: int) -> tuple[TTest, str]:
