@@ -7,10 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import matplotlib.figure
 import pytest
 from command import EXPERIMENTS, run_here
 from damage import each_damaged, files_read
+from pictures import undrawn
 from smoke_runs import arguments, copied, smoke_run
 
 from jaxsoil.experiments import Experiment, load
@@ -28,8 +28,12 @@ def one_line(message: str, name: Path, what: str) -> None:
 
 
 @pytest.mark.parametrize("experiment", STUDIES)
-def test_a_report_names_the_damaged_file(experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", _empty_picture)
+def test_a_report_names_the_damaged_file(experiment: str, tmp_path: Path) -> None:
+    with undrawn():
+        _each_damage_is_named(experiment, tmp_path)
+
+
+def _each_damage_is_named(experiment: str, tmp_path: Path) -> None:
     whole, write = smoke_run(experiment), load(experiment, EXPERIMENTS).report_module().write_report
     copy = copied(whole, tmp_path / "whole")
     names = files_read(copy, lambda: write(copy))
@@ -80,11 +84,3 @@ def test_resuming_names_the_damaged_file(
 
 def _differ(first: Path, second: Path) -> bool:
     return first.read_bytes() != second.read_bytes()
-
-
-def _empty_picture(figure: Any, target: Any, **options: Any) -> None:
-    """Figures are not what is tested here, and drawing takes most of a report's time."""
-    if hasattr(target, "write"):
-        target.write(b"")
-    else:
-        Path(target).write_bytes(b"")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from command import run_here
+from pictures import drawn
 
 BASE = "JAXSOIL_TEST_RUNS"
 """Environment variable with the folder of the session's runs; tests/conftest.py makes it, its workers inherit it."""
@@ -81,7 +82,8 @@ def _make(words: list[str], status: Path) -> None:
     """Makes the run; what became of it enters ``status`` in one step, so that those who wait read it whole."""
     said = "interrupted"
     try:
-        code = run_here(*words)
+        with drawn():
+            code = run_here(*words)
         said = "done" if code == 0 else f"exit status {code}; the message stands in the output of the first test"
     except BaseException:
         said = traceback.format_exc()

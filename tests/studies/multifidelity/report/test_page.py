@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from multifidelity_run import write_multifidelity_run, write_scores
+from pictures import undrawn
 from scipy.stats import ttest_rel
 
 from jaxsoil.evaluation.results import read_results
@@ -32,6 +33,13 @@ def written(module, folder):
     page = module.write_report(folder)
     assert page == folder / "report.html"
     return (folder / "report.md").read_text("utf-8"), page.read_text("utf-8")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def words_alone():
+    """One pixel for each figure: they are drawn by the smoke runs."""
+    with undrawn():
+        yield
 
 
 @pytest.fixture(scope="module")

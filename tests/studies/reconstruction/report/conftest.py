@@ -1,9 +1,10 @@
 """Run folders for the tests of reports."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pictures
 import pytest
 from reconstruction_run import write_run
 
@@ -17,3 +18,17 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
         return write_run(tmp_path / "run", **options)
 
     return make
+
+
+@pytest.fixture(scope="module", autouse=True)
+def words_alone() -> Iterator[None]:
+    """Reports of these tests have one pixel for each figure; a test that asks for ``drawn`` has the figures."""
+    with pictures.undrawn():
+        yield
+
+
+@pytest.fixture
+def drawn() -> Iterator[None]:
+    """Figures are drawn."""
+    with pictures.drawn():
+        yield
