@@ -7,7 +7,6 @@ import ast
 import dataclasses
 import functools
 import inspect
-import re
 import shutil
 import textwrap
 import types
@@ -128,7 +127,7 @@ def _of_field(config: Any, name: str, prefix: str, group: str) -> Option:
 
 def _joined(words: str, names: str, default: str) -> str:
     """Text of an option; names that it says already are not listed again."""
-    missing = [name for name in names.split(", ") if name and not re.search(rf"\b{re.escape(name)}\b", words)]
+    missing = [name for name in names.split(", ") if name and f"'{name}'" not in words]
     listed = f"Choices: {names}." if missing else ""
     return " ".join(filter(None, [words, listed, f"[{default}]"]))
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TextIO
+from typing import Any
 
 REDRAW, REPEAT = 0.1, 30.0
 """Seconds between two states of the line at least: on a terminal, and in a file, where each is a line of its own."""
@@ -29,11 +29,11 @@ class Line:
 
     Args:
       name: of the study.
-      stream: where it is drawn.
+      stream: text stream on which it is drawn.
       clock: seconds.
     """
 
-    def __init__(self, name: str, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, stream: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self.name, self.stream, self.clock, self.unit, self.at = name, stream, clock, "trials", ""
         self.expected: dict[str, dict[str, int]] = {}
         self.shares: dict[tuple[str, str], float] = {}
@@ -117,7 +117,7 @@ def span(seconds: float) -> str:
 
 
 @contextlib.contextmanager
-def line(name: str, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
+def line(name: str, stream: Any = None, clock: Callable[[], float] = time.monotonic) -> Iterator[None]:
     """Shows one line, on standard error, while the block runs; inside another one or when quiet nothing more."""
     global _line
     if _quiet or _line is not None:
