@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -25,14 +26,14 @@ copyright = author
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["figures"]
 myst_heading_anchors = 4
-suppress_warnings = ["myst.header"]
 
 # Shapes stand in the signatures; a docstring's own words say what they mean.
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = f"jaxsoil {release}"
@@ -91,7 +92,13 @@ def modules(package: str) -> list[str]:
     return [package, *(name for name in names if not any(part.startswith("_") for part in name.split(".")))]
 
 
+def bars(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Lets ``|x|`` in a docstring be an absolute value, which reStructuredText takes for a substitution."""
+    lines[:] = [re.sub(r"(`+[^`]*`+)|\|", lambda found: found[1] or r"\|", line) for line in lines]
+
+
 def setup(app: Sphinx) -> None:
     """Registers the directives."""
+    app.connect("autodoc-process-docstring", bars, priority=900)
     app.add_directive("room", Room)
     app.add_directive("public", Public)
