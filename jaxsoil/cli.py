@@ -71,7 +71,7 @@ def _guarded(call: Callable[[], int]) -> int:
 
 
 def _main(folder: Path, arguments: list[str]) -> int:
-    parser = _parser()
+    parser = run_parser()
     options, rest = parser.parse_known_args(arguments)
     if options.list:
         print(shown.listing({name: load(name, folder) for name in discover(folder)}))
@@ -120,7 +120,8 @@ def _run(
     return 0
 
 
-def _console(words: list[str]) -> int:
+def console_parser() -> argparse.ArgumentParser:
+    """The parser of the command ``jaxsoil``; ``run`` and ``plan`` take what ``experiments/run.py`` takes."""
     parser = argparse.ArgumentParser(prog="jaxsoil", description=__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     verbs.add_parser("run", help="run a study: jaxsoil run EXPERIMENT [--data NAME] ...", add_help=False)
@@ -134,7 +135,11 @@ def _console(words: list[str]) -> int:
     describe.add_argument("bundle", metavar="BUNDLE", type=Path)
     _add_predict(verbs.add_parser("predict", help="predict properties of instrument files with a bundle"))
     serve.add_options(verbs.add_parser("serve", help="a page on this machine that predicts files with a bundle"))
-    options = parser.parse_args(words)
+    return parser
+
+
+def _console(words: list[str]) -> int:
+    options = console_parser().parse_args(words)
     if options.verb == "list":
         return _main(experiments_folder(), ["--list"])
     if options.verb == "data" and options.data_verb == "check":
@@ -283,7 +288,8 @@ def _predict_map(bundle: Any, options: argparse.Namespace, out: Path, said: dict
     return 0 if counts["predicted"] else 3
 
 
-def _parser() -> argparse.ArgumentParser:
+def run_parser() -> argparse.ArgumentParser:
+    """The parser of ``experiments/run.py``, but for the fields of an experiment."""
     parser = argparse.ArgumentParser(
         prog="experiments/run.py", description="Runs a study of jaxsoil.", allow_abbrev=False, add_help=False
     )

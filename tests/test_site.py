@@ -51,7 +51,7 @@ def test_fonts_from_elsewhere_are_found(site: Path) -> None:
 
 
 def test_an_empty_folder_is_no_site(tmp_path: Path) -> None:
-    assert CHECK.faults_of_links(tmp_path) == [f"{tmp_path}: no page"]
+    assert CHECK.faults_of_links(tmp_path) == [f"{tmp_path.resolve()}: no page"]
 
 
 def test_public_names_that_the_reference_lacks_are_found(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Checks a built site: ``python tools/check_site.py build/site``.
 
-Every link within it leads to a page and an anchor that are there, nothing is loaded from elsewhere, and the reference has
-every public name: those of ``jaxsoil`` itself, and the public functions, classes and documented names of its modules.
+Every link within it leads to a page and an anchor that are there, nothing is loaded from elsewhere, and the reference
+has every public name: those of ``jaxsoil`` itself, and the functions, classes and documented values of its modules.
 Exit status 1 where something is wrong.
 """
 
@@ -43,6 +43,7 @@ class Page(HTMLParser):
 
 def faults_of_links(site: Path) -> list[str]:
     """Links and loaded files of all pages that lead nowhere, and what is loaded from elsewhere."""
+    site = site.resolve()
     pages = {path: Page(path.read_text("utf-8")) for path in sorted(site.rglob("*.html"))}
     found = [] if pages else [f"{site}: no page"]
     for path, page in pages.items():
@@ -57,7 +58,7 @@ def faults_of_links(site: Path) -> list[str]:
             if parts.scheme or parts.netloc:
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            other = next((one for name, one in pages.items() if name.resolve() == target.resolve()), None)
+            other = pages.get(target)
             if other is None and not target.is_file():
                 found.append(f"{where} links to {address}, which is not there")
             elif other and parts.fragment and unquote(parts.fragment) not in other.anchors | {""}:
