@@ -26,6 +26,8 @@ copyright = author
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["figures"]
 myst_heading_anchors = 4
+# Two modules may have a class of one name (Encoder, Source): a bare name in a signature links to one of them.
+suppress_warnings = ["ref.python"]
 
 # Shapes stand in the signatures; a docstring's own words say what they mean.
 autodoc_default_options = {"members": True, "show-inheritance": True, "ignore-module-all": True}
@@ -33,7 +35,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
+# As parameters: fields that a class has would be told twice.
+napoleon_custom_sections = [("Attributes", "params_style")]
 
 html_theme = "furo"
 html_title = f"jaxsoil {release}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import re
-import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 import documents
 import pytest
 from command import EXPERIMENTS
+
+from jaxsoil.experiments import import_file
 
 ROOT = documents.ROOT
 COMMANDS = [(place, words) for page in documents.PAGES for place, words in documents.commands(page)]
@@ -67,7 +68,7 @@ def check_script(path: Path, words: list[str]) -> None:
     if path.name == "choose_settings.py":
         import tyro
 
-        tyro.cli(runpy.run_path(str(path))["Options"], args=words)
+        tyro.cli(import_file(path, "choose_settings_of_docs").Options, args=words)
         return
     for word in words:
         name = word.split("=")[0].removeprefix("--")

@@ -48,7 +48,7 @@ def commands(page: Path) -> list[tuple[str, list[str]]]:
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
     for inline in re.findall(r"`((?:python|jaxsoil|pip|pytest) [^`]+)`", text):
         words = " ".join(inline.split())
-        if len(words.split()) > 2 or words.startswith("python"):
+        if re.search(r"[/._-]", words):
             lines.append((page.name, words))
     found = []
     for place, line in lines:
