@@ -104,8 +104,8 @@ def check(words: list[str]) -> None:
 
 
 def test_the_pages_have_commands_and_snippets() -> None:
-    assert len(COMMANDS) > 80 and len(PYTHON) > 8
-    assert ("README.md:11", ["python", "experiments/run.py", "--exp=region_out"]) in COMMANDS
+    assert len(COMMANDS) > 60 and len(PYTHON) > 8
+    assert ["python", "experiments/run.py", "--exp=region_out"] in [words for _, words in COMMANDS]
 
 
 @pytest.mark.parametrize("page", documents.PAGES, ids=lambda page: page.stem)
