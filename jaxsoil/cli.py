@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxsoil.experiments import configure, discover, load
+from jaxsoil import options as shown
+from jaxsoil.experiments import Experiment, configure, discover, load, load_file, of_size
+from jaxsoil.runs import progress
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_json
 from jaxsoil.runs.folder import RunFolder
@@ -69,26 +71,36 @@ def _guarded(call: Callable[[], int]) -> int:
 
 
 def _main(folder: Path, arguments: list[str]) -> int:
-    parser = _parser()
+    parser = run_parser()
     options, rest = parser.parse_known_args(arguments)
     if options.list:
-        for name, path in discover(folder).items():
-            experiment = load(name, folder)
-            print(f"{path.stem:18} {experiment.summary} [{experiment.table}]")
+        print(shown.listing({name: load(name, folder) for name in discover(folder)}))
         return 0
     if options.help and not options.exp:
-        parser.print_help()
-        print("\nFields of an experiment: --exp NAME --help. Experiments: " + ", ".join(discover(folder)))
+        print("Usage: python experiments/run.py --exp=NAME [options]\n", shown.of_command(parser), "", sep="\n")
+        print("Every field of an experiment: --exp=NAME --help\n", "Experiments", sep="\n")
+        print(*(f"  {name}" for name in discover(folder)), sep="\n")
         return 0
     if not options.exp:
         raise UsageError(f"Name an experiment with --exp. {did_you_mean('', discover(folder))}")
     experiment = load(options.exp, folder)
-    if options.help:
-        parser.print_help()
     if options.smoke and options.paper:
         raise UsageError("--smoke and --paper exclude each other: give one of them.")
     size = "smoke" if options.smoke else "paper" if options.paper else ""
-    config = configure(experiment, options.exp, size, rest + (["--help"] if options.help else []))
+    if options.help:
+        base, about = of_size(experiment, options.exp, size), load_file(options.exp, folder).__doc__
+        print(shown.of_experiment(parser, options.exp, experiment, base, about))
+        return 0
+    config = configure(experiment, options.exp, size, rest)
+    with progress.quietly(options.quiet):
+        return _run(experiment, config, options, folder, size, rest, arguments)
+
+
+def _run(
+    experiment: Experiment, config: Any, options: argparse.Namespace, folder: Path, size: str, rest: list[str],
+    arguments: list[str],
+) -> int:  # fmt: skip
+    """Plans or runs an experiment, or a sweep of it; returns the exit status."""
     target = Path(options.workdir or Path("runs") / _folder_name(options, config))
     if options.sweep:
         status = sweeps.main(options, folder, size, rest, config, target, arguments)
@@ -108,7 +120,8 @@ def _main(folder: Path, arguments: list[str]) -> int:
     return 0
 
 
-def _console(words: list[str]) -> int:
+def console_parser() -> argparse.ArgumentParser:
+    """The parser of the command ``jaxsoil``; ``run`` and ``plan`` take what ``experiments/run.py`` takes."""
     parser = argparse.ArgumentParser(prog="jaxsoil", description=__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     verbs.add_parser("run", help="run a study: jaxsoil run EXPERIMENT [--data NAME] ...", add_help=False)
@@ -122,7 +135,11 @@ def _console(words: list[str]) -> int:
     describe.add_argument("bundle", metavar="BUNDLE", type=Path)
     _add_predict(verbs.add_parser("predict", help="predict properties of instrument files with a bundle"))
     serve.add_options(verbs.add_parser("serve", help="a page on this machine that predicts files with a bundle"))
-    options = parser.parse_args(words)
+    return parser
+
+
+def _console(words: list[str]) -> int:
+    options = console_parser().parse_args(words)
     if options.verb == "list":
         return _main(experiments_folder(), ["--list"])
     if options.verb == "data" and options.data_verb == "check":
@@ -216,6 +233,7 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     add("--quantity", help="reflectance, reflectance_percent or absorbance, where a file does not say it")
     add("--unit", help="of the axis: nm, cm-1 or um, where a file does not say it")
     add("--overwrite", action="store_true", help="replace OUT if it exists")
+    add("--quiet", action="store_true", help="no progress bar")
     parser.epilog = "Exit status: 0 all samples have a value; 3 some were refused, or bands lie where they must not."
 
 
@@ -242,11 +260,11 @@ def _predict(options: argparse.Namespace) -> int:
     if bundle.warning:
         print(f"warning: {bundle.warning}", file=sys.stderr)
     if out.suffix.lower() != ".csv":
-        return _predict_map(bundle, options.files, out, said)
+        return _predict_map(bundle, options, out, said)
     from jaxsoil.bundle.predict import predict_files
     from jaxsoil.runs.files import write_csv
 
-    found = predict_files(bundle, options.files, progress=True, **said)
+    found = predict_files(bundle, options.files, progress=not options.quiet, **said)
     write_csv(out, found.table, float_format="%.6g")
     for path, question in found.questions:
         print(f"question: {path}: {question}", file=sys.stderr)
@@ -260,17 +278,18 @@ def _predict(options: argparse.Namespace) -> int:
     return 3 if found.refused or found.questions or not found.predicted else 0
 
 
-def _predict_map(bundle: Any, files: list[Path], out: Path, said: dict[str, Any]) -> int:
+def _predict_map(bundle: Any, options: argparse.Namespace, out: Path, said: dict[str, Any]) -> int:
     from jaxsoil.bundle.cube import predict_cube
 
-    if len(files) != 1:
+    if len(options.files) != 1:
         raise UsageError("A map is of one image: give one ENVI header, or a table (.csv) as --out.")
-    counts = predict_cube(bundle, files[0], out, progress=True, **said)
+    counts = predict_cube(bundle, options.files[0], out, progress=not options.quiet, **said)
     print(f"{out}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
     return 0 if counts["predicted"] else 3
 
 
-def _parser() -> argparse.ArgumentParser:
+def run_parser() -> argparse.ArgumentParser:
+    """The parser of ``experiments/run.py``, but for the fields of an experiment."""
     parser = argparse.ArgumentParser(
         prog="experiments/run.py", description="Runs a study of jaxsoil.", allow_abbrev=False, add_help=False
     )
@@ -284,6 +303,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--resume", action="store_true", help="go on with an interrupted run in its folder")
     add("--overwrite", action="store_true", help="delete an earlier run in the folder first")
     add("--workdir", metavar="DIR", help="folder of this run (default: runs/EXP-DATA)")
+    add("--quiet", action="store_true", help="no progress: print the last line, warnings and errors alone")
     add(
         "--wandb",
         choices=("auto", "offline", "online", "disabled"),

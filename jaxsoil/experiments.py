@@ -75,13 +75,24 @@ def import_file(path: Path, name: str) -> ModuleType:
     return module
 
 
+def of_size(experiment: Experiment, name: str, size: str) -> Any:
+    """The configuration of an experiment at "smoke" or "paper" size, or "", the default.
+
+    Raises:
+      UsageError: the experiment has no such size.
+    """
+    if size == "paper" and experiment.paper is None:
+        raise UsageError(f"The experiment '{name}' has no paper size; leave --paper out.")
+    return {"smoke": experiment.smoke, "paper": experiment.paper}.get(size, experiment.config)
+
+
 def configure(experiment: Experiment, name: str, size: str, words: Sequence[str]) -> Any:
     """The configuration of an experiment from words of the command line.
 
     Args:
       experiment, name: the experiment and its name.
       size: "smoke", "paper" or "", the default.
-      words: fields and values; ``--help`` prints all fields and ends the program.
+      words: fields and values.
 
     Raises:
       UsageError: the experiment has no such size.
@@ -89,7 +100,5 @@ def configure(experiment: Experiment, name: str, size: str, words: Sequence[str]
     """
     import tyro
 
-    if size == "paper" and experiment.paper is None:
-        raise UsageError(f"The experiment '{name}' has no paper size; leave --paper out.")
-    base = {"smoke": experiment.smoke, "paper": experiment.paper}.get(size, experiment.config)
+    base = of_size(experiment, name, size)
     return tyro.cli(type(base), default=base, args=words, prog=f"experiments/run.py --exp {name}")

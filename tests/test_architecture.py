@@ -24,6 +24,7 @@ FLOOR = {
     "spectra": 1,
     "physics": 1,
     "experiments": 1,  # jaxsoil/experiments.py: what an experiment is
+    "options": 2,  # jaxsoil/options.py: its options in words
     "data": 2,
     "models": 2,
     "training": 3,

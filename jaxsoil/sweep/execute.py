@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from jaxsoil import experiments
 from jaxsoil.experiments import Experiment
-from jaxsoil.runs import lock
+from jaxsoil.runs import lock, progress
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import read_json, write_json
 from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
@@ -64,7 +64,7 @@ def execute(
         # Another worker may have come and gone since.
         refuse_or_accept(run, content, resume, overwrite)
         create(run, content, arguments, overwrite, precision)
-        with matmul_precision(precision):
+        with matmul_precision(precision), progress.line(run.experiment):
             study.run(config, run, data)
 
 

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from jaxsoil import experiments
-from jaxsoil.runs import lock
+from jaxsoil.runs import lock, progress
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.files import read_json, write_json, write_text_atomic
 from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
@@ -181,13 +181,13 @@ def run(sweep: Sweep, jobs: Sequence[Job], launch: Launch) -> int:
     """
     open_jobs, began = [job for job in jobs if not finished(job)], time.monotonic()
     if len(open_jobs) < len(jobs):
-        print(f"{len(jobs) - len(open_jobs)} of {len(jobs)} points are finished and are not run again.")
+        progress.say(f"{len(jobs) - len(open_jobs)} of {len(jobs)} points are finished and are not run again.")
     outcomes: dict[str, str] = {}
 
     def told(job: Job, record: dict[str, Any]) -> None:
         outcomes[job.name] = record["status"]
         said = f"{record['seconds']:.1f} s" if record["status"] == FINISHED else record["error"]
-        print(f"[{len(outcomes)}/{len(open_jobs)}] {described(job.overrides)}: {record['status']}, {said}", flush=True)
+        progress.say(f"[{len(outcomes)}/{len(open_jobs)}] {described(job.overrides)}: {record['status']}, {said}")
 
     try:
         stopped = launch(open_jobs, told) if open_jobs else ""

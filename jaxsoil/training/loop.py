@@ -16,8 +16,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from tqdm import tqdm
 
+from jaxsoil.runs import progress
 from jaxsoil.runs.errors import DataError
 from jaxsoil.training import step as pure
 from jaxsoil.training.checkpoints import Checkpoints
@@ -137,7 +137,7 @@ def run(
       checkpoints: where the state is kept while it runs.
       policy: when it is kept.
       on_epochs: told about progress, about :data:`SEGMENTS` times.
-      label: shown by a progress bar; None shows none.
+      label: named in the study's line of progress; None: not named.
 
     Raises:
       DataError: a checkpoint of another configuration or random key.
@@ -146,19 +146,18 @@ def run(
     keeper = _Keeper(program, checkpoints, policy)
     state, total, done, at = keeper.restored(state)
     stride, every = -(-epochs // SEGMENTS), policy.every(epochs)
-    name = f"{label or '':14}"
-    with tqdm(total=epochs, initial=done, desc=name, unit="epoch", leave=False, disable=label is None) as bar:
-        while done < epochs and not program.rests(state):
-            # Calls of any length run the same program, so progress can be shown between checkpoints.
-            until = min((done // stride + 1) * stride, (done // every + 1) * every if every else epochs, epochs)
-            state = jax.block_until_ready(advance(program, state, done, until, keeper, total, at))
-            total, at = None, 0
-            if every and until % every == 0 and until < epochs:
-                keeper.save(state, pure.zero(state), until, 0)
-            if on_epochs is not None:
-                on_epochs(done, until, state)
-            bar.update(until - done)
-            done = until
+    while done < epochs and not program.rests(state):
+        if label is not None:
+            progress.note(f"{label}, epoch {done} of {epochs}")
+        # Calls of any length run the same program, so progress can be shown between checkpoints.
+        until = min((done // stride + 1) * stride, (done // every + 1) * every if every else epochs, epochs)
+        state = jax.block_until_ready(advance(program, state, done, until, keeper, total, at))
+        total, at = None, 0
+        if every and until % every == 0 and until < epochs:
+            keeper.save(state, pure.zero(state), until, 0)
+        if on_epochs is not None:
+            on_epochs(done, until, state)
+        done = until
     return state
 
 

@@ -77,7 +77,7 @@ def fit(
         stands in for theirs.
       config: settings.
       key: random key; the same key gives the same bits.
-      label: shown by the progress bar.
+      label: named in the line of progress.
       shared: constants handed to the loss as keyword ``shared``, not trained.
       checkpoints: where the state is kept while it runs; an interrupted training goes on from there, to the same bits.
 

@@ -14,7 +14,7 @@ import pytest
 from command import run_apart
 from golden_runs import MEASURED
 from numbers_of_runs import numbers
-from smoke_runs import TWINS, smoke_run
+from smoke_runs import TWINS, lines_of, smoke_run
 
 NO_DATA = "no measured data"
 """As tests/conftest.py counts what is left out."""
@@ -52,6 +52,12 @@ def compare(experiment: str, data: str, folder: Path, flags: str) -> None:
 @pytest.mark.parametrize("experiment", EVERY)
 def test_numbers_on_the_twin_are_the_stored_ones(experiment: str) -> None:
     compare(experiment, TWINS[experiment], smoke_run(experiment), os.environ["XLA_FLAGS"])
+
+
+@pytest.mark.parametrize("experiment", EVERY)
+def test_a_run_shows_one_line_that_counts_every_trial(experiment: str) -> None:
+    ((announced, done),) = lines_of(smoke_run(experiment))
+    assert announced >= 4 and done == pytest.approx(announced)
 
 
 @pytest.mark.parametrize(("experiment", "data"), ON_MEASURED)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import time
 import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import run_here
 from pictures import drawn
+
+from jaxsoil.runs import progress
 
 BASE = "JAXSOIL_TEST_RUNS"
 """Environment variable with the folder of the session's runs; tests/conftest.py makes it, its workers inherit it."""
@@ -73,6 +77,11 @@ def smoke_run(experiment: str, data: str = "", *options: str) -> Path:
     return folder
 
 
+def lines_of(folder: Path) -> list[list[float]]:
+    """Trials that were announced, and those that were done, by each line of progress of a shared run."""
+    return json.loads(folder.with_name(folder.name + ".lines").read_text("utf-8"))
+
+
 def copied(folder: Path, target: Path) -> Path:
     """A copy of a shared run that a test may change."""
     return Path(shutil.copytree(folder, target))
@@ -80,10 +89,19 @@ def copied(folder: Path, target: Path) -> Path:
 
 def _make(words: list[str], status: Path) -> None:
     """Makes the run; what became of it enters ``status`` in one step, so that those who wait read it whole."""
-    said = "interrupted"
+    said, lines = "interrupted", []
+
+    class Kept(progress.Line):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            lines.append(self)
+
     try:
-        with drawn():
+        with drawn(), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(progress, "Line", Kept)
             code = run_here(*words)
+        counts = [[sum(line.counts().values()), sum(line.shares.values())] for line in lines]
+        status.with_suffix(".lines").write_text(json.dumps(counts), "utf-8")
         said = "done" if code == 0 else f"exit status {code}; the message stands in the output of the first test"
     except BaseException:
         said = traceback.format_exc()

@@ -15,6 +15,7 @@ from jaxsoil.data.sources.places import CACHE_VARIABLE, by_hand, downloads, prep
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.lock import InUse, held
+from jaxsoil.runs.progress import is_quiet
 
 PATIENCE = 3600.0
 """Seconds that a study waits for another process that prepares a library it needs."""
@@ -44,6 +45,7 @@ def prepare(
       UsageError: another process prepares it.
     """
     source, folder, again = named(name), prepared(name), again or accept
+    progress = progress and not is_quiet()
     if not again and is_prepared(name):
         return folder
     with _alone(folder, wait):

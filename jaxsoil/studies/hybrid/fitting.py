@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,9 @@ import jax
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from jaxsoil.models import plsr
+from jaxsoil.runs import progress
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece, Pieces
@@ -131,32 +132,32 @@ def fit_all(cross_fit: CrossFit, folder: Path, tracker: Tracker) -> ModelPredict
     histories, networks, outliers = [], [], {}
     seconds = {PLSR: 0.0, CNN: 0.0, CLIPPED: 0.0}
     todo = model_fits(cross_fit)
-    with tqdm(total=len(todo), desc="hybrid models", unit="model") as bar:
-        for number, (fit, harmonised, rows) in enumerate(_with_data(cross_fit, todo), start=1):
-            if fit.method == cross_fit.method:
-                outliers[fit.target, fit.held_out] = rows.outliers
-            there = pieces.exists(fit.name)
-            stored = pieces.get(fit.name, functools.partial(_fit, cross_fit, fit, harmonised, rows))
-            if not there:
-                seconds[fit.model] += stored.seconds
-            if stored.facts.get("alive", True):  # PLSR does not diverge.
-                predicted = stored.arrays["predicted"]
-                if not np.isfinite(predicted).all():
-                    source = f"{fit.target}, {fit.held_out.name}, {fit.method}, {fit.model}"
-                    remedy = "Lower the learning rate (--train.lr)."
-                    raise DataError("a model returned predictions that are not finite", source=source, remedy=remedy)
-                values.setdefault((fit.target, fit.held_out, fit.method, fit.model), []).append(predicted)
-            if fit.model != PLSR:
-                losses = stored.tables["history"]
-                losses.insert(0, "epoch", np.arange(1, len(losses) + 1))
-                losses = losses.loc[np.isfinite(losses["loss"].to_numpy())]
-                # A model of an earlier call repeats its epochs, which the log leaves out.
-                for row in losses.to_dict("records"):
-                    tracker.log({"trial": fit.name, **{str(name): value for name, value in row.items()}})
-                histories.append(losses.assign(**fit.columns)[[*fit.columns, *losses.columns]])
-                networks.append({**fit.columns, **stored.facts})
-            tracker.log({"models_done": number, "models": len(todo)})
-            bar.update()
+    progress.expect(Counter(fit.model for fit in todo), unit="models")
+    for number, (fit, harmonised, rows) in enumerate(_with_data(cross_fit, todo), start=1):
+        if fit.method == cross_fit.method:
+            outliers[fit.target, fit.held_out] = rows.outliers
+        there = pieces.exists(fit.name)
+        stored = pieces.get(fit.name, functools.partial(_fit, cross_fit, fit, harmonised, rows))
+        if not there:
+            seconds[fit.model] += stored.seconds
+        if stored.facts.get("alive", True):  # PLSR does not diverge.
+            predicted = stored.arrays["predicted"]
+            if not np.isfinite(predicted).all():
+                source = f"{fit.target}, {fit.held_out.name}, {fit.method}, {fit.model}"
+                remedy = "Lower the learning rate (--train.lr)."
+                raise DataError("a model returned predictions that are not finite", source=source, remedy=remedy)
+            values.setdefault((fit.target, fit.held_out, fit.method, fit.model), []).append(predicted)
+        if fit.model != PLSR:
+            losses = stored.tables["history"]
+            losses.insert(0, "epoch", np.arange(1, len(losses) + 1))
+            losses = losses.loc[np.isfinite(losses["loss"].to_numpy())]
+            # A model of an earlier call repeats its epochs, which the log leaves out.
+            for row in losses.to_dict("records"):
+                tracker.log({"trial": fit.name, **{str(name): value for name, value in row.items()}})
+            histories.append(losses.assign(**fit.columns)[[*fit.columns, *losses.columns]])
+            networks.append({**fit.columns, **stored.facts})
+        tracker.log({"models_done": number, "models": len(todo)})
+        progress.reach(fit.model, fit.name, kept=there)
     return ModelPredictions(
         {key: np.stack(members).astype(np.float64) for key, members in values.items()},
         pd.concat(histories, ignore_index=True) if histories else pd.DataFrame(),

@@ -100,7 +100,7 @@ def train(
       output: how the range is kept.
       network, config: shape and training.
       key: random key of this network.
-      label: shown by the progress bar.
+      label: named in the line of progress.
 
     Raises:
       DataError: if the target does not vary over the training rows.

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from jaxsoil.data.rasters.geotiff import new_geotiff
 from jaxsoil.data.rasters.rasters import Box, fill_gaps, tile_boxes, tile_windows
+from jaxsoil.runs import progress
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers.choice import CHOSEN, composed_predict
 from jaxsoil.studies.layers.config import LayersConfig
@@ -68,7 +68,8 @@ def write_maps(
         for layer in data.layers:
             target, own = run.path / files[layer.name], {**tags, "LAYER": layer.name}
             writers.append(stack.enter_context(new_geotiff(target, grid, bands, data.land.rasters.nodata, own)))
-        for box in tqdm(boxes, desc=f"{'maps':14}", unit="tile", leave=False):
+        for number, box in enumerate(boxes, start=1):
+            progress.note(f"maps, tile {number} of {len(boxes)}")
             values = tile_map(data, config, predicts, held_out, ranges, box)
             for place, write in enumerate(writers):
                 write(box, values[place])

@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections import Counter
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from jaxsoil.data.rasters.geotiff import new_geotiff, write_rasters
 from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
 from jaxsoil.evaluation.results import write_results
 from jaxsoil.report.prose import Prose
-from jaxsoil.runs import tracking
+from jaxsoil.runs import progress, tracking
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers import choice, scores
@@ -57,15 +57,17 @@ def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
             probe, _ = fill_gaps(windows_around(data.land.rasters, *pixels, config.window))
         trained: dict[Training, TrainingResult] = {}
         waiting = _started(config, data, folder.path / MEMBERS, probe)
-        with tqdm(trainings(config), desc=f"{'trainings':14}", unit="training") as bar:
-            for number, training in enumerate(bar, start=1):
-                bar.set_postfix_str(training.label)
-                trained[training] = waiting[training].result()
-                for record in records(training, trained[training]):
-                    tracker.log(record)
-                tracker.log({"trainings_done": number, "trainings": bar.total})
+        every = trainings(config)
+        progress.expect(Counter(training.model for training in every))
+        for number, training in enumerate(every, start=1):
+            trained[training] = waiting[training].result()
+            progress.reach(training.model, training.label)
+            for record in records(training, trained[training]):
+                tracker.log(record)
+            tracker.log({"trainings_done": number, "trainings": len(every)})
         inner = None
         if config.map_model == "best":
+            progress.note("choosing the model of the maps")
             inner = choice.inner_scores(config, data, folder.path / MEMBERS)
             write_csv(folder.path / "inner.csv", inner)
         done = time.perf_counter()

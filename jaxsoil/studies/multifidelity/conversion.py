@@ -186,7 +186,7 @@ def fit_conversion(
         them the last training loss decides and the spread is as trained, which is too narrow.
       config: settings.
       key: random key.
-      label: shown by the progress bar.
+      label: named in the line of progress.
 
     Returns:
       The conversion; the training of its point, with the terms "mir" (Eq. 5), "nir" (Eq. 6 without alpha) and "alpha";

@@ -233,7 +233,7 @@ def fit_properties(
       task: "multi" or "single".
       key: random key of weights and batches.
       constant: whether a property without variance among the training rows may stay.
-      label: for the progress bar.
+      label: for the line of progress.
 
     Returns:
       The model, and its training; values of the latter have a leading axis of targets for "single".

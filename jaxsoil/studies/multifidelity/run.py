@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from jaxsoil.data import pairs as sources
 from jaxsoil.data.scans import MultifidelityData
 from jaxsoil.evaluation.results import write_results
-from jaxsoil.runs import tracking
+from jaxsoil.runs import progress, tracking
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
@@ -101,11 +102,12 @@ def run(config: MultifidelityConfig, folder: RunFolder, prepared: Replicates) ->
     content |= settings(dataclasses.replace(config, validation=prepared.validation), prepared.first)
     folder.write_json("config.json", content)
     folder.write_json("data.json", describe(prepared))
-    print(sizes_in_words(prepared), *prepared.notes, sep="\n  ")
+    progress.say(sizes_in_words(prepared), *prepared.notes, sep="\n  ")
     for field, ours, paper in content["differs_from_paper"]:
-        print(f"  differs from the paper: {field} = {ours} (paper: {paper})")
+        progress.say(f"  differs from the paper: {field} = {ours} (paper: {paper})")
     with tracking.start(folder.path, folder.wandb, content["config"]) as tracker:
         session = _Session(config, folder, tracker)
+        progress.expect(count_pieces(config, prepared), unit="parts")
         for replicate in prepared.each:
             session.run_replicate(replicate)
         if (whole := prepared.whole) is not None:
@@ -119,7 +121,7 @@ def run(config: MultifidelityConfig, folder: RunFolder, prepared: Replicates) ->
         session.timing["total_s"] = sum(session.timing.values())
         folder.write_json("timing.json", {name: round(value, 3) for name, value in session.timing.items()})
         tracker.summary(headline(results))
-    print("  " + ", ".join(f"{name.removesuffix('_s')} {value:.0f} s" for name, value in session.timing.items()))
+    progress.say("  " + ", ".join(f"{name.removesuffix('_s')} {value:.0f} s" for name, value in session.timing.items()))
 
 
 def headline(results: pd.DataFrame) -> dict[str, float]:
@@ -127,6 +129,26 @@ def headline(results: pd.DataFrame) -> dict[str, float]:
     chosen = (results["split"] == TEST) & (results["task"] != SINGLE) & (results["metric"] == "ccc")
     means = pd.Series(results[chosen].groupby("model")["value"].mean())
     return {f"ccc/{name}": float(value) for name, value in means.items()}
+
+
+def count_pieces(config: MultifidelityConfig, prepared: Replicates) -> dict[str, int]:
+    """Pieces of each stage that a run makes or reads."""
+    found: Counter[str] = Counter()
+    for replicate in prepared.each:
+        wanted = strategies_for(config.strategies, replicate.sets.paired)
+        needed = {training for strategy in wanted for training in strategy.needs}
+        found["stage1"] += "vae" in needed
+        found["stage2"] += ("nir encoder" in needed) + ("FNO" in needed)
+        found["stage3"] += 1
+        if "vae" in needed and replicate.judge == TEST:
+            found["reliability"] += 1
+            found["curves"] += bool(config.curves.labels)
+            found["instruments"] += bool(config.instruments.curves)
+    if prepared.whole is not None:
+        found.update(("handed on", "reference"))
+    elif config.internal and prepared.first.paired:
+        found["internal"] += 1
+    return dict(found)
 
 
 class _Session:
@@ -150,7 +172,8 @@ class _Session:
             values: dict[str, Any] = {str(term): value for term, value in row.items() if isinstance(value, float)}
             trial = f"{row['stage']}/{row['label']}/seed{row['seed']}"
             self.tracker.log({"trial": trial, "epoch": int(row["epoch"]), **values})
-        print(f"  {name}: {'kept' if there else f'{part.seconds:.1f} s'}")
+        progress.reach(stage, name, kept=there)
+        progress.say(f"  {name}: {'kept' if there else f'{part.seconds:.1f} s'}")
         return part
 
     def run_replicate(self, replicate: Replicate) -> None:
@@ -165,7 +188,7 @@ class _Session:
             kept.remove()
             pretrained = stages.restored_stage1(config, replicate, part)
             if pretrained.collapsed:
-                print(f"  {name}-stage1: {pretrained.collapsed}")
+                progress.say(f"  {name}-stage1: {pretrained.collapsed}")
         if "nir encoder" in needed:
             assert pretrained is not None
             part = self.get(f"{name}-stage2", "stage2", lambda: stages.stage2(config, replicate, pretrained))

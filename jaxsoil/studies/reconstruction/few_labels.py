@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adaptation
-from jaxsoil.runs import require
+from jaxsoil.runs import progress, require
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import config as study
@@ -169,6 +170,9 @@ def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None
             stage: study.convergence_sentence(getattr(config, name)) for stage, name in STAGE_TRAIN.items()
         },
     }
+    pairs = {(trial.seed, trial.split.held_out) for trial in prepared.trials}
+    counts = Counter(trial.name for trial in (*prepared.trials, *prepared.after))
+    progress.expect(dict.fromkeys(config.baselines, 2 * len(pairs)) | counts)
     regions, data = len({split.held_out for split in prepared.splits}), _describe(prepared)
     size = "\n  ".join([f"{regions} regions held out", *prepared.notes])
     rows = functools.partial(region_rows, library=prepared.library, splits=prepared.splits)

@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
 from jaxsoil.bundle.networks import Network
@@ -27,6 +26,7 @@ from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models.autoencoder import ModelConfig
 from jaxsoil.models.forest import Forest
+from jaxsoil.runs import progress
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import StudyConfig, settings_of
@@ -139,16 +139,16 @@ def _networks(config: StudyConfig, folder: Path, prepared: StudyInputs) -> Itera
             GroupRun(group, data, config.train, config.devices, folder, make_losses(group.trials), **kept)
             for group in groups
         ]
-        with tqdm(total=config.train.epochs * len(runs), desc="bundle", unit="epoch", leave=False) as bar:
 
-            def done(trial: Trial, first: int, after: int, losses: np.ndarray) -> None:
-                bar.update(after - first)
+        def done(trial: Trial, first: int, after: int, losses: np.ndarray) -> None:
+            progress.reach(STAGE, trial.id, after / config.train.epochs)
 
-            for run, trial, outcome in run_groups(runs, done):
-                if outcome.alive:
-                    decoded = trial.model.decoder != "none"
-                    limit = reconstruction_limit(outcome.rmse).value if decoded else None
-                    yield trial.name, _network(run, trial, prepared), limit
+        for run, trial, outcome in run_groups(runs, done):
+            progress.reach(STAGE, trial.id)
+            if outcome.alive:
+                decoded = trial.model.decoder != "none"
+                limit = reconstruction_limit(outcome.rmse).value if decoded else None
+                yield trial.name, _network(run, trial, prepared), limit
 
 
 def _trial(config: StudyConfig, library: Library, split: Split, network: Any) -> Trial:

@@ -10,11 +10,12 @@ from typing import Any
 import pandas as pd
 
 from jaxsoil.data import splits
+from jaxsoil.runs import progress
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import summaries, transfer, uncertainty
 from jaxsoil.studies.reconstruction.config import RegionOutConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
-from jaxsoil.studies.reconstruction.refit import write_bundle
+from jaxsoil.studies.reconstruction.refit import STAGE, write_bundle
 from jaxsoil.studies.reconstruction.regions import region_facts
 from jaxsoil.studies.reconstruction.run import plan_study, run_study
 from jaxsoil.studies.reconstruction.tables import read_main
@@ -59,6 +60,8 @@ def run(config: RegionOutConfig, folder: RunFolder, prepared: RegionOutInputs) -
     if prepared.matrix is not None:
         also = transfer.runner(config, prepared.matrix)
         more.append(transfer_means)
+        progress.expect(transfer.count_trials(config, prepared.matrix), "transfer")
+    progress.expect({STAGE: len(config.networks)}, STAGE)
     run_study(config, folder, prepared, summaries=(*SUMMARIES, *more), also=also)
     write_bundle(config, folder, prepared)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxsoil.runs import tracking
+from jaxsoil.runs import progress, tracking
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergence_sentence, settings_of
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences
@@ -59,6 +60,7 @@ def run_study(
         "convergence": convergence_sentence(config.train),
     }
     size = f"{len(prepared.splits)} splits"
+    progress.expect(count_trials(config, prepared), run.path.name)
     data = describe(prepared.library, prepared.minerals)
     with recording(config, run, prepared, statement, data, size, summaries) as (tables, tracker, timing):
         for name in config.baselines:
@@ -68,6 +70,12 @@ def run_study(
         tables.add_ensembles()
         if also is not None:
             also(tables, tracker, timing)
+
+
+def count_trials(config: StudyConfig, prepared: StudyInputs) -> dict[str, int]:
+    """Fits of each baseline, and trials of each network."""
+    found = {name: len(prepared.splits) * len(settings_of(config, name)) for name in config.baselines}
+    return found | Counter(trial.name for trial in prepared.trials)
 
 
 @contextlib.contextmanager
@@ -105,9 +113,9 @@ def recording(
     run.write_json("config.json", content)
     run.write_json("data.json", data)
     library = prepared.library
-    print(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {size}")
+    progress.say(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {size}")
     for field, ours, published in statement["differs_from_paper"]:
-        print(f"  differs from the paper: {field} = {ours} (paper: {published})")
+        progress.say(f"  differs from the paper: {field} = {ours} (paper: {published})")
     timing = {"compile_s": 0.0}
     with tracking.start(run.path, run.wandb, content["config"]) as tracker:
         tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)
@@ -117,4 +125,4 @@ def recording(
         timing["total_s"] = time.perf_counter() - started
         run.write_json("timing.json", {name: round(value, 3) for name, value in timing.items()})
         tracker.summary(tables.headline())
-    print("  " + ", ".join(f"{name[:-2]} {value:.1f} s" for name, value in timing.items()))
+    progress.say("  " + ", ".join(f"{name[:-2]} {value:.1f} s" for name, value in timing.items()))

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
+from jaxsoil.runs import progress
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import SocLoss, StudyConfig, settings_of, variant_of
@@ -45,7 +45,7 @@ def add_baseline(
     regions = baselines.regions_of(library)
     for setting in (first, *others):
         spectra, variant = baselines.seen(library, setting[0]), variant_of(setting, first)
-        for split in tqdm(tables.splits if splits is None else splits, desc=f"{name:14}", unit="fit", leave=False):
+        for split in tables.splits if splits is None else splits:
             label = "/".join(filter(None, (stage, name, split.name, str(seed), variant)))
 
             def fit(split: Split = split, spectra: np.ndarray = spectra, loss: SocLoss = setting[1]) -> Piece:
@@ -55,7 +55,9 @@ def add_baseline(
                 found = baselines.fit(name, spectra[rows], tables.soc[rows], library.blocks[rows], **own)
                 return Piece({"soc": found.predict(spectra[split.test]), "factor": np.float64(found.factor)})
 
+            there = pieces.exists(label.replace("/", "-"))
             piece = pieces.get(label.replace("/", "-"), fit, identity=label)
+            progress.reach(name, f"{tables.run.path.name}/{label}", kept=there)
             predicted, factor = piece.arrays["soc"], float(piece.arrays["factor"])
             tables.add_baseline(label, name, split, seed, predicted, stage, factor=factor, of=Of(*setting, variant))
 
@@ -101,18 +103,20 @@ def add_networks(
             measured: dict[str, Any] = {"measure": _latent_distance, "score": score}
             loss = make_losses(group.trials)
             runs.append(GroupRun(group, data, train, devices, tables.run.path, loss, **files, **measured))
-        with tqdm(total=train.epochs * len(trials), desc=f"{stage or 'networks':14}", unit="epoch", leave=False) as bar:
-            for run, trial, outcome in run_groups(runs, functools.partial(_report, bar, tracker)):
-                tables.add_network(trial, outcome, run.group.parameters, train, stage)
+        part = "/".join(filter(None, (tables.run.path.name, stage)))
+        for run, trial, outcome in run_groups(runs, functools.partial(_report, part, train.epochs, tracker)):
+            progress.reach(trial.name, f"{part}/{trial.id}")
+            tables.add_network(trial, outcome, run.group.parameters, train, stage)
     for run in runs:
         compiled, trained = (sum(seconds) for seconds in zip(*run.seconds, strict=True))
         timing["compile_s"] = timing.get("compile_s", 0.0) + compiled
         timing[f"{stage} {run.group.label}".strip().replace(" ", "_") + "_train_s"] = trained
 
 
-def _report(bar: Any, tracker: Any, trial: Any, start: int, stop: int, history: np.ndarray) -> None:
-    """Moves the progress bar over the epochs of the trials and tracks their losses."""
-    bar.update(stop - start)
+def _report(part: str, epochs: int, tracker: Any, trial: Any, start: int, stop: int, history: np.ndarray) -> None:
+    """Says how far a trial is and tracks its losses."""
+    # A trial of an earlier call is told as a whole.
+    progress.reach(trial.name, f"{part}/{trial.id}", stop / epochs, kept=start == 0 and stop == epochs > 1)
     train, validation = (float(loss) for loss in history[stop - 1][:2])
     tracker.log({"trial": trial.id, "epoch": stop, "train_loss": train, "validation_loss": validation})
 

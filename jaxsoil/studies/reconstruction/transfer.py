@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
@@ -21,6 +21,7 @@ from jaxsoil.data.splits import INDUCTIVE, PROTECTED, Split, check_no_leak, kfol
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.results import FITTED
 from jaxsoil.models import plsr
+from jaxsoil.runs import progress
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import write_csv
 from jaxsoil.runs.pieces import Piece, Pieces
@@ -284,8 +285,16 @@ def add_plsr(tables: TransferTables, config: RegionOutConfig) -> None:
 
     for split in tables.splits:
         label = f"{STAGE}/plsr/{split.name}/{tables.seed}"
+        there = pieces.exists(label.replace("/", "-"))
         piece = pieces.get(label.replace("/", "-"), functools.partial(fit, split), identity=label)
+        progress.reach("plsr", f"{tables.run.path.name}/{label}", kept=there)
         tables.add_baseline(label, "plsr", split, tables.seed, piece.arrays["soc"], STAGE)
+
+
+def count_trials(config: RegionOutConfig, transfer: Transfer) -> dict[str, int]:
+    """Fits of each baseline of the matrix, and trials of each network."""
+    found = {name: len(transfer.splits) for name in ("plsr", "random_forest") if name in config.transfer_matrix}
+    return found | Counter(trial.name for trial in transfer.trials)
 
 
 def runner(config: RegionOutConfig, transfer: Transfer) -> Callable[[Tables, Any, dict[str, float]], None]:

@@ -20,13 +20,14 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, region_out
 from jaxsoil.data.twin.soil.make import make_twin
 from jaxsoil.report.run_files import where
+from jaxsoil.runs import progress
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import read_arrays, write_arrays, write_csv
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.reconstruction.config import StudyConfig, convergence_sentence, require_known
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences, prepare_study
-from jaxsoil.studies.reconstruction.run import plan_study, run_study, timed
+from jaxsoil.studies.reconstruction.run import count_trials, plan_study, run_study, timed
 from jaxsoil.studies.reconstruction.soc_spectrum import sweep as sweeps
 from jaxsoil.studies.reconstruction.soc_spectrum import tables
 from jaxsoil.studies.reconstruction.soc_spectrum.appearance import find_troughs
@@ -187,16 +188,21 @@ def run(config: SocSpectrumConfig, folder: RunFolder, inputs: SpectrumInputs) ->
     timing: dict[str, float] = {}
     with timed(timing, "total"):
         first = inputs.decoders[0]
+        # Runs of sources without a twin leave the libraries out.
+        for study in (*inputs.decoders, *(inputs.libraries if config.data == "twin" else ())):
+            progress.expect(count_trials(study.config, study.inputs), study.name)
         folder.write_json("data.json", describe(first.library, first.inputs.minerals))
         folder.write_json("config.json", folder.read_json("config.json") | _header(inputs))
         trained = [_train(study, folder, timing) for study in inputs.decoders]
         with timed(timing, "direct"):
+            progress.note("direct estimates")
             _write_estimates(config, folder, trained)
         if config.data == "twin":
             with timed(timing, "libraries"):
                 others = [_train(study, folder, timing) for study in inputs.libraries]
                 _write_table(folder, "libraries", [row for one in others for row in one.rows])
             with timed(timing, "sweeps"):
+                progress.note("sweeps")
                 _write_sweeps(config, folder)
                 _write_abundances(folder, trained)
                 write_arrays(folder.path / "degeneracy.npz", degenerate_solutions(first.library.truth).arrays())
