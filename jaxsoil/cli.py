@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxsoil.experiments import configure, discover, load
+from jaxsoil.experiments import configure, discover, file_of, load
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_json
 from jaxsoil.runs.folder import RunFolder
@@ -82,6 +82,9 @@ def _main(folder: Path, arguments: list[str]) -> int:
         return 0
     if not options.exp:
         raise UsageError(f"Name an experiment with --exp. {did_you_mean('', discover(folder))}")
+    own = options.exp.endswith(".py")
+    if own:  # a study of one's own, found beside nothing else: docs/own_study.md
+        folder, options.exp = file_of(options.exp)
     experiment = load(options.exp, folder)
     if options.help:
         parser.print_help()
@@ -101,7 +104,7 @@ def _main(folder: Path, arguments: list[str]) -> int:
         with standin.planning() as missing:
             print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
-    run = RunFolder(target, options.exp, options.wandb)
+    run = RunFolder(target, options.exp, options.wandb, str(folder.absolute()) if own else "")
     execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
     report = experiment.report_module().write_report(target)
     print(f"Report: {report}")
@@ -138,7 +141,8 @@ def _console(words: list[str]) -> int:
         stated = read_json(options.folder / "config.json") if (options.folder / "config.json").is_file() else {}
         if "experiment" not in stated:
             raise UsageError(f"{options.folder} holds no run (no config.json): give the folder of a finished run.")
-        module = load(stated["experiment"], experiments_folder()).report_module()
+        where = Path(stated["folder"]) if "folder" in stated else experiments_folder()
+        module = load(stated["experiment"], where).report_module()
         print(f"Report: {module.write_report(options.folder)}")
         return 0
     if options.verb == "serve":
@@ -276,7 +280,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--help", "-h", action="store_true", help="show this help, and with --exp every field of the experiment")
-    add("--exp", metavar="NAME", help="the experiment")
+    add("--exp", metavar="NAME", help="the experiment: a name of --list, or the file of one's own (.py)")
     add("--list", action="store_true", help="list the experiments")
     add("--smoke", action="store_true", help="smallest size, to see that everything works")
     add("--paper", action="store_true", help="the size of the publication")
