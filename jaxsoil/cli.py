@@ -46,6 +46,11 @@ def experiments_folder() -> Path:
     return here / "_experiments" if (here / "_experiments").is_dir() else here.parent / "experiments"
 
 
+def _own(folder: Path) -> str:
+    """The folder of an experiment that is not the package's, for its run to know; "" for those that are."""
+    return "" if folder.resolve() == experiments_folder().resolve() else str(folder.resolve())
+
+
 def _guarded(call: Callable[[], int]) -> int:
     try:
         return call()
@@ -82,8 +87,7 @@ def _main(folder: Path, arguments: list[str]) -> int:
         return 0
     if not options.exp:
         raise UsageError(f"Name an experiment with --exp. {did_you_mean('', discover(folder))}")
-    own = options.exp.endswith(".py")
-    if own:  # a study of one's own, found beside nothing else: docs/own_study.md
+    if options.exp.endswith(".py"):  # a study of one's own (docs/own_study.md)
         folder, options.exp = file_of(options.exp)
     experiment = load(options.exp, folder)
     if options.help:
@@ -104,7 +108,7 @@ def _main(folder: Path, arguments: list[str]) -> int:
         with standin.planning() as missing:
             print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
-    run = RunFolder(target, options.exp, options.wandb, str(folder.absolute()) if own else "")
+    run = RunFolder(target, options.exp, options.wandb, _own(folder))
     execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
     report = experiment.report_module().write_report(target)
     print(f"Report: {report}")
