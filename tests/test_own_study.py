@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from command import run_here
@@ -24,7 +25,7 @@ def test_the_example_runs_by_its_path_and_reports_again(tmp_path: Path) -> None:
     table = pd.read_csv(folder / "results.csv")
     scores = table[(table["scale"] == "log10") & (table["metric"] == "ccc")]
     assert set(scores["model"]) == {"global", "local"} and set(scores["region"]) == {"R01", "R02", "R03", "R04"}
-    assert scores["value"].between(0.1, 0.95).all() and set(table["study"]) == {"own_study"}
+    assert ((scores["value"] > 0.1) & (scores["value"] < 0.95)).all() and set(table["study"]) == {"own_study"}
     assert read_json(folder / "config.json")["config"]["k"] == 20
     assert (folder / "figures" / "ccc_by_region.png").stat().st_size > 5000
     first = (folder / "report.html").read_bytes()
@@ -35,8 +36,10 @@ def test_the_example_runs_by_its_path_and_reports_again(tmp_path: Path) -> None:
 
 def test_all_neighbours_are_all_soils(tmp_path: Path) -> None:
     assert run_here(*WORDS, "--k", "1000", "--workdir", str(tmp_path / "run")) == 0
-    table = pd.read_csv(tmp_path / "run" / "results.csv").set_index(["model", "region", "scale", "metric"])["value"]
-    pd.testing.assert_series_equal(table["global"], table["local"], rtol=1e-6)
+    table = pd.read_csv(tmp_path / "run" / "results.csv")
+    values = table.pivot(index=["region", "scale", "metric"], columns="model", values="value")
+    assert len(values) > 20
+    np.testing.assert_allclose(values["local"], values["global"], rtol=1e-6)
 
 
 def test_the_page_and_its_sweep(
