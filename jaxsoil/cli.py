@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsoil import options as shown
-from jaxsoil.experiments import Experiment, configure, discover, load, load_file, of_size
+from jaxsoil.experiments import Experiment, configure, discover, file_of, load, load_file, of_size
 from jaxsoil.runs import progress
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_json
@@ -48,6 +48,11 @@ def experiments_folder() -> Path:
     return here / "_experiments" if (here / "_experiments").is_dir() else here.parent / "experiments"
 
 
+def _own(folder: Path) -> str:
+    """The folder of an experiment that is not the package's, for its run to know; "" for those that are."""
+    return "" if folder.resolve() == experiments_folder().resolve() else str(folder.resolve())
+
+
 def _guarded(call: Callable[[], int]) -> int:
     try:
         return call()
@@ -83,6 +88,8 @@ def _main(folder: Path, arguments: list[str]) -> int:
         return 0
     if not options.exp:
         raise UsageError(f"Name an experiment with --exp. {did_you_mean('', discover(folder))}")
+    if options.exp.endswith(".py"):  # a study of one's own (docs/own_study.md)
+        folder, options.exp = file_of(options.exp)
     experiment = load(options.exp, folder)
     if options.smoke and options.paper:
         raise UsageError("--smoke and --paper exclude each other: give one of them.")
@@ -113,7 +120,7 @@ def _run(
         with standin.planning() as missing:
             print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
-    run = RunFolder(target, options.exp, options.wandb)
+    run = RunFolder(target, options.exp, options.wandb, _own(folder))
     execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
     report = experiment.report_module().write_report(target)
     print(f"Report: {report}")
@@ -155,7 +162,8 @@ def _console(words: list[str]) -> int:
         stated = read_json(options.folder / "config.json") if (options.folder / "config.json").is_file() else {}
         if "experiment" not in stated:
             raise UsageError(f"{options.folder} holds no run (no config.json): give the folder of a finished run.")
-        module = load(stated["experiment"], experiments_folder()).report_module()
+        where = Path(stated["folder"]) if "folder" in stated else experiments_folder()
+        module = load(stated["experiment"], where).report_module()
         print(f"Report: {module.write_report(options.folder)}")
         return 0
     if options.verb == "serve":
@@ -295,7 +303,7 @@ def run_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--help", "-h", action="store_true", help="show this help, and with --exp every field of the experiment")
-    add("--exp", metavar="NAME", help="the experiment")
+    add("--exp", metavar="NAME", help="the experiment: a name of --list, or the file of one's own (.py)")
     add("--list", action="store_true", help="list the experiments")
     add("--smoke", action="store_true", help="smallest size, to see that everything works")
     add("--paper", action="store_true", help="the size of the publication")

@@ -23,9 +23,10 @@ class Experiment:
       table: table or figure of the paper that it reproduces.
       config: the default configuration, a frozen dataclass with a field ``data``.
       smoke: the same at the smallest size, for tests.
-      study: dotted name of the module that does it: ``prepare(config) -> data`` reads and checks the data before
-        anything is written, ``run(config, folder, data)`` trains and writes results into a
-        :class:`jaxsoil.runs.folder.RunFolder`, ``plan(config, data) -> str`` describes trials and cost.
+      study: dotted name of the module that does it (``__name__`` where a file holds all of its study):
+        ``prepare(config) -> data`` reads and checks the data before anything is written,
+        ``run(config, folder, data)`` trains and writes results into a :class:`jaxsoil.runs.folder.RunFolder`,
+        ``plan(config, data) -> str`` describes trials and cost.
       report: dotted name of the module whose ``write_report(folder) -> Path`` draws from the run folder alone.
       paper: the configuration at the paper's size, None where there is none.
     """
@@ -62,7 +63,25 @@ def load_file(name: str, folder: Path) -> ModuleType:
     files = discover(folder)
     if name not in files:
         raise UsageError(f"There is no experiment '{name}'. {did_you_mean(name, files)}")
-    return import_file(files[name], f"experiments.{name}")
+    module = import_file(files[name], f"experiments.{name}")
+    if not isinstance(getattr(module, "EXPERIMENT", None), Experiment):
+        raise UsageError(f"{files[name]} describes no experiment: give it EXPERIMENT = Experiment(...), as "
+                         "docs/own_study.md shows.")  # fmt: skip
+    return module
+
+
+def file_of(path: str) -> tuple[Path, str]:
+    """Folder and name of a user's own experiment, from the path of its file.
+
+    Raises:
+      UsageError: there is no such file, or its name cannot be an experiment's.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"There is no file {path}: give the path of a study's file, or a name of --list.")
+    if file.stem not in discover(file.parent):
+        raise UsageError(f"{path} is no name for a study: rename the file, as run.py and _NAME.py are left out.")
+    return file.parent, file.stem
 
 
 def import_file(path: Path, name: str) -> ModuleType:

@@ -27,11 +27,13 @@ RECORDED = (
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """Folder of one run, its name in tables and how the run is tracked."""
+    """Folder of one run, its name in tables, how the run is tracked, and the folder of an experiment that is the
+    user's own ("" for those of the package)."""
 
     path: Path
     experiment: str
     wandb: Literal["auto", "offline", "online", "disabled"] = "auto"
+    source: str = ""
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes ``content`` as JSON, whole or not at all."""

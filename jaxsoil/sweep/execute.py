@@ -51,6 +51,7 @@ def execute(
       DataError: the data are not what the study needs; then nothing has been written.
     """
     content = {"experiment": run.experiment, "config": dataclasses.asdict(config)}
+    content |= {"folder": run.source} if run.source else {}
     refuse_or_accept(run, content, resume, overwrite)
     if not wait:
         lock.refuse_running(run.path)
