@@ -160,7 +160,9 @@ def load_pairs(name: str) -> MultifidelityData:
     )
     return MultifidelityData(
         name=name,
-        pretrain=Scans(library.spectra.axis, samples[~out], lambda wanted: np.asarray(stored[kept[wanted]])),
+        pretrain=Scans(
+            library.spectra.axis, samples[~out], lambda wanted: np.asarray(stored[kept[wanted]]), pedons=pedons[~out]
+        ),
         notes=notes,
         **parts,
     )
