@@ -107,7 +107,7 @@ def test_the_agencys_samples_are_joined_by_their_number(server, tmp_path):
     ("change", "message"),
     [
         (lambda table: table.iloc[3:], r"scans have no row in the table that is joined.*31673; 1 scans"),
-        (lambda table: pd.concat([table, table.iloc[[4]]]), r"a key occurs twice.*sample\.id.*31671"),
+        (lambda table: pd.concat([table, table.iloc[[4]]]), r"sample\.id: a key occurs twice.*31671"),
         (lambda table: table.rename(columns={"sample.id": "smp_id"}), r"columns of version 2012 of raca .*sample\.id"),
     ],
     ids=["missing", "twice", "no key"],
