@@ -26,7 +26,7 @@ from jaxsoil.data.readers.measured_pairs import MID_ALONE, MeasuredPairs
 from jaxsoil.data.readers.pair_set import KINDS as KINDS_OF_PARTS
 from jaxsoil.data.twin.landscape.make import make_landscape
 from jaxsoil.report.data_check import check, draw
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, UsageError
 
 KINDS = {"soils.toml": "table", "laboratories.toml": "composite", "pairs.toml": "pairs", "profiles.toml": "landscape"}
 
@@ -108,12 +108,17 @@ def test_pairs_are_split_by_a_column_and_scans_of_what_is_held_out_are_too(tmp_p
 
 
 def test_mid_infrared_alone_says_what_is_left_out(tmp_path: Path) -> None:
+    from jaxsoil.studies.multifidelity.config import MultifidelityConfig
+    from jaxsoil.studies.multifidelity.run import prepare
+
     path = write_mid_alone(tmp_path)
     checked = check(path)
     assert not checked.faults and MID_ALONE in checked.right and not any("near" in title for title in checked.tables)
     data = load(str(path))
     assert not data.has_pairs and MID_ALONE in data.notes
     assert (len(data.labelled), len(data.paired_mir), len(data.test_mir), len(data.test_nir)) == (60, 0, 20, 0)
+    with pytest.raises(UsageError, match=r"all of them start from near-infrared.*Give some of MIR-PLSR, MIR-MLP"):
+        prepare(MultifidelityConfig(data=str(path), seeds=1, strategies=("NIR-PLSR", "NIRtoMIR-MLP")))
     text = path.read_text("utf-8")
     start, end, last = (text.index(mark) for mark in ("[test]", "[tables.mir]", "[tables.test_mir]"))
     path.write_text(text[:start] + "[split]\nfolds = 4\n" + text[end:last], "utf-8")
