@@ -149,12 +149,8 @@ def _console(words: list[str]) -> int:
     options = console_parser().parse_args(words)
     if options.verb == "list":
         return _main(experiments_folder(), ["--list"])
-    if options.verb == "data" and options.data_verb == "check":
-        return _check_data(options)
     if options.verb == "data":
-        from jaxsoil.report.library import run_verb
-
-        return run_verb(options)
+        return _DATA_VERBS[options.data_verb](options)
     if options.verb == "report":
         if (options.folder / SWEEP).is_file():
             write_all(reopen(options.folder))
@@ -195,6 +191,38 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     check.epilog = "Exit status: 0 an experiment can use the data; 2 none can, or one that was named cannot."
 
 
+def _list_data(options: argparse.Namespace) -> int:
+    from jaxsoil.data.__main__ import main as list_data
+
+    list_data()
+    return 0
+
+
+def _prepare_data(options: argparse.Namespace) -> int:
+    from jaxsoil.data.sources.prepare import prepare
+    from jaxsoil.data.sources.records import write_records
+
+    for name in options.names:
+        folder = prepare(name, again=options.again, accept=options.accept_changed)
+        print(f"{name}: {folder}")
+        if options.records:
+            print(f"{name}: {write_records(name)}")
+    return 0
+
+
+def _describe_data(options: argparse.Namespace) -> int:
+    from jaxsoil.data import registry
+    from jaxsoil.report import library as report
+
+    library = registry.load(options.name)
+    stem = Path(options.name).stem if options.name.endswith(".toml") else library.name
+    target = options.figure or Path(f"{stem}.png")
+    print(report.describe(library, options.name))
+    report.draw(library, target)
+    print(f"\nFigure: {target}")
+    return 0
+
+
 def _check_data(options: argparse.Namespace) -> int:
     """Prints what is right and wrong with a manifest, draws it, and asks the experiments whether they can use it."""
     import dataclasses
@@ -229,6 +257,10 @@ def _check_data(options: argparse.Namespace) -> int:
             able += 1
             print(f"  {name}: yes")
     return 2 if not able or (options.exp and unable) else 0
+
+
+_DATA_VERBS = {None: _list_data, "prepare": _prepare_data, "describe": _describe_data, "check": _check_data}
+"""Verb of ``jaxsoil data`` -> what carries it out; without one the data sets are listed."""
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:

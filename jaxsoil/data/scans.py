@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.data.library import Library, Strings
+from jaxsoil.data.library import PROTECTED, Library, Strings
 from jaxsoil.data.properties import TEXTURE
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
@@ -32,18 +32,22 @@ class Scans:
       samples: (n,) sample of each scan; its repeats must stay on one side of any split.
       reader: gives (r, M) float32 absorbances of (r,) scan numbers.
       state_bytes: what the reader holds in memory, all scans together.
+      pedons: (n,) pedon, or other group that no split parts, of each scan, by the names that the labelled and paired
+        tables give it; None where no such group is known.
     """
 
     axis: NDArray[np.float64]
     samples: Strings
     reader: Callable[[NDArray[np.int64]], NDArray[np.float32]]
     state_bytes: int = 0
+    pedons: Strings | None = None
 
     @classmethod
     def of(cls, library: Library) -> Scans:
         """Returns the scans of a library in memory, as absorbance; without the group each row is a sample."""
         spectra = library.spectra.to_unit("cm-1").to_absorbance()
-        return cls(spectra.axis, library.samples, lambda rows: spectra.values[rows], spectra.values.nbytes)
+        pedons = library.blocks if set(PROTECTED[1:]) & set(library.groups) else None
+        return cls(spectra.axis, library.samples, lambda rows: spectra.values[rows], spectra.values.nbytes, pedons)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -72,10 +76,19 @@ class Scans:
             )
         return self.reader(chosen)
 
+    def select(self, rows: NDArray[np.int64]) -> Scans:
+        """Returns the chosen scans, which are read when they are asked for."""
+        pedons = None if self.pedons is None else self.pedons[rows]
+        return dataclasses.replace(
+            self, samples=self.samples[rows], reader=lambda chosen: self.reader(rows[chosen]), pedons=pedons
+        )
+
     def fingerprint(self) -> str:
-        """Returns the SHA-256 of axis, samples and the first and last 512 scans; to read all would take too long."""
+        """Returns the SHA-256 of axis, samples, pedons and the first and last 512 scans; all would take too long."""
         digest = hashlib.sha256(self.axis.astype("<f8").tobytes())
         digest.update("\n".join(self.samples.tolist()).encode())
+        if self.pedons is not None:
+            digest.update("\n".join(self.pedons.tolist()).encode())
         for rows in (slice(0, 512), slice(max(len(self) - 512, 0), len(self))):
             digest.update(self.read(rows).astype("<f4").tobytes())
         return digest.hexdigest()

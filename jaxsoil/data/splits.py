@@ -242,6 +242,20 @@ def validation_rows(split: Split, groups: np.ndarray, share: float, seed: int) -
     return rows
 
 
+def without_watched(split: Split, groups: np.ndarray, watched: Mask) -> Split:
+    """Returns the split without unlabelled rows of the groups that are watched.
+
+    A pedon of which some layers have a label is watched with all its layers: the others are in no training either.
+
+    Args:
+      split: the split.
+      groups: (n,) group of each row, as in :func:`validation_rows`.
+      watched: (n,) rows that it picked.
+    """
+    own = split.unlabelled & np.isin(groups, groups[watched])
+    return dataclasses.replace(split, unlabelled=split.unlabelled & ~own) if own.any() else split
+
+
 def _regions(library: Library, held_out: str) -> tuple[Strings, Strings, Mask]:
     """Region and pedon of each row, and whether it has SOC; an unknown region to hold out raises DataError."""
     regions, pedons = library.group("region"), library.group("pedon")

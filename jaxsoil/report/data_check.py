@@ -19,7 +19,7 @@ from jaxsoil.data.rasters.rasters import Box
 from jaxsoil.data.rasters.sites import check_sites, join_sites
 from jaxsoil.data.readers.instruments import bands
 from jaxsoil.data.readers.manifest import load_table
-from jaxsoil.data.readers.measured_pairs import MeasuredPairs
+from jaxsoil.data.readers.measured_pairs import MID_ALONE, MeasuredPairs
 from jaxsoil.data.readers.pair_set import read_pair_set
 from jaxsoil.data.readers.schema import Manifest, kind_of, read_manifest
 from jaxsoil.data.readers.toml import read_toml
@@ -119,8 +119,9 @@ def _pairs(path: Path) -> Checked:
     tables = {"labelled, mid-infrared": pairs.mid, "pairs, near-infrared": pairs.near}
     if pairs.test is not None:
         tables |= {"test, mid-infrared": pairs.test[0], "test, near-infrared": pairs.test[1]}
+    tables = {title: library for title, library in tables.items() if len(library)}
     tables |= {f"{other.scans.name}, pre-training": other.scans for other in pairs.others}
-    right = [*pairs.notes, f"{len(pairs.near)} samples have both ranges."]
+    right = [*pairs.notes, f"{len(pairs.near)} samples have both ranges." if len(pairs.near) else MID_ALONE]
     right += [f"{name}: {_values(prop)}" for name, prop in pairs.mid.properties.items()]
     right += _licence(pairs.mid)
     try:

@@ -1,8 +1,7 @@
-"""What a data set holds, in words and as a figure; and the command ``jaxsoil data``."""
+"""What a data set holds, in words and as a figure."""
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -12,35 +11,6 @@ from jaxsoil.data.sources.catalogue import source_of
 from jaxsoil.report import style
 
 _SHOWN = 2000
-
-
-def run_verb(options: argparse.Namespace) -> int:
-    """Carries out ``jaxsoil data``; returns the exit status."""
-    if options.data_verb == "prepare":
-        from jaxsoil.data.sources.prepare import prepare
-
-        for name in options.names:
-            folder = prepare(name, again=options.again, accept=options.accept_changed)
-            print(f"{name}: {folder}")
-            if options.records:
-                from jaxsoil.data.sources.records import write_records
-
-                print(f"{name}: {write_records(name)}")
-    elif options.data_verb == "describe":
-        from jaxsoil.data import registry
-
-        library = registry.load(options.name)
-        target = options.figure or Path(
-            f"{Path(options.name).stem if options.name.endswith('.toml') else library.name}.png"
-        )
-        print(describe(library, options.name))
-        draw(library, target)
-        print(f"\nFigure: {target}")
-    else:
-        from jaxsoil.data.__main__ import main as list_data
-
-        list_data()
-    return 0
 
 
 def describe(library: Library, name: str = "") -> str:

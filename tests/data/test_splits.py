@@ -15,6 +15,7 @@ from jaxsoil.data.splits import (
     random_share,
     region_out,
     validation_rows,
+    without_watched,
 )
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import Spectra
@@ -222,6 +223,20 @@ def test_validation_rows_are_whole_groups_of_training_rows():
     assert not set(pedons[rows]) & set(pedons[part.train & ~rows])
     assert any(not np.array_equal(rows, validation_rows(part, pedons, 0.2, seed)) for seed in range(1, 4))
     assert not validation_rows(part, pedons, 0.0, seed=0).any()
+
+
+def test_layers_without_a_label_leave_training_with_the_watched_ones_of_their_pedon():
+    soc = np.where(np.arange(54) % 3 == 2, np.nan, 1.0)  # the deepest horizon of each pedon is not measured
+    made = layered()
+    made = library(made.group("region"), made.group("pedon"), soc=soc)
+    part, pedons = few_label(made, 4, 0, "r1"), made.group("pedon")
+    watched = validation_rows(part, pedons, 0.3, seed=0)
+    kept = without_watched(part, pedons, watched)
+    held = set(pedons[watched])
+    assert held and held & set(pedons[part.unlabelled]) and not held & set(pedons[kept.unlabelled])
+    gone = part.unlabelled & ~kept.unlabelled
+    assert set(pedons[gone]) <= held and np.isnan(soc[gone]).all() and (kept.train == part.train).all()
+    assert without_watched(part, pedons, np.zeros(54, bool)) is part
 
 
 def split_of(train, unlabelled, test, exposure="inductive"):

@@ -9,16 +9,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from own_tables import LANDSCAPE, WRITERS, write_laboratories, write_pairs, write_profiles, write_soils
+from own_tables import (
+    LANDSCAPE,
+    WRITERS,
+    write_laboratories,
+    write_mid_alone,
+    write_pairs,
+    write_profiles,
+    write_soils,
+)
 
 from jaxsoil.cli import console
 from jaxsoil.data import registry
 from jaxsoil.data.pairs import load
-from jaxsoil.data.readers.measured_pairs import MeasuredPairs
+from jaxsoil.data.readers.measured_pairs import MID_ALONE, MeasuredPairs
 from jaxsoil.data.readers.pair_set import KINDS as KINDS_OF_PARTS
 from jaxsoil.data.twin.landscape.make import make_landscape
 from jaxsoil.report.data_check import check, draw
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, UsageError
 
 KINDS = {"soils.toml": "table", "laboratories.toml": "composite", "pairs.toml": "pairs", "profiles.toml": "landscape"}
 
@@ -97,6 +105,29 @@ def test_pairs_are_split_by_a_column_and_scans_of_what_is_held_out_are_too(tmp_p
             # The archive has no pairs: nothing holds its rows out.
             assert sum(name.startswith("a") for name in part.labelled.ids.tolist()) == 20
     assert sorted(tested) == sorted([f"p{row}" for row in range(40)] * 2)
+
+
+def test_mid_infrared_alone_says_what_is_left_out(tmp_path: Path) -> None:
+    from jaxsoil.studies.multifidelity.config import MultifidelityConfig
+    from jaxsoil.studies.multifidelity.run import prepare
+
+    path = write_mid_alone(tmp_path)
+    checked = check(path)
+    assert not checked.faults and MID_ALONE in checked.right and not any("near" in title for title in checked.tables)
+    data = load(str(path))
+    assert not data.has_pairs and MID_ALONE in data.notes
+    assert (len(data.labelled), len(data.paired_mir), len(data.test_mir), len(data.test_nir)) == (60, 0, 20, 0)
+    with pytest.raises(UsageError, match=r"all of them start from near-infrared.*Give some of MIR-PLSR, MIR-MLP"):
+        prepare(MultifidelityConfig(data=str(path), seeds=1, strategies=("NIR-PLSR", "NIRtoMIR-MLP")))
+    text = path.read_text("utf-8")
+    start, end, last = (text.index(mark) for mark in ("[test]", "[tables.mir]", "[tables.test_mir]"))
+    path.write_text(text[:start] + "[split]\nfolds = 4\n" + text[end:last], "utf-8")
+    made = MeasuredPairs.read(path)
+    tested = [name for part in made.parts("random") for name in part.test_mir.ids.tolist()]
+    assert sorted(tested) == sorted([*(f"p{row}" for row in range(40)), *(f"a{row}" for row in range(20))])
+    path.write_text(text.replace('mid = "mir"', 'mid = "mir"\nnear = "mir"'), "utf-8")
+    (fault,) = check(path).faults
+    assert "near-infrared is described in part" in str(fault) and "near_grid, test.near is missing" in str(fault)
 
 
 def test_all_faults_are_told_at_once(tmp_path: Path) -> None:

@@ -86,6 +86,19 @@ def write_pairs(folder: Path) -> Path:
     return _written(folder / "pairs.toml", manifest("pairs.toml"))
 
 
+def write_mid_alone(folder: Path) -> Path:
+    """The manifest of pairs without anything of the near-infrared, as somebody with one instrument has it."""
+    path = write_pairs(folder)
+    text = path.read_text("utf-8").replace('near = "nir"\n', "").replace('near = "test_nir"\n', "")
+    for first, last in (
+        ("[near_grid]", "[properties"),
+        ("[tables.nir]", "[tables.archive]"),
+        ("[tables.test_nir]", ""),
+    ):
+        text = text[: text.index(first)] + (text[text.index(last) :] if last else "")
+    return _written(path, text)
+
+
 def write_profiles(folder: Path) -> Path:
     """Sites with horizons on two rasters of the landscape twin; layers are its first and fifth."""
     twin = make_landscape(LANDSCAPE)

@@ -24,6 +24,11 @@ from jaxsoil.data.readers.pair_tables import PairTables
 from jaxsoil.data.scans import MultifidelityData, Scans
 from jaxsoil.runs.errors import DataError, Faults
 
+MID_ALONE = (
+    "The manifest has no near-infrared: what starts from it (conversion, NIR strategies, the bundle 'nir') is left "
+    "out. Give near and near_grid for it."
+)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Others:
@@ -42,6 +47,11 @@ class Others:
         """Sample of each scan; those of a packaged set bear its name and meet no other."""
         return self.scans.samples if self.own else prefixed(self.scans.name, self.scans.samples)
 
+    def blocks(self, group: str) -> Strings:
+        """(n,) the group of each scan that no split parts, as the manifest names it; without it a name of its own."""
+        known = self.own and group in self.scans.groups
+        return self.scans.groups[group] if known else prefixed(self.scans.name, self.samples)
+
     def seen(self, held: Library, group: str) -> np.ndarray:
         """(n,) scans of what is held out: the same sample, pedon or profile, or the same one of a ``group``."""
         seen = np.isin(self.samples, held.samples)
@@ -57,7 +67,7 @@ class MeasuredPairs:
     Args:
       about: the file's content.
       mid: one row a sample, mid-infrared, those of ``labelled`` last; with the group "cluster" where no group is named.
-      near: near-infrared of the samples that have both.
+      near: near-infrared of the samples that have both; no rows where the manifest has none.
       others: pre-training spectra of other sets.
       test: mid- and near-infrared of a test set of its own.
       notes: what each table gave.
@@ -111,7 +121,7 @@ class MeasuredPairs:
 
     def parts(self, kind: PartKind, count: int | None = None) -> list[MultifidelityData]:
         """Returns the data with each part held out, checked; the first ``count`` of them."""
-        names, paired = held_together(self.mid, kind, self.about), np.isin(self.mid.ids, self.near.ids)
+        names, paired = held_together(self.mid, kind, self.about), self.judging
         # Parts are drawn of pairs; a row without near-infrared is left out where its group is.
         fold = dict(
             zip(
@@ -125,10 +135,13 @@ class MeasuredPairs:
 
     def whole(self) -> MultifidelityData:
         """Returns the data with nothing held out: every row trains, and the "test" set is the pairs themselves."""
-        none = np.zeros(len(self.mid), bool)
-        paired = np.isin(self.mid.ids, self.near.ids)
-        near = self._near(self.mid.select(paired))
-        return self._data("all", self.mid, none, (self.mid.select(paired), near), self.mid.select(none))
+        none, judging = np.zeros(len(self.mid), bool), self.mid.select(self.judging)
+        return self._data("all", self.mid, none, (judging, self._near(judging)), self.mid.select(none))
+
+    @property
+    def judging(self) -> np.ndarray:
+        """(n,) rows of ``mid`` that can judge: those with near-infrared, or all where there is none."""
+        return np.isin(self.mid.ids, self.near.ids) if len(self.near) else np.ones(len(self.mid), bool)
 
     def fixed(self) -> MultifidelityData:
         """Returns the data with the test set that the file names, checked."""
@@ -140,13 +153,14 @@ class MeasuredPairs:
     def _held_out(self, kind: PartKind, out: np.ndarray, number: int) -> MultifidelityData:
         # Rows that no group ties together are drawn one by one inside the training rows too.
         mid = self.mid if kind == "groups" else without_clusters(self.mid)
-        test = mid.select(out & np.isin(mid.ids, self.near.ids))
+        test = mid.select(out & self.judging)
         data = self._data(f"{kind}/{number}", mid, out, (test, self._near(test)), mid.select(out))
         data.check()
         return data
 
     def _near(self, partner: Library) -> Library:
-        """Near-infrared of some samples, with the properties and groups of their mid-infrared."""
+        """Near-infrared of some samples, with the properties and groups of their mid-infrared; no rows without any."""
+        partner = partner if len(self.near) else partner.select([])
         place = {name: row for row, name in enumerate(self.near.ids.tolist())}
         near = self.near.select([place[name] for name in partner.ids.tolist()])
         return dataclasses.replace(near, properties=partner.properties, groups=partner.groups)
@@ -162,17 +176,25 @@ class MeasuredPairs:
         """The data without the rows ``out`` of ``mid``, and without scans of what is ``held`` out."""
         kind, group = part.split("/")[0], self.about.split.group
         paired = mid.select(np.isin(mid.ids, self.near.ids) & ~out)
-        kept, names, notes = [~out], [mid.samples[~out]], []
+        tied = next((name for name in reversed(PROTECTED) if name in mid.groups), "")
+        kept, names, blocks, notes = [~out], [mid.samples[~out]], [mid.blocks[~out]], []
         for other in self.others:
             seen = other.seen(held, group if kind == "groups" else "")
             kept.append(~seen)
             names.append(other.samples[~seen])
+            blocks.append(other.blocks(tied)[~seen])
             if seen.any():
                 notes.append(f"{other.scans.name}: {int(seen.sum())} scans of what is held out take no part.")
         every, rows = self._scans, np.flatnonzero(np.concatenate(kept))
         return MultifidelityData(
             name=f"{self.about.name}/{part}",
-            pretrain=Scans(mid.spectra.axis, np.concatenate(names), lambda some: every[rows[some]], every.nbytes),
+            pretrain=Scans(
+                mid.spectra.axis,
+                np.concatenate(names),
+                lambda some: every[rows[some]],
+                every.nbytes,
+                np.concatenate(blocks),
+            ),
             labelled=mid.select(~out),
             paired_mir=paired,
             paired_nir=self._near(paired),
@@ -199,8 +221,9 @@ class MeasuredPairs:
             "Optimistic: both ranges are one scan of one aliquot by one instrument, cut, so that noise, packing and "
             "drift are shared. A second instrument would differ."
         )
-        unpaired = len(self.mid) - len(self.near)
+        unpaired = len(self.mid) - len(self.near) if len(self.near) else 0
         found = (rules[kind], *((one_scan,) if about.mid == about.near else ()), *self.notes)
+        found += () if len(self.near) else (MID_ALONE,)
         found += (f"{unpaired} samples have no near-infrared: they are labelled and not paired.",) if unpaired else ()
         return (*found, *about.notes, *(note for note in self.mid.notes))
 

@@ -51,7 +51,7 @@ class PairTest:
     """[test]: both ranges of a test set of other samples, named as in the manifest itself."""
 
     mid: str
-    near: str
+    near: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,8 @@ class PairSet:
     Args:
       name: name of the data.
       title: one line on them.
-      mid, near: data sets of the two ranges. The same one twice is one scan that is cut.
+      mid, near: data sets of the two ranges. The same one twice is one scan that is cut. Without ``near`` all that
+        needs no near-infrared can be done.
       mid_grid, near_grid: the axes, in cm-1 and in nm; they must not overlap.
       properties: what is predicted, by the study's names.
       pretrain: data sets whose spectra, and nothing else, join the pre-training.
@@ -78,10 +79,10 @@ class PairSet:
     name: str
     title: str
     mid: str
-    near: str
     mid_grid: Grid
-    near_grid: Grid
     properties: Mapping[str, PairProperty]
+    near: str = ""
+    near_grid: Grid | None = None
     pretrain: Sequence[str] = ()
     labelled: Sequence[str] = ()
     test: PairTest | None = None
@@ -94,7 +95,8 @@ class PairSet:
     def names(self) -> tuple[str, ...]:
         """Every data set, once."""
         test = () if self.test is None else (self.test.mid, self.test.near)
-        return tuple(dict.fromkeys((self.mid, self.near, *self.labelled, *test, *self.pretrain)))
+        every = (self.mid, self.near, *self.labelled, *test, *self.pretrain)
+        return tuple(dict.fromkeys(name for name in every if name))
 
 
 def pair_sets() -> dict[str, Path]:
@@ -111,6 +113,8 @@ def read_pair_set(path: Path) -> PairSet:
     content, faults = read_content(path, "pairs"), Faults()
     made = build(PairSet, content, path)
     for name, grid, unit in (("mid_grid", made.mid_grid, "cm-1"), ("near_grid", made.near_grid, "nm")):
+        if grid is None:
+            continue
         with faults.kept():
             require.known(grid.unit, (unit,), "unknown value", source=path, column=f"{name}.unit")
         with faults.kept():
@@ -119,6 +123,13 @@ def read_pair_set(path: Path) -> PairSet:
             value, remedy = f"{grid.low:g} to {grid.high:g} by {grid.step:g}", "Give low < high and a step > 0."
             problem = "a grid goes from low to high"
             faults.add(DataError(problem, source=path, column=name, value=value, remedy=remedy))
+    given: dict[str, object] = {"near": made.near, "near_grid": made.near_grid}
+    given |= {} if made.test is None else {"test.near": made.test.near}
+    if 0 < len(absent := [name for name, value in given.items() if not value]) < len(given):
+        value = f"{', '.join(absent)} is missing beside {', '.join(name for name in given if name not in absent)}"
+        remedy = "Give it too; or, for mid-infrared alone, leave out all of near, near_grid and test.near."
+        problem = "near-infrared is described in part"
+        faults.add(DataError(problem, source=path, column=absent[0], value=value, remedy=remedy))
     for name in made.properties:
         with faults.kept():
             require.known(name, PROPERTIES, "unknown property", source=path, column="properties")

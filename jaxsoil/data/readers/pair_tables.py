@@ -15,7 +15,11 @@ from jaxsoil.data.readers.limesoda_pairs import average_repeats
 from jaxsoil.data.readers.pair_set import PairSet
 from jaxsoil.data.readers.schema import Grid
 from jaxsoil.runs.errors import DataError, Faults
+from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample
+
+NO_NEAR = np.array([1400.0, 2500.0])
+"""Bands, nm, of the near-infrared that a manifest does not have: of no spectrum."""
 
 _PER_PERCENT = {"%": 1.0, "g/kg": 10.0}
 
@@ -81,9 +85,15 @@ class PairTables:
     def pairs(self, mid_name: str, near_name: str) -> tuple[Library, Library, tuple[str, ...]]:
         """Returns mid-infrared, near-infrared of the samples that have both, and a note on samples left out.
 
+        Without near-infrared in the manifest, the second has no rows.
+
         Raises:
           DataError: no sample has both ranges; as :meth:`mid`.
         """
+        if not near_name or self.about.near_grid is None:
+            mid = self.mid(mid_name)
+            none = Spectra(np.empty((0, 2), np.float32), NO_NEAR, "nm", "absorbance")
+            return mid, mid.select([]).with_spectra(none), ()
         faults, mid, near = Faults(), None, None
         with faults.kept():
             mid = self.mid(mid_name)
@@ -128,7 +138,7 @@ class PairTables:
         }
         values = np.concatenate([part.spectra.values for part in parts])
         used = dict.fromkeys((self.about.mid, self.about.near, *self.about.labelled))
-        licences = {self.loaded[name].name: self.loaded[name].licence for name in used}
+        licences = {self.loaded[name].name: self.loaded[name].licence for name in used if name}
         return dataclasses.replace(
             first,
             name=self.about.name,
@@ -156,6 +166,6 @@ class PairTables:
                 f"{name} ({listed}): {len(library)} spectra of {samples} samples, {spectra.quantity}, "
                 f"{spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {spectra.n_bands} bands."
             )
-        grids = (about.mid_grid, about.near_grid)
+        grids = [grid for grid in (about.mid_grid, about.near_grid) if grid is not None]
         axes = " and ".join(f"{grid.low:g}-{grid.high:g} {grid.unit} by {grid.step:g}" for grid in grids)
-        return (*found, f"All are absorbance on {axes}, by {grids[0].method} and {grids[1].method}.")
+        return (*found, f"All are absorbance on {axes}, by {' and '.join(grid.method for grid in grids)}.")

@@ -1,4 +1,5 @@
-"""Libraries that come as an archive or an R file: minerals become a store, fields the tables of packaged manifests."""
+"""Libraries that come as an archive or an R file: minerals and instrument files become a store, fields the tables of
+packaged manifests."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from jaxsoil.data.library import Library
 from jaxsoil.data.readers.schema import Manifest, read_manifest
 from jaxsoil.data.readers.toml import packaged
-from jaxsoil.data.sources import store
+from jaxsoil.data.sources import opus_files, store
 from jaxsoil.data.sources.catalogue import Source
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import write_json, write_parquet
@@ -140,8 +141,9 @@ MAKERS: Mapping[str, Callable[[Source, Mapping[str, Path], Path, Mapping[str, An
     "splib07": make_splib07,
     "limesoda": make_limesoda,
     "nirsoil": make_nirsoil,
+    "afsis": opus_files.make,
 }
-"""Library -> what writes it into an empty folder."""
+"""Provider -> what writes it into an empty folder."""
 
 
 def _about(folder: Path, source: Source, written: list[str], extra: Mapping[str, Any]) -> None:

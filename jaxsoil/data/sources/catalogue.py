@@ -102,6 +102,7 @@ class Names:
       characters: [first, last] characters of the column, counted from 1.
       unknown: name where all columns are empty; "" refuses such rows.
       constant: one name for all.
+      joined: whether the name is all columns together, and not the first that is not empty.
     """
 
     columns: Sequence[str] = ()
@@ -110,6 +111,21 @@ class Names:
     unknown: str = ""
     characters: Sequence[int] = ()
     constant: str = ""
+    joined: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Instrument:
+    """[instruments.NAME]: the scans of one instrument among instrument files; a library of its own, SOURCE_NAME.
+
+    Args:
+      folder: folder of its files in the archive.
+      low, high: bands outside are not read, cm-1.
+    """
+
+    folder: str
+    low: float
+    high: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +141,7 @@ class Source:
       parts: part ("KSSL.SSL") -> rows, loaded as NAME/PART by the group "source".
       spectra, joins, labels, groups: of a library that is a table of scans.
       manifests: of a library that is made into tables that packaged manifests describe: their names.
+      instruments: of instrument files: in a file of the catalogue all, in :func:`sources` the one of each library.
       notes: known traps.
     """
 
@@ -143,6 +160,7 @@ class Source:
     labels: Mapping[str, Label] = dataclasses.field(default_factory=dict)
     groups: Mapping[str, Names] = dataclasses.field(default_factory=dict)
     manifests: Sequence[str] = ()
+    instruments: Mapping[str, Instrument] = dataclasses.field(default_factory=dict)
     notes: Sequence[str] = ()
 
     def file(self, name: str) -> Remote:
@@ -157,7 +175,18 @@ def sources() -> Mapping[str, Source]:
     Raises:
       DataError: a file of the catalogue that does not hold what it must.
     """
-    return {name: read_source(path) for name, path in sorted(packaged("jaxsoil.data.sources", "catalogue").items())}
+    paths = sorted(packaged("jaxsoil.data.sources", "catalogue").items())
+    return {one.name: one for _, path in paths for one in _apart(read_source(path))}
+
+
+def _apart(source: Source) -> list[Source]:
+    """The library, or one for each of its instruments, whose axes differ."""
+    return [
+        dataclasses.replace(
+            source, name=f"{source.name}_{name}", title=f"{source.title}: {one.folder}", instruments={name: one}
+        )
+        for name, one in source.instruments.items()
+    ] or [source]
 
 
 def source_of(name: str) -> Source | None:

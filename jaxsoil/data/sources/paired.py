@@ -107,6 +107,11 @@ PUBLIC_PAIRS: Mapping[str, PublicPairs] = {
         ("KSSL's mid-infrared with the vis-NIR scans of the Rapid Carbon Assessment (OSSL v1.2), from 1400 nm.", _SAME),
     ),
     "icraf_isric": PublicPairs(("ossl_mir", "ICRAF.ISRIC"), "", "ossl_visnir/ICRAF.ISRIC", 1400.0, (_SAME,)),
+    "afsis": PublicPairs(
+        ("afsis_htsxt", "AfSIS"), "", "afsis_mpa", 1400.0,
+        ("AfSIS phase I, two instruments of one laboratory: Tensor 27 HTS-XT and MPA, near-infrared from 1400 nm.",
+         _SAME),
+    ),
     "lucas_woodwell": PublicPairs(
         ("ossl_mir", "LUCAS.WOODWELL.SSL"), "", "ossl_visnir/LUCAS.WOODWELL.SSL", 1400.0, (_SAME,)
     ),
@@ -160,7 +165,9 @@ def load_pairs(name: str) -> MultifidelityData:
     )
     return MultifidelityData(
         name=name,
-        pretrain=Scans(library.spectra.axis, samples[~out], lambda wanted: np.asarray(stored[kept[wanted]])),
+        pretrain=Scans(
+            library.spectra.axis, samples[~out], lambda wanted: np.asarray(stored[kept[wanted]]), pedons=pedons[~out]
+        ),
         notes=notes,
         **parts,
     )

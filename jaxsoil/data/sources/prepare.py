@@ -150,7 +150,7 @@ def _make(source: Source, files: dict[str, Path], folder: Path, progress: bool, 
         return
     from jaxsoil.data.sources import archives
 
-    archives.MAKERS[source.name](source, files, folder, about)
+    archives.MAKERS[source.provider](source, files, folder, about)
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ def make(source: Source, files: Mapping[str, Path], folder: Path, *, progress: b
         unit, scale or quantity, more than half of the rows left out.
     """
     assert source.spectra is not None
-    joined = [_Joined.read(join, files, source) for join in source.joins if join.file in files]
+    joined = read_joins(source, files)
     writer = _Scans(source, source.spectra, files[source.spectra.file], joined)
     with store.open_values(folder) as out:
         for values, others in stream.blocks(writer.path, writer.bands, writer.text, progress=progress):
@@ -62,22 +62,38 @@ def make(source: Source, files: Mapping[str, Path], folder: Path, *, progress: b
     writer.finish(folder, joined, extra)
 
 
+def read_joins(source: Source, files: Mapping[str, Path]) -> list[Joined]:
+    """Returns the tables that are joined to the scans, as far as their files are at hand.
+
+    Raises:
+      DataError: columns that are not those of the version.
+    """
+    return [Joined.read(join, files, source) for join in source.joins if join.file in files]
+
+
 @dataclasses.dataclass
-class _Joined:
-    """A table with one row for each soil."""
+class Joined:
+    """A table with one row for each soil; rows without a key belong to no scan and are left out."""
 
     join: Join
     path: Path
     table: pd.DataFrame
 
     @classmethod
-    def read(cls, join: Join, files: Mapping[str, Path], source: Source) -> _Joined:
+    def read(cls, join: Join, files: Mapping[str, Path], source: Source) -> Joined:
+        """Reads the columns that are needed."""
         path, needed = files[join.file], [*join.key, *join.columns]
         _require_columns(needed, stream.header(path), source, path)
-        return cls(join, path, stream.read_text(path, needed))
+        table = stream.read_text(path, needed)
+        named = np.all([(table[name] != "").to_numpy(bool) for name in join.key], axis=0)
+        return cls(join, path, table if named.all() else table[named].reset_index(drop=True))
 
     def rows(self, scans: pd.DataFrame, source: Source) -> NDArray[np.int64]:
-        """(n,) row of each scan in this table, -1 where it has none."""
+        """(n,) row of each scan in this table, -1 where it has none.
+
+        Raises:
+          DataError: a key that occurs twice; a scan without its row, where each must have one, or no scan with one.
+        """
         import pandas as pd
 
         own = _keys(self.table, self.join.key)
@@ -110,7 +126,7 @@ class _Joined:
 class _Scans:
     """Takes blocks of scans, keeps those that can be used, and remembers what belongs to each."""
 
-    def __init__(self, source: Source, table: Table, path: Path, joined: Sequence[_Joined]) -> None:
+    def __init__(self, source: Source, table: Table, path: Path, joined: Sequence[Joined]) -> None:
         self.source, self.table, self.path = source, table, path
         columns = stream.header(path)
         self.bands, self.axis = band_columns(columns, table.axis, path)
@@ -161,38 +177,73 @@ class _Scans:
         self.kept.append(others.loc[good])
         return np.ascontiguousarray(values[good], dtype="<f4")
 
-    def finish(self, folder: Path, joined: Sequence[_Joined], extra: Mapping[str, Any]) -> None:
+    def finish(self, folder: Path, joined: Sequence[Joined], extra: Mapping[str, Any]) -> None:
         """Joins what belongs to the scans and writes it."""
         import pandas as pd
 
-        source, kept, left = self.source, len(self.ids), sum(self.out.values())
-        if not kept or left > MOST_LEFT_OUT * (kept + left):
-            value = f"{left} of {kept + left} rows left out; {'; '.join(_notes_on(self.out, self.table))}"
-            remedy = "Check that the file is the one that the catalogue names."
-            raise DataError("too few spectra can be used", source=self.path, value=value, remedy=remedy)
+        kept, left, notes = len(self.ids), sum(self.out.values()), _notes_on(self.out, self.table)
+        require_enough(kept, left, notes, self.path)
         scans = pd.concat(self.kept, ignore_index=True)
-        notes = [*source.notes, *_notes_on(self.out, self.table)]
-        columns: dict[str, Any] = {str(name): scans[name] for name in scans.columns}
-        for one in joined:
-            rows = one.rows(scans, source)
-            if (rows < 0).any():
-                notes.append(f"{int((rows < 0).sum())} scans have no row in {one.join.file}: its values are missing.")
-            for name in one.join.columns:
-                taken = one.table[name].take(np.maximum(rows, 0)).reset_index(drop=True)
-                columns[name] = taken.where(rows >= 0, "")
-        for join in source.joins:
-            if join.file not in {one.join.file for one in joined}:
-                notes.append(f"{join.file} was not to be had: its values are missing.")
-        properties = {}
-        for name, label in source.labels.items():
-            properties[name], told = _property(name, label, columns, self.path, kept)
-            notes += told
-        properties, told = _texture(properties)
-        groups = {name: _names(name, rule, columns, kept, self.path) for name, rule in source.groups.items()}
-        kind = {"name": source.name, "unit": self.table.axis.unit, "quantity": self.table.values.quantity, "steps": []}
-        stated = {"licence": source.licence, "citation": source.citation, "notes": [*notes, *told]}
-        ids = np.array(self.ids, dtype=np.str_)
-        store.write_columns(folder, self.axis, ids, properties, groups, {**kind, **stated, **extra})
+        kind = {"unit": self.table.axis.unit, "quantity": self.table.values.quantity}
+        write(self.source, self.path, folder, self.axis, self.ids, scans, joined, notes, {**kind, **extra})
+
+
+def require_enough(kept: int, left: int, notes: Sequence[str], path: Path) -> None:
+    """Raises DataError where more than :data:`MOST_LEFT_OUT` of the rows, or all, had to be left out."""
+    if not kept or left > MOST_LEFT_OUT * (kept + left):
+        value = f"{left} of {kept + left} rows left out; {'; '.join(notes)}"
+        remedy = "Check that the file is the one that the catalogue names."
+        raise DataError("too few spectra can be used", source=path, value=value, remedy=remedy)
+
+
+def write(
+    source: Source,
+    path: Path,
+    folder: Path,
+    axis: NDArray[np.float64],
+    ids: Sequence[str],
+    scans: pd.DataFrame,
+    joined: Sequence[Joined],
+    notes: Sequence[str],
+    about: Mapping[str, Any],
+) -> None:
+    """Joins to n scans, whose spectra are written already, what belongs to them, and writes it.
+
+    Args:
+      source: whose labels and groups are made of the columns.
+      path: of the scans, for messages.
+      folder: with the spectra.
+      axis: (m,) bands.
+      ids: n names.
+      scans: n rows of text columns.
+      joined: tables with a row for each soil.
+      notes: what was left out.
+      about: unit, quantity, and whatever is to be known.
+
+    Raises:
+      DataError: as :meth:`Joined.rows`; a label that is text, a group without a name.
+    """
+    rows_of, told = len(ids), [*source.notes, *notes]
+    columns: dict[str, Any] = {str(name): scans[name] for name in scans.columns}
+    for one in joined:
+        rows = one.rows(scans, source)
+        if (rows < 0).any():
+            told.append(f"{int((rows < 0).sum())} scans have no row in {one.join.file}: its values are missing.")
+        for name in one.join.columns:
+            taken = one.table[name].take(np.maximum(rows, 0)).reset_index(drop=True)
+            columns[name] = taken.where(rows >= 0, "")
+    for join in source.joins:
+        if join.file not in {one.join.file for one in joined}:
+            told.append(f"{join.file} was not to be had: its values are missing.")
+    properties = {}
+    for name, label in source.labels.items():
+        properties[name], more = _property(name, label, columns, path, rows_of)
+        told += more
+    properties, more = _texture(properties)
+    groups = {name: _names(name, rule, columns, rows_of, path) for name, rule in source.groups.items()}
+    stated = {"licence": source.licence, "citation": source.citation, "notes": [*told, *more]}
+    names = np.array(ids, dtype=np.str_)
+    store.write_columns(folder, axis, names, properties, groups, {"name": source.name, "steps": [], **stated, **about})
 
 
 def _notes_on(out: Mapping[str, int], table: Table) -> list[str]:
@@ -283,6 +334,9 @@ def _names(name: str, rule: Names, columns: Mapping[str, pd.Series], rows: int, 
     if rule.constant:
         return np.full(rows, rule.constant)
     names = np.full(rows, "", dtype=object)
+    if rule.joined:
+        parts = zip(*(columns[column].tolist() for column in rule.columns), strict=True)
+        return np.array([":".join(row) for row in parts], dtype=np.str_)
     for place, column in enumerate(rule.columns):
         if column in columns:
             found = columns[column].to_numpy(object)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.data.library import Library
+from jaxsoil.data.library import Library, Property
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.preprocess import SNV
@@ -113,8 +113,8 @@ def prepare_library(
         if np.isin(members, names).all():
             names[np.isin(names, members)] = joined
     library = dataclasses.replace(library, groups={**library.groups, "laboratory": names.astype(str)})
+    library, notes = _in_grams(library)
     ranges = _ranges(library, targets)
-    notes = list(library.notes)
     spectra = library.spectra.values
     flat = np.flatnonzero(np.ptp(spectra, axis=1) <= 1e-7 * np.abs(spectra).max(axis=1))
     library, constant = _left_out(library, dict.fromkeys(flat.tolist(), "constant spectrum"))
@@ -154,6 +154,16 @@ def _left_out(library: Library, reasons: Mapping[int, str]) -> tuple[Library, li
     rows, laboratory = list(reasons), library.groups["laboratory"]
     lines = [(str(library.ids[row]), str(laboratory[row]), "", "product", reasons[row]) for row in rows]
     return library.select(np.setdiff1d(np.arange(len(library)), rows)), lines
+
+
+def _in_grams(library: Library) -> tuple[Library, list[str]]:
+    """The library with contents that the publication gives in g/kg in this unit, and all notes."""
+    properties, notes = dict(library.properties), list(library.notes)
+    for name in ("carbon", "organic_matter"):
+        if name in properties and properties[name].unit == "%":
+            properties[name] = Property(10.0 * properties[name].values, "g/kg")
+            notes.append(f"{name} is given in % and was brought to g/kg: 1 % is 10 g/kg")
+    return dataclasses.replace(library, properties=properties), notes
 
 
 def _ranges(library: Library, targets: Sequence[str]) -> dict[str, Range]:

@@ -78,11 +78,12 @@ def reference(config: MultifidelityConfig, prepared: Replicates) -> Piece:
     """
     assert prepared.whole is not None and prepared.about is not None
     sets, rows = prepared.whole.sets, []
-    library = sets.library("pairs")
+    part = "pairs" if sets.paired else "labelled"
+    library, spans = sets.library(part), {"mir": sets.mir, **({"nir": sets.nir} if sets.paired else {})}
     for kind in ways(prepared).values():
         groups = held_together(library, cast(PartKind, kind), prepared.about)
-        for span, spectra in (("mir", sets.mir["pairs"]), ("nir", sets.nir["pairs"])):
-            for name, y in zip(sets.properties, sets.values["pairs"].T, strict=True):
+        for span, spectra in ((span, one[part]) for span, one in spans.items()):
+            for name, y in zip(sets.properties, sets.values[part].T, strict=True):
                 known = np.isfinite(y)
                 fold = group_folds(groups[known], min(FOLDS, np.unique(groups[known]).size), np.random.default_rng(0))
                 target = np.log1p(y[known]) if name in LOGGED else y[known]

@@ -17,7 +17,6 @@ from jaxsoil.studies.multifidelity.conversion import Networks
 from jaxsoil.studies.multifidelity.describe import sizes_in_words
 from jaxsoil.studies.multifidelity.pretrain import ScansProgram
 from jaxsoil.studies.multifidelity.replicates import Replicates
-from jaxsoil.studies.multifidelity.stages import scans_of
 from jaxsoil.studies.multifidelity.strategies import training_rows
 from jaxsoil.training import cost
 from jaxsoil.training.config import LoopConfig
@@ -86,7 +85,7 @@ def _stage1(config: MultifidelityConfig, count: int, scans: int, bands: int, rep
     few = np.nonzero(np.isin(data.samples, some))[0][: 2 * TIMED_STEPS * batch]
     loop = dataclasses.replace(settings.loop, patience=0, batch=min(batch, max(1, few.size // 4)))
     timed = dataclasses.replace(settings, loop=loop)
-    program = ScansProgram(scans_of(data, few), timed, jax.random.key(0), None)
+    program = ScansProgram(data.select(few), timed, jax.random.key(0), None)
     seconds = cost.seconds_per_step(program, program.start)
     size = _count(Vae(bands, settings.vae), (2, bands))
     return cost.dense_cost("stage 1", count, size, settings.loop.epochs, scans // batch, batch, seconds)

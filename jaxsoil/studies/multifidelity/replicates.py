@@ -206,12 +206,20 @@ class Replicates:
 def replicate_of(sets: SpectraSets, number: int, *, validation: float, watch: float, judge: str = TEST) -> Replicate:
     """A replicate whose rows are drawn by its number; see :func:`split_rows`."""
     pairs, data = sets.data.paired_mir if sets.paired else None, sets.data
-    rows = split_rows(data.pretrain.samples, data.labelled, pairs, number, validation=validation, watch=watch)
+    scans, shares = data.pretrain, {"validation": validation, "watch": watch}
+    rows = split_rows(scans.samples, data.labelled, pairs, number, **shares, pedons=scans.pedons)
     return Replicate(number, sets, rows, judge)
 
 
 def split_rows(
-    samples: Any, labelled: Library, pairs: Library | None, seed: int, *, validation: float, watch: float
+    samples: Any,
+    labelled: Library,
+    pairs: Library | None,
+    seed: int,
+    *,
+    validation: float,
+    watch: float,
+    pedons: Any = None,
 ) -> SeedRows:
     """Assigns the rows of one seed to their roles.
 
@@ -222,19 +230,21 @@ def split_rows(
       seed: replicate.
       validation: share of the pairs that judges (paper: 0.2); 0 where the test set does alone.
       watch: share of the labelled and of the paired training rows that stops the networks (ours).
+      pedons: (s,) pedon of each scan, so that layers without a label leave with the others of their pedon; None where
+        it is unknown.
 
     Raises:
       DataError: where a role is left without rows.
     """
     rng = np.random.default_rng([seed, 2])
     samples = np.asarray(samples)
-    valid = np.zeros(0, bool)
-    held_out = np.zeros(0, str)
+    valid, held_out, groups = np.zeros(0, bool), np.zeros(0, str), np.zeros(0, str)
     if pairs is not None:
         valid = take_share(pairs.blocks, validation, rng)
         groups = pairs.blocks[valid]
         held_out = np.concatenate([one.samples[np.isin(one.blocks, groups)] for one in (pairs, labelled)])
-    free = np.flatnonzero(~np.isin(samples, held_out))
+    out = np.isin(samples, held_out)
+    free = np.flatnonzero(~out if pedons is None else ~out & ~np.isin(pedons, groups))
     kept = np.flatnonzero(~np.isin(labelled.samples, held_out))
     kept_stop = take_share(labelled.blocks[kept], watch, rng)
     paired = np.flatnonzero(~valid)
@@ -242,16 +252,22 @@ def split_rows(
     rows = SeedRows(
         free, kept[~kept_stop], kept[kept_stop], paired[~paired_stop], paired[paired_stop], np.flatnonzero(valid)
     )
-    check_rows(rows, samples, labelled, pairs, validated=validation > 0)
+    check_rows(rows, samples, labelled, pairs, validated=validation > 0, pedons=pedons)
     return rows
 
 
 def check_rows(
-    rows: SeedRows, samples: Any, labelled: Library, pairs: Library | None, *, validated: bool = True
+    rows: SeedRows,
+    samples: Any,
+    labelled: Library,
+    pairs: Library | None,
+    *,
+    validated: bool = True,
+    pedons: Any = None,
 ) -> None:
-    """Raises DataError where a role is empty or a validation sample is among the rows of a training.
+    """Raises DataError where a role is empty, or a validation sample or its pedon is among the rows of a training.
 
-    ``validated`` says whether pairs are set aside for validation.
+    ``validated`` says whether pairs are set aside for validation; ``pedons`` are those of the scans.
     """
     samples = np.asarray(samples)
     required = ["scans", "labelled"] + ([] if pairs is None else ["pairs"] + ["pairs_valid"] * validated)
@@ -267,12 +283,16 @@ def check_rows(
         "labelled": labelled.samples[rows.all_labelled],
         "pairs": pairs.samples[rows.all_pairs],
     }
-    for name, ids in trained.items():
-        both = np.intersect1d(pairs.samples[rows.pairs_valid], ids)
-        if both.size:
-            raise DataError(
-                "leak: validation samples are trained on",
-                column=name,
-                value=f"{both.size} samples, such as {str(both[0])!r}",
-                remedy="Keep the ids of a sample the same in scans, labelled and paired tables.",
-            )
+    tied = {"labelled": labelled.blocks[rows.all_labelled], "pairs": pairs.blocks[rows.all_pairs]}
+    if pedons is not None:
+        tied["stage 1"] = np.asarray(pedons)[rows.scans]
+    for what, own, seen in (("samples", pairs.samples, trained), ("pedons", pairs.blocks, tied)):
+        for name, ids in seen.items():
+            both = np.intersect1d(own[rows.pairs_valid], ids)
+            if both.size:
+                raise DataError(
+                    f"leak: validation {what} are trained on",
+                    column=name,
+                    value=f"{both.size} {what}, such as {str(both[0])!r}",
+                    remedy=f"Keep the names of {what} the same in scans, labelled and paired tables.",
+                )

@@ -19,7 +19,7 @@ from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.multifidelity import stages
-from jaxsoil.studies.multifidelity.config import PAPER, SEEDS, MultifidelityConfig, strategies_for
+from jaxsoil.studies.multifidelity.config import PAPER, SEEDS, STRATEGY, MultifidelityConfig, strategies_for
 from jaxsoil.studies.multifidelity.describe import data_name, describe, settings, sizes_in_words
 from jaxsoil.studies.multifidelity.handed_on import write_bundles
 from jaxsoil.studies.multifidelity.instruments import instrument_differences, run_instruments
@@ -50,8 +50,21 @@ def prepare(config: MultifidelityConfig) -> Replicates:
 
     Raises:
       DataError: data that do not fit together, or too few of them.
-      UsageError: a number of seeds for data whose fields are the replicates.
+      UsageError: a number of seeds for data whose fields are the replicates; strategies that all need near-infrared,
+        for data that have none.
     """
+    made = _replicates(config)
+    if not strategies_for(config.strategies, made.first.paired):
+        able = ", ".join(name for name, one in STRATEGY.items() if not one.needs_pairs)
+        raise UsageError(
+            f"--strategies {' '.join(config.strategies)}: all of them start from near-infrared, which {config.data} "
+            f"lacks. Give some of {able}, or data with pairs (docs/own_data.md)."
+        )
+    return made
+
+
+def _replicates(config: MultifidelityConfig) -> Replicates:
+    """The replicates of the data, whichever kind they are; see :func:`prepare`."""
     if (pairs := sources.measured_pairs(config.data)) is not None:
         return prepare_parts(config, pairs)
     twin, notes = config.data == sources.TWIN, ()

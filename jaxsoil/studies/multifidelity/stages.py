@@ -21,14 +21,9 @@ from jaxsoil.studies.multifidelity.tables import joined, training_tables
 from jaxsoil.training.checkpoints import Checkpoints
 
 
-def scans_of(scans: Scans, rows: NDArray[np.int64]) -> Scans:
-    """Some of the scans, read when asked for."""
-    return Scans(scans.axis, scans.samples[rows], lambda chosen: scans.reader(rows[chosen]), scans.state_bytes)
-
-
 def stage1(config: MultifidelityConfig, replicate: Replicate, checkpoints: Checkpoints | None) -> Piece:
     """Trains the autoencoder on all scans but those of validation samples."""
-    scans = scans_of(replicate.sets.data.pretrain, replicate.rows.scans)
+    scans = replicate.sets.data.pretrain.select(replicate.rows.scans)
     rows = round(replicate.rows.scans.size * (1.0 - config.pretrain.held_out))
     enough, label = enough_steps(config.pretrain, rows, config.steps), f"seed {replicate.number} stage 1"
     made, fitted = pretrain(scans, enough, replicate.key("stage1"), label=label, checkpoints=checkpoints)

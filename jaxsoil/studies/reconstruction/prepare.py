@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
-from jaxsoil.data.splits import Split, validation_rows
+from jaxsoil.data.splits import Split, validation_rows, without_watched
 from jaxsoil.models.config import Input
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.resample import Trim
@@ -180,11 +180,12 @@ def make_trials(
             example = int(rows[np.argsort(soc[rows], kind="stable")[rows.size // 2]])
             for seed in range(config.seeds) if seeds is None else seeds:
                 watch = validation_rows(split, library.blocks, config.train.validation_share, seed)
+                kept = without_watched(split, library.blocks, watch)
                 start = None
                 if config.start == "direct" and model.physical:
                     start = direct_start(library, split)
                 variant = variant_of(setting, first)
-                trials.append(Trial(network, model, split, seed, watch, example, start, setting[1], variant))
+                trials.append(Trial(network, model, kept, seed, watch, example, start, setting[1], variant))
     return trials
 
 

@@ -13,9 +13,7 @@ import pytest
 def publishers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of all publishers' files, which no test changes."""
     folder = tmp_path_factory.mktemp("publishers")
-    for make in (library_server.ossl, library_server.neospectra, library_server.limesoda, library_server.splib07):
-        make(folder)
-    library_server.raca(folder)
+    library_server.write_all(folder)
     return folder
 
 

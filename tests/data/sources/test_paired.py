@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import library_server
 import numpy as np
 import pytest
 
 from jaxsoil.data import pairs, registry
 from jaxsoil.data.sources.paired import pair
+from jaxsoil.data.splits import kfold
 from jaxsoil.runs.errors import DataError
 
 
@@ -23,6 +25,17 @@ def test_a_soil_on_two_devices_is_one_row_or_two(server):
     assert len(right) == 32 and right.ids[:2].tolist() == ["NEO1_9000", "NEO2_9000"]
     np.testing.assert_array_equal(left.spectra.values[0], left.spectra.values[1])
     assert np.unique(right.samples).size == 16 and right.samples.tolist() == left.samples.tolist()
+
+
+def test_four_instruments_pair_two_by_two_and_no_split_parts_a_soil(server, tmp_path):
+    library_server.bring(server.folder, tmp_path / "cache", "afsis", "afsis-opus.zip")
+    made = {name: registry.load(f"afsis_{name}") for name in ("kbr", "znse", "htsxt", "mpa")}
+    for name in ("kbr", "znse", "htsxt"):
+        mid, near = pair(made[name], made["mpa"], devices="each")
+        assert len(mid) == len(near) == 12 and mid.samples.tolist() == near.samples.tolist()
+        for split in kfold(mid, 3, 0, target=None):
+            assert not set(mid.samples[split.train]) & set(mid.samples[split.test])
+            assert not set(mid.blocks[split.train]) & set(mid.blocks[split.test])
 
 
 def test_libraries_without_common_samples_are_refused(server):

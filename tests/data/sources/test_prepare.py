@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import shutil
 import threading
 from pathlib import Path
 
@@ -26,9 +24,7 @@ QUICK = Limits(timeout=2.0, attempts=8, pause=0.01)
 
 
 def by_hand(server: Server, tmp_path: Path) -> Path:
-    folder = tmp_path / "cache" / "manual" / "raca"
-    folder.mkdir(parents=True)
-    return Path(shutil.copy(server.folder / "by_hand" / "RaCA-spectra.csv", folder))
+    return library_server.bring(server.folder, tmp_path / "cache", "raca", "RaCA-spectra.csv")
 
 
 def altered(server: Server, tmp_path: Path, name: str, change) -> None:
@@ -100,14 +96,39 @@ def test_the_rapid_carbon_assessment_is_brought_by_hand_and_its_sites_are_fetche
     assert made.group("region").tolist() == [name[1:3] for name in table["rcapid"]]
 
 
+def test_the_agencys_samples_are_joined_by_their_number(server, tmp_path):
+    by_hand(server, tmp_path)
+    made = registry.load("raca")
+    assert set(made.property("carbon").values) == {2.0} and made.property("carbon").unit == "%"
+    np.testing.assert_array_equal(made.property("caco3").values, [np.nan, *[1.5] * (len(made) - 1)])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.iloc[3:], r"scans have no row in the table that is joined.*31673; 1 scans"),
+        (lambda table: pd.concat([table, table.iloc[[4]]]), r"sample\.id: a key occurs twice.*31671"),
+        (lambda table: table.rename(columns={"sample.id": "smp_id"}), r"columns of version 2012 of raca .*sample\.id"),
+    ],
+    ids=["missing", "twice", "no key"],
+)
+def test_samples_of_the_agency_that_do_not_join_are_refused(server, tmp_path, change, message):
+    by_hand(server, tmp_path)
+    table = pd.read_csv(server.folder / "RaCA_samples.csv", dtype=str, keep_default_na=False)
+    library_server.write(tmp_path / "cache" / "manual" / "raca" / "RaCA_samples.csv", change(table))
+    with pytest.raises(DataError, match=message):
+        prepare("raca", progress=False)
+    assert [path.name for path in prepared("raca").parent.iterdir()] == []
+
+
 def test_it_is_prepared_without_the_sites_where_these_cannot_be_had(server, tmp_path, capsys):
     by_hand(server, tmp_path)
     server.listing = lambda path: None  # type: ignore[method-assign]
     prepare("raca", limits=QUICK, progress=False)
-    assert "RaCA_general_location.csv cannot be had" in capsys.readouterr().out
-    made = registry.load("raca")
-    assert np.isnan(made.property("latitude").values).all()
-    assert "RaCA_general_location.csv was not to be had: its values are missing." in made.notes
+    said, made = capsys.readouterr().out, registry.load("raca")
+    for name, label in (("RaCA_general_location.csv", "latitude"), ("RaCA_samples.csv", "caco3")):
+        assert f"{name} cannot be had" in said and np.isnan(made.property(label).values).all()
+        assert f"{name} was not to be had: its values are missing." in made.notes
 
 
 def test_a_handheld_scan_is_a_soil_and_a_device(server):
@@ -128,19 +149,36 @@ def test_fields_of_limesoda_become_the_packaged_data_sets(server):
         registry.load("limesoda")
 
 
-def test_nirsoil_is_read_from_its_r_file(server, publishers, tmp_path):
-    from tools.instrument_files import r_file
-
-    bands = np.arange(1100, 2499, 2)
-    spectra = -np.log10(library_server.near(4, 1100, 2498, 2).to_numpy())
-    columns = {"Nt": np.ones(4), "Ciso": np.array([1.0, 2.0, np.nan, 4.0]), "CEC": np.full(4, 9.0),
-               "train": np.array([1.0, 1.0, 0.0, 0.0]), "spc": ([f"{band}" for band in bands], spectra)}  # fmt: skip
-    folder = tmp_path / "cache" / "manual" / "nirsoil"
-    folder.mkdir(parents=True)
-    (folder / "NIRsoil.RData").write_bytes(gzip.compress(r_file(columns, name="NIRsoil")))
+def test_nirsoil_is_read_from_its_r_file(server, tmp_path):
+    library_server.bring(server.folder, tmp_path / "cache", "nirsoil", "NIRsoil.RData")
     made = registry.load("nirsoil")
-    np.testing.assert_allclose(made.spectra.values, spectra, atol=1e-6)
-    np.testing.assert_array_equal(made.property("soc").values, [1.0, 2.0, np.nan, 4.0])
+    level = library_server.levels(np.arange(24))
+    expected = -np.log10(library_server.near(24, 1100, 2498, 2, level=level).to_numpy())
+    np.testing.assert_allclose(made.spectra.values, expected, atol=1e-6)
+    np.testing.assert_allclose(made.property("soc").values, 1 + 3 * level)
+
+
+def test_each_instrument_of_afsis_is_a_library_of_the_same_samples(server, tmp_path):
+    with pytest.raises(DataError, match=r"afsis-opus\.zip is not fetched.*aws s3 sync.*manual/afsis/afsis-opus\.zip"):
+        registry.load("afsis_mpa")
+    library_server.bring(server.folder, tmp_path / "cache", "afsis", "afsis-opus.zip")
+    made = {name: registry.load(f"afsis_{name}") for name in ("kbr", "znse", "htsxt", "mpa")}
+    names = [f"icr{number:06d}" for number in range(12)]
+    assert all(np.unique(one.samples).tolist() == names for one in made.values())
+    htsxt, level = made["htsxt"], library_server.levels(np.arange(12))
+    assert htsxt.ids[:2].tolist() == ["icr000000", "icr000000#2"] and len(htsxt) == 13
+    assert "left out 1 files that cannot be read" in htsxt.notes
+    axis = library_server.AFSIS["Bruker_HTSXT"]
+    assert htsxt.spectra.axis[0] >= 600 and htsxt.spectra.axis[-1] <= 4000
+    expected = library_server.mid(12, 2, level, axis).to_numpy()[3, (axis >= 600) & (axis <= 4000)][::-1]
+    np.testing.assert_allclose(htsxt.spectra.values[htsxt.samples == names[3]][0], expected, atol=1e-5)
+    soc = made["mpa"].property("soc").values
+    assert np.isnan(soc[0]) and soc[1] == pytest.approx(0.5 + 2 * level[1], abs=1e-4)
+    assert made["kbr"].group("pedon")[:3].tolist() == ["Ihassunge:1:0", "Ihassunge:1:0", "Ihassunge:1:1"]
+    sites = pd.read_csv(server.folder / "georeferences.csv", dtype=str)
+    library_server.write(tmp_path / "cache" / "manual" / "afsis" / "georeferences.csv", sites.iloc[1:])
+    with pytest.raises(DataError, match=r"scans have no row in the table that is joined.*icr000000"):
+        prepare("afsis_kbr", again=True, progress=False)
 
 
 def test_minerals_of_both_spectrometers_lie_on_one_axis(server):
@@ -285,4 +323,5 @@ def test_the_catalogue_is_whole():
     for name, source in sources().items():
         assert name == source.name and source.licence and source.citation and source.homepage and source.rows > 0
         assert sum(source.parts.values()) in (0, source.rows)
-        assert (source.spectra is None) != (not source.manifests and name != "splib07") or source.spectra is not None
+        kinds = (source.spectra is not None, bool(source.manifests), bool(source.instruments), name == "splib07")
+        assert sum(kinds) == 1

@@ -40,6 +40,20 @@ def test_validation_pairs_and_their_pedons_are_nowhere_in_training() -> None:
     assert set(rows.pairs_valid) != set(other.pairs_valid)
 
 
+def test_layers_without_a_label_of_a_validation_pedon_are_in_no_training() -> None:
+    labelled, pairs = library(IDS, PEDONS), library(IDS[:30], PEDONS[:30])
+    # Scans of soils that nothing else names, one in each pedon.
+    samples = np.array([*IDS, *(f"deep{i}" for i in range(20))])
+    pedons = np.array([*PEDONS, *(f"p{i}" for i in range(20))])
+    rows = split_rows(samples, labelled, pairs, 0, validation=0.2, watch=0.1, pedons=pedons)
+    judged = set(pairs.blocks[rows.pairs_valid])
+    assert judged and set(pedons[rows.scans]) == set(pedons) - judged
+    leaking = np.append(rows.scans, np.flatnonzero(np.isin(pedons, list(judged)))[-1:])
+    assert samples[leaking[-1]].startswith("deep")
+    with pytest.raises(DataError, match=r"stage 1.*leak: validation pedons"):
+        check_rows(dataclasses.replace(rows, scans=leaking), samples, labelled, pairs, pedons=pedons)
+
+
 def test_without_pairs_all_labelled_rows_train_or_watch() -> None:
     rows = split_rows(SCANS, library(IDS), None, 0, validation=0.2, watch=0.1)
     assert rows.counts()["labelled"] + rows.counts()["labelled_watch"] == 60
