@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsoil.experiments import configure, discover, load
+from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_json
 from jaxsoil.runs.folder import RunFolder
@@ -105,6 +106,7 @@ def _main(folder: Path, arguments: list[str]) -> int:
     execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
     report = experiment.report_module().write_report(target)
     print(f"Report: {report}")
+    tracking.complete(run.path, run.wandb, run.read_json("config.json")["config"])
     return 0
 
 

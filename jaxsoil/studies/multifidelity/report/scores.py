@@ -142,6 +142,15 @@ def averages(run: MultifidelityRun) -> Table:
     )
 
 
+def short(run: MultifidelityRun, table: Table) -> Table:
+    """CCC and RPIQ out of :func:`averages`, the highest mean CCC first."""
+    ccc = where(run.averages(), metric="ccc")
+    means: Any = ccc.groupby("strategy")["value"].mean().sort_values(ascending=False)
+    order = {marked(name, run.doubtful(name)): rank for rank, name in enumerate(means.index)}
+    rows = sorted(range(len(table.rows)), key=lambda at: order.get(table.rows[at][0], len(order)))
+    return table.part((0, 1, 2, 3, 4), rows, table.notes)
+
+
 def differences(run: MultifidelityRun, contrasts: Sequence[tuple[str, str]] = CONTRASTS) -> pd.DataFrame:
     """Paired differences in CCC on the test set with ``title`` and the published difference, ``paper``.
 

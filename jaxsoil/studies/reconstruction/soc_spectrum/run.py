@@ -243,7 +243,7 @@ def minerals_sentence(minerals: EndmemberLibrary) -> str:
 
 def _train(study: DecoderStudy, folder: RunFolder, timing: dict[str, float]) -> TrainedDecoder:
     """Runs one study (what is there is not run again) and reads what it left."""
-    sub = RunFolder(folder.path / study.name, folder.experiment, folder.wandb)
+    sub = RunFolder(folder.path / study.name, folder.experiment, folder.wandb, folder.group or folder.path.name)
     with timed(timing, study.name):
         sub.path.mkdir(exist_ok=True)
         sub.write_json("config.json", {"experiment": folder.experiment, "config": dataclasses.asdict(study.config)})
