@@ -3,8 +3,8 @@
 One W&B run for each run folder: its curves and summary come from ``log.jsonl``, its configuration from config.json,
 flat, and it has the results as a table, the figures of the report and, at step 0, a few input spectra of each region.
 Its id is kept in the folder, beside the checkpoints, so that a resumed run is the same one. Runs of a sweep are grouped
-under the sweep's name. With ``JAXSOIL_WANDB_TRIALS=1`` every trial also has a run of its own, in the group of its
-study; not by default, since W&B takes up to a second to begin one, and a study has hundreds.
+under the sweep's name. Every trial has a run of its own as well, in the group of its study: of up to 40 trials, since
+W&B takes a tenth of a second to some seconds for each, otherwise with ``JAXSOIL_WANDB_TRIALS=1`` (0: never).
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ from jaxsoil.runs.files import read_arrays, read_csv_text, write_arrays, write_t
 
 PROJECT = "jaxsoil"
 TRIALS = "JAXSOIL_WANDB_TRIALS"
-"""Environment variable that asks for a W&B run of each trial."""
+"""Environment variable that asks for a W&B run of each trial ("1") or for none ("0")."""
+
+MOST_TRIALS = 40
+"""Trials that have a run of their own unasked."""
 
 MOST_ROWS = 10_000
 """Rows of the table of results at most: W&B shows no more."""
@@ -152,8 +155,16 @@ class Mirror:
         named = {name if name == "epoch" else f"{name}{trial}": value for name, value in numbers.items()}
         self.run.log(named, step=step)
 
-    def close(self, mode: Literal["offline", "online"], records: Sequence[Mapping[str, Any]]) -> None:
-        """Completes the W&B run with the results and figures that the folder has, and ends it; opens it if need be."""
+    def close(
+        self, mode: Literal["offline", "online"], records: Sequence[Mapping[str, Any]], trials: bool = True
+    ) -> None:
+        """Completes the W&B run with the results and figures that the folder has, and ends it; opens it if need be.
+
+        Args:
+          mode: of W&B.
+          records: of the log.
+          trials: whether trials get runs of their own, where :data:`TRIALS` or their number allow it.
+        """
         if self.run is None:
             self.open(mode, records)
         run: Any = self.run
@@ -163,7 +174,7 @@ class Mirror:
             run.log(media, step=max(run.step, len(records)))
         with _quiet(self.files):
             run.finish()
-        if os.environ.get(TRIALS, "") not in ("", "0"):
+        if trials:
             self._add_trials(mode, records)
 
     def _begin(
@@ -233,6 +244,9 @@ class Mirror:
         for record in records:
             if record.get("trial") is not None:
                 trials.setdefault(str(record["trial"]), []).append(record)
+        asked = os.environ.get(TRIALS, "")
+        if asked == "0" or (not asked and len(trials) > MOST_TRIALS):
+            return
         for trial, mine in trials.items():
             name = f"{self.id}-{hashlib.sha256(trial.encode()).hexdigest()[:8]}"
             run = self._begin(mode, name, trial, "trial", self.config | {"trial": trial})

@@ -60,7 +60,7 @@ def complete(run_folder: str | os.PathLike[str], mode: Mode, config: Mapping[str
     """Mirrors a finished run once more, with the figures of its report; arguments as of :func:`start`."""
     resolved = resolve_mode(mode)
     if resolved != "disabled":
-        Tracker(Path(run_folder), resolved, plain(config), group).finish()
+        Tracker(Path(run_folder), resolved, plain(config), group).finish(trials=False)
 
 
 def resolve_mode(mode: str) -> Literal["offline", "online", "disabled"]:
@@ -143,14 +143,14 @@ class Tracker:
         """Adds values that describe the whole study; later values replace earlier ones of the same name."""
         self.log({"summary": dict(values)})
 
-    def finish(self) -> None:
-        """Closes the log and completes the mirror; nothing can be added afterwards."""
+    def finish(self, *, trials: bool = True) -> None:
+        """Closes the log and completes the mirror, with a W&B run for each trial; nothing can be added afterwards."""
         self._file.close()
         mode, self._mode = self._mode, "disabled"
         if mode != "disabled":
             with self._guard("W&B"):
                 # Offline, and the way out when the server could not be reached: a mirror on disk can be synced later.
-                self._mirror.close(mode if self._mirror.run is not None else "offline", self._records)
+                self._mirror.close(mode if self._mirror.run is not None else "offline", self._records, trials)
 
     def __enter__(self) -> Self:
         return self
