@@ -79,5 +79,5 @@ def opened(html: str) -> ReportPage:
     assert page.opening["img"] == 1 and page.opening["table"] == 1
     # One row is the heading.
     assert 1 <= page.opening["tr"] - 1 <= LARGEST_TABLE
-    assert page.opening["p"] == 1 and len(re.findall(r"[.)](?=\s+[A-Z0-9])|\.$", page.words.strip())) == 3, page.words
+    assert page.opening["p"] == 1 and len(re.findall(r"\.(?=\s+[A-Z0-9])|\.$", page.words.strip())) == 3, page.words
     return page

@@ -16,11 +16,18 @@ for (const table of document.querySelectorAll(".table table")) {
   const body = table.tBodies[0], before = [...body.rows], heads = table.querySelectorAll("th");
   if (before.length < 3) continue;
   heads.forEach((head, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
+    // No <button>: browsers leave it out where a heading is repeated on the next printed page.
+    const button = document.createElement("span");
+    button.setAttribute("role", "button");
+    button.tabIndex = 0;
     button.title = "Sort by this column";
     button.append(...head.childNodes);
     head.append(button);
+    button.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      button.click();
+    });
     button.addEventListener("click", () => {
       const next = { ascending: "descending", descending: "none" }[head.getAttribute("aria-sort")] ?? "ascending";
       heads.forEach((other) => other.removeAttribute("aria-sort"));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -148,7 +149,9 @@ def short(run: MultifidelityRun, table: Table) -> Table:
     means: Any = ccc.groupby("strategy")["value"].mean().sort_values(ascending=False)
     order = {marked(name, run.doubtful(name)): rank for rank, name in enumerate(means.index)}
     rows = sorted(range(len(table.rows)), key=lambda at: order.get(table.rows[at][0], len(order)))
-    return table.part((0, 1, 2, 3, 4), rows, table.notes)
+    part = table.part((0, 1, 2, 3, 4), rows, table.notes)
+    names = [name if name.endswith("here") else f"{name}, paper" for name in part.header[1:]]
+    return dataclasses.replace(part, header=(part.header[0], *names))
 
 
 def differences(run: MultifidelityRun, contrasts: Sequence[tuple[str, str]] = CONTRASTS) -> pd.DataFrame:
