@@ -11,7 +11,7 @@ from typing import Any
 
 from jaxsoil import options as shown
 from jaxsoil.experiments import Experiment, configure, discover, file_of, load, load_file, of_size
-from jaxsoil.runs import progress
+from jaxsoil.runs import progress, tracking
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_json
 from jaxsoil.runs.folder import RunFolder
@@ -124,6 +124,7 @@ def _run(
     execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
     report = experiment.report_module().write_report(target)
     print(f"Report: {report}")
+    tracking.complete(run.path, run.wandb, run.read_json("config.json")["config"])
     return 0
 
 

@@ -224,7 +224,7 @@ def test_only_the_core_is_imported_at_once(path: Path) -> None:
 
 def test_one_file_alone_knows_weights_and_biases() -> None:
     users = {label(path) for path in sources() if any(item.name.split(".")[0] == "wandb" for item in imports(path))}
-    assert users == {"jaxsoil/runs/tracking.py"}
+    assert users == {"jaxsoil/runs/mirror.py"}
 
 
 def test_every_module_imports_without_the_late_libraries() -> None:

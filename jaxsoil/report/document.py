@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, markdown_text
@@ -17,21 +18,42 @@ from jaxsoil.runs.files import write_text_atomic
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Item = str | Table | Sequence[str] | None
-"""A paragraph, a table, a list, or nothing."""
+OPENING_ROWS = 10
+"""Rows of the table of an opening at most."""
+
+
+class Picture(NamedTuple):
+    """A figure that is saved below a document's folder: its PNG and its caption."""
+
+    png: Path
+    caption: str
+
+
+class _Section(NamedTuple):
+    """What stands folded behind one heading; ``anchor`` is what a link to it names."""
+
+    heading: str
+    anchor: str
+    parts: list[tuple[str, Any]]
+
+
+Item = str | Table | Picture | Sequence[str] | None
+"""A paragraph, a table, a figure, a list, or nothing."""
 
 
 class Document:
-    """Headings, paragraphs, lists, tables, figures and commands, in order.
+    """An opening, then sections with paragraphs, lists, tables, figures and commands, in order.
 
     All text is plain: whatever comes from data is escaped for the format it is written to. The HTML is laid out by
-    templates/document.html.j2.
+    templates/document.html.j2: the opening, a table of contents, and every section folded behind its heading. Its
+    style and its script (sorting of tables) are in the page; the page refuses any other.
 
     Example::
 
         document = Document("Leave one region out", run.path)
-        document.section("Scores", "Means over regions.", score_table(run), ["One remark.", "Another."])
-        document.draw(scatter(run), "scatter", "Predicted against observed SOC.")
+        picture = document.picture(scatter(run), "scatter", "Predicted against observed SOC.")
+        document.opening("The finding. What it rests on. How sure it is.", picture, score_table(run))
+        document.section("Scores", "Means over regions.", all_scores(run), ["One remark.", "Another."])
         return document.write()
 
     Args:
@@ -45,6 +67,22 @@ class Document:
         self._markdown = [f"# {markdown_text(title)}"]
         self._parts: list[tuple[str, Any]] = []
 
+    def opening(self, words: str, picture: Picture | None = None, table: Table | None = None, rest: str = "") -> None:
+        """Writes what a reader wants first; comes before the first section.
+
+        Args:
+          words: three sentences: what was found, against what, and how sure it is.
+          picture: the figure that carries the finding.
+          table: the scores behind it; of a long one the first :data:`OPENING_ROWS` rows.
+          rest: heading of the section that has the whole table.
+
+        Raises:
+          ValueError: a section has begun.
+        """
+        if self._parts:
+            raise ValueError(f"the opening comes first, not after {self._parts[0]}")
+        self.add(words, picture, table and table.head(OPENING_ROWS, rest))
+
     def section(self, heading: str, *items: Item) -> None:
         """Starts a section, with what :meth:`add` takes."""
         self._add("section", heading, f"## {markdown_text(heading)}")
@@ -55,10 +93,12 @@ class Document:
         self.section(text)
 
     def add(self, *items: Item) -> None:
-        """Adds paragraphs (text), tables and lists (sequences of text), in order; nothing for None or ""."""
+        """Adds paragraphs (text), tables, figures and lists (sequences of text), in order; nothing for None or ""."""
         for item in items:
             if isinstance(item, Table):
                 self.table(item)
+            elif isinstance(item, Picture):
+                self.figure(*item)
             elif isinstance(item, str):
                 self.text(item) if item else None
             elif item is not None:
@@ -83,16 +123,14 @@ class Document:
         fence = "`" * max(3, 1 + max(map(len, re.findall("`+", line)), default=0))
         self._add("command", line, f"{fence}\n{line}\n{fence}")
 
-    def draw(
-        self,
-        figure: Figure | None,
-        name: str,
-        caption: str,
-        *,
-        subfolder: str = "",
-        formats: Sequence[str] = ("png",),
-    ) -> None:
-        """Saves a figure as figures/``name``.png (or in ``subfolder`` of figures/) and adds it; nothing for None.
+    def draw(self, figure: Figure | None, name: str, caption: str, **options: Any) -> None:
+        """Saves a figure and adds it; nothing for None. Arguments as of :meth:`picture`."""
+        self.add(self.picture(figure, name, caption, **options))
+
+    def picture(
+        self, figure: Figure | None, name: str, caption: str, *, subfolder: str = "", formats: Sequence[str] = ("png",)
+    ) -> Picture | None:
+        """Saves a figure as figures/``name``.png (or in ``subfolder`` of figures/), to be added; None for None.
 
         Args:
           figure: the figure.
@@ -101,8 +139,9 @@ class Document:
           subfolder: folder within figures/.
           formats: formats of the file, PNG first.
         """
-        if figure is not None:
-            self.figure(save(figure, self.folder / "figures" / subfolder, name, formats=formats), caption)
+        if figure is None:
+            return None
+        return Picture(save(figure, self.folder / "figures" / subfolder, name, formats=formats), caption)
 
     def figure(self, png: Path, caption: str) -> None:
         """Adds a PNG below the document's folder: linked in Markdown, embedded in HTML."""
@@ -118,9 +157,13 @@ class Document:
         """The document as one HTML file without outside references."""
         import jinja2
 
-        template = resources.files("jaxsoil.report").joinpath("templates", "document.html.j2").read_text("utf-8")
+        page, style, script = (_template(name) for name in ("document.html.j2", "document.css", "document.js"))
         environment = jinja2.Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True)
-        return environment.from_string(template).render(title=self.title, parts=self._parts)
+        first = next((at for at, (kind, _) in enumerate(self._parts) if kind == "section"), len(self._parts))
+        return environment.from_string(page).render(
+            title=self.title, opening=self._parts[:first], sections=self._sections(self._parts[first:]),
+            style=style, script=script, style_hash=_hash(style), script_hash=_hash(script),
+        )  # fmt: skip
 
     def write(self) -> Path:
         """Writes report.md and report.html into the document's folder; returns the path of the HTML."""
@@ -131,3 +174,29 @@ class Document:
     def _add(self, kind: str, content: Any, markdown: str) -> None:
         self._parts.append((kind, content))
         self._markdown.append(markdown)
+
+    @staticmethod
+    def _sections(parts: Sequence[tuple[str, Any]]) -> list[_Section]:
+        """The parts by section, each with an anchor of its own."""
+        found: list[_Section] = []
+        taken: set[str] = set()
+        for kind, content in parts:
+            if kind != "section":
+                found[-1].parts.append((kind, content))
+                continue
+            plain = anchor = re.sub(r"[^\w-]+", "-", content.lower()).strip("-") or "section"
+            number = 2
+            while anchor in taken:
+                anchor, number = f"{plain}-{number}", number + 1
+            taken.add(anchor)
+            found.append(_Section(content, anchor, []))
+        return found
+
+
+def _template(name: str) -> str:
+    return resources.files("jaxsoil.report").joinpath("templates", name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """What the page's policy names a style or a script by, so that the browser runs no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

@@ -178,7 +178,7 @@ class Reconstruction:
 def reconstructions(
     axis_values: np.ndarray, examples: Sequence[Reconstruction], styles: Mapping[str, Look], *, unit: str = "nm"
 ) -> Figure:
-    """Observed spectra (solid), their reconstructions (dashed) and, below each, the residual.
+    """Observed spectra (solid), their reconstructions (dashed) and, below each, the residual; above it the RMSEs.
 
     Args:
       axis_values: (m,) wavelengths or wavenumbers.
@@ -263,9 +263,10 @@ def _draw_reconstruction(
         residual = 100.0 * (spectrum - example.observed)
         upper.plot(axis_values, spectrum, color=look.color, linewidth=1.1, linestyle=DASHED, zorder=3)
         below.plot(axis_values, residual, color=look.color, linewidth=0.9, zorder=2)
-        lines.append((f"RMSE {np.sqrt(np.mean(residual**2)):.2f} %", look.color))
-    upper.set_title(shortened(example.title, 34), loc="left", pad=3)
-    # Soil reflectance rises with wavelength, so the lower right corner is free.
-    for place, (text, color) in enumerate(reversed(lines)):
-        height = 0.04 + 0.09 * place
-        upper.text(0.98, height, text, color=color, transform=upper.transAxes, ha="right", va="bottom", fontsize=7.0)
+        lines.append((f"{np.sqrt(np.mean(residual**2)):.2f}", look.color))
+    upper.set_title(shortened(example.title, 34), loc="left", pad=12)
+    # Above the panel, where no spectrum runs.
+    start, step = 0.28, 0.72 / max(3, len(lines))
+    for place, (text, color) in enumerate([("RMSE (%):", GREY), *lines]):
+        x = start + step * (place - 1) if place else 0.0
+        upper.text(x, 1.02, text, color=color, transform=upper.transAxes, ha="left", va="bottom", fontsize=7.0)

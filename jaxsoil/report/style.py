@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 OKABE_ITO = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442")
 """Colours of Okabe and Ito (2008), yellow last: it is faint on white."""
 
+DRAWN = (*OKABE_ITO[:-1], "#882255")
+"""Colours of models: those of Okabe and Ito, in place of yellow the wine red of Tol's muted scheme (2021)."""
+
 MARKERS = ("s", "D", "o", "^", "v", "P", "X", "*")
 
 GREY = "#8a8a8a"
@@ -83,7 +86,7 @@ def looks(labels: Mapping[str, str], order: Sequence[str] = ()) -> dict[str, Loo
     """
     names = [*order, *(name for name in labels if name not in order)]
     return {
-        name: Look(labels[name], OKABE_ITO[index % len(OKABE_ITO)], MARKERS[index % len(MARKERS)])
+        name: Look(labels[name], DRAWN[index % len(DRAWN)], MARKERS[index % len(MARKERS)])
         for index, name in enumerate(names)
         if name in labels
     }
@@ -232,7 +235,13 @@ def _sign(look: Look, size: float) -> Any:
     from matplotlib.lines import Line2D
 
     face = look.color if look.filled else "white"
-    shape: dict[str, Any] = {"marker": look.marker, "ms": size, "mfc": face, "ls": look.line or "none", "lw": 1.2}
+    shape: dict[str, Any] = {
+        "marker": look.marker,
+        "ms": _size(look.marker, size),
+        "mfc": face,
+        "ls": look.line or "none",
+        "lw": 1.2,
+    }
     return Line2D([], [], color=look.color, label=look.label, **shape)
 
 
@@ -299,10 +308,15 @@ def points(
         color=look.color,
         marker=look.marker,
         linestyle=look.line or "none",
-        markersize=size,
+        markersize=_size(look.marker, size),
         markerfacecolor=look.color if trusted and look.filled else "white",
         **{"elinewidth": 0.9, "linewidth": 1.0, **options},
     )
+
+
+def _size(marker: str, size: float) -> float:
+    """Size at which a marker looks as large as the others: a star covers little of its square."""
+    return 1.5 * size if marker == "*" else size
 
 
 def _bars(lengths: ArrayLike | None) -> np.ndarray | None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.report import style
-from jaxsoil.report.document import Document
+from jaxsoil.report.document import Document, Picture
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import Columns, read_csv, read_json, where
 from jaxsoil.report.tables import Table, natural_sorted, number, rows_table
@@ -34,6 +34,8 @@ _PREFER: dict[str, tuple[str, ...]] = {
     "part": ("", "layer=pooled"),
 }
 """What is drawn where a study has several; effects.csv has all."""
+_BEST_POINTS = "Best points"
+
 METRICS = {"ccc": "CCC", "rmse": "RMSE", "r2": "R2", "mrmse": "MRMSE"}
 """The first two that a study has are drawn."""
 
@@ -70,19 +72,39 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     scores = read_csv(path / "scores.csv", _SCORES)
     document = Document(f"Sweep '{said['name']}' of {said['experiment']}", path)
     done = points["status"].tolist().count("finished")
-    document.add(*_PROSE.items("opening", said=said, done=done, of=len(points)))
     shown = _shown(effects, best, scores)
+    drawn = [_picture(document, one, points) for one in shown]
+    words = _PROSE.text("found", said=said, done=done, of=len(points), largest=_largest(shown))
+    document.opening(words, drawn[0] if shown else None, _best_table(shown[0], points) if shown else None, _BEST_POINTS)
+    document.section("What was run", *_PROSE.items("opening", said=said, done=done, of=len(points)))
     document.section("Effect of each field", *_PROSE.items("effects"))
-    for one in shown:
-        caption = _PROSE.text("caption", metric=METRICS[one.metric], title=one.title)
-        document.draw(effect_figure(one, points), f"effects_{one.metric}", caption)
-        document.table(_effect_table(one))
-    document.section("Best points", *_PROSE.items("best", of=len(points)))
+    for place, one in enumerate(shown):
+        document.add(drawn[place] if place else None, _effect_table(one))
+    document.section(_BEST_POINTS, *_PROSE.items("best", of=len(points)))
     for one in shown:
         document.table(_best_table(one, points))
     _unfinished(document, points)
     document.section("Time", _PROSE.text("time", seconds=float(np.nansum(points["seconds"])), done=done))
     return document.write()
+
+
+def _picture(document: Document, one: _Shown, points: pd.DataFrame) -> Picture | None:
+    caption = _PROSE.text("caption", metric=METRICS[one.metric], title=one.title)
+    return document.picture(effect_figure(one, points), f"effects_{one.metric}", caption)
+
+
+def _largest(shown: Sequence[_Shown]) -> dict[str, Any] | None:
+    """The field and model whose means differ most between values, by the first metric: lowest and highest line."""
+    if not shown:
+        return None
+    found = shown[0].effects
+    found = pd.DataFrame(found[np.isfinite(found["mean"])])
+    ends: Any = found.groupby(["field", "model"], sort=False)["mean"].agg(["idxmin", "idxmax"])
+    pairs = [(found.loc[low], found.loc[high]) for low, high in ends.to_numpy() if low != high]
+    if not pairs:
+        return None
+    low, high = max(pairs, key=lambda pair: pair[1]["mean"] - pair[0]["mean"])
+    return {"low": low.to_dict(), "high": high.to_dict(), "metric": METRICS[shown[0].metric], "title": shown[0].title}
 
 
 def _shown(effects: pd.DataFrame, best: pd.DataFrame, scores: pd.DataFrame) -> list[_Shown]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections import defaultdict
@@ -59,6 +60,27 @@ class Table:
         if self.notes:
             lines += ["", *(f"- {markdown_text(note)}" for note in self.notes)]
         return "\n".join(lines)
+
+    def head(self, rows: int, rest: str = "") -> Table:
+        """The first ``rows`` rows, with a note where there are more; ``rest``: heading of where these stand."""
+        if len(self.rows) <= rows:
+            return self
+        where = f"; all are under '{rest}'" if rest else ""
+        note = f"The first {rows} of {len(self.rows)} rows{where}."
+        return dataclasses.replace(self, rows=self.rows[:rows], notes=(note, *self.notes))
+
+    def part(self, columns: Sequence[int], rows: Iterable[int] | None = None, notes: Iterable[str] = ()) -> Table:
+        """Some columns (negative: from the end) of some rows, in that order, with notes of their own.
+
+        Args:
+          columns: which columns.
+          rows: which rows; None for all.
+          notes: footnotes in place of the table's.
+        """
+        chosen = self.rows if rows is None else [self.rows[at] for at in rows]
+        header, *body = (tuple(row[column] for column in columns) for row in (self.header, *chosen))
+        left = tuple(place for place, column in enumerate(columns) if self.is_text(column % len(self.header)))
+        return Table(self.caption, header, tuple(body), tuple(notes), left)
 
     def is_text(self, column: int) -> bool:
         """Whether a column holds text."""

@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import read_json, write_json
+from jaxsoil.runs.mirror import Inputs
+from jaxsoil.runs.tracking import Tracker, start
 
 RECORDED = (
     "jaxsoil", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "scipy", "pandas",
@@ -27,13 +29,21 @@ RECORDED = (
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """Folder of one run, its name in tables, how the run is tracked, and the folder of an experiment that is the
-    user's own ("" for those of the package)."""
+    """Folder of one run, its name in tables and how the run is tracked.
+
+    ``source``: the folder of an experiment that is the user's own, "" for those of the package. ``group``: the sweep
+    that the run is a point of.
+    """
 
     path: Path
     experiment: str
     wandb: Literal["auto", "offline", "online", "disabled"] = "auto"
     source: str = ""
+    group: str = ""
+
+    def track(self, config: Mapping[str, Any], inputs: Inputs | None = None) -> Tracker:
+        """Opens the log of the run and its mirror (:func:`jaxsoil.runs.tracking.start`)."""
+        return start(self.path, self.wandb, config, group=self.group, inputs=inputs)
 
     def write_json(self, name: str, content: Any) -> None:
         """Writes ``content`` as JSON, whole or not at all."""

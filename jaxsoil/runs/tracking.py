@@ -1,42 +1,39 @@
 """What happened while a study ran: a log in its run folder, and a mirror of it in Weights & Biases.
 
 ``log.jsonl``, one JSON object per line, is the source of truth. It is only ever appended to, survives ``kill -9``
-up to the line being written, and a resumed study continues it. Weights & Biases (W&B) is rebuilt from it: offline
-when the study ends, online while it runs. Whatever goes wrong with either, the study goes on.
+up to the line being written, and a resumed study continues it. Weights & Biases (W&B) is rebuilt from it and from the
+folder's other files: offline when the study ends, online while it runs, and again when the report is written
+(:mod:`jaxsoil.runs.mirror`). Whatever goes wrong with either, the study goes on.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import math
 import os
-import secrets
-import shutil
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
-from jaxsoil.runs.files import write_text_atomic
+from jaxsoil.runs.mirror import INPUTS, Inputs, Mirror
 
 LOG_NAME = "log.jsonl"
-PROJECT = "jaxsoil"
-
-# The run folder's env.json describes the machine and the code; nothing of them leaves it unasked.
-_PRIVATE = ("disable_code", "disable_git", "disable_job_creation")
-_PRIVATE += ("x_disable_meta", "x_disable_stats", "x_disable_machine_info")
-_SETTINGS: dict[str, Any] = dict.fromkeys(("silent", *_PRIVATE), True)
-_SETTINGS |= {"console": "off", "symlink": False, "init_timeout": 10, "finish_timeout": 60}  # seconds
 
 Mode = Literal["auto", "offline", "online", "disabled"]
 MODES: tuple[Mode, ...] = ("auto", "offline", "online", "disabled")
 
 
-def start(run_folder: str | os.PathLike[str], mode: Mode = "auto", config: Mapping[str, Any] | None = None) -> Tracker:
+def start(
+    run_folder: str | os.PathLike[str],
+    mode: Mode = "auto",
+    config: Mapping[str, Any] | None = None,
+    *,
+    group: str = "",
+    inputs: Inputs | None = None,
+) -> Tracker:
     """Opens the log of a run folder, new or resumed, and its mirror.
 
     A record that an interrupted session already wrote is not written again when the resumed one repeats it:
@@ -46,12 +43,24 @@ def start(run_folder: str | os.PathLike[str], mode: Mode = "auto", config: Mappi
       run_folder: an existing folder; the log and all files of W&B go into it.
       mode: "auto" obeys WANDB_MODE, else is "online" if WANDB_API_KEY is set and "offline" if not.
       config: settings of the study, shown by W&B.
+      group: under which W&B shows the run; the folder's name by default.
+      inputs: a few spectra, shown by W&B at step 0.
 
     Raises:
       UsageError: for an unknown mode.
       DataError: if an existing log is damaged other than by a half-written last line.
     """
-    return Tracker(Path(run_folder), resolve_mode(mode), plain(config or {}))
+    folder, resolved = Path(run_folder), resolve_mode(mode)
+    if inputs is not None and resolved != "disabled":
+        inputs.write(folder / "wandb" / INPUTS)
+    return Tracker(folder, resolved, plain(config or {}), group)
+
+
+def complete(run_folder: str | os.PathLike[str], mode: Mode, config: Mapping[str, Any], group: str = "") -> None:
+    """Mirrors a finished run once more, with the figures of its report; arguments as of :func:`start`."""
+    resolved = resolve_mode(mode)
+    if resolved != "disabled":
+        Tracker(Path(run_folder), resolved, plain(config), group).finish(trials=False)
 
 
 def resolve_mode(mode: str) -> Literal["offline", "online", "disabled"]:
@@ -94,8 +103,11 @@ class Tracker:
     Failures of the log or of the mirror are reported once and stop nothing.
     """
 
-    def __init__(self, folder: Path, mode: Literal["offline", "online", "disabled"], config: Mapping[str, Any]) -> None:
-        self._folder, self._mode, self._config, self._run, self._warned = folder, mode, config, None, set()
+    def __init__(
+        self, folder: Path, mode: Literal["offline", "online", "disabled"], config: Mapping[str, Any], group: str = ""
+    ) -> None:
+        self._mode, self._warned = mode, set()
+        self._mirror = Mirror(folder, config, group)
         path = folder / LOG_NAME
         self._records = read_log(path)
         self._earlier = {_identity(record) for record in self._records}
@@ -103,7 +115,7 @@ class Tracker:
         self._file.truncate(path.read_bytes().rfind(b"\n") + 1)
         if mode == "online":
             with self._guard("W&B (online)"):
-                self._open_mirror("online")
+                self._mirror.open("online", self._records)
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Adds one record, e.g. ``{"trial": "ann/geeves/0", "epoch": 10, "train_loss": 0.3}``.
@@ -124,77 +136,27 @@ class Tracker:
                     self._file.truncate(whole)
                 raise
             self._records.append(line)
-            if self._run is not None:
-                with self._guard("W&B"):
-                    self._mirror(self._run, len(self._records) - 1)
+            with self._guard("W&B"):
+                self._mirror.add(line, len(self._records) - 1)
 
     def summary(self, values: Mapping[str, Any]) -> None:
         """Adds values that describe the whole study; later values replace earlier ones of the same name."""
         self.log({"summary": dict(values)})
 
-    def finish(self) -> None:
-        """Closes the log and completes the mirror; nothing can be added afterwards."""
+    def finish(self, *, trials: bool = True) -> None:
+        """Closes the log and completes the mirror, with a W&B run for each trial; nothing can be added afterwards."""
         self._file.close()
         mode, self._mode = self._mode, "disabled"
         if mode != "disabled":
             with self._guard("W&B"):
                 # Offline, and the way out when the server could not be reached: a mirror on disk can be synced later.
-                run = self._open_mirror("offline") if self._run is None else self._run
-                self._run = None
-                with _quiet(self._folder / "wandb"):
-                    run.finish()
+                self._mirror.close(mode if self._mirror.run is not None else "offline", self._records, trials)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.finish()
-
-    def _open_mirror(self, mode: Literal["offline", "online"]) -> Any:
-        """Starts the W&B run, or continues it where the server has it, and adds the records that it lacks."""
-        files = self._folder / "wandb"
-        # Kept in the folder, so that the run's name moves with it and is new in a new one.
-        if not (files / "run-id").exists():
-            write_text_atomic(files / "run-id", secrets.token_hex(4) + "\n")
-        name = (files / "run-id").read_text("utf-8").strip()
-        if mode == "offline":
-            for stale in files.glob(f"offline-run-*-{name}"):
-                shutil.rmtree(stale, ignore_errors=True)
-        used_by_others = "wandb" in sys.modules
-        with _quiet(files):
-            import wandb
-
-            try:
-                run: Any = wandb.init(
-                    project=os.environ.get("WANDB_PROJECT", PROJECT),
-                    name=self._folder.resolve().name,
-                    id=name,
-                    dir=self._folder,
-                    config=dict(self._config),
-                    mode=mode,
-                    resume="allow" if mode == "online" else None,
-                    reinit="create_new",
-                    settings=wandb.Settings(**_SETTINGS),
-                )
-            except Exception:
-                # Its service still holds the run's name, which the mirror on disk is going to need.
-                if not used_by_others:
-                    wandb.teardown()
-                raise
-        self._run = run
-        run.define_metric("*", step_metric="epoch")
-        for step in range(run.step, len(self._records)):
-            self._mirror(run, step)
-        return run
-
-    def _mirror(self, run: Any, step: int) -> None:
-        """Adds a record's numbers as W&B curves, ``train_loss/ann/geeves/0``: one section per metric."""
-        record = self._records[step]
-        if "summary" in record:
-            run.summary.update(record["summary"])
-        trial = f"/{record['trial']}" if record.get("trial") is not None else ""
-        numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
-        run.log({name if name == "epoch" else f"{name}{trial}": value for name, value in numbers.items()}, step=step)
 
     @contextlib.contextmanager
     def _guard(self, part: str) -> Iterator[None]:
@@ -233,21 +195,3 @@ def _identity(record: Mapping[str, Any]) -> str:
         return None if isinstance(value, float) else value
 
     return json.dumps(record if "summary" in record else about(record), sort_keys=True)
-
-
-@contextlib.contextmanager
-def _quiet(files: Path) -> Iterator[None]:
-    """Keeps W&B's remarks off the screen, its side files in the run folder and its error reports at home."""
-    wanted = {"WANDB_SILENT": "true", "WANDB_CACHE_DIR": str(files / "cache"), "WANDB_DATA_DIR": str(files / "data")}
-    wanted["WANDB_ERROR_REPORTING"] = os.environ.get("WANDB_ERROR_REPORTING", "false")
-    before = {name: os.environ.pop(name, None) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        for name, value in before.items():
-            del os.environ[name]
-            if value is not None:
-                os.environ[name] = value
-        sys.stderr.flush()

@@ -1,10 +1,14 @@
 """Documents: text from data stays text, figures are saved where they are linked, every part of a run is named."""
 
+import base64
+import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from report_pages import opened
 
 from jaxsoil.report import run_sections, style
 from jaxsoil.report.document import Document
@@ -26,8 +30,9 @@ def test_html_escapes_everything(tmp_path: Path) -> None:
     document.command(NASTY)
     document.figure(tmp_path / "figures" / "f.png", NASTY)
     html = document.html()
-    assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 12
+    # The page's own script, and no other; the heading stands in the contents too.
+    assert html.count("<script") == 1 and "<script>alert" not in html
+    assert html.count("&lt;script&gt;") == 13
     assert '"q"' not in html
     assert html.count("<ul>") == 1
     # Base64 of the four bytes written above.
@@ -122,3 +127,39 @@ def test_a_run_without_differences_says_none() -> None:
 )
 def test_settings_as_text(value: object, text: str) -> None:
     assert run_sections.setting_text(value) == text
+
+
+def test_the_opening_is_short_and_the_rest_is_folded_and_listed(tmp_path: Path) -> None:
+    document = Document("t", tmp_path)
+    figure, axes = style.grid(1)
+    axes[0].plot([0, 1])
+    picture = document.picture(figure, "line", "A line.")
+    table = Table("c", ("a", "b"), tuple((str(row), "x") for row in range(12)), ("a note",))
+    document.opening("One. Two. Three.", picture, table, "Scores & all")
+    document.section("Scores & all", table)
+    document.section("Same", "once")
+    document.section("same", "twice")
+    document.section("?!", "no letter")
+    page = opened(document.html())
+    assert page.sections == {"scores-all": "Scores & all", "same": "Same", "same-2": "same", "section": "?!"}
+    assert document.html() == document.html()
+    assert "The first 10 of 12 rows; all are under 'Scores & all'." in document.markdown()
+    assert table.head(12) is table and table.head(2).rows == (("0", "x"), ("1", "x"))
+    with pytest.raises(ValueError, match="opening comes first"):
+        document.opening("Late.")
+
+
+def test_the_page_runs_its_own_script_and_style_alone() -> None:
+    html = Document("t").html()
+    policy = re.search(r'content="(default-src [^"]+)"', html)
+    assert policy is not None and policy[1].startswith("default-src 'none'; img-src data:;")
+    for tag in ("style", "script"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        named = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{named}'" in policy[1]
+
+
+def test_a_part_of_a_table_keeps_what_is_text() -> None:
+    table = Table("c", ("a", "b", "d"), (("x", "1", "p"), ("y", "2", "q")), ("note",), left=(0, -1))
+    part = table.part((-1, 1), (1, 0))
+    assert part == Table("c", ("d", "b"), (("q", "2"), ("p", "1")), (), left=(0,))

@@ -114,7 +114,9 @@ def test_reconstructions(count, unit):
     figure = figures.reconstructions(axis, examples, LOOKS, unit=unit)
     assert len(figure.axes) == 2 * count
     texts = {text.get_text() for text in figure.axes[0].texts}
-    assert texts == {"RMSE 1.00 %", "diverged"}
+    assert texts == {"RMSE (%):", "1.00", "diverged"}
+    # No text lies on a spectrum: all stand above the panel.
+    assert all(text.get_position()[1] > 1.0 for text in figure.axes[0].texts)
     assert figure.axes[-1].get_xlabel() == figures.AXIS_LABELS[unit]
     assert not overlapping(figure)
 

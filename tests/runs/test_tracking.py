@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from jaxsoil.runs import tracking
+from jaxsoil.runs import mirror, tracking
 from jaxsoil.runs.errors import DataError, UsageError
 
 EPOCHS = [{"trial": "ann/geeves/0", "epoch": epoch, "train_loss": 1.0 / (1 + epoch)} for epoch in range(4)]
@@ -221,6 +221,7 @@ class StandIn:
 
 def install(monkeypatch: pytest.MonkeyPatch, stand_in: StandIn) -> StandIn:
     monkeypatch.setitem(sys.modules, "wandb", stand_in)  # type: ignore[arg-type]
+    monkeypatch.setenv(mirror.TRIALS, "0")
     return stand_in
 
 
@@ -236,7 +237,8 @@ def test_online_mirror_follows_at_once_and_continues_where_the_server_is(
     write(tmp_path, EPOCHS, "online")
     assert [step for step, _ in second.logged] == [1, 2, 3]
     assert first.started[0]["id"] == second.started[0]["id"]
-    assert first.started[0]["config"] == {"train": {"lr": 1e-3}}
+    assert first.started[0]["config"] == {"train.lr": 1e-3}
+    assert first.started[0]["resume"] == "allow" and first.started[0]["group"] == tmp_path.name
     assert second.finished == 1
 
 
@@ -276,11 +278,24 @@ def test_disabled_never_imports_wandb(tmp_path: Path, monkeypatch: pytest.Monkey
 
 OFFLINE = """
 import sys
+from pathlib import Path
+import numpy as np
 from jaxsoil.runs import tracking
-with tracking.start(sys.argv[1], "offline", {"lr": 1e-3}) as tracker:
-    for epoch in range(int(sys.argv[2])):
+from jaxsoil.runs.mirror import Inputs
+from jaxsoil.spectra.container import Spectra
+folder, epochs, config = Path(sys.argv[1]), int(sys.argv[2]), {"train": {"lr": 1e-3}, "networks": ["ann", "none"]}
+spectra = Spectra(0.1 + np.arange(20.0).reshape(4, 5) / 100, np.linspace(400.0, 800.0, 5), "nm", "reflectance")
+inputs = Inputs.of(spectra, ["a", "b", "b", "b"], per=2)
+with tracking.start(folder, "offline", config, group="widths", inputs=inputs) as tracker:
+    for epoch in range(epochs):
         tracker.log({"trial": "ann/geeves/0", "epoch": epoch, "train_loss": 1.0 / (1 + epoch)})
     tracker.summary({"rmse": 0.5})
+if epochs > 2:
+    from PIL import Image
+    (folder / "results.csv").write_text("model,region,seed,value\\nann,NA,0,0.5\\nann,b,all,\\n")
+    (folder / "figures").mkdir()
+    Image.new("RGB", (2, 2)).save(folder / "figures" / "dots.png")
+    tracking.complete(folder, "offline", config, "widths")
 """
 
 
@@ -314,21 +329,24 @@ def records_of(data: bytes) -> Iterator[bytes]:
             record = b""
 
 
-def mirrored(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Reads history and summary from the one offline file of a run folder."""
+def mirrored(path: Path) -> tuple[Any, list[dict[str, Any]], dict[str, Any]]:
+    """Reads the run, its history and its summary from an offline folder of W&B."""
     protocol: Any = pytest.importorskip("wandb.proto.wandb_internal_pb2")
-    (path,) = (folder / "wandb").glob("offline-run-*/*.wandb")
-    history, summary = [], {}
-    for data in records_of(path.read_bytes()):
+    (file,) = path.glob("*.wandb")
+    run, history, summary = None, [], {}
+    for data in records_of(file.read_bytes()):
         record = protocol.Record()
         record.ParseFromString(data)
-        if record.WhichOneof("record_type") == "history":
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            run = record.run
+        if kind == "history":
             items = record.history.item
             history.append({"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items})
-        if record.WhichOneof("record_type") == "summary":
+        if kind == "summary":
             updates = record.summary.update
             summary |= {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in updates}
-    return history, summary
+    return run, history, summary
 
 
 def test_offline_mirror_is_complete_silent_and_rebuilt_on_resume(tmp_path: Path) -> None:
@@ -336,10 +354,32 @@ def test_offline_mirror_is_complete_silent_and_rebuilt_on_resume(tmp_path: Path)
     folder.mkdir()
     home.mkdir()
     run_offline(folder, 2, home)
+    name = (folder / "wandb" / "run-id").read_text().strip()
     run_offline(folder, 4, home)
     assert [record.get("epoch") for record in log_of(folder)] == [0, 1, None, 2, 3]
-    history, summary = mirrored(folder)
+    # One run of the study, one of its trial, both made anew.
+    (whole,) = (folder / "wandb").glob(f"offline-run-*-{name}")
+    (trial,) = (folder / "wandb").glob(f"offline-run-*-{name}-????????")
+    run, history, summary = mirrored(whole)
     curve = "train_loss/ann/geeves/0"
     assert [row[curve] for row in history if curve in row] == [1.0, 1 / 2, 1 / 3, 1 / 4]
     assert summary["rmse"] == 0.5
+    assert (run.run_id, run.run_group, run.job_type, run.display_name) == (name, "widths", "point", "run")
+    config = {item.key: json.loads(item.value_json) for item in run.config.update}
+    assert (config["train.lr"], config["networks"]) == (1e-3, "ann, none")
+    assert media(whole, history[0], "inputs/a_table/path")["data"] == [
+        [400.0 + 100.0 * band, "spectrum 1", pytest.approx(0.1 + band / 100)] for band in range(5)
+    ]
+    assert len(media(whole, history[0], "inputs/b_table/path")["data"]) == 2 * 5
+    table = media(whole, history[-1], "results/path")
+    assert table["columns"] == ["model", "region", "seed", "value"]
+    assert table["data"] == [["ann", "NA", 0.0, 0.5], ["ann", "b", "all", None]]
+    assert history[-1]["figures/dots/width"] == 2 and (whole / "files" / history[-1]["figures/dots/path"]).exists()
+    run, history, _ = mirrored(trial)
+    assert (run.run_group, run.job_type, run.display_name) == ("widths", "trial", "ann/geeves/0")
+    assert [row["train_loss"] for row in history] == [1.0, 1 / 2, 1 / 3, 1 / 4]
     assert list(home.rglob("*.log")) == [], "W&B wrote outside the run folder"
+
+
+def media(path: Path, row: dict[str, Any], name: str) -> dict[str, Any]:
+    return json.loads((path / "files" / row[name]).read_text("utf-8"))

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import toy_experiment
+from report_pages import opened
 
 from jaxsoil import cli
 from jaxsoil.runs import lock
@@ -68,6 +69,7 @@ def test_a_sweep_leaves_ordinary_runs_one_table_and_a_report(folder: Path, capsy
     best = pd.read_csv(target / "best.csv").query("model == 'net' and rank == 1").iloc[0]
     assert "width-16_train.lr-0.4" in best["point"] and best["of"] == 6
     html = (target / "report.html").read_text()
+    assert list(opened(html).sections)[:3] == ["what-was-run", "effect-of-each-field", "best-points"]
     assert "is not an estimate of what it will reach on new data" in " ".join(html.split())
     assert (target / "figures" / "effects_ccc.png").exists()
 

@@ -12,9 +12,9 @@ import pandas as pd
 from jaxsoil.evaluation.applicability import Judged
 from jaxsoil.evaluation.results import write_results
 from jaxsoil.report.prose import Prose
-from jaxsoil.runs import tracking
 from jaxsoil.runs.files import write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder, refuse_earlier
+from jaxsoil.runs.mirror import Inputs
 from jaxsoil.spectra.harmonise import Harmoniser
 from jaxsoil.spectra.resample import Resample
 from jaxsoil.studies.hybrid.config import PAPER, HybridConfig
@@ -62,7 +62,8 @@ def run(config: HybridConfig, folder: RunFolder, cross_fit: CrossFit) -> None:
       DataError: a folder of an earlier version, too few training rows, or predictions that are not finite.
     """
     refuse_earlier(folder.path)
-    with tracking.start(folder.path, folder.wandb, dataclasses.asdict(config)) as tracker:
+    inputs = Inputs.of(cross_fit.data.library.spectra, cross_fit.data.laboratory)
+    with folder.track(dataclasses.asdict(config), inputs) as tracker:
         start = time.perf_counter()
         predicted = fit_all(cross_fit, folder.path / "models", tracker)
         fitted = time.perf_counter()

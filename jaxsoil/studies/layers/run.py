@@ -17,7 +17,7 @@ from jaxsoil.data.rasters.geotiff import new_geotiff, write_rasters
 from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
 from jaxsoil.evaluation.results import write_results
 from jaxsoil.report.prose import Prose
-from jaxsoil.runs import progress, tracking
+from jaxsoil.runs import progress
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers import choice, scores
@@ -48,7 +48,7 @@ def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
     Every training (model, split, seed) is a file under ``members/`` that appears when it is finished; a run that goes
     on reads those.
     """
-    with tracking.start(folder.path, folder.wandb, dataclasses.asdict(config)) as tracker:
+    with folder.track(dataclasses.asdict(config)) as tracker:
         started = time.perf_counter()
         _write_inputs(folder, config, data)
         pixels, truth = probe_pixels(data)

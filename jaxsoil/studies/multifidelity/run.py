@@ -13,11 +13,13 @@ import pandas as pd
 from jaxsoil.data import pairs as sources
 from jaxsoil.data.scans import MultifidelityData
 from jaxsoil.evaluation.results import write_results
-from jaxsoil.runs import progress, tracking
+from jaxsoil.runs import progress
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.mirror import Inputs
 from jaxsoil.runs.pieces import Piece, Pieces
+from jaxsoil.runs.tracking import Tracker
 from jaxsoil.studies.multifidelity import stages
 from jaxsoil.studies.multifidelity.config import PAPER, SEEDS, STRATEGY, MultifidelityConfig, strategies_for
 from jaxsoil.studies.multifidelity.describe import data_name, describe, settings, sizes_in_words
@@ -26,7 +28,14 @@ from jaxsoil.studies.multifidelity.instruments import instrument_differences, ru
 from jaxsoil.studies.multifidelity.measured import fit_whole, held_out_scores, prepare_parts, reference, ways
 from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.reliability import internal, reliability
-from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates, read_sets, replicate_of
+from jaxsoil.studies.multifidelity.replicates import (
+    TEST,
+    Replicate,
+    Replicates,
+    SpectraSets,
+    read_sets,
+    replicate_of,
+)
 from jaxsoil.studies.multifidelity.strategies import run_curves, run_strategies
 from jaxsoil.studies.multifidelity.tables import OWN, SINGLE, joined, refuse_earlier, result_rows, summaries
 from jaxsoil.training.checkpoints import Checkpoints
@@ -118,7 +127,7 @@ def run(config: MultifidelityConfig, folder: RunFolder, prepared: Replicates) ->
     progress.say(sizes_in_words(prepared), *prepared.notes, sep="\n  ")
     for field, ours, paper in content["differs_from_paper"]:
         progress.say(f"  differs from the paper: {field} = {ours} (paper: {paper})")
-    with tracking.start(folder.path, folder.wandb, content["config"]) as tracker:
+    with folder.track(content["config"], _inputs(prepared.first)) as tracker:
         session = _Session(config, folder, tracker)
         progress.expect(count_pieces(config, prepared), unit="parts")
         for replicate in prepared.each:
@@ -135,6 +144,16 @@ def run(config: MultifidelityConfig, folder: RunFolder, prepared: Replicates) ->
         folder.write_json("timing.json", {name: round(value, 3) for name, value in session.timing.items()})
         tracker.summary(headline(results))
     progress.say("  " + ", ".join(f"{name.removesuffix('_s')} {value:.0f} s" for name, value in session.timing.items()))
+
+
+def _inputs(sets: SpectraSets) -> Inputs:
+    """A few spectra of each set, for the tracker."""
+    data = sets.data
+    libraries = {f"{part}, MIR": sets.library(part) for part in sets.mir}
+    if sets.paired:
+        libraries |= {"pairs, NIR": data.paired_nir, "test, NIR": data.test_nir}
+    found = [Inputs.of(library.spectra, name) for name, library in libraries.items()]
+    return Inputs({name: both for one in found for name, both in one.spectra.items()}, found[0].label)
 
 
 def headline(results: pd.DataFrame) -> dict[str, float]:
@@ -167,7 +186,7 @@ def count_pieces(config: MultifidelityConfig, prepared: Replicates) -> dict[str,
 class _Session:
     """Makes or reads the finished pieces of a run and gathers their tables and arrays."""
 
-    def __init__(self, config: MultifidelityConfig, folder: RunFolder, tracker: tracking.Tracker) -> None:
+    def __init__(self, config: MultifidelityConfig, folder: RunFolder, tracker: Tracker) -> None:
         self.config, self.folder, self.tracker = config, folder, tracker
         self.pieces = Pieces(folder.path / "parts")
         self.gathered: list[Piece] = []

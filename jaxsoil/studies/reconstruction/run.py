@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxsoil.runs import progress, tracking
+from jaxsoil.runs import progress
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.mirror import Inputs
 from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergence_sentence, settings_of
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences
 from jaxsoil.studies.reconstruction.summaries import Summary, write
@@ -117,7 +118,8 @@ def recording(
     for field, ours, published in statement["differs_from_paper"]:
         progress.say(f"  differs from the paper: {field} = {ours} (paper: {published})")
     timing = {"compile_s": 0.0}
-    with tracking.start(run.path, run.wandb, content["config"]) as tracker:
+    inputs = Inputs.of(library.spectra, library.groups.get("region", library.name))
+    with run.track(content["config"], inputs) as tracker:
         tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)
         yield tables, tracker, timing
         tables.write()

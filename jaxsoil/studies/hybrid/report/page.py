@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxsoil.report.document import Document, Item
+from jaxsoil.report.document import Document, Item, Picture
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_sections import open_document, run_sections
-from jaxsoil.report.style import save
 from jaxsoil.report.tables import Table, rows_table
 from jaxsoil.runs.files import write_text_atomic
 from jaxsoil.studies.hybrid.report import figures, tables
@@ -28,8 +28,11 @@ LISTED = 200
 SAME_KIND = "^(spectrum beyond the outlier limits|constant spectrum|same spectrum).*"
 """Reasons that are counted together, whatever rows and folds they go on to name."""
 
-Drawn = dict[str, tuple[Path, str]]
-"""Path and caption of every figure that the data allow, by name."""
+Drawn = Mapping[str, Picture | None]
+"""Figures by name; None where the data do not allow one."""
+
+_ACCURACY = "Accuracy, by a random split and by laboratory"
+_OF_PRODUCT = ("distributions", "depths", "places")
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
@@ -43,35 +46,27 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """
     run = read_run(run_folder)
     made = {name: getattr(figures, name)(run) for name in FIGURES}
-    drawn = {
-        name: (save(figure, run.path / "figures", name), PAGE.text(f"figure_{name}"))
-        for name, figure in made.items()
-        if figure is not None
-    }
-    write_text_atomic(run.path / "data_card.md", data_card(run, drawn))
     document = open_document(run, "The hybrid data set: measured and predicted values")
+    drawn = {name: document.picture(figure, name, PAGE.text(f"figure_{name}")) for name, figure in made.items()}
+    write_text_atomic(run.path / "data_card.md", data_card(run, drawn))
     counted = ", ".join(f"{name} {run.data['laboratories'][name]:,}" for name in run.laboratories)
     models = {(split, model): MODELS[model] for split in ("random", "laboratory") for model in ("cnn", "plsr")}
-    document.add(
-        *PAGE.items(
-            "opening", run=run, method=METHODS[run.method], counted=counted, models=models, covered=tables.covered(run)
-        )
-    )
-    document.section("Accuracy, by a random split and by laboratory", *tables.accuracy(run))
-    _add(document, drawn, "observed_predicted")
-    document.add(tables.laboratories(run) if run.data["held_laboratories"] else None)
+    found = PAGE.text("found", run=run, covered=tables.covered(run))
+    document.opening(found, drawn["observed_predicted"], tables.short(run), _ACCURACY)
+    opening = PAGE.items("opening", run=run, method=METHODS[run.method], counted=counted, models=models)
+    document.section("What was done", *opening)
+    laboratories = tables.laboratories(run) if run.data["held_laboratories"] else None
+    document.section(_ACCURACY, *tables.accuracy(run), laboratories)
     intervals = PAGE.text("intervals", construction=run.settings["interval"])
-    document.section("Do the intervals cover?", intervals, tables.coverage(run))
-    _add(document, drawn, "coverage")
+    document.section("Do the intervals cover?", intervals, drawn["coverage"], tables.coverage(run))
     harmonisation = PAGE.items("harmonisation", methods=run.data["methods"])
-    document.section("Harmonisation", *harmonisation, tables.harmonisations(run))
-    _add(document, drawn, "harmonisation")
+    document.section("Harmonisation", *harmonisation, drawn["harmonisation"], tables.harmonisations(run))
     outliers = PAGE.text("outliers", settings=run.settings)
-    document.section("Outliers", outliers, tables.flags(run), *PAGE.items("spoiled", run=run))
-    _add(document, drawn, "outliers")
+    spoiled = PAGE.items("spoiled", run=run)
+    document.section("Outliers", outliers, drawn["outliers"], tables.flags(run), *spoiled)
     document.section("Physical ranges", tables.ranges(run))
-    document.section("The product", PAGE.text("product", lines=len(run.tables["hybrid"])), tables.counts(run))
-    _add(document, drawn, "distributions", "depths", "places")
+    product = PAGE.text("product", lines=len(run.tables["hybrid"]))
+    document.section("The product", product, *(drawn[name] for name in _OF_PRODUCT), tables.counts(run))
     document.section("Convergence of the networks", tables.trainings(run))
     document.section("Settings that differ from the abstract", *PAGE.items("settings", run=run))
     run_sections(document, run, {**MODELS, "fitting": "All models", "tables": "Tables"})
@@ -89,8 +84,8 @@ def data_card(run: HybridRun, drawn: Drawn) -> str:
     document.add(CARD.text("summary", run=run, method=METHODS[run.method]))
     document.table(Table("Columns of hybrid.parquet.", ("Column", "Meaning"), tuple(COLUMNS.items()), left=(0, 1)))
     deviations = CARD.items("deviations", run=run)
-    document.section("Counts and standard deviations", tables.counts(run), *deviations)
-    _add(document, drawn, "distributions", "depths", "places")
+    of_product = (drawn[name] for name in _OF_PRODUCT)
+    document.section("Counts and standard deviations", tables.counts(run), *deviations, *of_product)
     document.section("How good the predictions are", tables.splits(run), tables.coverage(run))
     document.section("Physical ranges", tables.ranges(run), *CARD.items("consistency", run=run))
     document.section("Exclusions", *_exclusions(run))
@@ -98,12 +93,6 @@ def data_card(run: HybridRun, drawn: Drawn) -> str:
     document.section("Use and limits", *CARD.items("limits", run=run))
     document.section("Sources", *CARD.items("sources", run=run))
     return document.markdown()
-
-
-def _add(document: Document, drawn: Drawn, *names: str) -> None:
-    for name in names:
-        if name in drawn:
-            document.figure(*drawn[name])
 
 
 def _exclusions(run: HybridRun) -> list[Item]:

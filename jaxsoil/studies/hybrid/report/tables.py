@@ -170,6 +170,15 @@ def splits(run: HybridRun) -> Table:
     return _pivot(run, frame, "property split model", NAMES, title=title, notes=notes)
 
 
+def short(run: HybridRun) -> Table:
+    """R2 and RMSE of the network and of PLSR under the harmonisation of the product, by both splits."""
+    frame = run.rows(split=("random", "laboratory"), model=("plsr", "cnn"))
+    given = {"columns": ("split", "metric"), "heading": "{1}, {0}".format, "missing": "not run"}
+    names = {name: NAMES[name] for name in ("r2", "rmse")}
+    title = "Scores of values that the models did not see; RMSE in the unit of the property."
+    return _pivot(run, frame, "property model", names, title=title, **given)
+
+
 def harmonisations(run: HybridRun) -> Table:
     """Harmonisations under both splits."""
     frame = run.rows(split=("random", "laboratory"), model=("cnn", "plsr"), harmonisation="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,7 +106,8 @@ def gains_figure(run: LayersRun) -> Figure:
             ax.hlines(y - 0.06, mine["folds_low"], mine["folds_high"], color=look.color, linewidth=2.2, alpha=0.9)
             ax.hlines(y + 0.06, mine["blocks_low"], mine["blocks_high"], color=look.color, lw=0.9, ls=(0, (3, 1)))
             points(ax, mine["gain"], y - 0.06, look, size=4.0)
-        ax.set_title(f"{LABELS[first]}\nover {LABELS[second]}")
+        # Panels are narrow: a title may not be wider than its own.
+        ax.set_title("\n".join(textwrap.wrap(f"{LABELS[first]} over {LABELS[second]}", 22)), fontsize=7.5)
         light_grid(ax, "x")
     style.names_axis(axes[0], names)
     legend(figure, styles, place="below", title="Split")

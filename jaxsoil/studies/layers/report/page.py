@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from jaxsoil.report.document import Document
+from jaxsoil.report.document import Document, Picture
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import command_section, open_document, timing_section
 from jaxsoil.report.tables import Table, number
 from jaxsoil.studies.layers.report import figures, tables
 from jaxsoil.studies.layers.report.tables import LABELS, POOLED, SPLITS, LayersRun
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PROSE = Prose("jaxsoil.studies.layers.report", "page", label=LABELS.__getitem__, split_name=SPLITS.__getitem__)
 
@@ -33,18 +36,20 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """
     run = tables.read_layers_run(run_folder)
     document = open_document(run, "Layer transfer and maps")
-    document.add(*_opening(run))
-    _scores(document, run)
-    if len(run.tables["gains"]):
+    gains = _picture(document, "gains", figures.gains_figure(run)) if len(run.tables["gains"]) else None
+    scores = _picture(document, "scores", figures.scores_figure(run))
+    document.opening(PROSE.text("found", run=run, **_found(run)), gains or scores, tables.short_table(run), "Scores")
+    document.section("The paper, and what was compared", *_compared(run))
+    _scores(document, run, scores if gains else None)
+    if gains:
         document.section("Which layers gain from the others", tables.gain_table(run))
-        document.draw(figures.gains_figure(run), "gains", PROSE.text("gains"))
     _maps(document, run)
-    document.section("Do the intervals cover?", tables.coverage_table(run))
-    document.draw(figures.coverage_figure(run), "coverage", PROSE.text("coverage"))
+    coverage = _picture(document, "coverage", figures.coverage_figure(run))
+    document.section("Do the intervals cover?", coverage, tables.coverage_table(run))
     sites = tuple((entry["name"], str(entry["sites"])) for entry in run.data["layers"])
     table = Table("Sites with a value.", ("Layer", "Sites"), sites)
-    document.section("Data and splits", *PROSE.items("data", data=run.data), table, run.data["notes"])
-    document.draw(figures.sites_figure(run), "sites", PROSE.text("sites"))
+    drawn = _picture(document, "sites", figures.sites_figure(run))
+    document.section("Data and splits", *PROSE.items("data", data=run.data), drawn, table, run.data["notes"])
     if len(run.tables["trainings"]):
         document.section("Networks", tables.training_table(run))
     timing_section(document, run)
@@ -52,7 +57,12 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     return document.write()
 
 
-def _opening(run: LayersRun) -> list[Any]:
+def _picture(document: Document, name: str, figure: Figure, **values: Any) -> Picture | None:
+    """A figure with the caption that the template has under its name."""
+    return document.picture(figure, name, PROSE.text(name, **values))
+
+
+def _compared(run: LayersRun) -> list[Any]:
     """What was published, the order of the models, and what each comparison found."""
     split, comparisons = run.splits[0], []
     pooled = run.scores("rmse", split=split, layer=POOLED).sort_values("value")
@@ -63,7 +73,7 @@ def _opening(run: LayersRun) -> list[Any]:
         clear = "; ".join(f"clear {kind}: {names}" for kind, names in layers.items() if names)
         comparisons.append((where(rows, layer=POOLED).to_dict("records")[0], clear))
     values = {"split": SPLITS[split], "pooled": "; ".join(order), "comparisons": comparisons}
-    return PROSE.items("opening", run=run, **_found(run), **values)
+    return PROSE.items("compared", run=run, **values)
 
 
 def _found(run: LayersRun) -> dict[str, Any]:
@@ -85,20 +95,20 @@ def _found(run: LayersRun) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _scores(document: Document, run: LayersRun) -> None:
+def _scores(document: Document, run: LayersRun, drawn: Picture | None) -> None:
     names = {
         "r2": "R2 of each layer",
         "rmse": f"RMSE of each layer ({run.unit})",
         "ccc": "Concordance (CCC) of each layer",
     }
     layers = [tables.layer_table(run, metric, f"{name}, seeds together.") for metric, name in names.items()]
-    document.section("Scores", tables.overview_table(run), *PROSE.items("protocol", smear=run.data["smear"]), *layers)
+    protocol = PROSE.items("protocol", smear=run.data["smear"])
+    document.section("Scores", tables.overview_table(run), *protocol, drawn, *layers)
     model, split = run.json["maps"]["model"], run.json["maps"]["split"]
-    document.draw(figures.scores_figure(run), "scores", PROSE.text("scores"))
-    caption = PROSE.text("observed", model=model, split=split)
-    document.draw(figures.observed_figure(run, model, split), "observed", caption)
+    figure = figures.observed_figure(run, model, split)
+    document.add(_picture(document, "observed", figure, model=model, split=split))
     split = run.splits[0]
-    document.draw(figures.profiles_figure(run, split), "profiles", PROSE.text("profiles", split=split))
+    document.add(_picture(document, "profiles", figures.profiles_figure(run, split), split=split))
 
 
 def _maps(document: Document, run: LayersRun) -> None:
@@ -106,6 +116,5 @@ def _maps(document: Document, run: LayersRun) -> None:
     notes = PROSE.notes("bands", maps=maps, unit=run.unit)
     table = Table("GeoTIFFs.", ("Layer", "File"), tuple(maps["files"].items()), notes, (0, 1))
     text = PROSE.text("maps", maps=maps, settings=run.settings, split=SPLITS[run.splits[0]])
-    document.section("Maps", text, tables.inner_table(run), table)
-    document.draw(figures.maps_figure(run), "maps", PROSE.text("map_figure", truth=run.data["truth"]))
-    document.add(tables.truth_table(run))
+    drawn = document.picture(figures.maps_figure(run), "maps", PROSE.text("map_figure", truth=run.data["truth"]))
+    document.section("Maps", text, drawn, tables.truth_table(run), tables.inner_table(run), table)

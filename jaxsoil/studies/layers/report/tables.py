@@ -140,6 +140,15 @@ def overview_table(run: LayersRun) -> Table:
     return dataclasses.replace(ours, rows=(*published, *ours.rows))
 
 
+def short_table(run: LayersRun) -> Table:
+    """Scores of all layers and seeds together under the first split, the lowest RMSE first."""
+    split, whole = run.splits[0], overview_table(run)
+    best = run.scores("rmse", split=split, layer=POOLED).sort_values("value")["model"]
+    place = {row[:2]: at for at, row in enumerate(whole.rows)}
+    table = whole.part((1, 4, -2, -1), [place[SPLITS[split], LABELS[model]] for model in best])
+    return dataclasses.replace(table, caption=f"All layers and seeds together, {SPLITS[split]}, on sites not seen.")
+
+
 def layer_table(run: LayersRun, metric: str, title: str) -> Table:
     """One measure of every model and layer, seeds together."""
     rows = run.scores(metric)

@@ -15,6 +15,7 @@ from jaxsoil.data.properties import TEXTURE
 from jaxsoil.evaluation.compare import MEAN
 from jaxsoil.report.document import Document
 from jaxsoil.report.run_files import where
+from jaxsoil.report.run_sections import open_document
 from jaxsoil.report.tables import marked, mean_sd, rows_table
 from jaxsoil.studies.multifidelity.config import FNO, MIR_ILR, NIR_ILR, SAMPLES, STRATEGY
 from jaxsoil.studies.multifidelity.report import instruments, measured, scores, sections, spectra
@@ -39,6 +40,10 @@ CLAIMS = {MIR_ILR: (1, "better with ILR"), NIR_ILR: (-1, "worse with ILR on the 
 """What section 3.5 says of clay, silt and sand: the sign of the difference, and in words; it gives no numbers."""
 
 
+_ACCURACY = "Accuracy on the independent test set"
+_CONVERTERS = "Accuracy of both converters"
+
+
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """Writes report.md, report.html and figures/ into the folder of a finished run of multifidelity, ilr or fno.
 
@@ -53,33 +58,33 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
       DataError: if config.json, env.json or results.csv is missing, or any file is damaged.
     """
     run = read_multifidelity_run(run_folder)
-    if run.config.get("experiment") == "fno":
-        document = sections.opening(run, "NIR to MIR by a Fourier neural operator", PROSE.text("fno_opening"))
-        _operator(document, run)
-        spectra.conversion_section(document, run)
-    elif run.config.get("experiment") == "ilr":
-        document = sections.opening(run, "Clay, silt and sand as a composition", PROSE.text("ilr_opening"))
-        _compositions(document, run)
-        _sums(document, run)
-    else:
-        text = f"{PROSE.text('found', **_found(run))} {PROSE.text('opening', run=run)}"
-        document = sections.opening(run, "Self-supervised multi-fidelity learning", text)
-        _study(document, run)
+    experiment = run.config.get("experiment")
+    title, write = {
+        "fno": ("NIR to MIR by a Fourier neural operator", _operator),
+        "ilr": ("Clay, silt and sand as a composition", _compositions),
+    }.get(str(experiment), ("Self-supervised multi-fidelity learning", _study))
+    document = open_document(run, title)
+    write(document, run)
     sections.training_section(document, run)
     sections.closing(document, run)
     return document.write()
 
 
 def _study(document: Document, run: MultifidelityRun) -> None:
-    found = scores.differences(run)
-    document.add(*_facts(run, found))
-    if any(run.doubtful(strategy) for strategy in run.strategies):
-        document.text(PROSE.text("dagger"))
-    document.section("Accuracy on the independent test set")
-    for metric, figure, line in (("ccc", 5, "0.7"), ("rpiq", 6, "2")):
-        caption = PROSE.text("bars_caption", metric=metric, figure=figure, line=line)
-        document.draw(figures.by_property(scores.scored(run, metric), metric), f"figure_{figure}_{metric}", caption)
-    document.table(scores.averages(run))
+    found, averages = scores.differences(run), scores.averages(run)
+    bars = {}
+    for metric, number, line in (("ccc", 5, "0.7"), ("rpiq", 6, "2")):
+        caption = PROSE.text("bars_caption", metric=metric, figure=number, line=line)
+        figure = figures.by_property(scores.scored(run, metric), metric)
+        bars[metric] = document.picture(figure, f"figure_{number}_{metric}", caption)
+    compared = None
+    if not found.empty:
+        compared = document.picture(figures.differences(found), "differences", PROSE.text("differences_caption"))
+    words = PROSE.text("found", **_found(run))
+    document.opening(words, compared or bars["ccc"], scores.short(run, averages), _ACCURACY)
+    dagger = PROSE.text("dagger") if any(run.doubtful(strategy) for strategy in run.strategies) else ""
+    sections.run_section(document, run, PROSE.text("opening", run=run), *_facts(run, found), dagger)
+    document.section(_ACCURACY, bars["ccc"] if compared else None, bars["rpiq"], averages)
     measured.parts_section(document, run)
     document.section("Appendix B beside ours", scores.appendix_b(run))
     _comparison(document, run, found)
@@ -144,7 +149,6 @@ def _comparison(document: Document, run: MultifidelityRun, found: pd.DataFrame) 
     if found.empty:
         document.text(PROSE.text("missing", what="differences"))
         return
-    document.draw(figures.differences(found), "differences", PROSE.text("differences_caption"))
     document.add(scores.difference_table(run, found), scores.difference_by_property(run, found))
     if "orders" in run.tables:
         said = PROSE.items("disagreements", rows=scores.disagreements(run), counts=run.data.get("counts", {}))
@@ -152,37 +156,53 @@ def _comparison(document: Document, run: MultifidelityRun, found: pd.DataFrame) 
 
 
 def _operator(document: Document, run: MultifidelityRun) -> None:
-    document.section("Accuracy of both converters")
     strategies = [name for name in (MLP, FNO) if name in run.strategies]
-    if FNO not in strategies:
-        document.text(PROSE.text("missing", what="fno"))
-        return
-    for metric in ("ccc", "rpiq"):
+    drawn = {}
+    for metric in ("ccc", "rpiq") if FNO in strategies else ():
         table = scores.scored(run, metric)
-        drawn = figures.by_property(pd.DataFrame(table[table["strategy"].isin(strategies)]), metric)
-        document.draw(drawn, f"figure_c9_{metric}", PROSE.text("fno_caption", metric=metric))
-    found = scores.differences(run, ((FNO, MLP),))
-    rows = {str(row["property"]): row for row in found.to_dict("records")}
-    if rows:
-        each = {label(name): row for name, row in rows.items() if name != MEAN}
-        below = [name for name, row in each.items() if row["mean"] < 0.0]
-        surely = [name for name, row in each.items() if clear(row) and row["mean"] < 0.0]
-        said = PROSE.items("fno_outcomes", mean=rows[MEAN], each=each, below=below, clear=surely)
-        document.add(*said, scores.difference_by_property(run, found))
-    document.add(scores.averages(run), scores.strategy_table(run, strategies))
+        figure = figures.by_property(pd.DataFrame(table[table["strategy"].isin(strategies)]), metric)
+        drawn[metric] = document.picture(figure, f"figure_c9_{metric}", PROSE.text("fno_caption", metric=metric))
+    document.opening(PROSE.text("fno_opening"), drawn.get("ccc"), scores.averages(run), _CONVERTERS)
+    sections.run_section(document, run)
+    document.section(_CONVERTERS)
+    if FNO in strategies:
+        found = scores.differences(run, ((FNO, MLP),))
+        rows = {str(row["property"]): row for row in found.to_dict("records")}
+        if rows:
+            each = {label(name): row for name, row in rows.items() if name != MEAN}
+            below = [name for name, row in each.items() if row["mean"] < 0.0]
+            surely = [name for name, row in each.items() if clear(row) and row["mean"] < 0.0]
+            said = PROSE.items("fno_outcomes", mean=rows[MEAN], each=each, below=below, clear=surely)
+            document.add(*said, scores.difference_by_property(run, found))
+        document.add(drawn["rpiq"], scores.averages(run), scores.strategy_table(run, strategies))
+    else:
+        document.text(PROSE.text("missing", what="fno"))
+    spectra.conversion_section(document, run)
 
 
 def _compositions(document: Document, run: MultifidelityRun) -> None:
-    document.section("Accuracy with and without ILR")
     strategies = [name for name in ORDER if name in run.strategies]
-    if not set(TEXTURE) & set(run.properties) or not any(STRATEGY[name].ilr for name in strategies):
-        document.text(PROSE.text("missing", what="ilr"))
-        return
+    possible = bool(set(TEXTURE) & set(run.properties)) and any(STRATEGY[name].ilr for name in strategies)
     table = scores.scored(run, "ccc")
     shown = pd.DataFrame(table[table["property"].isin(TEXTURE) & table["strategy"].isin(strategies)])
     shown = shown.sort_values("strategy", key=lambda names: names.map(ORDER.index), kind="stable")
-    document.draw(figures.by_property(shown, "ccc", line=False), "figure_8_ilr", PROSE.text("ilr_caption"))
-    found, claims = scores.differences(run, PAIRS), []
+    figure = figures.by_property(shown, "ccc", line=False) if possible else None
+    found = scores.differences(run, PAIRS)
+    by_property = scores.difference_by_property(run, found) if possible else None
+    picture = document.picture(figure, "figure_8_ilr", PROSE.text("ilr_caption"))
+    document.opening(PROSE.text("ilr_opening"), picture, by_property)
+    sections.run_section(document, run)
+    document.section("Accuracy with and without ILR")
+    if possible:
+        document.add(*PROSE.items("ilr_outcomes", claims=_claims(found)), scores.strategy_table(run, strategies))
+    else:
+        document.text(PROSE.text("missing", what="ilr"))
+    _sums(document, run)
+
+
+def _claims(found: pd.DataFrame) -> list[dict[str, Any]]:
+    """What the paper claims of each pair with and without ILR, beside our differences."""
+    claims = []
     for first, second in PAIRS:
         rows = {str(row["property"]): row for row in where(found, first=first, second=second).to_dict("records")}
         mine = {label(name): rows[name] for name in TEXTURE if name in rows}
@@ -196,11 +216,7 @@ def _compositions(document: Document, run: MultifidelityRun) -> None:
             "sure": [name for name, row in mine.items() if clear(row)],
         }
         claims += [claim | {"mean": rows[MEAN]}] if mine else []
-    document.add(
-        *PROSE.items("ilr_outcomes", claims=claims),
-        scores.strategy_table(run, strategies),
-        scores.difference_by_property(run, found),
-    )
+    return claims
 
 
 def _sums(document: Document, run: MultifidelityRun) -> None:

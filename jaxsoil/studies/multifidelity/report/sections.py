@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from jaxsoil.report.document import Document
+from jaxsoil.report.document import Document, Item
 from jaxsoil.report.run_files import where
-from jaxsoil.report.run_sections import closing_sections, criterion, open_document, setting_text
+from jaxsoil.report.run_sections import closing_sections, criterion, setting_text
 from jaxsoil.report.tables import Format, Table, mean_sd, pivot_table, rows_table
 from jaxsoil.studies.multifidelity.config import STRATEGY
 from jaxsoil.studies.multifidelity.describe import SIZES
@@ -37,14 +37,12 @@ _INTERNAL_SETS = {
 _CLOUD_STRATEGIES = ("NIR-PLSR", "NIRtoMIR-SSL-MLP")
 
 
-def opening(run: MultifidelityRun, title: str, text: str) -> Document:
-    """The document of a run: what it is, how many samples it has and what is known of the data."""
-    document = open_document(run, title)
+def run_section(document: Document, run: MultifidelityRun, *said: Item) -> None:
+    """What was run: ``said``, how many samples each stage has, and what is known of the data."""
     counts = run.data.get("counts", {})
     rows = tuple((text, f"{counts[name]:,}", f"{SIZES[name]:,}") for name, text in _COUNTS.items() if name in counts)
     table = Table("Rows of each stage.", ("", "Here", "Paper"), rows) if rows else None
-    document.add(text, table, [f"Data: {note}" for note in run.data.get("notes", ())])
-    return document
+    document.section("What was run", *said, table, [f"Data: {note}" for note in run.data.get("notes", ())])
 
 
 def summaries_section(document: Document, run: MultifidelityRun) -> None:

@@ -48,7 +48,11 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     run.table("draws")
     parts = by_parting(run)
     document = open_document(run, "Random split of everything: soil organic carbon", run.name)
-    document.add(*_opening(run, parts))
+    doubtful = sections.doubtful_sentence(run, run.models)
+    caption = _PROSE.text("caption", lowest=_LOWEST_R2) + doubtful
+    what, *more = _opening(run, parts)
+    document.opening(str(what), document.picture(comparison(run, parts), "table_1", caption))
+    document.section("What was run", *more)
     document.section("Beside the published Table 1", _table_1(run, parts))
     if len(parts) > 1:
         document.section("What drawing by row gains from shared pedons", _difference_by_parting(parts))
@@ -146,7 +150,6 @@ def _difference_by_parting(parts: dict[str, Run]) -> Table:
 def _figures(document: Document, run: Run, parts: dict[str, Run]) -> None:
     document.section("Figures")
     styles, doubtful = styles_of(run), sections.doubtful_sentence(run, run.models)
-    document.draw(comparison(run, parts), "table_1", _PROSE.text("caption", lowest=_LOWEST_R2) + doubtful)
     for kind, part in parts.items():
         title, of = f"Drawn {_SOURCES[kind]}, all draws", f"of the held-out rows, drawn {_SOURCES[kind]}"
         look = {"color": style.OKABE_ITO[2], "average": ", mean over draws", "end": doubtful}

@@ -41,19 +41,21 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """
     run = read_run(run_folder)
     document = open_document(run, "Models that carry over to regions never seen", run.name)
-    document.add(*_PROSE.items("opening", run=run, gain=_gain_text(run)))
     gains = run.table("gains")
-    document.section("What each part gains", *[_gains(gains, part, run) for part in dict.fromkeys(gains["regions"])])
-    document.draw(gain_figure(where(gains, regions="all")), "gains", _PROSE.text("gains_caption"))
+    tables = {part: _gains(gains, part, run) for part in dict.fromkeys(gains["regions"])}
+    figure = gain_figure(where(gains, regions="all"))
+    picture = document.picture(figure, "gains", _PROSE.text("gains_caption"))
+    document.opening(_found(run), picture, _short(tables["all"], gains), "What each part gains")
+    document.section("What was run", *_PROSE.items("opening", run=run))
+    document.section("What each part gains", *tables.values())
     common = "Mean over regions ± standard error (SD/√n over regions), held-out regions."
-    document.section("All scores", *scores.mean_tables(run, common))
-    document.add(list(settings.scale_notes(run)))
-    document.section("By region", *_by_region(run))
+    document.section("All scores", *scores.mean_tables(run, common), list(settings.scale_notes(run)))
     shown = style.looks({name: model_label(name) for name in _SHOWN if name in run.models}, order=_SHOWN)
     dots = [dot for dot in _dots(run) if dot.model in shown]
     label = "CCC of log10 SOC in the held-out region (dimensionless)"
     figure = figures.metric_by_region(dots, shown, label=label, lower=-0.2)
-    document.draw(figure, "ccc_by_region", _PROSE.text("region_caption"))
+    picture = document.picture(figure, "ccc_by_region", _PROSE.text("region_caption"))
+    document.section("By region", picture, *_by_region(run))
     _local_section(document, run, shown)
     _moisture_section(document, run)
     sections.exposure_section(document, run, _PROSE.rows("uses", local="local_labels" in run.tables))
@@ -69,15 +71,24 @@ def _label(name: str) -> str:
     return model_label(name.removesuffix("_moist")) + (", field moisture" if moist else "")
 
 
-def _gain_text(run: Run) -> str:
-    """Gain of the carry-over model over PLSR on absorbance in words; "" where the run lacks it."""
+def _found(run: Run) -> str:
+    """The first three sentences: the gain of the carry-over model over its reference, where, and how sure it is."""
     rows: Any = where(run.table("gains"), model=_OURS, regions="all").set_index("metric")
     if not len(rows) or rows["n"].max() < 2:
-        return ""
+        return _PROSE.text("none_found", run=run)
     parts = {"CCC": "ccc", "RMSE": "rmse", "size of the bias": "abs_bias"}
-    return ", ".join(
-        f"{name} {plus_minus(rows.loc[key, 'gain'], rows.loc[key, 'gain_se'], 3)}" for name, key in parts.items()
-    )
+    texts = [f"{name} {plus_minus(rows.loc[key, 'gain'], rows.loc[key, 'gain_se'], 3)}" for name, key in parts.items()]
+    sure = scores.interval(run, (_REFERENCE, _OURS), "log10", "rmse")
+    values = {"row": rows.loc["rmse"], "ccc": rows.loc["ccc"], "sure": sure}
+    return _PROSE.text("found", gain=", ".join(texts), interval=scores.interval_text(sure, "rmse"), **values)
+
+
+def _short(table: Table, gains: pd.DataFrame) -> Table:
+    """Scores and gain in RMSE: the carry-over model and its reference first, then by mean CCC."""
+    rows: Any = where(gains, regions="all", metric="ccc").sort_values("mean", ascending=False)
+    order = [model_label(name) for name in (_OURS, _REFERENCE, *rows["model"])]
+    places = sorted(range(len(table.rows)), key=lambda at: order.index(table.rows[at][0]))
+    return table.part((0, 1, 2, -3, -1), places)
 
 
 def _gains(gains: pd.DataFrame, part: str, run: Run) -> Table:
@@ -171,8 +182,8 @@ def _local_section(document: Document, run: Run, looks: dict[str, style.Look]) -
         notes=_PROSE.notes("local_notes"),
         left=(0, 1),
     )
-    document.section("A few labels of the new region", _PROSE.text("local"), table)
-    document.draw(local_figure(shown, looks), "local_labels", _PROSE.text("local_caption"))
+    picture = document.picture(local_figure(shown, looks), "local_labels", _PROSE.text("local_caption"))
+    document.section("A few labels of the new region", _PROSE.text("local"), picture, table)
 
 
 @style.styled

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.report import figures
-from jaxsoil.report.document import Document
+from jaxsoil.report.document import Document, Picture
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document, settings, uses_table
@@ -27,6 +27,7 @@ STAGES = {"before": "pre-trained", "after": "fine-tuned"}
 
 _BASELINES = ("plsr", "random_forest")
 _LOWEST_CHANGE = -0.5
+_CHANGES = "What fine-tuning changes"
 
 _PROSE = Prose(__package__, "few_labels")
 
@@ -46,11 +47,14 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     run = read_run(run_folder)
     views = {stage: stage_view(run, stage) for stage in STAGES}
     document = open_document(run, "Few labels, then fine-tuning on the held-out region", run.name)
-    document.add(*_opening(run))
+    changes, styles = _changes(run, views), styles_of(run)
+    what, *found = _opening(run)
+    picture = _change_picture(document, run, styles)
+    document.opening(" ".join(found) or what, picture, changes.part((0, 1, 2, -2)), _CHANGES)
+    document.section("What was run", what if found else None, dagger_sentence(run.doubtful))
     document.section("Beside the published Table 3", _published(run, views))
-    document.section("What fine-tuning changes", _changes(run, views))
+    document.section(_CHANGES, changes)
     rows_section(document, run)
-    styles = styles_of(run)
     _figures(document, run, views, styles)
     sections.movement_section(document, run, STAGES)
     document.section("By region", *_by_region(run, views))
@@ -83,8 +87,7 @@ def _opening(run: Run) -> list[str]:
         measure = ((model, model), "log10", "rmse")
         change = scores.interval_text(scores.interval(run, *measure), "rmse")
         changes.append((sections.marked_label(run, model), change, scores.improved(run, *measure)))
-    opening = _PROSE.notes("opening", run=run, chosen=settings(run), changes=changes)
-    return [*opening, dagger_sentence(run.doubtful)]
+    return list(_PROSE.notes("opening", run=run, chosen=settings(run), changes=changes))
 
 
 def _of_stages(views: Mapping[str, Run], notes: Callable[[Run], Iterable[str]]) -> tuple[str, ...]:
@@ -159,13 +162,17 @@ def _changes(run: Run, views: Mapping[str, Run]) -> Table:
     return rows_table(pd.DataFrame(lines), columns, title=title, notes=notes, left=(0,))
 
 
-def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dict[str, Look]) -> None:
-    document.section("Figures")
-    label = "Change of RMSE of log10 SOC on fine-tuning, after − before (log10 %)"
+def _change_picture(document: Document, run: Run, styles: dict[str, Look]) -> Picture | None:
     dots = _dots(run, "log10", "rmse")
+    label = "Change of RMSE of log10 SOC on fine-tuning, after − before (log10 %)"
+    figure = None
     if dots:
         figure = figures.metric_by_region(dots, styles, label=label, lower=_LOWEST_CHANGE, best=None)
-        document.draw(figure, "change_by_region", _PROSE.text("change_caption", lowest=_LOWEST_CHANGE))
+    return document.picture(figure, "change_by_region", _PROSE.text("change_caption", lowest=_LOWEST_CHANGE))
+
+
+def _figures(document: Document, run: Run, views: Mapping[str, Run], styles: dict[str, Look]) -> None:
+    document.section("Figures")
     dots = _dots(run, "reflectance", "mrmse")
     if dots:
         shown = {model: styles[model] for model in styles if any(dot.model == model for dot in dots)}

@@ -14,7 +14,7 @@ from jaxsoil.evaluation.compare import Summary, TTest, t_test
 from jaxsoil.evaluation.regions import BLOCKS, STUDENT, TESTS, WELCH
 from jaxsoil.evaluation.results import DIVERGED
 from jaxsoil.report import figures
-from jaxsoil.report.document import Document
+from jaxsoil.report.document import Document, Picture
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document
@@ -46,25 +46,24 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """
     run = read_run(run_folder)
     document = open_document(run, "Leave one region out: soil organic carbon", run.name)
-    blocks = region_blocks(run)
-    document.add(*_opening(run, blocks))
+    blocks, styles, dots = region_blocks(run), styles_of(run), _dots(run)
     common = "Mean over regions ± standard error (SD/√n over regions, seeds averaged first), held-out regions."
-    document.section("Mean over regions", *scores.mean_tables(run, common), *settings.with_modelled_table(run))
-    document.add(list(settings.scale_notes(run)))
+    means, ranked = scores.mean_tables(run, common), _ranked(run)
+    document.opening(_best(run), _ccc_picture(document, dots, styles), _short(run, means[0]), "Mean over regions")
+    document.section("What was run", *_what_was_run(run, blocks))
+    document.section("Mean over regions", *means, *settings.with_modelled_table(run), list(settings.scale_notes(run)))
     settings.grid_section(document, run)
-    ranked = _ranked(run)
     if len(ranked) > 1 and len(run.regions) > 1:
         document.section("Models against each other", *paired.by_region(run, ranked[0][1]))
-    styles = styles_of(run)
     document.section("Beside the published Table 2", _published(run, blocks))
     ttest_section(document, run, blocks)
     failing_section(document, run)
     transfer_section(document, run)
     alarm_section(document, run, styles)
     uncertainty_section(document, run)
-    _figures(document, run, styles)
-    document.section("By region", *_by_region(run))
+    _region_sections(document, run, styles, dots)
     sections.status_section(document, run, trained_on="training regions")
+    shared_figures.curves_figure(document, run, styles)
     parts = {"reconstructions": bool(run.reconstructions), "alarms": (run.path / "samples.parquet").exists()}
     parts["intervals"] = "coverage" in run.tables
     watched = run.networks and "rows of training regions"
@@ -73,14 +72,21 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     return document.write()
 
 
-def _opening(run: Run, blocks: dict[str, list[str]]) -> list[str]:
+def _what_was_run(run: Run, blocks: dict[str, list[str]]) -> list[str]:
     return [
-        _best(run),
         _PROSE.text("opening", run=run),
         settings.settings_sentence(run),
         _no_comparison(run, blocks),
         dagger_sentence(run.doubtful),
     ]
+
+
+def _short(run: Run, means: Table) -> Table:
+    """CCC, RMSE and median R2 of log10 SOC out of the table of means, the model with the highest mean CCC first."""
+    labels = [sections.marked_label(run, model) for _, model in _ranked(run)]
+    order = {label: rank for rank, label in enumerate(labels)}
+    rows = sorted(range(len(means.rows)), key=lambda at: order.get(means.rows[at][0], len(order)))
+    return means.part((0, 1, 2, -1), rows, sections.dagger_notes(run, run.models))
 
 
 def _best(run: Run) -> str:
@@ -91,7 +97,7 @@ def _best(run: Run) -> str:
     """
     means = _ranked(run)
     if not means:
-        return ""
+        return _PROSE.text("none_ranked")
     (mean, best), *others = means
     close = []
     for value, model in others if len(run.measured) > 1 else ():
@@ -204,7 +210,8 @@ def _published(run: Run, blocks: dict[str, list[str]]) -> Table:
     )
 
 
-def _by_region(run: Run) -> list[Table]:
+def _by_region(run: Run) -> dict[str, Table]:
+    """Scores in every held-out region, a table for each model."""
     measures = [(scale, metric) for scale in ("log10", "percent") for metric in scores.METRICS]
     shown = [("percent", "n"), *measures, ("reflectance", "mrmse")]
     heads: dict[tuple[str, ...], str] = {measure: scores.scaled_column(*measure) for measure in shown}
@@ -214,30 +221,34 @@ def _by_region(run: Run) -> list[Table]:
     named = run.tables["trials"].melt(["model", "region"], ["status", "exposure"], "head")
     named["head"] = [(name,) for name in named["head"]]
     lines = pd.concat([pd.DataFrame(lines[named.columns]).astype({"value": object}), named])
-    tables = []
+    tables = {}
     for model in run.models:
         seeds = len({trial.seed for trial in run.trials if trial.model == model})
         title = f"{model_label(model)}, held-out regions" + (f", mean of {seeds} seeds." if seeds > 1 else ".")
         notes = (*sections.dagger_notes(run, (model,)), *sections.unbounded_note(run, (model,)))
-        tables.append(scores.region_table(run, model, lines, heads, title=title, notes=notes, left=(0, -2, -1)))
+        tables[model] = scores.region_table(run, model, lines, heads, title=title, notes=notes, left=(0, -2, -1))
     return tables
 
 
-def _figures(document: Document, run: Run, styles: dict[str, Look]) -> None:
-    document.section("Figures")
-    dots = _dots(run)
+def _ccc_picture(document: Document, dots: list[figures.Dot], styles: dict[str, Look]) -> Picture | None:
     label = "CCC of log10 SOC in the held-out region (dimensionless)"
     figure = figures.metric_by_region(dots, styles, label=label, lower=_LOWEST_CCC)
-    document.draw(figure, "ccc_by_region", _PROSE.text("ccc_caption", lowest=_LOWEST_CCC))
-    for model in run.models:
+    return document.picture(figure, "ccc_by_region", _PROSE.text("ccc_caption", lowest=_LOWEST_CCC))
+
+
+def _region_sections(document: Document, run: Run, styles: dict[str, Look], dots: list[figures.Dot]) -> None:
+    """Reconstructed spectra, then each model by region: scores, and predicted against observed."""
+    document.heading("Reconstructed spectra")
+    shared_figures.reconstruction_figure(document, run, styles, "held-out regions")
+    document.heading("By region")
+    for model, table in _by_region(run).items():
         name = sections.marked_label(run, model)
         file = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in model)
         of = f"by held-out region, {name}"
         shared_figures.scatter_figure(
             document, _scatter_panels(run, dots, model), name, of, file, color=styles[model].color
         )
-    shared_figures.reconstruction_figure(document, run, styles, "held-out regions")
-    shared_figures.curves_figure(document, run, styles)
+        document.table(table)
 
 
 def _dots(run: Run) -> list[figures.Dot]:

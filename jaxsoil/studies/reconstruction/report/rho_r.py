@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.report import figures
-from jaxsoil.report.document import Document, Item
+from jaxsoil.report.document import Document, Item, Picture
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import read_arrays, where
 from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document
@@ -50,11 +50,14 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     run = read_run(run_folder)
     found, styles = run.table("rescaling"), styles_of(run)
     document = open_document(run, "The mixing decoder with and without rho r", run.name)
-    document.add(*_opening(run, found))
+    items = _opening(run, found)
+    words = " ".join(sentence for item in items if isinstance(item, list) for sentence in item)
+    document.opening(words, _ratio_picture(document, run, found, styles))
+    document.section("What was run", *(item for item in items if isinstance(item, str)))
     document.section("Performance", _performance(run))
     document.section("Is f_SOC rescaled by a factor?", *_rescaled(run, found))
     sections.movement_section(document, run)
-    _figures(document, run, found, styles)
+    _figures(document, run, styles)
     sections.status_section(document, run, trained_on="training regions")
     sections.exposure_section(document, run, _PROSE.rows("uses"))
     closing_sections(document, run, MODEL_LABELS)
@@ -122,13 +125,16 @@ def _rescaled(run: Run, found: pd.DataFrame) -> list[Item]:
     return [Table(caption, ("Quantity", "Value"), rows, notes), ratios]
 
 
-def _figures(document: Document, run: Run, found: pd.DataFrame, styles: Mapping[str, Look]) -> None:
+def _ratio_picture(document: Document, run: Run, found: pd.DataFrame, styles: Mapping[str, Look]) -> Picture | None:
+    if not len(found):
+        return None
+    truth = read_arrays(run.path / "soc_spectra.npz", ()).get("truth_f_soc")
+    figure = spectra_and_ratio(run, float(pd.Series(found["factor"]).median()), truth, styles)
+    return document.picture(figure, "f_soc_ratio", _PROSE.text("ratio_caption", truth=truth is not None))
+
+
+def _figures(document: Document, run: Run, styles: Mapping[str, Look]) -> None:
     document.section("Figures")
-    if len(found):
-        truth = read_arrays(run.path / "soc_spectra.npz", ()).get("truth_f_soc")
-        figure = spectra_and_ratio(run, float(pd.Series(found["factor"]).median()), truth, styles)
-        caption = _PROSE.text("ratio_caption", truth=truth is not None)
-        document.draw(figure, "f_soc_ratio", caption)
     change = scores.differences(run, _PAIR, "log10", "rmse")
     if change:
         trusted = {region: not any(run.untrusted(model, region) for model in RHO_R_DECODERS) for region in change}

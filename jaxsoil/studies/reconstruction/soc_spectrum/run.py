@@ -249,7 +249,8 @@ def minerals_sentence(minerals: EndmemberLibrary) -> str:
 
 def _train(study: DecoderStudy, folder: RunFolder, timing: dict[str, float]) -> TrainedDecoder:
     """Runs one study (what is there is not run again) and reads what it left."""
-    sub = RunFolder(folder.path / study.name, folder.experiment, folder.wandb)
+    group = folder.group or folder.path.name
+    sub = dataclasses.replace(folder, path=folder.path / study.name, group=group)
     with timed(timing, study.name):
         sub.path.mkdir(exist_ok=True)
         sub.write_json("config.json", {"experiment": folder.experiment, "config": dataclasses.asdict(study.config)})

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from report_pages import read_report
 from smoke_runs import copied, smoke_run
 
 from jaxsoil.cli import main
@@ -85,7 +86,7 @@ def test_the_report_says_what_is_known(run):
         assert expected in markdown, expected
     links = re.findall(r"\]\((figures/[^)]+)\)", markdown)
     assert len(links) == 5 and all((run / link).is_file() for link in links)
-    assert not re.search(r"(src|href)=\"(?!data:)", (run / "report.html").read_text("utf-8"))
+    read_report((run / "report.html").read_text("utf-8"))
 
 
 def test_networks_that_did_not_converge_are_marked_and_others_are_not(run, tmp_path):

@@ -30,9 +30,14 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """
     run = files.read_spectrum_run(run_folder)
     document = run_sections.open_document(run, "The spectrum of soil organic carbon: what is learned and what is known")
-    document.add(
+    findings = {source: _findings(run, source) for source in run.sources}
+    figure = figures.spectra_figure(run)
+    picture = document.picture(figure, "spectra", _PROSE.text("spectra_caption"), formats=("png", "pdf"))
+    document.opening(" ".join(next(iter(findings.values()), [])), picture)
+    document.section(
+        "What was run, and what each source shows",
         _PROSE.text("opening", minerals=run.config.get("minerals", "")),
-        [sentence for source in run.sources for sentence in _findings(run, source)],
+        [sentence for found in findings.values() for sentence in found],
     )
     _spectra(document, run)
     if "accuracy" in run.tables:
@@ -55,9 +60,6 @@ def _findings(run: files.SpectrumRun, source: str) -> list[str]:
 
 
 def _spectra(document: Document, run: files.SpectrumRun) -> None:
-    document.section("The spectra")
-    caption = _PROSE.text("spectra_caption")
-    document.draw(figures.spectra_figure(run), "spectra", caption, formats=("png", "pdf"))
     document.section(
         "Size factor, lightness and error", *(tables.estimates_table(run, source) for source in run.sources)
     )
