@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsoil.experiments import configure, discover, load
+from jaxsoil.runs import stop
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_json
 from jaxsoil.runs.folder import RunFolder
@@ -24,7 +25,8 @@ from jaxsoil.web import serve
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     """Runs the command line of ``experiments/run.py``; returns the exit status.
 
-    0: done; 1: the disk or a library failed; 2: refused, with a message that says what to do; 130: interrupted.
+    0: done; 1: the disk or a library failed; 2: refused, with a message that says what to do; 130: interrupted;
+    143: ended by SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     return _guarded(lambda: _main(folder, arguments))
@@ -48,7 +50,8 @@ def experiments_folder() -> Path:
 
 def _guarded(call: Callable[[], int]) -> int:
     try:
-        return call()
+        with stop.caught():
+            return call()
     except (DataError, UsageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -66,6 +69,9 @@ def _guarded(call: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. The same command with --resume goes on from the last checkpoint.", file=sys.stderr)
         return 130
+    except stop.Terminated:
+        print("Ended by SIGTERM. The same command with --resume goes on from where it was.", file=sys.stderr)
+        return stop.STATUS
 
 
 def _main(folder: Path, arguments: list[str]) -> int:
