@@ -102,9 +102,10 @@ def _main(folder: Path, arguments: list[str]) -> int:
     sweeps.refuse_alone(options)
     if options.plan:
         from jaxsoil.data.sources import standin
+        from jaxsoil.training import cost
 
         study = experiment.study_module()
-        with standin.planning() as missing:
+        with standin.planning() as missing, cost.compiling(options.compile):
             print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
     run = RunFolder(target, options.exp, options.wandb)
@@ -287,6 +288,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--smoke", action="store_true", help="smallest size, to see that everything works")
     add("--paper", action="store_true", help="the size of the publication")
     add("--plan", action="store_true", help="print the trials and their cost, run nothing")
+    add(
+        "--compile",
+        action="store_true",
+        help="with --plan: compile a step of each network, and say what memory it takes",
+    )
     add("--resume", action="store_true", help="go on with an interrupted run in its folder")
     add("--overwrite", action="store_true", help="delete an earlier run in the folder first")
     add("--workdir", metavar="DIR", help="folder of this run (default: runs/EXP-DATA)")

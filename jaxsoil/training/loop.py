@@ -83,7 +83,7 @@ class Program:
     """
 
     def __init__(self, training: Training, layout: Layout, member: Member, data: Data) -> None:
-        self.training, self.member, self.data = training, member, data
+        self.training, self.layout, self.member, self.data = training, layout, member, data
         self.functions = compiled(training, layout)
         self.most = int(np.max(np.asarray(member.steps)))
         self.masked = layout.masked(np.size(member.steps))
