@@ -252,6 +252,8 @@ def _lowered(program: Program, state: State) -> Any:
 
 def duration(seconds: float) -> str:
     """A time in the unit that suits it: '42 s', '3.5 min', '2.1 h', '4.0 d'."""
+    if seconds < 1:
+        return f"{seconds:.1g} s"
     for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
         if seconds < limit:
             return f"{seconds / size:.{0 if unit == 's' else 1}f} {unit}"
