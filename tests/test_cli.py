@@ -51,6 +51,11 @@ def test_a_run_leaves_tables_figures_and_what_it_depends_on(finished: Path) -> N
     assert config["config"]["train"]["epochs"] == 12
     assert ["train.epochs", 12, 1000] in config["differs_from_paper"]
     assert "compile_s" in json.loads((finished / "timing.json").read_text())
+    # Twelve epochs of each trial, by the formula of dense networks; the share is of what this device can do.
+    floors = environment["floors"]["networks"]
+    assert 0.0 < floors["share"] < 1.0 and max(floors["compute_s"], floors["memory_s"]) <= floors["seconds"]
+    assert floors["operations"] == pytest.approx(floors["bytes"] / 32.0 * 6.0 * config["config"]["train"]["batch"])
+    assert "of the larger floor" in (finished / "report.md").read_text()
 
 
 def test_results_name_every_model_region_and_exposure(finished: Path) -> None:

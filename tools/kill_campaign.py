@@ -50,9 +50,9 @@ KINDS = {
 """Ways to end a run, and what each is."""
 
 STUDIES: dict[str, tuple[str, ...]] = {
-    "region_out": ("--train.checkpoint-every", "1", "--train.checkpoint-seconds", "0"),
+    "region_out": ("--train.checkpoint-every", "3", "--train.checkpoint-seconds", "0"),
     "multifidelity": ("--pretrain.checkpoint-steps", "2"),
-    "few_labels": ("--train.checkpoint-every", "1", "--train.checkpoint-seconds", "0"),
+    "few_labels": ("--train.checkpoint-every", "3", "--train.checkpoint-seconds", "0"),
     "soc_spectrum": (),
     "hybrid_dataset": (),
     "layer_transfer": (),

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from jaxsoil.training.devices import matmul_precision
 
-SECONDS = 0.3
+SECONDS = 0.2
 """Seconds for which each of the two is repeated; the fastest counts."""
 
 SIDE = {"cpu": 1536, "gpu": 8192}
