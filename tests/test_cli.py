@@ -100,6 +100,8 @@ def test_overwrite_deletes_only_what_is_a_run(tmp_path: Path, capsys: pytest.Cap
         ([*SMOKE, "--resume", "--overwrite"], "exclude each other"),
         ([*SMOKE, "--train.batch", "5000"], "--train.batch"),
         ([*SMOKE, "--twin.n-regions", "1"], "region"),
+        ([*SMOKE, "--devices.count", "99"], "--devices.count 99: there are"),
+        ([*SMOKE, "--devices.memory-gb", "1e-5"], "A trial needs 0.00"),
     ],
 )
 def test_refusals_say_what_to_do(arguments: list[str], hint: str, tmp_path: Path, capsys) -> None:

@@ -77,7 +77,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=inherited | environment,
-            start_new_session=True,
+            process_group=0,
         )
         self._printed: list[bytes] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -225,7 +225,7 @@ class Campaign:
                 url = f"http://127.0.0.1:{stack.enter_context(silent_server())}"
                 options = {"wandb": "online", "WANDB_BASE_URL": url, "WANDB_API_KEY": 40 * "0"}
             before, process = self.progress(), self.start(**options)
-            moment = draw.uniform(0.0, self.span * 2.0 ** min(self.futile, 6))
+            moment = draw.uniform(0.0, self.span * 1.5 ** min(self.futile, 9))
             wrong = self._end(kind, process, moment, draw)
             if wrong is None:
                 self.ended(process)
