@@ -22,7 +22,7 @@ from jaxsoil.studies.hybrid.cross_fit import LABORATORY, LABORATORY_EXPOSURE, RA
 from jaxsoil.studies.hybrid.fitting import CLIPPED, CNN, PLSR, ModelPredictions, fit_all, model_fits
 from jaxsoil.studies.hybrid.handed_on import write_bundle
 from jaxsoil.studies.hybrid.intervals import calibrate, coverage_table, held_out_predictions, suspect_values
-from jaxsoil.studies.hybrid.network import example
+from jaxsoil.studies.hybrid.network import Output, example
 from jaxsoil.studies.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare_library
 from jaxsoil.studies.hybrid.results import (
     ALL,
@@ -179,7 +179,8 @@ def plan(config: HybridConfig, cross_fit: CrossFit) -> str:
         schemes = [fit.held_out.scheme for fit in todo if fit.model == model]
         models.append((what, schemes.count(RANDOM), schemes.count(LABORATORY)))
     costs = []
-    for model, output in ((CNN, "bounded"), (CLIPPED, "clipped")):
+    outputs: tuple[tuple[str, Output], ...] = ((CNN, "bounded"), (CLIPPED, "clipped"))
+    for model, output in outputs:
         # Rows that are held out or watched are counted as if they trained: at most so many steps.
         steps = [max(1, measured[fit.target] // config.train.batch) for fit in todo if fit.model == model]
         if steps:
