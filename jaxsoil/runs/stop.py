@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-GRACE = 8.0
+GRACE = 6.0
 """Seconds from the signal to the end of the process, whatever it does."""
 CALL = 1.0
 """Seconds that a call of a training is to take, so that it can be ended in time."""
@@ -56,6 +57,12 @@ def caught() -> Iterator[None]:
         yield
         return
     _asked.clear()
+    # Python calls a handler when the main thread comes back from a library, which may take minutes. The number of the
+    # signal is written to this socket at once, whatever the main thread does.
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    threading.Thread(target=_watch, args=(heard, GRACE, _cut_off), daemon=True).start()
+    woken = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     before = signal.signal(signal.SIGTERM, _on_signal)
     _listening = True
     try:
@@ -64,17 +71,25 @@ def caught() -> Iterator[None]:
         _listening = False
         _asked.clear()
         signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+        signal.set_wakeup_fd(woken)
+        told.close()
 
 
 def _on_signal(*_: object) -> None:
     if _asked.is_set():
         return
     _asked.set()
-    end = threading.Timer(GRACE, _cut_off)
-    end.daemon = True
-    end.start()
     if not _trainings:
         raise Terminated
+
+
+def _watch(heard: socket.socket, grace: float, cut_off: Callable[[], None]) -> None:
+    """Cuts the process off some seconds after SIGTERM, which need not have reached its handler."""
+    with heard:
+        while number := heard.recv(1):
+            if number[0] == signal.SIGTERM:
+                time.sleep(grace)
+                cut_off()
 
 
 def _cut_off() -> None:
