@@ -11,7 +11,7 @@ from typing import Any
 
 from jaxsoil import options as shown
 from jaxsoil.experiments import Experiment, configure, discover, file_of, load, load_file, of_size
-from jaxsoil.runs import progress, tracking
+from jaxsoil.runs import progress, stop, tracking
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_json
 from jaxsoil.runs.folder import RunFolder
@@ -26,7 +26,8 @@ from jaxsoil.web import serve
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     """Runs the command line of ``experiments/run.py``; returns the exit status.
 
-    0: done; 1: the disk or a library failed; 2: refused, with a message that says what to do; 130: interrupted.
+    0: done; 1: the disk or a library failed; 2: refused, with a message that says what to do; 130: interrupted;
+    143: ended by SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     return _guarded(lambda: _main(folder, arguments))
@@ -55,7 +56,8 @@ def _own(folder: Path) -> str:
 
 def _guarded(call: Callable[[], int]) -> int:
     try:
-        return call()
+        with stop.caught():
+            return call()
     except (DataError, UsageError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -73,6 +75,9 @@ def _guarded(call: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("\nInterrupted. The same command with --resume goes on from the last checkpoint.", file=sys.stderr)
         return 130
+    except stop.Terminated:
+        print("Ended by SIGTERM. The same command with --resume goes on from where it was.", file=sys.stderr)
+        return stop.STATUS
 
 
 def _main(folder: Path, arguments: list[str]) -> int:
@@ -115,9 +120,10 @@ def _run(
     sweeps.refuse_alone(options)
     if options.plan:
         from jaxsoil.data.sources import standin
+        from jaxsoil.training import cost
 
         study = experiment.study_module()
-        with standin.planning() as missing:
+        with standin.planning() as missing, cost.compiling(options.compile):
             print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
     run = RunFolder(target, options.exp, options.wandb, _own(folder))
@@ -341,6 +347,11 @@ def run_parser() -> argparse.ArgumentParser:
     add("--smoke", action="store_true", help="smallest size, to see that everything works")
     add("--paper", action="store_true", help="the size of the publication")
     add("--plan", action="store_true", help="print the trials and their cost, run nothing")
+    add(
+        "--compile",
+        action="store_true",
+        help="with --plan: compile a step of each network, and say what memory it takes",
+    )
     add("--resume", action="store_true", help="go on with an interrupted run in its folder")
     add("--overwrite", action="store_true", help="delete an earlier run in the folder first")
     add("--workdir", metavar="DIR", help="folder of this run (default: runs/EXP-DATA)")

@@ -51,6 +51,11 @@ def test_a_run_leaves_tables_figures_and_what_it_depends_on(finished: Path) -> N
     assert config["config"]["train"]["epochs"] == 12
     assert ["train.epochs", 12, 1000] in config["differs_from_paper"]
     assert "compile_s" in json.loads((finished / "timing.json").read_text())
+    # Twelve epochs of each trial, by the formula of dense networks; the share is of what this device can do.
+    floors = environment["floors"]["networks"]
+    assert 0.0 < floors["share"] < 1.0 and max(floors["compute_s"], floors["memory_s"]) <= floors["seconds"]
+    assert floors["operations"] == pytest.approx(floors["bytes"] / 32.0 * 6.0 * config["config"]["train"]["batch"])
+    assert "of the larger floor" in (finished / "report.md").read_text()
 
 
 def test_results_name_every_model_region_and_exposure(finished: Path) -> None:
@@ -95,6 +100,8 @@ def test_overwrite_deletes_only_what_is_a_run(tmp_path: Path, capsys: pytest.Cap
         ([*SMOKE, "--resume", "--overwrite"], "exclude each other"),
         ([*SMOKE, "--train.batch", "5000"], "--train.batch"),
         ([*SMOKE, "--twin.n-regions", "1"], "region"),
+        ([*SMOKE, "--devices.count", "99"], "--devices.count 99: there are"),
+        ([*SMOKE, "--devices.memory-gb", "1e-5"], "A trial needs 0.00"),
     ],
 )
 def test_refusals_say_what_to_do(arguments: list[str], hint: str, tmp_path: Path, capsys) -> None:
@@ -111,9 +118,10 @@ def test_an_unknown_field_is_refused_with_the_nearest_name(capsys: pytest.Captur
 
 
 def test_plan_prints_the_trials_and_runs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(*SMOKE, "--plan", "--workdir", str(tmp_path / "run")) == 0
+    assert run(*SMOKE, "--plan", "--compile", "--workdir", str(tmp_path / "run")) == 0
     printed = capsys.readouterr().out
     assert "TFLOP" in printed and "4 splits" in printed and "XLA counts" in printed
+    assert "GFLOP/s" in printed and "XLA's memory of none: " in printed and "temporaries" in printed
     assert not (tmp_path / "run").exists()
 
 

@@ -111,6 +111,7 @@ def timing_section(document: Document, run: RunContents, labels: Mapping[str, st
         "Time",
         Table("Wall-clock time of the run.", ("Step", "Seconds"), tuple(rows), (note,)),
         f"On {', '.join(environment)}." if environment else None,
+        *PROSE.items("floors", floors=run.env.get("floors", {})),
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxsoil.runs import stop
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import REMAKE, read_arrays, write_arrays
 
@@ -74,8 +75,10 @@ class Pieces:
 
         Raises:
           DataError: the file is damaged or belongs to another identity.
+          Terminated: the process was asked to end before the piece was begun.
         """
         if not self.exists(name):
+            stop.check()
             began = time.perf_counter()
             piece = make()
             seconds = time.perf_counter() - began

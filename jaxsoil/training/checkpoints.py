@@ -17,6 +17,10 @@ import orbax.checkpoint as ocp
 from jaxsoil.runs.errors import DataError
 
 
+class DamagedCheckpoint(DataError):
+    """A checkpoint that cannot be read: cut short, or with a file missing."""
+
+
 class Checkpoints:
     """The latest state of one chunk in ``folder``, numbered by the epochs done."""
 
@@ -68,13 +72,33 @@ class Checkpoints:
             )
 
     def restore(self, like: Any) -> Any:
-        """Restores the latest checkpoint into the structure, shapes, dtypes and placement of ``like``."""
+        """Restores the latest checkpoint into the structure, shapes, dtypes and placement of ``like``.
+
+        Raises:
+          DataError: there is none, or it belongs to another configuration.
+          DamagedCheckpoint: it cannot be read.
+        """
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         step = self.latest
         if step is None:
             raise DataError("there is no checkpoint", source=self.folder, remedy="Start again with --overwrite.")
-        self._check(abstract, self._manager.item_metadata(step))
-        return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        try:
+            stored = self._manager.item_metadata(step)
+            if stored is None or not by_name(stored):
+                raise ValueError("it does not say what it holds")
+            self._check(abstract, stored)
+            return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        except DataError:
+            raise
+        # Orbax, TensorStore and their parsers each have errors of their own for a file that is cut short.
+        except Exception as error:
+            reason = f"{error}".partition("\n")[0] or type(error).__name__
+            raise DamagedCheckpoint(
+                "the checkpoint is damaged",
+                source=self.folder / str(step),
+                value=reason,
+                remedy="Start again with --overwrite.",
+            ) from error
 
     def _check(self, wanted: Any, stored: Any) -> None:
         """Orbax casts silently on restore, so what was saved must already have the right shapes and dtypes."""

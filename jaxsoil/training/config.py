@@ -71,6 +71,8 @@ class DeviceConfig:
 
     method: Literal["jit", "pmap"] = "jit"
     """'jit' shards over a mesh of devices; 'pmap' keeps one replica per device (trials only)."""
+    count: int = 0
+    """Devices that are used; 0: all that the process has."""
     batch_devices: int = 1
     """Devices that share one trial's batch; the rest of the devices share the trials. jit only."""
     chunk: int = 0
@@ -148,6 +150,7 @@ TRAIN_LIMITS: dict[str, Limit] = {
 """What the settings of :class:`TrainConfig` can be."""
 
 DEVICE_LIMITS: dict[str, Limit] = {
+    "count": at_least(0),
     "batch_devices": at_least(1),
     "chunk": at_least(0),
     "memory_gb": at_least(0.0),

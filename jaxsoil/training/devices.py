@@ -44,8 +44,18 @@ def matmul_precision(name: str) -> contextlib.AbstractContextManager[Any]:
 
 
 def make_mesh(config: DeviceConfig, devices: Sequence[Any] | None = None) -> Mesh:
-    """Mesh with the axes "trial" and "batch" over all ``devices`` (default: all local ones)."""
+    """Mesh with the axes "trial" and "batch" over the first ``config.count`` of ``devices`` (default: all local ones).
+
+    Raises:
+      UsageError: more devices are asked for than there are, or they cannot be shared as asked.
+    """
     devices = list(devices if devices is not None else jax.devices())
+    if config.count > len(devices):
+        raise UsageError(
+            f"--devices.count {config.count}: there are {len(devices)} devices ({devices[0].platform}). Ask for at "
+            "most as many, or leave the option out."
+        )
+    devices = devices[: config.count or len(devices)]
     if config.batch_devices < 1 or len(devices) % config.batch_devices:
         raise UsageError(
             f"{len(devices)} devices cannot be shared by groups of {config.batch_devices}: "
@@ -137,6 +147,9 @@ def chunk_sizes(trials: int, bytes_per_trial: int, config: DeviceConfig, mesh: M
     """Returns (number of chunks, trials in each) such that a chunk fits the memory of the devices.
 
     Every chunk has the same number of trials, so that all run the same compiled program; the last is filled up.
+
+    Raises:
+      UsageError: a single trial is larger than the memory of a device.
     """
     across = mesh.shape["trial"]
     if config.chunk:
@@ -146,7 +159,12 @@ def chunk_sizes(trials: int, bytes_per_trial: int, config: DeviceConfig, mesh: M
         most = across
     else:
         budget = config.memory_gb or _device_memory_gb(mesh.devices.flat[0])
-        most = max(1, int(budget * 1e9 // bytes_per_trial)) * across
+        most = int(budget * 1e9 // bytes_per_trial) * across
+        if not most:
+            raise UsageError(
+                f"A trial needs {bytes_per_trial / 1e9:.3g} GB by count, and a device has {budget:.3g} GB for trials: "
+                "lower --width, --train.batch or --train.unlabelled-batch, or give --devices.memory-gb if it has more."
+            )
     chunks = -(-trials // most)
     size = -(-trials // chunks)
     return chunks, -(-size // across) * across

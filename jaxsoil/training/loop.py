@@ -18,9 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.runs import progress
+from jaxsoil.runs import stop as stopping
 from jaxsoil.runs.errors import DataError
 from jaxsoil.training import step as pure
-from jaxsoil.training.checkpoints import Checkpoints
+from jaxsoil.training.checkpoints import Checkpoints, DamagedCheckpoint
 from jaxsoil.training.devices import Layout, shard
 from jaxsoil.training.step import Data, Member, State, Training
 
@@ -82,7 +83,7 @@ class Program:
     """
 
     def __init__(self, training: Training, layout: Layout, member: Member, data: Data) -> None:
-        self.training, self.member, self.data = training, member, data
+        self.training, self.layout, self.member, self.data = training, layout, member, data
         self.functions = compiled(training, layout)
         self.most = int(np.max(np.asarray(member.steps)))
         self.masked = layout.masked(np.size(member.steps))
@@ -141,23 +142,34 @@ def run(
 
     Raises:
       DataError: a checkpoint of another configuration or random key.
+      Terminated: the process was asked to end; the state has been kept.
     """
     epochs = program.training.epochs
     keeper = _Keeper(program, checkpoints, policy)
     state, total, done, at = keeper.restored(state)
     stride, every = -(-epochs // SEGMENTS), policy.every(epochs)
-    while done < epochs and not program.rests(state):
-        if label is not None:
-            progress.note(f"{label}, epoch {done} of {epochs}")
-        # Calls of any length run the same program, so progress can be shown between checkpoints.
-        until = min((done // stride + 1) * stride, (done // every + 1) * every if every else epochs, epochs)
-        state = jax.block_until_ready(advance(program, state, done, until, keeper, total, at))
-        total, at = None, 0
-        if every and until % every == 0 and until < epochs:
-            keeper.save(state, pure.zero(state), until, 0)
-        if on_epochs is not None:
-            on_epochs(done, until, state)
-        done = until
+    # Progress is told, and rest noticed, at these epochs alone, wherever a call or an earlier process ended.
+    marks = lambda epoch: epoch % stride == 0 or (every and epoch % every == 0) or epoch == epochs  # noqa: E731
+    told, pace = done, stopping.Pace()
+    with stopping.in_training():
+        while done < epochs and not (marks(done) and program.rests(state)):
+            if label is not None:
+                progress.note(f"{label}, epoch {done} of {epochs}")
+            # Calls of any length run the same program, so progress can be shown between checkpoints.
+            until = min((done // stride + 1) * stride, (done // every + 1) * every if every else epochs, epochs)
+            until = min(until, done + pace.most)
+            with pace.timed(until - done):
+                state = jax.block_until_ready(advance(program, state, done, until, keeper, total, at))
+            total, at, ending = None, 0, stopping.asked() and until < epochs
+            # Told first: a run that goes on after the state that is kept does not come by here again.
+            if on_epochs is not None and marks(until):
+                on_epochs(told, until, state)
+                told = until
+            if until < epochs and (ending or (every and until % every == 0)):
+                keeper.save(state, pure.zero(state), until, 0, now=ending)
+            if ending:
+                raise stopping.Terminated
+            done = until
     return state
 
 
@@ -179,11 +191,14 @@ def _in_parts(program: Program, keeper: _Keeper, state: State, total: Any, epoch
     """One epoch step by step or block by block; the state may be kept in the middle of it."""
     for stop, order, data in program.blocks(epoch, at):
         while at < stop:
-            until = min(stop, keeper.next_step(epoch, at))
-            state, total = program.steps(state, total, order, data, epoch, at, until)
-            at = until
-            if at == keeper.next_step(epoch, at - 1):
-                keeper.save(state, total, epoch, at)
+            until = min(stop, keeper.next_step(epoch, at), at + keeper.pace.most)
+            with keeper.pace.timed(until - at):
+                state, total = program.steps(state, total, order, data, epoch, at, until)
+            at, ending = until, stopping.asked()
+            if ending or at == keeper.next_step(epoch, at - 1):
+                keeper.save(state, total, epoch, at, now=ending)
+            if ending:
+                raise stopping.Terminated
     return program.finish(state, total, epoch)
 
 
@@ -192,16 +207,16 @@ class _Keeper:
 
     def __init__(self, program: Program, checkpoints: Checkpoints | None, policy: CheckpointPolicy) -> None:
         self.program, self.checkpoints, self.policy = program, checkpoints, policy
-        self.saved = time.monotonic()
+        self.saved, self.pace = time.monotonic(), stopping.Pace()
 
     def next_step(self, epoch: int, at: int) -> int:
         """The step of the epoch, after ``at``, at which the state is kept; beyond its end where it is not."""
         every, before = self.policy.steps, epoch * self.program.most
         return ((before + at) // every + 1) * every - before if every else self.program.most + 1
 
-    def save(self, state: State, total: Any, epoch: int, at: int) -> None:
-        """Keeps the state unless too little time has passed."""
-        if self.checkpoints is None or time.monotonic() - self.saved < self.policy.seconds:
+    def save(self, state: State, total: Any, epoch: int, at: int, now: bool = False) -> None:
+        """Keeps the state unless too little time has passed; ``now``: in any case."""
+        if self.checkpoints is None or (time.monotonic() - self.saved < self.policy.seconds and not now):
             return
         # Numbered such that the end of an epoch, before it is finished, has a place of its own.
         self.checkpoints.save(epoch * (self.program.most + 1) + at, self._tree(state, total, epoch, at))
@@ -212,7 +227,13 @@ class _Keeper:
         if self.checkpoints is None or not self.checkpoints.latest:
             return state, None, 0, 0
         like = self._tree(state, pure.zero(state), 0, 0)
-        found = self.checkpoints.restore(like)
+        try:
+            found = self.checkpoints.restore(like)
+        except DamagedCheckpoint as error:
+            # The one that is kept is the only one; what it stood for is computed again, to the same bits.
+            progress.say(f"  {error} Training begins anew.")
+            self.checkpoints.remove()
+            return state, None, 0, 0
         if not np.array_equal(found["key"], like["key"]):
             raise DataError(
                 "the checkpoint belongs to another random key",

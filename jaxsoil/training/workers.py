@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from jax.sharding import Mesh
 
+from jaxsoil.runs.stop import Terminated
 from jaxsoil.training.config import DeviceConfig
 
 T = TypeVar("T")
@@ -61,6 +62,8 @@ def in_order(
         going_on()
         try:
             return call(going_on)
+        except Terminated:
+            raise  # Each sees for itself that it is to end, and keeps its state.
         except BaseException as error:
             errors.append(error)
             stop.set()

@@ -60,11 +60,27 @@ def test_pmap_has_no_batch_axis() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trials", "gigabytes", "expected"), [(17, 1.0, (2, 9)), (17, 10.0, (1, 17)), (3, 0.01, (3, 1))]
+    ("trials", "gigabytes", "expected"), [(17, 1.0, (2, 9)), (17, 10.0, (1, 17)), (3, 0.1, (3, 1))]
 )
 def test_chunks_share_the_trials_evenly_within_the_memory(trials, gigabytes, expected) -> None:
     config = DeviceConfig(memory_gb=gigabytes)
     assert chunk_sizes(trials, 100_000_000, config, make_mesh(config)) == expected
+
+
+def test_a_trial_that_does_not_fit_is_refused_with_the_numbers() -> None:
+    config = DeviceConfig(memory_gb=0.5)
+    with pytest.raises(UsageError, match=r"A trial needs 12\.3 GB by count, and a device has 0\.5 GB .*--train\.batch"):
+        chunk_sizes(3, 12_345_000_000, config, make_mesh(config))
+    # What is asked for in so many words is not refused.
+    assert chunk_sizes(3, 12_345_000_000, DeviceConfig(memory_gb=0.5, chunk=2), make_mesh(config)) == (2, 2)
+
+
+def test_more_devices_than_there_are_are_refused_and_fewer_are_used() -> None:
+    here = len(jax.devices())
+    with pytest.raises(UsageError, match=rf"--devices\.count {here + 1}: there are {here} devices"):
+        make_mesh(DeviceConfig(count=here + 1))
+    # The mesh asks nothing of a device that is left out.
+    assert make_mesh(DeviceConfig(count=1), jax.devices() * 2).devices.size == 1
 
 
 def test_memory_of_a_trial_counts_its_copies() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import signal
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsoil.runs import stop as stopping
 from jaxsoil.training import loop as loop_module
 from jaxsoil.training import step as pure
 from jaxsoil.training.batches import RowBatches
@@ -110,6 +113,45 @@ def test_a_kill_changes_no_bit(tmp_path: Path, kind: Any, per_step: bool, policy
         trained(program(kind, per_step=per_step), checkpoints=folder, policy=policy)
     with Checkpoints(tmp_path) as folder:
         resumed = trained(program(kind, per_step=per_step), checkpoints=folder, policy=policy)
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+        assert np.array_equal(a, b, equal_nan=True)
+
+
+@pytest.mark.parametrize(("kind", "when"), [(Program, 2), (InBlocks, 1)])
+def test_a_run_that_is_asked_to_end_keeps_its_state_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Program], when: int
+) -> None:
+    monkeypatch.setattr(stopping, "_cut_off", lambda: None)
+    told: list[int] = []
+
+    def tell(first: int, after: int, state: pure.State) -> None:
+        told.append(after)
+        if len(told) == when:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    whole = trained(program(kind))
+    with Recorder(tmp_path) as folder, stopping.caught(), pytest.raises(stopping.Terminated):
+        trained(program(kind), checkpoints=folder, policy=CheckpointPolicy(share=0.0), on_epochs=tell)
+    # Told after the call had looked: the end of the next call, an epoch or some steps of one.
+    ((epoch, at),) = folder.kept
+    assert (epoch, at) == (when + 1, 0) if kind is Program else epoch == when and 1 <= at <= STEPS
+    with Checkpoints(tmp_path) as folder:
+        resumed = trained(program(kind), checkpoints=folder, on_epochs=tell)
+    assert told == [1, 2, 3, 4, 5]
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
+        assert np.array_equal(a, b, equal_nan=True)
+
+
+def test_a_damaged_checkpoint_costs_time_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, policy = trained(program()), CheckpointPolicy(epochs=1)
+    with Recorder(tmp_path, (3, 0)) as folder, pytest.raises(Killed):
+        trained(program(), checkpoints=folder, policy=policy)
+    (metadata,) = tmp_path.glob("*/default/_METADATA")
+    metadata.write_bytes(metadata.read_bytes()[:40])
+    with Recorder(tmp_path) as folder:
+        resumed = trained(program(), checkpoints=folder, policy=policy)
+    assert folder.kept[0] == (1, 0)
+    assert "damaged" in capsys.readouterr().out
     for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(resumed), strict=True):
         assert np.array_equal(a, b, equal_nan=True)
 

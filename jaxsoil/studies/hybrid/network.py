@@ -16,7 +16,8 @@ from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.hybrid.config import NetworkConfig
 from jaxsoil.studies.hybrid.ranges import Range
 from jaxsoil.training.config import LoopConfig
-from jaxsoil.training.rows import fit
+from jaxsoil.training.loop import Program
+from jaxsoil.training.rows import fit, program_of
 
 Output = Literal["bounded", "clipped"]
 """How predictions are kept within the physical range: by a link that cannot leave it, or by clipping afterwards."""
@@ -127,6 +128,20 @@ def train(
     )
     rest = (fitted.history, fitted.converged, fitted.epochs_run, fitted.alive)
     return Network(kind, fitted.params, constants, *rest)
+
+
+def example(
+    bands: int, output: Output, network: NetworkConfig, config: LoopConfig, batches: int
+) -> tuple[Program, Any]:
+    """A training on made-up rows, so many batches an epoch, for a plan: its program, and parameters to start from."""
+    kind, rows = Kind(network, output, 0.0, 1.0), batches * config.batch
+    one, every = jnp.float32(1.0), jnp.ones(bands, jnp.float32)
+    constants = {"mean": every, "sd": every, "centre": one, "unit": one}
+    arrays = {"x": np.zeros((rows, bands), np.float32), "y": np.zeros(rows, np.float32)}
+    start = kind.module.init(jax.random.key(0), jnp.zeros((1, bands), jnp.float32))
+    config = dataclasses.replace(config, patience=0, jit_per_step=jax.default_backend() == "cpu")
+    none = np.zeros(0, np.int64)
+    return program_of(_loss(kind), arrays, np.arange(rows), none, config, jax.random.key(0), constants), start
 
 
 @functools.cache

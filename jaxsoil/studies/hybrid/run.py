@@ -22,6 +22,7 @@ from jaxsoil.studies.hybrid.cross_fit import LABORATORY, LABORATORY_EXPOSURE, RA
 from jaxsoil.studies.hybrid.fitting import CLIPPED, CNN, PLSR, ModelPredictions, fit_all, model_fits
 from jaxsoil.studies.hybrid.handed_on import write_bundle
 from jaxsoil.studies.hybrid.intervals import calibrate, coverage_table, held_out_predictions, suspect_values
+from jaxsoil.studies.hybrid.network import Output, example
 from jaxsoil.studies.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare_library
 from jaxsoil.studies.hybrid.results import (
     ALL,
@@ -33,6 +34,7 @@ from jaxsoil.studies.hybrid.results import (
     result_table,
     write_product,
 )  # fmt: skip
+from jaxsoil.training import cost
 
 TWIN = "laboratories"
 
@@ -171,13 +173,20 @@ def _data(cross_fit: CrossFit, models: dict[str, str]) -> dict[str, Any]:
 
 
 def plan(config: HybridConfig, cross_fit: CrossFit) -> str:
-    """What a configuration would fit, without fitting it."""
+    """What a configuration would fit and what that costs, without fitting it."""
     todo, data, models = model_fits(cross_fit), cross_fit.data, []
     measured = {target: int(data.measured(target).sum()) for target in data.targets}
     for model, what in ((CNN, "networks within bounds"), (CLIPPED, "networks that are clipped"), (PLSR, "PLSR")):
         schemes = [fit.held_out.scheme for fit in todo if fit.model == model]
         models.append((what, schemes.count(RANDOM), schemes.count(LABORATORY)))
-    passes = config.train.epochs * sum(measured[fit.target] for fit in todo if fit.model != PLSR)
-    values = {"samples": np.unique(data.sample).size, "measured": measured, "models": models, "passes": passes}
+    costs = []
+    outputs: tuple[tuple[str, Output], ...] = ((CNN, "bounded"), (CLIPPED, "clipped"))
+    for model, output in outputs:
+        # Rows that are held out or watched are counted as if they trained: at most so many steps.
+        steps = [max(1, measured[fit.target] // config.train.batch) for fit in todo if fit.model == model]
+        if steps:
+            program, params = example(data.values.shape[1], output, config.network, config.train, cost.STEPS)
+            costs.append(cost.of_program(f"networks, {output}", program, params, steps))
+    values = {"samples": np.unique(data.sample).size, "measured": measured, "models": models}
     lines = Prose("jaxsoil.studies.hybrid.report", "plan").notes("plan", data=data, cross_fit=cross_fit, **values)
-    return "\n".join(lines)
+    return "\n".join([*lines, "", *cost.table(costs, (), "PLSR, intervals and predictions")])

@@ -19,7 +19,8 @@ from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.network import LayerCnn, ProfileCnn, layer_means, turned
 from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.training.config import LoopConfig
-from jaxsoil.training.rows import Fitted, fit_many
+from jaxsoil.training.loop import Program
+from jaxsoil.training.rows import Fitted, fit_many, program_of
 
 KIND = {
     "cnn": "single", "cnn_long": "single", "multitask": "multitask", "multitask_tuned": "multitask",
@@ -163,6 +164,16 @@ def train(
     found = _trained(fitted, by_layer, history)
     alive = found.alive & np.repeat(base.alive, copies)
     return dataclasses.replace(found, alive=alive, converged=found.converged & alive)
+
+
+def example(model: str, data: LayersData, config: LayersConfig, loop: LoopConfig) -> tuple[Program, Any]:
+    """One network that trains on all sites, for a plan: its program and the parameters it starts from."""
+    loss, every = loss_of(model, data, config), np.ones((1, len(data.sites)), bool)
+    own, keys = members_of(data, every, np.ones((1, len(data.layers)))), keys_of((model, "plan"), 1)
+    target = np.where(data.seen, data.to_scale(data.sites.values), 0.0).astype(np.float32)
+    arrays = {"x": data.windows, "y": target, "seen": data.seen.astype(np.float32)}
+    loop, constants = dataclasses.replace(loop, patience=0), jax.tree.map(jnp.asarray, own)
+    return program_of(loss, arrays, every, ~every, loop, keys, own=constants), _initial(loss, data, own, keys)
 
 
 def parts(rows: Bool[np.ndarray, " n"], seed: tuple[int, int], watched: int) -> tuple[np.ndarray, np.ndarray]:

@@ -22,10 +22,11 @@ from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.layers import choice, scores
 from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
-from jaxsoil.studies.layers.learn import GOES_ON, PER_LAYER
+from jaxsoil.studies.layers.learn import GOES_ON, PER_LAYER, example
 from jaxsoil.studies.layers.maps import write_maps
 from jaxsoil.studies.layers.prepare import LayersData, overlaps, prepare
 from jaxsoil.studies.layers.trainings import Training, TrainingResult, in_parallel, train_or_read, trainings
+from jaxsoil.training import cost
 
 __all__ = ["plan", "prepare", "run"]
 
@@ -37,9 +38,6 @@ PROBE = 3000
 
 REFERENCE_SECONDS = {"mean": 0.1, "rf": 5.0, "rf_window": 6.0}
 """Seconds of a training of references at the default size on two idle cores, for the plan alone."""
-
-STEP_SECONDS = 2.5e-4
-"""Seconds of a step of 32 windows of 9 x 9 pixels on the same cores, for the plan alone."""
 
 
 def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
@@ -134,19 +132,19 @@ def plan(config: LayersConfig, data: LayersData) -> str:
     # The inner cross-validation trains each pair of folds once, on the other folds.
     inner = (config.folds - 2) / 2.0 if config.map_model == "best" else 0.0
     trained = config.seeds * len(config.splits) + inner
-    steps = {name: 0 for name in config.models if name in NETWORKS}
-    rows = count * (1.0 - 1.0 / config.folds) * (1.0 - config.watch)
-    for name in steps:
-        each = rows / config.train.batch * config.train.epochs * config.folds
-        each *= layers if name == "cnn" else 1
-        tuned = rows / config.finetune.batch * config.finetune.epochs * config.folds * layers
-        each = tuned if name in GOES_ON else each + tuned if name == "transfer" else each
-        steps[name] = int(each * trained)
-    seconds = sum(steps.values()) * STEP_SECONDS * (config.window / 9.0) ** 2
-    seconds += sum(REFERENCE_SECONDS.get(name, 0.0) for name in config.models) * trained
+    rows, costs = count * (1.0 - 1.0 / config.folds) * (1.0 - config.watch), []
+    for name in (model for model in config.models if model in NETWORKS):
+        stages = [] if name in GOES_ON else [("", config.train, layers if name == "cnn" else 1)]
+        stages += [(" fine", config.finetune, layers)] if name in GOES_ON or name == "transfer" else []
+        for stage, loop, each in stages:
+            steps = [max(1, int(rows) // loop.batch)] * round(config.folds * each * trained)
+            costs.append(cost.of_program(f"{name}{stage}", *example(name, data, config, loop), steps))
+    references = [(name, round(trained)) for name in config.models if name not in NETWORKS]
+    seconds = sum(REFERENCE_SECONDS.get(name, 0.0) * number for name, number in references)
     networks = config.seeds * config.folds * (layers if config.map_model in PER_LAYER else 1)
-    values = {"trainings": len(trainings(config)), "steps": steps, "networks": networks, "minutes": seconds / 60.0}
-    return "\n".join(Prose("jaxsoil.studies.layers.report", "plan").notes("plan", data=data, config=config, **values))
+    values = {"trainings": len(trainings(config)), "networks": networks, "seconds": seconds}
+    lines = Prose("jaxsoil.studies.layers.report", "plan").notes("plan", data=data, config=config, **values)
+    return "\n".join([*lines, "", *cost.table(costs, references, "references and maps")])
 
 
 def probe_pixels(data: LayersData) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:

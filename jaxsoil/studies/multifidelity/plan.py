@@ -86,9 +86,9 @@ def _stage1(config: MultifidelityConfig, count: int, scans: int, bands: int, rep
     loop = dataclasses.replace(settings.loop, patience=0, batch=min(batch, max(1, few.size // 4)))
     timed = dataclasses.replace(settings, loop=loop)
     program = ScansProgram(data.select(few), timed, jax.random.key(0), None)
-    seconds = cost.seconds_per_step(program, program.start)
     size = _count(Vae(bands, settings.vae), (2, bands))
-    return cost.dense_cost("stage 1", count, size, settings.loop.epochs, scans // batch, batch, seconds)
+    steps = scans // batch
+    return cost.dense_cost("stage 1", count, size, settings.loop.epochs, steps, batch, program, program.start)
 
 
 def _training(name: str, count: int, parameters: int, rows: int, loop: LoopConfig, width: int) -> Cost:
@@ -105,8 +105,8 @@ def _training(name: str, count: int, parameters: int, rows: int, loop: LoopConfi
     every, none = np.arange(TIMED_STEPS * batch), np.zeros(0, np.int64)
     few = dataclasses.replace(loop, patience=0, batch=batch)
     program = program_of(loss, arrays, every, none, few, jax.random.key(0))
-    seconds = cost.seconds_per_step(program, program.initial(params))
-    return cost.dense_cost(name, count, parameters, loop.epochs, rows // batch, batch, seconds)
+    state = program.initial(params)
+    return cost.dense_cost(name, count, parameters, loop.epochs, rows // batch, batch, program, state)
 
 
 def _count(network: Any, shape: tuple[int, int]) -> int:

@@ -134,7 +134,21 @@ def prepare_study(
     minerals = decoder_minerals(config, library)
     trials = make_trials(config, library, splits)
     require_batch(trials, config.train)
+    require_devices(config, library, trials, minerals)
     return StudyInputs(library, splits, tuple(trials), minerals)
+
+
+def require_devices(
+    config: StudyConfig, library: Library, trials: Sequence[Any], minerals: EndmemberLibrary | None
+) -> None:
+    """Raises UsageError for more devices than there are, and for a trial that is larger than one of them."""
+    from jaxsoil.training.devices import make_mesh
+    from jaxsoil.training.grid import make_groups
+
+    devices, count = config.devices, 0 if minerals is None else len(minerals)
+    platform = make_mesh(devices).devices.flat[0].platform
+    if trials and (devices.memory_gb or platform != "cpu"):
+        make_groups(trials, config.train, devices, config.components, library.spectra.n_bands, count)
 
 
 def decoder_minerals(config: StudyConfig, library: Library) -> EndmemberLibrary | None:

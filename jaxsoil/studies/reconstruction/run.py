@@ -35,7 +35,9 @@ def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
     costs = [cost.estimate(group, data, train, devices, make_losses(group.trials)) for group in groups]
     baselines = [(name, splits * len(settings_of(config, name))) for name in config.baselines]
     title = f"{library.name}: {len(library)} spectra x {bands} bands, {splits} splits, {config.seeds} seeds"
-    return "\n".join([title, "", *cost.table(costs, baselines, "baselines, evaluation and checkpoints")])
+    return "\n".join(
+        [title, "", *cost.table(costs, baselines, "baselines, evaluation and checkpoints", train.precision)]
+    )
 
 
 def run_study(

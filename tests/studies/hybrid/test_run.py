@@ -341,3 +341,4 @@ def test_data_that_allow_no_derived_works_leave_no_bundle(cross_fit: CrossFit, t
 def test_the_plan_counts_models(cross_fit: CrossFit) -> None:
     text = plan(CONFIG, cross_fit)
     assert "4 in random folds, 4 with a laboratory held out" in text and "carbon: 76 measured, 20 to predict" in text
+    assert "networks, bounded" in text and "TFLOP (float32), floors" in text
