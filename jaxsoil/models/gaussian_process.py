@@ -182,9 +182,7 @@ def fit(
     )  # fmt: skip
 
 
-def _directions(
-    x: np.ndarray, y: np.ndarray, region: np.ndarray, within: carry_over.Space, draws: Draws
-) -> np.ndarray:
+def _directions(x: np.ndarray, y: np.ndarray, region: np.ndarray, within: carry_over.Space, draws: Draws) -> np.ndarray:
     """The directions (D, q, k) of the whitened coordinates (n, q) for each draw; those that do not count are zero."""
     between = carry_over.between_regions(x, y, region)
     covariance, size = x.T @ x / len(x), x.shape[1]

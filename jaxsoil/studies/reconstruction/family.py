@@ -88,7 +88,9 @@ def fit(
         weight = parts.pop(part)
         rows = gaussian_process.subset(regions)
         draws = gaussian_process.prior(whitened=PROCESSES[part])
-        process = gaussian_process.fit(absorbance[rows], target[rows], regions[rows], axis, draws, within=within)
+        # Penalised for what perturbs its own rows: a region of many would have more of a say than it has in them.
+        own = carry_over.space(absorbance[rows], axis, strengths)
+        process = gaussian_process.fit(absorbance[rows], target[rows], regions[rows], axis, draws, within=own)
     shares = parts or {"ridge_both" if PROCESSES[name] else "ridge": 0.0}
     found = [_linear(part, absorbance, target, regions, axis, folds, within) for part in shares]
     of = np.array(list(shares.values()))

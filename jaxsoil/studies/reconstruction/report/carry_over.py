@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PROSE = Prose(__package__, "carry_over")
 _REFERENCE, _OURS = "plsr_absorbance", "carry_over"
-_SHOWN = ("plsr", _REFERENCE, "random_forest", _OURS)
+_SHOWN = ("plsr", _REFERENCE, "random_forest", _OURS, "carry_over_mix")
 """Models of the figure by region and of the curve of local labels."""
 _DIGITS = {"ccc": 3, "rmse": 3, "abs_bias": 3, "spread": 3}
 _HEADS = {
@@ -46,6 +46,8 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document.section("What each part gains", *[_gains(gains, part, run) for part in dict.fromkeys(gains["regions"])])
     document.draw(gain_figure(where(gains, regions="all")), "gains", _PROSE.text("gains_caption"))
     common = "Mean over regions ± standard error (SD/√n over regions), held-out regions."
+    if "mix" in run.tables:
+        document.text(_PROSE.text("mix", weights=_weights(run.tables["mix"])))
     document.section("All scores", *scores.mean_tables(run, common))
     document.add(list(settings.scale_notes(run)))
     document.section("By region", *_by_region(run))
@@ -59,6 +61,12 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     sections.exposure_section(document, run, _PROSE.rows("uses", local="local_labels" in run.tables))
     closing_sections(document, run, MODEL_LABELS)
     return document.write()
+
+
+def _weights(mix: pd.DataFrame) -> str:
+    """PLSR's weights in the mix, and in how many regions each was chosen."""
+    counts = mix["weight"].value_counts().sort_index()
+    return ", ".join(f"{weight:g} in {count}" for weight, count in counts.items())
 
 
 def _label(name: str) -> str:
