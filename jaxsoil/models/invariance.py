@@ -19,7 +19,7 @@ from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import perturbations
 
-MOST_ROWS = 500
+MOST_ROWS = 1000
 """Training spectra that are perturbed at most; their mean square hardly depends on more."""
 
 

@@ -83,14 +83,13 @@ def fit(
     if name not in PARTS:
         raise DataError(f"there is no model '{name}'", remedy=f"Use one of {', '.join(PARTS)}.")
     parts, process, weight = dict(PARTS[name]), None, 0.0
-    within = carry_over.space(absorbance, axis, strengths)
+    # Rows shared by the regions: one of many rows has no more of a say in what spectra should not react to.
+    rows = gaussian_process.subset(regions)
+    within = carry_over.space(absorbance[rows], axis, strengths)
     for part in [one for one in parts if one in PROCESSES]:
         weight = parts.pop(part)
-        rows = gaussian_process.subset(regions)
         draws = gaussian_process.prior(whitened=PROCESSES[part])
-        # Penalised for what perturbs its own rows: a region of many would have more of a say than it has in them.
-        own = carry_over.space(absorbance[rows], axis, strengths)
-        process = gaussian_process.fit(absorbance[rows], target[rows], regions[rows], axis, draws, within=own)
+        process = gaussian_process.fit(absorbance[rows], target[rows], regions[rows], axis, draws, within=within)
     shares = parts or {"ridge_both" if PROCESSES[name] else "ridge": 0.0}
     found = [_linear(part, absorbance, target, regions, axis, folds, within) for part in shares]
     of = np.array(list(shares.values()))
