@@ -68,7 +68,9 @@ def prepare(config: CarryOverConfig) -> StudyInputs:
 
 def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
     """Describes the fits; nothing is run."""
-    return plan_study(config, prepared)
+    regions = len(splits.region_out(prepared.library))
+    pairs = mix.pairs_of(range(len(prepared.splits)), regions, config)
+    return "\n".join([plan_study(config, prepared), f"Transductive mix: {2 * len(pairs)} fits without two regions."])
 
 
 def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> None:

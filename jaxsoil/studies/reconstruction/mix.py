@@ -18,6 +18,7 @@ from jaxsoil.data import splits
 from jaxsoil.data.splits import Split
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.results import log10_percent
+from jaxsoil.models import plsr
 from jaxsoil.runs.files import write_csv
 from jaxsoil.runs.pieces import Pieces
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
@@ -34,7 +35,8 @@ EXPOSURE = "uses all spectra of the held-out region, without labels, for the mea
 def add(tables: Tables, config: CarryOverConfig) -> None:
     """Adds the mix as a model of its own, and mix.csv, PLSR's weight by held-out region.
 
-    Nothing is added where the study lacks its parts or has fewer than three regions. The fits of the baselines must be
+    Nothing is added where the study lacks its parts, has fewer than three regions, or where two less leave too few rows
+    for PLSR. The fits of the baselines must be
     there. Models of pairs of regions leave a file each, which a resumed run reads.
 
     Args:
@@ -42,11 +44,11 @@ def add(tables: Tables, config: CarryOverConfig) -> None:
       config: the study.
     """
     regions = splits.region_out(tables.library)
-    if len(regions) < 3 or not {LEVEL, SHAPE} <= set(config.baselines):
-        return
     names = [split.held_out for split in regions]
     places = [names.index(split.held_out) for split in tables.splits]
-    pairs = _pairs(places, len(regions))
+    pairs = pairs_of(places, len(regions), config)
+    if not pairs or min(np.sum(regions[r].train & regions[s].train) for r, s in pairs) <= plsr.N_COMPONENTS:
+        return
     inner: Any = [
         pair_predictions(tables.run.path, tables.library, regions, config, name, pairs) for name in (LEVEL, SHAPE)
     ]
@@ -67,8 +69,10 @@ def add(tables: Tables, config: CarryOverConfig) -> None:
     write_csv(tables.run.path / "mix.csv", pd.DataFrame(weights, columns=pd.Index(["region", "weight"])))
 
 
-def _pairs(places: Sequence[int], regions: int) -> list[tuple[int, int]]:
-    """Pairs of a held-out region and another, each once."""
+def pairs_of(places: Sequence[int], regions: int, config: CarryOverConfig) -> list[tuple[int, int]]:
+    """Pairs of a held-out region and another, each once; none where the study has no mix."""
+    if regions < 3 or not {LEVEL, SHAPE} <= set(config.baselines):
+        return []
     return sorted({(min(r, s), max(r, s)) for r in places for s in range(regions) if r != s})
 
 

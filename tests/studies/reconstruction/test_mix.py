@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from jaxsoil.data.splits import INDUCTIVE, Split
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.reconstruction import mix
+from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.train import side_by_side
 
 
@@ -36,8 +38,11 @@ def test_the_weight_is_that_of_the_model_with_the_better_shape(best: float) -> N
 
 
 def test_pairs_are_those_of_held_out_regions_and_what_is_seen_is_declared() -> None:
-    assert mix._pairs([2], 4) == [(0, 2), (1, 2), (2, 3)]
-    assert len(mix._pairs([0, 1, 2, 3], 4)) == 6
+    config = CarryOverConfig()
+    assert mix.pairs_of([2], 4, config) == [(0, 2), (1, 2), (2, 3)]
+    assert len(mix.pairs_of([0, 1, 2, 3], 4, config)) == 6
+    assert mix.pairs_of([0, 1], 2, config) == []
+    assert mix.pairs_of([2], 4, dataclasses.replace(config, baselines=("plsr_absorbance",))) == []
     test = np.array([False, True])
     split = Split("region_out/a", "a", ~test, test & ~test, test, INDUCTIVE, 0)
     seen = mix._declared(split)

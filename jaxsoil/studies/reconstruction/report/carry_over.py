@@ -126,6 +126,7 @@ def gain_figure(gains: pd.DataFrame) -> Figure | None:
             axis.errorbar(row["gain"], place, xerr=row["gain_se"], fmt="o", color=shade, markersize=4, linewidth=1.2)
         axis.set_yticks(range(len(names)), [model_label(name) for name in names])
         axis.set_xlabel(f"Gain in {label}")
+        axis.locator_params(axis="x", nbins=5)
         style.light_grid(axis, "x")
     return figure
 

@@ -38,7 +38,7 @@ MODEL_LABELS = {
     "process": "Gaussian process",
     "process_whitened": "Gaussian process, whitened",
     "carry_over_plsr": "Mean of carry-over and PLSR",
-    "carry_over_mix": "Carry-over, mix with unlabelled spectra",
+    "carry_over_mix": "Mix with unlabelled spectra",
 }
 """Models in the order of the tables, with their names there; others follow under the name they have."""
 
