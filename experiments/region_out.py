@@ -26,8 +26,7 @@ DEFAULT = RegionOutConfig(
     loss=("proportional",),
     baseline_input=("snv",),
     baseline_loss=("log",),
-    # Without carry_over, which takes 45 s more on the twin: ask for it (docs/carry_over.md).
-    baselines=("plsr", "random_forest", "plsr_absorbance"),
+    baselines=("plsr", "random_forest", "plsr_absorbance", "carry_over"),
     train=TrainConfig(epochs=120, patience=12, lr=1e-3, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=15),
 )
 

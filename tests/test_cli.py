@@ -62,11 +62,11 @@ def test_results_name_every_model_region_and_exposure(finished: Path) -> None:
     from jaxsoil.evaluation.results import read_results
 
     frame = read_results(finished / "results.csv", ("input", "loss"))
-    assert set(frame.model) == {"none", "ann", "physics", "plsr", "random_forest", "plsr_absorbance"}
+    assert set(frame.model) == {"none", "ann", "physics", "plsr", "random_forest", "plsr_absorbance", "carry_over"}
     assert set(frame.region) == {"R01", "R02", "R03", "R04"}
     assert set(frame[frame.metric == "mrmse"].model) == {"ann", "physics"}
     trials = (finished / "trials.csv").read_text()
-    assert trials.count("inductive") == 24
+    assert trials.count("inductive") == 28
 
 
 def test_an_existing_run_is_refused_and_left_alone(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,10 +6,9 @@ cannot be predicted gets the reason. No row stops another.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from jaxsoil.data.readers import instruments
 from jaxsoil.evaluation.domain import Judged
 from jaxsoil.evaluation.shift import Calibration, intervals
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.threads import one_thread_each
 from jaxsoil.spectra.container import Spectra
 
 LEVEL = 0.9
@@ -56,17 +56,7 @@ class Part:
     judged: Judged
 
 
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Within it linear algebra takes one thread: parts are worked on at a time, and threads that a library would start
-    for the small products of each part would only wait for each other."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
-        yield
-
-
-@_one_thread_each()
+@one_thread_each()
 def predict(
     bundle: Bundle,
     spectra: Spectra,
@@ -278,7 +268,7 @@ class Predictions:
         return int(np.sum(self.table["refused"].to_numpy() != ""))
 
 
-@_one_thread_each()
+@one_thread_each()
 def predict_files(
     bundle: Bundle,
     paths: str | Path | Iterable[str | Path],

@@ -6,7 +6,7 @@ hyper-parameters, so none is chosen: coefficients are the mean over draws from a
 mean of linear models is linear.
 
 Everything follows from sums over parts of the training rows (a region, or a fold of it), so that all draws and all
-ways to leave parts out are one batched program. It runs in float64 whatever the precision of the caller.
+ways to leave a fold out are one batched program. It runs in float64 whatever the precision of the caller.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ from jaxsoil.runs.errors import DataError
 
 MOST_BANDS = 256
 """Bands beyond this number are averaged in groups of neighbours: soil spectra are smooth, and costs grow cubically."""
+MOST_DIRECTIONS = 110
+"""Directions that are fitted at most, those along which training spectra and their perturbations vary most."""
 
 DRAWS = 200
 """Draws of the prior that are averaged."""
+FOLD_DRAWS = 40
+"""Draws, the first of them, that are averaged where a fold is left out: its residuals need no more."""
 
 _AT_ONCE = 16
 """Draws whose matrices are in memory at a time."""
@@ -68,14 +72,50 @@ def prior(count: int = DRAWS, seed: int = 0, *, perturbed: bool = True, between:
     return Draws(identity, kinds * perturbed, regions * between, power)
 
 
-class Sums(NamedTuple):
-    """Sums over the rows of each of K parts, about the mean of all rows: what the models are fitted to.
+class Space(NamedTuple):
+    """Coordinates that spectra are fitted in, and what perturbations do to them.
 
     Attributes:
-      count, y, yy: (K,) rows, sum of targets and of their squares.
-      x, xy: (K, m) sums of spectra, and of spectra times targets.
-      xx: (K, m, m) sums of products of bands.
-      region: (K, R) 1 where the part lies in the region, else 0.
+      basis: (m, q) from absorbances to coordinates; penalties: (kinds, q, q) of :func:`invariance.penalties`.
+      bands: number of bands, after averaging, that a mean variance is taken over.
+    """
+
+    basis: np.ndarray
+    penalties: np.ndarray
+    bands: int
+
+
+def space(absorbance: ArrayLike, axis: ArrayLike, strengths: invariance.Strengths | None = None) -> Space:
+    """The coordinates of (n, m) training spectra on an axis (m,) in nm: bands, or directions where bands are more.
+
+    Args:
+      absorbance: of the training rows alone.
+      axis: ascending.
+      strengths: of the perturbations; None: the default ones.
+
+    Raises:
+      DataError: a value that is not finite, or an impossible perturbation.
+    """
+    x = require.finite_rows(absorbance, "training spectra", least=2)
+    narrow = grouping(x.shape[1])
+    x, bands = x @ narrow, np.asarray(axis, np.float64) @ narrow
+    moved = invariance.penalties(x, bands, strengths=strengths)
+    if bands.size <= MOST_DIRECTIONS:
+        return Space(narrow, moved, bands.size)
+    centred = x - x.mean(axis=0)
+    kept = np.linalg.eigh(centred.T @ centred / len(x) + moved.sum(axis=0))[1][:, -MOST_DIRECTIONS:]
+    return Space(narrow @ kept, kept.T @ moved @ kept, bands.size)
+
+
+class Sums(NamedTuple):
+    """Sums over the rows of each of R regions, about the mean of all rows: what the models are fitted to.
+
+    With folds left out, (F, R, ...).
+
+    Attributes:
+      count, y, yy: (R,) rows, sum of targets and of their squares.
+      x, xy: (R, q) sums of coordinates, and of coordinates times targets.
+      xx: (R, q, q) sums of products of coordinates.
     """
 
     count: Any
@@ -84,31 +124,28 @@ class Sums(NamedTuple):
     x: Any
     xy: Any
     xx: Any
-    region: Any
 
 
-def sums(x: np.ndarray, y: np.ndarray, regions: np.ndarray, parts: np.ndarray) -> Sums:
-    """The sums of centred spectra (n, m) and targets (n,), by parts (n,) of which each lies in one region (n,)."""
-    names, part = np.unique(np.stack([regions.astype(str), parts.astype(str)]), axis=1, return_inverse=True)
-    part = part.reshape(-1)
-    region = names[0][:, None] == np.unique(names[0])
-    rows = [np.flatnonzero(part == number) for number in range(names.shape[1])]
-    values: Any = {"y": y, "yy": y**2, "x": x, "xy": x * y[:, None]}
-    total: Any = {name: np.array([of[chosen].sum(axis=0) for chosen in rows]) for name, of in values.items()}
-    count = np.array([float(len(chosen)) for chosen in rows])
-    products = np.stack([x[chosen].T @ x[chosen] for chosen in rows])
-    return Sums(count=count, xx=products, region=region.astype(np.float64), **total)
+def sums(x: np.ndarray, y: np.ndarray, regions: np.ndarray, folds: np.ndarray | None = None) -> list[Sums]:
+    """The sums of centred coordinates (n, q) and targets (n,): of all rows, then without each of the folds 0, 1, ..."""
+    region = np.unique(regions, return_inverse=True)[1].reshape(-1)
+    fold = np.zeros(len(y), int) if folds is None else folds
 
+    def of(rows: np.ndarray) -> tuple[Any, ...]:
+        own, target = x[rows], y[rows]
+        return float(rows.sum()), target.sum(), target @ target, own.sum(axis=0), target @ own, own.T @ own
 
-def _moments(s: Sums, kept: jax.Array) -> Sums:
-    """The sums (R, ...) of the regions without the parts whose ``kept`` (K,) is 0."""
-    weight = s.region * kept[:, None]
-    by_region = [jnp.einsum("kr,k...->r...", weight, values) for values in s[:-1]]
-    return Sums(*by_region, region=jnp.eye(s.region.shape[1]))
+    parts = [[of((region == r) & (fold == f)) for f in range(fold.max() + 1)] for r in range(region.max() + 1)]
+    # (R, F, ...) of each sum.
+    found = [np.stack([[part[number] for part in row] for row in parts]) for number in range(len(Sums._fields))]
+    left_out = [] if folds is None else range(fold.max() + 1)
+    all_rows = [part.sum(axis=1) for part in found]
+    without = [Sums(*(total - part[:, f] for total, part in zip(all_rows, found, strict=True))) for f in left_out]
+    return [Sums(*all_rows), *without]
 
 
 def _between(s: Sums) -> tuple[jax.Array, jax.Array]:
-    """Covariance (m, m) of the regions' mean spectra without what the property explains, and which regions are there.
+    """Covariance (q, q) of the regions' means without what the property explains, and which regions are there (R,).
 
     Explained is (mean target of the region minus that of all) times the pooled pattern within regions, cov(x, y) /
     var(y).
@@ -125,27 +162,28 @@ def _between(s: Sums) -> tuple[jax.Array, jax.Array]:
     return (share[:, None] * left).T @ left, there
 
 
-def _solve(draw: Draws, s: Sums, penalties: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Coefficients (m,) and intercept of one draw, of centred spectra."""
-    between, there = _between(s)
+def _solve(
+    draw: Draws, s: Sums, between: jax.Array, there: jax.Array, penalty: jax.Array, bands: int
+) -> tuple[jax.Array, jax.Array]:
+    """Coefficients (q,) and intercept of one draw with its penalty (q, q) on perturbations, of centred coordinates."""
     weight = there * jnp.maximum(s.count, 1.0) ** (draw.power - 1.0)
     weight = weight / (weight * s.count).sum()
     x, y = weight @ s.x, weight @ s.y
     covariance = jnp.einsum("r,rij->ij", weight, s.xx) - x[:, None] * x[None]
-    size = x.shape[0]
-    penalty = jnp.einsum("k,kij->ij", draw.kinds, penalties) + draw.regions * between
-    penalty = penalty + draw.identity * jnp.trace(covariance) / size * jnp.eye(size)
-    factor = jax.scipy.linalg.cho_factor(covariance + penalty)
+    share = draw.identity * jnp.trace(covariance) / bands * jnp.eye(x.shape[0])
+    factor = jax.scipy.linalg.cho_factor(covariance + penalty + draw.regions * between + share)
     slope = jax.scipy.linalg.cho_solve(factor, weight @ s.xy - x * y)
     return slope, y - x @ slope
 
 
-@jax.jit
-def _mean(draws: Draws, s: Sums, penalties: jax.Array, kept: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Mean coefficients (F, m) and intercepts (F,) over the draws, for each row of ``kept`` (F, K)."""
+@functools.partial(jax.jit, static_argnames="bands")
+def _mean(draws: Draws, s: Sums, penalties: jax.Array, bands: int) -> tuple[jax.Array, jax.Array]:
+    """Mean coefficients (F, q) and intercepts (F,) over the draws, of sums (F, R, ...)."""
+    between, there = jax.vmap(_between)(s)
 
     def each(draw: Draws) -> tuple[jax.Array, jax.Array]:
-        return jax.vmap(lambda own: _solve(draw, _moments(s, own), penalties))(kept)
+        penalty = jnp.einsum("k,kij->ij", draw.kinds, penalties)
+        return jax.vmap(lambda *own: _solve(draw, *own, penalty, bands))(s, between, there)
 
     slopes, starts = jax.lax.map(each, draws, batch_size=_AT_ONCE)
     return slopes.mean(axis=0), starts.mean(axis=0)
@@ -179,7 +217,7 @@ def fit(
     draws: Draws | None = None,
     *,
     folds: ArrayLike | None = None,
-    strengths: invariance.Strengths | None = None,
+    within: Space | None = None,
 ) -> CarryOver:
     """Fits the mean over draws of the penalised linear model.
 
@@ -189,33 +227,33 @@ def fit(
       regions: (n,) names; with one region nothing is known of differences between regions, and that penalty is zero.
       axis: (m,) ascending, nm.
       draws: hyper-parameters; None: :func:`prior`.
-      folds: (n,) for ``residuals``; None: none.
-      strengths: of the perturbations; None: the default ones.
+      folds: (n,) for ``residuals``, which take the first :data:`FOLD_DRAWS` draws; None: none.
+      within: coordinates and penalties; None: :func:`space` of these rows.
 
     Raises:
       DataError: shapes that do not fit, a value that is not finite, spectra that are all the same, or an impossible
         perturbation.
     """
     spectra, y, region = checked(absorbance, target, regions)
-    narrow = grouping(spectra.shape[1])
-    x, bands = spectra @ narrow, np.asarray(axis, np.float64) @ narrow
+    own = within or space(spectra, axis)
+    x = spectra @ own.basis
     middle, level = x.mean(axis=0), float(y.mean())
-    fold = np.zeros(len(y), int) if folds is None else np.unique(np.asarray(folds), return_inverse=True)[1].reshape(-1)
-    found = sums(x - middle, y - level, region, fold)
-    # Parts in the order of their names, as `sums` has them: which fold is each of?
-    of_part = np.unique(np.stack([region.astype(str), fold.astype(str)]), axis=1)[1].astype(int)
-    without = [] if folds is None else [of_part != number for number in range(fold.max() + 1)]
-    kept = np.stack([np.ones(of_part.size, bool), *without]).astype(np.float64)
-    penalties = invariance.penalties(x, bands, strengths=strengths)
+    fold = None if folds is None else np.unique(np.asarray(folds), return_inverse=True)[1].reshape(-1)
+    whole, *without = (Sums(*(part[None] for part in one)) for one in sums(x - middle, y - level, region, fold))
+    draws = draws or prior()
     with jax.enable_x64(True):
-        slopes, starts = (np.asarray(v) for v in _mean(draws or prior(), found, penalties, kept))
-    if not np.isfinite(slopes[0]).all():
+        slopes, starts = (np.asarray(v) for v in _mean(draws, whole, own.penalties, own.bands))
+    if not np.isfinite(slopes).all():
         remedy = "Raise the identity's share in the penalty."
         raise DataError("a penalised covariance is not positive definite", remedy=remedy)
     residuals = np.empty(0)
-    if folds is not None:
-        residuals = (y - level) - np.einsum("nm,nm->n", x - middle, slopes[1 + fold]) - starts[1 + fold]
-    return CarryOver(narrow @ slopes[0], float(starts[0] + level - middle @ slopes[0]), residuals)
+    if fold is not None:
+        left_out = Sums(*(np.concatenate(parts) for parts in zip(*without, strict=True)))
+        some = Draws(*(part[:FOLD_DRAWS] for part in draws))
+        with jax.enable_x64(True):
+            others, levels = (np.asarray(v) for v in _mean(some, left_out, own.penalties, own.bands))
+        residuals = (y - level) - np.einsum("nq,nq->n", x - middle, others[fold]) - levels[fold]
+    return CarryOver(own.basis @ slopes[0], float(starts[0] + level - middle @ slopes[0]), residuals)
 
 
 def checked(absorbance: ArrayLike, target: ArrayLike, regions: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -229,8 +267,8 @@ def checked(absorbance: ArrayLike, target: ArrayLike, regions: ArrayLike) -> tup
 
 
 def between_regions(x: np.ndarray, y: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """The covariance (m, m) between regions that the penalty has, of centred spectra (n, m) and targets (n,)."""
-    found = sums(x, y, regions, np.zeros(len(y), int))
+    """The covariance (q, q) between regions that the penalty has, of centred coordinates (n, q) and targets (n,)."""
+    found = sums(x, y, regions)[0]
     with jax.enable_x64(True):
         return np.asarray(_between(Sums(*(jnp.asarray(values) for values in found)))[0])
 

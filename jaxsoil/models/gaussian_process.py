@@ -150,12 +150,12 @@ def fit(
     axis: ArrayLike,
     draws: Draws | None = None,
     *,
-    strengths: invariance.Strengths | None = None,
+    within: carry_over.Space | None = None,
 ) -> GaussianProcess:
     """Fits one process for each draw.
 
     Args:
-      absorbance, target, regions, axis, strengths: as of :func:`jaxsoil.models.carry_over.fit`.
+      absorbance, target, regions, axis, within: as of :func:`jaxsoil.models.carry_over.fit`.
       draws: hyper-parameters; None: :func:`prior`.
 
     Raises:
@@ -166,41 +166,33 @@ def fit(
         remedy = "Pass the rows of jaxsoil.models.gaussian_process.subset, or use the linear model."
         raise DataError(f"a Gaussian process takes at most {LIMIT} rows", value=len(y), remedy=remedy)
     draws = draws or prior()
-    narrow = carry_over.grouping(spectra.shape[1])
-    x, bands = spectra @ narrow, np.asarray(axis, np.float64) @ narrow
-    centre, level = x.mean(axis=0), float(y.mean())
-    directions = _directions(x - centre, y - level, region, bands, draws, strengths)
+    own = within or carry_over.space(spectra, axis)
+    middle, level = spectra.mean(axis=0), float(y.mean())
+    x = (spectra - middle) @ own.basis
+    directions = _directions(x, y - level, region, own, draws)
     # The root mean square distance of two rows: twice the variance in the directions that count.
-    spread = np.sqrt(2.0 * np.square((x - centre) @ directions).sum(axis=(1, 2)) / len(x))
+    spread = np.sqrt(2.0 * np.square(x @ directions).sum(axis=(1, 2)) / len(x))
     length = draws.length * spread
-    same = region[:, None] == region
+    number = np.unique(region, return_inverse=True)[1].reshape(-1)
     scale = max(float(y.std()), 1e-6)
-    weights, jitter = _solved(x - centre, y - level, same, directions, length, draws, scale)
+    weights, jitter = _solved(x, y - level, number[:, None] == number, directions, length, draws, scale)
     return GaussianProcess(
-        spectra.mean(axis=0), level, spectra - spectra.mean(axis=0), narrow @ directions, weights * scale**2,
+        middle, level, spectra - middle, own.basis @ directions, weights * scale**2,
         CONSTANT_SD**2 * weights.sum(axis=1), length, draws.rational, jitter,
     )  # fmt: skip
 
 
-def _directions(
-    x: np.ndarray,
-    y: np.ndarray,
-    region: np.ndarray,
-    bands: np.ndarray,
-    draws: Draws,
-    strengths: invariance.Strengths | None,
-) -> np.ndarray:
-    """The directions (D, m, q) of the whitened spectra for each draw; those that do not count are zero."""
-    penalties = invariance.penalties(x, bands, strengths=strengths)
+def _directions(x: np.ndarray, y: np.ndarray, region: np.ndarray, within: carry_over.Space, draws: Draws) -> np.ndarray:
+    """The directions (D, q, k) of the whitened coordinates (n, q) for each draw; those that do not count are zero."""
     between = carry_over.between_regions(x, y, region)
-    covariance = x.T @ x / len(x)
-    found = []
-    for number in range(len(draws.identity)):
-        share = draws.identity[number] * np.trace(covariance) / len(bands) * np.eye(len(bands))
-        penalty = share + np.einsum("k,kij->ij", draws.kinds[number], penalties) + draws.regions[number] * between
-        direction = invariance.whitening(penalty, covariance)
-        found.append(np.where(np.arange(len(bands)) < draws.components[number], direction, 0.0))
-    return np.stack(found)
+    covariance, size = x.T @ x / len(x), x.shape[1]
+    found = np.zeros((len(draws.identity), size, min(int(draws.components.max()), size)))
+    for number, components in enumerate(draws.components):
+        share = draws.identity[number] * np.trace(covariance) / within.bands * np.eye(size)
+        moved = np.einsum("k,kij->ij", draws.kinds[number], within.penalties)
+        own = invariance.whitening(share + moved + draws.regions[number] * between, covariance, int(components))
+        found[number, :, : own.shape[1]] = own
+    return found
 
 
 def _solved(

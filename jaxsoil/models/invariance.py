@@ -106,23 +106,27 @@ def penalties(absorbance: ArrayLike, axis: ArrayLike, seed: int = 0, strengths: 
     return np.stack(found)
 
 
-def whitening(penalty: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Directions (m, m) in which spectra are compared: the inverse root of the penalty, by falling variance.
+def whitening(penalty: np.ndarray, covariance: np.ndarray, components: int | None = None) -> np.ndarray:
+    """Directions (m, q) in which spectra are compared: an inverse root of the penalty, by falling variance.
 
     Args:
       penalty: (m, m) positive definite.
       covariance: (m, m) of the training spectra.
+      components: q, the directions of the largest variance; None: all.
 
     Raises:
       DataError: the penalty is not positive definite.
     """
-    values, vectors = np.linalg.eigh(penalty)
-    if not values[0] > 1e-12 * abs(values[-1]):
+    from scipy.linalg import LinAlgError, eigh
+
+    size = len(penalty)
+    first = size - min(size if components is None else components, size)
+    try:
+        # The eigenvectors V of a pencil have V' penalty V = I.
+        return eigh(covariance, penalty, subset_by_index=(first, size - 1))[1][:, ::-1]
+    except LinAlgError as error:
         remedy = "Give the identity a larger share in the penalty."
-        raise DataError("the penalty is not positive definite", value=float(values[0]), remedy=remedy)
-    root = vectors / np.sqrt(values)
-    _, turned = np.linalg.eigh(root.T @ covariance @ root)
-    return root @ turned[:, ::-1]
+        raise DataError("the penalty is not positive definite", value=f"{size} bands", remedy=remedy) from error
 
 
 def orthogonal(penalty: np.ndarray, components: int) -> np.ndarray:

@@ -65,6 +65,32 @@ def test_residuals_of_folds_are_those_of_models_without_them() -> None:
         np.testing.assert_allclose(found.residuals[~left], y[~left] - model.predict(x[~left]), atol=1e-9)
 
 
+def test_residuals_of_folds_take_the_first_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = soils()
+    folds, draws = np.arange(y.size) % 2, carry_over.prior(3, seed=1)
+    monkeypatch.setattr(carry_over, "FOLD_DRAWS", 2)
+    found = carry_over.fit(x, y, REGIONS, AXIS, draws, folds=folds).residuals
+    two = carry_over.fit(x, y, REGIONS, AXIS, Draws(*(part[:2] for part in draws)), folds=folds)
+    np.testing.assert_allclose(found, two.residuals, atol=1e-9)
+
+
+def test_more_bands_than_directions_are_projected_on_those_of_the_largest_variance() -> None:
+    x, y = soils()
+    axis = np.linspace(1400.0, 2400.0, 130)
+    x = np.stack([np.interp(axis, AXIS, row) for row in x])
+    x += np.random.default_rng(3).normal(0.0, 1e-4, x.shape)
+    found, moved = carry_over.space(x, axis), invariance.penalties(x, axis)
+    assert found.basis.shape == (130, carry_over.MOST_DIRECTIONS) and found.bands == 130
+    np.testing.assert_allclose(found.basis.T @ found.basis, np.eye(carry_over.MOST_DIRECTIONS), atol=1e-9)
+    np.testing.assert_allclose(found.penalties, found.basis.T @ moved @ found.basis, atol=1e-12)
+    whole = carry_over.Space(np.eye(130), moved, 130)
+    kept, all_bands = (
+        carry_over.fit(x, y, REGIONS, axis, one(kinds=0.3), within=within).predict(x) for within in (found, whole)
+    )
+    # What is left out is noise, far below the identity's share.
+    np.testing.assert_allclose(kept, all_bands, atol=1e-3)
+
+
 def test_between_regions_is_what_the_property_does_not_explain() -> None:
     rng = np.random.default_rng(0)
     y = rng.normal(size=REGIONS.size) + np.repeat([0.0, 1.0, -1.0, 0.5], 40)

@@ -63,6 +63,7 @@ def test_whitening_turns_the_penalty_into_the_identity_and_sorts_by_variance() -
     np.testing.assert_allclose(found.T @ penalty @ found, np.eye(6), atol=1e-9)
     variances = np.diag(found.T @ covariance @ found)
     assert (np.diff(variances) <= 1e-9).all()
+    np.testing.assert_allclose(np.abs(invariance.whitening(penalty, covariance, 2)), np.abs(found[:, :2]), rtol=1e-6)
     with pytest.raises(DataError, match="not positive definite"):
         invariance.whitening(np.diag([1.0, -1.0]), np.eye(2))
 

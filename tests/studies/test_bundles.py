@@ -32,7 +32,7 @@ def region_out() -> Path:
 
 def test_region_out_hands_on_all_its_models_fitted_on_all_regions(region_out: Path) -> None:
     bundle, library = Bundle.load(region_out / "bundle"), prepared("region_out").library
-    assert list(bundle.models) == ["plsr", "random_forest", "plsr_absorbance", "none", "ann", "physics"]
+    assert list(bundle.models) == ["plsr", "random_forest", "plsr_absorbance", "carry_over", "none", "ann", "physics"]
     assert bundle.twin and not (region_out / "states").exists()
     found = predict(bundle, library.spectra, model="plsr")
     z = SNV()(library.spectra.to_absorbance()).values

@@ -1,7 +1,8 @@
 """Models that are to carry over to regions never seen, one region held out at a time, each part of them alone.
 
 What a part gains is its paired difference to :data:`REFERENCE` over regions, with its standard error. Every test is
-inductive: nothing of a held-out region is used, but in :func:`local_labels`, which says what it uses.
+inductive: nothing of a held-out region is used, but in :func:`local_labels` and
+:mod:`~jaxsoil.studies.reconstruction.mix`, which say what they use.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from jaxsoil.evaluation.applicability import SpectralSpace
 from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import baselines, moisture, summaries
+from jaxsoil.studies.reconstruction import baselines, mix, moisture, summaries
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
 from jaxsoil.studies.reconstruction.refit import write_bundle
-from jaxsoil.studies.reconstruction.run import plan_study, run_study
-from jaxsoil.studies.reconstruction.tables import read_main, read_predictions
+from jaxsoil.studies.reconstruction.run import plan_study, run_study, timed
+from jaxsoil.studies.reconstruction.tables import Tables, read_main, read_predictions
 
 REFERENCE = "plsr_absorbance"
 """What gains are gains over."""
@@ -67,7 +68,9 @@ def prepare(config: CarryOverConfig) -> StudyInputs:
 
 def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
     """Describes the fits; nothing is run."""
-    return plan_study(config, prepared)
+    regions = len(splits.region_out(prepared.library))
+    pairs = mix.pairs_of(range(len(prepared.splits)), regions, config)
+    return "\n".join([plan_study(config, prepared), f"Transductive mix: {2 * len(pairs)} fits without two regions."])
 
 
 def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> None:
@@ -77,7 +80,12 @@ def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> No
     if config.moisture and prepared.library.truth is None:
         axis = prepared.library.spectra.axis
         more.append(functools.partial(moisture.summary, models=config.baselines, axis=axis))
-    run_study(config, folder, prepared, paper={}, summaries=more)
+
+    def also(tables: Tables, tracker: Any, timing: dict[str, float]) -> None:
+        with timed(timing, mix.MIX):
+            mix.add(tables, config)
+
+    run_study(config, folder, prepared, paper={}, summaries=more, also=also)
     write_bundle(config, folder, prepared)
 
 

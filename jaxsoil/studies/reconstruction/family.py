@@ -83,13 +83,15 @@ def fit(
     if name not in PARTS:
         raise DataError(f"there is no model '{name}'", remedy=f"Use one of {', '.join(PARTS)}.")
     parts, process, weight = dict(PARTS[name]), None, 0.0
+    # Rows shared by the regions: one of many rows has no more of a say in what spectra should not react to.
+    rows = gaussian_process.subset(regions)
+    within = carry_over.space(absorbance[rows], axis, strengths)
     for part in [one for one in parts if one in PROCESSES]:
         weight = parts.pop(part)
-        rows = gaussian_process.subset(regions)
         draws = gaussian_process.prior(whitened=PROCESSES[part])
-        process = gaussian_process.fit(absorbance[rows], target[rows], regions[rows], axis, draws, strengths=strengths)
+        process = gaussian_process.fit(absorbance[rows], target[rows], regions[rows], axis, draws, within=within)
     shares = parts or {"ridge_both" if PROCESSES[name] else "ridge": 0.0}
-    found = [_linear(part, absorbance, target, regions, axis, folds, strengths) for part in shares]
+    found = [_linear(part, absorbance, target, regions, axis, folds, within) for part in shares]
     of = np.array(list(shares.values()))
     residuals = np.mean([one.residuals for one in found], axis=0, dtype=np.float64)
     slope = of @ np.stack([one.coefficients for one in found])
@@ -103,16 +105,17 @@ def _linear(
     regions: np.ndarray,
     axis: np.ndarray,
     folds: np.ndarray,
-    strengths: invariance.Strengths | None,
+    within: carry_over.Space,
 ) -> CarryOver:
     """A linear part."""
     if name in PENALTIES:
         perturbed, between = PENALTIES[name]
         draws = carry_over.prior(perturbed=perturbed, between=between)
-        return carry_over.fit(x, y, regions, axis, draws, folds=folds if folds.size else None, strengths=strengths)
+        return carry_over.fit(x, y, regions, axis, draws, folds=folds if folds.size else None, within=within)
     kept = np.eye(x.shape[1])
     if name == "epo":
-        kept = invariance.orthogonal(invariance.penalties(x, axis, strengths=strengths).sum(axis=0), EPO_COMPONENTS)
+        removed = within.basis @ within.penalties.sum(axis=0) @ within.basis.T
+        kept = invariance.orthogonal(removed, EPO_COMPONENTS)
     model = plsr.fit(x @ kept, y)
     slope = model.coefficients[-1] / model.scale
     residuals = plsr.held_out_residuals(x @ kept, y, folds, model.n_components) if folds.size else np.empty(0)

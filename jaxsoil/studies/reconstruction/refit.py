@@ -28,6 +28,7 @@ from jaxsoil.models.autoencoder import ModelConfig
 from jaxsoil.models.forest import Forest
 from jaxsoil.runs import progress
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.threads import one_thread_each
 from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import StudyConfig, settings_of
 from jaxsoil.studies.reconstruction.family import Mean
@@ -69,7 +70,8 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
     domain = Domain.fit(spectra, library.blocks, names=library.ids)
     soc = Target.of("soc", "%", library.property("soc").values)
     calibrations = _calibrations(run.path, library, domain.space.scores(spectra))
-    fitted = {name: (*_baseline(name, config, library), None) for name in config.baselines}
+    with one_thread_each():
+        fitted = {name: (*_baseline(name, config, library), None) for name in config.baselines}
     fitted |= {name: (network, (), limit) for name, network, limit in _networks(config, run.path, prepared)}
     # A model that diverged wherever a region was held out has nothing to be judged by.
     models = {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,9 +15,13 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
 from jaxsoil.runs import progress
 from jaxsoil.runs.pieces import Piece, Pieces
+from jaxsoil.runs.threads import one_thread_each
 from jaxsoil.studies.reconstruction import baselines
-from jaxsoil.studies.reconstruction.config import SocLoss, StudyConfig, settings_of, variant_of
+from jaxsoil.studies.reconstruction.config import StudyConfig, settings_of, variant_of
+from jaxsoil.studies.reconstruction.family import PARTS
 from jaxsoil.studies.reconstruction.tables import PERCENT, Of, Tables
+
+Made = TypeVar("Made")
 
 
 def add_baseline(
@@ -46,21 +51,40 @@ def add_baseline(
     regions = baselines.regions_of(library)
     for setting in (first, *others):
         spectra, variant = baselines.seen(library, setting[0]), variant_of(setting, first)
-        for split in tables.splits if splits is None else splits:
+        own: dict[str, Any] = {"seed": seed, "loss": setting[1], "train": config.train, "axis": library.spectra.axis}
+
+        def get(split: Split, spectra: np.ndarray, variant: str, own: Any) -> tuple[str, bool, Piece]:
             label = "/".join(filter(None, (stage, name, split.name, str(seed), variant)))
 
-            def fit(split: Split = split, spectra: np.ndarray = spectra, loss: SocLoss = setting[1]) -> Piece:
+            def fit() -> Piece:
                 rows = split.train
-                own: dict[str, Any] = {"seed": seed, "loss": loss, "train": config.train}
-                own |= {"regions": regions[rows], "axis": library.spectra.axis}
-                found = baselines.fit(name, spectra[rows], tables.soc[rows], library.blocks[rows], **own)
+                of_rows = spectra[rows], tables.soc[rows], library.blocks[rows]
+                found = baselines.fit(name, *of_rows, regions=regions[rows], **own)
                 return Piece({"soc": found.predict(spectra[split.test]), "factor": np.float64(found.factor)})
 
             there = pieces.exists(label.replace("/", "-"))
-            piece = pieces.get(label.replace("/", "-"), fit, identity=label)
+            return label, there, pieces.get(label.replace("/", "-"), fit, identity=label)
+
+        chosen = tables.splits if splits is None else splits
+        calls = [functools.partial(get, split, spectra, variant, own) for split in chosen]
+        found = side_by_side(calls, many=name in PARTS)
+        for split, (label, there, piece) in zip(chosen, found, strict=True):
             progress.reach(name, f"{tables.run.path.name}/{label}", kept=there)
             predicted, factor = piece.arrays["soc"], float(piece.arrays["factor"])
             tables.add_baseline(label, name, split, seed, predicted, stage, factor=factor, of=Of(*setting, variant))
+
+
+def side_by_side(calls: Sequence[Callable[[], Made]], *, many: bool = True) -> Iterator[Made]:
+    """The results of the calls, in order; with ``many`` on a thread for each core, for calls too small to fill them."""
+    if not many:
+        yield from (call() for call in calls)
+        return
+    from jaxsoil.training.workers import MOST_THREADS, in_order
+
+    # The call may be asked to stop between its steps; a fit has none.
+    guarded = [lambda going_on, call=call: call() for call in calls]
+    with one_thread_each():
+        yield from in_order(guarded, min(os.cpu_count() or 1, MOST_THREADS))
 
 
 def add_networks(

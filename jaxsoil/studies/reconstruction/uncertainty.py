@@ -12,6 +12,7 @@ spectra of r as the batch to be predicted; no label of r enters. Nothing here is
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -32,7 +33,9 @@ from jaxsoil.models import plsr
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import StudyConfig, settings_of
+from jaxsoil.studies.reconstruction.family import PARTS
 from jaxsoil.studies.reconstruction.tables import read_predictions
+from jaxsoil.studies.reconstruction.train import side_by_side
 
 LEVEL = 0.9
 """Nominal coverage; that of ``region`` intervals is lowered to K / (K + 1) where K regions allow no more."""
@@ -167,28 +170,49 @@ def _nested(place: int, data: _Data, predicted: np.ndarray, pairs: dict[frozense
 def _pairs(
     folder: Path, library: Library, splits: Sequence[Split], config: StudyConfig
 ) -> dict[Any, np.ndarray] | None:
-    """PLSR's predictions (n,) by a model that saw neither of two regions, NaN outside them, by both their numbers.
+    """:func:`pair_predictions` of PLSR for all pairs; None where two regions less leave too few rows."""
+    both = list(itertools.combinations(range(len(splits)), 2))
+    if any(np.sum(splits[one].train & splits[other].train) <= plsr.N_COMPONENTS for one, other in both):
+        return None
+    return pair_predictions(folder, library, splits, config, "plsr", both)
 
-    None where two regions less leave too few rows.
+
+def pair_predictions(
+    folder: Path,
+    library: Library,
+    splits: Sequence[Split],
+    config: StudyConfig,
+    name: str,
+    pairs: Sequence[tuple[int, int]],
+) -> dict[frozenset[int], np.ndarray]:
+    """SOC in % (n,) by a baseline that saw neither of two regions, NaN outside them, by the numbers of their splits.
+
+    Args:
+      folder: of the run; pairs are kept as pieces in its folder ``trials``.
+      library, splits, config: the data, one split for each region, and what the baseline sees and fits.
+      name: of the baseline.
+      pairs: numbers of two splits each.
     """
-    pieces, found, (what, loss) = Pieces(folder / "trials"), {}, settings_of(config, "plsr")[0]
+    pieces, (what, loss) = Pieces(folder / "trials"), settings_of(config, name)[0]
     spectra, soc = baselines.seen(library, what), library.property("soc").values
-    for one, other in itertools.combinations(range(len(splits)), 2):
-        first, second = splits[one], splits[other]
-        if np.sum(first.train & second.train) <= plsr.N_COMPONENTS:
-            return None
-        label = f"pairs/plsr/{first.name}/{second.held_out}"
+    regions = baselines.regions_of(library)
 
-        def fit(train: np.ndarray = first.train & second.train, test: np.ndarray = first.test | second.test) -> Piece:
-            both = np.full(soc.size, np.nan)
+    def get(one: int, other: int) -> np.ndarray:
+        first, second = splits[one], splits[other]
+        label = f"pairs/{name}/{first.name}/{second.held_out}"
+
+        def fit() -> Piece:
+            train, test, both = first.train & second.train, first.test | second.test, np.full(soc.size, np.nan)
             own: dict[str, Any] = {"seed": 0, "loss": loss, "train": config.train, "correct": False}
-            model = baselines.fit("plsr", spectra[train], soc[train], library.blocks[train], **own)
+            own |= {"regions": regions[train], "axis": library.spectra.axis}
+            model = baselines.fit(name, spectra[train], soc[train], library.blocks[train], **own)
             both[test] = model.predict(spectra[test])
             return Piece({"soc": both})
 
-        piece = pieces.get(label.replace("/", "-"), fit, identity=label)
-        found[frozenset((one, other))] = piece.arrays["soc"]
-    return found
+        return pieces.get(label.replace("/", "-"), fit, identity=label).arrays["soc"]
+
+    made = side_by_side([functools.partial(get, *pair) for pair in pairs], many=name in PARTS)
+    return {frozenset(pair): found for pair, found in zip(pairs, made, strict=True)}
 
 
 def _frame(region: _Region, data: _Data, predicted: np.ndarray, made: _Made) -> pd.DataFrame:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PROSE = Prose(__package__, "carry_over")
 _REFERENCE, _OURS = "plsr_absorbance", "carry_over"
-_SHOWN = ("plsr", _REFERENCE, "random_forest", _OURS)
+_SHOWN = ("plsr", _REFERENCE, "random_forest", _OURS, "carry_over_mix")
 """Models of the figure by region and of the curve of local labels."""
 _DIGITS = {"ccc": 3, "rmse": 3, "abs_bias": 3, "spread": 3}
 _HEADS = {
@@ -49,6 +49,8 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document.section("What was run", *_PROSE.items("opening", run=run))
     document.section("What each part gains", *tables.values())
     common = "Mean over regions ± standard error (SD/√n over regions), held-out regions."
+    if "mix" in run.tables:
+        document.text(_PROSE.text("mix", weights=_weights(run.tables["mix"])))
     document.section("All scores", *scores.mean_tables(run, common), list(settings.scale_notes(run)))
     shown = style.looks({name: model_label(name) for name in _SHOWN if name in run.models}, order=_SHOWN)
     dots = [dot for dot in _dots(run) if dot.model in shown]
@@ -61,6 +63,12 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     sections.exposure_section(document, run, _PROSE.rows("uses", local="local_labels" in run.tables))
     closing_sections(document, run, MODEL_LABELS)
     return document.write()
+
+
+def _weights(mix: pd.DataFrame) -> str:
+    """PLSR's weights in the mix, and in how many regions each was chosen."""
+    counts = mix["weight"].value_counts().sort_index()
+    return ", ".join(f"{weight:g} in {count}" for weight, count in counts.items())
 
 
 def _label(name: str) -> str:
@@ -129,6 +137,7 @@ def gain_figure(gains: pd.DataFrame) -> Figure | None:
             axis.errorbar(row["gain"], place, xerr=row["gain_se"], fmt="o", color=shade, markersize=4, linewidth=1.2)
         axis.set_yticks(range(len(names)), [model_label(name) for name in names])
         axis.set_xlabel(f"Gain in {label}")
+        axis.locator_params(axis="x", nbins=5)
         style.light_grid(axis, "x")
     return figure
 

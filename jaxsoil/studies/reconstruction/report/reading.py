@@ -38,6 +38,7 @@ MODEL_LABELS = {
     "process": "Gaussian process",
     "process_whitened": "Gaussian process, whitened",
     "carry_over_plsr": "Mean of carry-over and PLSR",
+    "carry_over_mix": "Mix with unlabelled spectra",
 }
 """Models in the order of the tables, with their names there; others follow under the name they have."""
 
@@ -91,6 +92,7 @@ _SUMMARIES = {
     ),
     "remeasure": Columns(text="model ranking", number="measured rmse_log10 rmse", whole="seed"),
     "gains": Columns(text="model regions metric", number="mean se gain gain_se", whole="better n"),
+    "mix": Columns(text="region", number="weight"),
     "local_labels": Columns(text="model choice", number="ccc rmse abs_bias", whole="labels regions"),
     "moisture": Columns(text="model state", number="ccc rmse bias", whole="n"),
     "learned": Columns(
