@@ -108,7 +108,7 @@ def _main(folder: Path, arguments: list[str]) -> int:
         with standin.planning() as missing:
             print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
-    run = RunFolder(target, options.exp, options.wandb, _own(folder))
+    run = RunFolder(target, options.exp, options.wandb, source=_own(folder))
     execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
     report = experiment.report_module().write_report(target)
     print(f"Report: {report}")
