@@ -126,7 +126,7 @@ def _run(
         with standin.planning() as missing, cost.compiling(options.compile):
             print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
-    run = RunFolder(target, options.exp, options.wandb, _own(folder))
+    run = RunFolder(target, options.exp, options.wandb, source=_own(folder))
     execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
     report = experiment.report_module().write_report(target)
     print(f"Report: {report}")
