@@ -38,7 +38,7 @@ def blocks(page: Path) -> list[Block]:
 def commands(page: Path) -> list[tuple[str, list[str]]]:
     """Place and words of every command, those in the running text included; comments are left out.
 
-    A command in the text has an argument: a name alone, such as `jaxsoil predict`, is the name of a command.
+    A command in the text has a path or an option; without one, such as `jaxsoil predict`, it is the name of a command.
     """
     lines = []
     for block in blocks(page):
@@ -47,9 +47,8 @@ def commands(page: Path) -> list[tuple[str, list[str]]]:
             lines += [one for one in found if shlex.split(one[1], comments=True)[:1] != [] and _begins(one[1])]
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
     for inline in re.findall(r"`((?:python|jaxsoil|pip|pytest) [^`]+)`", text):
-        words = " ".join(inline.split())
-        if re.search(r"[/._-]", words):
-            lines.append((page.name, words))
+        if re.search(r"[/._-]", inline):
+            lines.append((page.name, " ".join(inline.split())))
     found = []
     for place, line in lines:
         words: list[str] = []
