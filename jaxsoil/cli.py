@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from jaxsoil import options as shown
-from jaxsoil.experiments import Experiment, configure, discover, file_of, load, load_file, of_size
+from jaxsoil.experiments import (
+    Experiment,
+    configure,
+    discover,
+    file_of,
+    load,
+    load_file,
+    of_size,
+    own_folder,
+    package_folder,
+)  # fmt: skip
 from jaxsoil.runs import progress, stop, tracking
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_json
@@ -39,19 +49,8 @@ def console(arguments: Sequence[str] | None = None) -> int:
     if words and words[0] in ("run", "plan"):
         verb, *rest = words
         named = ["--exp", *rest] if rest and not rest[0].startswith("-") else rest
-        return main(experiments_folder(), [*named, *(["--plan"] if verb == "plan" else [])])
+        return main(package_folder(), [*named, *(["--plan"] if verb == "plan" else [])])
     return _guarded(lambda: _console(words))
-
-
-def experiments_folder() -> Path:
-    """The folder of the experiments: in an installed package its own copy, in a checkout the one beside it."""
-    here = Path(__file__).parent
-    return here / "_experiments" if (here / "_experiments").is_dir() else here.parent / "experiments"
-
-
-def _own(folder: Path) -> str:
-    """The folder of an experiment that is not the package's, for its run to know; "" for those that are."""
-    return "" if folder.resolve() == experiments_folder().resolve() else str(folder.resolve())
 
 
 def _guarded(call: Callable[[], int]) -> int:
@@ -126,7 +125,7 @@ def _run(
         with standin.planning() as missing, cost.compiling(options.compile):
             print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
-    run = RunFolder(target, options.exp, options.wandb, source=_own(folder))
+    run = RunFolder(target, options.exp, options.wandb, source=own_folder(folder))
     execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
     report = experiment.report_module().write_report(target)
     print(f"Report: {report}")
@@ -155,7 +154,7 @@ def console_parser() -> argparse.ArgumentParser:
 def _console(words: list[str]) -> int:
     options = console_parser().parse_args(words)
     if options.verb == "list":
-        return _main(experiments_folder(), ["--list"])
+        return _main(package_folder(), ["--list"])
     if options.verb == "data":
         return _DATA_VERBS[options.data_verb](options)
     if options.verb == "report":
@@ -165,7 +164,7 @@ def _console(words: list[str]) -> int:
         stated = read_json(options.folder / "config.json") if (options.folder / "config.json").is_file() else {}
         if "experiment" not in stated:
             raise UsageError(f"{options.folder} holds no run (no config.json): give the folder of a finished run.")
-        where = Path(stated["folder"]) if "folder" in stated else experiments_folder()
+        where = Path(stated["folder"]) if "folder" in stated else package_folder()
         module = load(stated["experiment"], where).report_module()
         print(f"Report: {module.write_report(options.folder)}")
         return 0
@@ -242,7 +241,7 @@ def _check_data(options: argparse.Namespace) -> int:
     if picture.suffix.lower() != ".png":
         raise UsageError(f"--figure {picture}: give a name that ends in .png.")
     for name in options.exp or ():
-        load(name, experiments_folder())
+        load(name, package_folder())
     checked = check(manifest)
     print(checked.text)
     if (figure := draw(checked)) is not None:
@@ -251,8 +250,8 @@ def _check_data(options: argparse.Namespace) -> int:
         return 2
     print("\nExperiments (at their usual settings):")
     able, unable = 0, 0
-    for name in options.exp or discover(experiments_folder()):
-        experiment = load(name, experiments_folder())
+    for name in options.exp or discover(package_folder()):
+        experiment = load(name, package_folder())
         if not options.exp and experiment.study.split(".")[2] not in STUDIES[checked.kind]:
             continue
         try:

@@ -48,6 +48,17 @@ class Experiment:
         return importlib.import_module(self.report)
 
 
+def package_folder() -> Path:
+    """The folder of the experiments: in an installed package its own copy, in a checkout the one beside it."""
+    here = Path(__file__).parent
+    return here / "_experiments" if (here / "_experiments").is_dir() else here.parent / "experiments"
+
+
+def own_folder(folder: Path) -> str:
+    """The folder of an experiment that is not the package's, for its run to know; "" for those that are."""
+    return "" if folder.resolve() == package_folder().resolve() else str(folder.resolve())
+
+
 def discover(folder: Path) -> dict[str, Path]:
     """Experiment files of ``folder`` by name; the file's name is what ``--exp`` takes."""
     return {path.stem: path for path in sorted(folder.glob("*.py")) if path.stem != "run" and path.stem[0] != "_"}

@@ -141,7 +141,8 @@ def run_job(job: Job) -> dict[str, Any]:
     config = experiments.configure(experiment, job.experiment, job.size, list(job.words))
     for field, value in job.overrides.items():
         config = points.with_field(config, field, value)
-    run = RunFolder(job.folder, job.experiment, job.wandb, group=Path(job.sweep).name)
+    source = experiments.own_folder(Path(job.experiments))
+    run = RunFolder(job.folder, job.experiment, job.wandb, source, group=Path(job.sweep).name)
     began, said = time.monotonic(), {"status": FINISHED, "error": ""}
     try:
         execute(experiment, config, run, job.command, resume=True, wait=job.wait)
