@@ -39,15 +39,20 @@ def data_names() -> set[str]:
 def check_run(words: list[str]) -> None:
     """Parses words of ``experiments/run.py`` as it does, without running anything."""
     from jaxsoil.cli import run_parser
-    from jaxsoil.experiments import configure, load, load_file
+    from jaxsoil.experiments import configure, file_of, load, load_file
 
     options, rest = run_parser().parse_known_args(words)
     if options.list:
         return
-    experiment = load(options.exp, EXPERIMENTS)
+    folder = EXPERIMENTS
+    if options.exp.endswith(".py"):
+        if options.exp == "path/to/own.py":  # a place that the reader fills in
+            return
+        folder, options.exp = file_of(str(ROOT / options.exp))
+    experiment = load(options.exp, folder)
     config = configure(experiment, options.exp, "paper" if options.paper else "smoke" if options.smoke else "", rest)
     assert config.data.endswith(".toml") or config.data.split("/")[0] in data_names(), config.data
-    file = load_file(options.exp, EXPERIMENTS)
+    file = load_file(options.exp, folder)
     for name in (options.sweep or "").split(","):
         assert not name or ".py:" in name or hasattr(file, f"sweep_{name}"), name
 

@@ -63,6 +63,7 @@ def test_the_whole_assessment_loads_in_the_layout_of_its_agency(monkeypatch, tmp
     assert [note.split(":")[0] for note in made.notes[3:]] == [
         "left out 1 rows",
         "4 scans have no row in RaCA_general_location.csv",
+        "RaCA_samples.csv was not to be had",
         "soc of 2 rows counts as missing",
         "soc",
     ]

@@ -29,11 +29,11 @@ if not (CHROMIUM and DRIVER):
 
 import uvicorn  # noqa: E402
 from selenium import webdriver  # noqa: E402
+from selenium.common.exceptions import WebDriverException  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support import expected_conditions  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 WIDTHS = {"phone": 360, "desktop": 1280}
@@ -108,6 +108,15 @@ def tab_to(page: Any, **wanted: str) -> Any:
     raise AssertionError(f"no key leads to {wanted}")
 
 
+def gone(element: Any) -> bool:
+    """Whether the page of an element was left; in the middle of it Chromium says so in words of its own."""
+    try:
+        element.is_enabled()
+    except WebDriverException:
+        return True
+    return False
+
+
 def send(page: Any, paths: list[Path], *, said: bool = True) -> None:
     """Chooses files, says what they do not, and presses the button, by keyboard; waits for the answer."""
     field = tab_to(page, id="files")
@@ -122,7 +131,7 @@ def send(page: Any, paths: list[Path], *, said: bool = True) -> None:
     old = page.find_element(By.TAG_NAME, "html")
     tab_to(page, type="submit")
     press(page, Keys.ENTER)
-    WebDriverWait(page, 60).until(expected_conditions.staleness_of(old))
+    WebDriverWait(page, 60).until(lambda _: gone(old))
     WebDriverWait(page, 60).until(lambda driver: driver.find_elements(By.CSS_SELECTOR, "#results, #problem"))
 
 

@@ -134,7 +134,8 @@ def add_networks(
         for run, trial, outcome in run_groups(runs, functools.partial(_report, part, train.epochs, tracker)):
             progress.reach(trial.name, f"{part}/{trial.id}")
             tables.add_network(trial, outcome, run.group.parameters, train, stage)
-    if found := achieved(runs, train, time.perf_counter() - began):
+    found = achieved(runs, train, time.perf_counter() - began)
+    if found and (tables.run.path / "env.json").exists():
         known = tables.run.read_json("env.json")
         floors = known.get("floors", {}) | {stage or "networks": found}
         tables.run.write_json("env.json", known | {"floors": floors})

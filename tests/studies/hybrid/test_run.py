@@ -18,6 +18,7 @@ from jaxsoil.bundle.bundle import NO_BUNDLE
 from jaxsoil.data.library import Property
 from jaxsoil.evaluation.results import read_results
 from jaxsoil.report.run_files import where
+from jaxsoil.runs import folder as runs_folder
 from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.folder import RunFolder
@@ -209,7 +210,7 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
 ) -> None:
     folder = RunFolder(tmp_path / "again", "hybrid_dataset", "offline")
     folder.path.mkdir()
-    trained, modes, real, tracked = [], [], fitting.train, tracking.start
+    trained, modes, real, tracked = [], [], fitting.train, runs_folder.start
 
     def counted(*arguments):
         trained.append(arguments[-1])
@@ -217,11 +218,11 @@ def test_a_run_that_was_cut_short_goes_on_and_ends_the_same(
             raise KeyboardInterrupt
         return real(*arguments)
 
-    def without_mirror(folder: Path, mode: str, config: Any) -> tracking.Tracker:
+    def without_mirror(folder: Path, mode: str, config: Any, **options: Any) -> tracking.Tracker:
         modes.append(mode)
-        return tracked(folder, "disabled", config)
+        return tracked(folder, "disabled", config, **options)
 
-    monkeypatch.setattr(tracking, "start", without_mirror)
+    monkeypatch.setattr(runs_folder, "start", without_mirror)
     monkeypatch.setattr(fitting, "train", counted)
     with pytest.raises(KeyboardInterrupt):
         run(CONFIG, folder, cross_fit)
