@@ -1,7 +1,7 @@
 """The transductive mix: the level of a batch of spectra from the carry-over model, its shape also from PLSR.
 
 The level is the mean prediction of log10 SOC over all spectra of the held-out region; the shape is what predictions
-differ from their mean by. PLSR as the study sets it sees SNV by default: it loses the level with the albedo, and has the
+differ from their mean by. PLSR as the study sets it sees SNV by default: it loses the level with the albedo and has a
 better shape. Its weight in the shape is the one of :data:`WEIGHTS` with the highest mean CCC over the training regions,
 each predicted by models that saw neither it nor the held-out region.
 """
