@@ -15,11 +15,13 @@ from jaxsoil.studies.reconstruction.config import SMOKE_TWIN, CarryOverConfig
 
 DEFAULT = CarryOverConfig(baseline_input=("snv",), baseline_loss=("log",))
 
+SMOKE = "plsr", "plsr_absorbance", "epo", "ridge", "carry_over"
+
 EXPERIMENT = Experiment(
     summary="SOC of a region that no model has seen: what penalties on perturbations and regions gain over PLSR",
     table="no table of a paper: a model family of this package",
     study="jaxsoil.studies.reconstruction.carry_over",
     report="jaxsoil.studies.reconstruction.report.carry_over",
     config=DEFAULT,
-    smoke=dataclasses.replace(DEFAULT, twin=SMOKE_TWIN, baselines=("plsr_absorbance", "epo", "ridge", "carry_over")),
+    smoke=dataclasses.replace(DEFAULT, twin=SMOKE_TWIN, baselines=SMOKE),
 )

@@ -1,9 +1,9 @@
 """The transductive mix: the level of a batch of spectra from the carry-over model, its shape also from PLSR.
 
 The level is the mean prediction of log10 SOC over all spectra of the held-out region; the shape is what predictions
-differ from their mean by. PLSR on absorbance has the better shape where its level is off. Its weight g in the shape is
-the one of :data:`WEIGHTS` with the highest mean CCC over the training regions, each predicted by models that saw
-neither it nor the held-out region.
+differ from their mean by. PLSR as the study sets it sees SNV by default: it loses the level with the albedo and has a
+better shape. Its weight in the shape is the one of :data:`WEIGHTS` with the highest mean CCC over the training regions,
+each predicted by models that saw neither it nor the held-out region.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from jaxsoil.studies.reconstruction.tables import Of, Tables
 from jaxsoil.studies.reconstruction.uncertainty import pair_predictions
 
 MIX = "carry_over_mix"
-LEVEL, SHAPE = "carry_over", "plsr_absorbance"
+LEVEL, SHAPE = "carry_over", "plsr"
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Weights of PLSR in the shape that are tried."""
 EXPOSURE = "uses all spectra of the held-out region, without labels, for the mean of its predictions"
