@@ -97,9 +97,9 @@ def _largest(shown: Sequence[_Shown]) -> dict[str, Any] | None:
     """The field and model whose means differ most between values, by the first metric: lowest and highest line."""
     if not shown:
         return None
-    found = shown[0].effects
-    found = pd.DataFrame(found[np.isfinite(found["mean"])])
-    ends: Any = found.groupby(["field", "model"], sort=False)["mean"].agg(["idxmin", "idxmax"])
+    found: Any = shown[0].effects
+    found = found[np.isfinite(found["mean"])]
+    ends = found.groupby(["field", "model"], sort=False)["mean"].agg(["idxmin", "idxmax"])
     pairs = [(found.loc[low], found.loc[high]) for low, high in ends.to_numpy() if low != high]
     if not pairs:
         return None
