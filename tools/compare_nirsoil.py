@@ -11,6 +11,7 @@ in five folds of the training set.
 
 import argparse
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,8 @@ def main() -> None:
     """Prints R2 of the official test set by property, model and scale."""
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     library = registry.load("nirsoil")
-    path = data_root() / read_manifest(packaged("jaxsoil.data", "manifests")["nirsoil"]).data
+    manifest: Any = read_manifest(packaged("jaxsoil.data", "manifests")["nirsoil"])
+    path = data_root() / manifest.data
     official = pd.read_parquet(path, columns=["train"])["train"].to_numpy() == 1.0
     absorbance = library.spectra.values.astype(np.float64)
     snv = SNV()(library.spectra).values.astype(np.float64)

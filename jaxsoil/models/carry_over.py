@@ -183,7 +183,7 @@ def _mean(draws: Draws, s: Sums, penalties: jax.Array, bands: int) -> tuple[jax.
 
     def each(draw: Draws) -> tuple[jax.Array, jax.Array]:
         penalty = jnp.einsum("k,kij->ij", draw.kinds, penalties)
-        return jax.vmap(lambda *own: _solve(draw, *own, penalty, bands))(s, between, there)
+        return jax.vmap(lambda own, b, there: _solve(draw, own, b, there, penalty, bands))(s, between, there)
 
     slopes, starts = jax.lax.map(each, draws, batch_size=_AT_ONCE)
     return slopes.mean(axis=0), starts.mean(axis=0)
