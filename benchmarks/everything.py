@@ -9,6 +9,7 @@ each ratio within one round. ``--smoke`` runs all of it at a size that says noth
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import subprocess
@@ -127,7 +128,7 @@ def plsr(config: Config) -> list[Row]:
     def usual() -> list[float]:
         parts = [(np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)) for fold in range(10)]
         return [
-            float(np.mean((cross_val_predict(PLSRegression(k, scale=True), x, y, cv=parts).ravel() - y) ** 2))
+            float(np.mean((np.ravel(cross_val_predict(PLSRegression(k, scale=True), x, y, cv=parts)) - y) ** 2))
             for k in range(1, 16)
         ]
 
@@ -143,26 +144,32 @@ def plsr(config: Config) -> list[Row]:
 
 def xi(config: Config) -> list[Row]:
     """Xi of latent features with bands."""
-    from scipy.stats import chatterjeexi
+    from scipy import stats
 
     from jaxsoil.evaluation.xi import xi_matrix
 
     rng, (n, k, m) = np.random.default_rng(0), (50, 2, 3) if config.smoke else (2000, 32, 136)
     x, y = rng.normal(size=(n, k)), rng.normal(size=(n, m))
 
+    one: Any = stats.chatterjeexi
+
     def usual() -> np.ndarray:
-        return np.array([[chatterjeexi(a, b).statistic for b in y.T] for a in x.T])
+        return np.array([[one(a, b).statistic for b in y.T] for a in x.T])
 
     np.testing.assert_allclose(xi_matrix(x, y), usual(), atol=1e-10)
     name = f"{n:,} rows, {k} x {m} pairs"
-    cases = {f"jaxsoil, {name}": (lambda: xi_matrix(x, y), k * m), f"SciPy, {name}": (usual, k * m)}
+    cases: dict[str, tuple[Callable[[], Any], float]] = {
+        f"jaxsoil, {name}": (lambda: xi_matrix(x, y), float(k * m)),
+        f"SciPy, {name}": (usual, float(k * m)),
+    }
     return against("Xi", "pairs/s", turns(cases, min(config.rounds, 3)))
 
 
 def loading(config: Config) -> list[Row]:
     """Shuffled batches of 128 from a memory map, from records and from memory; a whole table from CSV."""
     import pandas as pd
-    from array_record.python import array_record_module as records
+
+    records: Any = importlib.import_module("array_record.python.array_record_module")
 
     rng, (n, m) = np.random.default_rng(0), (256, 20) if config.smoke else (8192, 1701)
     values = rng.random((n, m), dtype=np.float32)

@@ -17,6 +17,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -209,9 +210,9 @@ def over_regions(frame: pd.DataFrame, own: Sequence[str] = (), overlap: float = 
     groups = both.groupby(by)
     # One pass over all groups: a loop of pandas selections takes most of a report's time.
     both = both.assign(group=groups.ngroup(), defined=np.isfinite(both["value"]))
-    by_region = both[both["defined"]].groupby(["group", "region"], sort=False)["value"].mean()
+    by_region: Any = both[both["defined"]].groupby(["group", "region"], sort=False)["value"].mean()
     place, region_means = by_region.index.get_level_values("group").to_numpy(), by_region.to_numpy()
-    found = groups.size().index.to_frame(index=False)
+    found = pd.Series(groups.size()).index.to_frame(index=False)
     values = np.bincount(both["group"], weights=both["defined"], minlength=len(found)).astype(int)
     means = [region_means[place == number] for number in range(len(found))]
     return found.assign(

@@ -227,7 +227,7 @@ class Mirror:
         if (self.folder / "results.csv").exists():
             header, rows = read_csv_text(self.folder / "results.csv", remedy="")
             columns = [place for place, name in enumerate(header) if name in _NUMBERS]
-            data: list[list[Any]] = [list(row) for row in rows[:MOST_ROWS]]
+            data: Any = [list(row) for row in rows[:MOST_ROWS]]
             for row in data:
                 for place in columns:
                     row[place] = _number(row[place])

@@ -106,7 +106,8 @@ class Tracker:
     def __init__(
         self, folder: Path, mode: Literal["offline", "online", "disabled"], config: Mapping[str, Any], group: str = ""
     ) -> None:
-        self._mode, self._warned = mode, set()
+        self._mode: Literal["offline", "online", "disabled"] = mode
+        self._warned: set[str] = set()
         self._mirror = Mirror(folder, config, group)
         path = folder / LOG_NAME
         self._records = read_log(path)

@@ -84,7 +84,7 @@ class Joined:
         """Reads the columns that are needed."""
         path, needed = files[join.file], [*join.key, *join.columns]
         _require_columns(needed, stream.header(path), source, path)
-        table = stream.read_text(path, needed)
+        table: Any = stream.read_text(path, needed)
         named = np.all([(table[name] != "").to_numpy(bool) for name in join.key], axis=0)
         return cls(join, path, table if named.all() else table[named].reset_index(drop=True))
 

@@ -49,7 +49,7 @@ def test_layers_without_a_label_of_a_validation_pedon_are_in_no_training() -> No
     judged = set(pairs.blocks[rows.pairs_valid])
     assert judged and set(pedons[rows.scans]) == set(pedons) - judged
     leaking = np.append(rows.scans, np.flatnonzero(np.isin(pedons, list(judged)))[-1:])
-    assert samples[leaking[-1]].startswith("deep")
+    assert str(samples[leaking[-1]]).startswith("deep")
     with pytest.raises(DataError, match=r"stage 1.*leak: validation pedons"):
         check_rows(dataclasses.replace(rows, scans=leaking), samples, labelled, pairs, pedons=pedons)
 

@@ -146,7 +146,8 @@ def averages(run: MultifidelityRun) -> Table:
 def short(run: MultifidelityRun, table: Table) -> Table:
     """CCC and RPIQ out of :func:`averages`, the highest mean CCC first."""
     ccc = where(run.averages(), metric="ccc")
-    means: Any = ccc.groupby("strategy")["value"].mean().sort_values(ascending=False)
+    by_strategy: Any = ccc.groupby("strategy")["value"].mean()
+    means = by_strategy.sort_values(ascending=False)
     order = {marked(name, run.doubtful(name)): rank for rank, name in enumerate(means.index)}
     rows = sorted(range(len(table.rows)), key=lambda at: order.get(table.rows[at][0], len(order)))
     part = table.part((0, 1, 2, 3, 4), rows, table.notes)
