@@ -1,7 +1,7 @@
 """Every study, killed and resumed by support/resume.py; experiments with the same code as one of these are left out.
 
-Two of them are the sample that every change is tried on, beside five kills of region_out (test_kill_campaign.py);
-``pytest -m campaign`` runs the others.
+One of them is the sample that every change is tried on, beside five kills of region_out (test_kill_campaign.py) and a
+run of the hybrid study that is cut short (studies/hybrid/test_run.py); ``pytest -m campaign`` runs the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KILLED = {
     "layer_transfer": 0.3,
 }
 """Share of the log that is written when the run is killed."""
-SAMPLE = ("multifidelity", "hybrid_dataset")
+SAMPLE = ("multifidelity",)
 EVERY = [name if name in SAMPLE else pytest.param(name, marks=pytest.mark.campaign) for name in KILLED]
 
 
