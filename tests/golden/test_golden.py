@@ -21,7 +21,7 @@ NO_DATA = "no measured data"
 SLOW = ("ilr", "fno")
 """Their strategies are in the run of multifidelity."""
 EVERY = [pytest.param(name, marks=pytest.mark.campaign) if name in SLOW else name for name in TWINS]
-SAMPLE = ("region_out", "few_labels", "multifidelity", "hybrid_dataset")
+SAMPLE = ("region_out", "multifidelity", "hybrid_dataset")
 """Of the runs on measured data those that CI makes, each with the code of a study of its own."""
 ON_MEASURED = [
     pytest.param(*key, marks=pytest.mark.slow if key[0] in SAMPLE else pytest.mark.campaign) for key in MEASURED
