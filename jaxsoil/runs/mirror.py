@@ -45,7 +45,14 @@ _NUMBERS = ("value", "seed")
 _PRIVATE = ("disable_code", "disable_git", "disable_job_creation")
 _PRIVATE += ("x_disable_meta", "x_disable_stats", "x_disable_machine_info")
 _SETTINGS: dict[str, Any] = dict.fromkeys(("silent", *_PRIVATE), True)
-_SETTINGS |= {"console": "off", "symlink": False, "init_timeout": 10, "finish_timeout": 60}  # seconds
+# Which packages are installed stands in env.json; W&B would list them anew for every run, half a second each.
+_SETTINGS |= {
+    "x_save_requirements": False,
+    "console": "off",
+    "symlink": False,
+    "init_timeout": 10,
+    "finish_timeout": 60,
+}  # seconds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
