@@ -20,6 +20,9 @@ MEAN = "mean"
 
 CONFIDENCE = 0.95
 
+BySeed = dict[tuple[str, int], float]
+"""Numbers by their name (a property, a region) and seed."""
+
 
 class MeanSd(NamedTuple):
     """Mean and standard deviation (n - 1) of ``n`` values; what is undefined is NaN."""
@@ -228,7 +231,9 @@ def paired_differences(
     for first, second in pairs:
         if first in values and second in values:
             common = [name for name in names if name in values[first].index and name in values[second].index]
-            gaps = seed_differences(values[first], values[second]).unstack("property").reindex(columns=common)
+            found = seed_differences(values[first].to_dict(), values[second].to_dict())
+            index = pd.MultiIndex.from_tuples(list(found), names=["property", "seed"])
+            gaps = pd.Series(list(found.values()), index, dtype=float).unstack("property").reindex(columns=common)
             # Column by column in memory, so that sums over properties are taken in their order.
             whole = np.asfortranarray(gaps.dropna(axis=1))
             for name, differences in {**gaps, MEAN: whole.mean(axis=1) if whole.size else []}.items():
@@ -237,20 +242,23 @@ def paired_differences(
     return pd.DataFrame(rows, columns=pd.Index(["first", "second", "property", "n", "mean", "low", "high"]))
 
 
-def seed_differences(first: pd.Series, second: pd.Series) -> pd.Series:
+def seed_differences(first: BySeed, second: BySeed) -> BySeed:
     """First minus second where both are finite; what has a single seed stands against every seed of the other.
 
     Args:
-      first, second: numbers whose index has a level "seed" and another one, such as the property or the region.
+      first, second: numbers by their name (a property, a region) and seed.
+
+    Returns:
+      The differences, in the order of the first where both have the same names and seeds, else sorted.
     """
-    both = [first, second]
-    seeds = [side.index.unique("seed") for side in both]
-    for mine, other in ((0, 1), (1, 0)):
-        if len(seeds[mine]) == 1 < len(seeds[other]):
-            alone = both[mine].droplevel("seed")
-            both[mine] = pd.Series(pd.concat({seed: alone for seed in seeds[other]}, names=["seed"]).swaplevel())
-    gap = both[0] - both[1]
-    return pd.Series(gap[np.isfinite(gap)])
+    seeds = [{seed for _, seed in side} for side in (first, second)]
+    if len(seeds[0]) == 1 < len(seeds[1]):
+        first = {(name, seed): value for (name, _), value in first.items() for seed in sorted(seeds[1])}
+    elif len(seeds[1]) == 1 < len(seeds[0]):
+        second = {(name, seed): value for (name, _), value in second.items() for seed in sorted(seeds[0])}
+    keys = first if list(first) == list(second) else sorted(first.keys() & second.keys())
+    gaps = {key: first[key] - second[key] for key in keys}
+    return {key: gap for key, gap in gaps.items() if math.isfinite(gap)}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.compare import CONFIDENCE, Summary, TTest, t_interval, t_test
+from jaxsoil.evaluation.compare import CONFIDENCE, BySeed, Summary, TTest, seed_differences, t_interval, t_test
 from jaxsoil.evaluation.ranks import rank_interval, sign_p, signed_rank_p
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
@@ -129,7 +129,7 @@ def difference_rows(
             for side, rows in enumerate(chosen)
         ]
         for one, other in pairs:
-            for region, seed, gap in _gaps(sides[1][other], sides[0][one]):
+            for (region, seed), gap in seed_differences(sides[1][other], sides[0][one]).items():
                 found.append((one, other, scale, metric, split, region, seed, gap))
     return pd.DataFrame(found, columns=pd.Index(DIFFERENCE_COLUMNS))
 
@@ -165,29 +165,13 @@ def paired_intervals(
     return pd.DataFrame(rows, columns=pd.Index(_PAIRED_COLUMNS))
 
 
-_Values = dict[tuple[str, int], float]
-
-
-def _by_region_and_seed(rows: pd.DataFrame, model: str) -> _Values:
+def _by_region_and_seed(rows: pd.DataFrame, model: str) -> BySeed:
     mine = rows[rows["model"] == model]
     found = dict(zip(zip(mine["region"], mine["seed"], strict=True), mine["value"], strict=True))
     if len(found) < len(mine):
         remedy = "Choose one data set and one property first."
         raise DataError("a model has two values of one region and seed", value=model, remedy=remedy)
     return found
-
-
-def _gaps(first: _Values, second: _Values) -> Iterable[tuple[str, int, float]]:
-    """First minus second where both are finite; what has a single seed stands against every seed of the other."""
-    seeds = [{seed for _, seed in side} for side in (first, second)]
-    if len(seeds[0]) == 1 < len(seeds[1]):
-        first = {(region, seed): value for (region, _), value in first.items() for seed in sorted(seeds[1])}
-    elif len(seeds[1]) == 1 < len(seeds[0]):
-        second = {(region, seed): value for (region, _), value in second.items() for seed in sorted(seeds[0])}
-    for region, seed in first if list(first) == list(second) else sorted(first.keys() & second.keys()):
-        gap = first[region, seed] - second[region, seed]
-        if math.isfinite(gap):
-            yield region, seed, gap
 
 
 def _block_test(test: str, samples: Sequence[Sequence[float]], regions: int) -> tuple[TTest, str]:
