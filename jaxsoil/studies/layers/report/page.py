@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 PROSE = Prose("jaxsoil.studies.layers.report", "page", label=LABELS.__getitem__, split_name=SPLITS.__getitem__)
 
+MAP_SCORES = {"map_rmse": "rmse", "map_r2": "r2_layers"}
+"""What the section on maps says of its model, and under which metric it stands in results.csv."""
+
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """Writes report.md, report.html and figures/ into the folder of a finished run.
@@ -85,14 +88,9 @@ def _found(run: LayersRun) -> dict[str, Any]:
     }
     pooled = run.scores("rmse", split=split, layer=POOLED).sort_values("value")
     pooled = pooled[pooled["model"] != "chosen"]
-    scores = run.scores("rmse", split=maps["split"], model=maps["model"], layer=POOLED)
-    layers = run.scores("r2_layers", split=maps["split"], model=maps["model"], layer=POOLED)
-    covered = where(run.tables["coverage"], split=maps["split"], model=maps["model"], layer=POOLED)
-    return {
-        "best": pooled.iloc[0], "second": pooled.iloc[min(1, len(pooled) - 1)], "gains_of": gains, "maps": maps,
-        "names": "; ".join(LABELS[name] for name in dict.fromkeys(maps["models"])),
-        "map_rmse": scores["value"].iloc[0], "map_r2": layers["value"].iloc[0], "covered": covered.iloc[0],
-    }  # fmt: skip
+    covered = where(run.tables["coverage"], split=maps["split"], model=maps["model"], layer=POOLED).iloc[0]
+    best, second = pooled.iloc[0], pooled.iloc[min(1, len(pooled) - 1)]
+    return {"best": best, "second": second, "gains_of": gains, "maps": maps, "covered": covered}
 
 
 def _scores(document: Document, run: LayersRun, drawn: Picture | None) -> None:
@@ -115,6 +113,9 @@ def _maps(document: Document, run: LayersRun) -> None:
     maps = run.json["maps"]
     notes = PROSE.notes("bands", maps=maps, unit=run.unit)
     table = Table("GeoTIFFs.", ("Layer", "File"), tuple(maps["files"].items()), notes, (0, 1))
-    text = PROSE.text("maps", maps=maps, settings=run.settings, split=SPLITS[run.splits[0]])
+    held_out = {"split": maps["split"], "model": maps["model"], "layer": POOLED}
+    scored = {name: run.scores(metric, **held_out)["value"].iloc[0] for name, metric in MAP_SCORES.items()}
+    names = "; ".join(LABELS[name] for name in dict.fromkeys(maps["models"]))
+    text = PROSE.text("maps", maps=maps, settings=run.settings, unit=run.unit, names=names, **scored)
     drawn = document.picture(figures.maps_figure(run), "maps", PROSE.text("map_figure", truth=run.data["truth"]))
     document.section("Maps", text, drawn, tables.truth_table(run), tables.inner_table(run), table)
