@@ -74,9 +74,10 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     done = points["status"].tolist().count("finished")
     shown = _shown(effects, best, scores)
     drawn = [_picture(document, one, points) for one in shown]
-    words = _PROSE.text("found", said=said, done=done, of=len(points), largest=_largest(shown))
+    varied = [field for field in said["fields"] if points[f"config.{field}"].nunique() > 1]
+    words = _PROSE.text("found", said=said, done=done, of=len(points), largest=_largest(shown), varied=varied)
     document.opening(words, drawn[0] if shown else None, _best_table(shown[0], points) if shown else None, _BEST_POINTS)
-    document.section("What was run", *_PROSE.items("opening", said=said, done=done, of=len(points)))
+    document.section("What was run", *_PROSE.items("opening", said=said, done=done, of=len(points), varied=varied))
     document.section("Effect of each field", *_PROSE.items("effects"))
     for place, one in enumerate(shown):
         document.add(drawn[place] if place else None, _effect_table(one))
@@ -94,12 +95,18 @@ def _picture(document: Document, one: _Shown, points: pd.DataFrame) -> Picture |
 
 
 def _largest(shown: Sequence[_Shown]) -> dict[str, Any] | None:
-    """The field and model whose means differ most between values, by the first metric: lowest and highest line."""
+    """The lowest and highest line of the field and model whose means differ most, by the first metric.
+
+    Of a field that chooses the model, each value of which has a model of its own, the lines are of all its models.
+    """
     if not shown:
         return None
     found: Any = shown[0].effects
     found = found[np.isfinite(found["mean"])]
-    ends = found.groupby(["field", "model"], sort=False)["mean"].agg(["idxmin", "idxmax"])
+    # A field that chooses the model has one value for each: then its models are compared.
+    settings = found.groupby(["field", "model"], sort=False)["setting"].transform("nunique")
+    model = found["model"].where(settings.groupby(found["field"]).transform("max") > 1, "")
+    ends = found.groupby(["field", model], sort=False)["mean"].agg(["idxmin", "idxmax"])
     pairs = [(found.loc[low], found.loc[high]) for low, high in ends.to_numpy() if low != high]
     if not pairs:
         return None

@@ -95,6 +95,7 @@ def point_scores(table: pd.DataFrame) -> pd.DataFrame:
     """
     own = [name for name in table.columns if name not in (*RESULT_COLUMNS, "point") and not name.startswith(PREFIX)]
     rows: Any = table[(table["unit"] != COUNT) & (table["seed"] != str(ALL_SEEDS))].copy()
+    own = [name for name in own if not _set_by_point(rows, name)]
     rows["part"] = [", ".join(f"{n}={v}" for n, v in zip(own, key, strict=True) if v) for key in rows[own].to_numpy()]
     rows["value"] = pd.to_numeric(rows["value"], errors="coerce")
     by = ["point", *KEYS]
@@ -109,6 +110,17 @@ def point_scores(table: pd.DataFrame) -> pd.DataFrame:
     ).reset_index()  # fmt: skip
     pooled: Any = means[means["properties"] > 1].assign(property=ALL_PROPERTIES, se=math.nan)
     return pd.concat([scores, pooled[scores.columns]], ignore_index=True) if len(pooled) else scores
+
+
+def _set_by_point(rows: pd.DataFrame, name: str) -> bool:
+    """Whether a column of a study's own is a field that the sweep sets, so that points would not be compared by it.
+
+    Where a point has several values of it for one model, as with several inputs at once, it tells rows apart.
+    """
+    swept = [column for column in rows if column.startswith(PREFIX) and column.removeprefix(PREFIX) == name]
+    values = rows.loc[rows[name] != "", ["point", "model", name]].drop_duplicates()
+    varies = any(rows[column].nunique() > 1 for column in swept)
+    return varies and not values.duplicated(["point", "model"]).any()
 
 
 def _summary(by: Sequence[str], key: Any, mine: pd.DataFrame) -> dict[str, Any]:
