@@ -101,7 +101,8 @@ def point_scores(table: pd.DataFrame) -> pd.DataFrame:
     by = ["point", *KEYS]
     regions = rows.groupby([*by, "region"], sort=False)["value"].agg(["mean", "size", "count"]).reset_index()
     found = [_summary(by, key, mine) for key, mine in regions.groupby(by, sort=False)]
-    scores = pd.DataFrame(found, columns=pd.Index([*by, "mean", "se", "regions", "undefined"]))
+    columns = pd.Index([*by, "mean", "se", "regions", "undefined"])
+    scores = pd.DataFrame(found, columns=columns).astype({"mean": float})  # Also where no point is finished.
     several = [name for name in by if name != "property"]
     plain = scores[scores["unit"] == "1"]
     means: Any = plain.groupby(several, sort=False).agg(

@@ -97,6 +97,15 @@ def test_points_that_fail_are_named_and_the_others_run(folder: Path, capsys: pyt
     assert pd.read_csv(target / "points.csv")["attempts"].tolist() == [1, 2, 2]
 
 
+def test_a_sweep_of_which_every_point_fails_still_says_why(folder: Path) -> None:
+    (folder / "bad.py").write_text("def sweep_all():\n    return [{'width': -1}, {'width': 666}]\n")
+    target = folder.parent / "s"
+    assert sweep(folder, f"{folder / 'bad.py'}:all") == 1
+    assert pd.read_csv(target / "points.csv")["status"].tolist() == ["failed", "failed"]
+    page = (target / "report.md").read_text()
+    assert "0 of 2 points" in page and "a bug" in page
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [

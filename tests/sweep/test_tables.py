@@ -40,6 +40,12 @@ def test_a_key_of_which_a_point_has_several_values_parts_them() -> None:
     assert set(tables.point_scores(table)["part"]) == {"input=snv", "input=raw"}
 
 
+def test_tables_of_a_sweep_without_a_finished_point_are_empty() -> None:
+    table = results([("x", "net", "x", "0.5")]).head(0)
+    scores = tables.point_scores(table)
+    assert scores.empty and tables.best_points(scores).empty and tables.effects(scores, fields(table)).empty
+
+
 @pytest.mark.parametrize(
     ("models", "said"),
     [
