@@ -141,6 +141,7 @@ def environment(arguments: Sequence[str]) -> dict[str, Any]:
         "devices": [f"{device.platform} {device.device_kind}" for device in jax.devices()],
         "processor": processor,
         "cores": os.cpu_count(),
+        **({"processes": jax.process_count()} if jax.process_count() > 1 else {}),
         "git": _git_state(),
     }
 

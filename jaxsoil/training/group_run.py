@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.models.autoencoder import Autoencoder
+from jaxsoil.runs import processes
 from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.training.checkpoints import Checkpoints
@@ -118,9 +119,13 @@ class GroupRun:
         """Yields each trial with its outcome, running what is not yet done; as :func:`run_groups` of this group."""
         yield from ((trial, outcome) for _, trial, outcome in run_groups([self], on_epochs))
 
-    def run_chunk(self, number: int, on_epochs: OnTrial) -> Piece:
-        """Runs a chunk in this thread, or reads what it left; chunks but the first wait until all is compiled."""
-        if number:
+    def path(self, number: int) -> Path:
+        """File of a chunk's outcomes."""
+        return self.pieces.path(self._name(self.stage, number))
+
+    def run_chunk(self, number: int, on_epochs: OnTrial, first: bool) -> Piece:
+        """Runs a chunk in this thread, or reads what it left; all but the first wait until that has compiled."""
+        if not first:
             self._warm.wait()
         began, compiled = time.perf_counter(), compile_seconds()
 
@@ -243,6 +248,9 @@ class GroupRun:
 def run_groups(runs: Sequence[GroupRun], on_epochs: OnTrial) -> Iterator[tuple[GroupRun, Trial, Outcome]]:
     """Yields each trial of the groups with its outcome, in order, running what is not yet done.
 
+    Several processes share the chunks (:func:`jaxsoil.runs.processes.dealt`), which are the same for any number of
+    them; only process 0 yields.
+
     Args:
       runs: the groups; on a CPU several chunks run at a time, and a group compiles while another trains.
       on_epochs: called after each segment for each trial with (trial, first epoch, epoch after, losses (epochs, 2)),
@@ -250,20 +258,29 @@ def run_groups(runs: Sequence[GroupRun], on_epochs: OnTrial) -> Iterator[tuple[G
     """
     turn = threading.Lock()
 
-    def call(group: GroupRun, number: int, going_on: Callable[[], None]) -> Piece:
+    def call(group: GroupRun, number: int, first: bool, going_on: Callable[[], None]) -> Piece:
         def told(*progress: Any) -> None:
             going_on()
             with turn:
                 on_epochs(*progress)
 
-        return group.run_chunk(number, told)
+        return group.run_chunk(number, told, first)
 
     chunks = [(group, number) for group in runs for number in range(group.group.chunks)]
-    calls = [functools.partial(call, group, number) for group, number in chunks]
-    early = [i for i, (_, number) in enumerate(chunks) if number == 0]
-    pieces = in_order(calls, max((group.workers for group in runs), default=1), early)
-    for (group, number), piece in zip(chunks, pieces, strict=True):
+
+    def make(numbers: Sequence[int]) -> Iterator[Piece]:
+        chosen = [chunks[i] for i in numbers]
+        early = [k for k, (group, _) in enumerate(chosen) if group not in [other for other, _ in chosen[:k]]]
+        calls = [functools.partial(call, *chunk, k in early) for k, chunk in enumerate(chosen)]
+        return in_order(calls, max((group.workers for group in runs), default=1), early)
+
+    pieces = processes.dealt([group.path(number) for group, number in chunks], make)
+    for i, ((group, number), piece) in enumerate(zip(chunks, pieces, strict=processes.leads())):
         plain = {name: piece.arrays[name].tolist() for name in ("soc_rho_r", "alive")}
         columns = {name: list(values) for name, values in piece.arrays.items()} | plain
-        for i, trial in enumerate(group.group.chunk(number)):
-            yield group, trial, Outcome(**{name: values[i] for name, values in columns.items()})
+        for k, trial in enumerate(group.group.chunk(number)):
+            outcome = Outcome(**{name: values[k] for name, values in columns.items()})
+            if not processes.owns(i):
+                done = max(1, int(np.isfinite(outcome.history[:, 0]).sum()))
+                on_epochs(trial, 0, done, outcome.history)
+            yield group, trial, outcome
