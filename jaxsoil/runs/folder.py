@@ -55,7 +55,7 @@ class RunFolder:
         if not (self.path / "env.json").exists():
             return ""
         said = self.read_json("env.json")["command"]
-        return re.sub(r" --(workdir[= ]\S+|resume|overwrite)", "", said)
+        return re.sub(r" --((workdir|process(es|-\w+))[= ]\S+|resume|overwrite)", "", said)
 
     def read_json(self, name: str) -> Any:
         """Reads a JSON object of the run; a damaged one is a DataError that names it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import Layout, compile_seconds, make_mesh, matmul_precision
 from jaxsoil.training.grid import Group, NetworkFunctions, Trial, make_training, over_trials, steps_per_epoch
-from jaxsoil.training.loop import CheckpointPolicy, Program, run
+from jaxsoil.training.loop import CheckpointPolicy, Program, marks_of, run
 from jaxsoil.training.step import Data, Loss, Member, State, kept
 from jaxsoil.training.workers import in_order, workers_of
 
@@ -78,7 +79,7 @@ class GroupRun:
       score: makes one number per endmember of them, such as the error of its abundance.
 
     ``seconds``: of each chunk that was run, those of compilation and the others, in its thread. ``steps``: those that
-    its trainings took in this process.
+    its trainings took in this process. ``trained``: numbers of the chunks that were trained in it.
     """
 
     def __init__(
@@ -102,6 +103,8 @@ class GroupRun:
         self.pieces = Pieces(folder / "trials")
         self.seconds: list[tuple[float, float]] = []
         self.steps: list[int] = []
+        self.trained: set[int] = set()
+        self.policy = CheckpointPolicy(epochs=train.checkpoint_every, seconds=train.checkpoint_seconds)
         self._warm = threading.Event()
         mesh = make_mesh(devices)
         # The validation capacity depends on the library only, never on the other trials of the group.
@@ -178,10 +181,10 @@ class GroupRun:
             for trial, history in zip(trials, losses(state), strict=False):
                 on_epochs(trial, first, after, history)
 
-        policy = CheckpointPolicy(epochs=self.train.checkpoint_every, seconds=self.train.checkpoint_seconds)
+        self.trained.add(number)
         with Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number)) as checkpoints:
             state = self.initial(program, trials, number)
-            state = run(program, state, checkpoints=checkpoints, policy=policy, on_epochs=report)
+            state = run(program, state, checkpoints=checkpoints, policy=self.policy, on_epochs=report)
             epochs = np.isfinite(losses(state)[: len(trials), :, 0]).sum(axis=1)
             self.steps += [int(n) * steps_per_epoch(t, self.train) for n, t in zip(epochs, trials, strict=True)]
             if self.keep_states:
@@ -275,12 +278,20 @@ def run_groups(runs: Sequence[GroupRun], on_epochs: OnTrial) -> Iterator[tuple[G
         return in_order(calls, max((group.workers for group in runs), default=1), early)
 
     pieces = processes.dealt([group.path(number) for group, number in chunks], make)
-    for i, ((group, number), piece) in enumerate(zip(chunks, pieces, strict=processes.leads())):
+    for (group, number), piece in zip(chunks, pieces, strict=processes.leads()):
+        if processes.several() and number not in group.trained:
+            _tell(group, number, piece.arrays["history"], on_epochs)
         plain = {name: piece.arrays[name].tolist() for name in ("soc_rho_r", "alive")}
         columns = {name: list(values) for name, values in piece.arrays.items()} | plain
         for k, trial in enumerate(group.group.chunk(number)):
-            outcome = Outcome(**{name: values[k] for name, values in columns.items()})
-            if not processes.owns(i):
-                done = max(1, int(np.isfinite(outcome.history[:, 0]).sum()))
-                on_epochs(trial, 0, done, outcome.history)
-            yield group, trial, outcome
+            yield group, trial, Outcome(**{name: values[k] for name, values in columns.items()})
+
+
+def _tell(group: GroupRun, number: int, history: np.ndarray, on_epochs: OnTrial) -> None:
+    """Tells the progress of a chunk that another process trained, as its training told it there."""
+    ends = [0, *marks_of(group.train.epochs, group.policy)]
+    done = int(np.isfinite(history[:, :, 0]).sum(axis=1).max())
+    for first, after in itertools.pairwise(ends):
+        if first < done:
+            for trial, own in zip(group.group.chunk(number), history, strict=True):
+                on_epochs(trial, first, after, own)
