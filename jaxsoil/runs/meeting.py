@@ -247,6 +247,8 @@ def connect(team: Team) -> None:
         team.until(REACHED, {0}, f"Process 0 did not hear of all processes within {settings.wait:g} s.")
     import jax
 
+    # It would take SIGTERM for itself (jaxsoil.runs.stop).
+    jax.config.update("jax_enable_preemption_service", False)
     seconds = max(1, int(settings.wait))
     jax.distributed.initialize(
         settings.address, settings.count, settings.index, initialization_timeout=seconds,
