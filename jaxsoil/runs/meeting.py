@@ -198,12 +198,13 @@ def attended(settings: Settings, folder: Path, on_loss: Callable[[str], None]) -
     def watch() -> None:
         while not ended.wait(BEAT):
             with contextlib.suppress(OSError):
-                team.beat()
+                # Before it beats: its file may be another's by now.
                 if together.is_set() and (problem := team.problem()):
                     team.tell(FAILED, problem)
                     print(f"error: {problem}", file=sys.stderr, flush=True)
                     on_loss(problem)
                     return
+                team.beat()
 
     beats = threading.Thread(target=watch, daemon=True)
     try:
@@ -216,7 +217,8 @@ def attended(settings: Settings, folder: Path, on_loss: Callable[[str], None]) -
     except BaseException as error:
         if team.mine["stage"] != FAILED and team.came:
             asked = isinstance(error, stop.Terminated)
-            team.tell(FAILED, "it was ended by SIGTERM." if asked else f"{error}" or type(error).__name__)
+            with contextlib.suppress(OSError):  # The disk may be what failed.
+                team.tell(FAILED, "it was ended by SIGTERM." if asked else f"{error}" or type(error).__name__)
             if not together.is_set():
                 time.sleep(BEAT)  # The others see it while it lives; later they cannot tell it from an earlier job.
         raise
