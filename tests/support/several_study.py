@@ -13,12 +13,16 @@ from jaxsoil.experiments import load, package_folder
 
 _REGION_OUT = load("region_out", package_folder())
 _SMOKE = _REGION_OUT.smoke
-_TRAIN = dataclasses.replace(_SMOKE.train, epochs=8, checkpoint_every=2, checkpoint_seconds=0.0)
+_TRAIN = dataclasses.replace(
+    _SMOKE.train, epochs=8, checkpoint_every=2, checkpoint_seconds=0.0, validation_share=0.0, keep="last"
+)
 _SMALL = dataclasses.replace(
     _SMOKE,
     twin=dataclasses.replace(_SMOKE.twin, n_samples=160, n_regions=4, n_bands=20),
-    networks=("ann",),
+    networks=("none",),
     baselines=("plsr",),
+    input=("reflectance",),
+    loss=("linear",),
     width=16,
     train=_TRAIN,
 )
