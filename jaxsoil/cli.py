@@ -21,7 +21,7 @@ from jaxsoil.experiments import (
     own_folder,
     package_folder,
 )  # fmt: skip
-from jaxsoil.runs import progress, stop, tracking
+from jaxsoil.runs import processes, progress, stop, tracking
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_json
 from jaxsoil.runs.folder import RunFolder
@@ -32,12 +32,15 @@ from jaxsoil.sweep.sweep import FILE as SWEEP
 from jaxsoil.sweep.sweep import reopen, write_all
 from jaxsoil.web import serve
 
+SEVERAL = "SEVERAL_PROCESSES"
+"""What the module of a study is True for where several processes can share a run of it."""
+
 
 def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     """Runs the command line of ``experiments/run.py``; returns the exit status.
 
-    0: done; 1: the disk or a library failed; 2: refused, with a message that says what to do; 130: interrupted;
-    143: ended by SIGTERM.
+    0: done; 1: the disk, a library or another process of the run failed; 2: refused, with a message that says what to
+    do; 130: interrupted; 143: ended by SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     return _guarded(lambda: _main(folder, arguments))
@@ -75,6 +78,8 @@ def _guarded(call: Callable[[], int]) -> int:
         print("\nInterrupted. The same command with --resume goes on from the last checkpoint.", file=sys.stderr)
         return 130
     except stop.Terminated:
+        if processes.lost():
+            return 1
         print("Ended by SIGTERM. The same command with --resume goes on from where it was.", file=sys.stderr)
         return stop.STATUS
 
@@ -113,6 +118,10 @@ def _run(
 ) -> int:  # fmt: skip
     """Plans or runs an experiment, or a sweep of it; returns the exit status."""
     target = Path(options.workdir or Path("runs") / _folder_name(options, config))
+    team = processes.settings_of(options)
+    if team is not None and (options.sweep or options.plan or not getattr(experiment.study_module(), SEVERAL, False)):
+        what = "--sweep" if options.sweep else "--plan" if options.plan else options.exp
+        raise UsageError(f"{what} runs in one process: leave --processes out (docs/devices.md).")
     if options.sweep:
         status = sweeps.main(options, folder, size, rest, config, target, arguments)
         return status if options.plan or options.export else max(status, _report_sweep(target))
@@ -126,10 +135,11 @@ def _run(
             print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
     run = RunFolder(target, options.exp, options.wandb, source=own_folder(folder))
-    execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
-    report = experiment.report_module().write_report(target)
-    print(f"Report: {report}")
-    tracking.complete(run.path, run.wandb, run.read_json("config.json")["config"])
+    with processes.joined(team, target), progress.quietly(not processes.leads()):
+        execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
+        if processes.leads():
+            print(f"Report: {experiment.report_module().write_report(target)}")
+            tracking.complete(run.path, run.wandb, run.read_json("config.json")["config"])
     return 0
 
 
@@ -361,6 +371,7 @@ def run_parser() -> argparse.ArgumentParser:
         default="auto",
         help="mirror to Weights & Biases (auto: offline unless WANDB_API_KEY is set)",
     )
+    processes.add_options(parser)
     sweeps.add_options(parser)
     return parser
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = ROOT / "experiments"
 # Two networks: one without and one with a decoder.
 SMOKE = ["--exp=region_out", "--smoke", "--wandb", "disabled", "--networks", "none", "physics"]
+TWO = ["--processes", "2", "--process-index", "0", "--process-address", "localhost:9"]
 
 
 def command(*arguments: str, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:
@@ -102,6 +103,10 @@ def test_overwrite_deletes_only_what_is_a_run(tmp_path: Path, capsys: pytest.Cap
         ([*SMOKE, "--twin.n-regions", "1"], "region"),
         ([*SMOKE, "--devices.count", "99"], "--devices.count 99: there are"),
         ([*SMOKE, "--devices.memory-gb", "1e-5"], "A trial needs 0.00"),
+        ([*SMOKE, "--processes", "2"], "--process-index is missing"),
+        ([*SMOKE, *TWO, "--plan"], "--plan runs in one process"),
+        ([*SMOKE, *TWO, "--sweep", "decoder"], "--sweep runs in one process"),
+        (["--exp=hybrid_dataset", "--smoke", *TWO], "hybrid_dataset runs in one process"),
     ],
 )
 def test_refusals_say_what_to_do(arguments: list[str], hint: str, tmp_path: Path, capsys) -> None:

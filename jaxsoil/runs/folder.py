@@ -55,7 +55,7 @@ class RunFolder:
         if not (self.path / "env.json").exists():
             return ""
         said = self.read_json("env.json")["command"]
-        return re.sub(r" --(workdir[= ]\S+|resume|overwrite)", "", said)
+        return re.sub(r" --((workdir|process(es|-\w+))[= ]\S+|resume|overwrite)", "", said)
 
     def read_json(self, name: str) -> Any:
         """Reads a JSON object of the run; a damaged one is a DataError that names it."""
@@ -141,6 +141,7 @@ def environment(arguments: Sequence[str]) -> dict[str, Any]:
         "devices": [f"{device.platform} {device.device_kind}" for device in jax.devices()],
         "processor": processor,
         "cores": os.cpu_count(),
+        **({"processes": jax.process_count()} if jax.process_count() > 1 else {}),
         "git": _git_state(),
     }
 

@@ -13,7 +13,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,25 @@ def _living(text: str, path: Path) -> dict[str, Any] | None:
     """What a lock with this text says; None where its worker is dead or the text is cut short."""
     try:
         said = json.loads(text)
-        pid, host = int(said["pid"]), str(said["host"])
+        alive = lives(said)
     except (ValueError, KeyError, TypeError):
         return None  # Cut short by a crash of the machine: a lock appears whole or not at all.
-    if host == _host():
-        return said if _started(pid) == said.get("started") and _alive(pid) else None
-    return said if _silence(path) < SILENT else None
+    if alive is None:
+        alive = _silence(path) < SILENT
+    return said if alive else None
+
+
+def worker() -> dict[str, Any]:
+    """This process, as other processes and hosts know it: its number, its host, when it started."""
+    return {"pid": os.getpid(), "host": _host(), "started": _started(os.getpid())}
+
+
+def lives(said: Mapping[str, Any]) -> bool | None:
+    """Whether the process of :func:`worker` still runs; None on another host, where it cannot be seen."""
+    pid, host = int(said["pid"]), str(said["host"])
+    if host != _host():
+        return None
+    return _started(pid) == said.get("started") and _alive(pid)
 
 
 def refuse_running(folder: Path) -> None:
@@ -77,9 +90,7 @@ def held(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """
     path, until = lock_path(folder), time.monotonic() + wait
     path.parent.mkdir(parents=True, exist_ok=True)
-    mine = json.dumps(
-        {"pid": os.getpid(), "host": _host(), "started": _started(os.getpid()), "key": os.urandom(8).hex()}
-    )
+    mine = json.dumps({**worker(), "key": os.urandom(8).hex()})
     while not _taken(path, folder, mine):
         said = holder(folder)
         if said is not None and time.monotonic() >= until:

@@ -43,6 +43,11 @@ def asked() -> bool:
     return _asked.is_set()
 
 
+def request() -> None:
+    """Asks this process to end, as SIGTERM does; from any thread."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 def check() -> None:
     """Raises Terminated where the process was asked to end."""
     if _asked.is_set():

@@ -171,6 +171,13 @@ class Tracker:
                 warnings.warn(f"{part} failed and the study goes on without it: {reason}", stacklevel=4)
 
 
+class Silent:
+    """A tracker that keeps nothing: of a process whose run another one tracks."""
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Does nothing."""
+
+
 def plain(value: Any) -> Any:
     """Turns a value into what JSON can hold: NumPy and JAX numbers into Python's, NaN and infinity into None."""
     if isinstance(value, Mapping):

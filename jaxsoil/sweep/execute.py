@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import socket
 import time
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 from jaxsoil import experiments
 from jaxsoil.experiments import Experiment
-from jaxsoil.runs import lock, progress
+from jaxsoil.runs import lock, processes, progress
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import read_json, write_json
 from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
@@ -52,19 +53,26 @@ def execute(
     """
     content = {"experiment": run.experiment, "config": dataclasses.asdict(config)}
     content |= {"folder": run.source} if run.source else {}
-    refuse_or_accept(run, content, resume, overwrite)
-    if not wait:
-        lock.refuse_running(run.path)
+    if processes.leads():
+        refuse_or_accept(run, content, resume, overwrite)
+        if not wait:
+            lock.refuse_running(run.path)
     # Data come before the folder: bad input leaves no half-made run behind, and an earlier one untouched.
     study = experiment.study_module()
     data = study.prepare(config)
     precision = precision_of(config)
     from jaxsoil.training.devices import matmul_precision
 
-    with lock.held(run.path, wait):
-        # Another worker may have come and gone since.
-        refuse_or_accept(run, content, resume, overwrite)
-        create(run, content, arguments, overwrite, precision)
+    with contextlib.ExitStack() as stack:
+        if processes.leads():
+            stack.enter_context(lock.held(run.path, wait))
+            # Another worker may have come and gone since.
+            refuse_or_accept(run, content, resume, overwrite)
+            create(run, content, arguments, overwrite, precision)
+            processes.ready()
+        else:
+            processes.wait_for_folder()
+            refuse_or_accept(run, content, resume=True, overwrite=False)
         with matmul_precision(precision), progress.line(run.experiment):
             study.run(config, run, data)
 

@@ -1,4 +1,8 @@
-"""Checkpoints of a chunk of trials (Orbax): complete or absent, restored bit for bit."""
+"""Checkpoints of a chunk of trials (Orbax): complete or absent, restored bit for bit.
+
+A process of several keeps those of its own trials alone, as ``.npz``: among several Orbax refuses arrays that lie in
+one process, and writes host arrays in the first process only. Either kind is restored by any number of processes.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.files import read_arrays, write_arrays
+
+AGAIN = "Start again with --overwrite."
 
 
 class DamagedCheckpoint(DataError):
@@ -31,11 +38,20 @@ class Checkpoints:
     @functools.cached_property
     def _manager(self) -> ocp.CheckpointManager:
         # Made when first needed: many short trials end before their first checkpoint.
+        own = ocp.options.MultiprocessingOptions()
+        if jax.process_count() > 1:
+            here = jax.process_index()
+            own = ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
         return ocp.CheckpointManager(
             self.folder,
             # Named here, so that a new process can read the metadata of what an earlier one saved.
-            item_handlers=ocp.StandardCheckpointHandler(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=1, create=True, enable_async_checkpointing=False),
+            item_handlers=ocp.StandardCheckpointHandler(multiprocessing_options=own),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=1,
+                create=jax.process_count() == 1,
+                enable_async_checkpointing=False,
+                multiprocessing_options=own,
+            ),
         )
 
     def __enter__(self) -> Self:
@@ -52,10 +68,26 @@ class Checkpoints:
     @property
     def latest(self) -> int | None:
         """Epochs done in the latest complete checkpoint, None without one."""
-        return self._manager.latest_step() if self.folder.exists() else None
+        if not self.folder.exists():
+            return None
+        by_orbax = self._manager.latest_step()
+        return max([*self._alone(), *([] if by_orbax is None else [by_orbax])], default=None)
+
+    def _alone(self) -> list[int]:
+        """Numbers of the states that one of several processes kept."""
+        return [int(path.stem) for path in self.folder.glob("*.npz") if path.stem.isdecimal()]
+
+    def _file(self, epochs: int) -> Path:
+        return self.folder / f"{epochs}.npz"
 
     def save(self, epochs: int, state: Any) -> None:
         """Saves ``state`` after ``epochs`` epochs; an error if Orbax did not save (it returns False silently)."""
+        if jax.process_count() > 1:
+            write_arrays(self._file(epochs), by_name(state))
+            for older in self._alone():
+                if older != epochs:
+                    self._file(older).unlink(missing_ok=True)
+            return
         try:
             saved = self._manager.save(epochs, args=ocp.args.StandardSave(state))
         except ValueError as error:
@@ -81,13 +113,18 @@ class Checkpoints:
         abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
         step = self.latest
         if step is None:
-            raise DataError("there is no checkpoint", source=self.folder, remedy="Start again with --overwrite.")
+            raise DataError("there is no checkpoint", source=self.folder, remedy=AGAIN)
         try:
+            if self._file(step).exists():
+                return self._restored_alone(step, abstract)
             stored = self._manager.item_metadata(step)
             if stored is None or not by_name(stored):
                 raise ValueError("it does not say what it holds")
             self._check(abstract, stored)
-            return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            if jax.process_count() == 1:
+                return self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+            hosted = jax.tree.map(lambda x: np.empty(x.shape, x.dtype), abstract)
+            return placed(self._manager.restore(step, args=ocp.args.StandardRestore(hosted)), abstract)
         except DataError:
             raise
         # Orbax, TensorStore and their parsers each have errors of their own for a file that is cut short.
@@ -97,8 +134,22 @@ class Checkpoints:
                 "the checkpoint is damaged",
                 source=self.folder / str(step),
                 value=reason,
-                remedy="Start again with --overwrite.",
+                remedy=AGAIN,
             ) from error
+
+    def _restored_alone(self, step: int, abstract: Any) -> Any:
+        try:
+            arrays = read_arrays(self._file(step))
+        except DataError as error:
+            raise DamagedCheckpoint(
+                "the checkpoint is damaged",
+                source=error.source,
+                value=error.value,
+                remedy=AGAIN,
+            ) from error
+        self._check(abstract, arrays)
+        leaves = [arrays[name] for name in by_name(abstract)]
+        return placed(jax.tree.unflatten(jax.tree.structure(abstract), leaves), abstract)
 
     def _check(self, wanted: Any, stored: Any) -> None:
         """Orbax casts silently on restore, so what was saved must already have the right shapes and dtypes."""
@@ -119,6 +170,11 @@ class Checkpoints:
         """Deletes the checkpoints once the chunk's results are safe."""
         self._close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def placed(tree: Any, like: Any) -> Any:
+    """Host arrays on the devices of ``like``."""
+    return jax.tree.map(lambda x, to: jax.device_put(x, to.sharding), tree, like)
 
 
 def by_name(tree: Any) -> dict[str, Any]:

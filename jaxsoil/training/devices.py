@@ -49,7 +49,7 @@ def make_mesh(config: DeviceConfig, devices: Sequence[Any] | None = None) -> Mes
     Raises:
       UsageError: more devices are asked for than there are, or they cannot be shared as asked.
     """
-    devices = list(devices if devices is not None else jax.devices())
+    devices = list(devices if devices is not None else jax.local_devices())
     if config.count > len(devices):
         raise UsageError(
             f"--devices.count {config.count}: there are {len(devices)} devices ({devices[0].platform}). Ask for at "

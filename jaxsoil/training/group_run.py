@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +20,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.models.autoencoder import Autoencoder
+from jaxsoil.runs import processes
 from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import Layout, compile_seconds, make_mesh, matmul_precision
 from jaxsoil.training.grid import Group, NetworkFunctions, Trial, make_training, over_trials, steps_per_epoch
-from jaxsoil.training.loop import CheckpointPolicy, Program, run
+from jaxsoil.training.loop import CheckpointPolicy, Program, marks_of, run
 from jaxsoil.training.step import Data, Loss, Member, State, kept
 from jaxsoil.training.workers import in_order, workers_of
 
@@ -77,7 +79,7 @@ class GroupRun:
       score: makes one number per endmember of them, such as the error of its abundance.
 
     ``seconds``: of each chunk that was run, those of compilation and the others, in its thread. ``steps``: those that
-    its trainings took in this process.
+    its trainings took in this process. ``trained``: numbers of the chunks that were trained in it.
     """
 
     def __init__(
@@ -101,6 +103,8 @@ class GroupRun:
         self.pieces = Pieces(folder / "trials")
         self.seconds: list[tuple[float, float]] = []
         self.steps: list[int] = []
+        self.trained: set[int] = set()
+        self.policy = CheckpointPolicy(epochs=train.checkpoint_every, seconds=train.checkpoint_seconds)
         self._warm = threading.Event()
         mesh = make_mesh(devices)
         # The validation capacity depends on the library only, never on the other trials of the group.
@@ -118,9 +122,13 @@ class GroupRun:
         """Yields each trial with its outcome, running what is not yet done; as :func:`run_groups` of this group."""
         yield from ((trial, outcome) for _, trial, outcome in run_groups([self], on_epochs))
 
-    def run_chunk(self, number: int, on_epochs: OnTrial) -> Piece:
-        """Runs a chunk in this thread, or reads what it left; chunks but the first wait until all is compiled."""
-        if number:
+    def path(self, number: int) -> Path:
+        """File of a chunk's outcomes."""
+        return self.pieces.path(self._name(self.stage, number))
+
+    def run_chunk(self, number: int, on_epochs: OnTrial, first: bool) -> Piece:
+        """Runs a chunk in this thread, or reads what it left; all but the first wait until that has compiled."""
+        if not first:
             self._warm.wait()
         began, compiled = time.perf_counter(), compile_seconds()
 
@@ -173,10 +181,10 @@ class GroupRun:
             for trial, history in zip(trials, losses(state), strict=False):
                 on_epochs(trial, first, after, history)
 
-        policy = CheckpointPolicy(epochs=self.train.checkpoint_every, seconds=self.train.checkpoint_seconds)
+        self.trained.add(number)
         with Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number)) as checkpoints:
             state = self.initial(program, trials, number)
-            state = run(program, state, checkpoints=checkpoints, policy=policy, on_epochs=report)
+            state = run(program, state, checkpoints=checkpoints, policy=self.policy, on_epochs=report)
             epochs = np.isfinite(losses(state)[: len(trials), :, 0]).sum(axis=1)
             self.steps += [int(n) * steps_per_epoch(t, self.train) for n, t in zip(epochs, trials, strict=True)]
             if self.keep_states:
@@ -243,6 +251,9 @@ class GroupRun:
 def run_groups(runs: Sequence[GroupRun], on_epochs: OnTrial) -> Iterator[tuple[GroupRun, Trial, Outcome]]:
     """Yields each trial of the groups with its outcome, in order, running what is not yet done.
 
+    Several processes share the chunks (:func:`jaxsoil.runs.processes.dealt`), which are the same for any number of
+    them; only process 0 yields.
+
     Args:
       runs: the groups; on a CPU several chunks run at a time, and a group compiles while another trains.
       on_epochs: called after each segment for each trial with (trial, first epoch, epoch after, losses (epochs, 2)),
@@ -250,20 +261,37 @@ def run_groups(runs: Sequence[GroupRun], on_epochs: OnTrial) -> Iterator[tuple[G
     """
     turn = threading.Lock()
 
-    def call(group: GroupRun, number: int, going_on: Callable[[], None]) -> Piece:
+    def call(group: GroupRun, number: int, first: bool, going_on: Callable[[], None]) -> Piece:
         def told(*progress: Any) -> None:
             going_on()
             with turn:
                 on_epochs(*progress)
 
-        return group.run_chunk(number, told)
+        return group.run_chunk(number, told, first)
 
     chunks = [(group, number) for group in runs for number in range(group.group.chunks)]
-    calls = [functools.partial(call, group, number) for group, number in chunks]
-    early = [i for i, (_, number) in enumerate(chunks) if number == 0]
-    pieces = in_order(calls, max((group.workers for group in runs), default=1), early)
-    for (group, number), piece in zip(chunks, pieces, strict=True):
+
+    def make(numbers: Sequence[int]) -> Iterator[Piece]:
+        chosen = [chunks[i] for i in numbers]
+        early = [k for k, (group, _) in enumerate(chosen) if group not in [other for other, _ in chosen[:k]]]
+        calls = [functools.partial(call, *chunk, k in early) for k, chunk in enumerate(chosen)]
+        return in_order(calls, max((group.workers for group in runs), default=1), early)
+
+    pieces = processes.dealt([group.path(number) for group, number in chunks], make)
+    for (group, number), piece in zip(chunks, pieces, strict=processes.leads()):
+        if processes.several() and number not in group.trained:
+            _tell(group, number, piece.arrays["history"], on_epochs)
         plain = {name: piece.arrays[name].tolist() for name in ("soc_rho_r", "alive")}
         columns = {name: list(values) for name, values in piece.arrays.items()} | plain
-        for i, trial in enumerate(group.group.chunk(number)):
-            yield group, trial, Outcome(**{name: values[i] for name, values in columns.items()})
+        for k, trial in enumerate(group.group.chunk(number)):
+            yield group, trial, Outcome(**{name: values[k] for name, values in columns.items()})
+
+
+def _tell(group: GroupRun, number: int, history: np.ndarray, on_epochs: OnTrial) -> None:
+    """Tells the progress of a chunk that another process trained, as its training told it there."""
+    ends = [0, *marks_of(group.train.epochs, group.policy)]
+    done = int(np.isfinite(history[:, :, 0]).sum(axis=1).max())
+    for first, after in itertools.pairwise(ends):
+        if first < done:
+            for trial, own in zip(group.group.chunk(number), history, strict=True):
+                on_epochs(trial, first, after, own)

@@ -121,6 +121,12 @@ class Program:
         return self.functions.finish(state, total, self.member, self.data, jnp.int32(epoch))
 
 
+def marks_of(epochs: int, policy: CheckpointPolicy) -> list[int]:
+    """Epochs after which progress is told, and rest noticed, wherever a call or an earlier process ended."""
+    stride, every = -(-epochs // SEGMENTS), policy.every(epochs)
+    return [i for i in range(1, epochs + 1) if i % stride == 0 or (every and i % every == 0) or i == epochs]
+
+
 def run(
     program: Program,
     state: State,
@@ -148,11 +154,10 @@ def run(
     keeper = _Keeper(program, checkpoints, policy)
     state, total, done, at = keeper.restored(state)
     stride, every = -(-epochs // SEGMENTS), policy.every(epochs)
-    # Progress is told, and rest noticed, at these epochs alone, wherever a call or an earlier process ended.
-    marks = lambda epoch: epoch % stride == 0 or (every and epoch % every == 0) or epoch == epochs  # noqa: E731
+    marks = {0, *marks_of(epochs, policy)}
     told, pace = done, stopping.Pace()
     with stopping.in_training():
-        while done < epochs and not (marks(done) and program.rests(state)):
+        while done < epochs and not (done in marks and program.rests(state)):
             if label is not None:
                 progress.note(f"{label}, epoch {done} of {epochs}")
             # Calls of any length run the same program, so progress can be shown between checkpoints.
@@ -162,7 +167,7 @@ def run(
                 state = jax.block_until_ready(advance(program, state, done, until, keeper, total, at))
             total, at, ending = None, 0, stopping.asked() and until < epochs
             # Told first: a run that goes on after the state that is kept does not come by here again.
-            if on_epochs is not None and marks(until):
+            if on_epochs is not None and until in marks:
                 on_epochs(told, until, state)
                 told = until
             if until < epochs and (ending or (every and until % every == 0)):

@@ -141,6 +141,31 @@ def test_a_checkpoint_of_another_width_is_refused(tmp_path: Path) -> None:
             checkpoints.save(3, state)
 
 
+def test_states_are_restored_by_any_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one process kept several restore, and the other way; in the second case a damaged state is told apart."""
+    from jaxsoil.training.checkpoints import Checkpoints, DamagedCheckpoint
+
+    state = {"w": jax.numpy.arange(6.0).reshape(2, 3), "alive": jax.numpy.bool_(True)}
+    like = jax.tree.map(jax.numpy.zeros_like, state)
+    for kept_by, restored_by in ((1, 2), (2, 2), (2, 1)):
+        folder = tmp_path / f"{kept_by}-{restored_by}"
+        monkeypatch.setattr(jax, "process_count", lambda count=kept_by: count)
+        with Checkpoints(folder) as checkpoints:
+            assert checkpoints.latest is None
+            checkpoints.save(3, like)
+            checkpoints.save(5, state)
+        monkeypatch.setattr(jax, "process_count", lambda count=restored_by: count)
+        with Checkpoints(folder) as checkpoints:
+            assert checkpoints.latest == 5
+            found = checkpoints.restore(like)
+        assert found["w"].sharding == state["w"].sharding and found["alive"].dtype == bool
+        np.testing.assert_array_equal(found["w"], state["w"])
+    assert [path.name for path in folder.iterdir()] == ["5.npz"]
+    (folder / "5.npz").write_bytes((folder / "5.npz").read_bytes()[:-40])
+    with Checkpoints(folder) as checkpoints, pytest.raises(DamagedCheckpoint, match="the checkpoint is damaged"):
+        checkpoints.restore(like)
+
+
 def test_a_full_disk_is_reported_as_the_system_says_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from jaxsoil.training.checkpoints import Checkpoints
 

@@ -30,6 +30,8 @@ from jaxsoil.training import config as limits
 
 __all__ = ["draw", "make_draws", "plan", "prepare", "run"]
 
+SEVERAL_PROCESSES = True
+"""Whether several processes can share a run (:mod:`jaxsoil.runs.processes`)."""
 GROUP, ROW = "group", "row"
 """What is drawn."""
 

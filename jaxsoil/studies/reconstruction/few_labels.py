@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adaptation
-from jaxsoil.runs import progress, require
+from jaxsoil.runs import processes, progress, require
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import config as study
@@ -35,6 +35,9 @@ from jaxsoil.training.config import TrainConfig
 BEFORE, AFTER = "before", "after"
 STAGE_TRAIN = {BEFORE: "train", AFTER: "finetune"}
 """The two stages, and the field of the configuration that says how each is trained."""
+
+SEVERAL_PROCESSES = True
+"""Whether several processes can share a run (:mod:`jaxsoil.runs.processes`)."""
 
 SUMMARIES = (summaries.stage_differences, summaries.learned_spectra)
 
@@ -183,7 +186,7 @@ def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None
                 _add_baseline(tables, name, config, prepared)
         _add_stages(tables, config, prepared, tracker, timing)
         tables.add_ensembles()
-    if not config.keep_states:
+    if not config.keep_states and processes.leads():
         shutil.rmtree(folder.path / "states", ignore_errors=True)
 
 

@@ -26,7 +26,7 @@ from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models.autoencoder import ModelConfig
 from jaxsoil.models.forest import Forest
-from jaxsoil.runs import progress
+from jaxsoil.runs import processes, progress
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.threads import one_thread_each
 from jaxsoil.studies.reconstruction import baselines
@@ -61,6 +61,10 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
     """
     target = run.path / FOLDER
     if (target / FACTS).exists():
+        return
+    if not processes.leads():
+        for _ in () if forbidden(prepared.library.licence, target) else _networks(config, run.path, prepared):
+            pass
         return
     if forbidden(prepared.library.licence, target):
         shutil.rmtree(run.path / "states", ignore_errors=True)

@@ -22,6 +22,9 @@ from jaxsoil.studies.reconstruction.tables import read_main
 
 __all__ = ["plan", "prepare", "run"]
 
+SEVERAL_PROCESSES = True
+"""Whether several processes can share a run (:mod:`jaxsoil.runs.processes`)."""
+
 SUMMARIES = (summaries.region_blocks, summaries.alarms, summaries.model_differences)
 
 

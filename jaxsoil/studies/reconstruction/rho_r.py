@@ -13,6 +13,9 @@ from jaxsoil.studies.reconstruction.run import run_study
 
 __all__ = ["plan", "prepare", "run"]
 
+SEVERAL_PROCESSES = True
+"""Whether several processes can share a run (:mod:`jaxsoil.runs.processes`)."""
+
 SUMMARIES = (summaries.model_differences, summaries.learned_spectra, summaries.rescaling)
 
 

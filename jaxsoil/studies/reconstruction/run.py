@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxsoil.runs import progress
+from jaxsoil.runs import processes, progress, tracking
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.mirror import Inputs
 from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergence_sentence, settings_of
@@ -110,19 +110,22 @@ def recording(
       size: how much is trained, in words.
       summaries: numbers over regions that are written at the end.
     """
-    started = time.perf_counter()
+    started, library = time.perf_counter(), prepared.library
+    tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)
+    if not processes.leads():
+        # It trains its share; process 0 writes.
+        yield tables, tracking.Silent(), {}
+        return
     own = {model: settings_of(config, model)[0] for model in (*config.baselines, *config.networks)}
     content = run.read_json("config.json") | statement | {"settings": own}
     run.write_json("config.json", content)
     run.write_json("data.json", data)
-    library = prepared.library
     progress.say(f"{library.name}: {len(library)} spectra x {library.spectra.n_bands} bands, {size}")
     for field, ours, published in statement["differs_from_paper"]:
         progress.say(f"  differs from the paper: {field} = {ours} (paper: {published})")
     timing = {"compile_s": 0.0}
     inputs = Inputs.of(library.spectra, library.groups.get("region", library.name))
     with run.track(content["config"], inputs) as tracker:
-        tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)
         yield tables, tracker, timing
         tables.write()
         write(run.path, summaries)

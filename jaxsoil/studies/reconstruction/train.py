@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
-from jaxsoil.runs import progress
+from jaxsoil.runs import processes, progress
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.runs.threads import one_thread_each
 from jaxsoil.studies.reconstruction import baselines
@@ -49,12 +49,16 @@ def add_baseline(
     seed = tables.seed if seed is None else seed
     first, *others = settings_of(config, name)
     regions = baselines.regions_of(library)
+
+    def label_of(split: Split, variant: str) -> str:
+        return "/".join(filter(None, (stage, name, split.name, str(seed), variant)))
+
     for setting in (first, *others):
         spectra, variant = baselines.seen(library, setting[0]), variant_of(setting, first)
         own: dict[str, Any] = {"seed": seed, "loss": setting[1], "train": config.train, "axis": library.spectra.axis}
 
         def get(split: Split, spectra: np.ndarray, variant: str, own: Any) -> tuple[str, bool, Piece]:
-            label = "/".join(filter(None, (stage, name, split.name, str(seed), variant)))
+            label = label_of(split, variant)
 
             def fit() -> Piece:
                 rows = split.train
@@ -67,8 +71,13 @@ def add_baseline(
 
         chosen = tables.splits if splits is None else splits
         calls = [functools.partial(get, split, spectra, variant, own) for split in chosen]
-        found = side_by_side(calls, many=name in PARTS)
-        for split, (label, there, piece) in zip(chosen, found, strict=True):
+        paths = [pieces.path(label_of(split, variant).replace("/", "-")) for split in chosen]
+
+        def make(numbers: Sequence[int], calls: Any = calls) -> Iterator[tuple[str, bool, Piece]]:
+            return side_by_side([calls[i] for i in numbers], many=name in PARTS)
+
+        found = processes.dealt(paths, make)
+        for split, (label, there, piece) in zip(chosen, found, strict=processes.leads()):
             progress.reach(name, f"{tables.run.path.name}/{label}", kept=there)
             predicted, factor = piece.arrays["soc"], float(piece.arrays["factor"])
             tables.add_baseline(label, name, split, seed, predicted, stage, factor=factor, of=Of(*setting, variant))
@@ -130,11 +139,16 @@ def add_networks(
             measured: dict[str, Any] = {"measure": _latent_distance, "score": score}
             loss = make_losses(group.trials)
             runs.append(GroupRun(group, data, train, devices, tables.run.path, loss, **files, **measured))
+        if (chunks := sum(run.group.chunks for run in runs)) < processes.count():
+            progress.say(f"  {chunks} programs for {processes.count()} processes: --devices.chunk cuts smaller ones.")
         part = "/".join(filter(None, (tables.run.path.name, stage)))
         for run, trial, outcome in run_groups(runs, functools.partial(_report, part, train.epochs, tracker)):
             progress.reach(trial.name, f"{part}/{trial.id}")
             tables.add_network(trial, outcome, run.group.parameters, train, stage)
-    found = achieved(runs, train, time.perf_counter() - began)
+    if not processes.leads():
+        return
+    # With several processes the seconds would be those of all, the steps those of one.
+    found = {} if processes.several() else achieved(runs, train, time.perf_counter() - began)
     if found and (tables.run.path / "env.json").exists():
         known = tables.run.read_json("env.json")
         floors = known.get("floors", {}) | {stage or "networks": found}

@@ -21,7 +21,7 @@ from jaxsoil.data.splits import INDUCTIVE, PROTECTED, Split, check_no_leak, kfol
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.results import FITTED
 from jaxsoil.models import plsr
-from jaxsoil.runs import progress
+from jaxsoil.runs import processes, progress
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import write_csv
 from jaxsoil.runs.pieces import Piece, Pieces
@@ -302,7 +302,7 @@ def runner(config: RegionOutConfig, transfer: Transfer) -> Callable[[Tables, Any
 
     def run(tables: Tables, tracker: Any, timing: dict[str, float]) -> None:
         found = TransferTables(tables, transfer.splits)
-        if "plsr" in config.transfer_matrix:
+        if "plsr" in config.transfer_matrix and processes.leads():
             add_plsr(found, config)
         if "random_forest" in config.transfer_matrix:
             first = {"baseline_input": config.baseline_input[:1], "baseline_loss": config.baseline_loss[:1]}
@@ -310,6 +310,8 @@ def runner(config: RegionOutConfig, transfer: Transfer) -> Callable[[Tables, Any
         if transfer.trials:
             rest = (transfer.train, config.devices, config.components, tracker, timing)
             add_networks(found, transfer.trials, *rest, stage=STAGE)
+        if not processes.leads():
+            return
         write_csv(tables.run.path / "transfer.csv", found.cells(transfer), float_format="%.9g")
         write_csv(tables.run.path / "transfer_trials.csv", pd.DataFrame(found.outcomes))
 
