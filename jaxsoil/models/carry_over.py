@@ -54,22 +54,31 @@ class Draws(NamedTuple):
     power: Any
 
 
-def prior(count: int = DRAWS, seed: int = 0, *, perturbed: bool = True, between: bool = True) -> Draws:
+def prior(
+    count: int = DRAWS,
+    seed: int = 0,
+    *,
+    perturbed: bool | np.ndarray = True,
+    between: bool = True,
+    kinds: int = len(invariance.KINDS),
+) -> Draws:
     """Draws of the prior: log10 of the identity's factor in (-6, -3), of the perturbations' in (-1.5, 0.3), of the
     regions' in (-1.5, 1), each kind times exp(N(0, 0.7)), power 0, 0.5 or 1.
 
     Args:
       count: number of draws.
       seed: of the draws; all parts of the penalty are drawn whether they are used or not.
-      perturbed, between: whether the penalties on perturbations and between regions are used.
+      perturbed: whether the penalty on perturbations is used, or (kinds,) for each kind.
+      between: whether the penalty between regions is used.
+      kinds: number of kinds of perturbation.
     """
     rng = np.random.default_rng(seed)
     identity = 10.0 ** rng.uniform(-6.0, -3.0, count)
     common = 10.0 ** rng.uniform(-1.5, 0.3, count)
-    kinds = common[:, None] * np.exp(rng.normal(0.0, 0.7, (count, len(invariance.KINDS))))
+    of_kinds = common[:, None] * np.exp(rng.normal(0.0, 0.7, (count, kinds)))
     regions = 10.0 ** rng.uniform(-1.5, 1.0, count)
     power = rng.choice([0.0, 0.5, 1.0], count)
-    return Draws(identity, kinds * perturbed, regions * between, power)
+    return Draws(identity, of_kinds * perturbed, regions * between, power)
 
 
 class Space(NamedTuple):
@@ -85,13 +94,20 @@ class Space(NamedTuple):
     bands: int
 
 
-def space(absorbance: ArrayLike, axis: ArrayLike, strengths: invariance.Strengths | None = None) -> Space:
+def space(
+    absorbance: ArrayLike,
+    axis: ArrayLike,
+    strengths: invariance.Strengths | None = None,
+    moved: ArrayLike | None = None,
+) -> Space:
     """The coordinates of (n, m) training spectra on an axis (m,) in nm: bands, or directions where bands are more.
 
     Args:
       absorbance: of the training rows alone.
       axis: ascending.
       strengths: of the perturbations; None: the default ones.
+      moved: (kinds, k, m) what each kind of perturbation does to k spectra, in place of those of
+        :mod:`jaxsoil.models.invariance`; spectra and axis may then be of any pre-treatment and unit.
 
     Raises:
       DataError: a value that is not finite, or an impossible perturbation.
@@ -99,12 +115,15 @@ def space(absorbance: ArrayLike, axis: ArrayLike, strengths: invariance.Strength
     x = require.finite_rows(absorbance, "training spectra", least=2)
     narrow = grouping(x.shape[1])
     x, bands = x @ narrow, np.asarray(axis, np.float64) @ narrow
-    moved = invariance.penalties(x, bands, strengths=strengths)
+    if moved is None:
+        penalties = invariance.penalties(x, bands, strengths=strengths)
+    else:
+        penalties = np.stack([invariance.mean_products(np.asarray(one, np.float64) @ narrow) for one in moved])
     if bands.size <= MOST_DIRECTIONS:
-        return Space(narrow, moved, bands.size)
+        return Space(narrow, penalties, bands.size)
     centred = x - x.mean(axis=0)
-    kept = np.linalg.eigh(centred.T @ centred / len(x) + moved.sum(axis=0))[1][:, -MOST_DIRECTIONS:]
-    return Space(narrow @ kept, kept.T @ moved @ kept, bands.size)
+    kept = np.linalg.eigh(centred.T @ centred / len(x) + penalties.sum(axis=0))[1][:, -MOST_DIRECTIONS:]
+    return Space(narrow @ kept, kept.T @ penalties @ kept, bands.size)
 
 
 class Sums(NamedTuple):
@@ -241,19 +260,42 @@ def fit(
     fold = None if folds is None else np.unique(np.asarray(folds), return_inverse=True)[1].reshape(-1)
     whole, *without = (Sums(*(part[None] for part in one)) for one in sums(x - middle, y - level, region, fold))
     draws = draws or prior()
-    with jax.enable_x64(True):
-        slopes, starts = (np.asarray(v) for v in _mean(draws, whole, own.penalties, own.bands))
-    if not np.isfinite(slopes).all():
-        remedy = "Raise the identity's share in the penalty."
-        raise DataError("a penalised covariance is not positive definite", remedy=remedy)
+    slopes, starts = _solved(draws, whole, own)
     residuals = np.empty(0)
     if fold is not None:
         left_out = Sums(*(np.concatenate(parts) for parts in zip(*without, strict=True)))
-        some = Draws(*(part[:FOLD_DRAWS] for part in draws))
-        with jax.enable_x64(True):
-            others, levels = (np.asarray(v) for v in _mean(some, left_out, own.penalties, own.bands))
+        others, levels = _solved(Draws(*(part[:FOLD_DRAWS] for part in draws)), left_out, own)
         residuals = (y - level) - np.einsum("nq,nq->n", x - middle, others[fold]) - levels[fold]
     return CarryOver(own.basis @ slopes[0], float(starts[0] + level - middle @ slopes[0]), residuals)
+
+
+def fit_all(
+    absorbance: ArrayLike, targets: ArrayLike, regions: ArrayLike, axis: ArrayLike, draws: Draws, within: Space
+) -> tuple[np.ndarray, np.ndarray]:
+    """:func:`fit` of p targets (n, p) of the same rows in one program: coefficients (m, p) and intercepts (p,)."""
+    y = np.asarray(targets, np.float64)
+    spectra, _, region = checked(absorbance, y[:, 0], regions)
+    x, levels = spectra @ within.basis, y.mean(axis=0)
+    middle = x.mean(axis=0)
+    first = sums(x - middle, y[:, 0] - levels[0], region)[0]
+    # (R, n) of centred targets within each region; the sums of coordinates alone are the same for all.
+    member = np.unique(region)[:, None] == region
+    each = []
+    for one in (y - levels).T:
+        own = np.where(member, one, 0.0)
+        each.append(first._replace(y=own.sum(axis=1), yy=(own**2).sum(axis=1), xy=own @ (x - middle)))
+    slopes, starts = _solved(draws, Sums(*(np.stack(parts) for parts in zip(*each, strict=True))), within)
+    return within.basis @ slopes.T, starts + levels - slopes @ middle
+
+
+def _solved(draws: Draws, s: Sums, within: Space) -> tuple[np.ndarray, np.ndarray]:
+    """Mean coefficients (F, q) and intercepts (F,) over the draws, of sums (F, R, ...)."""
+    with jax.enable_x64(True):
+        slopes, starts = (np.asarray(v) for v in _mean(draws, s, within.penalties, within.bands))
+    if not np.isfinite(slopes).all():
+        remedy = "Raise the identity's share in the penalty."
+        raise DataError("a penalised covariance is not positive definite", remedy=remedy)
+    return slopes, starts
 
 
 def checked(absorbance: ArrayLike, target: ArrayLike, regions: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -99,11 +99,12 @@ def penalties(absorbance: ArrayLike, axis: ArrayLike, seed: int = 0, strengths: 
     """
     rows = require.finite_rows(absorbance, "training spectra")
     chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int)]
-    found = []
-    for kind in KINDS:
-        moved = differences(chosen, axis, kind, seed, strengths)
-        found.append(moved.T @ moved / len(moved))
-    return np.stack(found)
+    return np.stack([mean_products(differences(chosen, axis, kind, seed, strengths)) for kind in KINDS])
+
+
+def mean_products(moved: np.ndarray) -> np.ndarray:
+    """The penalty (m, m) of a perturbation that moves n spectra by ``moved`` (n, m)."""
+    return moved.T @ moved / len(moved)
 
 
 def whitening(penalty: np.ndarray, covariance: np.ndarray, components: int | None = None) -> np.ndarray:

@@ -143,3 +143,19 @@ def test_what_cannot_be_fitted_is_refused() -> None:
         carry_over.fit(x, np.where(y > 0, np.nan, y), REGIONS, AXIS)
     with pytest.raises(DataError, match="another number of features"):
         carry_over.fit(x, y, REGIONS, AXIS, one()).predict(x[:, 1:])
+
+
+def test_perturbations_that_are_handed_in_take_the_place_of_simulated_ones() -> None:
+    x, y = soils()
+    moved = np.random.default_rng(4).normal(0.0, 0.02, (3, 50, AXIS.size))
+    within = carry_over.space(x, AXIS, moved=moved)
+    np.testing.assert_allclose(within.penalties[1], moved[1].T @ moved[1] / 50, atol=1e-15)
+    draws = carry_over.prior(6, kinds=3, perturbed=np.array([True, False, True]))
+    assert draws.kinds.shape == (6, 3) and not draws.kinds[:, 1].any() and draws.kinds[:, [0, 2]].all()
+    # Several targets at once are each what they are alone.
+    targets = np.stack([y, x[:, 3]], axis=1)
+    slopes, starts = carry_over.fit_all(x, targets, REGIONS, AXIS, draws, within)
+    for column, target in enumerate(targets.T):
+        alone = carry_over.fit(x, target, REGIONS, AXIS, draws, within=within)
+        np.testing.assert_allclose(slopes[:, column], alone.coefficients, atol=1e-8)
+        assert starts[column] == pytest.approx(alone.intercept, abs=1e-8)

@@ -170,7 +170,7 @@ def _training(
     not_converged: str,
     rng: np.random.Generator,
 ) -> None:
-    networks = [name for name in strategies if not STRATEGY[name].plsr and STRATEGY[name].model == name]
+    networks = [name for name in strategies if not STRATEGY[name].linear and STRATEGY[name].model == name]
     stages = [("stage1", "vae"), ("stage2", "nir encoder"), *(("stage3", f"{name}/multi") for name in networks)]
     history, convergence = [], []
     for stage, label in stages:

@@ -11,12 +11,13 @@ from jaxsoil.data.readers.pair_set import KINDS, PartKind
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.models.config import VaeConfig
 from jaxsoil.runs.errors import UsageError
+from jaxsoil.spectra.infrared_perturbations import KINDS as KINDS_OF_CHANGE
 from jaxsoil.training.config import LoopConfig
 
 StrategyName = Literal[
     "MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "NIR-PLSR", "NIR-MLP", "NIRtoMIR-MLP", "NIRtoMIR-SSL-MLP",
     "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded", "MIR-SSL-PLSR", "NIRtoMIR-SSL-PLSR", "MIR-ILR-MLP",
-    "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP",
+    "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP", "MIR-ridge", "MIR-carry-over", "MIR-carry-over-no-curve",
 ]  # fmt: skip
 
 
@@ -32,6 +33,8 @@ class Strategy:
       published: whether the paper's Appendix B has it.
       plsr: whether the model is a PLSR, which has no task; otherwise it is a network.
       ilr: whether clay, silt and sand are predicted as two ILR coordinates.
+      ridge: of a ridge regression, which has no task either, the kinds of perturbation that it is penalised for; None
+        for other models.
     """
 
     name: StrategyName
@@ -40,6 +43,12 @@ class Strategy:
     published: bool = True
     plsr: bool = False
     ilr: bool = False
+    ridge: tuple[str, ...] | None = None
+
+    @property
+    def linear(self) -> bool:
+        """Whether the model is linear, one for each property, and no network."""
+        return self.plsr or self.ridge is not None
 
     @property
     def needs_pairs(self) -> bool:
@@ -60,6 +69,7 @@ class Strategy:
 
 SAMPLES, REENCODED = "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded"
 MIR_LINEAR, NIR_LINEAR = "MIR-SSL-PLSR", "NIRtoMIR-SSL-PLSR"
+RIDGE, CARRY_OVER, NO_CURVE = "MIR-ridge", "MIR-carry-over", "MIR-carry-over-no-curve"
 MIR_ILR, NIR_ILR, FNO = "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP"
 
 STRATEGY: dict[str, Strategy] = {
@@ -76,6 +86,11 @@ STRATEGY: dict[str, Strategy] = {
         Strategy(REENCODED, "MIR-SSL-MLP", "reencoded", published=False),
         Strategy(MIR_LINEAR, MIR_LINEAR, "latents", published=False, plsr=True),
         Strategy(NIR_LINEAR, MIR_LINEAR, "nir_latents", published=False, plsr=True),
+        Strategy(RIDGE, RIDGE, "mir", published=False, ridge=()),
+        Strategy(CARRY_OVER, CARRY_OVER, "mir", published=False, ridge=KINDS_OF_CHANGE),
+        Strategy(
+            NO_CURVE, NO_CURVE, "mir", published=False, ridge=tuple(one for one in KINDS_OF_CHANGE if one != "curve")
+        ),
         Strategy(MIR_ILR, "MIR-ILR-MLP", "mir", published=False, ilr=True),
         Strategy(NIR_ILR, "MIR-ILR-MLP", "converted", published=False, ilr=True),
         Strategy(FNO, "MIR-MLP", "fno", published=False),
@@ -179,6 +194,8 @@ class PropertyConfig:
     """PLSR: components tried at most."""
     folds: int = 5
     """PLSR: folds, by group, of the cross-validation inside the training rows that chooses the components."""
+    draws: int = 200
+    """Ridge regression: draws of its hyper-parameters from a fixed prior, whose models are averaged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -233,10 +250,13 @@ class MultifidelityConfig:
     where seeds differ by split and training alone."""
     splits: tuple[PartKind, ...] = KINDS
     """How samples of measured pairs are held out: the first way makes tables and curves, a second one stands beside."""
-    strategies: tuple[StrategyName, ...] = (*STRATEGIES, SAMPLES, REENCODED, MIR_LINEAR, NIR_LINEAR)
+    strategies: tuple[StrategyName, ...] = (
+        *STRATEGIES, SAMPLES, REENCODED, MIR_LINEAR, NIR_LINEAR, RIDGE, CARRY_OVER, NO_CURVE,
+    )  # fmt: skip
     """What is trained and judged in stage 3. Beyond the paper: '-samples' averages predictions over draws of the NIR
     spectrum's latents, '-reencoded' takes the MIR encoder's latents of the converted spectrum. 'SSL-PLSR' fits PLSR to
-    the latents, as the paper's figure 2 shows and its appendix does not."""
+    the latents, as the paper's figure 2 shows and its appendix does not. 'MIR-carry-over' is a ridge regression that is
+    penalised for what another instrument would change, '-no-curve' without smooth curves, 'MIR-ridge' not penalised."""
     validation: float | None = None
     """Share of the pairs that judges the conversion; kept out of all three stages. None: 0.2 (paper), and 0 for
     measured pairs, whose held-out parts judge it."""
@@ -313,7 +333,7 @@ def smoke(config: MultifidelityConfig) -> MultifidelityConfig:
         fno=FnoConfig(width=6, layers=2, modes=4, loop=LoopConfig(epochs=3, batch=16)),
         properties=dataclasses.replace(
             config.properties, tasks=("multi",), steps=0, widths=(16,), latent_widths=(16,), components=6, folds=3,
-            loop=dataclasses.replace(config.properties.loop, batch=32, epochs=6, patience=0),
+            draws=20, loop=dataclasses.replace(config.properties.loop, batch=32, epochs=6, patience=0),
         ),
         curves=dataclasses.replace(config.curves, labels=config.curves.labels and (30,), steps=10),
         instruments=InstrumentConfig(config.instruments.curves and (0.0, 0.02), draws=2),

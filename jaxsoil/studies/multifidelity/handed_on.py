@@ -52,7 +52,8 @@ def write_bundles(
     Args:
       config, folder, prepared: the study.
       results: its scores.
-      stored: strategy -> parameters and scalings of the first replicate's network (piece of stage 3).
+      stored: strategy -> parameters and scalings of the first replicate's network, or coefficients of its ridge
+        regression (piece of stage 3).
     """
     replicate = prepared.handed_on
     if forbidden(replicate.sets.data.labelled.licence, folder.path / "bundle"):
@@ -115,6 +116,12 @@ def _fitted(
         if strategy not in stored:
             return None
         kept = stored[strategy]
+        if own.ridge is not None:
+            # Where nothing could be fitted a constant stands, as of too few values.
+            fitted = np.flatnonzero(np.any(kept["coefficients"], axis=0))
+            names = [sets.properties[column] for column in fitted]
+            parts = (np.asarray(kept["coefficients"])[:, fitted], np.asarray(kept["intercept"])[fitted])
+            return (Linear(*parts, tuple(scales[name] for name in names)), names) if names else None
         widths = tuple(int(width) for width in np.asarray(kept["widths"]))
         parts = (np.asarray(kept["inputs"]), np.asarray(kept["targets"]), tuple(scales.values()))
         return Perceptron(widths, kept["params"], *parts), list(sets.properties)
@@ -146,7 +153,7 @@ def _calibrations(
 ) -> dict[str, Calibration]:
     """Residuals on the test set, by property."""
     place = {str(name): row for row, name in enumerate(replicate.sets.library("test").ids)}
-    task = NO_TASK if STRATEGY[strategy].plsr else MULTI
+    task = NO_TASK if STRATEGY[strategy].linear else MULTI
     mine, found = predictions[(predictions["strategy"] == strategy) & (predictions["task"] == task)], {}
     for target in targets:
         rows = mine[mine["property"] == target.name]

@@ -1,13 +1,15 @@
 """What a smooth curve between two instruments does to the models of MIR spectra, and whether pre-training helps.
 
 Real instruments differ by a smooth curve that SNV does not take out (``spectra.perturbations.smooth_curve``). Such
-curves are added to the absorbance of the test set and the trained models are judged again; nothing is trained anew. As
+curves are added to the absorbance of the test set and the trained models are judged again; nothing is trained anew. Of
+the ridge regressions one is penalised for curves of this very kind, one for all else. As
 a control the latents of the autoencoder are replaced by as many principal components of the same scans, with a network
 of its own on them: what both do alike is no merit of the autoencoder.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from jaxsoil.bundle.predictors import Linear
 from jaxsoil.data.twin.infrared.make import InfraredTruth, laboratory_curve
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.compare import paired_differences
@@ -23,7 +26,14 @@ from jaxsoil.runs.keys import seed_of
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.spectra.perturbations import smooth_curve
 from jaxsoil.spectra.preprocess import SNV
-from jaxsoil.studies.multifidelity.config import STRATEGY, InstrumentConfig, PropertyConfig
+from jaxsoil.studies.multifidelity.config import (
+    CARRY_OVER,
+    NO_CURVE,
+    RIDGE,
+    STRATEGY,
+    InstrumentConfig,
+    PropertyConfig,
+)
 from jaxsoil.studies.multifidelity.pretrain import Pretrained
 from jaxsoil.studies.multifidelity.property_models import LOGGED, PropertyModel, fit_properties
 from jaxsoil.studies.multifidelity.replicates import Replicate, SpectraSets
@@ -34,7 +44,12 @@ PCA = "MIR-PCA-MLP"
 """The control: a network on principal components in place of the autoencoder's latents."""
 
 NETWORKS = ("MIR-MLP", "MIR-SSL-MLP")
-CONTRASTS = (("MIR-SSL-MLP", "MIR-MLP"), ("MIR-SSL-MLP", PCA), (PCA, "MIR-MLP"), ("MIR-SSL-MLP", "MIR-PLSR"))
+RIDGES = (RIDGE, NO_CURVE, CARRY_OVER)
+CONTRASTS = (
+    ("MIR-SSL-MLP", "MIR-MLP"), ("MIR-SSL-MLP", PCA), (PCA, "MIR-MLP"), ("MIR-SSL-MLP", "MIR-PLSR"),
+    (CARRY_OVER, RIDGE), (NO_CURVE, RIDGE), (CARRY_OVER, NO_CURVE), (CARRY_OVER, "MIR-SSL-MLP"),
+    (NO_CURVE, "MIR-SSL-MLP"),
+)  # fmt: skip
 
 
 def run_instruments(
@@ -99,6 +114,10 @@ def _models(
             model = PropertyModel.of_tree(stage3.trees[name], sets.properties)
             latent = STRATEGY[name].view == "latents"
             models[name] = _reading(model, (lambda x: pretrained.embed(x)[0] * active) if latent else None)
+    scales = tuple("log1p" if name in LOGGED else "unit" for name in sets.properties)
+    for name in RIDGES:
+        if name in stage3.trees:
+            models[name] = functools.partial(_values, Linear.read(stage3.trees[name], {"scales": scales}))
     own = STRATEGY["MIR-SSL-MLP"]
     view = {"labelled": components.scores(sets.mir["labelled"])}
     key, label = replicate.key(PCA, "multi"), f"seed {replicate.number} {PCA}"
@@ -111,6 +130,10 @@ def _models(
 
 def _reading(model: PropertyModel, view: Any) -> Any:
     return lambda spectra: model.predict(spectra if view is None else view(spectra))
+
+
+def _values(model: Linear, spectra: NDArray) -> NDArray[np.float64]:
+    return model(spectra)[0]
 
 
 def _plsr(replicate: Replicate, counts: pd.DataFrame) -> Any:

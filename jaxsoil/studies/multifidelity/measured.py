@@ -16,7 +16,7 @@ from jaxsoil.evaluation import metrics
 from jaxsoil.models import plsr
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.pieces import Piece
-from jaxsoil.studies.multifidelity.config import MultifidelityConfig
+from jaxsoil.studies.multifidelity.config import CARRY_OVER, MultifidelityConfig
 from jaxsoil.studies.multifidelity.property_models import LOGGED
 from jaxsoil.studies.multifidelity.replicates import FITTED, TEST, Replicate, Replicates, read_sets, replicate_of
 from jaxsoil.studies.multifidelity.strategies import run_strategies
@@ -24,7 +24,7 @@ from jaxsoil.studies.multifidelity.strategies import run_strategies
 FOLDS = 10
 """Folds of the reference."""
 
-BUNDLED = {"mir": ("MIR-PLSR", "MIR-MLP"), "nir": ("NIR-PLSR", "NIR-MLP")}
+BUNDLED = {"mir": ("MIR-PLSR", "MIR-MLP", CARRY_OVER), "nir": ("NIR-PLSR", "NIR-MLP")}
 """Range -> strategies whose models read its spectra and nothing else, and can be handed on."""
 
 

@@ -63,7 +63,7 @@ def trainings(config: MultifidelityConfig, replicates: Replicates) -> list[Cost]
         loop = enough_steps(config.convert, rows.pairs.size, config.steps).loop
         found.append(_training("stage 2", count, size, rows.pairs.size, loop, bands["nir"]))
     models, outputs = config.properties, len(sets.properties)
-    for own in dict.fromkeys(STRATEGY[strategy.model] for strategy in wanted if not strategy.plsr):
+    for own in dict.fromkeys(STRATEGY[strategy.model] for strategy in wanted if not strategy.linear):
         width = vae.latents if own.view == "latents" else bands[own.view]
         widths = models.latent_widths if own.view == "latents" else models.widths
         n = training_rows(first, own)[0].size

@@ -21,9 +21,18 @@ from jaxsoil.evaluation.compare import MEAN, mean_sd
 from jaxsoil.models import plsr
 from jaxsoil.runs.keys import seed_of
 from jaxsoil.runs.pieces import Piece
-from jaxsoil.studies.multifidelity.config import STRATEGY, CurveConfig, PropertyConfig, Strategy, strategies_for
+from jaxsoil.studies.multifidelity.config import (
+    CARRY_OVER,
+    RIDGE,
+    STRATEGY,
+    CurveConfig,
+    PropertyConfig,
+    Strategy,
+    strategies_for,
+)
 from jaxsoil.studies.multifidelity.property_models import LOGGED, fit_properties
 from jaxsoil.studies.multifidelity.replicates import Replicate, SpectraSets
+from jaxsoil.studies.multifidelity.ridges import fit_ridges
 from jaxsoil.studies.multifidelity.tables import NO_TASK, joined, prediction_rows, training_tables
 
 Views = Mapping[str, Mapping[str, NDArray]]
@@ -32,7 +41,7 @@ posterior means of MIR and of NIR spectra; "nir_samples" (s, n, K) draws from th
 MIR spectra from NIR ones, by the shared latent space and by the Fourier neural operator; "reencoded" (n, K) the MIR
 encoder's view of the converted spectra."""
 
-CURVES = ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "MIR-SSL-PLSR")
+CURVES = ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "MIR-SSL-PLSR", RIDGE, CARRY_OVER)
 """Strategies that are trained on few labels."""
 
 SCORES = ("ccc", "rmse", "rpiq")
@@ -49,8 +58,8 @@ def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Seq
       views: what the models of this replicate read.
 
     Returns:
-      Tables "predictions", "components", "history" and "convergence"; as trees the networks for all properties
-      that read spectra or latents, by strategy.
+      Tables "predictions", "components", "history" and "convergence"; as trees, by strategy, the networks for all
+      properties that read spectra or latents, and the ridge regressions.
     """
     sets, number, found, kept = replicate.sets, replicate.number, [], {}
     wanted = strategies_for(strategies, sets.paired)
@@ -63,7 +72,12 @@ def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Seq
             chosen = {"seed": number, "strategy": strategy.name, "property": sets.properties, "components": counts}
             predictions = prediction_rows(replicate, strategy.name, NO_TASK, predicted)
             found.append({"predictions": predictions, "components": pd.DataFrame(chosen)})
-    networks = [strategy for strategy in wanted if not strategy.plsr]
+    labelled = np.concatenate(training_rows(replicate, STRATEGY[RIDGE]))
+    for name, ridge in fit_ridges(wanted, sets, labelled, config.draws).items():
+        predicted, _ = ridge(judged(replicate, views["mir"]))
+        found.append({"predictions": prediction_rows(replicate, name, NO_TASK, predicted)})
+        kept[name] = ridge.arrays()
+    networks = [strategy for strategy in wanted if not strategy.linear]
     for own in dict.fromkeys(STRATEGY[strategy.model] for strategy in networks):
         train, watch = training_rows(replicate, own)
         for task in config.tasks:
@@ -168,11 +182,14 @@ def run_curves(config: CurveConfig, properties: PropertyConfig, replicate: Repli
             watched = take_share(
                 sets.data.labelled.blocks[chosen], config.watch, np.random.default_rng([seed, size, 7])
             )
+            ridges = fit_ridges([STRATEGY[name] for name in CURVES], sets, chosen, properties.draws)
             for name in CURVES:
                 own, label = STRATEGY[name], f"{name}/{size} labels/{draw}"
                 view = views[own.view]
                 if own.plsr:
                     predicted, _ = predict_plsr(properties, sets, own, view, chosen, view["test"], seed)
+                elif name in ridges:
+                    predicted, _ = ridges[name](view["test"])
                 else:
                     rows, key = (chosen[~watched], chosen[watched]), replicate.key(label)
                     model, fitted = fit_properties(

@@ -18,6 +18,8 @@ from jaxsoil.studies.multifidelity.report.instruments import instruments_section
 from jaxsoil.studies.multifidelity.run import prepare
 from jaxsoil.studies.multifidelity.tables import OWN
 
+RESTORED = ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", *instruments.RIDGES)
+
 
 @pytest.mark.parametrize("settings", [{"curves": (0.0, -0.01)}, {"curves": (float("nan"),)}, {"draws": 0}])
 def test_impossible_curves_are_refused(settings):
@@ -36,7 +38,7 @@ def test_without_a_curve_the_models_are_those_of_the_study_on_a_test_set_without
 def test_a_finished_run_has_every_strategy_at_every_size():
     finished: Path = smoke_run("multifidelity")
     table = pd.read_csv(finished / "instruments.csv")
-    assert set(table["strategy"]) == {"MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", instruments.PCA}
+    assert set(table["strategy"]) == {*RESTORED, instruments.PCA}
     assert table.groupby("sd")["draws"].unique().map(list).to_dict() == {0.0: [1], 0.02: [2]}
     found = pd.read_csv(finished / "instrument_differences.csv")
     wide = table.pivot(index="sd", columns="strategy", values="ccc")
@@ -67,6 +69,6 @@ def test_networks_and_plsr_are_restored_as_they_were_trained():
     models, _ = instruments._models(config.properties, replicate, pretrained, pieces.read("seed0-stage3"))
     table = read_results(finished / "results.csv", OWN)
     table = table[(table["split"] == "test") & (table["metric"] == "ccc")]
-    for name in ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP"):
+    for name in RESTORED:
         mine = instruments._mean_ccc(replicate.sets.values["test"], models[name](replicate.sets.mir["test"]))
         assert mine == pytest.approx(table.loc[table["model"] == name, "value"].mean(), abs=1e-4), name

@@ -31,7 +31,7 @@ def test_all_strategies_properties_and_sets_are_scored(finished: Path) -> None:
     table = read_results(finished / "results.csv", OWN)
     assert set(table["model"]) == {*MultifidelityConfig().strategies, *ABLATIONS} == set(STRATEGY)
     assert set(table["property"]) == set(PROPERTIES) and set(table["split"]) == {"validation", "test"}
-    assert len(table) == 14 * 9 * 2 * (len(METRICS) + 1) and np.isfinite(table["value"]).all()
+    assert len(table) == 17 * 9 * 2 * (len(METRICS) + 1) and np.isfinite(table["value"]).all()
     predictions = pd.read_parquet(finished / "predictions.parquet")
     one = predictions[
         (predictions["strategy"] == "MIR-PLSR") & (predictions["set"] == "test") & (predictions["property"] == "ph")

@@ -12,6 +12,7 @@ from jaxsoil.report.document import Document
 from jaxsoil.report.run_files import where
 from jaxsoil.report.style import MARKERS, OKABE_ITO, Look, band, grid, legend, styled
 from jaxsoil.report.tables import mean_sd, pivot_table
+from jaxsoil.studies.multifidelity.config import CARRY_OVER
 from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ def instruments_section(document: Document, run: MultifidelityRun) -> None:
         return
     table = run.tables["instruments"]
     strategies, sizes = list(dict.fromkeys(table["strategy"])), sorted(set(table["sd"]))
-    document.section(
-        "A smooth curve between the instruments", PROSE.text("instruments_lead", draws=table["draws"].max())
-    )
+    lead = PROSE.text("instruments_lead", draws=table["draws"].max(), ridges=CARRY_OVER in strategies)
+    document.section("A smooth curve between the instruments", lead)
     if len(sizes) > 1:
         document.draw(curves(table, strategies), "instruments", PROSE.text("instruments_caption"))
     shared = {"order": {"strategy": strategies, "sd": sizes}, "labels": {"sd": "{:g}".format}}

@@ -17,7 +17,7 @@ from jaxsoil.report.document import Document
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import open_document
 from jaxsoil.report.tables import marked, mean_sd, rows_table
-from jaxsoil.studies.multifidelity.config import FNO, MIR_ILR, NIR_ILR, SAMPLES, STRATEGY
+from jaxsoil.studies.multifidelity.config import CARRY_OVER, FNO, MIR_ILR, NIR_ILR, RIDGE, SAMPLES, STRATEGY
 from jaxsoil.studies.multifidelity.report import instruments, measured, scores, sections, spectra
 from jaxsoil.studies.multifidelity.report import score_figures as figures
 from jaxsoil.studies.multifidelity.report.files import (
@@ -109,16 +109,19 @@ def _found(run: MultifidelityRun) -> dict[str, Any]:
     """What the first three sentences of the report need: best strategies, two differences, and how sure they are."""
     ccc, found = where(run.averages(), metric="ccc"), where(scores.differences(run), property=MEAN)
     means = {name: mean_sd(where(ccc, strategy=name)["value"]).mean for name in run.strategies}
-    best, claims, sizes = [], [], []
+    best, claims, sizes, penalised = [], [], [], []
     for span, paired in (("MIR", False), ("NIR", True)):
         mine = [(m, name) for name, m in means.items() if math.isfinite(m) and STRATEGY[name].needs_pairs is paired]
         best += [(span, *max(mine))] if mine else []
     for first, second in (("MIR-SSL-MLP", "MIR-MLP"), ("NIRtoMIR-SSL-MLP", "NIR-MLP")):
         claims += where(found, first=first, second=second).to_dict("records")
     if "instrument_differences" in run.tables:
-        sizes = where(run.tables["instrument_differences"], first="MIR-SSL-MLP", second="MIR-MLP").to_dict("records")
+        of_sizes = run.tables["instrument_differences"]
+        sizes = where(of_sizes, first="MIR-SSL-MLP", second="MIR-MLP").to_dict("records")
+        penalised = where(of_sizes, first=CARRY_OVER, second=RIDGE).to_dict("records") if sizes else []
     sure = sum(clear(row) for row in found.to_dict("records"))
-    return {"run": run, "best": best, "claims": claims, "every": len(found), "sure": sure, "sizes": sizes}
+    words = {"best": best, "claims": claims, "every": len(found), "sure": sure}
+    return {"run": run, **words, "sizes": sizes, "penalised": penalised}
 
 
 def _facts(run: MultifidelityRun, found: pd.DataFrame) -> list[str | list[str]]:
