@@ -140,15 +140,6 @@ def test_a_command_that_cannot_be_parsed_fails(words: str) -> None:
         check(shlex.split(words))
 
 
-@pytest.mark.parametrize("exp", ["hybrid_dataset", "layer_transfer"])
-def test_a_plan_runs_nothing(exp: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sample of the commands, with ``--plan`` at the smallest size."""
-    from command import run_here
-
-    monkeypatch.chdir(tmp_path)
-    assert run_here("--exp", exp, "--smoke", "--plan") == 0 and not list(tmp_path.iterdir())
-
-
 @pytest.fixture
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """A folder with what the snippets read: a bundle, scans, a table with its manifest; and the names they take."""

@@ -198,11 +198,6 @@ def covered(observed: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray:
     return (lower <= obs) & (obs <= upper)
 
 
-def coverage_range(hits: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a share of ``hits`` in ``n``: how well so many rows can tell a coverage."""
-    return share_range(hits / max(n, 1), n, confidence)
-
-
 def share_range(share: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's interval (1927, JASA 22, 209-212) of a share that rests on ``n`` independent observations.
 

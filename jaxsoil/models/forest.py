@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from jaxsoil.runs import require
 
-N_TREES = 200
+N_TREES = 100
 OUT_OF_BAG = 50
 """Trees that predict the training rows they had not drawn: each row by some eighteen of them."""
 MIN_SAMPLES_LEAF = 1

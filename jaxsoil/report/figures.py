@@ -56,18 +56,19 @@ def predicted_vs_observed(panels: Sequence[ScatterPanel], *, title: str, color: 
     values = values[np.isfinite(values)]
     low, high = 0.8 * float(values.min()), 1.25 * float(values.max())
     figure, axes = _square_panels(rows, columns, len(panels))
+    # Scale, limits and ticks are common to all panels.
+    axes[0].set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    for side in (axes[0].xaxis, axes[0].yaxis):
+        style.log_ticks(side, inner=True)
     for axis, panel in zip(axes, panels, strict=True):
         observed, predicted = _drawn(panel.observed, floor), _drawn(panel.predicted, floor)
         style.one_to_one(axis, low, high)
         # Many points need less ink each.
         size = float(np.clip(500.0 / max(observed.size, 1), 1.5, 9.0))
         axis.scatter(observed, predicted, s=size, color=color, alpha=0.55, linewidths=0, zorder=2, rasterized=True)
-        axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
         axis.set_title(shortened(panel.title, 22), loc="left", pad=3)
         corner = style.free_corner(axis, observed, predicted)
         style.corner_text(axis, panel.text, corner, fontsize=6.8, linespacing=1.25)
-        for side in (axis.xaxis, axis.yaxis):
-            style.log_ticks(side, inner=True)
     width, height = (float(inches) for inches in figure.get_size_inches())
     figure.suptitle(title, x=0.08 / width, y=1.0 - 0.08 / height, ha="left", va="top", fontsize=9.5)
     figure.supxlabel("Observed SOC (% by mass)", y=0.05 / height, va="bottom", fontsize=8.5)

@@ -11,13 +11,13 @@ from scipy.stats import beta, norm
 from jaxsoil.evaluation.conformal import (
     SplitConformal,
     conformal_quantile,
-    coverage_range,
     covered,
     cross_interval,
     ensemble_scale,
     fold_intervals,
     mean_interval,
     scores,
+    share_range,
 )
 from jaxsoil.runs.errors import DataError
 
@@ -122,7 +122,7 @@ def test_the_range_of_a_coverage_is_wilsons() -> None:
         (p + z**2 / (2 * n)) / (1 + z**2 / n),
         z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)),
     )
-    np.testing.assert_allclose(coverage_range(180, 200), (centre - half, centre + half), rtol=1e-9)
+    np.testing.assert_allclose(share_range(0.9, 200), (centre - half, centre + half), rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_the_range_of_a_coverage_is_wilsons() -> None:
         (lambda: fold_intervals([1.0], [1.0], [0], 0.5), "two or more folds"),
         (lambda: ensemble_scale([[1.0]], 0.0), "floor"),
         (lambda: covered([1.0], [0.0], [1.0, 2.0]), "differ in shape"),
-        (lambda: coverage_range(0, 0), "at least one row"),
+        (lambda: share_range(0.0, 0), "at least one row"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message) -> None:

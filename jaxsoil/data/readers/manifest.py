@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library, Property, Strings
 from jaxsoil.data.readers.joins import joined
-from jaxsoil.data.readers.schema import Axis, Composite, Exclude, Group, Label, Manifest, read_manifest
+from jaxsoil.data.readers.schema import Axis, Exclude, Group, Label, Manifest
 from jaxsoil.data.readers.table import (
     band_columns,
     column_numbers,
@@ -30,25 +29,6 @@ if TYPE_CHECKING:
 
 # Soil organic matter holds at most some 58 % carbon, so more SOC than this by mass is another unit.
 _MOST_SOC = 60.0
-
-
-def load_manifest(path: str | os.PathLike[str], *, data_root: Path | None = None) -> Library:
-    """Returns the Library that a manifest describes.
-
-    Args:
-      path: a TOML file of one table (a composite is loaded by ``jaxsoil.data.registry.load``).
-      data_root: folder that the key ``data`` is relative to; None takes the folder of the manifest.
-
-    Raises:
-      DataError: anything in manifest or table that does not hold, with file, column, value and remedy.
-    """
-    path = Path(path)
-    manifest = read_manifest(path)
-    if isinstance(manifest, Composite):
-        raise DataError(
-            "this manifest joins several data sets", source=path, remedy="Load it with jaxsoil.data.registry.load."
-        )
-    return load_table(manifest, path.parent if data_root is None else data_root)
 
 
 def load_table(manifest: Manifest, root: Path) -> Library:

@@ -17,10 +17,10 @@ from jaxsoil.runs.folder import RunFolder, refuse_earlier
 from jaxsoil.runs.mirror import Inputs
 from jaxsoil.spectra.harmonise import Harmoniser
 from jaxsoil.spectra.resample import Resample
+from jaxsoil.studies.hybrid.bundling import write_bundle
 from jaxsoil.studies.hybrid.config import PAPER, HybridConfig
 from jaxsoil.studies.hybrid.cross_fit import LABORATORY, LABORATORY_EXPOSURE, RANDOM, CrossFit, HeldOut
 from jaxsoil.studies.hybrid.fitting import CLIPPED, CNN, PLSR, ModelPredictions, fit_all, model_fits
-from jaxsoil.studies.hybrid.handed_on import write_bundle
 from jaxsoil.studies.hybrid.intervals import calibrate, coverage_table, held_out_predictions, suspect_values
 from jaxsoil.studies.hybrid.network import Output, example
 from jaxsoil.studies.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare_library

@@ -21,9 +21,9 @@ from jaxsoil.runs.mirror import Inputs
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.runs.tracking import Tracker
 from jaxsoil.studies.multifidelity import stages
+from jaxsoil.studies.multifidelity.bundling import write_bundles
 from jaxsoil.studies.multifidelity.config import PAPER, SEEDS, STRATEGY, MultifidelityConfig, strategies_for
 from jaxsoil.studies.multifidelity.describe import data_name, describe, settings, sizes_in_words
-from jaxsoil.studies.multifidelity.handed_on import write_bundles
 from jaxsoil.studies.multifidelity.instruments import instrument_differences, run_instruments
 from jaxsoil.studies.multifidelity.measured import fit_whole, held_out_scores, prepare_parts, reference, ways
 from jaxsoil.studies.multifidelity.plan import plan

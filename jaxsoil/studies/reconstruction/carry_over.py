@@ -23,9 +23,9 @@ from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import baselines, mix, moisture, summaries
+from jaxsoil.studies.reconstruction.bundling import write_bundle
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
-from jaxsoil.studies.reconstruction.refit import write_bundle
 from jaxsoil.studies.reconstruction.run import plan_study, run_study, timed
 from jaxsoil.studies.reconstruction.tables import Tables, read_main, read_predictions
 

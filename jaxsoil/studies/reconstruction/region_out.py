@@ -13,9 +13,9 @@ from jaxsoil.data import splits
 from jaxsoil.runs import progress
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import summaries, transfer, uncertainty
+from jaxsoil.studies.reconstruction.bundling import STAGE, write_bundle
 from jaxsoil.studies.reconstruction.config import RegionOutConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
-from jaxsoil.studies.reconstruction.refit import STAGE, write_bundle
 from jaxsoil.studies.reconstruction.regions import region_facts
 from jaxsoil.studies.reconstruction.run import plan_study, run_study
 from jaxsoil.studies.reconstruction.tables import read_main

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from jaxsoil.data import registry
-from jaxsoil.data.readers.manifest import load_manifest
 from jaxsoil.runs.errors import DataError
 
 AXIS = np.arange(400, 2401, 10)
@@ -78,11 +77,11 @@ def write(tmp_path):
 
 def refuse(path, message):
     with pytest.raises(DataError, match=message):
-        load_manifest(path)
+        registry.load(path)
 
 
 def test_a_table_and_its_manifest_are_a_library(write):
-    made = load_manifest(write())
+    made = registry.load(write())
     np.testing.assert_allclose(made.spectra.values, soils(), rtol=1e-6)
     np.testing.assert_array_equal(made.spectra.axis, AXIS)
     np.testing.assert_allclose(made.property("soc").values, np.linspace(1.0, 5.0, 8) / 1.724)
@@ -93,8 +92,8 @@ def test_a_table_and_its_manifest_are_a_library(write):
 
 
 def test_parquet_and_csv_load_alike(write):
-    csv = load_manifest(write())
-    parquet = load_manifest(write(None, ("mine.csv", "mine.parquet"), name="mine.parquet"))
+    csv = registry.load(write())
+    parquet = registry.load(write(None, ("mine.csv", "mine.parquet"), name="mine.parquet"))
     np.testing.assert_allclose(csv.spectra.values, parquet.spectra.values, rtol=1e-6)
     assert csv.ids.tolist() == parquet.ids.tolist()
 
@@ -118,7 +117,7 @@ def test_percent_columns_with_prefix_descending_comma_and_missing_code(write, tm
         ('name = "mine"', 'name = "mine"\nseparator = ";"\ndecimal = ","'),
     )
     table.to_csv(tmp_path / "mine.csv", index=False, sep=";", decimal=",")
-    made = load_manifest(path)
+    made = registry.load(path)
     np.testing.assert_allclose(made.spectra.values, soils(), rtol=1e-6)
     assert np.isnan(made.property("soc").values[2]) and made.property("soc").values[3] == 4.0
     assert made.spectra.steps == ("scaled by 0.01", "descending axis reversed")
@@ -140,7 +139,7 @@ column = "plot"
 equals = "N02"
 reason = "other project"
 """
-    made = load_manifest(write(None, ("[groups]", rules + "\n[groups]")))
+    made = registry.load(write(None, ("[groups]", rules + "\n[groups]")))
     assert made.ids.tolist() == ["L4", "L5", "L6"]
     assert made.notes[:3] == (
         "left out 2 rows: dropped vial",
@@ -151,17 +150,17 @@ reason = "other project"
 
 def test_ids_may_be_absent_or_joined_and_rows_may_be_one_sample(write):
     path = write(None, ('id = "lab_no"\n', ""), ('pedon = "plot"', 'pedon = "plot"\nsample = { same_rows = [[2, 3]] }'))
-    made = load_manifest(path)
+    made = registry.load(path)
     assert made.ids[:2].tolist() == ["mine-0", "mine-1"]
     assert len(set(made.group("sample"))) == 7 and len(set(made.group("sample")[2:4])) == 1
-    assert load_manifest(write(None, ('"lab_no"', '["plot", "lab_no"]'))).ids[0] == "N01-L0"
+    assert registry.load(write(None, ('"lab_no"', '["plot", "lab_no"]'))).ids[0] == "N01-L0"
 
 
 @pytest.mark.parametrize("condition", ['column = "method", equals = "modelled"', 'column = "flag", equals = 2'])
 def test_a_label_may_be_missing_under_a_condition(write, condition):
     table = frame(method=["modelled", "dry"] * 4, flag=[2, 1] * 4)
     table.loc[0, "SOM"] = -1.0  # what a model made is not looked at
-    made = load_manifest(write(table, ('factor = "1/1.724"', f"factor = 1\nunless = {{ {condition} }}")))
+    made = registry.load(write(table, ('factor = "1/1.724"', f"factor = 1\nunless = {{ {condition} }}")))
     assert len(made) == 8 and np.isnan(made.property("soc").values).tolist() == [True, False] * 4
     assert any(note.startswith("soc of 4 rows counts as missing: ") for note in made.notes)
 
@@ -269,13 +268,13 @@ def test_reflectance_declared_absorbance_and_the_reverse(write):
     names = [str(band) for band in AXIS]
     table[names] = -np.log10(table[names])
     refuse(write(table), "declared reflectance but looks like absorbance")
-    assert load_manifest(write(table, ('"reflectance"', '"absorbance"'))).spectra.quantity == "absorbance"
+    assert registry.load(write(table, ('"reflectance"', '"absorbance"'))).spectra.quantity == "absorbance"
 
 
 def test_nm_given_as_wavenumbers_and_a_conscious_confirmation(write):
     refuse(write(None, ('unit = "nm"', 'unit = "cm-1"')), "declared in cm-1 but looks like nm")
     path = write(None, ('unit = "nm"', 'unit = "cm-1"'), ('"lab_no"', '"lab_no"\nconfirm = ["unit"]'))
-    assert "check 'unit' was switched off by the manifest" in load_manifest(path).notes
+    assert "check 'unit' was switched off by the manifest" in registry.load(path).notes
 
 
 def test_a_repeated_column_is_not_read_as_another_band(write, tmp_path):
@@ -312,10 +311,10 @@ def test_incomplete_spectra_are_left_out_where_the_axis_is_read(write):
     table.loc[2, "1500"] = np.nan
     table.loc[5, "400"] = np.nan
     rule = '[[exclude]]\nincomplete = true\nreason = "a band is empty"\n[groups]'
-    whole = load_manifest(write(table, ("[groups]", rule)))
+    whole = registry.load(write(table, ("[groups]", rule)))
     assert whole.ids.tolist() == ["L0", "L1", "L3", "L4", "L6", "L7"]
     assert "left out 2 rows: a band is empty" in whole.notes
-    above = load_manifest(write(table, ("[groups]", rule), ('unit = "nm"', 'unit = "nm"\nlow = 405')))
+    above = registry.load(write(table, ("[groups]", rule), ('unit = "nm"', 'unit = "nm"\nlow = 405')))
     assert above.ids.tolist() == ["L0", "L1", "L3", "L4", "L5", "L6", "L7"]
 
 
@@ -329,7 +328,7 @@ def test_samples_whose_spectra_are_alike_are_one(write):
     columns: Any = {str(band): spectra[:, place] for place, band in enumerate(AXIS)}
     table = frame(**columns)
     rule = 'sample = { column = "lab_no", alike = 0.01 }'
-    made = load_manifest(write(table, ('pedon = "plot"', rule)))
+    made = registry.load(write(table, ('pedon = "plot"', rule)))
     assert made.group("sample").tolist() == ["L0", "L0", "L2", "L3", "L4", "L4", "L4", "L7"]
     assert any("pairs of spectra less than 0.01 (SNV) apart are one sample" in note for note in made.notes)
     refuse(write(table, ('pedon = "plot"', rule.replace("0.01", "0.0"))), "groups.sample.alike.*positive")

@@ -23,9 +23,9 @@ from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.hybrid import fitting
+from jaxsoil.studies.hybrid.bundling import write_bundle
 from jaxsoil.studies.hybrid.config import HybridConfig, NetworkConfig
 from jaxsoil.studies.hybrid.cross_fit import CrossFit, HeldOut
-from jaxsoil.studies.hybrid.handed_on import write_bundle
 from jaxsoil.studies.hybrid.network import Kind, Network
 from jaxsoil.studies.hybrid.prepare import prepare_library
 from jaxsoil.studies.hybrid.ranges import range_of
