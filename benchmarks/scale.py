@@ -102,7 +102,7 @@ def measure(config: Config, place: Path, kind: str, rows: int) -> dict[str, Any]
 def table(found: Sequence[dict[str, Any]]) -> list[str]:
     """The lines of the measurement."""
     lines = [
-        "| training | scans | GB | from disk, scans/s | over in memory | anonymous MB, disk | memory | mapped MB, disk |",
+        "| training | scans | GB | disk, scans/s | over memory | anonymous MB, disk | memory | mapped MB, disk |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for one in found:
@@ -110,7 +110,8 @@ def table(found: Sequence[dict[str, Any]]) -> list[str]:
         ratio = f"{statistics.median(one['ratios']):.2f} ({min(one['ratios']):.2f} to {max(one['ratios']):.2f})"
         anonymous, mapped = one["anonymous_mb"], one["mapped_mb"]
         lines.append(
-            f"| {one['kind']} | {one['rows']:,} | {one['gb']:.2f} | {rate:,.0f} | {ratio} | {anonymous['disk']:,.0f} | {anonymous['memory']:,.0f} | {mapped['disk']:,.0f} |"
+            f"| {one['kind']} | {one['rows']:,} | {one['gb']:.2f} | {rate:,.0f} | {ratio} "
+            f"| {anonymous['disk']:,.0f} | {anonymous['memory']:,.0f} | {mapped['disk']:,.0f} |"
         )
     return lines
 

@@ -51,15 +51,9 @@ def stored(memory_gb: float, **changes: Any) -> Stored:
     return Stored(N, read, memory_gb, **changes)
 
 
-def require_same(got: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
-    """The same bits, but for the validation loss, whose parts are summed by another program; NaN: not reached."""
-    for name, values in expected.items():
-        np.testing.assert_allclose(got[name], values, rtol=1e-6 if name == "validation_loss" else 0, atol=0)
-
-
 @pytest.mark.parametrize("per_step", [False, True])
 def test_a_streamed_training_has_the_bits_of_one_in_memory(tmp_path: Path, per_step: bool) -> None:
-    """Also where it was killed within an epoch, and went on with another memory."""
+    """Though it was killed within an epoch while it held one step at a time, and went on with three."""
     config = LoopConfig(epochs=6, batch=BATCH, lr=0.05, patience=4, jit_per_step=per_step)
     held = HELD * BATCH * 4 * (P + 1) * 1e-9  # one step
 
@@ -72,14 +66,13 @@ def test_a_streamed_training_has_the_bits_of_one_in_memory(tmp_path: Path, per_s
             if (int(state["epoch"]), int(state["step"])) == (1, 2):
                 raise Killed
 
-    expected = trained(arrays(), config)
-    for got in (trained(stored(5 * held), config), trained(stored(1.0), config)):
-        require_same(got, expected)
     with Dies(tmp_path) as folder, pytest.raises(Killed):
         trained(stored(0.0, checkpoint_steps=7), config, checkpoints=folder)
     with Checkpoints(tmp_path) as folder:
         got = trained(stored(3 * held, checkpoint_steps=7), config, checkpoints=folder)
-    require_same(got, expected)
+    for name, expected in trained(arrays(), config).items():
+        # The parts of the validation loss are added up by another program; NaN: not reached.
+        np.testing.assert_allclose(got[name], expected, rtol=1e-6 if name == "validation_loss" else 0, atol=0)
 
 
 def test_blocks_hold_what_the_memory_admits_and_are_read_once() -> None:
