@@ -1,10 +1,11 @@
 """Memory and speed of trainings as a library grows past the memory: ``python benchmarks/scale.py``.
 
 A library of made-up scans is written in pieces and trained on from the disk, with memory for scans bounded by
-``--memory-gb``, and from memory: stage 1 of the multi-fidelity study, and a network from spectra to nine properties.
-Both take the same batches and must end with the same parameters. Contenders run in processes of their own, some steps
-at a time in turns. The table gives medians and the range over rounds, each ratio within one round; anonymous memory,
-which a process holds for itself, beside mapped pages of the file, which the system drops when it needs their room.
+``--memory-gb``, and from memory: stage 1 of the multi-fidelity study, the published network of the reconstruction
+study, and a small network from spectra to nine properties, whose steps are the shortest. Both take the same batches
+and must end with the same parameters. Contenders run in processes of their own, some steps at a time in turns. The
+table gives medians and the range over rounds, each ratio within one round; anonymous memory, which a process holds for
+itself, beside mapped pages of the file, which the system drops when it needs their room.
 
 python benchmarks/scale.py --folder DIR                 up to 400,000 scans: 2.8 GB on the disk, 8 GB of memory
 python benchmarks/scale.py --plan                       what a thousand times as many take, from the last measurement
@@ -38,8 +39,8 @@ class Config:
 
     sizes: tuple[int, ...] = (12_500, 50_000, 100_000, 400_000)
     """Scans."""
-    kinds: tuple[str, ...] = ("pretrain", "property")
-    """Trainings: stage 1, and a network from spectra to properties."""
+    kinds: tuple[str, ...] = ("pretrain", "reconstruction", "property")
+    """Trainings: stage 1, the published network of the reconstruction study, and a small one to nine properties."""
     bands: int = 1701
     """Bands of a scan."""
     memory_gb: float = 0.25
@@ -66,13 +67,17 @@ class Config:
     """Folder of scale.md and scale.json."""
 
 
+WIDTHS = {"pretrain": (256, 128), "reconstruction": (512,) * 4, "property": (128, 64)}
+"""Units of the layers, as the studies have them."""
+
+
 def measure(config: Config, place: Path, kind: str, rows: int) -> dict[str, Any]:
     """Lets the training from the disk and the one in memory take turns."""
     name = {"disk": config.memory_gb, "memory": 1e9}
     workers = []
     try:
         for where, memory in name.items():
-            widths = ((256, 128) if kind == "pretrain" else (128, 64)) if not config.smoke else (8, 4)
+            widths = (8, 4) if config.smoke else WIDTHS[kind]
             case = Case(str(place), kind, rows, memory, widths, config.batch, config.steps)
             workers.append(Worker(where, [sys.executable, str(HERE / "scale_worker.py")], case._asdict()))
         for number in range(config.rounds + 1):

@@ -17,19 +17,21 @@ from problem import serve
 from jaxsoil.data.library import Library, Property
 from jaxsoil.data.scans import Scans
 from jaxsoil.data.sources import store
-from jaxsoil.models.autoencoder import parameter_count
+from jaxsoil.models.autoencoder import Autoencoder, ModelConfig, parameter_count
 from jaxsoil.models.config import VaeConfig
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.studies.multifidelity.config import PretrainConfig
-from jaxsoil.studies.multifidelity.pretrain import ScansProgram, read_snv
+from jaxsoil.studies.multifidelity.pretrain import ScansProgram
 from jaxsoil.studies.multifidelity.property_models import PropertyLoss
+from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training import step as pure
-from jaxsoil.training.config import LoopConfig
+from jaxsoil.training.config import LoopConfig, TrainConfig
+from jaxsoil.training.grid import NetworkFunctions
 from jaxsoil.training.loop import Program
 from jaxsoil.training.rows import program_of
 from jaxsoil.training.streamed import Stored
 
-REPEATS, TARGETS, WRITTEN = 4, 9, 4096
+COMPONENTS, TARGETS, WRITTEN = 94, 9, 4096
 PERIOD = 0.005
 """Seconds between two looks at the memory."""
 
@@ -37,8 +39,8 @@ PERIOD = 0.005
 class Case(NamedTuple):
     """What one contender trains.
 
-    ``place``: folder of :func:`write_scans`; ``kind``: "pretrain", stage 1 of the multi-fidelity study, or "property",
-    a network from SNV spectra to nine properties; ``rows``: the first scans of the library; ``memory_gb``: the setting.
+    ``place``: folder of :func:`write_scans`; ``kind``: one of :data:`KINDS`; ``rows``: the first scans of the library;
+    ``memory_gb``: the setting; ``widths``: of the network's layers.
     """
 
     place: str
@@ -117,21 +119,17 @@ def contender(case: Case) -> tuple[dict[str, Any], Callable[[], dict[str, float]
         library = open_scans(case.place)
     values, began = library.spectra.values, time.perf_counter()
     scans = Scans(library.spectra.axis, library.samples[: case.rows], lambda rows: values[rows])
-    program, state = (_pretraining if case.kind == "pretrain" else _property_network)(case, scans)
+    program, state = KINDS[case.kind](case, scans)
     description = {
         "parameters": parameter_count(state.params),
         "names_mb": opening.grown_mb,
         "library_rows": len(library),
         "bands": int(scans.axis.size),
-        "held": getattr(program, "held", 0) if _streamed(program) else 0,
+        "held": 0 if getattr(program, "resident", None) is not None else getattr(program, "held", 0),
         "setup_seconds": time.perf_counter() - began,
     }
     go = Steps(program, state)
     return description, lambda: go(case.steps)
-
-
-def _streamed(program: Program) -> bool:
-    return not isinstance(program, ScansProgram) or program.streamed
 
 
 def _pretraining(case: Case, scans: Scans) -> tuple[Program, Any]:
@@ -141,23 +139,41 @@ def _pretraining(case: Case, scans: Scans) -> tuple[Program, Any]:
     return program, program.start
 
 
+def _reconstruction(case: Case, scans: Scans) -> tuple[Program, Any]:
+    first, *others = case.widths
+    network = Autoencoder(COMPONENTS, scans.axis.size, ModelConfig(width=first, hidden=len(others), decoder="ann"))
+    soc = np.random.default_rng(2).uniform(0.001, 0.06, case.rows).astype(np.float32)
+    loss = make_loss(network, TrainConfig(batch=case.batch))
+    program = _program(case, scans, loss, lambda rows: {"spectra": scans.read(rows), "soc": soc[rows]})
+    return program, program.initial(*NetworkFunctions(network).initial(jax.random.key(1), None, None))
+
+
 def _property_network(case: Case, scans: Scans) -> tuple[Program, Any]:
-    network = Mlp(TARGETS, case.widths, dropout=0.1)
+    network, bands = Mlp(TARGETS, case.widths, dropout=0.1), scans.axis.size
     labels = np.random.default_rng(2).standard_normal((case.rows, TARGETS)).astype(np.float32)
-    known = np.ones_like(labels)
+    some = scans.read(slice(0, 512))
+    centre, scale, known = some.mean(axis=0), some.std(axis=0), np.ones_like(labels)
 
     def read(rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {"x": read_snv(scans, rows), "t": labels[rows], "known": known[rows]}
+        return {"x": (scans.read(rows) - centre) / scale, "t": labels[rows], "known": known[rows]}
 
+    program = _program(case, scans, PropertyLoss(network, "multi"), read)
+    return program, program.initial(network.init(jax.random.key(1), jnp.zeros((1, bands)))["params"])
+
+
+def _program(case: Case, scans: Scans, loss: Any, read: Callable[[np.ndarray], Any]) -> Program:
+    """A training over rows as ``jaxsoil.training.rows.fit`` makes it, from the disk or in memory."""
     fits = case.rows * scans.axis.size * 4e-9 <= case.memory_gb
     arrays: Any = read(np.arange(case.rows)) if fits else Stored(case.rows, read, case.memory_gb)
-    loop = LoopConfig(epochs=1000, batch=case.batch, lr=2e-3, schedule="constant")
-    watched = case.rows // 10
-    rows, none = np.arange(watched, case.rows), np.arange(watched)
-    program = program_of(PropertyLoss(network, "multi"), arrays, rows, none, loop, jax.random.key(0))
-    del arrays
-    params = network.init(jax.random.key(1), jnp.zeros((1, scans.axis.size)))["params"]
-    return program, program.initial(params)
+    loop = LoopConfig(epochs=1000, batch=case.batch, lr=5e-5, schedule="constant")
+    return program_of(loss, arrays, np.arange(case.rows), np.zeros(0, int), loop, jax.random.key(0))
+
+
+KINDS: dict[str, Callable[[Case, Scans], tuple[Program, Any]]] = {
+    "pretrain": _pretraining, "reconstruction": _reconstruction, "property": _property_network,
+}  # fmt: skip
+"""Stage 1 of the multi-fidelity study; the published network of the reconstruction study, encoder and ANN decoder; and
+a network from spectra to nine properties."""
 
 
 class Steps:

@@ -113,26 +113,22 @@ sys.path.insert(0, "benchmarks")
 from scale_worker import Case, Watch, contender, write_scans
 
 with tempfile.TemporaryDirectory() as place:
-    write_scans(Path(place), 40_000, 500)
+    write_scans(Path(place), 60_000, 500)
     found = {}
     for kind in ("pretrain", "property"):
-        for memory in (0.01, 1.0):
-            case = Case(place, kind, 40_000, memory, widths=(8, 8), batch=64)
-            contender(case._replace(rows=4000))[1]()  # compiles, and fills the pools of threads and memory
-            with Watch() as watch:
-                description, some_steps = contender(case)
-                some_steps()
-            found[f"{kind} {memory}"] = watch.grown_mb
+        case = Case(place, kind, 60_000, 0.01, widths=(8, 8), batch=64, steps=900)  # more than an epoch of stage 1
+        contender(case._replace(rows=4000, memory_gb=0.005, steps=1))[1]()  # compiles, and fills the pools of memory
+        with Watch() as watch:
+            contender(case)[1]()
+        found[kind] = [watch.grown_mb, watch.file_mb]
     print(json.dumps(found))
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="counts anonymous memory as Linux does")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts anonymous memory as Linux does")
 def test_memory_is_bounded_by_the_setting_and_not_by_the_library() -> None:
-    """80 MB of scans: in memory they add as much, streamed with 10 MB they do not."""
+    """120 MB of scans are trained on with 10 MB for scans; a copy of them would show, and their mapped pages do."""
     done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    grown = json.loads(done.stdout)
-    for kind in ("pretrain", "property"):
-        assert grown[f"{kind} 1.0"] > 80, grown
-        assert grown[f"{kind} 0.01"] < 50, grown
+    for anonymous, mapped in json.loads(done.stdout).values():
+        assert anonymous < 60 < 110 < mapped, done.stdout
