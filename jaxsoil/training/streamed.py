@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxsoil.runs.errors import UsageError
 from jaxsoil.training import step as pure
 from jaxsoil.training.batches import VALIDATION_ROWS, BlockBatches, RowBatches
 from jaxsoil.training.devices import Layout
@@ -40,6 +41,9 @@ class Stored:
       memory_gb: what the blocks of rows that are held may take, in GB of 1e9 bytes; at least one step is held.
       block: steps that are held together at most.
       checkpoint_steps: steps between checkpoints, in the middle of an epoch too.
+
+    Raises:
+      UsageError: a memory that is negative or no number, or less than one row, step or checkpoint.
     """
 
     rows: int
@@ -47,6 +51,13 @@ class Stored:
     memory_gb: float
     block: int = 64
     checkpoint_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.memory_gb >= 0.0 or min(self.rows, self.block, self.checkpoint_steps) < 1:
+            raise UsageError(
+                f"Stored rows: {self.rows} rows, memory_gb {self.memory_gb:g}, block {self.block}, checkpoint_steps "
+                f"{self.checkpoint_steps}: give a memory of 0 or more, and at least 1 of the others."
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
