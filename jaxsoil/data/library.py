@@ -29,6 +29,8 @@ KINDS_OF_SOC = (MEASURED, MODELLED, "total carbon", "unit presumed")
 """What it may say: "modelled" is predicted from the spectra, "total carbon" has carbonates in it, and "unit presumed"
 is a number whose source states no unit."""
 
+_HASHED = 4096
+
 GROUPS = ("sample", "pedon", "profile", "cluster", "region", "laboratory", "source", "country", SOC_IS)
 
 
@@ -203,7 +205,10 @@ class Library:
             digest.update(content)
 
         feed("axis", self.spectra.axis.astype("<f8").tobytes())
-        feed("values", self.spectra.values.astype("<f4").tobytes())
+        values = self.spectra.values
+        digest.update(f"values:{4 * values.size}:".encode())
+        for start in range(0, len(values), _HASHED):  # in parts: they may be mapped from a disk
+            digest.update(values[start : start + _HASHED].astype("<f4").tobytes())
         feed("kind", f"{self.spectra.unit} {self.spectra.quantity}".encode())
         feed("ids", _joined(self.ids))
         for name in sorted(self.properties):

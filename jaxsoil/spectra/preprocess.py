@@ -23,6 +23,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+SNV_ROWS = 32
+"""Spectra whose standard normal variate is computed together: their float64 copies stay in a core's cache."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Absorbance(Step):
     """Reflectance to absorbance A = log10(1/R); absorbance passes unchanged. The inverse gives reflectance."""
@@ -53,15 +57,38 @@ class SNV(Step):
 
     def __call__(self, spectra: Spectra) -> Spectra:
         """Returns the spectra with mean 0 and standard deviation 1 each."""
-        values = spectra.values.astype(np.float64)
-        spread = values.std(axis=1, ddof=1) if spectra.n_bands > 1 else np.zeros(len(spectra))
-        flat = np.nonzero(spread <= 1e-7 * np.abs(values).max(axis=1))[0]
-        if flat.size:
-            value = f"row {int(flat[0])}; {flat.size} rows"
-            remedy = "Exclude those rows with a reason: a flat spectrum is a failed scan or a fill value."
-            raise DataError("a constant spectrum has no standard normal variate", value=value, remedy=remedy)
-        scaled = (values - values.mean(axis=1, keepdims=True)) / spread[:, None]
+        scaled = standard_normal(spectra.values)
+        scaled.flags.writeable = False  # so that it is taken over and not copied
         return spectra.replace(values=scaled, quantity="pretreated", step="SNV")
+
+
+def standard_normal(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the standard normal variate of each row of ``values`` (n, m), float32, computed in float64.
+
+    Beside the result it needs memory for :data:`SNV_ROWS` rows alone.
+
+    Raises:
+      DataError: a row that is constant, or has fewer than two values.
+    """
+    out, bands, flat = np.empty(values.shape, np.float32), values.shape[1], []
+    for start in range(0, len(values), SNV_ROWS):
+        part = values[start : start + SNV_ROWS].astype(np.float64)
+        mean = part.mean(axis=1, keepdims=True)
+        part -= mean
+        squares = np.add.reduce(part * part, axis=1, keepdims=True)
+        spread = np.sqrt(squares / (bands - 1)) if bands > 1 else np.zeros_like(mean)
+        # The largest value is looked up where it can matter: it exceeds the mean by at most sqrt(m) spreads.
+        for row in np.flatnonzero(spread <= 2e-7 * np.abs(mean)):
+            if spread[row, 0] <= 1e-7 * np.abs(values[start + row]).max():
+                flat.append(start + row)
+        if not flat:
+            np.divide(part, spread, out=part)
+            out[start : start + SNV_ROWS] = part
+    if flat:
+        value = f"row {flat[0]}; {len(flat)} rows"
+        remedy = "Exclude those rows with a reason: a flat spectrum is a failed scan or a fill value."
+        raise DataError("a constant spectrum has no standard normal variate", value=value, remedy=remedy)
+    return out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

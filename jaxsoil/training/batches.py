@@ -60,6 +60,29 @@ class RowBatches:
 
 
 @dataclasses.dataclass(frozen=True)
+class BlockBatches:
+    """Batches of a block of rows that the host has read.
+
+    The order is handed over by the host as (batches (steps, batch) of row numbers of the block, first step), and so is
+    the validation loss, whose rows may exceed the memory.
+    """
+
+    def order(self, member: Member, epoch: Any) -> Any:
+        """Never asked for: the host knows it."""
+        raise NotImplementedError("The order of the rows comes with their block.")
+
+    def take(self, arrays: Any, member: Member, order: tuple[jax.Array, jax.Array], i: Any) -> Any:
+        """The rows of step ``i`` of the epoch."""
+        batches, first = order
+        rows = jax.lax.dynamic_index_in_dim(batches, i - first, keepdims=False)
+        return jax.tree.map(lambda x: x[rows], arrays)
+
+    def validation(self, value: Any, arrays: Any, member: Member, unrolled: bool) -> None:
+        """None: the host computes it."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
 class LabelledBatches:
     """Batches of labelled rows and, beside them, rows of all; row subsets are masks of static shape.
 

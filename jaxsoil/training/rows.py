@@ -22,8 +22,9 @@ from jaxsoil.training.batches import RowBatches
 from jaxsoil.training.checkpoints import Checkpoints, by_name
 from jaxsoil.training.config import LoopConfig
 from jaxsoil.training.devices import Layout
-from jaxsoil.training.loop import Program, converged, run
+from jaxsoil.training.loop import CheckpointPolicy, Program, converged, run
 from jaxsoil.training.step import Data, Loss, Member, State, Training
+from jaxsoil.training.streamed import Stored, StreamedRows
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,7 +73,8 @@ def fit(
     Args:
       loss: see :data:`jaxsoil.training.step.Loss`.
       params: initial parameters, a tree of float32 arrays; they stay as they are.
-      arrays: tree of arrays (n, ...) with one number of rows n.
+      arrays: tree of arrays (n, ...) with one number of rows n; or :class:`jaxsoil.training.streamed.Stored`, rows
+        that are read from the disk while it trains: the same batches, with memory for some of them alone.
       train, validation: row numbers or masks (n,) without a common row. Without validation rows the training loss
         stands in for theirs.
       config: settings.
@@ -85,7 +87,8 @@ def fit(
       DataError: no training rows, or rows that do not exist or are in both sets.
     """
     program = program_of(loss, arrays, train, validation, config, key, shared)
-    state = run(program, program.initial(params), checkpoints=checkpoints, label=label)
+    policy = CheckpointPolicy(steps=arrays.checkpoint_steps) if isinstance(arrays, Stored) else CheckpointPolicy()
+    state = run(program, program.initial(params), checkpoints=checkpoints, policy=policy, label=label)
     return fitted(state, config.tolerance, config.patience)
 
 
@@ -107,7 +110,7 @@ def fit_many(
     """Trains S members (seeds, targets, folds) in one program; not for convolutions on a CPU.
 
     Args:
-      loss, arrays, config, label, shared, checkpoints: as for :func:`fit`, common to all members.
+      loss, arrays, config, label, shared, checkpoints: as for :func:`fit`, common to all members; arrays in memory.
       params: initial parameters, each leaf with a leading axis S.
       train, validation: masks (S, n), or (n,) for all members; unequal numbers of rows share the program. A member
         with fewer validation rows than another repeats some of its own. All batches have the size that fits the
@@ -141,9 +144,14 @@ def program_of(
         raise UsageError(f"epochs {config.epochs} and batch {config.batch} must be at least 1.")
     if key.ndim and config.jit_per_step:
         raise UsageError("fit_many runs whole epochs in one program: call fit once per member for jit_per_step.")
-    arrays = jax.tree.map(jnp.asarray, arrays)
-    require.same_length(by_name(arrays))
-    n = len(jax.tree.leaves(arrays)[0])
+    if isinstance(arrays, Stored):
+        n = arrays.rows
+        if key.ndim:
+            raise UsageError("fit_many holds its rows in memory: call fit once per member for stored ones.")
+    else:
+        arrays = jax.tree.map(jnp.asarray, arrays)
+        require.same_length(by_name(arrays))
+        n = len(jax.tree.leaves(arrays)[0])
     rows = _rows(train, n, key, "training")
     others = _rows(validation, n, key, "validation")
     counts, width = np.array([one.size for one in rows], np.int32), max(one.size for one in others)
@@ -174,6 +182,8 @@ def program_of(
         schedule=config.schedule,
         jit_per_step=config.jit_per_step,
     )
+    if isinstance(arrays, Stored):
+        return StreamedRows(training, member, arrays, shared)
     return Program(training, layout, member, Data(arrays, shared))
 
 

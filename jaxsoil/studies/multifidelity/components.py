@@ -34,6 +34,7 @@ class Components:
         for part in parts:
             values = np.asarray(part, np.float64)
             n, total, products = n + len(values), total + values.sum(axis=0), products + values.T @ values
+            del part, values  # before the next part is read
         mean = np.asarray(total) / n
         variance, axes = np.linalg.eigh(np.asarray(products) / n - np.outer(mean, mean))
         sd = np.sqrt(np.maximum(variance[::-1][:count], 0.0))

@@ -114,6 +114,11 @@ of the means, N^2 = N0^2 + 32 BETA N. At the N0 of 32 principal components of th
 that the draws add a fifth to the error; for 1e-2 it is 0.34, and the decoder learns from draws four times as wrong."""
 
 
+def _require_memory(part: str, memory_gb: float) -> None:
+    if not memory_gb >= 0.0:
+        raise UsageError(f"--{part}.memory-gb {memory_gb:g}: give 0 or more; 0 holds one step's rows at a time.")
+
+
 @dataclasses.dataclass(frozen=True)
 class PretrainConfig:
     """Stage 1 of the multi-fidelity study: the autoencoder of mid-infrared scans.
@@ -134,11 +139,16 @@ class PretrainConfig:
     active: float = 0.05
     """Mean divergence, nats, below which a latent feature counts as collapsed to the prior."""
     memory_gb: float = 4.0
-    """Scans that take more are streamed."""
+    """Memory for scans: where they take more they are read from the disk, and the blocks that are held fit it."""
     block: int = 64
-    """Steps whose scans are held together when streaming."""
+    """Steps whose scans are shuffled together in a larger library, and held together at most when streaming."""
     checkpoint_steps: int = 1000
     """Steps between checkpoints, in the middle of an epoch too."""
+
+    def __post_init__(self) -> None:
+        _require_memory("pretrain", self.memory_gb)
+        if self.block < 1:
+            raise UsageError(f"--pretrain.block {self.block}: shuffle the scans of at least one step together.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,12 +200,17 @@ class PropertyConfig:
     """How the networks are trained."""
     steps: int = 1000
     """Steps of a network at least, by more epochs and patience where rows are few."""
+    memory_gb: float = 4.0
+    """Memory for the inputs of a network for all properties: where they take more, they are read batch by batch."""
     components: int = 40
     """PLSR: components tried at most."""
     folds: int = 5
     """PLSR: folds, by group, of the cross-validation inside the training rows that chooses the components."""
     draws: int = 200
     """Ridge regression: draws of its hyper-parameters from a fixed prior, whose models are averaged."""
+
+    def __post_init__(self) -> None:
+        _require_memory("properties", self.memory_gb)
 
 
 @dataclasses.dataclass(frozen=True)

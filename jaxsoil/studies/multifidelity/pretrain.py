@@ -6,16 +6,15 @@ divergence of the latent features from their prior, whose weight rises linearly 
 autoencoder has a linear path, it starts as the principal components of the training scans.
 
 The batch is spread over all devices. A library that exceeds the memory is streamed, block by block. The order of the
-scans depends on the key and the epoch alone; the state is kept at any step, in the middle of an epoch too, and a
-resumed training ends with the same bits.
+scans depends on the key and the epoch alone, so that a streamed training takes the same batches as one in memory; the
+state is kept at any step, in the middle of an epoch too, and a resumed training ends with the same bits.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -28,128 +27,84 @@ from jaxsoil.data.scans import Scans
 from jaxsoil.models.vae import Vae, kl_to_prior
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, UsageError
-from jaxsoil.spectra.container import Spectra
-from jaxsoil.spectra.preprocess import SNV
+from jaxsoil.spectra.container import check_finite
+from jaxsoil.spectra.preprocess import standard_normal
 from jaxsoil.studies.multifidelity.components import Components
 from jaxsoil.studies.multifidelity.config import PretrainConfig
 from jaxsoil.training import step as pure
-from jaxsoil.training.batches import over_devices
+from jaxsoil.training.batches import BlockBatches, over_devices
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.devices import Layout, make_mesh
 from jaxsoil.training.loop import CheckpointPolicy, Program, run
 from jaxsoil.training.rows import Fitted, fitted
 from jaxsoil.training.step import Data, Loss, Member, State, Training
+from jaxsoil.training.streamed import read_blocks, steps_held
 
 START_NOISE = 0.01
 """Norm of a spectrum's error (SNV units) by which the posterior of each latent feature starts."""
 
 READ_ROWS = 4096
-"""Scans that are read and prepared together."""
+"""Spectra that are evaluated together."""
+
+SNV_ROWS = 512
+"""Scans that are read and prepared together, in float64; a twin makes them in blocks of so many."""
 
 
 def read_snv(scans: Scans, rows: np.ndarray) -> np.ndarray:
     """Returns the SNV absorbance (r, M) float32 of some scans; nothing is fitted, each spectrum stands alone.
 
+    Scans are read and prepared in parts, so that what this needs beside the result does not grow with their number.
+
     Raises:
       DataError: a scan that is constant or not finite.
     """
     out = np.empty((len(rows), scans.axis.size), np.float32)
-    for start in range(0, len(rows), READ_ROWS):
-        part = slice(start, start + READ_ROWS)
-        out[part] = SNV()(Spectra(scans.read(rows[part]), scans.axis, "cm-1", "absorbance")).values
+    for start in range(0, len(rows), SNV_ROWS):
+        part = slice(start, start + SNV_ROWS)
+        values = scans.read(rows[part])
+        check_finite(values, scans.axis)
+        out[part] = standard_normal(values)
     return out
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Block:
-    """Steps ``first`` to ``last`` of an epoch: batches (last - first, batch) of row numbers into ``values``.
-
-    ``values`` is None where all scans lie on the device; ``order`` then counts scans, else rows of ``values``.
-    """
-
-    first: int
-    last: int
-    order: np.ndarray
-    values: np.ndarray | None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Plan:
-    """The batches of every epoch.
+    """The batches of every epoch, which depend on nothing else: not on where the scans lie, nor on the memory.
+
+    Where an epoch has more steps than ``window``, scans are shuffled in windows of so many steps: a window takes chunks
+    of neighbouring scans from all over the library, which a disk reads quickly, and shuffles their scans.
 
     Args:
       rows: (n,) scans to train on, ascending.
       batch: scans in a step; the last incomplete one of an epoch is dropped.
       seeds: numbers that fix the order, with the epoch.
-      block: steps of scans held together, 0 where all lie in memory.
-      chunk: neighbouring scans that are read together and stay in one block.
+      window: steps whose scans are shuffled together.
+      chunk: neighbouring scans that stay in one window.
     """
 
     rows: np.ndarray
     batch: int
     seeds: tuple[int, ...]
-    block: int = 0
-    chunk: int = 256
+    window: int = 64
+    chunk: int = 64
 
     @property
     def steps(self) -> int:
         """Steps of an epoch."""
         return self.rows.size // self.batch
 
-    def epoch(self, number: int, start: int, read: Callable[[np.ndarray], np.ndarray]) -> Iterator[Block]:
-        """Yields the blocks of an epoch from step ``start`` on; the next one is read while one is used."""
-        draw = np.random.default_rng([*self.seeds, number])
-        if not self.block:
-            order = draw.permutation(self.rows)[: self.steps * self.batch].reshape(self.steps, self.batch)
-            yield Block(0, self.steps, order.astype(np.int32), None)
-            return
-        sequence = self._sequence(draw)
-        starts = range(0, self.steps, self.block)
-        orders = [draw.permutation(min(self.block, self.steps - first) * self.batch) for first in starts]
-        wanted = [(first, order) for first, order in zip(starts, orders, strict=True) if first + self.block > start]
-        with concurrent.futures.ThreadPoolExecutor(1) as reader:
-            task = None
-            for number, (first, order) in enumerate(wanted):
-                values = (task or reader.submit(self._read, sequence, first, read)).result()
-                if number + 1 < len(wanted):
-                    task = reader.submit(self._read, sequence, wanted[number + 1][0], read)
-                batches = order.reshape(-1, self.batch)
-                yield Block(first, first + len(batches), batches.astype(np.int32), values)
-
-    def _sequence(self, draw: np.random.Generator) -> np.ndarray:
-        """Chunks of neighbouring scans in a random order, cut to whole batches."""
-        chunks = np.split(self.rows, range(self.chunk, self.rows.size, self.chunk))
-        order = draw.permutation(len(chunks))
-        return np.concatenate([chunks[i] for i in order])[: self.steps * self.batch]
-
-    def _read(self, sequence: np.ndarray, first: int, read: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        size = self.block * self.batch
-        values = read(np.sort(sequence[first * self.batch : first * self.batch + size]))
-        # The last block is filled up, so that it runs the same program; its order names no filling.
-        return np.pad(values, ((0, size - len(values)), (0, 0)))
-
-
-@dataclasses.dataclass(frozen=True)
-class BlockBatches:
-    """Batches of a block that the host has read: the engine's :class:`jaxsoil.training.step.Batches` for scans.
-
-    The order is handed over by the host as (batches (steps, batch) of row numbers, first step), and so is the
-    validation loss, whose scans may exceed the memory.
-    """
-
-    def order(self, member: Member, epoch: Any) -> Any:
-        """Never asked for: the host knows it."""
-        raise NotImplementedError("The order of scans comes with their block.")
-
-    def take(self, arrays: jax.Array, member: Member, order: tuple[jax.Array, jax.Array], i: Any) -> jax.Array:
-        """The scans of step ``i`` of the epoch."""
-        batches, first = order
-        return arrays[jax.lax.dynamic_index_in_dim(batches, i - first, keepdims=False)]
-
-    def validation(self, value: Any, arrays: Any, member: Member, unrolled: bool) -> None:
-        """None: the host computes it."""
-        return None
+    def order(self, epoch: int) -> np.ndarray:
+        """Scans of each step of an epoch, (steps, batch) int32."""
+        draw, used = np.random.default_rng([*self.seeds, epoch]), self.steps * self.batch
+        if self.steps <= self.window:
+            return draw.permutation(self.rows)[:used].reshape(self.steps, self.batch).astype(np.int32)
+        chunks = draw.permutation(-(-self.rows.size // self.chunk))
+        places = (chunks[:, None] * self.chunk + np.arange(self.chunk)).ravel()
+        order = self.rows[places[places < self.rows.size][:used]].astype(np.int32)
+        for first in range(0, used, self.window * self.batch):
+            draw.shuffle(order[first : first + self.window * self.batch])
+        return order.reshape(self.steps, self.batch)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -287,6 +242,8 @@ class ScansProgram(Program):
         super().__init__(training, Layout(), self.place(member), Data(None))
         self.in_parts = True
         self.resident = None if self.streamed else self.place(read_snv(scans, np.arange(len(scans))))
+        row_bytes = 4 * scans.axis.size
+        self.held = steps_held(row_bytes, self.plan.batch, config.memory_gb, min(config.block, self.plan.steps))
         self.components = Components.fit(self._parts(self.plan.rows), config.vae.latents)
         params = self.model.init(jax.random.fold_in(key, 0), zeros[:2])["params"]
         if config.vae.linear:
@@ -295,7 +252,7 @@ class ScansProgram(Program):
 
     @property
     def streamed(self) -> bool:
-        """Whether the scans exceed the memory."""
+        """Whether the scans exceed the memory, and are read from where they lie."""
         return len(self.scans) * self.scans.axis.size * 4e-9 > self.config.memory_gb
 
     def _planned(self, key: jax.Array, devices: int) -> tuple[Plan, np.ndarray]:
@@ -311,18 +268,23 @@ class ScansProgram(Program):
         batch = min(config.loop.batch, train.size // devices * devices)
         if batch == 0 or batch % devices:
             raise UsageError(f"{devices} devices cannot share batches of {batch}: set the batch to a multiple.")
-        block = min(config.block, train.size // batch) if self.streamed else 0
-        return Plan(train, batch, seeds, block), validation
+        return Plan(train, batch, seeds, config.block), validation
 
     def place(self, tree: Any) -> Any:
         """On every device a copy."""
         return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
 
     def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
-        """The steps of an epoch in blocks, each with its scans."""
-        for block in self.plan.epoch(epoch, at, functools.partial(read_snv, self.scans)):
-            values = self.resident if block.values is None else self.place(block.values)
-            yield block.last, self.place((block.order, np.int32(block.first))), Data(values)
+        """The steps of an epoch: all of them where the scans lie in memory, else in blocks, each with its scans."""
+        order = self.plan.order(epoch)
+        if self.resident is not None:
+            yield len(order), self.place((order, np.int32(0))), Data(self.resident)
+            return
+        for block in read_blocks(order, self.held, at, functools.partial(read_snv, self.scans)):
+            made = block.last, self.place((block.order, np.int32(block.first))), Data(self.place(block.values))
+            del block  # its copy on the host, while this one trains
+            yield made
+            del made
 
     def finish(self, state: State, total: Any, epoch: int) -> State:
         """Ends an epoch with the loss on the validation scans, read in parts."""

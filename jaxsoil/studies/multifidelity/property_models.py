@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -20,9 +20,10 @@ from jaxsoil.models.mlp import Mlp
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import compositions
 from jaxsoil.studies.multifidelity.config import PropertyConfig, Strategy, enough_steps
-from jaxsoil.studies.multifidelity.pretrain import in_parts
+from jaxsoil.studies.multifidelity.pretrain import READ_ROWS, in_parts
 from jaxsoil.studies.multifidelity.replicates import SpectraSets
 from jaxsoil.training.rows import Fitted, fit, fit_many
+from jaxsoil.training.streamed import Stored
 
 LOGGED = ("tc", "tn", "ic", "eoc", "cec")
 """Properties taken as log(1 + y): all but pH and the particle sizes (multi-fidelity paper, section 2.5)."""
@@ -240,14 +241,19 @@ def fit_properties(
     """
     x, values = np.asarray(view[own.part], np.float32), sets.values[own.part]
     targets = Targets.fit(values[train], sets.properties, ilr=own.ilr, constant=constant)
-    centre, scale = _scaling(x[train])
+    centre, scale = _scaling(x, train)
     t = targets.forward(values)
     known = np.isfinite(t)
-    arrays = {
-        "x": (x - centre) / scale,
-        "t": np.where(known, t, 0.0).astype(np.float32),
-        "known": known.astype(np.float32),
-    }
+    labels = {"t": np.where(known, t, 0.0).astype(np.float32), "known": known.astype(np.float32)}
+    # A single network reads inputs that exceed the memory from where they lie, and standardises what it reads.
+    if task == "multi" and x.nbytes > config.memory_gb * 1e9:
+
+        def read(rows: NDArray[Any]) -> dict[str, NDArray]:
+            return {"x": (x[rows] - centre) / scale} | {name: column[rows] for name, column in labels.items()}
+
+        arrays: Any = Stored(len(x), read, config.memory_gb)
+    else:
+        arrays = {"x": (x - centre) / scale} | labels
     widths = config.latent_widths if own.view == "latents" else config.widths
     network = Mlp(t.shape[1] if task == "multi" else 1, tuple(widths), dropout=config.dropout)
     loop = enough_steps(config, train.size, config.steps).loop
@@ -266,8 +272,20 @@ def fit_properties(
     return PropertyModel(network, task, fitted.params, targets, centre, scale.astype(np.float32), fitted.alive), fitted
 
 
-def _scaling(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation (m,) of the columns of ``x`` (n, m), the latter 1 where a column does not vary."""
-    spread = x.std(axis=0)
+def _scaling(x: NDArray[np.float32], rows: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation (m,) of the columns of some rows of ``x`` (n, m), the latter 1 where none varies.
+
+    Rows are added one after the other, block by block, as NumPy adds them: the bits of ``x[rows].std(axis=0)``.
+    """
+
+    def mean(of: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> NDArray[np.float32]:
+        total = np.zeros((0, x.shape[1]), np.float32)
+        for first in range(0, len(rows), READ_ROWS):
+            block = of(x[rows[first : first + READ_ROWS]])
+            total = np.add.reduce(np.concatenate([total, block]), axis=0, keepdims=True)
+        return total[0] / np.float32(len(rows))
+
+    centre = mean(lambda block: block)
+    spread = np.sqrt(mean(lambda block: np.square(block - centre)))
     # A column without variance (a latent at its prior) carries nothing; it must not be blown up where it moves.
-    return x.mean(axis=0), np.where(spread > 1e-6 * max(float(spread.max()), 1e-12), spread, np.float32(1))
+    return centre, np.where(spread > 1e-6 * max(float(spread.max()), 1e-12), spread, np.float32(1))

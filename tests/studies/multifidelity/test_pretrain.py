@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scans_problem import BANDS, CONFIG, SMALL, scans, snv, spectra
 
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.studies.multifidelity.pretrain import Plan, Pretrained, ScansProgram, pretrain, read_snv
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.rows import Fitted
@@ -78,10 +78,18 @@ def test_repeats_stay_on_one_side() -> None:
     assert len(set(samples[watch])) == 12 and np.array_equal(np.sort(np.r_[train, watch]), np.arange(120))
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(tmp_path: Path, streamed: bool) -> None:
-    config = dataclasses.replace(CONFIG, memory_gb=0.0 if streamed else 1.0, block=2, checkpoint_steps=4)
-    whole = pretrain(scans(), config, KEY)
+WINDOWS = dataclasses.replace(CONFIG, block=2, checkpoint_steps=4)
+"""Six steps an epoch, shuffled two by two."""
+
+
+@functools.cache
+def in_windows() -> tuple[Pretrained, Fitted]:
+    return pretrain(scans(), WINDOWS, KEY)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1.0, 1.0), (0.0, 1e-4)])
+def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(tmp_path: Path, before: float, after: float) -> None:
+    """Nor does it matter whether scans are streamed, one step at a time and then two, or lie in memory."""
 
     class Killed(Exception):
         pass
@@ -94,9 +102,10 @@ def test_a_kill_in_the_middle_of_an_epoch_changes_no_bit(tmp_path: Path, streame
                 raise Killed
 
     with Dies(tmp_path) as folder, pytest.raises(Killed):
-        pretrain(scans(), config, KEY, checkpoints=folder)
+        pretrain(scans(), dataclasses.replace(WINDOWS, memory_gb=before), KEY, checkpoints=folder)
     with Checkpoints(tmp_path) as folder:
-        assert same(pretrain(scans(), config, KEY, checkpoints=folder), whole)
+        resumed = pretrain(scans(), dataclasses.replace(WINDOWS, memory_gb=after), KEY, checkpoints=folder)
+    assert same(resumed, in_windows())
 
 
 def test_a_checkpoint_of_another_key_is_refused(tmp_path: Path) -> None:
@@ -106,23 +115,20 @@ def test_a_checkpoint_of_another_key_is_refused(tmp_path: Path) -> None:
             pretrain(scans(), CONFIG, jax.random.key(4), checkpoints=folder)
 
 
-def test_streaming_uses_every_scan_once_and_reads_neighbours_together() -> None:
+def test_every_scan_is_used_once_and_a_window_takes_neighbours() -> None:
     rows = np.arange(0, 200, 2)
-    plan = Plan(rows, batch=8, seeds=(1, 2), block=3, chunk=10)
-    read: list[np.ndarray] = []
-
-    def reader(wanted: np.ndarray) -> np.ndarray:
-        read.append(wanted)
-        return wanted[:, None].astype(np.float32)
-
-    blocks = list(plan.epoch(0, 0, reader))
-    used = [block.values[block.order].ravel() for block in blocks if block.values is not None]
-    assert [(b.first, b.last) for b in blocks] == [(0, 3), (3, 6), (6, 9), (9, 12)]
-    assert len(np.unique(np.concatenate(used))) == 96 and np.isin(np.concatenate(used), rows).all()
-    assert all(np.all(np.diff(wanted) > 0) for wanted in read)
-    again = list(plan.epoch(0, 7, reader))
-    assert [b.first for b in again] == [6, 9] and np.array_equal(again[0].order, blocks[2].order)
-    assert not np.array_equal(next(iter(plan.epoch(1, 0, reader))).order, blocks[0].order)
+    plan = Plan(rows, batch=8, seeds=(1, 2), window=3, chunk=4)
+    order = plan.order(0)
+    assert order.shape == (12, 8) and len(np.unique(order)) == 96 and np.isin(order, rows).all()
+    windows = order.reshape(4, 24)
+    # 24 scans are six chunks of four neighbours, in no order.
+    for window in windows:
+        assert np.unique(window // 8).size == 6
+        assert np.any(np.diff(window) < 0)
+    assert np.ptp(windows[0]) > 100
+    assert not np.array_equal(plan.order(1), order) and np.array_equal(plan.order(0), order)
+    whole = Plan(rows, batch=8, seeds=(1, 2), window=12).order(0)
+    assert np.unique(whole[:3] // 8).size > 6
 
 
 def test_what_is_read_is_the_standard_normal_variate() -> None:
@@ -210,6 +216,10 @@ def test_bad_input_is_refused() -> None:
     with pytest.raises(DataError, match="constant spectrum"):
         pretrain(flat, CONFIG, KEY)
     one = dataclasses.replace(constant, samples=np.repeat("a", 120))
+    with pytest.raises(UsageError, match=r"pretrain\.memory-gb nan"):
+        dataclasses.replace(CONFIG, memory_gb=float("nan"))
+    with pytest.raises(UsageError, match=r"pretrain\.block 0"):
+        dataclasses.replace(CONFIG, block=0)
     with pytest.raises(DataError, match="two samples"):
         pretrain(one, CONFIG, KEY)
     with pytest.raises(DataError, match="another number of features"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from unittest.mock import Mock
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 
 from jaxsoil.data.scans import MultifidelityData
 from jaxsoil.evaluation.metrics import r2
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.studies.multifidelity.config import STRATEGY, PropertyConfig
 from jaxsoil.studies.multifidelity.property_models import PropertyModel, Targets, fit_properties
 from jaxsoil.studies.multifidelity.replicates import SpectraSets
@@ -27,8 +28,8 @@ def problem() -> tuple[np.ndarray, np.ndarray]:
     return x, np.column_stack([np.expm1(np.abs(0.5 * x[:, 0] + 1.0)), 6.5 + x[:, 1]])
 
 
-def fitted(x: np.ndarray, y: np.ndarray, task, loop: LoopConfig = LOOP) -> tuple[PropertyModel, object]:
-    config, rows = PropertyConfig(widths=(16,), dropout=0.0, loop=loop, steps=0), np.arange(len(x))
+def fitted(x: np.ndarray, y: np.ndarray, task, loop: LoopConfig = LOOP, **options) -> tuple[PropertyModel, object]:
+    config, rows = PropertyConfig(widths=(16,), dropout=0.0, loop=loop, steps=0, **options), np.arange(len(x))
     sets = SpectraSets(Mock(spec=MultifidelityData), NAMES, {}, {}, {"labelled": y.astype(np.float64)})
     own, sides = STRATEGY["MIR-MLP"], (rows[:200], rows[200:220])
     return fit_properties(config, own, sets, {"labelled": x}, *sides, task=task, key=jax.random.key(0))
@@ -45,6 +46,17 @@ def test_properties_are_predicted_in_their_units(task: str) -> None:
     wild = x[220:].copy()
     wild[:, 5] = 2.0  # a column without variance in training is not blown up by its rounding error
     assert np.isfinite(model.predict(wild)).all()
+
+
+def test_spectra_that_exceed_the_memory_are_read_from_the_disk_to_the_same_bits(tmp_path: Path) -> None:
+    x, y = problem()
+    np.save(tmp_path / "x.npy", x)
+    mapped, loop = np.load(tmp_path / "x.npy", mmap_mode="r"), LoopConfig(epochs=3, batch=32)
+    (inside, _), (streamed, _) = fitted(x, y, "multi", loop), fitted(mapped, y, "multi", loop, memory_gb=1e-6)
+    assert np.array_equal(inside.centre, x[:200].mean(axis=0)) and np.array_equal(streamed.scale, inside.scale)
+    assert all(jax.tree.leaves(jax.tree.map(np.array_equal, inside.params, streamed.params)))
+    with pytest.raises(UsageError, match=r"--properties.memory-gb -1"):
+        PropertyConfig(memory_gb=-1.0)
 
 
 def test_rows_without_a_value_do_not_train_that_property() -> None:

@@ -1,0 +1,137 @@
+"""Rows on the disk: the same bits as in memory, also after a kill, and memory that does not grow with the library."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsoil.runs.errors import UsageError
+from jaxsoil.training.checkpoints import Checkpoints
+from jaxsoil.training.config import LoopConfig
+from jaxsoil.training.rows import fit, fit_many
+from jaxsoil.training.streamed import HELD, Stored, read_blocks, steps_held
+
+N, P, BATCH = 1500, 4, 32
+KEY = jax.random.key(1)
+TRAIN, VALIDATION = np.arange(N - 1100), np.arange(N - 1100, N)[::-1]  # more than the 1,024 rows of a part
+
+
+def arrays() -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(N, P)).astype(np.float32)
+    return {"x": x, "y": np.tanh(x[:, 0]) + 0.1 * draw.normal(size=N).astype(np.float32)}
+
+
+def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any) -> Any:
+    noise = 0.0 if key is None else 0.01 * jax.random.normal(key, (P,))
+    error = jnp.tanh(batch["x"] @ (params["w"] + noise)) - batch["y"]
+    return jnp.mean(jnp.square(error)), (stats, {"bias": jnp.mean(error)})
+
+
+def trained(rows: Any, config: LoopConfig, **options: Any) -> dict[str, np.ndarray]:
+    made = fit(loss, {"w": jnp.zeros(P, jnp.float32)}, rows, TRAIN, VALIDATION, config, KEY, **options)
+    return {"params": np.asarray(made.params["w"]), **made.history}
+
+
+def stored(memory_gb: float, **changes: Any) -> Stored:
+    values = arrays()
+
+    def read(rows: np.ndarray) -> dict[str, np.ndarray]:
+        assert np.all(np.diff(rows) >= 0) and rows.max() < N
+        return {name: column[rows] for name, column in values.items()}
+
+    return Stored(N, read, memory_gb, **changes)
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+def test_a_streamed_training_has_the_bits_of_one_in_memory(tmp_path: Path, per_step: bool) -> None:
+    """Though it was killed within an epoch while it held one step at a time, and went on with three."""
+    config = LoopConfig(epochs=6, batch=BATCH, lr=0.05, patience=4, jit_per_step=per_step)
+    held = HELD * BATCH * 4 * (P + 1) * 1e-9  # one step
+
+    class Killed(Exception):
+        pass
+
+    class Dies(Checkpoints):
+        def save(self, number: int, state: Any) -> None:
+            super().save(number, state)
+            if (int(state["epoch"]), int(state["step"])) == (1, 2):
+                raise Killed
+
+    with Dies(tmp_path) as folder, pytest.raises(Killed):
+        trained(stored(0.0, checkpoint_steps=7), config, checkpoints=folder)
+    with Checkpoints(tmp_path) as folder:
+        got = trained(stored(3 * held, checkpoint_steps=7), config, checkpoints=folder)
+    for name, expected in trained(arrays(), config).items():
+        # The parts of the validation loss are added up by another program; NaN: not reached.
+        np.testing.assert_allclose(got[name], expected, rtol=1e-6 if name == "validation_loss" else 0, atol=0)
+
+
+def test_blocks_hold_what_the_memory_admits_and_are_read_once() -> None:
+    assert steps_held(100, 10, 8e-6, 64) == 2 and steps_held(100, 10, 0.0, 64) == 1 and steps_held(100, 10, 1.0, 6) == 6
+    order = np.random.default_rng(0).permutation(35).reshape(7, 5)
+    read: list[np.ndarray] = []
+
+    def reader(rows: np.ndarray) -> np.ndarray:
+        read.append(rows)
+        return rows * 10
+
+    blocks = list(read_blocks(order, 3, 0, reader))
+    assert [(block.first, block.last) for block in blocks] == [(0, 3), (3, 6), (6, 7)]
+    assert {(block.values.shape, block.order.shape) for block in blocks} == {((15,), (3, 5))}  # one compiled program
+    used = np.concatenate([block.values[block.order[: block.last - block.first]] for block in blocks])
+    assert np.array_equal(used, order * 10) and len(read) == 3
+    again = list(read_blocks(order, 3, 4, reader))
+    assert [block.first for block in again] == [3, 6] and np.array_equal(again[0].order, blocks[1].order)
+
+
+def test_what_cannot_be_streamed_is_refused_and_an_error_of_the_reader_ends_the_training() -> None:
+    def fails(rows: np.ndarray) -> Any:
+        if rows.max() > 0:
+            raise OSError("the disk is gone")
+        return {name: column[rows] for name, column in arrays().items()}
+
+    config = LoopConfig(epochs=2, batch=BATCH)
+    with pytest.raises(OSError, match="the disk is gone"):
+        trained(Stored(N, fails, 0.0), config)
+    for wrong in ({"memory_gb": float("nan")}, {"memory_gb": -1.0}, {"memory_gb": 1.0, "block": 0}):
+        with pytest.raises(UsageError, match="Stored rows"):
+            Stored(N, fails, **wrong)
+    with pytest.raises(UsageError, match="fit_many holds its rows in memory"):
+        fit_many(loss, {}, stored(1.0), TRAIN, VALIDATION, config, jax.random.split(KEY))
+
+
+GROWTH = """
+import json, sys, tempfile
+from pathlib import Path
+sys.path.insert(0, "benchmarks")
+from scale_worker import Case, Watch, contender, write_scans
+
+with tempfile.TemporaryDirectory() as place:
+    write_scans(Path(place), 100_000, 500)
+    found = {}
+    for kind in ("pretrain", "property"):
+        case = Case(place, kind, 100_000, 0.01, widths=(8, 8), batch=64, steps=1600)  # more than an epoch
+        contender(case._replace(rows=4000, memory_gb=0.005, steps=1))[1]()  # compiles, and fills the pools of memory
+        with Watch() as watch:
+            contender(case)[1]()
+        found[kind] = [watch.grown_mb, watch.file_mb]
+    print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts anonymous memory as Linux does")
+def test_memory_is_bounded_by_the_setting_and_not_by_the_library() -> None:
+    """200 MB of scans are trained on with 10 MB for scans; a copy of them would show, and their mapped pages do."""
+    done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for anonymous, mapped in json.loads(done.stdout).values():
+        assert anonymous < 120 and mapped > 180, done.stdout
