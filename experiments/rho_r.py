@@ -39,5 +39,6 @@ EXPERIMENT = Experiment(
 
 
 def sweep_rho_r():
-    """Mixing with and without rho r, from the paper's start and from the direct estimate."""
-    return grid({"networks": (("physics",), ("physics_no_rho",)), "start": ("paper", "direct")})
+    """Mixing with and without rho r, from the paper's start and the direct estimate, at the width of region_out."""
+    networks = ("physics",), ("physics_no_rho",)
+    return grid({"width": (128,), "networks": networks, "start": ("paper", "direct")})

@@ -73,6 +73,8 @@ def test_sets_of_points_that_cannot_be_are_refused() -> None:
 def test_a_product_has_every_combination_and_draws_repeat() -> None:
     found = points.product({"a": points.grid({"x": (1, 2), "y": (3, 4)}), "b": [{"train-lr": 5}, {"train-lr": 6}]})
     assert len(found) == 8 and found[1] == {"x": 1, "y": 3, "train_lr": 6}
+    shared = points.product({"a": [{"seeds": 2, "x": 1}, {"seeds": 2, "x": 2}], "b": [{"seeds": 2, "y": 3}]})
+    assert shared == [{"seeds": 2, "x": 1, "y": 3}, {"seeds": 2, "x": 2, "y": 3}]
     fields = {"width": (1, 2, 3), "lr": points.log_uniform(1e-4, 1e-2)}
     few, more = list(points.draws(3, 7, fields)), list(points.draws(20, 7, fields))
     assert more[:3] == few and all(1e-4 <= point["lr"] <= 1e-2 for point in more)
