@@ -18,8 +18,8 @@ from jaxsoil.runs.files import read_json, write_json
 from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
 from jaxsoil.sweep import points
 
-FINISHED, FAILED, IN_USE = "finished", "failed", "in use"
-"""What became of a point; "in use": another worker runs it."""
+FINISHED, FAILED, IN_USE, STOPPED = "finished", "failed", "in use", "stopped early"
+"""What became of a point; "in use": another worker runs it; "stopped early": by ASHA, it can go on."""
 
 
 def precision_of(config: Any) -> str:
@@ -118,11 +118,6 @@ def status(job: Job) -> dict[str, Any]:
         return {}
     finished = said.get("status") == FINISHED and not (job.folder / "results.csv").is_file()
     return {} if finished else said
-
-
-def finished(job: Job) -> bool:
-    """Whether a point is done."""
-    return status(job).get("status") == FINISHED
 
 
 def run_job(job: Job) -> dict[str, Any]:
