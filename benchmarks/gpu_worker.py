@@ -29,9 +29,9 @@ class Setting:
     """What a part is told.
 
     ``seconds``: what it may take; ``call_seconds``: a timed call has as many steps as this time holds, so that the
-    start of a call does not count; ``network``, ``precision``: of the engine; ``regions``, ``seeds``: of the study, whose
-    product is the trials of a network; ``chunks``: trials in a program that are tried beside the size that the engine
-    chooses; ``memory_gb``: as ``--devices.memory-gb``.
+    start of a call does not count; ``network``, ``precision``: of the engine; ``regions``, ``seeds``: of the study,
+    whose product is the trials of a network; ``chunks``: trials in a program that are tried beside the size that the
+    engine chooses; ``memory_gb``: as ``--devices.memory-gb``.
     """
 
     problem: Problem

@@ -190,6 +190,7 @@ def drive(jobs: Sequence[Job], settings: Any, tell: Callable[[Job, dict[str, Any
             run_config=tune.RunConfig(
                 name="points", storage_path=str(storage), callbacks=[Told()], verbose=0,
                 failure_config=tune.FailureConfig(max_failures=settings.retries),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()  # fmt: skip
     finally:

@@ -160,10 +160,13 @@ def _early(ray: Any, settings: Settings, jobs: Sequence[Job]) -> str:
     """The same by Ray Tune, which does not come back before all points have ended: a thread looks at the cluster."""
     from jaxsoil.sweep import asha
 
+    ended = threading.Event()
+
     def look() -> None:
         able = time.monotonic()
         while time.monotonic() - able < settings.wait:
-            time.sleep(_STEP)
+            if ended.wait(_STEP):
+                return
             able = time.monotonic() if _can_run(ray.nodes(), settings) else able
             _say(beat=1)
         _say(end=_unable(settings))
@@ -171,6 +174,7 @@ def _early(ray: Any, settings: Settings, jobs: Sequence[Job]) -> str:
 
     threading.Thread(target=look, daemon=True).start()
     asha.drive(jobs, settings, lambda job, record: _say(point=job.name, record=record))
+    ended.set()
     return ""
 
 
