@@ -59,6 +59,7 @@ def execute(
     study = experiment.study_module()
     data = study.prepare(config)
     precision = precision_of(config)
+    from jaxsoil.training import floors
     from jaxsoil.training.devices import matmul_precision
 
     with lock.held(run.path, wait):
@@ -66,7 +67,11 @@ def execute(
         refuse_or_accept(run, content, resume, overwrite)
         create(run, content, arguments, overwrite, precision)
         with matmul_precision(precision), progress.line(run.experiment):
+            mark = floors.marked()
             study.run(config, run, data)
+            found = floors.reached(mark, precision)
+        if found:
+            run.write_json("env.json", run.read_json("env.json") | {"floors": {"networks": found}})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -203,33 +203,6 @@ def of_program(name: str, program: Program, params: Any, steps: Sequence[int], m
     )
 
 
-def achieved(runs: Sequence[GroupRun], train: TrainConfig, seconds: float) -> dict[str, float | str]:
-    """What groups of trials did in this process, beside what the device could do: for env.json.
-
-    Args:
-      runs: the groups, trained.
-      train: their settings.
-      seconds: from the begin of the first to the end of the last.
-
-    Returns:
-      operations (by formula) and bytes of all steps that were run, their floors in seconds, ``seconds`` and the share
-      of the larger floor of each group that was reached; empty where nothing was trained.
-    """
-    # Parameters times steps of each group.
-    updated = [float(run.group.parameters * sum(run.steps)) for run in runs]
-    if not any(updated):
-        return {}
-    best, rows = rates(train.precision), train.batch + train.unlabelled_batch
-    each = [(6.0 * rows * count, 32.0 * count) for count in updated]
-    operations, moved = (sum(side) for side in zip(*each, strict=True))
-    compute, memory = best.seconds(operations, moved)
-    floor = sum(max(best.seconds(*one)) for one in each)
-    return {
-        "operations": operations, "bytes": moved, "compute_s": compute, "memory_s": memory, "seconds": seconds,
-        "share": floor / seconds, "best": best.in_words(),
-    }  # fmt: skip
-
-
 def seconds_per_step(program: Program, state: State) -> float:
     """Seconds of one step of all trainings of a program: the fastest of three epochs, compilation left out."""
     seconds = []
