@@ -111,7 +111,9 @@ def test_figures_of_a_gpu_follow_from_its_rates(benchmark_path: None) -> None:
     said = gpu.summary(found)
     # 60,000 steps at 2,000, 1,000 and 500 a second; 1,000 steps of 1 MB a second are a thousandth of 1 TB/s.
     assert said["study_minutes"] == pytest.approx(0.5 + 1.0 + 2.0)
-    assert said["networks"]["ann"] == pytest.approx({"rate": 1000.0, "size": 68, "minutes": 1.0, "share": 1e-3})
+    assert said["networks"]["ann"] == pytest.approx(
+        {"rate": 1000.0, "size": 68, "minutes": 1.0, "floor_minutes": 1e-3, "share": 1e-3}
+    )
     assert said["torch"] == {"usual": 20.0}
     (one,) = said["precision"]
     assert one["difference"] == pytest.approx(-0.2) and one["se"] == pytest.approx(0.1 / 3**0.5 * 2**0.5)

@@ -69,9 +69,17 @@ def execute(
         with matmul_precision(precision), progress.line(run.experiment):
             mark = floors.marked()
             study.run(config, run, data)
-            found = floors.reached(mark, precision)
-        if found:
-            run.write_json("env.json", run.read_json("env.json") | {"floors": {"networks": found}})
+        _note_floors(run, mark, precision)
+
+
+def _note_floors(run: RunFolder, mark: int, precision: str) -> None:
+    """Adds what the trainings of this call reached to env.json, unless the study did so, stage by stage."""
+    from jaxsoil.training import floors
+
+    known = run.read_json("env.json")
+    found = {} if "floors" in known else floors.reached(mark, precision)
+    if found:
+        run.write_json("env.json", known | {"floors": {"networks": found}})
 
 
 @dataclasses.dataclass(frozen=True)

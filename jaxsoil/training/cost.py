@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import compile_seconds, make_mesh, matmul_precision
-from jaxsoil.training.floors import Rates, rates
+from jaxsoil.training.floors import Rates, beside, rates
 from jaxsoil.training.grid import Group, steps_per_epoch
 from jaxsoil.training.group_run import GroupRun, MakeLoss
 from jaxsoil.training.loop import Program, advance
@@ -201,6 +201,26 @@ def of_program(name: str, program: Program, params: Any, steps: Sequence[int], m
         *(name, len(steps), size, epochs, tuple(steps), operations * total, BY_XLA, seconds, seconds * total),
         memory=memory,
     )
+
+
+def achieved(runs: Sequence[GroupRun], train: TrainConfig, seconds: float) -> dict[str, float | str]:
+    """What groups of trials did in this process, beside what the device could do: for env.json.
+
+    Args:
+      runs: the groups, trained.
+      train: their settings.
+      seconds: from the begin of the first to the end of the last.
+
+    Returns:
+      operations (by formula) and bytes of all steps that were run, their floors in seconds, ``seconds`` and the share
+      of the larger floor of each group that was reached; empty where nothing was trained.
+    """
+    # Parameters times steps of each group.
+    updated = [float(run.group.parameters * sum(run.steps)) for run in runs]
+    if not any(updated):
+        return {}
+    rows = train.batch + train.unlabelled_batch
+    return beside([(6.0 * rows * count, 32.0 * count) for count in updated], seconds, train.precision)
 
 
 def seconds_per_step(program: Program, state: State) -> float:

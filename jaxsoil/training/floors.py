@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -86,13 +86,18 @@ def reached(since: int = 0, precision: str = "highest") -> dict[str, float | str
     work = [one for one in _done[since:] if one.bytes]
     if not work:
         return {}
-    best, seconds, until = rates(precision), 0.0, 0.0
+    seconds, until = 0.0, 0.0
     for one in sorted(work, key=lambda one: one.began):  # Trainings of several threads run at a time.
         seconds += max(one.ended - max(one.began, until), 0.0)
         until = max(until, one.ended)
-    operations, moved = sum(one.operations for one in work), sum(one.bytes for one in work)
+    return beside([(one.operations, one.bytes) for one in work], seconds, precision)
+
+
+def beside(each: Sequence[tuple[float, float]], seconds: float, precision: str) -> dict[str, float | str]:
+    """Trainings beside their floors, as :func:`reached`: (operations, bytes) of each, and what they took together."""
+    best, (operations, moved) = rates(precision), (sum(side) for side in zip(*each, strict=True))
     compute, memory = best.seconds(operations, moved)
-    floor = sum(max(best.seconds(one.operations, one.bytes)) for one in work)
+    floor = sum(max(best.seconds(*one)) for one in each)
     return {
         "operations": operations, "bytes": moved, "compute_s": compute, "memory_s": memory, "seconds": seconds,
         "share": floor / seconds, "best": best.in_words(),

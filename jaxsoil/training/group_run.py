@@ -76,7 +76,8 @@ class GroupRun:
       measure: makes one number per row of a trial's mass fractions ``(n, K)``, such as a latent distance.
       score: makes one number per endmember of them, such as the error of its abundance.
 
-    ``seconds``: of each chunk that was run, those of compilation and the others, in its thread.
+    ``seconds``: of each chunk that was run, those of compilation and the others, in its thread. ``steps``: those that
+    its trainings took in this process.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class GroupRun:
         self.measure, self.score = measure, score
         self.pieces = Pieces(folder / "trials")
         self.seconds: list[tuple[float, float]] = []
+        self.steps: list[int] = []
         self._warm = threading.Event()
         mesh = make_mesh(devices)
         # The validation capacity depends on the library only, never on the other trials of the group.
@@ -175,6 +177,8 @@ class GroupRun:
         with Checkpoints(self.folder / "checkpoints" / self._name(self.stage, number)) as checkpoints:
             state = self.initial(program, trials, number)
             state = run(program, state, checkpoints=checkpoints, policy=policy, on_epochs=report)
+            epochs = np.isfinite(losses(state)[: len(trials), :, 0]).sum(axis=1)
+            self.steps += [int(n) * steps_per_epoch(t, self.train) for n, t in zip(epochs, trials, strict=True)]
             if self.keep_states:
                 with Checkpoints(self.folder / "states" / self._name(self.stage, number)) as states:
                     if states.latest is None:

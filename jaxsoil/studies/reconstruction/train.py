@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -112,12 +113,14 @@ def add_networks(
         "experiment/stage" as their study.
     """
     from jaxsoil.studies.reconstruction.objectives import make_losses
+    from jaxsoil.training.cost import achieved
     from jaxsoil.training.devices import matmul_precision
     from jaxsoil.training.grid import make_groups
     from jaxsoil.training.group_run import GroupRun, run_groups
 
     logging.getLogger("jax").setLevel(logging.ERROR)
     data, count = shared_data(tables.library, tables.minerals)
+    began = time.perf_counter()
     bands = tables.library.spectra.n_bands
     with matmul_precision(train.precision):
         runs = []
@@ -131,6 +134,11 @@ def add_networks(
         for run, trial, outcome in run_groups(runs, functools.partial(_report, part, train.epochs, tracker)):
             progress.reach(trial.name, f"{part}/{trial.id}")
             tables.add_network(trial, outcome, run.group.parameters, train, stage)
+    found = achieved(runs, train, time.perf_counter() - began)
+    if found and (tables.run.path / "env.json").exists():
+        known = tables.run.read_json("env.json")
+        floors = known.get("floors", {}) | {stage or "networks": found}
+        tables.run.write_json("env.json", known | {"floors": floors})
     for run in runs:
         compiled, trained = (sum(seconds) for seconds in zip(*run.seconds, strict=True))
         timing["compile_s"] = timing.get("compile_s", 0.0) + compiled
