@@ -61,6 +61,11 @@ _done: list[Work] = []
 """All of this process; threads add to it."""
 
 
+def now() -> float:
+    """Seconds of the clock of :class:`Work`."""
+    return time.perf_counter()
+
+
 def add(parameters: float, rows: int, steps: float, began: float) -> None:
     """Notes steps that were taken until now: 6 operations for each parameter and row, 32 bytes for each parameter.
 
@@ -68,7 +73,7 @@ def add(parameters: float, rows: int, steps: float, began: float) -> None:
     weights are shared (convolutions), and without the products of a mixing decoder.
     """
     updated = parameters * steps
-    _done.append(Work(6.0 * rows * updated, 32.0 * updated, began, time.perf_counter()))
+    _done.append(Work(6.0 * rows * updated, 32.0 * updated, began, now()))
 
 
 def marked() -> int:

@@ -151,7 +151,7 @@ def run(
     epochs = program.training.epochs
     keeper = _Keeper(program, checkpoints, policy)
     state, total, done, at = keeper.restored(state)
-    began, first = time.perf_counter(), done
+    began, first = floors.now(), done
     stride, every = -(-epochs // SEGMENTS), policy.every(epochs)
     # Progress is told, and rest noticed, at these epochs alone, wherever a call or an earlier process ended.
     marks = lambda epoch: epoch % stride == 0 or (every and epoch % every == 0) or epoch == epochs  # noqa: E731
