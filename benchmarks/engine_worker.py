@@ -28,7 +28,7 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
     train = TrainConfig(epochs=EPOCHS, batch=problem.batch, lr=problem.lr, b1=problem.b1)
     model = ModelConfig(width=problem.width, hidden=problem.hidden, decoder="ann")
     network = Autoencoder(problem.components, problem.bands, model)
-    layout = Layout("jit", make_mesh(DeviceConfig(), jax.devices()[:1]))
+    layout = Layout("jit", make_mesh(DeviceConfig(), jax.devices()[: setting.get("devices", 1)]))
     data = layout.replicate(Data(dict(zip(("spectra", "soc"), map(jnp.asarray, problem.data()), strict=True))))
     trials = setting["trials"]
     member = layout.place(_members(problem, trials))
@@ -52,6 +52,7 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
     description = {
         "library": f"JAX {jax.__version__}",
         "device": jax.devices()[0].platform,
+        "devices": len(jax.devices()),
         "parameters": parameters,
         "compile_seconds": compiled,
     }

@@ -226,42 +226,65 @@ def start(config: Config) -> list[Row]:
 
 
 def growth(config: Config) -> list[Row]:
-    """Seconds of an epoch of one problem as one of its sizes grows, and the exponent of a power law through them."""
+    """Seconds of an epoch of one problem as one of its sizes grows, and the exponent of a power law through them.
+
+    Devices of a CPU are simulated and share its cores: their curve shows what sharding costs, and no gain.
+    """
     base = dataclasses.replace(_problem(config), rows=300 if config.smoke else 2400, batch=75)
-    steps = (1, 2) if config.smoke else (1, 2, 4, 8)
-    curves: dict[str, list[tuple[int, Worker]]] = {}
-    bands = base.bands // steps[-1]
-    curves["trials"] = [(k, _engine_worker(base, k)) for k in steps]
-    curves["samples"] = [
-        (base.rows * k // steps[-1], _engine_worker(dataclasses.replace(base, rows=base.rows * k // steps[-1]), 1))
-        for k in steps
-    ]
-    curves["bands"] = [(bands * k, _engine_worker(dataclasses.replace(base, bands=bands * k), 1)) for k in steps]
-    rows = []
-    for name, workers in curves.items():
+    steps, rows = (1, 2) if config.smoke else (1, 2, 4, 8), list[Row]()
+    most, bands = steps[-1], base.bands // steps[-1]
+
+    def sized(**changed: int) -> Worker:
+        return _engine_worker(dataclasses.replace(base, **changed), 1)
+
+    def over(count: int) -> Worker:
+        simulated = os.environ.get("XLA_FLAGS", "") + f" --xla_force_host_platform_device_count={most}"
+        return _engine_worker(base, most, devices=count, XLA_FLAGS=simulated)
+
+    curves: dict[str, Callable[[int], tuple[int, Worker]]] = {
+        "trials": lambda k: (k, _engine_worker(base, k)),
+        "samples": lambda k: (base.rows * k // most, sized(rows=base.rows * k // most)),
+        "bands": lambda k: (bands * k, sized(bands=bands * k)),
+        "devices": lambda k: (k, over(k)),
+    }
+    for name, make in curves.items():
+        workers = [make(1)]
+        # A machine with fewer GPUs than that has a shorter curve, or none.
+        there = workers[0][1].description["devices"] if name == "devices" else most
+        workers += [make(k) for k in steps[1:] if k <= there]
         for number in range(config.rounds + 1):
             for size, worker in workers:
                 worker.epoch(timed=number > 0)
                 if number and name == "trials":  # a worker gives seconds of a trial
                     worker.seconds[-1] *= size
-        slopes = [
-            float(np.polyfit(np.log([s for s, _ in workers]), np.log([w.seconds[i] for _, w in workers]), 1)[0])
-            for i in range(config.rounds)
-        ]
         for _, worker in workers:
             worker.close()
-        sizes = ", ".join(f"{size:,}" for size, _ in workers)
-        rows.append(Row("growth", f"exponent of the seconds of an epoch in {name} ({sizes})", "", slopes))
+        if len(workers) > 1:
+            rows += _curve(name, workers, config.rounds, base, most)
     return rows
+
+
+def _curve(name: str, workers: list[tuple[int, Worker]], rounds: int, base: Problem, trials: int) -> list[Row]:
+    """The exponent of a curve, and of devices the rates too."""
+    logs = np.log([size for size, _ in workers])
+    slopes = [float(np.polyfit(logs, np.log([w.seconds[i] for _, w in workers]), 1)[0]) for i in range(rounds)]
+    sizes = ", ".join(f"{size:,}" for size, _ in workers)
+    found = [Row("growth", f"exponent of the seconds of an epoch in {name} ({sizes})", "", slopes)]
+    if name != "devices":
+        return found
+    kind, samples = workers[0][1].description["device"], base.steps * base.batch
+    kind = "simulated devices, which share the cores" if kind == "cpu" else "devices"
+    rates = {f"{trials} trials over {k} {kind}": [samples / s for s in worker.seconds] for k, worker in workers}
+    return [*found, *against("growth", "samples/s", rates)]
 
 
 def _problem(config: Config) -> Problem:
     return Problem(bands=24, components=6, width=16, rows=150) if config.smoke else Problem()
 
 
-def _engine_worker(problem: Problem, trials: int, cache: str | None = None) -> Worker:
-    environment = {"JAX_COMPILATION_CACHE_DIR": cache or "", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    setting = {"problem": dataclasses.asdict(problem), "trials": trials}
+def _engine_worker(problem: Problem, trials: int, cache: str | None = None, devices: int = 1, **own: str) -> Worker:
+    environment = own | {"JAX_COMPILATION_CACHE_DIR": cache or "", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    setting = {"problem": dataclasses.asdict(problem), "trials": trials, "devices": devices}
     return Worker("engine", [sys.executable, str(HERE / "engine_worker.py")], setting, **environment)
 
 

@@ -21,10 +21,13 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
     """Builds model, optimiser and loop and returns the worker's description and its actions.
 
     ``setting["loop"]``: "loader" draws batches with a DataLoader and uses Adam as it comes; "memory" indexes a
-    tensor on the device and uses fused Adam; "compile" is "memory" with torch.compile.
+    tensor on the device and uses fused Adam; "compile" is "memory" with torch.compile. ``setting["tf32"]`` lets the
+    products of "memory" and "compile" take a GPU's TF32.
     """
     problem, loop = Problem(**setting["problem"]), setting["loop"]
     torch.manual_seed(0)
+    if setting.get("tf32") and loop != "loader":
+        torch.set_float32_matmul_precision("high")
     model: Any = Autoencoder(problem.components, problem.bands, problem.width, problem.hidden).to(DEVICE)
     parameters = sum(p.numel() for p in model.parameters())
     fused = {} if loop == "loader" else {"fused": True}

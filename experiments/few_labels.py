@@ -61,6 +61,15 @@ EXPERIMENT = Experiment(
 )
 
 
+BOTH = {"width": (128,), "baselines": ((),), "networks": (("none", "ann"),)}
+"""Without and with the spectra that have no label, at the width of region_out."""
+
+
 def sweep_labels():
-    """Labelled pedons of each training region, N'; 10 is the paper's."""
-    return grid({"pedons_per_region": (2, 5, 10, 20)})
+    """Labelled pedons of each training region, from which N follows; 10 is the paper's."""
+    return grid(BOTH | {"pedons_per_region": (2, 5, 10, 20)})
+
+
+def sweep_spectra():
+    """Spectra N' that train beside the labels: a share of all others; 1 is the paper's. Without a decoder N' = 0."""
+    return grid(BOTH | {"unlabelled_share": (0.05, 0.2, 0.5, 1.0)})

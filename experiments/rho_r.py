@@ -39,5 +39,5 @@ EXPERIMENT = Experiment(
 
 
 def sweep_rho_r():
-    """Mixing with and without rho r, from the paper's start and from the direct estimate."""
-    return grid({"networks": (("physics",), ("physics_no_rho",)), "start": ("paper", "direct")})
+    """Both decoders from the paper's start and from the direct estimate, at the width of region_out."""
+    return grid({"width": (128,), "start": ("paper", "direct")})

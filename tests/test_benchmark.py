@@ -83,6 +83,67 @@ def test_one_command_writes_the_table_of_all_claims(tmp_path: Path) -> None:
     assert (tmp_path / "benchmarks.md").read_text().count("\n|") == len(rows) + 2
 
 
+def measured(**parts: Any) -> dict[str, Any]:
+    """What the parts of benchmarks/gpu.py leave: 1 TB/s, networks of 1 MB a step, 204 trainings in all."""
+    networks = {"none": 2000.0, "ann": 1000.0, "physics": 500.0}
+    best = {"operations": 1e14, "bytes": 1e12, "side": 8192, "precision": "default"}
+    found: dict[str, Any] = {"device": {"device": "a GPU", "jax": "0", "rates": {"default": best}}}
+    for name, rate in networks.items():
+        chunk = {"compile_s": 1.0, "steps": 9, "peak": 2e9, "xla": ""}
+        chunks = [chunk | {"size": 1, "rates": [1.0]}, chunk | {"size": 68, "rates": [0.9 * rate, rate, 1.1 * rate]}]
+        one = {"network": name, "precision": "default", "trial_steps": 60_000, "step_bytes": 1e6, "chosen": 68}
+        found[f"engine, {name}"] = one | {"chunks": chunks}
+    return found | parts
+
+
+def test_figures_of_a_gpu_follow_from_its_rates(benchmark_path: None) -> None:
+    import gpu
+
+    loops = {
+        "torch": {"loops": {"usual": {"steps_per_second": [40.0, 50.0, 60.0]}, "none timed": {"steps_per_second": []}}}
+    }
+    rows = [
+        [{"model": "ann", "metric": "r2", "seed": seed, "value": value} for seed, value in enumerate(values)]
+        for values in ((0.6, 0.7, 0.8), (0.4, 0.5, 0.6))
+    ]
+    scores = {name: {"rows": own} for name, own in zip(("highest", "default"), rows, strict=True)}
+    found = measured(**loops, precision={"scores": scores}, other={"cut": "cut off after 9 s"})
+    said = gpu.summary(found)
+    # 60,000 steps at 2,000, 1,000 and 500 a second; 1,000 steps of 1 MB a second are a thousandth of 1 TB/s.
+    assert said["study_minutes"] == pytest.approx(0.5 + 1.0 + 2.0)
+    assert said["networks"]["ann"] == pytest.approx(
+        {"rate": 1000.0, "size": 68, "minutes": 1.0, "floor_minutes": 1e-3, "share": 1e-3}
+    )
+    assert said["torch"] == {"usual": 20.0}
+    (one,) = said["precision"]
+    assert one["difference"] == pytest.approx(-0.2) and one["se"] == pytest.approx(0.1 / 3**0.5 * 2**0.5)
+    assert one["agrees"] is False  # 2.4 standard errors
+    text = gpu.markdown(found, smoke=False)
+    for part in ("3.5 minutes (aim: under 40)", "20.0 times", "68 (chosen)", "| no |", "- other: cut off after 9 s"):
+        assert part in text, part
+    del found["engine, none"]
+    assert gpu.summary(found)["study_minutes"] is None and "not every network was timed" in gpu.markdown(found, True)
+
+
+def test_the_engine_is_timed_at_several_sizes_of_a_program(benchmark_path: None) -> None:
+    import gpu
+    import gpu_worker
+
+    told = gpu.setting(gpu.Config(smoke=True), "engine, none", 60.0)
+    problem = gpu_worker.dataclasses.replace(told.problem, hidden=1)
+    left: list[Any] = []
+    gpu_worker.engine(
+        gpu_worker.dataclasses.replace(told, problem=problem), lambda found: left.append(json.dumps(found))
+    )
+    found = json.loads(left[-1])
+    # Two regions x two seeds, 80 training rows in batches of 16, 1,000 epochs.
+    assert (found["trials"], found["trial_steps"], found["chosen"]) == (4, 4 * 5 * 1000, 4)
+    assert found["step_bytes"] == 32 * found["parameters"]
+    (one,) = found["chunks"]
+    assert one["size"] == 4 and min(one["rates"]) > 0.0 and "a device in a step" in one["xla"]
+    assert json.loads(left[0])["chunks"][0]["rates"]  # written before the rest is known
+
+
 def _interpreter_without_torch(folder: Path) -> Path:
     fake = folder / "python"
     fake.write_text("#!/bin/sh\nexit 1\n")

@@ -256,6 +256,21 @@ def without_watched(split: Split, groups: np.ndarray, watched: Mask) -> Split:
     return dataclasses.replace(split, unlabelled=split.unlabelled & ~own) if own.any() else split
 
 
+def fewer_unlabelled(split: Split, groups: np.ndarray, share: float) -> Split:
+    """Returns the split with a share of its unlabelled rows, drawn in whole groups; a larger share has the smaller's.
+
+    Args:
+      split: the split; the draw depends on its seed and name.
+      groups: (n,) group of each row, as in :func:`validation_rows`.
+      share: above 0; 1 leaves the split as it is.
+    """
+    if share == 1.0:
+        return split
+    kept, rng = np.zeros_like(split.unlabelled), np.random.default_rng([split.seed, stable_hash(split.name)])
+    kept[split.unlabelled] = take_share(groups[split.unlabelled], share, rng, "at least")
+    return dataclasses.replace(split, unlabelled=kept)
+
+
 def _regions(library: Library, held_out: str) -> tuple[Strings, Strings, Mask]:
     """Region and pedon of each row, and whether it has SOC; an unknown region to hold out raises DataError."""
     regions, pedons = library.group("region"), library.group("pedon")

@@ -161,6 +161,15 @@ def expect(counts: Mapping[str, int], part: str = "", unit: str = "") -> None:
         _line.mark = _line.clock()
 
 
+def share() -> float:
+    """What part of the trials that were announced is done, 0 to 1; 0 where no line is open or nothing was announced."""
+    if _line is None:
+        return 0.0
+    with _line.lock:
+        total = sum(_line.counts().values())
+        return min(sum(_line.shares.values()) / total, 1.0) if total else 0.0
+
+
 def reach(kind: str, key: str, share: float = 1.0, *, kept: bool = False) -> None:
     """Says that ``share`` of the trial ``key`` is done; ``kept``: in an earlier call."""
     if _line is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxsoil.runs.errors import UsageError
-from jaxsoil.sweep import on_ray, sweep
+from jaxsoil.sweep import asha, on_ray, sweep
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +23,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--ray-gpus", metavar="N", type=float, default=0.0, help="GPUs of a point on Ray (default: 0)")
     add("--ray-retries", metavar="N", type=int, default=3, help="attempts after a lost node (default: 3)")
     add("--ray-wait", metavar="SECONDS", type=float, default=120.0, help="wait for a lost cluster (default: 120)")
+    add("--asha", action="store_true", help="on Ray: stop points early whose validation loss is worse than others'")
     add("--export", metavar="FILE.yaml", type=Path, help="write a configuration for `wandb sweep`, run nothing")
 
 
 def refuse_alone(options: argparse.Namespace) -> None:
     """Raises UsageError for options of a sweep that were given without one."""
-    for name in ("point", "export"):
+    for name in ("point", "asha", "export"):
         if getattr(options, name):
             raise UsageError(f"--{name} belongs to a sweep: name one with --sweep.")
     if options.launcher != "local":
@@ -60,14 +61,19 @@ def main(
         return 0
     jobs = sweep.chosen(found, options.point)
     launch = sweep.local
+    if options.asha:
+        if options.launcher != "ray":
+            raise UsageError("--asha stops points by Ray Tune: give --launcher ray too.")
+        asha.require_comparable(found.differing())
     if options.launcher == "ray":
         settings = on_ray.Settings(
-            options.ray_address, options.ray_cpus, options.ray_gpus, options.ray_retries, options.ray_wait
-        )
+            options.ray_address, options.ray_cpus, options.ray_gpus, options.ray_retries, options.ray_wait,
+            options.asha,
+        )  # fmt: skip
         launch = functools.partial(on_ray.launch, settings=settings)
         on_ray.require()
     found.open(arguments, options.resume, options.overwrite)
-    return sweep.run(found, jobs, launch)
+    return sweep.run(found, jobs, launch, again=not options.asha)
 
 
 def _without_export(arguments: Sequence[str]) -> list[str]:

@@ -19,8 +19,8 @@ from jaxsoil.runs.files import read_json, write_json
 from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
 from jaxsoil.sweep import points
 
-FINISHED, FAILED, IN_USE = "finished", "failed", "in use"
-"""What became of a point; "in use": another worker runs it."""
+FINISHED, FAILED, IN_USE, STOPPED = "finished", "failed", "in use", "stopped early"
+"""What became of a point; "in use": another worker runs it; "stopped early": by ASHA, it can go on."""
 
 
 def precision_of(config: Any) -> str:
@@ -61,6 +61,7 @@ def execute(
     study = experiment.study_module()
     data = study.prepare(config)
     precision = precision_of(config)
+    from jaxsoil.training import floors
     from jaxsoil.training.devices import matmul_precision
 
     with contextlib.ExitStack() as stack:
@@ -74,7 +75,19 @@ def execute(
             processes.wait_for_folder()
             refuse_or_accept(run, content, resume=True, overwrite=False)
         with matmul_precision(precision), progress.line(run.experiment):
+            mark = floors.marked()
             study.run(config, run, data)
+        _note_floors(run, mark, precision)
+
+
+def _note_floors(run: RunFolder, mark: int, precision: str) -> None:
+    """Adds what the trainings of this call reached to env.json, unless the study did so, stage by stage."""
+    from jaxsoil.training import floors
+
+    known = run.read_json("env.json")
+    found = {} if "floors" in known else floors.reached(mark, precision)
+    if found:
+        run.write_json("env.json", known | {"floors": {"networks": found}})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,11 +139,6 @@ def status(job: Job) -> dict[str, Any]:
         return {}
     finished = said.get("status") == FINISHED and not (job.folder / "results.csv").is_file()
     return {} if finished else said
-
-
-def finished(job: Job) -> bool:
-    """Whether a point is done."""
-    return status(job).get("status") == FINISHED
 
 
 def run_job(job: Job) -> dict[str, Any]:

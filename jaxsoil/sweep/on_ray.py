@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -38,6 +39,7 @@ class Settings:
       address: of the cluster; None: RAY_ADDRESS, else a new cluster on this machine.
       cpus, gpus: of each point.
       retries: attempts of a point after the node or the process under it was lost.
+      asha: stop points early (:mod:`jaxsoil.sweep.asha`).
       wait: seconds without a node that could run a point, or without an answer, before the cluster counts as lost.
     """
 
@@ -46,6 +48,7 @@ class Settings:
     gpus: float = 0.0
     retries: int = 3
     wait: float = 120.0
+    asha: bool = False
 
 
 def require() -> None:
@@ -133,6 +136,8 @@ def _drive(settings: Settings, jobs: Sequence[Job]) -> str:
         ray.init(address=settings.address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
         return f"There is no Ray cluster at {settings.address or 'RAY_ADDRESS'} ({error})."
+    if settings.asha:
+        return _early(ray, settings, jobs)
     task = ray.remote(run_job).options(
         num_cpus=settings.cpus, num_gpus=settings.gpus, max_retries=settings.retries, name="jaxsoil point"
     )
@@ -146,10 +151,36 @@ def _drive(settings: Settings, jobs: Sequence[Job]) -> str:
         if done or _can_run(ray.nodes(), settings):
             able = time.monotonic()
         elif time.monotonic() - able > settings.wait:
-            need = f"{settings.cpus:g} processors and {settings.gpus:g} GPUs"
-            return f"No node of the Ray cluster has had {need} for {settings.wait:.0f} s."
+            return _unable(settings)
         _say(beat=len(waiting))
     return ""
+
+
+def _early(ray: Any, settings: Settings, jobs: Sequence[Job]) -> str:
+    """The same by Ray Tune, which does not come back before all points have ended: a thread looks at the cluster."""
+    from jaxsoil.sweep import asha
+
+    ended = threading.Event()
+
+    def look() -> None:
+        able = time.monotonic()
+        while time.monotonic() - able < settings.wait:
+            if ended.wait(_STEP):
+                return
+            able = time.monotonic() if _can_run(ray.nodes(), settings) else able
+            _say(beat=1)
+        _say(end=_unable(settings))
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()
+    asha.drive(jobs, settings, lambda job, record: _say(point=job.name, record=record))
+    ended.set()
+    return ""
+
+
+def _unable(settings: Settings) -> str:
+    need = f"{settings.cpus:g} processors and {settings.gpus:g} GPUs"
+    return f"No node of the Ray cluster has had {need} for {settings.wait:.0f} s."
 
 
 def _result(ray: Any, reference: Any, job: Job, settings: Settings) -> dict[str, Any]:

@@ -72,15 +72,19 @@ def product(named: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
       named: name of a sweep -> its points.
 
     Raises:
-      UsageError: a sweep without points, something that is no mapping of names to values, or two sweeps that set the
-        same field.
+      UsageError: a sweep without points, something that is no mapping of names to values, or two sweeps that set a
+        field to different values.
     """
     found: list[dict[str, Any]] = [{}]
     for name, some in named.items():
         points = [_checked(name, number, point) for number, point in enumerate(some, start=1)]
         if not points:
             raise UsageError(f"The sweep '{name}' has no points: let its function yield one mapping of fields or more.")
-        both = sorted(set(found[0]) & set().union(*points))
+        # A field that both set to the same value, such as the networks that they share, is no contradiction.
+        pairs = itertools.product(found, points)
+        both = sorted(
+            {field for before, after in pairs for field in set(before) & set(after) if before[field] != after[field]}
+        )
         if both:
             raise UsageError(
                 f"Several of these sweeps set '{both[0]}': run them one after the other, not as a product."

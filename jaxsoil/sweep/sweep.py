@@ -16,7 +16,7 @@ from jaxsoil.runs import lock, progress
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.files import read_json, write_json, write_text_atomic
 from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
-from jaxsoil.sweep.execute import FAILED, FINISHED, IN_USE, Job, finished, run_job
+from jaxsoil.sweep.execute import FAILED, FINISHED, IN_USE, STOPPED, Job, run_job, status
 from jaxsoil.sweep.points import Point, described, field_of, make_points, product
 
 FILE = "sweep.json"
@@ -61,6 +61,10 @@ class Sweep:
     def fields(self) -> list[str]:
         """The fields that any point sets."""
         return list(dict.fromkeys(field for point in self.points for field in point.overrides))
+
+    def differing(self) -> list[str]:
+        """The fields in which points differ."""
+        return [name for name in self.fields if len({str(field_of(p.config, name)) for p in self.points}) > 1]
 
     def settings(self) -> list[dict[str, Any]]:
         """Of each point the value of every field of the sweep."""
@@ -174,14 +178,23 @@ def chosen(sweep: Sweep, named: str) -> list[Job]:
     return [by_name[word] for word in words] or jobs
 
 
-def run(sweep: Sweep, jobs: Sequence[Job], launch: Launch) -> int:
+def run(sweep: Sweep, jobs: Sequence[Job], launch: Launch, again: bool = True) -> int:
     """Runs points that are not finished and writes the tables of the sweep; returns the exit status.
 
-    0: all the points asked for are finished, or other workers run them; 1: some failed, or the launcher stopped.
+    0: all the points asked for are finished or were stopped early, or other workers run them; 1: some failed, or the
+    launcher stopped.
+
+    Args:
+      sweep: the sweep.
+      jobs: those of its points that are wanted.
+      launch: runs them.
+      again: go on with points that were stopped early.
     """
-    open_jobs, began = [job for job in jobs if not finished(job)], time.monotonic()
+    over = {FINISHED} if again else {FINISHED, STOPPED}
+    open_jobs, began = [job for job in jobs if status(job).get("status") not in over], time.monotonic()
     if len(open_jobs) < len(jobs):
-        progress.say(f"{len(jobs) - len(open_jobs)} of {len(jobs)} points are finished and are not run again.")
+        words = "finished" if again else "finished or stopped early"
+        progress.say(f"{len(jobs) - len(open_jobs)} of {len(jobs)} points are {words} and are not run again.")
     outcomes: dict[str, str] = {}
 
     def told(job: Job, record: dict[str, Any]) -> None:
@@ -193,7 +206,7 @@ def run(sweep: Sweep, jobs: Sequence[Job], launch: Launch) -> int:
         stopped = launch(open_jobs, told) if open_jobs else ""
     finally:
         write_all(sweep)
-    counts = {kind: sum(kind == one for one in outcomes.values()) for kind in (FINISHED, FAILED, IN_USE)}
+    counts = {kind: sum(kind == one for one in outcomes.values()) for kind in (FINISHED, STOPPED, FAILED, IN_USE)}
     words = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
     print(
         f"{sweep.name}: {words or 'nothing to run'}; {time.monotonic() - began:.0f} s. Table: {sweep.folder}/sweep.csv"

@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import compile_seconds, make_mesh, matmul_precision
-from jaxsoil.training.floors import Rates, rates
+from jaxsoil.training.floors import Rates, beside, rates
 from jaxsoil.training.grid import Group, steps_per_epoch
 from jaxsoil.training.group_run import GroupRun, MakeLoss
 from jaxsoil.training.loop import Program, advance
@@ -219,15 +219,8 @@ def achieved(runs: Sequence[GroupRun], train: TrainConfig, seconds: float) -> di
     updated = [float(run.group.parameters * sum(run.steps)) for run in runs]
     if not any(updated):
         return {}
-    best, rows = rates(train.precision), train.batch + train.unlabelled_batch
-    each = [(6.0 * rows * count, 32.0 * count) for count in updated]
-    operations, moved = (sum(side) for side in zip(*each, strict=True))
-    compute, memory = best.seconds(operations, moved)
-    floor = sum(max(best.seconds(*one)) for one in each)
-    return {
-        "operations": operations, "bytes": moved, "compute_s": compute, "memory_s": memory, "seconds": seconds,
-        "share": floor / seconds, "best": best.in_words(),
-    }  # fmt: skip
+    rows = train.batch + train.unlabelled_batch
+    return beside([(6.0 * rows * count, 32.0 * count) for count in updated], seconds, train.precision)
 
 
 def seconds_per_step(program: Program, state: State) -> float:

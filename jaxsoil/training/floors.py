@@ -1,4 +1,4 @@
-"""What this device does at best, measured in about a second: the floors under the time of a training.
+"""What this device does at best, measured in about a second, and what was reached: the floors under a training's time.
 
 A training cannot take less time than its floating-point operations at the rate of a large matrix product, nor less
 than the bytes it must move at the rate of a copy: the roofline of Williams et al. (2009), doi:10.1145/1498765.1498785.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -45,6 +45,68 @@ class Rates:
             f"{self.operations / 1e9:,.0f} GFLOP/s (float32 product of {self.side:,d} x {self.side:,d}, precision "
             f"'{self.precision}') and {self.bytes / 1e9:,.1f} GB/s (scaled copy)"
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What one call of the engine did: operations, bytes that had to move, begin and end by ``time.perf_counter``."""
+
+    operations: float
+    bytes: float
+    began: float
+    ended: float
+
+
+_done: list[Work] = []
+"""All of this process; threads add to it."""
+
+
+def now() -> float:
+    """Seconds of the clock of :class:`Work`."""
+    return time.perf_counter()
+
+
+def add(parameters: float, rows: int, steps: float, began: float) -> None:
+    """Notes steps that were taken until now: 6 operations for each parameter and row, 32 bytes for each parameter.
+
+    Parameters and two moments are read and written, gradients written and read. The operations are too few where
+    weights are shared (convolutions), and without the products of a mixing decoder.
+    """
+    updated = parameters * steps
+    _done.append(Work(6.0 * rows * updated, 32.0 * updated, began, now()))
+
+
+def marked() -> int:
+    """A place in what was done, from which :func:`reached` counts."""
+    return len(_done)
+
+
+def reached(since: int = 0, precision: str = "highest") -> dict[str, float | str]:
+    """What the engine did in this process after a mark, beside what the device could do: for env.json.
+
+    Returns:
+      operations and bytes, their floors in seconds, ``seconds`` in which any training ran, and the share of the larger
+      floor of each call that was reached; empty where nothing was trained.
+    """
+    work = [one for one in _done[since:] if one.bytes]
+    if not work:
+        return {}
+    seconds, until = 0.0, 0.0
+    for one in sorted(work, key=lambda one: one.began):  # Trainings of several threads run at a time.
+        seconds += max(one.ended - max(one.began, until), 0.0)
+        until = max(until, one.ended)
+    return beside([(one.operations, one.bytes) for one in work], seconds, precision)
+
+
+def beside(each: Sequence[tuple[float, float]], seconds: float, precision: str) -> dict[str, float | str]:
+    """Trainings beside their floors, as :func:`reached`: (operations, bytes) of each, and what they took together."""
+    best, (operations, moved) = rates(precision), (sum(side) for side in zip(*each, strict=True))
+    compute, memory = best.seconds(operations, moved)
+    floor = sum(max(best.seconds(*one)) for one in each)
+    return {
+        "operations": operations, "bytes": moved, "compute_s": compute, "memory_s": memory, "seconds": seconds,
+        "share": floor / seconds, "best": best.in_words(),
+    }  # fmt: skip
 
 
 @functools.lru_cache

@@ -20,6 +20,7 @@ import numpy as np
 from jaxsoil.runs import progress
 from jaxsoil.runs import stop as stopping
 from jaxsoil.runs.errors import DataError
+from jaxsoil.training import floors
 from jaxsoil.training import step as pure
 from jaxsoil.training.checkpoints import Checkpoints, DamagedCheckpoint
 from jaxsoil.training.devices import Layout, shard
@@ -80,6 +81,8 @@ class Program:
       layout: how trainings are mapped.
       member: the arrays of the training, with a leading axis unless the layout is "alone"; placed by the caller.
       data: what trainings share.
+
+    ``rows``: of a training in a step.
     """
 
     def __init__(self, training: Training, layout: Layout, member: Member, data: Data) -> None:
@@ -88,6 +91,7 @@ class Program:
         self.most = int(np.max(np.asarray(member.steps)))
         self.masked = layout.masked(np.size(member.steps))
         self.in_parts = training.jit_per_step
+        self.rows = getattr(training.batches, "size", 0) + getattr(training.batches, "unlabelled", 0)
 
     def initial(self, params: Any, stats: Any = None) -> State:
         """State before the first step, from parameters and statistics that stay as they are."""
@@ -153,6 +157,7 @@ def run(
     epochs = program.training.epochs
     keeper = _Keeper(program, checkpoints, policy)
     state, total, done, at = keeper.restored(state)
+    began, first = floors.now(), done
     stride, every = -(-epochs // SEGMENTS), policy.every(epochs)
     marks = {0, *marks_of(epochs, policy)}
     told, pace = done, stopping.Pace()
@@ -175,7 +180,18 @@ def run(
             if ending:
                 raise stopping.Terminated
             done = until
+    _note(program, state, first, began)
     return state
+
+
+def _note(program: Program, state: State, first: int, began: float) -> None:
+    """Adds the epochs that were run since ``first`` to what was done (:mod:`jaxsoil.training.floors`)."""
+    if not getattr(state.history["loss"], "is_fully_addressable", True):
+        return  # Of several processes each sees a part.
+    members, steps = np.size(program.member.steps), np.ravel(np.asarray(program.member.steps))
+    epochs = np.isfinite(np.asarray(state.history["loss"]).reshape(members, -1)).sum(axis=1)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params)) / members
+    floors.add(parameters, program.rows, float(np.sum(np.maximum(epochs - first, 0) * steps)), began)
 
 
 def advance(

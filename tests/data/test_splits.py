@@ -11,6 +11,7 @@ from jaxsoil.data.splits import (
     check_no_leak,
     few_label,
     few_label_adaptation,
+    fewer_unlabelled,
     kfold,
     random_share,
     region_out,
@@ -189,6 +190,18 @@ def test_a_small_training_region_gives_all_its_pedons_where_asked():
         few_label(made, 7, 0, "r1")
     split = few_label(made, 7, 0, "r1", fewer="take all")
     np.testing.assert_array_equal(split.train, made.group("region") != "r1")
+
+
+def test_a_share_of_the_unlabelled_rows_is_drawn_in_whole_pedons():
+    made = layered()
+    split, pedons = few_label(made, 2, 0, "r1"), made.group("pedon")
+    half, more = (fewer_unlabelled(split, pedons, share) for share in (0.5, 0.75))
+    assert fewer_unlabelled(split, pedons, 1.0) is split
+    assert 0.5 <= half.unlabelled.sum() / split.unlabelled.sum() < 0.75
+    assert not (half.unlabelled & ~more.unlabelled).any() and not (more.unlabelled & ~split.unlabelled).any()
+    dropped = split.unlabelled & ~half.unlabelled
+    assert not set(pedons[half.unlabelled]) & set(pedons[dropped])
+    np.testing.assert_array_equal(half.train, split.train)
 
 
 def test_few_label_adaptation_declares_its_exposure():

@@ -9,6 +9,7 @@ import dataclasses, os, time
 from pathlib import Path
 from typing import Literal
 from jaxsoil.evaluation.results import as_frame, value_rows, write_results
+from jaxsoil.runs import progress, tracking
 from jaxsoil.runs.errors import DataError
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,13 @@ def run(config, folder, data):
     if config.width == 666:
         raise RuntimeError("a bug")
     time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
+    epochs = int(os.environ.get("TOY_EPOCHS", "0"))
+    progress.expect({"net": 1})
+    with tracking.start(folder.path, "disabled") as tracker:
+        for epoch in range(1, epochs + 1):
+            time.sleep(0.1)
+            progress.reach("net", "net/0", epoch / epochs)
+            tracker.log({"trial": "net/0", "epoch": epoch, "validation_loss": config.train.lr})
     rows = []
     for region, shift in (("R1", 0.0), ("R2", 0.2)):
         for model in config.networks:

@@ -63,6 +63,34 @@ def test_a_node_that_is_killed_loses_nothing(tmp_path: Path) -> None:
     assert len(begun) == 3 and sum(begun) <= 4, "a finished point was run again"
 
 
+@pytest.mark.slow
+def test_points_with_a_worse_loss_are_stopped_and_go_on_when_asked(tmp_path: Path) -> None:
+    """One point at a time: the first has the lowest loss, so both others are stopped where they are first compared."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is optional: pip install 'jaxsoil[ray]'")
+    experiments, target = toy_experiment.write(tmp_path), tmp_path / "s"
+    path = os.pathsep.join([str(ROOT), str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path, "TOY_EPOCHS": "25", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
+    code = "import sys, pathlib, jaxsoil.cli as cli; sys.exit(cli.main(pathlib.Path(sys.argv[1]), sys.argv[2:]))"
+    words = [sys.executable, "-c", code, str(experiments), "--exp", "toy", "--sweep", "lr", "--workdir", str(target)]
+    early = ["--launcher", "ray", "--asha", "--ray-cpus", str(os.cpu_count())]
+
+    def run(*options: str) -> str:
+        done = subprocess.run([*words, *options], capture_output=True, text=True, env=environment, timeout=500.0)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "1 finished, 2 stopped early" in run(*early)
+    points = pd.read_csv(target / "points.csv").set_index("config.train.lr")
+    assert points["status"].to_dict() == {0.1: "finished", 0.2: "stopped early", 0.4: "stopped early"}
+    assert "validation loss of 0.4" in points.at[0.4, "error"]
+    assert len(pd.read_csv(target / "sweep.csv")) == 2 and not list(target.glob("points/.*"))
+    assert "are finished or stopped early" in run(*early, "--resume")
+    environment["TOY_EPOCHS"] = "1"
+    assert "2 finished" in run("--resume")
+    assert set(pd.read_csv(target / "points.csv")["status"]) == {"finished"}
+
+
 def test_without_ray_the_launcher_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

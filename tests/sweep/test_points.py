@@ -10,7 +10,7 @@ import pytest
 from jaxsoil import experiments
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.studies.reconstruction.config import StudyConfig
-from jaxsoil.sweep import points, sweep
+from jaxsoil.sweep import asha, points, sweep
 from jaxsoil.training.config import TrainConfig
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments"
@@ -73,6 +73,8 @@ def test_sets_of_points_that_cannot_be_are_refused() -> None:
 def test_a_product_has_every_combination_and_draws_repeat() -> None:
     found = points.product({"a": points.grid({"x": (1, 2), "y": (3, 4)}), "b": [{"train-lr": 5}, {"train-lr": 6}]})
     assert len(found) == 8 and found[1] == {"x": 1, "y": 3, "train_lr": 6}
+    shared = points.product({"a": [{"seeds": 2, "x": 1}, {"seeds": 2, "x": 2}], "b": [{"seeds": 2, "y": 3}]})
+    assert shared == [{"seeds": 2, "x": 1, "y": 3}, {"seeds": 2, "x": 2, "y": 3}]
     fields = {"width": (1, 2, 3), "lr": points.log_uniform(1e-4, 1e-2)}
     few, more = list(points.draws(3, 7, fields)), list(points.draws(20, 7, fields))
     assert more[:3] == few and all(1e-4 <= point["lr"] <= 1e-2 for point in more)
@@ -86,3 +88,20 @@ def test_every_sweep_of_the_experiments_has_points_that_are_configurations(name:
         for config in (module.EXPERIMENT.config, module.EXPERIMENT.smoke):
             found = points.make_points(config, sweep.find(one, name, FOLDER))
             assert len(found) > 1, one
+
+
+def test_the_watched_loss_is_the_mean_of_the_lowest_of_each_training() -> None:
+    losses = [("a", 3.0), ("a", 1.0), ("a", 2.0), ("b", 5.0), ("b", None)]
+    records: list[dict[str, Any]] = [{"trial": name, "validation_loss": loss} for name, loss in losses]
+    # What is known of held-out data is not read.
+    records += [{"summary": {"validation_loss": -9.0, "ccc": 1.0}}, {"trial": "a", "test_loss": -9.0}]
+    assert asha.watched_loss(records) == 3.0
+    assert asha.watched_loss(records[-2:]) is None
+    assert asha.watched_loss([{"trial": "c", "validation_loss": None}]) == asha.DIVERGED
+
+
+@pytest.mark.parametrize("field", ["loss", "networks", "twin.n_samples", "train.sigma_soc", "pretrain.beta"])
+def test_points_whose_losses_are_of_different_things_are_not_compared(field: str) -> None:
+    asha.require_comparable(["width", "train.lr"])
+    with pytest.raises(UsageError, match=f"--asha compares points by their loss.*'{field}'"):
+        asha.require_comparable(["width", field])

@@ -11,7 +11,7 @@ import pytest
 
 from jaxsoil.training import cost, floors
 from jaxsoil.training.config import LoopConfig
-from jaxsoil.training.loop import Program
+from jaxsoil.training.loop import Program, run
 from jaxsoil.training.rows import program_of
 
 ROWS, BATCH, INPUTS, HIDDEN, OUTPUTS = 64, 32, 100, 50, 20
@@ -60,6 +60,23 @@ def test_xla_accounts_for_the_parameters_where_it_is_asked() -> None:
     arguments = float(said.partition("arguments ")[2].split()[0]) * 1e6
     # Parameters, two moments and the best ones, at least.
     assert arguments >= 4 * 4 * PARAMETERS
+
+
+def test_what_was_trained_is_counted_beside_the_best_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(floors, "rates", lambda precision: floors.Rates(1e9, 1e6, 8, precision))
+    mark = floors.marked()
+    assert floors.reached(mark) == {}
+    program, params = problem(3)
+    run(program, program.initial(params))
+    found: Any = floors.reached(mark)
+    steps = 3 * 2 * EPOCHS
+    assert found["operations"] == 6 * PARAMETERS * BATCH * steps and found["bytes"] == 32 * PARAMETERS * steps
+    assert found["memory_s"] == pytest.approx(found["bytes"] / 1e6)
+    # Two that overlap for a second, and one by itself: 3 + 1 seconds. Their floors: 2, 2 and 1 s by their bytes.
+    work = [floors.Work(1e3, 2e6, 10.0, 12.0), floors.Work(1e3, 2e6, 11.0, 13.0), floors.Work(1e9, 1e3, 20.0, 21.0)]
+    monkeypatch.setattr(floors, "_done", work)
+    together: Any = floors.reached()
+    assert together["seconds"] == pytest.approx(4.0) and together["share"] == pytest.approx(5.0 / 4.0)
 
 
 def test_the_best_of_the_device_is_measured_and_stated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -240,7 +240,7 @@ class ScansProgram(Program):
         # One program for one replica of the training; where its arrays lie says that all devices take part.
         member = Member(None, jnp.int32(self.plan.steps), jnp.float32(loop.lr), jax.random.fold_in(key, 1))
         super().__init__(training, Layout(), self.place(member), Data(None))
-        self.in_parts = True
+        self.in_parts, self.rows = True, self.plan.batch
         self.resident = None if self.streamed else self.place(read_snv(scans, np.arange(len(scans))))
         row_bytes = 4 * scans.axis.size
         self.held = steps_held(row_bytes, self.plan.batch, config.memory_gb, min(config.block, self.plan.steps))

@@ -174,6 +174,9 @@ class FewLabelsConfig(StudyConfig):
     """Reference models on the same labels; after fine-tuning they are fitted again on the labels of both stages."""
     pedons_per_region: int = 10
     """Pedons of each training region that carry labels (paper: 10)."""
+    unlabelled_share: float = 1.0
+    """Share of the rows without a label in the training regions whose spectra train, drawn by pedon; with the labelled
+    ones they are the N' of Eq. 1 (paper: 1)."""
     adaptation_pedons: int = 5
     """Pedons of the held-out region whose labels fine-tune (paper: 5)."""
     held_out: tuple[str, ...] = ()
@@ -190,6 +193,7 @@ PAPER_TABLE_3: dict[str, Any] = {
     **{name: value for name, value in PAPER.items() if name != "train.epochs"},
     "train.epochs": 500,
     "pedons_per_region": 10,
+    "unlabelled_share": 1.0,
     "adaptation_pedons": 5,
     "finetune.epochs": 25,
     **{f"finetune.{name}": PAPER[f"train.{name}"] for name in ("batch", "lr", "b1", "b2", "keep")},

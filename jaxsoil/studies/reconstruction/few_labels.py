@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from jaxsoil.data.library import Library
-from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adaptation
+from jaxsoil.data.splits import Split, check_no_leak, few_label, few_label_adaptation, fewer_unlabelled
 from jaxsoil.runs import processes, progress, require
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
@@ -88,6 +88,11 @@ def check(config: FewLabelsConfig) -> None:
     """Raises UsageError, in one line, where a setting cannot be."""
     study.check(config)
     limits.require(config, {name: limits.at_least(1) for name in ("pedons_per_region", "adaptation_pedons")})
+    share = (
+        lambda value: 0.0 < value <= 1.0,
+        "a share above 0, at most 1; --train.unlabelled-batch 0 takes no spectra",
+    )
+    limits.require(config, {"unlabelled_share": share})
     if config.finetune.seed not in (0, config.train.seed):
         raise UsageError("--finetune.seed is not used: both stages draw from --train.seed; leave it out.")
 
@@ -137,6 +142,7 @@ def choose_regions(config: FewLabelsConfig, library: Library) -> tuple[list[str]
 def split_pair(config: FewLabelsConfig, library: Library, region: str, seed: int) -> tuple[Split, Split]:
     """The splits of both stages, with the same test rows: the region without the pedons that fine-tune."""
     before = few_label(library, config.pedons_per_region, seed, region, fewer="take all")
+    before = fewer_unlabelled(before, library.blocks, config.unlabelled_share)
     after = few_label_adaptation(library, config.adaptation_pedons, seed, region)
     return dataclasses.replace(before, test=after.test), after
 
