@@ -23,7 +23,7 @@ from jaxsoil.evaluation.applicability import SpectralSpace
 from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import baselines, local_networks, method, mix, moisture, summaries
+from jaxsoil.studies.reconstruction import baselines, latent_features, local_networks, method, mix, moisture, summaries
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
 from jaxsoil.studies.reconstruction.refit import write_bundle
@@ -71,7 +71,10 @@ def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
     """Describes the fits; nothing is run."""
     regions = len(splits.region_out(prepared.library))
     pairs = mix.pairs_of(range(len(prepared.splits)), regions, config)
-    return "\n".join([plan_study(config, prepared), f"Transductive mix: {2 * len(pairs)} fits without two regions."])
+    networks = local_networks.trainings(config, len(prepared.splits), LABELS)
+    also = [f"Transductive mix: {2 * len(pairs)} fits without two regions."]
+    also += [f"Networks with local labels: at most {networks} trainings, most of them fine-tuning."] if networks else []
+    return "\n".join([plan_study(config, prepared), *also])
 
 
 def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> None:
@@ -91,6 +94,7 @@ def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> No
             held_out = {split.held_out: np.flatnonzero(split.test) for split in tables.splits}
             choices = local_choices(folder.path, prepared.library, held_out)
             local_networks.add(tables, config, choices, LABELS)
+            latent_features.add(tables, config)
 
     run_study(config, folder, prepared, paper={}, summaries=more, also=also)
     write_bundle(config, folder, prepared)

@@ -22,6 +22,8 @@ from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
 from jaxsoil.runs import progress
 from jaxsoil.runs.files import write_parquet
+from jaxsoil.runs.pieces import Pieces
+from jaxsoil.studies.reconstruction import latent_features
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.objectives import make_losses
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, decoder_minerals, make_trials, require_batch
@@ -57,29 +59,39 @@ def prepared(config: CarryOverConfig, inputs: StudyInputs) -> StudyInputs:
 def add(tables: Tables, config: CarryOverConfig, choices: Choices, counts: Sequence[int]) -> None:
     """Trains and fine-tunes the networks and writes :data:`FILE`, SOC in % of all rows of the regions held out.
 
-    Every training leaves a file, which a resumed run reads. A training that diverged has no rows.
+    Every training leaves a file, which a resumed run reads; one that diverged has no rows. The mass fractions that the
+    first stage finds are kept for :mod:`~jaxsoil.studies.reconstruction.latent_features`.
 
     Args:
       tables: with the data and splits.
       config: the study.
       choices: which rows of a region are labelled; regions that are not in it are left out.
-      counts: numbers of labels; a region with fewer than twice the largest is left out, so that all have the same.
+      counts: numbers of labels; a region with fewer rows than twice the largest is not fine-tuned.
     """
     library, most = tables.library, max(counts)
-    splits = [s for s in tables.splits if s.held_out in choices and s.test.sum() >= 2 * most]
-    if not config.finetuned or not splits:
+    if not config.finetuned:
         return
-    trials = pretraining(config, library, splits)
-    frames = [_frame(library, trial, soc, "none", 0, 0) for trial, soc in _trained(tables, config, trials, STAGE)]
+    enough = [s.held_out for s in tables.splits if s.held_out in choices and s.test.sum() >= 2 * most]
+    progress.expect({STAGE: trainings(config, len(tables.splits), counts)}, STAGE)
+    # The regions that go on come first: a chunk of the second stage loads the parameters of that chunk of the first.
+    first = pretraining(config, library, sorted(tables.splits, key=lambda split: split.held_out not in enough))
+    trials = [trial for trial in first if trial.split.held_out in enough]
+    frames = [_frame(library, trial, soc, "none", 0, 0) for trial, soc in _trained(tables, config, first, STAGE)]
     finetune = dataclasses.replace(config, train=dataclasses.replace(config.finetune, seed=config.train.seed))
     draws = [(FEW, draw) for draw in range(config.finetuned_draws)] + [("kennard_stone", 0)]
-    for labels in [count for count in counts if count]:
+    for labels in [count for count in counts if count and trials]:
         for choice, draw in draws:
             second = [_second(trial, choices, choice, draw, labels) for trial in trials]
             found = _trained(tables, finetune, second, f"{STAGE}-{choice}-{draw}-{labels}", STAGE)
             frames += [_frame(library, trial, soc, choice, draw, labels) for trial, soc in found]
     write_parquet(tables.run.path / FILE, pd.concat(frames, ignore_index=True))
     shutil.rmtree(tables.run.path / "states", ignore_errors=True)
+
+
+def trainings(config: CarryOverConfig, regions: int, counts: Sequence[int]) -> int:
+    """Trainings of both stages for so many regions."""
+    labels = sum(count > 0 for count in counts)
+    return len(config.finetuned) * regions * (1 + labels * (config.finetuned_draws + 1))
 
 
 def read(folder: Path) -> dict[Any, np.ndarray]:
@@ -115,6 +127,8 @@ def _trained(
     devices = dataclasses.replace(config.devices, chunk=1)
     shape = (config.components, tables.library.spectra.n_bands, count)
     kept: dict[str, Any] = {"stage": stage, "previous": previous, "keep_states": previous is None}
+    if previous is None:
+        kept["measure"] = functools.partial(latent_features.keep, Pieces(tables.run.path / "trials"))
     with matmul_precision(config.train.precision):
         runs = [
             GroupRun(group, data, config.train, devices, tables.run.path, make_losses(group.trials), **kept)

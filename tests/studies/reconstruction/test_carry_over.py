@@ -15,12 +15,12 @@ from jaxsoil.bundle.bundle import Bundle
 from jaxsoil.bundle.predict import predict
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.results import log10_percent
+from jaxsoil.models import carry_over as carry_over_model
 from jaxsoil.models import invariance, plsr
 from jaxsoil.models.carry_over import CarryOver
-from jaxsoil.models.carry_over import space as space_of
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import baselines, carry_over, family, local_networks, method
+from jaxsoil.studies.reconstruction import baselines, carry_over, family, latent_features, local_networks, method
 from jaxsoil.studies.reconstruction.carry_over import SHRINKAGE
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.report.carry_over import write_report
@@ -29,7 +29,7 @@ from jaxsoil.training.config import TrainConfig
 NM = np.arange(400.0, 2400.0, 100.0)
 REGIONS = ("north", "east", "west", "mine")
 SMALL = CarryOverConfig(
-    baselines=("plsr_absorbance", "epo", "carry_over"),
+    baselines=("plsr_absorbance", "epo", "ridge_both", "carry_over"),
     moisture=False,
     width=8,
     components=6,
@@ -75,7 +75,7 @@ def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_st
     run = RunFolder(folder, "carry_over", "disabled")
     carry_over.run(config, run, prepared)
     found, library = pd.read_parquet(folder / "predictions.parquet"), prepared.library
-    assert set(found["region"]) == {"mine"} and set(found["model"]) == set(config.baselines)
+    assert set(found["region"]) == {"mine"} and set(found["model"]) == {*config.baselines, "ridge_latents"}
     first = (folder / "results.csv").read_bytes()
     carry_over.run(config, run, prepared)  # every fit is read back
     assert (folder / "results.csv").read_bytes() == first
@@ -197,7 +197,7 @@ def test_perturbations_that_are_subtracted_are_the_penalty_of_the_ridge() -> Non
     rng = np.random.default_rng(3)
     x, axis = 0.4 + 0.05 * rng.normal(size=(90, 12)), np.linspace(1400.0, 2400.0, 12)
     y, region = x[:, 3] * 4.0 + 0.05 * rng.normal(size=90), np.zeros(90, int)
-    space, centred = space_of(x, axis), x - x.mean(axis=0)
+    space, centred = carry_over_model.space(x, axis), x - x.mean(axis=0)
     covariance, cross = centred.T @ centred / 90, centred.T @ (y - y.mean()) / 90
     plain = CarryOver(np.linalg.solve(covariance, cross), 0.0, np.empty(0))
     found = family.without_perturbations(plain, space, x, region)
@@ -224,6 +224,25 @@ def test_the_method_of_a_region_has_a_shrunken_effect_where_regions_share_it() -
     assert effects["wet"] == pytest.approx(sum(left) / (2.0 + method.PRIOR), abs=0.01)
     nothing, none = method.fit(x, y, region, np.linspace(1400.0, 2400.0, 12), {})
     assert none == {} and abs(np.mean((y - nothing.predict(x))[region == "a"])) > 0.05
+
+
+def test_latent_features_come_from_training_rows_and_without_any_the_ridge_is_left() -> None:
+    rng = np.random.default_rng(5)
+    x, axis, region = 0.4 + 0.05 * rng.normal(size=(80, 12)), np.linspace(1400.0, 2400.0, 12), np.arange(80) % 4
+    y, train, mass = 4.0 * x[:, 3], region != 3, rng.dirichlet(np.ones(5), 80)
+    joined, within = latent_features.features(x, mass, train, region, axis)
+    assert joined.shape == (80, 16) and within.basis.shape == (16, 16)
+    variances = joined[train, 12:].var(axis=0)
+    np.testing.assert_allclose(variances, x[train].var(axis=0).mean(), rtol=1e-6)
+    other = latent_features.features(x, np.where(train[:, None], mass, 0.2), train, region, axis)[0]
+    np.testing.assert_allclose(other[train], joined[train], rtol=1e-9)
+    # The last mass fraction, that of SOC, is not among the features.
+    other = latent_features.features(x, mass * [1.0, 1.0, 1.0, 1.0, 3.0], train, region, axis)[0]
+    np.testing.assert_allclose(other, joined, rtol=1e-9)
+    joined, within = latent_features.features(x, np.full((80, 5), 0.2), train, region, axis)
+    found = carry_over_model.fit(joined[train], y[train], region[train], axis, within=within).predict(joined)
+    expected = family.fit("ridge_both", x[train], y[train], region[train], axis, np.empty(0, int)).predict(x)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_wet_states_are_predicted_by_models_of_other_samples(data_root: Path) -> None:
