@@ -89,7 +89,7 @@ def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_st
     _check_local(folder)
     # With one region there is no error over regions, and the report says so rather than fail.
     text = write_report(folder).with_suffix(".md").read_text()
-    assert "n/a" in text and "Encoder + ANN decoder, fine-tuned | at random, 2 times" in text
+    assert "n/a" in text and "Encoder + ANN decoder, fine-tuned | at random, first 2" in text
 
 
 def _check_local(folder: Path) -> None:
