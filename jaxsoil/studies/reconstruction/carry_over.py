@@ -205,7 +205,8 @@ def _local_means(found: list[tuple[Any, ...]]) -> dict[str, pd.DataFrame]:
     if not len(frame):
         return {}
     ours: Any = frame[frame["model"] == "carry_over"].set_index(["choice", "labels", "region"])["rmse"]
-    same = ours.reindex(pd.MultiIndex.from_frame(frame[["choice", "labels", "region"]])).to_numpy()
+    keyed: Any = frame[["choice", "labels", "region"]]
+    same = ours.reindex(pd.MultiIndex.from_frame(keyed)).to_numpy()
     by: Any = frame.assign(gain=frame["rmse"].to_numpy() - same).groupby(keys, sort=False)
     means = by[[*scores, "gain"]].mean()
     means["gain_se"] = by["gain"].agg(lambda gaps: compare.standard_error(gaps.to_numpy()))

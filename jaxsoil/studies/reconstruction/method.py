@@ -8,6 +8,7 @@ region shares has no effect, and one that two or three share is told from their 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,7 +63,7 @@ def add(tables: Tables, config: CarryOverConfig) -> None:
         base = f"{BASE}/{split.name}/{tables.seed}"
         factor = float(pieces.read(base.replace("/", "-"), identity=base).arrays["factor"])
         soc = pieces.get(label.replace("/", "-"), made, identity=label).arrays["soc"]
-        seen = Split(split.name, split.held_out, split.train, split.unlabelled, split.test, EXPOSURE, split.seed)
+        seen = dataclasses.replace(split, exposure=EXPOSURE) if split.held_out in METHODS else split
         tables.add_baseline(label, MODEL, seen, tables.seed, soc, of=Of("absorbance", "log", ""), factor=factor)
 
 

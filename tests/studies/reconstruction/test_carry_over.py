@@ -95,7 +95,7 @@ def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_st
 def _check_local(folder: Path) -> None:
     """Fine-tuned networks are scored on the rows that got no label, those that the offsets are scored on."""
     rows = pd.read_parquet(folder / "local_networks.parquet")
-    assert (rows.groupby(["choice", "draw", "labels"]).size() == 20).all() and not (folder / "states").exists()
+    assert set(rows.groupby(["choice", "draw", "labels"]).size()) == {20} and not (folder / "states").exists()
     found = pd.read_csv(folder / "local_labels.csv").set_index(["model", "choice", "labels"])
     truth = pd.read_parquet(folder / "predictions.parquet").query("model == 'carry_over'")
     order, errors = np.random.default_rng(0), {"ann_finetuned": [], "carry_over": []}

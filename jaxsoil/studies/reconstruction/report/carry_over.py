@@ -178,7 +178,8 @@ def _local_section(document: Document, run: Run, looks: dict[str, style.Look]) -
     found = run.tables["local_labels"]
     networks = [name for name in dict.fromkeys(found["model"]) if name.endswith(FINETUNED)]
     shown = pd.DataFrame(found[found["model"].isin([*_SHOWN, *networks])])
-    few = int(shown["draws"][shown["choice"] == FEW].max()) if networks else 0
+    drawn: Any = where(shown, choice=FEW)
+    few = int(drawn["draws"].max()) if len(drawn) else 0
     choices = {"random": "at random", FEW: f"at random, first {few}", "kennard_stone": "Kennard-Stone"}
     table = pivot_table(
         shown.melt(["model", "choice", "labels"], ["ccc", "rmse"], "metric"),
