@@ -122,7 +122,7 @@ class Bundle:
       axis, unit, quantity: (m,) bands of the spectra that models take, "nm" or "cm-1", "reflectance" or "absorbance".
       models: by name.
       default: name of the model that predicts unless another is asked for.
-      domain: of the training spectra, as absorbance after SNV.
+      domain: of the training spectra, as absorbance after SNV, and of the level that SNV takes away.
       data: what the data card says: name, rows, licence, notes, checksum.
       study: experiment, command, and what was held out for the scores.
       twin: whether it was trained on synthetic soils.

@@ -15,6 +15,7 @@ DISTANCES = {
     "distance": "Mahalanobis distance in the principal components",
     "residual": "RMSE off the principal components",
     "neighbours": "distance to the nearest training spectra",
+    "brightness": "distance of the mean and the contrast of absorbance, which the other three do not see",
 }
 
 
@@ -54,8 +55,10 @@ def _lines(bundle: Bundle) -> Iterator[str]:
         yield from _model_lines(model)
     yield ""
     yield "Domain (a sample beyond a limit is flagged):"
-    for name, words in DISTANCES.items():
-        yield f"  {name}: {words}, limit {limits[name]:.4g}"
+    for name in limits:
+        yield f"  {name}: {DISTANCES[name]}, limit {limits[name]:.4g}"
+    if "brightness" not in limits:
+        yield "  brightness: not known to this bundle, which an earlier version wrote; its study run again has it"
     yield "  value: a prediction outside the middle 95 % of the training values"
     yield ""
     yield "Made from:"

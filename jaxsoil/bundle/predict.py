@@ -18,7 +18,7 @@ import pandas as pd
 
 from jaxsoil.bundle.bundle import AGAIN, Bundle, Model, Target, prepared
 from jaxsoil.data.readers import instruments
-from jaxsoil.evaluation.domain import Judged
+from jaxsoil.evaluation.domain import Judged, levels
 from jaxsoil.evaluation.shift import Calibration, intervals
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.threads import one_thread_each
@@ -35,8 +35,8 @@ ROWS_AT_ONCE = 1024
 
 COLUMNS = (
     "file", "id", "property", "unit", "value", "low", "high", "region_low", "region_high", "applicable", "flags",
-    "distance", "distance_limit", "residual", "residual_limit", "neighbours", "neighbours_limit", "rebuilt",
-    "rebuilt_limit", "remeasure", "seen", "refused", "warning",
+    "distance", "distance_limit", "residual", "residual_limit", "neighbours", "neighbours_limit", "brightness",
+    "brightness_limit", "rebuilt", "rebuilt_limit", "remeasure", "seen", "refused", "warning",
 )  # fmt: skip
 """Columns of a table of predictions."""
 
@@ -127,13 +127,13 @@ def converted(bundle: Bundle, spectra: Spectra) -> Spectra:
 
 def run_part(bundle: Bundle, model: Model, spectra: Spectra) -> Part:
     """Values and distances of spectra on the bundle's axis, some rows at a time."""
-    judging = ("absorbance", "snv")
 
     def part(start: int) -> Part:
         rows = spectra.values[start : start + ROWS_AT_ONCE]
-        judged_as = prepared(rows, judging, bundle.quantity)
-        own = judged_as if model.steps == judging else prepared(rows, model.steps, bundle.quantity)
-        return Part(*model.predictor(own), bundle.domain.judge(judged_as))
+        absorbance = prepared(rows, ("absorbance",), bundle.quantity)
+        known = {("absorbance",): absorbance, ("absorbance", "snv"): prepared(absorbance, ("snv",), "absorbance")}
+        own = known[model.steps] if model.steps in known else prepared(rows, model.steps, bundle.quantity)
+        return Part(*model.predictor(own), bundle.domain.judge(known["absorbance", "snv"], levels(absorbance)))
 
     starts = range(0, len(spectra), ROWS_AT_ONCE)
     try:

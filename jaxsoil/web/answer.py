@@ -38,6 +38,7 @@ ALARMS = {
     "distance": "far from the training spectra within their principal components",
     "residual": "its spectrum has features that the training spectra do not have",
     "neighbours": "no training spectrum is near it",
+    "brightness": "as a whole it is darker, brighter or flatter than training spectra: check scale and white reference",
     "rebuilt": "the decoder cannot rebuild its spectrum",
     "value": "the prediction lies outside the middle 95 % of the training values",
     "interval": "the calibration has too little like it to give an interval",

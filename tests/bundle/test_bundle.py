@@ -29,6 +29,7 @@ from jaxsoil.bundle.bundle import (
 from jaxsoil.bundle.describe import describe
 from jaxsoil.bundle.predict import predict
 from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra.container import Spectra
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,8 @@ def test_packed_arrays_are_refused_before_they_are_unpacked(copy: Path) -> None:
 def test_missing_parts_are_refused(copy: Path) -> None:
     with np.load(copy / ARRAYS) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    for name in arrays:
+    # Of the many parameters of a network one stands for all.
+    for name in {"/".join(name.split("/")[:4]): name for name in arrays}.values():
         np.savez(copy / ARRAYS, **{key: values for key, values in arrays.items() if key != name})
         rewrite(copy)
         try:
@@ -141,6 +143,19 @@ def test_missing_parts_are_refused(copy: Path) -> None:
                 predict(bundle, soils(2)[0], model=name.split("/")[1])
         except DataError as error:
             assert "Write the bundle again" in str(error) or "Fetch" in str(error)
+
+
+def test_a_bundle_of_before_the_brightness_is_read_and_says_what_it_lacks(copy: Path, written: Path) -> None:
+    with np.load(copy / ARRAYS) as stored:
+        arrays = {name: stored[name] for name in stored.files if not name.startswith("domain/brightness/")}
+    np.savez(copy / ARRAYS, **arrays)
+    rewrite(copy)
+    old, spectra = Bundle.load(copy), soils(20, seed=5)[0]
+    dark = Spectra(0.1 * spectra.values, spectra.axis, spectra.unit, spectra.quantity)
+    found, known = predict(old, dark), predict(Bundle.load(written), dark)
+    assert "brightness" not in old.domain.limits and "brightness: not known to this bundle" in describe(old)
+    assert found["brightness"].isna().all() and not any("brightness" in flags for flags in found["flags"])
+    assert all("brightness" in flags for flags in known["flags"]) and found["value"].equals(known["value"])
 
 
 def test_a_forest_that_would_never_end_is_refused(copy: Path) -> None:

@@ -13,7 +13,7 @@ from small_bundle import AXIS, small_bundle, soils
 from jaxsoil.bundle.bundle import Bundle, prepared
 from jaxsoil.bundle.networks import Network
 from jaxsoil.bundle.predict import COLUMNS, predict, predict_files
-from jaxsoil.evaluation.domain import Domain
+from jaxsoil.evaluation.domain import Domain, levels
 from jaxsoil.evaluation.shift import intervals
 from jaxsoil.models import forest, plsr
 from jaxsoil.runs.errors import DataError
@@ -100,6 +100,30 @@ def test_strange_spectra_raise_an_alarm_and_usual_ones_do_not(bundle: Bundle) ->
     assert all("residual" in flags for flags in strange["flags"])
 
 
+@pytest.mark.parametrize(
+    ("factor", "power"), [(3.0, 1.0), (0.1, 1.0), (100.0, 1.0), (1.0, 2.303)], ids=["x3", "/10", "percent", "ln"]
+)
+def test_snv_hides_a_level_that_no_training_soil_has_and_the_brightness_shows_it(
+    factor: float, power: float, bundle: Bundle
+) -> None:
+    usual, _ = soils(40, seed=12)
+    wrong = Spectra((factor * usual.values**power).astype(np.float32), AXIS, "nm", "reflectance")
+    before, after = (predict(bundle, spectra, model="plsr") for spectra in (usual, wrong))
+    # The model, its domain and its intervals see no difference: absorbance is shifted or stretched, and SNV undoes it.
+    for name in ("value", "distance", "residual", "neighbours"):
+        np.testing.assert_allclose(after[name], before[name], rtol=5e-3)
+    assert all("brightness" in flags for flags in after["flags"]) and set(after["applicable"]) == {False}
+    assert sum("brightness" in flags for flags in before["flags"]) <= 6
+
+
+def test_a_limit_of_brightness_leaves_the_stated_share_of_like_soils_outside(bundle: Bundle) -> None:
+    found = predict(bundle, soils(1500, seed=13)[0])
+    assert 0.02 < np.mean(found["brightness"] > bundle.domain.limits["brightness"]) < 0.1
+    # Against the two numbers by hand.
+    own = -np.log10(soils(160)[0].values.astype(np.float64))
+    np.testing.assert_allclose(levels(own), np.stack([own.mean(axis=1), np.log10(own.std(axis=1))], axis=1))
+
+
 def test_training_spectra_are_recognised(bundle: Bundle) -> None:
     assert set(predict(bundle, soils(160)[0])["seen"]) == {True}
     assert set(predict(bundle, soils(50, seed=9)[0])["seen"]) == {False}
@@ -135,6 +159,15 @@ def test_a_decoder_adds_its_error_with_its_limit(bundle: Bundle) -> None:
     np.testing.assert_allclose(error, found["rebuilt"].to_numpy(float), rtol=1e-5)
     blind = dataclasses.replace(decoder, config={**decoder.config, "decoder": "none"})
     assert blind.rebuild(soils(4)[0].values) is None
+    # Behind SNV a decoder rebuilds the same reflectance whatever the level: its error has the level in it.
+    behind = dataclasses.replace(decoder, config={**decoder.config, "input": "snv"})
+    dark = np.float32(0.1) * soils(4)[0].values
+    again, brighter = behind.rebuild(dark), behind.rebuild(10.0 * dark)
+    assert again is not None and brighter is not None
+    np.testing.assert_allclose(again, brighter, rtol=1e-3, atol=1e-4)
+    error = behind(dark)[1]
+    assert error is not None
+    np.testing.assert_allclose(error, np.sqrt(np.mean((again - dark) ** 2, axis=1)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 1023, 1025])

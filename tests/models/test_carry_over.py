@@ -112,8 +112,11 @@ def test_a_model_reacts_less_to_what_is_penalised() -> None:
         assert found @ matrix @ found < 0.5 * (plain @ matrix @ plain)
 
 
-def test_labels_that_do_not_vary_and_single_regions_are_taken() -> None:
+def test_labels_that_do_not_vary_single_regions_and_twins_with_other_labels_are_taken() -> None:
     x, y = soils()
+    twins, labels = np.concatenate([x, x[:2]]), np.concatenate([y, y[:2] + 1.0])
+    found = carry_over.fit(twins, labels, np.concatenate([REGIONS, REGIONS[:2]]), AXIS, one()).predict(x[:2])
+    assert np.all(found > y[:2]) and np.all(found < y[:2] + 1.0)
     y = np.where(REGIONS == "b", 0.3, y)
     for labels, region in ((y, REGIONS), (y, np.zeros(y.size, int)), (np.full(y.size, 0.2), REGIONS)):
         found = carry_over.fit(x, labels, region, AXIS, carry_over.prior(4)).predict(x)

@@ -73,6 +73,10 @@ def test_labels_that_do_not_vary_are_taken() -> None:
     x, y, region = soils()
     found = gaussian_process.fit(x, np.full(y.size, 0.7), region, AXIS, gaussian_process.prior(2))
     np.testing.assert_allclose(found.predict(x), 0.7, atol=1e-6)
+    # A single region without variation is one of several.
+    some = np.where(region == region[0], 0.7, y)
+    found = gaussian_process.fit(x, some, region, AXIS, one(0.0))
+    assert np.ptp(found.predict(x[region == region[0]])) < np.ptp(found.predict(x[region != region[0]]))
 
 
 def test_too_many_rows_are_refused_and_a_subset_is_shared_by_the_regions() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxsoil.bundle.bundle import Bundle, Model, Target
 from jaxsoil.bundle.networks import Convolutional, Network, Perceptron
 from jaxsoil.bundle.predictors import Linear, Process, Trees
-from jaxsoil.evaluation.domain import Domain
+from jaxsoil.evaluation.domain import Domain, levels
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models import forest, gaussian_process, plsr
 from jaxsoil.models.autoencoder import Autoencoder, ModelConfig
@@ -45,7 +45,8 @@ def small_bundle(twin: bool = False) -> Bundle:
     spectra, soc = soils(160)
     x = Pipeline((Absorbance(), SNV()))(spectra).values
     target = np.log10(soc)
-    domain = Domain.fit(x, np.arange(len(soc)).astype(str))
+    level = levels(spectra.to_absorbance().values)
+    domain = Domain.fit(x, np.arange(len(soc)).astype(str), levels=level)
     linear = plsr.fit(x, target, 8)
     process = gaussian_process.fit(x[:50], target[:50], np.zeros(50), AXIS, gaussian_process.prior(2))
     half = Linear(np.full((BANDS, 1), 0.01), np.array([0.1]), ("log10",))

@@ -14,7 +14,7 @@ import pandas as pd
 
 from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
 from jaxsoil.bundle.networks import Convolutional
-from jaxsoil.evaluation.domain import Domain
+from jaxsoil.evaluation.domain import Domain, levels
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.pieces import Pieces
@@ -46,7 +46,8 @@ def write_bundle(folder: RunFolder, cross_fit: CrossFit, held: pd.DataFrame, res
             piece = pieces.read(fit.name)
             if piece.facts["alive"]:
                 members.setdefault(fit.target, []).append(dict(piece.trees))
-    domain = Domain.fit(data.values, data.sample, names=library.ids)
+    level = levels(library.spectra.to_absorbance().values)
+    domain = Domain.fit(data.values, data.sample, names=library.ids, levels=level)
     scores = domain.space.scores(data.values)
     place = {str(name): row for row, name in enumerate(library.ids)}
     away = (held["scheme"] == LABORATORY) & (held["model"] == CNN) & (held["harmonisation"] == cross_fit.method)

@@ -18,7 +18,7 @@ from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
 from jaxsoil.bundle.networks import Perceptron
 from jaxsoil.bundle.predictors import Linear, Predictor
 from jaxsoil.data.library import Library
-from jaxsoil.evaluation.domain import Domain
+from jaxsoil.evaluation.domain import Domain, levels
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models import plsr
 from jaxsoil.runs.folder import RunFolder
@@ -73,7 +73,9 @@ def write_bundles(
         library = replicate.sets.library(STRATEGY[own[0]].part)
         rows = np.concatenate(training_rows(replicate, STRATEGY[own[0]]))
         names = np.asarray(library.ids)[rows]
-        domain = Domain.fit(spectra[STRATEGY[own[0]].part][rows], library.blocks[rows], names=names)
+        level = levels(library.spectra.to_absorbance().values[rows])
+        known: dict[str, Any] = {"names": names, "levels": level}
+        domain = Domain.fit(spectra[STRATEGY[own[0]].part][rows], library.blocks[rows], **known)
         scores = domain.space.scores(spectra["test"])
         models: dict[str, Model] = {}
         for strategy in own:

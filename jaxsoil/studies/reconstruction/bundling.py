@@ -22,7 +22,7 @@ from jaxsoil.bundle.predictors import Linear, Predictor, Process, Trees
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, all_rows, validation_rows
 from jaxsoil.evaluation.applicability import reconstruction_limit
-from jaxsoil.evaluation.domain import Domain
+from jaxsoil.evaluation.domain import Domain, levels
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models.autoencoder import ModelConfig
 from jaxsoil.models.forest import Forest
@@ -71,7 +71,8 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
         return
     library, results, modelled = prepared.library, read_main(run.path), modelled_regions(run.path)
     spectra = baselines.seen(library, "snv")
-    domain = Domain.fit(spectra, library.blocks, names=library.ids)
+    level = levels(baselines.seen(library, "absorbance"))
+    domain = Domain.fit(spectra, library.blocks, names=library.ids, levels=level)
     soc = Target.of("soc", "%", library.property("soc").values)
     calibrations = _calibrations(run.path, library, domain.space.scores(spectra))
     with one_thread_each():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from jaxsoil.evaluation.applicability import SpectralSpace
 from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import baselines, mix, moisture, summaries
+from jaxsoil.studies.reconstruction import baselines, latent_features, local_networks, method, mix, moisture, summaries
 from jaxsoil.studies.reconstruction.bundling import write_bundle
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
@@ -63,14 +64,17 @@ def prepare(config: CarryOverConfig) -> StudyInputs:
                 raise UsageError(f"--held-out: no region is called '{name}'. {did_you_mean(name, names)}")
         return [split for split in found if not config.held_out or split.held_out in config.held_out]
 
-    return prepare_study(config, chosen)
+    return local_networks.prepared(config, prepare_study(config, chosen))
 
 
 def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
     """Describes the fits; nothing is run."""
     regions = len(splits.region_out(prepared.library))
     pairs = mix.pairs_of(range(len(prepared.splits)), regions, config)
-    return "\n".join([plan_study(config, prepared), f"Transductive mix: {2 * len(pairs)} fits without two regions."])
+    networks = local_networks.trainings(config, len(prepared.splits), LABELS)
+    also = [f"Transductive mix: {2 * len(pairs)} fits without two regions."]
+    also += [f"Networks with local labels: at most {networks} trainings, most of them fine-tuning."] if networks else []
+    return "\n".join([plan_study(config, prepared), *also])
 
 
 def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> None:
@@ -84,6 +88,13 @@ def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> No
     def also(tables: Tables, tracker: Any, timing: dict[str, float]) -> None:
         with timed(timing, mix.MIX):
             mix.add(tables, config)
+        with timed(timing, method.MODEL):
+            method.add(tables, config)
+        with timed(timing, "finetuned"):
+            held_out = {split.held_out: np.flatnonzero(split.test) for split in tables.splits}
+            choices = local_choices(folder.path, prepared.library, held_out)
+            local_networks.add(tables, config, choices, LABELS)
+            latent_features.add(tables, config)
 
     run_study(config, folder, prepared, paper={}, summaries=more, also=also)
     write_bundle(config, folder, prepared)
@@ -126,52 +137,92 @@ def _of_model(frame: pd.DataFrame, metric: str, model: str) -> Any:
     return frame[metric].xs(model, level="model")
 
 
-def local_labels(folder: Path, library: Library) -> dict[str, pd.DataFrame]:
-    """local_labels.csv: what a few labels of the held-out region are worth, as an offset of log10 SOC.
+def local_choices(folder: Path, library: Library, held_out: Mapping[str, np.ndarray]) -> local_networks.Choices:
+    """Which rows of a region get labels, the same for all models: random orders, and that of Kennard and Stone.
 
-    Exposure: the spectra and labels of the chosen rows; of Kennard-Stone also all spectra of the region. Scores are on
-    all other rows of the region. The offset is the mean residual of the n labels times n / (n + :data:`SHRINKAGE`).
+    Args:
+      folder: of the run, whose data.json names the regions whose SOC is modelled; they are left out.
+      library: the data.
+      held_out: region -> its rows; a region with fewer than :data:`LEAST_ROWS` is left out.
+    """
+    spectra, found = baselines.seen(library, "snv"), {}
+    for region in held_out.keys() - summaries.modelled_regions(folder):
+        rows = held_out[region]
+        if rows.size >= LEAST_ROWS:
+            space = SpectralSpace.fit(spectra[rows])
+            ordered = kennard_stone(space.scores(spectra[rows]), max(LABELS))
+            rng = np.random.default_rng(0)
+            found[region] = [rng.permutation(rows.size)[: max(LABELS)] for _ in range(LOCAL_DRAWS)], ordered
+    return found
+
+
+def local_labels(folder: Path, library: Library) -> dict[str, pd.DataFrame]:
+    """local_labels.csv: what a few labels of the held-out region are worth, as an offset of log10 SOC or to fine-tune.
+
+    Exposure: spectra and labels of the chosen rows; of Kennard-Stone and networks with a decoder also all spectra of
+    the region. Scores are on all other rows of the region. The offset is the mean residual of the n labels times
+    n / (n + :data:`SHRINKAGE`); networks of :mod:`~jaxsoil.studies.reconstruction.local_networks` are fine-tuned.
 
     Returns:
-      Rows ``model, choice, labels, ccc, rmse, abs_bias, regions``: ``choice`` is "random" (mean over
-      :data:`LOCAL_DRAWS` choices) or "kennard_stone"; means over the regions whose SOC is not modelled and that have
-      :data:`LEAST_ROWS` rows and twice as many as labels.
+      Rows ``model, choice, labels, ccc, rmse, abs_bias, gain, gain_se, draws, regions``: ``choice`` is "random" (mean
+      over :data:`LOCAL_DRAWS` choices), "random_few" (over the first ``draws`` of them, where networks are fine-tuned)
+      or "kennard_stone"; means over the regions whose SOC is not modelled and that have :data:`LEAST_ROWS` rows and
+      twice as many as labels. ``gain``: RMSE less that of the carry-over model with the same labels, paired by region.
     """
-    held_out, spectra = read_predictions(folder), baselines.seen(library, "snv")
+    held_out, networks = read_predictions(folder), local_networks.read(folder)
     place = {name: number for number, name in enumerate(library.ids.tolist())}
-    found = []
-    for region, mine in held_out.groupby("region", sort=False):
-        if region in summaries.modelled_regions(folder):
-            continue
-        first = mine[mine["model"] == mine["model"].iloc[0]]
-        rows = np.array([place[name] for name in first["id"]])
-        if rows.size < LEAST_ROWS:
-            continue
-        space = SpectralSpace.fit(spectra[rows])
-        ordered = kennard_stone(space.scores(spectra[rows]), max(LABELS))
-        rng = np.random.default_rng(0)
-        random = [rng.permutation(rows.size)[: max(LABELS)] for _ in range(LOCAL_DRAWS)]
-        for model, own in mine.groupby("model", sort=False):
+    by_region = {str(region): mine for region, mine in held_out.groupby("region", sort=False)}
+    firsts = {region: mine[mine["model"] == mine["model"].iloc[0]] for region, mine in by_region.items()}
+    rows = {region: np.array([place[name] for name in first["id"]]) for region, first in firsts.items()}
+    choices, found = local_choices(folder, library, rows), []
+    few = 1 + max((draw for _, _, choice, draw, _ in networks if choice == local_networks.FEW), default=-1)
+    for region in [name for name in by_region if name in choices]:
+        random, ordered = choices[region]
+        drawn = {"random": random, "kennard_stone": [ordered], **({local_networks.FEW: random[:few]} if few else {})}
+        counts = [number for number in LABELS if 2 * number <= rows[region].size]
+        for model, own in by_region[region].groupby("model", sort=False):
             observed, predicted = log10_percent(own["observed"]), log10_percent(own["predicted"])
-            for labels in [number for number in LABELS if 2 * number <= rows.size]:
-                for choice, drawn in (("random", random), ("kennard_stone", [ordered])):
-                    values = np.mean([_with_offset(observed, predicted, one[:labels]) for one in drawn], axis=0)
-                    found.append((model, choice, labels, region, *values))
-    names = ["model", "choice", "labels", "region", "ccc", "rmse", "abs_bias"]
-    frame = pd.DataFrame(found, columns=pd.Index(names))
+            for labels, (choice, orders) in itertools.product(counts, drawn.items()):
+                values = [_with_offset(observed, predicted, one[:labels]) for one in orders]
+                found.append((model, choice, labels, region, *np.mean(values, axis=0), len(orders)))
+        observed = log10_percent(firsts[region]["observed"])
+        for model in dict.fromkeys(name for name, where, *_ in networks if where == region):
+            for labels, choice in itertools.product(counts, [one for one in drawn if one != "random"]):
+                values = []
+                for number, order in enumerate(drawn[choice]):
+                    key = (model, region, choice, number, labels) if labels else (model, region, "none", 0, 0)
+                    if key in networks:
+                        values.append(_scored(observed, log10_percent(networks[key]), order[:labels]))
+                if values:
+                    found.append((model, choice, labels, region, *np.mean(values, axis=0), len(values)))
+    return _local_means(found)
+
+
+def _local_means(found: list[tuple[Any, ...]]) -> dict[str, pd.DataFrame]:
+    """The means over regions of :func:`local_labels`."""
+    keys, scores = ["model", "choice", "labels"], ["ccc", "rmse", "abs_bias"]
+    frame = pd.DataFrame(found, columns=pd.Index([*keys, "region", *scores, "draws"]))
     if not len(frame):
         return {}
-    by: Any = frame.groupby(["model", "choice", "labels"], sort=False)
-    means = by[["ccc", "rmse", "abs_bias"]].mean().reset_index()
-    return {"local_labels": means.assign(regions=by.size().to_numpy())}
+    ours: Any = frame[frame["model"] == "carry_over"].set_index(["choice", "labels", "region"])["rmse"]
+    keyed: Any = frame[["choice", "labels", "region"]]
+    same = ours.reindex(pd.MultiIndex.from_frame(keyed)).to_numpy()
+    by: Any = frame.assign(gain=frame["rmse"].to_numpy() - same).groupby(keys, sort=False)
+    means = by[[*scores, "gain"]].mean()
+    means["gain_se"] = by["gain"].agg(lambda gaps: compare.standard_error(gaps.to_numpy()))
+    return {"local_labels": means.assign(draws=by["draws"].max(), regions=by.size()).reset_index()}
 
 
 def _with_offset(observed: np.ndarray, predicted: np.ndarray, labelled: np.ndarray) -> tuple[float, float, float]:
     """CCC, RMSE and size of the bias on the rows without a label, once the labels have moved the predictions."""
     residuals = (observed - predicted)[labelled]
-    offset = residuals.sum() / (labelled.size + SHRINKAGE)
+    return _scored(observed, predicted + residuals.sum() / (labelled.size + SHRINKAGE), labelled)
+
+
+def _scored(observed: np.ndarray, predicted: np.ndarray, labelled: np.ndarray) -> tuple[float, float, float]:
+    """CCC, RMSE and size of the bias on the rows without a label."""
     rest = np.setdiff1d(np.arange(observed.size), labelled)
-    scored = metrics.summary(observed[rest], predicted[rest] + offset)
+    scored = metrics.summary(observed[rest], predicted[rest])
     return scored["ccc"], scored["rmse"], abs(scored["bias"])
 
 

@@ -17,7 +17,7 @@ EncoderKind = Literal["mlp", "cnn", "attention"]
 Network = Literal["none", "ann", "physics", "physics_no_rho"]
 Baseline = Literal[
     "plsr", "random_forest", "plsr_absorbance", "epo", "ridge", "ridge_perturbations", "ridge_regions", "ridge_both",
-    "process", "process_whitened", "carry_over", "carry_over_plsr",
+    "process", "process_whitened", "carry_over", "carry_over_plsr", "ridge_latent",
 ]  # fmt: skip
 FAMILY: tuple[Baseline, ...] = get_args(Baseline)[2:]
 """Baselines that see absorbance and fit log10 SOC whatever the study's settings are: PLSR on absorbance and the models
@@ -101,6 +101,17 @@ class CarryOverConfig(StudyConfig):
     """Models that are compared; plsr_absorbance, the one that the others are compared with, is among them."""
     held_out: tuple[str, ...] = ()
     """Regions that are held out in turn, the others only train; none given: all of them."""
+    finetuned: tuple[Network, ...] = ()
+    """Networks of the paper beside the curve of local labels: trained on the other regions as --train says, fine-tuned
+    on each choice of labels as --finetune says."""
+    finetuned_draws: int = 3
+    """Random choices of local labels that they are fine-tuned on; offsets are averaged over 50."""
+    finetune: TrainConfig = dataclasses.field(
+        default_factory=lambda: TrainConfig(
+            epochs=25, batch=20, unlabelled_batch=20, wrap=True, batch_norm="stored", lr=2e-4, b1=0.9
+        )
+    )
+    """How they are fine-tuned: as few_labels does by default; random keys are those of --train.seed."""
     moisture: bool = True
     """Also test on wet states of soils that the models know dry, with measured spectra where JAXSOIL_DATA has them."""
 
@@ -233,8 +244,11 @@ def check(config: StudyConfig, *, grid: bool = False) -> None:
         if isinstance(value, TrainConfig):
             limits.require(value, limits.TRAIN_LIMITS, f"{field.name}.")
     limits.require(config.devices, limits.DEVICE_LIMITS, "devices.")
-    kinds = {"networks": Network, "baselines": Baseline, "input": Input, "loss": SocLoss}
+    kinds: dict[str, Any] = {"networks": Network, "baselines": Baseline, "input": Input, "loss": SocLoss}
     kinds |= {"baseline_input": Input, "baseline_loss": SocLoss}
+    if isinstance(config, CarryOverConfig):
+        kinds |= {"finetuned": Network}
+        limits.require(config, {"finetuned_draws": limits.at_least(1)})
     for field, kind in kinds.items():
         option, names = f"--{field.replace('_', '-')}", getattr(config, field)
         require_known(option, names, get_args(kind))

@@ -34,6 +34,7 @@ PARTS: dict[str, dict[str, float]] = {
     **{name: {name: 1.0} for name in ("epo", *PENALTIES, *PROCESSES)},
     "carry_over": {"ridge_both": 0.5, "process_whitened": 0.5},
     "carry_over_plsr": {"plsr_absorbance": 0.5, "ridge_both": 0.25, "process_whitened": 0.25},
+    "ridge_latent": {"ridge_latent": 1.0},
 }
 """What each model of the family is the weighted mean of."""
 
@@ -112,6 +113,10 @@ def _linear(
         perturbed, between = PENALTIES[name]
         draws = carry_over.prior(perturbed=perturbed, between=between)
         return carry_over.fit(x, y, regions, axis, draws, folds=folds if folds.size else None, within=within)
+    if name == "ridge_latent":
+        draws = carry_over.prior(perturbed=False, between=False)
+        found = carry_over.fit(x, y, regions, axis, draws, folds=folds if folds.size else None, within=within)
+        return without_perturbations(found, within, x, regions)
     kept = np.eye(x.shape[1])
     if name == "epo":
         removed = within.basis @ within.penalties.sum(axis=0) @ within.basis.T
@@ -120,3 +125,29 @@ def _linear(
     slope = model.coefficients[-1] / model.scale
     residuals = plsr.held_out_residuals(x @ kept, y, folds, model.n_components) if folds.size else np.empty(0)
     return CarryOver(kept @ slope, float(model.target_centre - model.centre @ slope), residuals)
+
+
+def without_perturbations(model: CarryOver, within: carry_over.Space, x: np.ndarray, regions: np.ndarray) -> CarryOver:
+    """The model of spectra from which the perturbations that each of them shows are taken away first, by least squares.
+
+    A spectrum is the mean, a soil with the covariance C of training spectra within regions, and perturbations with
+    amplitudes of unit variance along directions D of P = D D'. Least squares with these variances finds the part D a =
+    P (C + P)^-1 (x - mean), and the model predicts of what is left, mean + C (C + P)^-1 (x - mean): an amplitude counts
+    as far as it is beyond what soils of one region show. Linear, so that the result is a linear model. With C of all
+    rows and coefficients of least squares, C^-1 c, it is the ridge with penalty P itself, (C + P)^-1 c.
+
+    Args:
+      model: of training spectra as they are; its residuals are kept.
+      within: coordinates and perturbations of the training rows.
+      x: (n, m) absorbances of the training rows; regions: (n,) names.
+    """
+    z = x @ within.basis
+    where = np.unique(regions, return_inverse=True)[1].reshape(-1)
+    means = np.stack([z[where == number].mean(axis=0) for number in range(where.max() + 1)])
+    soil = (z - means[where]).T @ (z - means[where]) / len(z)
+    total = soil + within.penalties.sum(axis=0)
+    total += 1e-9 * np.trace(total) / len(total) * np.eye(len(total))
+    slope = np.linalg.lstsq(within.basis, model.coefficients, rcond=None)[0]
+    coefficients = within.basis @ np.linalg.solve(total, soil @ slope)
+    start = model.intercept + float(x.mean(axis=0) @ (model.coefficients - coefficients))
+    return CarryOver(coefficients, start, model.residuals)

@@ -15,25 +15,36 @@ from jaxsoil.bundle.bundle import Bundle
 from jaxsoil.bundle.predict import predict
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.results import log10_percent
+from jaxsoil.models import carry_over as carry_over_model
 from jaxsoil.models import invariance, plsr
+from jaxsoil.models.carry_over import CarryOver
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import baselines, carry_over, family
+from jaxsoil.studies.reconstruction import baselines, carry_over, family, latent_features, local_networks, method
 from jaxsoil.studies.reconstruction.carry_over import SHRINKAGE
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.report.carry_over import write_report
+from jaxsoil.training.config import TrainConfig
 
 NM = np.arange(400.0, 2400.0, 100.0)
 REGIONS = ("north", "east", "west", "mine")
-SMALL = CarryOverConfig(baselines=("plsr_absorbance", "epo", "carry_over"), moisture=False)
+SMALL = CarryOverConfig(
+    baselines=("plsr_absorbance", "epo", "ridge_both", "carry_over"),
+    moisture=False,
+    width=8,
+    components=6,
+    train=TrainConfig(epochs=2, batch=20),
+    finetune=TrainConfig(epochs=2, batch=5, unlabelled_batch=5, wrap=True, batch_norm="stored"),
+    finetuned_draws=2,
+)
 
 
 def own_data(folder: Path) -> str:
     """A manifest of four regions whose SOC darkens the spectrum about 2200 nm."""
     rng = np.random.default_rng(0)
-    site, logs = np.repeat(REGIONS, 15), rng.normal(0.2, 0.3, 60)
+    site, logs = np.repeat(REGIONS, 20), rng.normal(0.2, 0.3, 80)
     depth = 0.04 * logs[:, None] * np.exp(-0.5 * ((NM - 2200.0) / 200.0) ** 2)
-    values = (0.2 + 0.1 * rng.random((60, 1)) + 1e-4 * (NM - 400.0)) * 10.0**-depth
+    values = (0.2 + 0.1 * rng.random((80, 1)) + 1e-4 * (NM - 400.0)) * 10.0**-depth
     frame = pd.DataFrame(values * rng.normal(1.0, 0.01, values.shape), columns=[f"{band:g}" for band in NM])
     names = [f"{name}{row}" for row, name in enumerate(site)]
     frame.assign(id=names, site=site, profile=names, oc=10.0**logs).to_csv(folder / "soils.csv", index=False)
@@ -47,12 +58,15 @@ def own_data(folder: Path) -> str:
     return str(path)
 
 
-def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_study(tmp_path: Path) -> None:
+def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carry_over, "LABELS", (0, 3))
     config = dataclasses.replace(SMALL, data=own_data(tmp_path))
     assert [split.held_out for split in carry_over.prepare(config).splits] == sorted(REGIONS)
-    config = dataclasses.replace(config, held_out=("mine",))
+    config = dataclasses.replace(config, held_out=("mine",), finetuned=("ann",))
     prepared = carry_over.prepare(config)
-    assert [split.held_out for split in prepared.splits] == ["mine"] and prepared.splits[0].train.sum() == 45
+    assert [split.held_out for split in prepared.splits] == ["mine"] and prepared.splits[0].train.sum() == 60
     assert "3 splits" not in carry_over.plan(config, prepared)
     folder = tmp_path / "run"
     folder.mkdir()
@@ -61,7 +75,7 @@ def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_st
     run = RunFolder(folder, "carry_over", "disabled")
     carry_over.run(config, run, prepared)
     found, library = pd.read_parquet(folder / "predictions.parquet"), prepared.library
-    assert set(found["region"]) == {"mine"} and set(found["model"]) == set(config.baselines)
+    assert set(found["region"]) == {"mine"} and set(found["model"]) == {*config.baselines, "ridge_latents"}
     first = (folder / "results.csv").read_bytes()
     carry_over.run(config, run, prepared)  # every fit is read back
     assert (folder / "results.csv").read_bytes() == first
@@ -72,8 +86,51 @@ def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_st
         expected = baselines.fit(name, spectra, soc, library.blocks, **own).predict(spectra)
         np.testing.assert_allclose(predict(bundle, library.spectra, model=name)["value"], expected, rtol=2e-3)
     assert bundle.model("carry_over").predictor.kind == "gaussian_process"
+    _check_local(folder)
     # With one region there is no error over regions, and the report says so rather than fail.
-    assert "n/a" in write_report(folder).with_suffix(".md").read_text()
+    text = write_report(folder).with_suffix(".md").read_text()
+    assert "n/a" in text and "Encoder + ANN decoder, fine-tuned | at random, first 2" in text
+
+
+def _check_local(folder: Path) -> None:
+    """Fine-tuned networks are scored on the rows that got no label, those that the offsets are scored on."""
+    rows = pd.read_parquet(folder / "local_networks.parquet")
+    assert set(rows.groupby(["choice", "draw", "labels"]).size()) == {20} and not (folder / "states").exists()
+    found = pd.read_csv(folder / "local_labels.csv").set_index(["model", "choice", "labels"])
+    truth = pd.read_parquet(folder / "predictions.parquet").query("model == 'carry_over'")
+    order, errors = np.random.default_rng(0), {"ann_finetuned": [], "carry_over": []}
+    for draw in range(2):
+        labelled = order.permutation(20)[:3]
+        rest = np.setdiff1d(np.arange(20), labelled[:3])
+        mine = rows[(rows["choice"] == "random_few") & (rows["draw"] == draw) & (rows["labels"] == 3)]
+        gap = log10_percent(mine["predicted"]) - log10_percent(truth["observed"])
+        errors["ann_finetuned"].append(np.sqrt(np.mean(gap[rest] ** 2)))
+        gap = log10_percent(truth["predicted"]) - log10_percent(truth["observed"])
+        gap = gap - gap[labelled[:3]].sum() / (3.0 + SHRINKAGE)
+        errors["carry_over"].append(np.sqrt(np.mean(gap[rest] ** 2)))
+    for model, each in errors.items():
+        assert found.loc[(model, "random_few", 3), "rmse"] == pytest.approx(np.mean(each), rel=1e-5)
+    gain = np.mean(errors["ann_finetuned"]) - np.mean(errors["carry_over"])
+    assert found.loc[("ann_finetuned", "random_few", 3), "gain"] == pytest.approx(gain, rel=1e-4)
+    before = [found.loc[("ann_finetuned", choice, 0), "rmse"] for choice in ("random_few", "kennard_stone")]
+    assert before[0] == before[1] != found.loc[("ann_finetuned", "random_few", 3), "rmse"]
+
+
+def test_fine_tuning_sees_the_labels_of_the_chosen_rows_and_no_other(tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, data=own_data(tmp_path), finetuned=("none",))
+    prepared = carry_over.prepare(config)
+    trial = local_networks.pretraining(config, prepared.library, prepared.splits)[1]
+    region, order = trial.split.held_out, np.array([7, 2, 11])
+    rows = np.flatnonzero(prepared.library.group("region") == region)
+    for choice, draw in (("random_few", 0), ("kennard_stone", 0)):
+        own = local_networks._second(trial, {region: ([order], order)}, choice, draw, 2).split
+        assert np.flatnonzero(own.train).tolist() == sorted(rows[order[:2]]) and region in own.exposure
+        assert set(np.flatnonzero(own.test)) == set(rows) - set(rows[order[:2]])
+        assert np.array_equal(own.unlabelled, own.test)
+    with pytest.raises(DataError, match="fewer training rows than one batch"):
+        carry_over.prepare(dataclasses.replace(config, train=TrainConfig(batch=75)))
+    with pytest.raises(UsageError, match="--finetuned none none: name each once"):
+        carry_over.prepare(dataclasses.replace(config, finetuned=("none", "none")))
 
 
 def test_an_unknown_region_and_a_missing_reference_are_refused(tmp_path: Path) -> None:
@@ -134,6 +191,58 @@ def test_members_of_the_family_are_means_of_each_other() -> None:
     np.testing.assert_allclose(family.fit("epo", x, y, region, axis, none).predict(x), expected, atol=1e-9)
     with pytest.raises(DataError, match="no model 'cubist'"):
         family.fit("cubist", x, y, region, axis, none)
+
+
+def test_perturbations_that_are_subtracted_are_the_penalty_of_the_ridge() -> None:
+    rng = np.random.default_rng(3)
+    x, axis = 0.4 + 0.05 * rng.normal(size=(90, 12)), np.linspace(1400.0, 2400.0, 12)
+    y, region = x[:, 3] * 4.0 + 0.05 * rng.normal(size=90), np.zeros(90, int)
+    space, centred = carry_over_model.space(x, axis), x - x.mean(axis=0)
+    covariance, cross = centred.T @ centred / 90, centred.T @ (y - y.mean()) / 90
+    plain = CarryOver(np.linalg.solve(covariance, cross), 0.0, np.empty(0))
+    found = family.without_perturbations(plain, space, x, region)
+    # With one region, soils within regions are all soils.
+    np.testing.assert_allclose(
+        found.coefficients, np.linalg.solve(covariance + space.penalties.sum(0), cross), rtol=1e-4
+    )
+    assert found.predict(x.mean(axis=0)[None])[0] == pytest.approx(plain.predict(x.mean(axis=0)[None])[0])
+    fitted = [family.fit(name, x, y, region, axis, np.empty(0, int)).linear for name in ("ridge", "ridge_latent")]
+    expected = family.without_perturbations(fitted[0], space, x, region)
+    np.testing.assert_allclose(fitted[1].coefficients, expected.coefficients, rtol=1e-9)
+
+
+def test_the_method_of_a_region_has_a_shrunken_effect_where_regions_share_it() -> None:
+    rng = np.random.default_rng(4)
+    region = np.repeat(["a", "b", "c", "d", "e"], 40)
+    x = 0.4 + 0.05 * rng.normal(size=(200, 12))
+    y = 4.0 * x[:, 3] + np.where(np.isin(region, ["a", "b"]), -0.3, 0.0)
+    methods = {"a": "wet", "b": "wet", "c": "dry", "e": "dry"}
+    model, effects = method.fit(x, y, region, np.linspace(1400.0, 2400.0, 12), methods)
+    # Two regions and a prior that counts as one; the level of all rows takes its part.
+    assert -0.3 < effects["wet"] < -0.1 and abs(effects["dry"]) < 0.12 and set(effects) == {"wet", "dry"}
+    left = [np.mean((y - model.predict(x))[region == name]) for name in ("a", "b")]
+    assert effects["wet"] == pytest.approx(sum(left) / (2.0 + method.PRIOR), abs=0.01)
+    nothing, none = method.fit(x, y, region, np.linspace(1400.0, 2400.0, 12), {})
+    assert none == {} and abs(np.mean((y - nothing.predict(x))[region == "a"])) > 0.05
+
+
+def test_latent_features_come_from_training_rows_and_without_any_the_ridge_is_left() -> None:
+    rng = np.random.default_rng(5)
+    x, axis, region = 0.4 + 0.05 * rng.normal(size=(80, 12)), np.linspace(1400.0, 2400.0, 12), np.arange(80) % 4
+    y, train, mass = 4.0 * x[:, 3], region != 3, rng.dirichlet(np.ones(5), 80)
+    joined, within = latent_features.features(x, mass, train, region, axis)
+    assert joined.shape == (80, 16) and within.basis.shape == (16, 16)
+    variances = joined[train, 12:].var(axis=0)
+    np.testing.assert_allclose(variances, x[train].var(axis=0).mean(), rtol=1e-6)
+    other = latent_features.features(x, np.where(train[:, None], mass, 0.2), train, region, axis)[0]
+    np.testing.assert_allclose(other[train], joined[train], rtol=1e-9)
+    # The last mass fraction, that of SOC, is not among the features.
+    other = latent_features.features(x, mass * [1.0, 1.0, 1.0, 1.0, 3.0], train, region, axis)[0]
+    np.testing.assert_allclose(other, joined, rtol=1e-9)
+    joined, within = latent_features.features(x, np.full((80, 5), 0.2), train, region, axis)
+    found = carry_over_model.fit(joined[train], y[train], region[train], axis, within=within).predict(joined)
+    expected = family.fit("ridge_both", x[train], y[train], region[train], axis, np.empty(0, int)).predict(x)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_wet_states_are_predicted_by_models_of_other_samples(data_root: Path) -> None:

@@ -15,6 +15,7 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, open_document
 from jaxsoil.report.tables import Table, number, pivot_table, plus_minus
+from jaxsoil.studies.reconstruction.local_networks import FEW, FINETUNED
 from jaxsoil.studies.reconstruction.report import scores, sections, settings
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run
 
@@ -175,24 +176,31 @@ def _local_section(document: Document, run: Run, looks: dict[str, style.Look]) -
     if "local_labels" not in run.tables:
         return
     found = run.tables["local_labels"]
-    shown = pd.DataFrame(found[found["model"].isin(_SHOWN)])
+    networks = [name for name in dict.fromkeys(found["model"]) if name.endswith(FINETUNED)]
+    shown = pd.DataFrame(found[found["model"].isin([*_SHOWN, *networks])])
+    drawn: Any = where(shown, choice=FEW)
+    few = int(drawn["draws"].max()) if len(drawn) else 0
+    choices = {"random": "at random", FEW: f"at random, first {few}", "kennard_stone": "Kennard-Stone"}
     table = pivot_table(
         shown.melt(["model", "choice", "labels"], ["ccc", "rmse"], "metric"),
         {"model": "Model", "choice": "Labels chosen"},
         ("metric", "labels"),
         "value",
         title="CCC and RMSE (log10 %) by the number of local labels.",
-        order={"model": run.models, "metric": ("ccc", "rmse")},
-        labels={
-            "model": model_label,
-            "metric": {"ccc": "CCC", "rmse": "RMSE"},
-            "choice": {"random": "at random", "kennard_stone": "Kennard-Stone"},
-        },
-        notes=_PROSE.notes("local_notes"),
+        order={"model": [*run.models, *networks], "choice": list(choices), "metric": ("ccc", "rmse")},
+        labels={"model": _local_label, "metric": {"ccc": "CCC", "rmse": "RMSE"}, "choice": choices},
+        notes=_PROSE.notes("local_notes", few=few),
         left=(0, 1),
     )
-    picture = document.picture(local_figure(shown, looks), "local_labels", _PROSE.text("local_caption"))
-    document.section("A few labels of the new region", _PROSE.text("local"), picture, table)
+    looks = looks | style.looks({name: _local_label(name) for name in networks}, order=(*_SHOWN, *networks))
+    picture = document.picture(local_figure(shown, looks), "local_labels", _PROSE.text("local_caption", few=few))
+    document.section("A few labels of the new region", _PROSE.text("local", few=few), picture, table)
+
+
+def _local_label(name: str) -> str:
+    """A model with local labels: moved by an offset, or fine-tuned."""
+    base = name.removesuffix(FINETUNED)
+    return model_label(base) + (", fine-tuned" if base != name else "")
 
 
 @style.styled
@@ -206,9 +214,11 @@ def local_figure(found: pd.DataFrame, looks: dict[str, style.Look]) -> Figure:
     ):
         series: Any = found.groupby(["model", "choice"], sort=False)
         for (model, choice), rows in series:
-            look = looks[str(model)]
-            line = "-" if choice == "random" else style.DASHED
-            label_of = look.label if choice == "random" else None
+            look, fitted = looks[str(model)], str(model).endswith(FINETUNED)
+            if choice == FEW and not fitted:
+                continue
+            line = style.DASHED if choice == "kennard_stone" else "-"
+            label_of = None if choice == "kennard_stone" else look.label
             axis.plot(rows["labels"], rows[metric], color=look.color, marker=look.marker, ls=line, ms=4, label=label_of)
         axis.set_xlabel("Labels of the held-out region (number)")
         axis.set_ylabel(label)

@@ -38,6 +38,9 @@ MODEL_LABELS = {
     "process": "Gaussian process",
     "process_whitened": "Gaussian process, whitened",
     "carry_over_plsr": "Mean of carry-over and PLSR",
+    "ridge_latent": "Ridge, perturbations subtracted",
+    "ridge_method": "Ridge, both penalties, method of SOC",
+    "ridge_latents": "Ridge, both penalties, latent features",
     "carry_over_mix": "Mix with unlabelled spectra",
 }
 """Models in the order of the tables, with their names there; others follow under the name they have."""
