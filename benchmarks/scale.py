@@ -61,6 +61,8 @@ class Config:
     """Of the plan: hours in which the training is to end."""
     flops: float = 2e13
     """Of the plan: floating-point operations a second that one accelerator reaches in this training: an assumption."""
+    read_gb: float = 2.0
+    """Of the plan: GB a second that the host of an accelerator reads and standardises: an assumption."""
     folder: Path | None = None
     """Keep the library here, and use the one that is there."""
     out: Path = Path("runs/benchmarks")
@@ -165,7 +167,7 @@ def plan(found: Sequence[dict[str, Any]], config: Config) -> list[str]:
     lines = [
         f"From {rate:,.0f} scans/s at {last['rows']:,} scans of {config.bands:,} bands, {here / 1e9:,.0f} GFLOP/s; "
         f"{names:,.0f} bytes of names a spectrum; {config.epochs} epochs in {config.hours:g} h; an accelerator is "
-        f"taken to reach {config.flops / 1e12:g} TFLOP/s.",
+        f"taken to reach {config.flops / 1e12:g} TFLOP/s, and its host to read {config.read_gb:g} GB/s.",
         "",
         "| spectra x bands | disk, GB | names, GB | this machine: spectra/s | MB/s read | hours | machines "
         "| accelerator: spectra/s | GB/s read | hours | accelerators |",
@@ -174,8 +176,7 @@ def plan(found: Sequence[dict[str, Any]], config: Config) -> list[str]:
     for one in ARCHIVES:
         n, row, work = one.spectra, 4.0 * one.bands, operations(one.bands)
         cells = [f"{n:,.0f} x {one.bands:,}", f"{n * row / 1e9:,.1f}", f"{n * names / 1e9:.3g}"]
-        for flops, unit in ((here, 1e6), (config.flops, 1e9)):
-            speed = flops / work
+        for speed, unit in ((here / work, 1e6), (min(config.flops / work, 1e9 * config.read_gb / row), 1e9)):
             hours = n * config.epochs / speed / 3600
             devices = math.ceil(hours / config.hours)
             cells += [f"{speed:,.0f}", f"{speed * row / unit:,.3g}", f"{hours:,.3g}", f"{devices:,}"]

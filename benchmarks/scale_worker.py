@@ -22,7 +22,7 @@ from jaxsoil.models.config import VaeConfig
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.studies.multifidelity.config import PretrainConfig
 from jaxsoil.studies.multifidelity.pretrain import ScansProgram
-from jaxsoil.studies.multifidelity.property_models import PropertyLoss
+from jaxsoil.studies.multifidelity.property_models import PropertyLoss, standardised
 from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training import step as pure
 from jaxsoil.training.config import LoopConfig, TrainConfig
@@ -119,7 +119,7 @@ def contender(case: Case) -> tuple[dict[str, Any], Callable[[], dict[str, float]
         library = open_scans(case.place)
     values, began = library.spectra.values, time.perf_counter()
     scans = Scans(library.spectra.axis, library.samples[: case.rows], lambda rows: values[rows])
-    program, state = KINDS[case.kind](case, scans)
+    program, state = KINDS[case.kind](case, scans, values)
     description = {
         "parameters": parameter_count(state.params),
         "names_mb": opening.grown_mb,
@@ -132,33 +132,33 @@ def contender(case: Case) -> tuple[dict[str, Any], Callable[[], dict[str, float]
     return description, lambda: go(case.steps)
 
 
-def _pretraining(case: Case, scans: Scans) -> tuple[Program, Any]:
+def _pretraining(case: Case, scans: Scans, _: np.ndarray) -> tuple[Program, Any]:
     loop = LoopConfig(epochs=1000, batch=case.batch, lr=5e-4, schedule="constant")
     config = PretrainConfig(VaeConfig(widths=case.widths), loop, memory_gb=case.memory_gb)
     program = ScansProgram(scans, config, jax.random.key(0), jax.devices()[:1])
     return program, program.start
 
 
-def _reconstruction(case: Case, scans: Scans) -> tuple[Program, Any]:
+def _reconstruction(case: Case, scans: Scans, values: np.ndarray) -> tuple[Program, Any]:
     first, *others = case.widths
     network = Autoencoder(COMPONENTS, scans.axis.size, ModelConfig(width=first, hidden=len(others), decoder="ann"))
     soc = np.random.default_rng(2).uniform(0.001, 0.06, case.rows).astype(np.float32)
     loss = make_loss(network, TrainConfig(batch=case.batch))
-    program = _program(case, scans, loss, lambda rows: {"spectra": scans.read(rows), "soc": soc[rows]})
+    program = _program(case, scans, loss, lambda rows: {"spectra": values[rows], "soc": soc[rows]})
     return program, program.initial(*NetworkFunctions(network).initial(jax.random.key(1), None, None))
 
 
-def _property_network(case: Case, scans: Scans) -> tuple[Program, Any]:
-    network, bands = Mlp(TARGETS, case.widths, dropout=0.1), scans.axis.size
+def _property_network(case: Case, scans: Scans, values: np.ndarray) -> tuple[Program, Any]:
+    network = Mlp(TARGETS, case.widths, dropout=0.1)
     labels = np.random.default_rng(2).standard_normal((case.rows, TARGETS)).astype(np.float32)
-    some = scans.read(slice(0, 512))
+    some = values[:512]
     centre, scale, known = some.mean(axis=0), some.std(axis=0), np.ones_like(labels)
 
     def read(rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {"x": (scans.read(rows) - centre) / scale, "t": labels[rows], "known": known[rows]}
+        return {"x": standardised(values, rows, centre, scale), "t": labels[rows], "known": known[rows]}
 
     program = _program(case, scans, PropertyLoss(network, "multi"), read)
-    return program, program.initial(network.init(jax.random.key(1), jnp.zeros((1, bands)))["params"])
+    return program, program.initial(network.init(jax.random.key(1), jnp.zeros((1, scans.axis.size)))["params"])
 
 
 def _program(case: Case, scans: Scans, loss: Any, read: Callable[[np.ndarray], Any]) -> Program:
@@ -169,7 +169,7 @@ def _program(case: Case, scans: Scans, loss: Any, read: Callable[[np.ndarray], A
     return program_of(loss, arrays, np.arange(case.rows), np.zeros(0, int), loop, jax.random.key(0))
 
 
-KINDS: dict[str, Callable[[Case, Scans], tuple[Program, Any]]] = {
+KINDS: dict[str, Callable[[Case, Scans, np.ndarray], tuple[Program, Any]]] = {
     "pretrain": _pretraining, "reconstruction": _reconstruction, "property": _property_network,
 }  # fmt: skip
 """Stage 1 of the multi-fidelity study; the published network of the reconstruction study, encoder and ANN decoder; and

@@ -49,6 +49,8 @@ def test_the_plan_follows_from_the_measurement(scale: Any) -> None:
     assert float(cells[5].replace(",", "")) == pytest.approx(4e6 / speed, rel=5e-3)
     # 36 times 400 million at 1,000 a second: 4,000 hours, 400 devices of ten.
     assert cells[7:] == ["1,000", "0.00114", "4e+03", "400"]
+    *_, line = scale.plan([measured], dataclasses.replace(config, read_gb=1140e-9 * 500))
+    assert [cell.strip() for cell in line.strip("|").split("|")][7:] == ["500", "0.00057", "8e+03", "800"]
     with pytest.raises(SystemExit, match="no stage 1"):
         scale.plan([], config)
 

@@ -71,19 +71,21 @@ def standard_normal(values: NDArray[np.float32]) -> NDArray[np.float32]:
       DataError: a row that is constant, or has fewer than two values.
     """
     out, bands, flat = np.empty(values.shape, np.float32), values.shape[1], []
+    buffer, squared = (np.empty((min(SNV_ROWS, len(values)), bands)) for _ in range(2))
     for start in range(0, len(values), SNV_ROWS):
-        part = values[start : start + SNV_ROWS].astype(np.float64)
+        count = min(SNV_ROWS, len(values) - start)
+        part, squares = buffer[:count], squared[:count]
+        np.copyto(part, values[start : start + count])
         mean = part.mean(axis=1, keepdims=True)
-        part -= mean
-        squares = np.add.reduce(part * part, axis=1, keepdims=True)
-        spread = np.sqrt(squares / (bands - 1)) if bands > 1 else np.zeros_like(mean)
+        np.subtract(part, mean, out=part)
+        total = np.add.reduce(np.multiply(part, part, out=squares), axis=1, keepdims=True)
+        spread = np.sqrt(total / (bands - 1)) if bands > 1 else np.zeros_like(mean)
         # The largest value is looked up where it can matter: it exceeds the mean by at most sqrt(m) spreads.
         for row in np.flatnonzero(spread <= 2e-7 * np.abs(mean)):
             if spread[row, 0] <= 1e-7 * np.abs(values[start + row]).max():
                 flat.append(start + row)
         if not flat:
-            np.divide(part, spread, out=part)
-            out[start : start + SNV_ROWS] = part
+            np.divide(part, spread, out=out[start : start + count], casting="same_kind")
     if flat:
         value = f"row {flat[0]}; {len(flat)} rows"
         remedy = "Exclude those rows with a reason: a flat spectrum is a failed scan or a fill value."
