@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from jaxsoil.experiments import load, package_folder
 
@@ -40,9 +41,9 @@ def _dies() -> None:
 
     save, kept = Checkpoints.save, []
 
-    def counted(*arguments: object) -> None:
-        save(*arguments)
-        kept.append(arguments)
+    def counted(self: Checkpoints, epochs: int, state: Any) -> None:
+        save(self, epochs, state)
+        kept.append(epochs)
         if len(kept) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 
