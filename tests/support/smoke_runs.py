@@ -40,8 +40,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "multifidelity": (
         "--seeds", "1", "--strategies", "MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", "NIR-PLSR", "NIR-MLP", "NIRtoMIR-MLP",
         "NIRtoMIR-SSL-MLP", "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded", "MIR-SSL-PLSR",
-        "NIRtoMIR-SSL-PLSR", "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP", "MIR-ridge", "MIR-carry-over",
-        "MIR-carry-over-no-curve",
+        "NIRtoMIR-SSL-PLSR", "MIR-ridge", "MIR-carry-over", "MIR-carry-over-no-curve", "MIR-ILR-MLP",
+        "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP",
     ),
 }  # fmt: skip
 """Options of smoke runs on twins that tests share, where they are not the plain ones."""
