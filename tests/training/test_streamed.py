@@ -102,9 +102,9 @@ def test_what_cannot_be_streamed_is_refused_and_an_error_of_the_reader_ends_the_
     config = LoopConfig(epochs=2, batch=BATCH)
     with pytest.raises(OSError, match="the disk is gone"):
         trained(Stored(N, fails, 0.0), config)
-    for wrong in ({"memory_gb": float("nan")}, {"memory_gb": -1.0}, {"memory_gb": 1.0, "block": 0}):
+    for memory, block in ((float("nan"), 1), (-1.0, 1), (1.0, 0)):
         with pytest.raises(UsageError, match="Stored rows"):
-            Stored(N, fails, **wrong)
+            Stored(N, fails, memory, block)
     with pytest.raises(UsageError, match="fit_many holds its rows in memory"):
         fit_many(loss, {}, stored(1.0), TRAIN, VALIDATION, config, jax.random.split(KEY))
 
