@@ -102,9 +102,9 @@ def test_what_cannot_be_streamed_is_refused_and_an_error_of_the_reader_ends_the_
     config = LoopConfig(epochs=2, batch=BATCH)
     with pytest.raises(OSError, match="the disk is gone"):
         trained(Stored(N, fails, 0.0), config)
-    for wrong in ({"memory_gb": float("nan")}, {"memory_gb": -1.0}, {"memory_gb": 1.0, "block": 0}):
+    for memory, block in ((float("nan"), 1), (-1.0, 1), (1.0, 0)):
         with pytest.raises(UsageError, match="Stored rows"):
-            Stored(N, fails, **wrong)
+            Stored(N, fails, memory, block)
     with pytest.raises(UsageError, match="fit_many holds its rows in memory"):
         fit_many(loss, {}, stored(1.0), TRAIN, VALIDATION, config, jax.random.split(KEY))
 
@@ -120,7 +120,6 @@ with tempfile.TemporaryDirectory() as place:
     found = {}
     for kind in ("pretrain", "property"):
         case = Case(place, kind, 100_000, 0.01, widths=(8, 8), batch=64, steps=1600)  # more than an epoch
-        contender(case._replace(rows=4000, memory_gb=0.005, steps=1))[1]()  # compiles, and fills the pools of memory
         with Watch() as watch:
             contender(case)[1]()
         found[kind] = [watch.grown_mb, watch.file_mb]
@@ -130,8 +129,9 @@ with tempfile.TemporaryDirectory() as place:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts anonymous memory as Linux does")
 def test_memory_is_bounded_by_the_setting_and_not_by_the_library() -> None:
-    """200 MB of scans are trained on with 10 MB for scans; a copy of them would show, and their mapped pages do."""
+    """200 MB of scans are trained on with 10 MB for scans: all that this takes, the compiler included, is less than a
+    copy of them, and their mapped pages show that they were read."""
     done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for anonymous, mapped in json.loads(done.stdout).values():
-        assert anonymous < 120 and mapped > 180, done.stdout
+        assert anonymous < 180 < mapped, done.stdout
