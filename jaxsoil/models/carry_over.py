@@ -54,7 +54,14 @@ class Draws(NamedTuple):
     power: Any
 
 
-def prior(count: int = DRAWS, seed: int = 0, *, perturbed: bool = True, between: bool = True) -> Draws:
+def prior(
+    count: int = DRAWS,
+    seed: int = 0,
+    *,
+    perturbed: bool = True,
+    between: bool = True,
+    kinds: int = len(invariance.KINDS),
+) -> Draws:
     """Draws of the prior: log10 of the identity's factor in (-6, -3), of the perturbations' in (-1.5, 0.3), of the
     regions' in (-1.5, 1), each kind times exp(N(0, 0.7)), power 0, 0.5 or 1.
 
@@ -62,14 +69,15 @@ def prior(count: int = DRAWS, seed: int = 0, *, perturbed: bool = True, between:
       count: number of draws.
       seed: of the draws; all parts of the penalty are drawn whether they are used or not.
       perturbed, between: whether the penalties on perturbations and between regions are used.
+      kinds: number of kinds of perturbation.
     """
     rng = np.random.default_rng(seed)
     identity = 10.0 ** rng.uniform(-6.0, -3.0, count)
     common = 10.0 ** rng.uniform(-1.5, 0.3, count)
-    kinds = common[:, None] * np.exp(rng.normal(0.0, 0.7, (count, len(invariance.KINDS))))
+    factors = common[:, None] * np.exp(rng.normal(0.0, 0.7, (count, kinds)))
     regions = 10.0 ** rng.uniform(-1.5, 1.0, count)
     power = rng.choice([0.0, 0.5, 1.0], count)
-    return Draws(identity, kinds * perturbed, regions * between, power)
+    return Draws(identity, factors * perturbed, regions * between, power)
 
 
 class Space(NamedTuple):
@@ -240,7 +248,7 @@ def fit(
     middle, level = x.mean(axis=0), float(y.mean())
     fold = None if folds is None else np.unique(np.asarray(folds), return_inverse=True)[1].reshape(-1)
     whole, *without = (Sums(*(part[None] for part in one)) for one in sums(x - middle, y - level, region, fold))
-    draws = draws or prior()
+    draws = draws or prior(kinds=len(own.penalties))
     with jax.enable_x64(True):
         slopes, starts = (np.asarray(v) for v in _mean(draws, whole, own.penalties, own.bands))
     if not np.isfinite(slopes).all():

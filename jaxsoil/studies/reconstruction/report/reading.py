@@ -38,6 +38,10 @@ MODEL_LABELS = {
     "process": "Gaussian process",
     "process_whitened": "Gaussian process, whitened",
     "carry_over_plsr": "Mean of carry-over and PLSR",
+    "mlp_augmented": "MLPs, perturbed spectra",
+    "carry_over_mlp": "Mean of ridge, Gaussian process and MLPs",
+    "mlp": "MLPs",
+    "cnn_augmented": "CNNs, perturbed spectra",
     "carry_over_mix": "Mix with unlabelled spectra",
 }
 """Models in the order of the tables, with their names there; others follow under the name they have."""
