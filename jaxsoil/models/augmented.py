@@ -128,9 +128,10 @@ class Ensemble:
         rows = require.finite_rows(spectra, "spectra to predict", least=0, features=len(self.basis))
         seen = (rows @ self.basis - self.centre).astype(np.float32)
         padded = np.pad(seen, ((0, -len(seen) % _STEP), (0, 0)))
-        parts = [np.asarray(_predict(self.kind, self.params, part)) for part in np.split(padded, len(padded) // _STEP)]
-        found = np.concatenate([np.empty(0, np.float32), *parts])[: len(seen)]
-        return self.target[0] + self.target[1] * found.astype(np.float64)
+        starts = range(0, len(padded), _STEP)
+        found = [np.asarray(_predict(self.kind, self.params, padded[at : at + _STEP])) for at in starts]
+        mean = np.concatenate([np.empty(0, np.float32), *found])[: len(seen)]
+        return self.target[0] + self.target[1] * mean.astype(np.float64)
 
 
 def fit(
@@ -143,7 +144,7 @@ def fit(
     *,
     strengths: invariance.Strengths | None = None,
     seed: int = 0,
-    steps: int = STEPS,
+    steps: int | None = None,
 ) -> Ensemble:
     """Trains an ensemble.
 
@@ -153,12 +154,13 @@ def fit(
       draws: hyper-parameters, one network each; None: :func:`prior`.
       strengths: of the perturbations; None: the default ones on the axis.
       seed: of the networks.
-      steps: of each network.
+      steps: of the longest training; None: :data:`STEPS`.
 
     Raises:
       DataError: as there.
     """
     x, y, region = carry_over.checked(absorbance, target, regions)
+    network(kind)  # refuses an unknown kind
     own = strengths or invariance.strengths_for(axis)
     draws = draws or prior(len(own.kinds()))
     narrow = carry_over.grouping(x.shape[1])
@@ -176,7 +178,7 @@ def fit(
     upto = np.pad(upto, ((0, 0), (0, padding)), constant_values=2.0).astype(np.float32)
     last = np.int32(len(y) - 1)
     drawn = [np.asarray(part, np.float32) for part in (draws.kinds, draws.decay, draws.length)]
-    params = _train(kind, steps, *padded, upto, last, *drawn, invariance.one_sided(own), np.int32(seed))
+    params = _train(kind, steps or STEPS, *padded, upto, last, *drawn, invariance.one_sided(own), np.int32(seed))
     return Ensemble(kind, narrow @ basis, centre, scale, jax.tree.map(np.asarray, params))
 
 
@@ -226,10 +228,11 @@ def _train(
             of_rows, of_kinds = jax.random.split(jax.random.fold_in(key, at))
             rows = jnp.minimum(jnp.searchsorted(upto, jax.random.uniform(of_rows, (BATCH,))), last)
             times = jnp.clip(jax.random.normal(of_kinds, (BATCH, kinds.size)), -2.0, 2.0)
-            times = kinds * jnp.where(one_sided, jnp.abs(times), times)
+            times = kinds[None] * jnp.where(one_sided[None], jnp.abs(times), times)
             seen = x[rows] + jnp.einsum("bk,bkq->bq", times, moved[rows])
-            update, moments = adam.update(jax.grad(loss)(params, seen, y[rows]), moments)
-            rate = 0.5 * RATE * (1.0 + jnp.cos(jnp.pi * jnp.minimum(at / (length * steps), 1.0)))
+            with jax.numpy_dtype_promotion("standard"):  # Adam counts its steps in whole numbers
+                update, moments = adam.update(jax.grad(loss)(params, seen, y[rows]), moments)
+            rate = 0.5 * RATE * (1.0 + jnp.cos(jnp.pi * jnp.minimum(at.astype(jnp.float32) / (length * steps), 1.0)))
             return (jax.tree.map(lambda p, u: p - rate * (u + decay * p), params, update), moments), None
 
         return jax.lax.scan(step, (params, adam.init(params)), jnp.arange(steps))[0][0]

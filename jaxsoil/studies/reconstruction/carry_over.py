@@ -22,7 +22,7 @@ from jaxsoil.evaluation.applicability import SpectralSpace
 from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import baselines, mix, moisture, summaries
+from jaxsoil.studies.reconstruction import baselines, mix, moisture, properties, summaries
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
 from jaxsoil.studies.reconstruction.refit import write_bundle
@@ -63,19 +63,23 @@ def prepare(config: CarryOverConfig) -> StudyInputs:
                 raise UsageError(f"--held-out: no region is called '{name}'. {did_you_mean(name, names)}")
         return [split for split in found if not config.held_out or split.held_out in config.held_out]
 
-    return prepare_study(config, chosen)
+    prepared = prepare_study(config, chosen)
+    properties.check(config, prepared.library)
+    return prepared
 
 
 def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
     """Describes the fits; nothing is run."""
     regions = len(splits.region_out(prepared.library))
     pairs = mix.pairs_of(range(len(prepared.splits)), regions, config)
-    return "\n".join([plan_study(config, prepared), f"Transductive mix: {2 * len(pairs)} fits without two regions."])
+    parts = [plan_study(config, prepared), f"Transductive mix: {2 * len(pairs)} fits without two regions."]
+    parts += [f"Property {name}: every model of absorbance again." for name in config.properties]
+    return "\n".join(parts)
 
 
 def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> None:
     """Fits and writes the run folder, and a bundle of the models fitted on all regions."""
-    more: list[Any] = [summaries.model_differences, gains]
+    more: list[Any] = [summaries.model_differences, gains, functools.partial(properties.gains, reference=REFERENCE)]
     more.append(functools.partial(local_labels, library=prepared.library))
     if config.moisture and prepared.library.truth is None:
         axis = prepared.library.spectra.axis
@@ -84,6 +88,8 @@ def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> No
     def also(tables: Tables, tracker: Any, timing: dict[str, float]) -> None:
         with timed(timing, mix.MIX):
             mix.add(tables, config)
+        with timed(timing, "properties"):
+            properties.add(tables, config)
 
     run_study(config, folder, prepared, paper={}, summaries=more, also=also)
     write_bundle(config, folder, prepared)

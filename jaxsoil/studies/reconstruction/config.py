@@ -103,6 +103,8 @@ class CarryOverConfig(StudyConfig):
     """Models that are compared; plsr_absorbance, the one that the others are compared with, is among them."""
     held_out: tuple[str, ...] = ()
     """Regions that are held out in turn, the others only train; none given: all of them."""
+    properties: tuple[str, ...] = ()
+    """Other properties of the data, such as ph and clay, on which the models of absorbance are compared too."""
     moisture: bool = True
     """Also test on wet states of soils that the models know dry, with measured spectra where JAXSOIL_DATA has them."""
 

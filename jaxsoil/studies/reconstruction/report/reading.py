@@ -97,6 +97,7 @@ _SUMMARIES = {
     "remeasure": Columns(text="model ranking", number="measured rmse_log10 rmse", whole="seed"),
     "gains": Columns(text="model regions metric", number="mean se gain gain_se", whole="better n"),
     "mix": Columns(text="region", number="weight"),
+    "property_gains": Columns(text="property unit model metric", number="mean gain gain_se", whole="n"),
     "local_labels": Columns(text="model choice", number="ccc rmse abs_bias", whole="labels regions"),
     "moisture": Columns(text="model state", number="ccc rmse bias", whole="n"),
     "learned": Columns(
