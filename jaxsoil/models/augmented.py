@@ -190,9 +190,9 @@ def _basis(kind: str, x: np.ndarray) -> np.ndarray:
     """
     centred = x - x.mean(axis=0)
     if kind == "cnn":
-        slope = np.gradient(np.eye(x.shape[1]), axis=1)
-        both = (part / max(float((centred @ part).std()), 1e-9) for part in (np.eye(x.shape[1]), slope))
-        return np.concatenate(list(both), axis=1)
+        same = np.eye(x.shape[1])
+        parts = same, np.asarray(np.gradient(same, axis=1))
+        return np.concatenate([part / max(float((centred @ part).std()), 1e-9) for part in parts], axis=1)
     value, vector = np.linalg.eigh(centred.T @ centred / len(x))
     value, vector = value[::-1][:COMPONENTS], vector[:, ::-1][:, :COMPONENTS]
     return vector / np.sqrt(np.sqrt(value[0] * np.maximum(value, 1e-9 * value[0])))
@@ -217,7 +217,8 @@ def _train(
     net, adam = network(kind), optax.scale_by_adam()
 
     def loss(params: Any, rows: jax.Array, wanted: jax.Array) -> jax.Array:
-        return jnp.mean(jnp.square(net.apply(params, rows)[:, 0] - wanted))
+        found: Any = net.apply(params, rows)
+        return jnp.mean(jnp.square(found[:, 0] - wanted))
 
     def member(number: jax.Array, upto: jax.Array, kinds: jax.Array, decay: jax.Array, length: jax.Array) -> Any:
         key = jax.random.fold_in(jax.random.key(seed), number)
@@ -243,4 +244,5 @@ def _train(
 @functools.partial(jax.jit, static_argnames="kind")
 def _predict(kind: str, params: Any, x: jax.Array) -> jax.Array:
     """Mean (t,) over the members of what they make of (t, q), in units of the training targets."""
-    return jax.vmap(lambda own: network(kind).apply(own, x)[:, 0])(params).mean(axis=0)
+    found: Any = jax.vmap(lambda own: network(kind).apply(own, x))(params)
+    return found[:, :, 0].mean(axis=0)

@@ -142,9 +142,10 @@ def carbon_dioxide(values: NDArray, amount: ArrayLike, axis: ArrayLike) -> NDArr
 
 def carbon_dioxide_profile(axis: NDArray[np.float64]) -> NDArray[np.float64]:
     """Absorbance (m,) of carbon dioxide on an axis in cm-1, about 1 at its highest band."""
-    return sum(
-        height * np.exp(-4.0 * np.log(2.0) * ((axis - centre) / width) ** 2) for centre, width, height in CARBON_DIOXIDE
-    )
+    found = np.zeros(axis.shape)
+    for centre, width, height in CARBON_DIOXIDE:
+        found += height * np.exp(-4.0 * np.log(2.0) * ((axis - centre) / width) ** 2)
+    return found
 
 
 def add_curves(values: NDArray, amount: ArrayLike, rng: np.random.Generator) -> NDArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,10 +39,10 @@ def check(config: CarryOverConfig, library: Library) -> None:
 
 
 def add(tables: Tables, config: CarryOverConfig) -> None:
-    """Writes properties.csv, scores by property, model and held-out region, and property_gains.csv, their means.
+    """Writes properties.csv, scores by property, model and held-out region: nothing where none was asked for.
 
-    Fits leave a file each, which a resumed run reads. properties.csv has rows ``property, unit, model, region, ccc,
-    rmse, bias, n`` in the property's unit; property_gains.csv those of :func:`gains`.
+    Rows ``property, unit, model, region, ccc, rmse, bias, n``, in the property's unit. Fits leave a file each, which a
+    resumed run reads.
     """
     if not config.properties:
         return
@@ -74,9 +75,10 @@ def gains(folder: Path, reference: str) -> dict[str, pd.DataFrame]:
     frame = pd.read_csv(path, dtype={"region": str}, keep_default_na=False, na_values={"ccc": [""]})
     frame["abs_bias"] = frame["bias"].abs()
     rows = []
-    for (name, unit), mine in frame.groupby(["property", "unit"], sort=False):
+    by_property: Any = frame.groupby(["property", "unit"], sort=False)
+    for (name, unit), mine in by_property:
         for metric in MEASURES:
-            wide = mine.pivot_table(index="region", columns="model", values=metric, sort=False)
+            wide: Any = mine.pivot_table(index="region", columns="model", values=metric, sort=False)
             for model in dict.fromkeys(mine["model"]):
                 gap = (wide[model] - wide[reference]).to_numpy()
                 mean, se = float(wide[model].mean()), compare.standard_error(gap)

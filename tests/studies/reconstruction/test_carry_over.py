@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from jaxsoil.studies.reconstruction import baselines, carry_over, family, proper
 from jaxsoil.studies.reconstruction.carry_over import SHRINKAGE
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.report.carry_over import write_report
+from jaxsoil.studies.reconstruction.tables import Tables
 
 NM = np.arange(400.0, 2400.0, 100.0)
 REGIONS = ("north", "east", "west", "mine")
@@ -181,7 +181,7 @@ def test_other_properties_are_scored_as_they_are(tmp_path: Path) -> None:
     for name, told in (("ph", "the data have none"), ("soc", "the data have none")):
         with pytest.raises(UsageError, match=told):
             properties.check(dataclasses.replace(config, properties=(name,)), library)
-    tables: Any = SimpleNamespace(library=library, run=SimpleNamespace(path=tmp_path))
+    tables = Tables(RunFolder(tmp_path, "carry_over", "disabled"), library, [])
     properties.add(tables, config)
     found = pd.read_csv(tmp_path / "properties.csv")
     assert set(found["region"]) == set(REGIONS) - {"mine"} and (found["n"] == 15).all() and (found["ccc"] > 0.9).all()

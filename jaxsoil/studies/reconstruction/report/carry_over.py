@@ -175,8 +175,9 @@ def _property_section(document: Document, run: Run) -> None:
     """Adds the scores of other properties; nothing where the run has none."""
     if "property_gains" not in run.tables:
         return
-    tables = []
-    for (name, unit), mine in run.tables["property_gains"].groupby(["property", "unit"], sort=False):
+    tables, found = [], run.tables["property_gains"]
+    by_property: Any = found.groupby(["property", "unit"], sort=False)
+    for (name, unit), mine in by_property:
         rows = []
         for model, own in mine.set_index("metric").groupby("model", sort=False):
             cells: list[str] = [number(own.loc[metric, "mean"], 3) for metric in ("ccc", "rmse", "abs_bias")]
