@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 
 from jaxsoil.bundle.networks import Convolutional, Network, Output, Perceptron
-from jaxsoil.bundle.trees import scales_of, undone
+from jaxsoil.bundle.trees import flat, nested, scales_of, undone
 from jaxsoil.models.forest import Forest
 from jaxsoil.models.gaussian_process import GaussianProcess
 from jaxsoil.models.plsr import Plsr
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
+
+if TYPE_CHECKING:
+    from jaxsoil.models.augmented import Ensemble
 
 
 class Predictor(Protocol):
@@ -66,9 +69,13 @@ class Linear:
         starts = [model.target_centre - model.centre @ slope for model, slope in zip(models, slopes.T, strict=True)]
         return cls(slopes, np.array(starts), tuple(scales))
 
+    def modelled(self, x: np.ndarray) -> np.ndarray:
+        """Values (t, p) on the modelling scales."""
+        return x.astype(np.float64) @ self.coefficients + self.intercept
+
     def __call__(self, x: np.ndarray) -> Output:
         """Values (t, p) of preprocessed spectra (t, m)."""
-        return undone(x.astype(np.float64) @ self.coefficients + self.intercept, self.scales), None
+        return undone(self.modelled(x), self.scales), None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Coefficients and intercept."""
@@ -170,11 +177,19 @@ class Process:
     process: GaussianProcess
     weight: float
 
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """Modelling scale."""
+        return self.linear.scales
+
+    def modelled(self, x: np.ndarray) -> np.ndarray:
+        """Values (t, 1) on the modelling scale."""
+        rows = x.astype(np.float64)
+        return self.linear.modelled(rows) + self.weight * self.process.predict(rows)[:, None]
+
     def __call__(self, x: np.ndarray) -> Output:
         """Values (t, 1) of preprocessed spectra (t, m)."""
-        rows = x.astype(np.float64)
-        found = rows @ self.linear.coefficients + self.linear.intercept
-        return undone(found + self.weight * self.process.predict(rows)[:, None], self.linear.scales), None
+        return undone(self.modelled(x), self.scales), None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Those of the linear part and of the processes."""
@@ -199,7 +214,53 @@ class Process:
         return cls(Linear.read(arrays, facts), process, float(arrays["weight"]))
 
 
-KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Linear, Trees, Process, Network, Perceptron, Convolutional)}
+@dataclasses.dataclass(frozen=True, eq=False)
+class Networks:
+    """An ensemble of small networks of one property, whose mean is added with a weight to what another model gives.
+
+    Attributes:
+      base: the other model, its own weight in it.
+      networks: the ensemble, in the modelling scale of the base.
+      weight: of its mean.
+    """
+
+    kind: ClassVar[str] = "networks"
+    base: Linear | Process
+    networks: Ensemble
+    weight: float
+
+    def __call__(self, x: np.ndarray) -> Output:
+        """Values (t, 1) of preprocessed spectra (t, m)."""
+        found = self.base.modelled(x) + self.weight * self.networks.predict(x)[:, None]
+        return undone(found, self.base.scales), None
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Those of the base and of the networks."""
+        own = {name: getattr(self.networks, name) for name in ("basis", "centre", "target")}
+        tree = {"base": self.base.arrays(), "networks": {**own, "variables": self.networks.params}}
+        return flat(tree) | {"weight": np.asarray(self.weight)}
+
+    def facts(self) -> dict[str, Any]:
+        """Kinds of the base and of the networks, and the modelling scale."""
+        return {"base": self.base.kind, "network": self.networks.kind, **self.base.facts()}
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Networks:
+        """What was written; refused where its arrays do not fit together."""
+        from jaxsoil.models.augmented import Ensemble, network
+
+        network(facts["network"])  # refuses an unknown kind
+        tree = nested(arrays)
+        base, own = read(facts["base"], tree["base"], facts), tree["networks"]
+        if not isinstance(base, Linear | Process) or own["basis"].shape[1:] != own["centre"].shape:
+            raise DataError("the parts of an ensemble do not fit together", remedy="Write the bundle again.")
+        parts = own["basis"], own["centre"], own["target"], own["variables"]
+        return cls(base, Ensemble(str(facts["network"]), *parts), float(arrays["weight"]))
+
+
+KINDS: dict[str, type[Any]] = {
+    kind.kind: kind for kind in (Linear, Trees, Process, Networks, Network, Perceptron, Convolutional)
+}
 """Predictors by the name of their kind."""
 
 

@@ -259,7 +259,7 @@ def fit(
     middle, level = x.mean(axis=0), float(y.mean())
     fold = None if folds is None else np.unique(np.asarray(folds), return_inverse=True)[1].reshape(-1)
     whole, *without = (Sums(*(part[None] for part in one)) for one in sums(x - middle, y - level, region, fold))
-    draws = draws or prior()
+    draws = draws or prior(kinds=len(own.penalties))
     slopes, starts = _solved(draws, whole, own)
     residuals = np.empty(0)
     if fold is not None:

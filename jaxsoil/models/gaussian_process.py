@@ -61,7 +61,7 @@ class Draws(NamedTuple):
     noise: np.ndarray
 
 
-def prior(count: int = DRAWS, seed: int = 0, *, whitened: bool = True) -> Draws:
+def prior(count: int = DRAWS, seed: int = 0, *, whitened: bool = True, kinds: int = len(invariance.KINDS)) -> Draws:
     """Draws of the prior: identity and kinds as of the linear model with a common factor of 1, log10 of the regions'
     factor in (-1, 1), 40 or 110 components, log10 of the length scale in (-0.3, 1), either kernel, noise 0.05 to 0.25.
 
@@ -69,16 +69,17 @@ def prior(count: int = DRAWS, seed: int = 0, *, whitened: bool = True) -> Draws:
       count: number of draws.
       seed: of the draws.
       whitened: whether the penalty has other parts than the identity.
+      kinds: number of kinds of perturbation.
     """
     rng = np.random.default_rng(seed)
     identity = 10.0 ** rng.uniform(-6.0, -3.0, count)
-    kinds = np.exp(rng.normal(0.0, 0.7, (count, len(invariance.KINDS))))
+    factors = np.exp(rng.normal(0.0, 0.7, (count, kinds)))
     regions = 10.0 ** rng.uniform(-1.0, 1.0, count)
     components = rng.choice([40, 110], count)
     length = 10.0 ** rng.uniform(-0.3, 1.0, count)
     rational = rng.choice([0.0, 1.0], count)
     return Draws(
-        identity, kinds * whitened, regions * whitened, components, length, rational, rng.uniform(0.05, 0.25, count)
+        identity, factors * whitened, regions * whitened, components, length, rational, rng.uniform(0.05, 0.25, count)
     )
 
 
@@ -165,8 +166,8 @@ def fit(
     if len(y) > LIMIT:
         remedy = "Pass the rows of jaxsoil.models.gaussian_process.subset, or use the linear model."
         raise DataError(f"a Gaussian process takes at most {LIMIT} rows", value=len(y), remedy=remedy)
-    draws = draws or prior()
     own = within or carry_over.space(spectra, axis)
+    draws = draws or prior(kinds=len(own.penalties))
     middle, level = spectra.mean(axis=0), float(y.mean())
     x = (spectra - middle) @ own.basis
     directions = _directions(x, y - level, region, own, draws)

@@ -2,7 +2,8 @@
 
 Every function but ``smooth_curve`` and ``noise_level`` takes (n, m) reflectances and a strength for each of the n
 spectra, (n,), keeps shape and dtype, and leaves its input alone; a strength of 0 (a factor of 1) changes nothing.
-``axis`` is in nm, ascending, (m,).
+``axis`` is in nm, ascending, (m,), but for ``carbon_dioxide``; in the mid-infrared ``shift``, ``broaden``, ``tilt``,
+``curvature`` and ``wet`` take one in cm-1 alike, with strengths, window and bands in cm-1.
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ fundamentals near 2950 nm. The depths are ours: 2 % of water deepens the band at
 
 WATER_DARKENING = 3.0
 """A film of water lowers the index contrast of the grains and darkens all bands alike, in the same unit."""
+
+WATER_FUNDAMENTALS = ((1640.0, 35.0, 12.0), (2130.0, 120.0, 1.5), (3300.0, 200.0, 25.0))
+"""The same in the mid-infrared, centres and standard deviations in cm-1: bending, its combination with librations, and
+stretching. The centres at 1640 and 3300 cm-1 are those of water in soils after Margenot et al. (2016), who are cited in
+the table of mid-infrared band assignments of mir_bands (docs/data.md); the others, widths and depths are ours, with
+the depth of the stretching band as above."""
+
+CARBON_DIOXIDE = ((2361.0, 12.0, 1.0), (2337.0, 14.0, 0.8), (668.0, 6.0, 0.5))
+"""Carbon dioxide of the air in the light's path: centre (cm-1), full width at half maximum (cm-1), relative absorbance
+of the two branches of the asymmetric stretching band and of the bending band. Widths and heights are ours."""
 
 HALF_WAVES = (2, 8)
 """Half waves over the axis of the smooth curve by which two instruments differ: fewer are an offset or a tilt."""
@@ -96,20 +107,53 @@ def path(values: NDArray, factor: ArrayLike) -> NDArray:
     return np.maximum(values, 0.0) ** _column(factor, values)
 
 
-def wet(values: NDArray, moisture: ArrayLike, axis: ArrayLike, strength: float = 1.0) -> NDArray:
+def wet(
+    values: NDArray,
+    moisture: ArrayLike,
+    axis: ArrayLike,
+    strength: float = 1.0,
+    bands: Sequence[tuple[float, float, float]] = WATER_BANDS,
+    darkening: float = WATER_DARKENING,
+) -> NDArray:
     """Water held by the sample: -ln R grows by its absorption (Beer-Lambert).
 
     Args:
       values: (n, m) reflectances of the dry samples.
       moisture: (n,) mass of water per mass of dry soil.
-      axis: (m,) nm.
+      axis: (m,) in the unit of the bands.
       strength: factor on the bands and on the darkening.
+      bands, darkening: absorption per unit of water: :data:`WATER_BANDS`, or :data:`WATER_FUNDAMENTALS`.
     """
     axis = np.asarray(axis, dtype=np.float64)
-    absorption = np.full(axis.shape, WATER_DARKENING)
-    for centre, width, depth in WATER_BANDS:
+    absorption = np.full(axis.shape, darkening)
+    for centre, width, depth in bands:
         absorption += depth * np.exp(-0.5 * ((axis - centre) / width) ** 2)
     return values * _exp(-strength * np.asarray(moisture, dtype=np.float64), absorption, values)
+
+
+def carbon_dioxide(values: NDArray, amount: ArrayLike, axis: ArrayLike) -> NDArray:
+    """Carbon dioxide of the air between background and sample: absorbance grows by ``amount`` at 2361 cm-1.
+
+    ``axis`` is in cm-1, (m,); the amount may be negative, where the background held more of it.
+    """
+    profile = carbon_dioxide_profile(np.asarray(axis, dtype=np.float64))
+    return values * _exp(-np.log(10.0) * np.asarray(amount, dtype=np.float64), profile, values)
+
+
+def carbon_dioxide_profile(axis: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Absorbance (m,) of carbon dioxide on an axis in cm-1, about 1 at its highest band."""
+    found = np.zeros(axis.shape)
+    for centre, width, height in CARBON_DIOXIDE:
+        found += height * np.exp(-4.0 * np.log(2.0) * ((axis - centre) / width) ** 2)
+    return found
+
+
+def add_curves(values: NDArray, amount: ArrayLike, rng: np.random.Generator) -> NDArray:
+    """Another smooth curve (:func:`smooth_curve`) of absorbance for each spectrum, of the standard deviation ``amount``
+    (n,); a negative one turns the curve over."""
+    amounts = np.asarray(amount, dtype=np.float64)
+    curves = [smooth_curve(values.shape[1], abs(by), rng) * np.sign(by) for by in amounts]
+    return values * (10.0 ** -np.array(curves).reshape(values.shape)).astype(values.dtype)
 
 
 def smooth_curve(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsoil.models import invariance
-from jaxsoil.models.invariance import KINDS, Strengths
+from jaxsoil.models.invariance import KINDS, MidInfraredStrengths, Strengths
 from jaxsoil.runs.errors import DataError
 
 AXIS = np.arange(1400.0, 2400.0, 10.0)
@@ -45,6 +45,47 @@ def test_dark_spectra_keep_half_of_their_light() -> None:
 def test_an_impossible_perturbation_is_refused(kind: str, value: float) -> None:
     with pytest.raises(DataError, match=f"impossible {kind}"):
         invariance.penalties(absorbances(), AXIS, strengths=Strengths(**{kind: value}))
+
+
+CM = np.arange(800.0, 3800.0, 10.0)
+
+
+@pytest.mark.parametrize("kind", MidInfraredStrengths.kinds())
+def test_the_mid_infrared_is_perturbed_in_wavenumbers(kind: str) -> None:
+    band = np.exp(-0.5 * ((CM - np.linspace(1200.0, 3400.0, 12)[:, None]) / 80.0) ** 2)
+    x = (0.4 + 0.5 * band)[:, ::-1]  # on an axis that ascends in nm, as studies have it
+    found = invariance.differences(x, 1e7 / CM[::-1], kind)[:, ::-1]
+    assert np.isfinite(found).all() and 1e-4 < np.abs(found).max() < 0.6
+    at = [int(np.argmin(np.abs(CM - centre))) for centre in (1200.0, 1640.0, 2360.0, 2600.0, 3300.0)]
+    if kind == "shift":  # of at most two standard deviations, 2 cm-1, on the steepest slope
+        assert np.abs(found).max() < 2.0 * 0.5 / 80.0 * np.exp(-0.5) * 1.05
+    if kind == "moisture":
+        wet = found[:, at].mean(axis=0)
+        assert wet[4] > wet[1] > 3.0 * wet[3] and wet[0] < 1e-9
+    if kind == "carbon_dioxide":
+        assert np.abs(found[:, at[2]]).max() > 0.01 and np.abs(found[:, [at[0], at[1], at[3], at[4]]]).max() < 1e-9
+    if kind == "gain":
+        np.testing.assert_allclose(found, np.broadcast_to(found[:, :1], found.shape), atol=1e-12)
+    with pytest.raises(DataError, match=f"impossible {kind}"):
+        invariance.differences(x, 1e7 / CM[::-1], kind, 0, MidInfraredStrengths(**{kind: -1.0}))
+
+
+def test_a_shift_wider_than_the_mid_infrared_is_refused_in_wavenumbers() -> None:
+    with pytest.raises(DataError, match=r"impossible shift.*3000 cm-1 on 2990 cm-1"):
+        invariance.penalties(np.ones((2, CM.size)), 1e7 / CM[::-1], strengths=MidInfraredStrengths(shift=3000.0))
+
+
+def test_what_one_standard_deviation_does_is_linear_in_small_strengths() -> None:
+    x = absorbances()
+    one, many = (
+        invariance.unit_differences(x, AXIS, Strengths(**{kind: s * getattr(Strengths(), kind) for kind in KINDS}))
+        for s in (0.5, 1.0)
+    )
+    assert one.shape == (60, len(KINDS), AXIS.size)
+    for number, kind in enumerate(KINDS):
+        size, off = (np.sqrt(np.mean(d**2)) for d in (many[:, number], 2.0 * one[:, number] - many[:, number]))
+        assert off < (1.0 if kind == "bandwidth" else 0.06) * size
+    np.testing.assert_array_equal(np.array(KINDS)[invariance.one_sided(Strengths())], ["moisture", "bandwidth"])
 
 
 def test_penalties_are_mean_products() -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
 from jaxsoil.bundle.networks import Network
-from jaxsoil.bundle.predictors import Linear, Predictor, Process, Trees
+from jaxsoil.bundle.predictors import Linear, Networks, Predictor, Process, Trees
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, all_rows, validation_rows
 from jaxsoil.evaluation.applicability import reconstruction_limit
@@ -128,7 +128,8 @@ def _baseline(name: str, config: StudyConfig, library: Library) -> tuple[Predict
     if isinstance(model, Mean):
         slope, start = model.linear.coefficients[:, None], np.array([model.linear.intercept])
         linear = Linear(slope, start, (scale,))
-        return linear if model.process is None else Process(linear, model.process, model.weight), steps
+        base = linear if model.process is None else Process(linear, model.process, model.weight)
+        return base if model.networks is None else Networks(base, model.networks, model.share), steps
     return Linear.of([model], [scale]), steps
 
 

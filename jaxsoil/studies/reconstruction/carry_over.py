@@ -23,7 +23,16 @@ from jaxsoil.evaluation.applicability import SpectralSpace
 from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import baselines, latent_features, local_networks, method, mix, moisture, summaries
+from jaxsoil.studies.reconstruction import (
+    baselines,
+    latent_features,
+    local_networks,
+    method,
+    mix,
+    moisture,
+    properties,
+    summaries,
+)
 from jaxsoil.studies.reconstruction.bundling import write_bundle
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
@@ -64,7 +73,9 @@ def prepare(config: CarryOverConfig) -> StudyInputs:
                 raise UsageError(f"--held-out: no region is called '{name}'. {did_you_mean(name, names)}")
         return [split for split in found if not config.held_out or split.held_out in config.held_out]
 
-    return local_networks.prepared(config, prepare_study(config, chosen))
+    prepared = prepare_study(config, chosen)
+    properties.check(config, prepared.library)
+    return local_networks.prepared(config, prepared)
 
 
 def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
@@ -72,14 +83,16 @@ def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
     regions = len(splits.region_out(prepared.library))
     pairs = mix.pairs_of(range(len(prepared.splits)), regions, config)
     networks = local_networks.trainings(config, len(prepared.splits), LABELS)
-    also = [f"Transductive mix: {2 * len(pairs)} fits without two regions."]
-    also += [f"Networks with local labels: at most {networks} trainings, most of them fine-tuning."] if networks else []
-    return "\n".join([plan_study(config, prepared), *also])
+    parts = [plan_study(config, prepared), f"Transductive mix: {2 * len(pairs)} fits without two regions."]
+    if networks:
+        parts.append(f"Networks with local labels: at most {networks} trainings, most of them fine-tuning.")
+    parts += [f"Property {name}: every model of absorbance again." for name in config.properties]
+    return "\n".join(parts)
 
 
 def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> None:
     """Fits and writes the run folder, and a bundle of the models fitted on all regions."""
-    more: list[Any] = [summaries.model_differences, gains]
+    more: list[Any] = [summaries.model_differences, gains, functools.partial(properties.gains, reference=REFERENCE)]
     more.append(functools.partial(local_labels, library=prepared.library))
     if config.moisture and prepared.library.truth is None:
         axis = prepared.library.spectra.axis
@@ -95,6 +108,8 @@ def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> No
             choices = local_choices(folder.path, prepared.library, held_out)
             local_networks.add(tables, config, choices, LABELS)
             latent_features.add(tables, config)
+        with timed(timing, "properties"):
+            properties.add(tables, config)
 
     run_study(config, folder, prepared, paper={}, summaries=more, also=also)
     write_bundle(config, folder, prepared)

@@ -17,7 +17,8 @@ EncoderKind = Literal["mlp", "cnn", "attention"]
 Network = Literal["none", "ann", "physics", "physics_no_rho"]
 Baseline = Literal[
     "plsr", "random_forest", "plsr_absorbance", "epo", "ridge", "ridge_perturbations", "ridge_regions", "ridge_both",
-    "process", "process_whitened", "carry_over", "carry_over_plsr", "ridge_latent",
+    "process", "process_whitened", "carry_over", "carry_over_plsr", "ridge_latent", "mlp_augmented", "carry_over_mlp",
+    "mlp", "cnn_augmented",
 ]  # fmt: skip
 FAMILY: tuple[Baseline, ...] = get_args(Baseline)[2:]
 """Baselines that see absorbance and fit log10 SOC whatever the study's settings are: PLSR on absorbance and the models
@@ -44,7 +45,8 @@ class StudyConfig:
     """Encoder of all networks: 'mlp' (paper), 'cnn' or 'attention'."""
     baselines: tuple[Baseline, ...] = ("plsr", "random_forest")
     """Reference models on the same splits. 'plsr_absorbance' and those behind it see absorbance and fit log10 SOC;
-    'carry_over' is the mean of 'ridge_both' and 'process_whitened' (docs/carry_over.md)."""
+    'carry_over' is the mean of 'ridge_both' and 'process_whitened', 'carry_over_mlp' of these and 'mlp_augmented'
+    (docs/carry_over.md)."""
     input: tuple[Input, ...] = ("reflectance",)
     """What the networks see: 'reflectance' (paper), its 'absorbance', or 'snv' (SNV of absorbance); decoders
     reconstruct reflectance. Several make a grid (region_out), whose first setting is the run's own."""
@@ -112,6 +114,8 @@ class CarryOverConfig(StudyConfig):
         )
     )
     """How they are fine-tuned: as few_labels does by default; random keys are those of --train.seed."""
+    properties: tuple[str, ...] = ()
+    """Other properties of the data, such as ph and clay, on which the models of absorbance are compared too."""
     moisture: bool = True
     """Also test on wet states of soils that the models know dry, with measured spectra where JAXSOIL_DATA has them."""
 

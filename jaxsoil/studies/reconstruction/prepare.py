@@ -162,6 +162,10 @@ def decoder_minerals(config: StudyConfig, library: Library) -> EndmemberLibrary 
     if not any(network.startswith("physics") for network in config.networks):
         return None
     axis = library.spectra.to_unit("nm").axis
+    if axis[0] >= 2500.0:
+        problem = "the mixing decoder has no minerals in the mid-infrared"
+        remedy = "Choose other networks: --networks none ann."
+        raise DataError(problem, source=library.name, value=f"from {axis[0]:.4g} nm", remedy=remedy)
     minerals = endmembers.best_minerals(axis) if library.truth is None else library.truth.decoder_minerals
     same = minerals.spectra.axis.shape == axis.shape and np.allclose(minerals.spectra.axis, axis)
     return minerals if same else minerals.resample(axis)

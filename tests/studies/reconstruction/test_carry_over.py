@@ -13,23 +13,35 @@ from reconstruction_run import write_run
 
 from jaxsoil.bundle.bundle import Bundle
 from jaxsoil.bundle.predict import predict
+from jaxsoil.bundle.predictors import read
+from jaxsoil.data.library import Library, Property
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.results import log10_percent
+from jaxsoil.models import augmented, invariance, plsr
 from jaxsoil.models import carry_over as carry_over_model
-from jaxsoil.models import invariance, plsr
 from jaxsoil.models.carry_over import CarryOver
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import baselines, carry_over, family, latent_features, local_networks, method
+from jaxsoil.spectra.container import Spectra
+from jaxsoil.studies.reconstruction import (
+    baselines,
+    carry_over,
+    family,
+    latent_features,
+    local_networks,
+    method,
+    properties,
+)
 from jaxsoil.studies.reconstruction.carry_over import SHRINKAGE
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.report.carry_over import write_report
+from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.training.config import TrainConfig
 
 NM = np.arange(400.0, 2400.0, 100.0)
 REGIONS = ("north", "east", "west", "mine")
 SMALL = CarryOverConfig(
-    baselines=("plsr_absorbance", "epo", "ridge_both", "carry_over"),
+    baselines=("plsr_absorbance", "epo", "ridge_both", "carry_over", "carry_over_mlp"),
     moisture=False,
     width=8,
     components=6,
@@ -62,6 +74,7 @@ def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_st
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(carry_over, "LABELS", (0, 3))
+    monkeypatch.setattr(augmented, "STEPS", 20)
     config = dataclasses.replace(SMALL, data=own_data(tmp_path))
     assert [split.held_out for split in carry_over.prepare(config).splits] == sorted(REGIONS)
     config = dataclasses.replace(config, held_out=("mine",), finetuned=("ann",))
@@ -85,8 +98,13 @@ def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_st
     for name in config.baselines:
         expected = baselines.fit(name, spectra, soc, library.blocks, **own).predict(spectra)
         np.testing.assert_allclose(predict(bundle, library.spectra, model=name)["value"], expected, rtol=2e-3)
-    assert bundle.model("carry_over").predictor.kind == "gaussian_process"
     _check_local(folder)
+    kinds = [bundle.model(name).predictor.kind for name in ("carry_over", "carry_over_mlp")]
+    assert kinds == ["gaussian_process", "networks"]
+    networks = bundle.model("carry_over_mlp").predictor
+    for facts, arrays in (({"network": "gru"}, {}), ({}, {"networks/centre": np.zeros(3)})):
+        with pytest.raises(DataError, match=r"unknown kind of network|do not fit together"):
+            read("networks", networks.arrays() | arrays, networks.facts() | facts)
     # With one region there is no error over regions, and the report says so rather than fail.
     text = write_report(folder).with_suffix(".md").read_text()
     assert "n/a" in text and "Encoder + ANN decoder, fine-tuned | at random, first 2" in text
@@ -175,7 +193,7 @@ def test_local_labels_move_the_level_and_are_not_scored() -> None:
     assert carry_over._with_offset(observed, predicted, np.array([], int))[1] == pytest.approx(0.5)
 
 
-def test_members_of_the_family_are_means_of_each_other() -> None:
+def test_members_of_the_family_are_means_of_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     x = 0.4 + 0.05 * rng.normal(size=(80, 20))
     y, region, axis = x[:, 3] * 4.0, np.arange(80) % 4, np.linspace(1400.0, 2400.0, 20)
@@ -189,6 +207,13 @@ def test_members_of_the_family_are_means_of_each_other() -> None:
     kept = invariance.orthogonal(invariance.penalties(x, axis).sum(axis=0), family.EPO_COMPONENTS)
     expected = plsr.fit(x @ kept, y).predict(x @ kept)
     np.testing.assert_allclose(family.fit("epo", x, y, region, axis, none).predict(x), expected, atol=1e-9)
+    networks = augmented.fit("mlp", x, y, region, axis, augmented.prior(len(invariance.KINDS)), steps=20)
+    monkeypatch.setattr(augmented, "STEPS", 20)
+    thirds = family.fit("carry_over_mlp", x, y, region, axis, none)
+    np.testing.assert_allclose(thirds.predict(x), (2.0 * blend.predict(x) + networks.predict(x)) / 3.0, atol=1e-6)
+    # The process is the one of the first blend: its fit is kept, and depends on all that it saw.
+    assert thirds.process is not None and thirds.process is family.fit("carry_over", x, y, region, axis, none).process
+    assert thirds.process is not family.fit("carry_over", x, y + 1e-9, region, axis, none).process
     with pytest.raises(DataError, match="no model 'cubist'"):
         family.fit("cubist", x, y, region, axis, none)
 
@@ -253,3 +278,37 @@ def test_wet_states_are_predicted_by_models_of_other_samples(data_root: Path) ->
     assert set(rows["n"]) == {100} and set(rows.index.get_level_values("state")) == {"air_dry", "wet", "wet_dried_1day"}
     assert rows.loc[("plsr_absorbance", "air_dry"), "ccc"] > 0.7 > rows.loc[("plsr_absorbance", "wet"), "ccc"]
     assert rows.loc[("epo_measured", "wet"), "rmse"] < 0.5 * rows.loc[("plsr_absorbance", "wet"), "rmse"]
+
+
+def test_other_properties_are_scored_as_they_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    site, clay = np.repeat(REGIONS, 15), rng.uniform(5.0, 50.0, 60)
+    depth = 0.004 * clay[:, None] * np.exp(-0.5 * ((NM - 2200.0) / 100.0) ** 2)
+    values = 10.0 ** -(0.5 + depth + 0.01 * rng.normal(size=(60, 1)))
+    clay[site == "mine"] = np.nan
+    named = {"region": site, "pedon": np.arange(60).astype(str)}
+    library = Library(
+        "soils", Spectra(values.astype(np.float32), NM, "nm", "reflectance"), named["pedon"],
+        {"soc": Property(np.ones(60), "%"), "clay": Property(clay, "%")}, named, "CC0",
+    )  # fmt: skip
+    config = dataclasses.replace(SMALL, baselines=("plsr_absorbance", "ridge"), properties=("clay",))
+    properties.check(config, library)
+    for name, told in (("ph", "the data have none"), ("soc", "the data have none")):
+        with pytest.raises(UsageError, match=told):
+            properties.check(dataclasses.replace(config, properties=(name,)), library)
+    tables = Tables(RunFolder(tmp_path, "carry_over", "disabled"), library, [])
+    properties.add(tables, config)
+    found = pd.read_csv(tmp_path / "properties.csv")
+    assert set(found["region"]) == set(REGIONS) - {"mine"} and (found["n"] == 15).all() and (found["ccc"] > 0.9).all()
+    x, east = baselines.seen(library, "absorbance").astype(np.float64), site == "east"
+    expected = plsr.fit(x[(site == "north") | (site == "west")], clay[(site == "north") | (site == "west")])
+    scored = metrics.summary(clay[east], expected.predict(x[east]))
+    rows = found.set_index(["model", "region"])
+    assert rows.loc[("plsr_absorbance", "east"), "rmse"] == pytest.approx(scored["rmse"], rel=1e-4)
+    means = properties.gains(tmp_path, "plsr_absorbance")["property_gains"].set_index(["model", "metric"])
+    gap = rows.loc["ridge"]["rmse"] - rows.loc["plsr_absorbance"]["rmse"]
+    assert means.loc[("ridge", "rmse"), "gain"] == pytest.approx(gap.mean())
+    assert means.loc[("ridge", "rmse"), "gain_se"] == pytest.approx(gap.std(ddof=1) / np.sqrt(3))
+    first = (tmp_path / "properties.csv").read_bytes()
+    properties.add(tables, config)
+    assert (tmp_path / "properties.csv").read_bytes() == first

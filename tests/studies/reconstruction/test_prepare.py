@@ -232,6 +232,10 @@ def test_broken_measured_minerals_are_not_replaced_silently(tmp_path: Path, monk
         study.decoder_minerals(TINY, library)
     shutil.rmtree(tmp_path / endmembers.USGS_FOLDER)
     assert study.decoder_minerals(dataclasses.replace(TINY, networks=("ann",)), library) is None
+    wave = np.linspace(2600.0, 13000.0, library.spectra.n_bands)
+    mid_infrared = library.with_spectra(library.spectra.replace(axis=wave, unit="nm"))
+    with pytest.raises(DataError, match=r"no minerals in the mid-infrared.*--networks none ann"):
+        study.decoder_minerals(TINY, mid_infrared)
 
 
 def test_every_difference_from_the_paper_is_listed() -> None:

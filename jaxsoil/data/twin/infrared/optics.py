@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.twin.infrared.bands import CONSTITUENTS, MINERAL, NAMES, ORGANICS, Constituent
+from jaxsoil.spectra.perturbations import carbon_dioxide_profile
 
 _LATTICE = 5.0  # minerals' bands of at least this strength below 1600 cm-1 are oscillators that mirror
 _OSCILLATOR = 0.52  # an oscillator's share in the static permittivity, per absorption x width / position of its band
@@ -143,7 +144,6 @@ def absorbances(optics: Optics, scans: Mapping[str, NDArray], seed: int, stream:
 def mid_infrared(axis: NDArray[np.float64]) -> Optics:
     """Returns the constituents on an axis in cm-1 within 600-4000."""
     absorption, mirror = _fundamentals(axis)
-    gas = _gaussian(axis, 2361.0, 12.0) + 0.8 * _gaussian(axis, 2337.0, 14.0) + 0.5 * _gaussian(axis, 668.0, 6.0)
     return Optics(
         axis=axis,
         absorption=absorption,
@@ -153,7 +153,7 @@ def mid_infrared(axis: NDArray[np.float64]) -> Optics:
         dark=(0.5 + 0.8 * np.exp(-(((axis - 1300.0) / 900.0) ** 2))).astype(np.float32),
         scatter=(0.37 * (axis / 2300.0) ** 0.1).astype(np.float32),
         coarse=0.5,
-        gas=gas.astype(np.float32),
+        gas=carbon_dioxide_profile(axis).astype(np.float32),
         # The detector and the beam splitter are weakest at the ends.
         noise=(1.0 + 4.0 * np.exp(-(axis - 600.0) / 60.0) + 1.0 * np.exp(-(4000.0 - axis) / 250.0)).astype(np.float32),
     )

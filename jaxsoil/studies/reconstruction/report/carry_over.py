@@ -59,6 +59,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     figure = figures.metric_by_region(dots, shown, label=label, lower=-0.2)
     picture = document.picture(figure, "ccc_by_region", _PROSE.text("region_caption"))
     document.section("By region", picture, *_by_region(run))
+    _property_section(document, run)
     _local_section(document, run, shown)
     _moisture_section(document, run)
     sections.exposure_section(document, run, _PROSE.rows("uses", local="local_labels" in run.tables))
@@ -169,6 +170,28 @@ def _dots(run: Run) -> list[figures.Dot]:
         figures.Dot(model, run.region_label(region), tuple(values), trusted=True)
         for (model, region), values in rows.groupby(["model", "region"], sort=False)["value"]
     ]
+
+
+def _property_section(document: Document, run: Run) -> None:
+    """Adds the scores of other properties; nothing where the run has none."""
+    if "property_gains" not in run.tables:
+        return
+    tables, found = [], run.tables["property_gains"]
+    by_property: Any = found.groupby(["property", "unit"], sort=False)
+    for (name, unit), mine in by_property:
+        rows = []
+        for model, own in mine.set_index("metric").groupby("model", sort=False):
+            cells: list[str] = [number(own.loc[metric, "mean"], 3) for metric in ("ccc", "rmse", "abs_bias")]
+            if model == _REFERENCE:
+                cells += ["reference"] * 3
+            else:
+                paired = [own.loc[metric] for metric in ("ccc", "rmse", "abs_bias")]
+                cells += [plus_minus(row["gain"], row["gain_se"], 3) for row in paired]
+            rows.append((model_label(str(model)), *cells))
+        text = _PROSE.text("property_title", name=name, unit=unit, regions=int(mine["n"].max()))
+        header = ("Model", "CCC", "RMSE", "Size of the bias", "Gain, CCC", "Gain, RMSE", "Gain, bias")
+        tables.append(Table(text, header, tuple(rows), ()))
+    document.section("Other properties", _PROSE.text("properties"), *tables)
 
 
 def _local_section(document: Document, run: Run, looks: dict[str, style.Look]) -> None:

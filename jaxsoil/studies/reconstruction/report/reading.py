@@ -41,6 +41,10 @@ MODEL_LABELS = {
     "ridge_latent": "Ridge, perturbations subtracted",
     "ridge_method": "Ridge, both penalties, method of SOC",
     "ridge_latents": "Ridge, both penalties, latent features",
+    "mlp_augmented": "MLPs, perturbed spectra",
+    "carry_over_mlp": "Mean of ridge, Gaussian process and MLPs",
+    "mlp": "MLPs",
+    "cnn_augmented": "CNNs, perturbed spectra",
     "carry_over_mix": "Mix with unlabelled spectra",
 }
 """Models in the order of the tables, with their names there; others follow under the name they have."""
@@ -96,6 +100,7 @@ _SUMMARIES = {
     "remeasure": Columns(text="model ranking", number="measured rmse_log10 rmse", whole="seed"),
     "gains": Columns(text="model regions metric", number="mean se gain gain_se", whole="better n"),
     "mix": Columns(text="region", number="weight"),
+    "property_gains": Columns(text="property unit model metric", number="mean gain gain_se", whole="n"),
     "local_labels": Columns(text="model choice", number="ccc rmse abs_bias", whole="labels regions"),
     "moisture": Columns(text="model state", number="ccc rmse bias", whole="n"),
     "learned": Columns(
