@@ -115,21 +115,54 @@ def _dense(x: jax.Array, outputs: int, initialisation: Initialisation) -> jax.Ar
     return nn.Dense(outputs, **_starts(x.shape[-1], initialisation))(x)
 
 
+@jax.custom_vjp
+def _scaled_product(x: jax.Array, scale: jax.Array, kernel: jax.Array) -> jax.Array:
+    """``x @ kernel`` of ``x = scale * z`` (n, M), whose gradient reaches ``scale`` (M,) by way of the kernel's.
+
+    With z fixed, d/d scale = sum_k kernel * d/d kernel / scale, row by row. Without it the gradient of ``scale`` takes
+    that of ``x``, a product as large as the layer's own. ``x`` itself has no gradient here.
+    """
+    return jnp.matmul(x, kernel)
+
+
+def _scaled_product_forward(x: jax.Array, scale: jax.Array, kernel: jax.Array) -> tuple[jax.Array, Any]:
+    return jnp.matmul(x, kernel), (x, scale, kernel)
+
+
+def _scaled_product_backward(kept: Any, slope: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    x, scale, kernel = kept
+    (of_kernel,) = jax.vjp(lambda k: jnp.matmul(x, k), kernel)[1](slope)
+    # A scale of exactly zero hides its gradient for this step; the moments of Adam carry it on.
+    over = jnp.where(scale == 0.0, 1.0, scale)
+    return jnp.zeros_like(x), jnp.sum(kernel * of_kernel, axis=1) / over, of_kernel
+
+
+_scaled_product.defvjp(_scaled_product_forward, _scaled_product_backward)
+
+
 class Trunk(nn.Module):
-    """BatchNorm -> (1 + hidden) x [Dense -> BatchNorm -> ReLU] -> Dense, shared by encoder and ANN decoder."""
+    """BatchNorm -> (1 + hidden) x [Dense -> BatchNorm -> ReLU] -> Dense, shared by encoder and ANN decoder.
+
+    ``of_data``: what comes in are data; no gradient with respect to them is taken while training.
+    """
 
     outputs: int
     width: int
     hidden: int
     momentum: float
     initialisation: Initialisation = "lecun"
+    of_data: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = _RemovedBias()(_batch_norm(self.momentum, train, use_bias=False)(x))
-        for _ in range(1 + self.hidden):
-            starts = _starts(x.shape[-1], self.initialisation)
-            x = nn.Dense(self.width, use_bias=False, kernel_init=starts["kernel_init"])(x)
+        first = _batch_norm(self.momentum, train, use_bias=False)
+        x = _RemovedBias()(first(x))
+        for layer in range(1 + self.hidden):
+            starts, product = _starts(x.shape[-1], self.initialisation), {}
+            if layer == 0 and train and self.of_data:
+                x, scale = jax.lax.stop_gradient(x), first.variables["params"]["scale"]
+                product = {"dot_general": lambda x, kernel, *_, scale=scale, **__: _scaled_product(x, scale, kernel)}
+            x = nn.Dense(self.width, use_bias=False, kernel_init=starts["kernel_init"], **product)(x)
             x = _RemovedBias(starts["bias_init"])(x)
             x = nn.relu(_batch_norm(self.momentum, train)(x))
         return _dense(x, self.outputs, self.initialisation)
@@ -196,7 +229,7 @@ class Encoder(nn.Module):
         elif c.encoder == "attention":
             trunk = AttentionTrunk(self.components, c.width, c.momentum, c.initialisation)
         else:
-            trunk = Trunk(self.components, c.width, c.hidden, c.momentum, c.initialisation)
+            trunk = Trunk(self.components, c.width, c.hidden, c.momentum, c.initialisation, of_data=True)
         return nn.softmax(nn.leaky_relu(trunk(seen, train), 0.01))
 
 
