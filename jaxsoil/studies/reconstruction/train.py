@@ -113,6 +113,7 @@ def add_networks(
         "experiment/stage" as their study.
     """
     from jaxsoil.studies.reconstruction.objectives import make_losses
+    from jaxsoil.training.calibrate import settle
     from jaxsoil.training.cost import achieved
     from jaxsoil.training.devices import matmul_precision
     from jaxsoil.training.grid import make_groups
@@ -129,7 +130,8 @@ def add_networks(
             score = _abundance_score(tables.library, tables.minerals, group.model)
             measured: dict[str, Any] = {"measure": _latent_distance, "score": score}
             loss = make_losses(group.trials)
-            runs.append(GroupRun(group, data, train, devices, tables.run.path, loss, **files, **measured))
+            group, settled = settle(group, data, train, devices, tables.run.path, loss, stage)
+            runs.append(GroupRun(group, data, train, settled, tables.run.path, loss, **files, **measured))
         part = "/".join(filter(None, (tables.run.path.name, stage)))
         for run, trial, outcome in run_groups(runs, functools.partial(_report, part, train.epochs, tracker)):
             progress.reach(trial.name, f"{part}/{trial.id}")
