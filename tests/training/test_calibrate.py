@@ -82,21 +82,29 @@ def test_what_was_measured_is_recorded_and_a_run_that_goes_on_keeps_it(tmp_path:
     assert settle(devices, tmp_path)[1] == first[1]
 
 
-def test_chunks_are_cut_by_the_memory_of_the_compiled_program(tmp_path: Path) -> None:
+def test_chunks_are_cut_by_the_memory_of_the_compiled_program(tmp_path: Path, monkeypatch) -> None:
+    """By count three trials fit, by XLA's account two beside the data; no chunk is asked for."""
+    (tmp_path / "env.json").write_text("{}")
     counted = group_of(DeviceConfig(count=1))
-    # By count three trials fit, in three chunks of eight trials.
     devices = DeviceConfig(count=1, memory_gb=3.5e-9 * counted.trial_bytes, mapping="vmap")
     assert (group_of(devices).chunks, group_of(devices).size) == (3, 3)
-    account = calibrate.memory_of_trial(group_of(devices), DATA, TRAINED, devices, tmp_path, make_loss)
+    account = int(1.2 * counted.trial_bytes), counted.trial_bytes
+    monkeypatch.setattr(calibrate, "memory_of_trial", lambda *_: account)
+    group, settled = settle(devices, tmp_path)
+    assert (group.chunks, group.size, group.trial_bytes) == (4, 2, account[0]) and settled == devices
+    assert json.loads((tmp_path / "env.json").read_text())["settled"]["ann"]["memory"] == "XLA"
+    monkeypatch.setattr(calibrate, "memory_of_trial", lambda *_: (account[0], 4 * account[0]))
+    (tmp_path / "env.json").write_text("{}")
+    with pytest.raises(UsageError, match="by XLA's account"):
+        settle(devices, tmp_path)
+
+
+def test_the_account_holds_what_a_trial_must_keep_and_the_data_once(tmp_path: Path) -> None:
+    devices = DeviceConfig(count=1, mapping="vmap")
+    group = group_of(devices)
+    account = calibrate.memory_of_trial(group, DATA, TRAINED, devices, tmp_path, make_loss)
     assert account is not None
     trial, shared = account
-    # Parameters, two moments and the best ones at least; the spectra are shared.
-    assert trial > 4 * 4 * counted.parameters
-    assert shared >= DATA.arrays["spectra"].nbytes
-    (tmp_path / "env.json").write_text("{}")
-    devices = dataclasses.replace(devices, memory_gb=1e-9 * (shared + 2 * trial + 1))
-    group, _ = settle(devices, tmp_path)
-    by_count = group_of(devices)
-    if by_count.chunks > 1 and by_count.size > 1:
-        assert (group.chunks, group.size) == (4, 2)
-        assert json.loads((tmp_path / "env.json").read_text())["settled"]["ann"]["memory"] == "XLA"
+    # Parameters, two moments and the best ones.
+    assert 4 * 4 * group.parameters < trial < 3 * group.trial_bytes
+    assert DATA.arrays["spectra"].nbytes <= shared < trial
