@@ -36,15 +36,16 @@ def keep_compiled() -> Path | None:
     Raises:
       UsageError: the size in :data:`VARIABLE` is no number.
     """
-    limit, folder = _limit(), default_folder()
+    limit = _limit()
     if not limit or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return None
     import jax
 
     try:
+        folder = default_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         prune(folder.parent, limit)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home.
         return None
     # Whoever can write there runs code in this process.
     if not os.access(folder, os.R_OK | os.W_OK) or (hasattr(os, "getuid") and folder.stat().st_uid != os.getuid()):
@@ -63,13 +64,14 @@ def default_folder() -> Path:
     JAX's key of a program knows neither: code for another processor could not run, and code for fewer cores is slow.
     A home folder is often shared by machines that differ.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    named = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(named) if os.path.isabs(named) else Path.home() / ".cache"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     said = [platform.machine(), platform.processor(), str(cores)]
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text("utf-8").partition("\n\n")[0].splitlines()
         said += [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
-    return Path(base) / "jaxsoil" / "xla" / hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
+    return base / "jaxsoil" / "xla" / hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
 
 
 def prune(folder: Path, limit: int) -> None:

@@ -34,25 +34,27 @@ KEY = "settled"
 
 def settle(
     group: Group, data: Data, train: TrainConfig, devices: DeviceConfig, folder: Path, make_loss: MakeLoss,
-    stage: str = "",
+    stage: str = "", previous: str | None = None,
 ) -> tuple[Group, DeviceConfig]:  # fmt: skip
     """The group in chunks that fit, and settings that leave nothing to be measured.
 
     Args:
-      group, data, train, devices, make_loss, stage: as of :class:`jaxsoil.training.group_run.GroupRun`; the group is
-        cut into chunks by counted memory.
+      group, data, train, devices, make_loss, stage, previous: as of :class:`jaxsoil.training.group_run.GroupRun`; the
+        group is cut into chunks by counted memory. What was measured of the previous stage holds for this one, too:
+        its trials start chunk by chunk from what those left.
       folder: run folder, whose env.json records what was measured; without that file nothing is recorded.
 
     Raises:
       UsageError: not even one trial fits.
     """
     known = read_json(folder / "env.json") if (folder / "env.json").exists() else None
-    name = " ".join(filter(None, (stage, group.label)))
-    said = (known or {}).get(KEY, {}).get(name)
+    before = (known or {}).get(KEY, {})
+    name, earlier = (" ".join(filter(None, (part, group.label))) for part in (stage, previous))
+    said = before.get(name, before.get(earlier) if previous is not None else None)
     if said is None:
         said = _measured(group, data, train, devices, folder, make_loss)
         if said and known is not None:
-            write_json(folder / "env.json", known | {KEY: known.get(KEY, {}) | {name: said}})
+            write_json(folder / "env.json", known | {KEY: before | {name: said}})
     sizes = {field: said[field] for field in ("chunks", "size", "trial_bytes") if field in said}
     chosen = {field: said[field] for field in ("mapping", "steps") if field in said}
     return dataclasses.replace(group, **sizes), dataclasses.replace(devices, **chosen)

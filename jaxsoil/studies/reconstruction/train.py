@@ -130,7 +130,7 @@ def add_networks(
             score = _abundance_score(tables.library, tables.minerals, group.model)
             measured: dict[str, Any] = {"measure": _latent_distance, "score": score}
             loss = make_losses(group.trials)
-            group, settled = settle(group, data, train, devices, tables.run.path, loss, stage)
+            group, settled = settle(group, data, train, devices, tables.run.path, loss, stage, previous)
             runs.append(GroupRun(group, data, train, settled, tables.run.path, loss, **files, **measured))
         part = "/".join(filter(None, (tables.run.path.name, stage)))
         for run, trial, outcome in run_groups(runs, functools.partial(_report, part, train.epochs, tracker)):
