@@ -22,6 +22,7 @@ from jaxsoil.experiments import (
     package_folder,
 )  # fmt: skip
 from jaxsoil.runs import processes, progress, stop, tracking
+from jaxsoil.runs.compiled import keep_compiled
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import read_json
 from jaxsoil.runs.folder import RunFolder
@@ -130,6 +131,7 @@ def _run(
         from jaxsoil.data.sources import standin
         from jaxsoil.training import cost
 
+        keep_compiled()
         study = experiment.study_module()
         with standin.planning() as missing, cost.compiling(options.compile):
             print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxsoil.models.config import Input
+from jaxsoil.models.products import Products, plain, scaled
 from jaxsoil.physics import mixing
 
 EncoderKind = Literal["mlp", "cnn", "attention"]
@@ -116,23 +117,36 @@ def _dense(x: jax.Array, outputs: int, initialisation: Initialisation) -> jax.Ar
 
 
 class Trunk(nn.Module):
-    """BatchNorm -> (1 + hidden) x [Dense -> BatchNorm -> ReLU] -> Dense, shared by encoder and ANN decoder."""
+    """BatchNorm -> (1 + hidden) x [Dense -> BatchNorm -> ReLU] -> Dense, shared by encoder and ANN decoder.
+
+    ``of_data``: what comes in are data; no gradient with respect to them is taken while training. ``products``: how its
+    matrix products are taken while training.
+    """
 
     outputs: int
     width: int
     hidden: int
     momentum: float
     initialisation: Initialisation = "lecun"
+    of_data: bool = False
+    products: Products = "float32"
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        x = _RemovedBias()(_batch_norm(self.momentum, train, use_bias=False)(x))
-        for _ in range(1 + self.hidden):
-            starts = _starts(x.shape[-1], self.initialisation)
-            x = nn.Dense(self.width, use_bias=False, kernel_init=starts["kernel_init"])(x)
+        first = _batch_norm(self.momentum, train, use_bias=False)
+        x = _RemovedBias()(first(x))
+        for layer in range(1 + self.hidden):
+            starts, product = _starts(x.shape[-1], self.initialisation), None
+            if layer == 0 and train and self.of_data:
+                x, scale = jax.lax.stop_gradient(x), first.variables["params"]["scale"]
+                product = scaled(scale, self.products)
+            elif train:
+                product = plain(self.products)
+            x = nn.Dense(self.width, use_bias=False, kernel_init=starts["kernel_init"], dot_general=product)(x)
             x = _RemovedBias(starts["bias_init"])(x)
             x = nn.relu(_batch_norm(self.momentum, train)(x))
-        return _dense(x, self.outputs, self.initialisation)
+        last = plain(self.products) if train else None
+        return nn.Dense(self.outputs, **_starts(x.shape[-1], self.initialisation), dot_general=last)(x)
 
 
 class ConvTrunk(nn.Module):
@@ -187,6 +201,7 @@ class Encoder(nn.Module):
 
     components: int
     config: ModelConfig
+    products: Products = "float32"
 
     @nn.compact
     def __call__(self, seen: jax.Array, train: bool) -> jax.Array:
@@ -196,7 +211,8 @@ class Encoder(nn.Module):
         elif c.encoder == "attention":
             trunk = AttentionTrunk(self.components, c.width, c.momentum, c.initialisation)
         else:
-            trunk = Trunk(self.components, c.width, c.hidden, c.momentum, c.initialisation)
+            shape = (self.components, c.width, c.hidden, c.momentum, c.initialisation)
+            trunk = Trunk(*shape, of_data=True, products=self.products)
         return nn.softmax(nn.leaky_relu(trunk(seen, train), 0.01))
 
 
@@ -205,11 +221,13 @@ class AnnDecoder(nn.Module):
 
     bands: int
     config: ModelConfig
+    products: Products = "float32"
 
     @nn.compact
     def __call__(self, mass: jax.Array, train: bool) -> jax.Array:
         c = self.config
-        return nn.sigmoid(Trunk(self.bands, c.width, c.hidden, c.momentum, c.initialisation)(mass, train))
+        shape = (self.bands, c.width, c.hidden, c.momentum, c.initialisation)
+        return nn.sigmoid(Trunk(*shape, products=self.products)(mass, train))
 
 
 class MixingDecoder(nn.Module):
@@ -237,19 +255,22 @@ class Autoencoder(nn.Module):
     """An encoder and, unless ``config.decoder`` is "none", a decoder.
 
     Returns the mass fractions ``(n, K)`` and the reconstructed reflectance ``(n, M)``, or None without a decoder.
-    The mixing decoder needs K - 1 ``minerals``; the others take none.
+    The mixing decoder needs K - 1 ``minerals``; the others take none. While training (``train``) a multilayer encoder
+    gives no gradient with respect to the spectra, and its layers' products are taken as ``products`` says; the mixing
+    decoder's are always float32.
     """
 
     components: int
     bands: int
     config: ModelConfig
+    products: Products = "float32"
 
     @nn.compact
     def __call__(
         self, reflectance: jax.Array, minerals: Minerals | None = None, *, train: bool
     ) -> tuple[jax.Array, jax.Array | None]:
         seen = encoder_input(reflectance, self.config.input)
-        mass = Encoder(self.components, self.config, name="encoder")(seen, train)
+        mass = Encoder(self.components, self.config, self.products, name="encoder")(seen, train)
         if self.config.decoder == "none":
             return mass, None
         if self.config.physical:
@@ -257,7 +278,7 @@ class Autoencoder(nn.Module):
                 raise ValueError("The mixing decoder needs its minerals: pass Minerals(spectra, rho_r).")
             with_rho_r = self.config.decoder == "physics"
             return mass, MixingDecoder(self.bands, with_rho_r, name="decoder")(mass, minerals)
-        return mass, AnnDecoder(self.bands, self.config, name="decoder")(mass, train)
+        return mass, AnnDecoder(self.bands, self.config, self.products, name="decoder")(mass, train)
 
 
 def evaluate(

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from jaxsoil import experiments
 from jaxsoil.experiments import Experiment
 from jaxsoil.runs import lock, processes, progress
+from jaxsoil.runs.compiled import keep_compiled
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import read_json, write_json
 from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
@@ -57,6 +58,7 @@ def execute(
         refuse_or_accept(run, content, resume, overwrite)
         if not wait:
             lock.refuse_running(run.path)
+    keep_compiled()
     # Data come before the folder: bad input leaves no half-made run behind, and an earlier one untouched.
     study = experiment.study_module()
     data = study.prepare(config)

@@ -59,8 +59,9 @@ class TrainConfig:
     """Epochs between checkpoints."""
     checkpoint_seconds: float = 60.0
     """Seconds between checkpoints at least: trainings that are shorter keep none and are repeated whole."""
-    precision: Literal["highest", "default"] = "highest"
-    """Precision of float32 matrix products: 'highest' for published tables, 'default' is faster on accelerators."""
+    precision: Literal["highest", "default", "bfloat16"] = "highest"
+    """Precision of float32 matrix products: 'highest' for published tables; 'default' is faster on accelerators;
+    'bfloat16' rounds the factors in the networks' dense layers while they train, all else as 'highest'."""
     seed: int = 0
     """Root of the random keys of all trainings and of the baselines; fine-tuning takes that of its first stage."""
 
@@ -79,6 +80,12 @@ class DeviceConfig:
     """Trials that run as one program; 0 takes what fits the memory (CPU: one a device)."""
     memory_gb: float = 0.0
     """Memory for one chunk on one device in GB; 0 asks the device."""
+    mapping: Literal["auto", "vmap", "loop", "measured"] = "auto"
+    """Trials of one program on one device: 'vmap' side by side, 'loop' one after the other. 'auto': loop on a CPU, vmap
+    elsewhere; 'measured': the faster one in a short calibration, which env.json records and --resume keeps."""
+    steps: Literal["auto", "scan", "stepped", "measured"] = "auto"
+    """'scan': epochs are one program; 'stepped': each step is. 'auto': stepped for convolutions on a CPU; 'measured' as
+    above."""
     threads: int = 0
     """Programs that run at a time on a single CPU device, with the same results; 0: one for each core, at most 8."""
 

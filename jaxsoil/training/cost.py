@@ -156,11 +156,7 @@ def estimate(group: Group, data: Data, train: TrainConfig, devices: DeviceConfig
     total = sum(steps) * train.epochs
     with tempfile.TemporaryDirectory() as folder, matmul_precision(train.precision):
         compiled = compile_seconds()
-        runner = GroupRun(group, data, train, devices, Path(folder), make_loss)
-        program = runner.program(group.chunk(0))
-        program.member = dataclasses.replace(program.member, steps=jnp.full(group.size, STEPS, jnp.int32))
-        program.most = STEPS
-        state = runner.initial(program, group.chunk(0))
+        program, state = few_steps(GroupRun(group, data, train, devices, Path(folder), make_loss))
         abstract = jax.eval_shape(lambda: state)
         per_step = seconds_per_step(program, state) / group.size
         seconds = compile_seconds() - compiled
@@ -180,6 +176,15 @@ def estimate(group: Group, data: Data, train: TrainConfig, devices: DeviceConfig
         chunk_bytes=float(group.trial_bytes * (group.size // make_mesh(devices).shape["trial"])),
         memory=memory,
     )
+
+
+def few_steps(runner: GroupRun) -> tuple[Program, State]:
+    """The program of a group's first chunk with epochs of :data:`STEPS` steps, and its state before the first."""
+    group = runner.group
+    program = runner.program(group.chunk(0))
+    program.member = dataclasses.replace(program.member, steps=jnp.full(group.size, STEPS, jnp.int32))
+    program.most = STEPS
+    return program, runner.initial(program, group.chunk(0))
 
 
 def of_program(name: str, program: Program, params: Any, steps: Sequence[int], members: int = 1) -> Cost:

@@ -39,8 +39,11 @@ jax.monitoring.register_event_duration_secs_listener(_listen)
 
 
 def matmul_precision(name: str) -> contextlib.AbstractContextManager[Any]:
-    """Precision of float32 matrix products while programs are traced: "highest", or the device's "default"."""
-    return jax.default_matmul_precision("float32" if name == "highest" else "default")
+    """Precision of float32 matrix products while programs are traced: the device's "default", else float32.
+
+    "bfloat16" is a property of the networks that train (:mod:`jaxsoil.models.products`), not of all products.
+    """
+    return jax.default_matmul_precision("default" if name == "default" else "float32")
 
 
 def make_mesh(config: DeviceConfig, devices: Sequence[Any] | None = None) -> Mesh:
@@ -63,6 +66,8 @@ def make_mesh(config: DeviceConfig, devices: Sequence[Any] | None = None) -> Mes
         )
     if config.method == "pmap" and config.batch_devices > 1:
         raise UsageError("pmap keeps whole trials on a device: use --devices.method jit with --devices.batch-devices.")
+    if config.mapping == "loop" and len(devices) > 1:
+        raise UsageError(f"{len(devices)} devices share the trials: use --devices.mapping vmap, or --devices.count 1.")
     shape = (len(devices) // config.batch_devices, config.batch_devices)
     return jax.make_mesh(shape, ("trial", "batch"), axis_types=(AxisType.Auto,) * 2, devices=devices)
 
@@ -92,6 +97,26 @@ class Layout:
         return tree if self.mesh is None else jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
 
 
+def ways(config: DeviceConfig, mesh: Mesh, convolutions: bool, trials: int) -> tuple[Layout, bool]:
+    """How the trials of a program run on a mesh, and whether each step is a program of its own.
+
+    What is to be "measured" and is not yet (:mod:`jaxsoil.training.calibrate`) is as "auto": a fixed rule, so that one
+    command gives the same bits each time.
+
+    Args:
+      config: settings.
+      mesh: of :func:`make_mesh`.
+      convolutions: whether the network has some.
+      trials: in the program.
+    """
+    cpu = mesh.devices.flat[0].platform == "cpu"
+    stepped = config.steps == "stepped" or (config.steps in ("auto", "measured") and cpu and convolutions)
+    # On a CPU trials side by side took 1.2 times as long as in turn. A loop over trials holds each step, too.
+    loop = config.mapping == "loop" or (config.mapping in ("auto", "measured") and cpu and not stepped)
+    alone = trials == 1 or mesh.devices.size > 1
+    return Layout("in_turn") if loop and not alone else Layout(config.method, mesh), stepped
+
+
 def shard(function: Callable[..., Any], axes: Axes, layout: Layout, donate: tuple[int, ...] = ()) -> Callable[..., Any]:
     """Maps a function of one training over trainings, compiled.
 
@@ -102,8 +127,8 @@ def shard(function: Callable[..., Any], axes: Axes, layout: Layout, donate: tupl
       donate: arguments whose memory the result may take: a state that is replaced then needs room once.
     """
     if layout.mesh is None:
-        ways = {"alone": lambda f, _: f, "in_turn": _in_turn, "side_by_side": jax.vmap}
-        return jax.jit(ways[layout.method](function, axes), donate_argnums=donate)
+        mapped = {"alone": lambda f, _: f, "in_turn": _in_turn, "side_by_side": jax.vmap}
+        return jax.jit(mapped[layout.method](function, axes), donate_argnums=donate)
     if layout.method == "jit":
         trial, whole = (NamedSharding(layout.mesh, PartitionSpec(*names)) for names in (("trial",), ()))
         return jax.jit(
@@ -143,10 +168,13 @@ def _on_mapped(change: Callable[[Any], Any], arguments: Sequence[Any], axes: Axe
     return [a if axis is None else jax.tree.map(change, a) for a, axis in zip(arguments, axes, strict=True)]
 
 
-def chunk_sizes(trials: int, bytes_per_trial: int, config: DeviceConfig, mesh: Mesh) -> tuple[int, int]:
+def chunk_sizes(
+    trials: int, bytes_per_trial: int, config: DeviceConfig, mesh: Mesh, shared: int | None = None
+) -> tuple[int, int]:
     """Returns (number of chunks, trials in each) such that a chunk fits the memory of the devices.
 
     Every chunk has the same number of trials, so that all run the same compiled program; the last is filled up.
+    ``shared``: bytes beside the trials' where both are XLA's account of the program; None: the trials' are counted.
 
     Raises:
       UsageError: a single trial is larger than the memory of a device.
@@ -155,14 +183,14 @@ def chunk_sizes(trials: int, bytes_per_trial: int, config: DeviceConfig, mesh: M
     if config.chunk:
         most = config.chunk
     elif not config.memory_gb and mesh.devices.flat[0].platform == "cpu":
-        # On 2 cores a training step took 4.6 ms alone and 6.2 ms per trial in a batch of 17 (200 bands, batch 75).
         most = across
     else:
-        budget = config.memory_gb or _device_memory_gb(mesh.devices.flat[0])
-        most = int(budget * 1e9 // bytes_per_trial) * across
-        if not most:
+        budget = config.memory_gb or _device_memory_gb(mesh.devices.flat[0], 0.6 if shared is None else 0.9)
+        most = int((budget * 1e9 - (shared or 0)) // bytes_per_trial) * across
+        if most < 1:
+            how = "by count" if shared is None else f"and all of them {shared / 1e9:.3g} GB by XLA's account"
             raise UsageError(
-                f"A trial needs {bytes_per_trial / 1e9:.3g} GB by count, and a device has {budget:.3g} GB for trials: "
+                f"A trial needs {bytes_per_trial / 1e9:.3g} GB {how}, and a device has {budget:.3g} GB for trials: "
                 "lower --width, --train.batch or --train.unlabelled-batch, or give --devices.memory-gb if it has more."
             )
     chunks = -(-trials // most)
@@ -170,12 +198,12 @@ def chunk_sizes(trials: int, bytes_per_trial: int, config: DeviceConfig, mesh: M
     return chunks, -(-size // across) * across
 
 
-def _device_memory_gb(device: Any) -> float:
+def _device_memory_gb(device: Any, share: float) -> float:
     limit = (device.memory_stats() or {}).get("bytes_limit")
     if limit is None:
         raise UsageError(f"{device.device_kind} does not tell its memory: set --devices.memory-gb.")
-    # Room for the compiler's temporaries and for the data themselves.
-    return 0.6 * limit / 1e9
+    # A count leaves room for the compiler's temporaries and for the data themselves; its own account has them.
+    return share * limit / 1e9
 
 
 def bytes_per_trial(parameters: int, bands: int, width: int, layers: int, batch: int, keep_best: bool) -> int:

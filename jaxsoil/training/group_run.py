@@ -25,7 +25,7 @@ from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import DeviceConfig, TrainConfig
-from jaxsoil.training.devices import Layout, compile_seconds, make_mesh, matmul_precision
+from jaxsoil.training.devices import compile_seconds, make_mesh, matmul_precision, ways
 from jaxsoil.training.grid import Group, NetworkFunctions, Trial, make_training, over_trials, steps_per_epoch
 from jaxsoil.training.loop import CheckpointPolicy, Program, marks_of, run
 from jaxsoil.training.step import Data, Loss, Member, State, kept
@@ -110,11 +110,12 @@ class GroupRun:
         # The validation capacity depends on the library only, never on the other trials of the group.
         watched, (rows, bands) = any(trial.validation.any() for trial in group.trials), data.arrays["spectra"].shape
         capacity = int(train.validation_share * rows) if watched else 0
-        network = Autoencoder(group.components, bands, group.model)
-        self.layout, self.workers = Layout(devices.method, mesh), workers_of(devices, mesh)
+        rounded = "bfloat16" if train.precision == "bfloat16" else "float32"
+        network = Autoencoder(group.components, bands, group.model, rounded)
+        self.layout, stepped = ways(devices, mesh, group.model.encoder == "cnn", group.size)
+        self.workers = workers_of(devices, mesh)
         self.functions = over_trials(NetworkFunctions(network), self.layout)
-        cnn = group.model.encoder == "cnn" and mesh.devices.flat[0].platform == "cpu"
-        self.training = make_training(network, train, make_loss(network, train), capacity, mesh, jit_per_step=cnn)
+        self.training = make_training(network, train, make_loss(network, train), capacity, mesh, stepped)
         shared = data.shared if group.model.physical else None
         self.data = self.layout.replicate(jax.tree.map(jnp.asarray, dataclasses.replace(data, shared=shared)))
 

@@ -167,6 +167,16 @@ def goes_on(training: Training, state: State) -> Any:
     return state.alive & ((state.waited < training.patience) | (training.patience == 0))
 
 
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every number of a tree of float arrays is finite, by sums, which a number that is not finite spoils.
+
+    Sums of rows as matrix products: XLA's reductions took twice the time on a CPU, a tenth of a training step.
+    """
+    rows = [x.reshape(-1, x.shape[-1]) for x in jax.tree.leaves(tree) if x.ndim > 1]
+    sums = [jnp.sum(jnp.matmul(x, jnp.ones(x.shape[1], x.dtype))) for x in rows]
+    return jnp.isfinite(sum([jnp.sum(x) for x in jax.tree.leaves(tree) if x.ndim < 2], sum(sums)))
+
+
 def step(
     training: Training, state: State, total: Any, order: Any, member: Member, data: Data, epoch, i, live: Any = True
 ):
@@ -177,7 +187,7 @@ def step(
     (value, (stats, terms)), grads = jax.value_and_grad(training.value, has_aux=True)(
         state.params, state.stats, batch, key, progress, member, data
     )
-    finite = jnp.isfinite(value) & jnp.isfinite(optax.tree.norm(grads))
+    finite = jnp.isfinite(value) & all_finite(grads)
     lr = training.learning_rate(member, epoch, i)
 
     def move() -> tuple[Any, Any, Any]:

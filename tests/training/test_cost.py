@@ -13,6 +13,7 @@ from jaxsoil.training import cost, floors
 from jaxsoil.training.config import LoopConfig
 from jaxsoil.training.loop import Program, run
 from jaxsoil.training.rows import program_of
+from jaxsoil.training.step import zero
 
 ROWS, BATCH, INPUTS, HIDDEN, OUTPUTS = 64, 32, 100, 50, 20
 PARAMETERS = INPUTS * HIDDEN + HIDDEN * OUTPUTS
@@ -77,6 +78,19 @@ def test_what_was_trained_is_counted_beside_the_best_of_the_device(monkeypatch: 
     monkeypatch.setattr(floors, "_done", work)
     together: Any = floors.reached()
     assert together["seconds"] == pytest.approx(4.0) and together["share"] == pytest.approx(5.0 / 4.0)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_training_gives_the_memory_of_its_state_back(members: int) -> None:
+    """XLA writes the new state over the old one, but for a few bytes, in whole epochs and in single steps."""
+    program, params = problem(members)
+    state = jax.eval_shape(lambda: program.initial(params))
+    size, first = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)), jnp.int32(0)
+    total, order = jax.eval_shape(zero, state), jax.eval_shape(program.functions.order, program.member, first)
+    step = (total, order, program.member, program.data, first, first)
+    for function, others in (("epochs", (program.member, program.data, first, first, None)), ("step", step)):
+        account = getattr(program.functions, function).lower(state, *others).compile().memory_analysis()
+        assert account.alias_size_in_bytes > 0.99 * size, function
 
 
 def test_the_best_of_the_device_is_measured_and_stated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -247,6 +247,11 @@ def check(config: StudyConfig, *, grid: bool = False) -> None:
         value = getattr(config, field.name)
         if isinstance(value, TrainConfig):
             limits.require(value, limits.TRAIN_LIMITS, f"{field.name}.")
+            if value.precision == "bfloat16" and config.encoder != "mlp":
+                raise UsageError(
+                    f"--{field.name}.precision bfloat16 rounds dense layers alone, and --encoder {config.encoder} has "
+                    "others: take --encoder mlp or another precision."
+                )
     limits.require(config.devices, limits.DEVICE_LIMITS, "devices.")
     kinds: dict[str, Any] = {"networks": Network, "baselines": Baseline, "input": Input, "loss": SocLoss}
     kinds |= {"baseline_input": Input, "baseline_loss": SocLoss}

@@ -122,6 +122,7 @@ def add_networks(
         "experiment/stage" as their study.
     """
     from jaxsoil.studies.reconstruction.objectives import make_losses
+    from jaxsoil.training.calibrate import settle
     from jaxsoil.training.cost import achieved
     from jaxsoil.training.devices import matmul_precision
     from jaxsoil.training.grid import make_groups
@@ -138,7 +139,8 @@ def add_networks(
             score = _abundance_score(tables.library, tables.minerals, group.model)
             measured: dict[str, Any] = {"measure": _latent_distance, "score": score}
             loss = make_losses(group.trials)
-            runs.append(GroupRun(group, data, train, devices, tables.run.path, loss, **files, **measured))
+            group, settled = settle(group, data, train, devices, tables.run.path, loss, stage, previous)
+            runs.append(GroupRun(group, data, train, settled, tables.run.path, loss, **files, **measured))
         if (chunks := sum(run.group.chunks for run in runs)) < processes.count():
             progress.say(f"  {chunks} programs for {processes.count()} processes: --devices.chunk cuts smaller ones.")
         part = "/".join(filter(None, (tables.run.path.name, stage)))
