@@ -80,7 +80,7 @@ def _guarded(call: Callable[[], int]) -> int:
         return 130
     except stop.Terminated:
         if processes.lost():
-            return 1
+            return processes.LOST
         print("Ended by SIGTERM. The same command with --resume goes on from where it was.", file=sys.stderr)
         return stop.STATUS
 

@@ -201,7 +201,8 @@ def attended(settings: Settings, folder: Path, on_loss: Callable[[str], None]) -
                 # Before it beats: its file may be another's by now.
                 if together.is_set() and (problem := team.problem()):
                     team.tell(FAILED, problem)
-                    print(f"error: {problem}", file=sys.stderr, flush=True)
+                    with contextlib.suppress(OSError, ValueError):  # Nobody may read it any more.
+                        print(f"error: {problem}", file=sys.stderr, flush=True)
                     on_loss(problem)
                     return
                 team.beat()

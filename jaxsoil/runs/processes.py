@@ -19,6 +19,8 @@ from jaxsoil.runs.errors import UsageError
 
 T = TypeVar("T")
 
+LOST = 1
+"""Exit status of a process that ends because another one of its run has."""
 LOOK = 0.1
 """Seconds between two looks for a file that another process makes."""
 
@@ -118,7 +120,7 @@ def _end(problem: str) -> None:
     """Ends this process because of another."""
     global _lost
     _lost = problem
-    stop.request()
+    stop.request(LOST)
 
 
 def ready() -> None:

@@ -27,6 +27,7 @@ _asked = threading.Event()
 _trainings: set[int] = set()
 """Threads that are within a training, which sees for itself that it is to end."""
 _listening = False
+_cut_off_status = STATUS
 
 
 class Terminated(BaseException):
@@ -43,8 +44,10 @@ def asked() -> bool:
     return _asked.is_set()
 
 
-def request() -> None:
-    """Asks this process to end, as SIGTERM does; from any thread."""
+def request(status: int) -> None:
+    """Asks this process to end, as SIGTERM does, from any thread; ``status``: of the process where it is cut off."""
+    global _cut_off_status
+    _cut_off_status = status
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -101,7 +104,7 @@ def _cut_off() -> None:
     # Even where the command has ended: a library's way out may wait for a server that does not answer.
     with contextlib.suppress(OSError, ValueError):
         print(f"Cut off after {GRACE:g} s; --resume goes on from the last checkpoint.", file=sys.stderr, flush=True)
-    os._exit(STATUS)
+    os._exit(_cut_off_status)
 
 
 @contextlib.contextmanager
