@@ -20,7 +20,7 @@ from jaxsoil.studies.multifidelity.config import MultifidelityConfig
 from jaxsoil.studies.multifidelity.measured import held_out_scores
 from jaxsoil.studies.multifidelity.run import prepare
 
-MODELS = ("MIR-PLSR", "NIR-PLSR", "MIR-carry-over")
+MODELS = ("MIR-PLSR", "NIR-PLSR")
 
 
 @pytest.fixture(scope="module")
