@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -80,10 +82,14 @@ def run(part: str, told: Setting, limit: float) -> dict[str, Any]:
         words = [sys.executable, str(HERE / "gpu_worker.py"), part.partition(",")[0]]
         words += [json.dumps(dataclasses.asdict(told)), str(file)]
         began, note = time.monotonic(), {}
+        # A session of its own: what the part has started ends with it.
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
-            done = subprocess.run(words, timeout=limit, stdin=subprocess.DEVNULL)
-            note = {} if done.returncode == 0 else {"cut": f"ended with status {done.returncode}"}
+            status = process.wait(limit)
+            note = {"cut": f"ended with status {status}"} if status else {}
         except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
             note = {"cut": f"cut off after {limit:.0f} s"}
         found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return found | note | {"part_seconds": round(time.monotonic() - began, 1)}
