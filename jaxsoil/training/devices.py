@@ -111,7 +111,7 @@ def ways(config: DeviceConfig, mesh: Mesh, convolutions: bool, trials: int) -> t
     """
     cpu = mesh.devices.flat[0].platform == "cpu"
     stepped = config.steps == "stepped" or (config.steps in ("auto", "measured") and cpu and convolutions)
-    # On a CPU trials side by side took 1.2 times as long as in turn. A loop over trials holds each step, too.
+    # On a CPU trials side by side took 1.2 times as long for each as one alone. A loop over trials holds its steps.
     loop = config.mapping == "loop" or (config.mapping in ("auto", "measured") and cpu and not stepped)
     alone = trials == 1 or mesh.devices.size > 1
     return Layout("in_turn") if loop and not alone else Layout(config.method, mesh), stepped
