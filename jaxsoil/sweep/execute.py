@@ -79,7 +79,8 @@ def execute(
         with matmul_precision(precision), progress.line(run.experiment):
             mark = floors.marked()
             study.run(config, run, data)
-        _note_floors(run, mark, precision)
+        if not processes.several():  # The seconds would be those of all, the steps those of one.
+            _note_floors(run, mark, precision)
 
 
 def _note_floors(run: RunFolder, mark: int, precision: str) -> None:
