@@ -31,6 +31,7 @@ _HEADS = {
     "ccc": "CCC", "rmse": "RMSE (log10 %)", "abs_bias": "Size of the bias (log10 %)", "spread": "SD about it (log10 %)",
 }  # fmt: skip
 _STATES = {"air_dry": "air-dry", "wet_dried_1day": "wetted, dried for a day", "wet": "wet"}
+_STEPS = {"finetuned": "Networks with local labels, latent features", "properties": "Other properties"}
 _EXTRA = {"epo_measured": "EPO by measured wet spectra, and PLSR"}
 
 
@@ -63,7 +64,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     _local_section(document, run, shown)
     _moisture_section(document, run)
     sections.exposure_section(document, run, _PROSE.rows("uses", local="local_labels" in run.tables))
-    closing_sections(document, run, MODEL_LABELS)
+    closing_sections(document, run, {**MODEL_LABELS, **_STEPS})
     return document.write()
 
 
