@@ -1,7 +1,7 @@
 """Models that carry over to regions never seen: penalised ridge, Gaussian process and networks beside PLSR, by part.
 
 python experiments/run.py --exp=carry_over --data fields    eight measured regions: the table of docs/carry_over.md
-python experiments/run.py --exp=carry_over --data fields_mir --properties ph clay    seven mid-infrared sets
+python experiments/run.py --exp=carry_over --data fields_mir    seven mid-infrared sets; also --properties ph clay
 python experiments/run.py --exp=carry_over                  the twin: 17 regions, no download
 python experiments/run.py --exp=carry_over --data mine.toml --held-out mine    one's own region alone is held out
 

@@ -66,6 +66,8 @@ def make_mesh(config: DeviceConfig, devices: Sequence[Any] | None = None) -> Mes
         )
     if config.method == "pmap" and config.batch_devices > 1:
         raise UsageError("pmap keeps whole trials on a device: use --devices.method jit with --devices.batch-devices.")
+    if config.mapping == "loop" and config.method == "pmap":
+        raise UsageError("--devices.mapping loop runs trials in turn, pmap side by side: give one of the two.")
     if config.mapping == "loop" and len(devices) > 1:
         raise UsageError(f"{len(devices)} devices share the trials: use --devices.mapping vmap, or --devices.count 1.")
     shape = (len(devices) // config.batch_devices, config.batch_devices)
@@ -112,7 +114,8 @@ def ways(config: DeviceConfig, mesh: Mesh, convolutions: bool, trials: int) -> t
     cpu = mesh.devices.flat[0].platform == "cpu"
     stepped = config.steps == "stepped" or (config.steps in ("auto", "measured") and cpu and convolutions)
     # On a CPU trials side by side took 1.2 times as long for each as one alone. A loop over trials holds its steps.
-    loop = config.mapping == "loop" or (config.mapping in ("auto", "measured") and cpu and not stepped)
+    by_rule = config.mapping in ("auto", "measured") and cpu and not stepped and config.method == "jit"
+    loop = config.mapping == "loop" or by_rule
     alone = trials == 1 or mesh.devices.size > 1
     return Layout("in_turn") if loop and not alone else Layout(config.method, mesh), stepped
 

@@ -116,7 +116,7 @@ sys.path.insert(0, "benchmarks")
 from scale_worker import Case, Watch, contender, write_scans
 
 with tempfile.TemporaryDirectory() as place:
-    write_scans(Path(place), 100_000, 500)
+    write_scans(Path(place), 100_000, 1000)
     found = {}
     for kind in ("pretrain", "property"):
         case = Case(place, kind, 100_000, 0.01, widths=(8, 8), batch=64, steps=1600)  # more than an epoch
@@ -129,9 +129,9 @@ with tempfile.TemporaryDirectory() as place:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="counts anonymous memory as Linux does")
 def test_memory_is_bounded_by_the_setting_and_not_by_the_library() -> None:
-    """200 MB of scans are trained on with 10 MB for scans: all that this takes, the compiler included, is less than a
+    """400 MB of scans are trained on with 10 MB for scans: all that this takes, the compiler included, is less than a
     copy of them, and their mapped pages show that they were read."""
     done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     for anonymous, mapped in json.loads(done.stdout).values():
-        assert anonymous < 180 < mapped, done.stdout
+        assert anonymous < 300 < mapped, done.stdout
