@@ -53,6 +53,8 @@ def test_the_whole_assessment_loads_in_the_layout_of_its_agency(monkeypatch, tmp
     sites.to_csv(tmp_path / "raca" / "RaCA_general_location.csv", index=False)
     monkeypatch.setenv("JAXSOIL_DATA", str(tmp_path))
     monkeypatch.setenv("JAXSOIL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("JAXSOIL_MIRROR", "http://127.0.0.1:9/")  # nobody answers, and nobody waits to try again
+    monkeypatch.setattr("jaxsoil.data.sources.fetch.time.sleep", lambda seconds: None)
     made = registry.load("raca")
     assert made.ids.tolist() == ["31650", "31651", "31652", "31653", "31654", "31655", "31657", "31658"]
     assert made.group("region").tolist() == ["01", "01", "01", "18", "18", "18", "05", "05"]
