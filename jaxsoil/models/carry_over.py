@@ -118,7 +118,8 @@ def space(
     if moved is None:
         penalties = invariance.penalties(x, bands, strengths=strengths)
     else:
-        penalties = np.stack([invariance.mean_products(np.asarray(one, np.float64) @ narrow) for one in moved])
+        each = (np.asarray(one, np.float64) @ narrow for one in np.asarray(moved))
+        penalties = np.stack([invariance.mean_products(one) for one in each])
     if bands.size <= MOST_DIRECTIONS:
         return Space(narrow, penalties, bands.size)
     centred = x - x.mean(axis=0)

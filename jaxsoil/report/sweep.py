@@ -74,7 +74,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     done = points["status"].tolist().count("finished")
     shown = _shown(effects, best, scores)
     drawn = [_picture(document, one, points) for one in shown]
-    varied = [field for field in said["fields"] if points[f"config.{field}"].nunique() > 1]
+    varied = [field for field in said["fields"] if len(set(points[f"config.{field}"])) > 1]
     words = _PROSE.text("found", said=said, done=done, of=len(points), largest=_largest(shown), varied=varied)
     document.opening(words, drawn[0] if shown else None, _best_table(shown[0], points) if shown else None, _BEST_POINTS)
     document.section("What was run", *_PROSE.items("opening", said=said, done=done, of=len(points), varied=varied))

@@ -55,7 +55,7 @@ def keep_compiled() -> Path | None:
         if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
             jax.config.update("jax_persistent_cache_min_compile_time_secs", SECONDS)
         warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache", UserWarning)
-    return Path(jax.config.jax_compilation_cache_dir)
+    return Path(str(jax.config.jax_compilation_cache_dir))
 
 
 def default_folder() -> Path:

@@ -46,7 +46,11 @@ def test_an_encoder_that_trains_takes_no_gradient_of_its_data_and_one_that_predi
 def test_products_are_those_of_factors_as_asked_with_float32_sums(kind: Products) -> None:
     x, kernel = draw(40, 300), draw(300, 7, seed=1)
     layer = nn.Dense(7, use_bias=False, dot_general=plain(kind))
-    found, of_kernel = jax.value_and_grad(lambda k: jnp.sum(layer.apply({"params": {"kernel": k}}, x)[:, 0]))(kernel)
+
+    def first(k: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.asarray(layer.apply({"params": {"kernel": k}}, x))[:, 0])
+
+    found, of_kernel = jax.value_and_grad(first)(kernel)
     factors = [np.asarray(a if kind == "float32" else a.astype(jnp.bfloat16), np.float64) for a in (x, kernel)]
     assert found.dtype == of_kernel.dtype == jnp.float32
     np.testing.assert_allclose(found, (factors[0] @ factors[1])[:, 0].sum(), rtol=1e-4)

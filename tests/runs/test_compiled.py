@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -13,7 +14,7 @@ from jaxsoil.runs.errors import UsageError
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A user's cache folder, where JAX was told no other; this process's own settings come back afterwards."""
     before = {
         name: getattr(jax.config, name)

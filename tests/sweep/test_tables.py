@@ -20,7 +20,7 @@ def results(rows: list[tuple[str, str, str, str]]) -> pd.DataFrame:
 
 
 def fields(table: pd.DataFrame) -> pd.DataFrame:
-    return table[["point", "config.input"]].drop_duplicates()
+    return pd.DataFrame(table, columns=["point", "config.input"]).drop_duplicates()
 
 
 def test_a_key_that_the_sweep_sets_does_not_part_its_points() -> None:

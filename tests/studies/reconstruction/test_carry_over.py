@@ -299,7 +299,7 @@ def test_other_properties_are_scored_as_they_are(tmp_path: Path) -> None:
     tables = Tables(RunFolder(tmp_path, "carry_over", "disabled"), library, [])
     properties.add(tables, config)
     found = pd.read_csv(tmp_path / "properties.csv")
-    assert set(found["region"]) == set(REGIONS) - {"mine"} and (found["n"] == 15).all() and (found["ccc"] > 0.9).all()
+    assert set(found["region"]) == set(REGIONS) - {"mine"} and set(found["n"]) == {15} and min(found["ccc"]) > 0.9
     x, east = baselines.seen(library, "absorbance").astype(np.float64), site == "east"
     expected = plsr.fit(x[(site == "north") | (site == "west")], clay[(site == "north") | (site == "west")])
     scored = metrics.summary(clay[east], expected.predict(x[east]))
