@@ -38,6 +38,9 @@ class TrainConfig:
     """Weight in the mixing decoder's loss of the divergence of soils' minerals from a mean soil (paper: 0)."""
     batch_norm: Literal["batch", "stored"] = "batch"
     """Statistics BatchNorm trains on: those of each batch, or the stored ones (default when fine-tuning)."""
+    perturbed: float = 0.0
+    """Strength of the carry-over model's simulated perturbations, in their standard deviations; each spectrum is moved
+    by them anew in each step (paper: 0, none). What is reconstructed is the moved spectrum."""
     sigma_soc: float = 0.0041
     """Standard error of SOC as a mass fraction in Eq. 1 (paper: 0.0041)."""
     sigma_relative: float = 0.1
@@ -143,6 +146,7 @@ TRAIN_LIMITS: dict[str, Limit] = {
     "b2": _DECAY,
     "decoder_lr": above(0.0),
     "mineral_kl": at_least(0.0),
+    "perturbed": at_least(0.0),
     "sigma_soc": above(0.0),
     "sigma_relative": above(0.0),
     "sigma_floor": above(0.0),

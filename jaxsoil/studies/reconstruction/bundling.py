@@ -136,7 +136,7 @@ def _baseline(name: str, config: StudyConfig, library: Library) -> tuple[Predict
 def _networks(config: StudyConfig, folder: Path, prepared: StudyInputs) -> Iterator[tuple[str, Network, float | None]]:
     """Name, network and critical limit of the reconstruction error of each network that did not diverge."""
     library, split = prepared.library, all_rows(prepared.library)
-    data, minerals = shared_data(library, prepared.minerals)
+    data, minerals = shared_data(library, prepared.minerals, config.train.perturbed > 0.0)
     with matmul_precision(config.train.precision):
         groups = make_groups(
             [_trial(config, library, split, network) for network in config.networks],

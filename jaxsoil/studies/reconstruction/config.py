@@ -136,6 +136,7 @@ PAPER = {
     "train.b2": 0.999,
     "train.decoder_lr": 1.0,
     "train.mineral_kl": 0.0,
+    "train.perturbed": 0.0,
     "train.sigma_soc": 0.0041,
     "train.sigma_reflectance": 0.01,
     "train.validation_share": 0.0,

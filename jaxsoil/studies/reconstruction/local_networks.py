@@ -122,7 +122,7 @@ def _trained(
     from jaxsoil.training.grid import make_groups
     from jaxsoil.training.group_run import GroupRun, run_groups
 
-    data, count = shared_data(tables.library, tables.minerals)
+    data, count = shared_data(tables.library, tables.minerals, config.train.perturbed > 0.0)
     # A chunk of the second stage loads the parameters of the same chunk of the first: both have one trial a device.
     devices = dataclasses.replace(config.devices, chunk=1)
     shape = (config.components, tables.library.spectra.n_bands, count)

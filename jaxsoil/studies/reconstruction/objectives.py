@@ -49,7 +49,8 @@ class ReconstructionLoss:
 
     The mixing decoder adds ``mineral_kl`` times :func:`mineral_divergence` and multiplies by one plus
     :func:`outside_unit_interval`; the validation loss is Eq. 1 alone, with BatchNorm's stored statistics.
-    ``stored_statistics``: the training loss has them too, and they stay as they are.
+    ``stored_statistics``: the training loss has them too, and they stay as they are. ``perturbed``: strength of
+    :func:`perturbed`, for whose batches the data hold what it takes; the validation loss sees spectra as they are.
     """
 
     model: Autoencoder
@@ -57,11 +58,13 @@ class ReconstructionLoss:
     sigma_reflectance: float
     mineral_kl: float
     stored_statistics: bool
+    perturbed: float = 0.0
 
     def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, shared: Any = None) -> Any:
         if key is None:
             return self._validation(params, stats, batch, shared), (stats, {})
-        stored, x, soc = self.stored_statistics, batch["spectra"], batch["soc"]
+        stored, soc = self.stored_statistics, batch["soc"]
+        x = perturbed(batch, key, self.perturbed) if self.perturbed else batch["spectra"]
         variables, mutable = {"params": params, "batch_stats": stats}, [] if stored else ["batch_stats"]
         (mass, rebuilt), updated = self.model.apply(variables, x, shared, train=not stored, mutable=mutable)
         # The labelled rows come first in the batch. Where others follow, those were drawn from all N' spectra and make
@@ -91,8 +94,22 @@ def make_loss(model: Autoencoder, train: TrainConfig, form: SocLoss = "linear") 
     """The loss of a network by the settings of its training and the form of its SOC term."""
     soc = SocError(form, train.sigma_soc, train.sigma_relative, train.sigma_floor)
     return ReconstructionLoss(
-        model, soc, train.sigma_reflectance, train.mineral_kl, stored_statistics=train.batch_norm == "stored"
+        model, soc, train.sigma_reflectance, train.mineral_kl, train.batch_norm == "stored", train.perturbed
     )
+
+
+def perturbed(batch: Any, key: jax.Array, strength: float) -> jax.Array:
+    """Reflectances (n, m) of a batch, each moved by all kinds of perturbation at once, by normal draws up to two SD.
+
+    Args:
+      batch: "spectra" (n, m), reflectance; "moved" (n, kinds, m), absorbance that each kind adds at one standard
+        deviation, nearly linear in it; "one_sided" (n, kinds), kinds whose strength has one sign.
+      key: of the draws.
+      strength: factor of the standard deviations.
+    """
+    drawn = jnp.clip(jax.random.normal(key, batch["one_sided"].shape), -2.0, 2.0)
+    drawn = strength * jnp.where(batch["one_sided"], jnp.abs(drawn), drawn)
+    return batch["spectra"] * 10.0 ** -jnp.einsum("nk,nkm->nm", drawn, batch["moved"])
 
 
 def soc_term(observed: jax.Array, predicted: jax.Array, sigma: float, mean: Any = jnp.mean) -> jax.Array:

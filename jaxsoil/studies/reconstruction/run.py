@@ -29,7 +29,7 @@ def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
     from jaxsoil.training.grid import make_groups
 
     library, train, devices = prepared.library, config.train, config.devices
-    data, minerals = shared_data(library, prepared.minerals)
+    data, minerals = shared_data(library, prepared.minerals, train.perturbed > 0.0)
     bands, splits = library.spectra.n_bands, len(prepared.splits)
     groups = make_groups(prepared.trials, train, devices, config.components, bands, minerals)
     costs = [cost.estimate(group, data, train, devices, make_losses(group.trials)) for group in groups]

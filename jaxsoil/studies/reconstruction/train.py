@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
+from jaxsoil.models import invariance
 from jaxsoil.runs import processes, progress
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.runs.threads import one_thread_each
@@ -129,7 +130,7 @@ def add_networks(
     from jaxsoil.training.group_run import GroupRun, run_groups
 
     logging.getLogger("jax").setLevel(logging.ERROR)
-    data, count = shared_data(tables.library, tables.minerals)
+    data, count = shared_data(tables.library, tables.minerals, train.perturbed > 0.0)
     began = time.perf_counter()
     bands = tables.library.spectra.n_bands
     with matmul_precision(train.precision):
@@ -169,8 +170,11 @@ def _report(part: str, epochs: int, tracker: Any, trial: Any, start: int, stop: 
     tracker.log({"trial": trial.id, "epoch": stop, "train_loss": train, "validation_loss": validation})
 
 
-def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
-    """What all trials share (:class:`jaxsoil.training.step.Data`, host arrays), and the number of minerals."""
+def shared_data(library: Library, minerals: Any = None, perturbed: bool = False) -> tuple[Any, int]:
+    """What all trials share (:class:`jaxsoil.training.step.Data`, host arrays), and the number of minerals.
+
+    ``perturbed``: with what each kind of perturbation does to each row (:func:`moves`), kinds times the spectra's size.
+    """
     from jaxsoil.models.autoencoder import Minerals
     from jaxsoil.studies.reconstruction.soc_spectrum.direct import mean_soil_shares
     from jaxsoil.training.step import Data
@@ -182,7 +186,17 @@ def shared_data(library: Library, minerals: Any = None) -> tuple[Any, int]:
         constants = Minerals(minerals.spectra.values, minerals.rho_r.astype(np.float32), shares)
     # A NaN would make every loss NaN; rows without a label are never among the labelled rows of a split.
     soc = (np.nan_to_num(library.property("soc").values, nan=0.0) / PERCENT).astype(np.float32)
-    return Data({"spectra": library.spectra.values, "soc": soc}, constants), count
+    moved = moves(library) if perturbed else {}
+    return Data({"spectra": library.spectra.values, "soc": soc, **moved}, constants), count
+
+
+def moves(library: Library) -> dict[str, np.ndarray]:
+    """What perturbations do to spectra: "moved" (n, kinds, m), absorbance at one standard deviation, and "one_sided"
+    (n, kinds), which kinds have strengths of one sign."""
+    seen, axis = baselines.seen(library, "absorbance"), library.spectra.axis
+    own = invariance.strengths_for(axis)
+    sided = np.broadcast_to(invariance.one_sided(own), (len(seen), len(own.kinds())))
+    return {"moved": invariance.unit_differences(seen, axis, own).astype(np.float32), "one_sided": sided}
 
 
 def _abundance_score(library: Library, minerals: Any, model: Any) -> Any:

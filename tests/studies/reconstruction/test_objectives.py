@@ -15,6 +15,7 @@ from jaxsoil.studies.reconstruction.objectives import (
     make_loss,
     mineral_divergence,
     outside_unit_interval,
+    perturbed,
     soc_term,
     spectrum_term,
 )
@@ -46,6 +47,33 @@ def test_the_spectrum_term_is_over_the_rows_drawn_for_it_and_the_soc_term_over_t
         expected = np.mean((np.asarray(mass)[:3, -1] - np.asarray(soc)) ** 2) / 0.0041**2
         expected += np.mean((np.asarray(rebuilt)[spectra] - np.asarray(x)[spectra]) ** 2) / 0.01**2
         assert float(value) == pytest.approx(expected, rel=1e-4)
+
+
+def test_perturbed_spectra_are_those_of_normal_draws_of_each_kind() -> None:
+    rows, kinds = 400, 3
+    batch = {"spectra": jnp.full((rows, 5), 0.4), "moved": jnp.zeros((rows, kinds, 5)).at[:, 1, 2].set(0.02),
+             "one_sided": jnp.zeros((rows, kinds), bool)}  # fmt: skip
+    key = jax.random.key(3)
+    found = np.asarray(perturbed(batch, key, 1.5))
+    added = np.log10(0.4 / found[:, 2]) / (1.5 * 0.02)  # absorbance, in standard deviations
+    assert np.allclose(np.delete(found, 2, axis=1), 0.4) and 0.8 < added.std() < 1.0 and abs(added).max() < 2.001
+    assert -0.2 < added.mean() < 0.2 and not np.allclose(found, perturbed(batch, jax.random.key(4), 1.5))
+    sided = np.asarray(perturbed(batch | {"one_sided": jnp.ones((rows, kinds), bool)}, key, 1.5))
+    np.testing.assert_allclose(np.log10(0.4 / sided[:, 2]) / (1.5 * 0.02), np.abs(added), atol=1e-4)
+
+
+def test_the_training_loss_is_that_of_the_perturbed_spectra_and_the_validation_loss_is_not() -> None:
+    model = Autoencoder(4, 6, ModelConfig(width=8, hidden=0, decoder="ann"))
+    x, key, now = jax.random.uniform(jax.random.key(0), (8, 6), minval=0.1), jax.random.key(2), jnp.float32(0)
+    variables: Any = model.init(jax.random.key(1), x, train=False)
+    moved = 0.02 * jax.random.normal(jax.random.key(5), (8, 2, 6))
+    batch = {"spectra": x, "soc": jnp.full(8, 0.02), "moved": moved, "one_sided": jnp.zeros((8, 2), bool)}
+    own, plain = (make_loss(model, TrainConfig(batch_norm="stored", perturbed=strength)) for strength in (2.0, 0.0))
+    states = variables["params"], variables["batch_stats"]
+    seen = batch | {"spectra": perturbed(batch, key, 2.0)}
+    assert own(*states, batch, key, now)[0] == plain(*states, seen, key, now)[0] != plain(*states, batch, key, now)[0]
+    weighted = batch | {"weight": jnp.ones(8)}
+    assert own(*states, weighted, None, now)[0] == plain(*states, weighted, None, now)[0]
 
 
 def test_shapes_that_differ_are_refused() -> None:

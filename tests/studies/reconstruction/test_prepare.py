@@ -16,7 +16,7 @@ from jaxsoil.data import endmembers
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import region_out
 from jaxsoil.data.twin.soil.config import TwinConfig
-from jaxsoil.models import plsr
+from jaxsoil.models import invariance, plsr
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.studies.reconstruction import few_labels
 from jaxsoil.studies.reconstruction import prepare as study
@@ -108,6 +108,11 @@ def test_few_labels_learns_from_the_spectra_without_labels(tmp_path: Path) -> No
         assert not (missing & (pooled.train | pooled.test)).any()
     data, _ = shared_data(library)
     assert np.isfinite(data.arrays["soc"]).all() and (data.arrays["soc"][missing] == 0).all()
+    # What moves a spectrum comes of itself alone, and of its own bands.
+    data, _ = shared_data(library, perturbed=True)
+    rows = np.array([3, 1])
+    alone = invariance.unit_differences(-np.log10(library.spectra.values[rows]), library.spectra.axis)
+    np.testing.assert_allclose(data.arrays["moved"][rows], alone, atol=1e-6)
 
 
 def test_a_run_with_unlabelled_rows_leaves_finite_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +122,7 @@ def test_a_run_with_unlabelled_rows_leaves_finite_scores(tmp_path: Path, monkeyp
     data, folder = manifest(tmp_path, SOC), tmp_path / "run"
     options = "--smoke --wandb disabled --networks physics --baselines plsr --pedons-per-region 5 --adaptation-pedons 2"
     options += " --train.epochs 2 --train.batch 4 --train.unlabelled-batch 4 --train.validation-share 0"
+    options += " --train.perturbed 1"
     options += " --finetune.epochs 2 --finetune.batch 4 --finetune.unlabelled-batch 4"
     experiments = Path(__file__).resolve().parents[3] / "experiments"
     arguments = ["--exp=few_labels", *options.split(), "--data", data, "--workdir", str(folder)]
