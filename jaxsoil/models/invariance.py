@@ -73,7 +73,7 @@ class MidInfraredStrengths(Strengths):
     carbon_dioxide: float = 0.01
     """Carbon dioxide of a compartment that is not purged, absorbance at 2361 cm-1, of either sign."""
     curve: float = 0.03
-    """Smooth curve by which two instruments differ, absorbance; between real ones 0.02 to 0.07."""
+    """Smooth curve by which two instruments differ, SD over the bands in absorbance; between real ones 0.02 to 0.07."""
 
 
 KINDS = Strengths.kinds()
@@ -155,7 +155,7 @@ def _moved(
         "moisture": lambda: perturbations.wet(reflectance, drawn, bands, **water),
         "bandwidth": lambda: perturbations.broaden(reflectance, drawn, bands),
         "carbon_dioxide": lambda: perturbations.carbon_dioxide(reflectance, drawn, bands),
-        "curve": lambda: perturbations.add_curves(reflectance, drawn, np.random.default_rng([seed, 1])),
+        "curve": lambda: perturbations.add_curves(reflectance, drawn, bands, np.random.default_rng([seed, 1])),
     }
     found = -np.log10(np.maximum(applied[kind](), reflectance / 2.0)) - rows
     return found[:, ::-1] if turned else found

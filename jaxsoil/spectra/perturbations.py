@@ -44,6 +44,10 @@ CARBON_DIOXIDE = ((2361.0, 12.0, 1.0), (2337.0, 14.0, 0.8), (668.0, 6.0, 0.5))
 """Carbon dioxide of the air in the light's path: centre (cm-1), full width at half maximum (cm-1), relative absorbance
 of the two branches of the asymmetric stretching band and of the bending band. Widths and heights are ours."""
 
+CURVE_WIDTH = 400.0
+"""Over how many cm-1 the curves of :func:`random_curves` change: full width of their window at half maximum. Settled
+after a first version that drew cosines had been seen on two twins (docs/multifidelity.md)."""
+
 HALF_WAVES = (2, 8)
 """Half waves over the axis of the smooth curve by which two instruments differ: fewer are an offset or a tilt."""
 
@@ -148,12 +152,29 @@ def carbon_dioxide_profile(axis: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def add_curves(values: NDArray, amount: ArrayLike, rng: np.random.Generator) -> NDArray:
-    """Another smooth curve (:func:`smooth_curve`) of absorbance for each spectrum, of the standard deviation ``amount``
-    (n,); a negative one turns the curve over."""
-    amounts = np.asarray(amount, dtype=np.float64)
-    curves = [smooth_curve(values.shape[1], abs(by), rng) * np.sign(by) for by in amounts]
-    return values * (10.0 ** -np.array(curves).reshape(values.shape)).astype(values.dtype)
+def add_curves(values: NDArray, amount: ArrayLike, axis: ArrayLike, rng: np.random.Generator) -> NDArray:
+    """A smooth curve of absorbance (:func:`random_curves`) for each spectrum, of standard deviation ``amount`` (n,);
+    a negative one turns the curve over."""
+    curves = random_curves(len(values), axis, rng)
+    return values * (10.0 ** -(np.asarray(amount, dtype=np.float64)[:, None] * curves)).astype(values.dtype)
+
+
+def random_curves(count: int, axis: ArrayLike, rng: np.random.Generator, width: float = CURVE_WIDTH) -> NDArray:
+    """Smooth random curves (count, m) of mean 0 and SD 1 over the bands: white noise under a Gaussian window.
+
+    Nothing but their smoothness is assumed. They are not the sums of cosines (:func:`smooth_curve`) by which the twin's
+    laboratories differ and with which studies test.
+
+    Args:
+      count: number of curves.
+      axis: (m,) ascending, cm-1.
+      rng: draws the noise.
+      width: full width of the window at half maximum, cm-1.
+    """
+    noise = rng.standard_normal((count, np.size(axis)))
+    made = broaden(noise, np.full(count, width), axis)
+    made -= made.mean(axis=1, keepdims=True)
+    return made / np.maximum(made.std(axis=1, keepdims=True), 1e-12)
 
 
 def smooth_curve(

@@ -5,7 +5,7 @@ import pytest
 
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import perturbations
-from jaxsoil.spectra.perturbations import smooth_curve
+from jaxsoil.spectra.perturbations import add_curves, random_curves, smooth_curve
 
 AXIS = np.array([350.0, 900.0, 1000.0, 1425.0, 1801.0, 2500.0])
 FLAT = np.full((2, AXIS.size), 0.5, dtype=np.float32)
@@ -109,3 +109,15 @@ def test_tilt_and_curvature_may_have_a_window_of_their_own():
     window = (AXIS[0], AXIS[3])
     assert perturbations.tilt(FLAT, [0.2, 0.0], AXIS, window)[0, 3] == pytest.approx(0.5 * np.exp(0.2))
     assert perturbations.curvature(FLAT, [0.2, 0.0], AXIS, window)[0, 0] == pytest.approx(0.5 * np.exp(0.2))
+
+
+def test_random_curves_are_smooth_of_one_standard_deviation_and_differ_from_row_to_row():
+    axis = np.arange(600.0, 4000.1, 10.0)
+    found = random_curves(40, axis, np.random.default_rng(0))
+    np.testing.assert_allclose(found.std(axis=1), 1.0, rtol=1e-9)
+    np.testing.assert_allclose(found.mean(axis=1), 0.0, atol=1e-9)
+    # Neighbouring bands, 10 of 400 cm-1 apart, hardly differ.
+    assert np.abs(np.diff(found, axis=1)).max() < 0.2
+    assert np.abs(np.corrcoef(found)[~np.eye(40, dtype=bool)]).mean() < 0.5
+    seen = add_curves(np.full((2, axis.size), 0.4), np.array([0.05, -0.05]), axis, np.random.default_rng(0))
+    np.testing.assert_allclose(np.log10(0.4 / seen), 0.05 * found[:2] * [[1.0], [-1.0]], atol=2e-2 * 0.05)

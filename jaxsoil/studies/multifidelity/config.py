@@ -10,8 +10,8 @@ from typing import Any, Literal, TypeVar
 from jaxsoil.data.readers.pair_set import KINDS, PartKind
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.models.config import VaeConfig
+from jaxsoil.models.invariance import MidInfraredStrengths
 from jaxsoil.runs.errors import UsageError
-from jaxsoil.spectra.infrared_perturbations import KINDS as KINDS_OF_CHANGE
 from jaxsoil.training.config import LoopConfig
 
 StrategyName = Literal[
@@ -87,9 +87,13 @@ STRATEGY: dict[str, Strategy] = {
         Strategy(MIR_LINEAR, MIR_LINEAR, "latents", published=False, plsr=True),
         Strategy(NIR_LINEAR, MIR_LINEAR, "nir_latents", published=False, plsr=True),
         Strategy(RIDGE, RIDGE, "mir", published=False, ridge=()),
-        Strategy(CARRY_OVER, CARRY_OVER, "mir", published=False, ridge=KINDS_OF_CHANGE),
+        Strategy(CARRY_OVER, CARRY_OVER, "mir", published=False, ridge=MidInfraredStrengths.kinds()),
         Strategy(
-            NO_CURVE, NO_CURVE, "mir", published=False, ridge=tuple(one for one in KINDS_OF_CHANGE if one != "curve")
+            NO_CURVE,
+            NO_CURVE,
+            "mir",
+            published=False,
+            ridge=tuple(kind for kind in MidInfraredStrengths.kinds() if kind != "curve"),
         ),
         Strategy(MIR_ILR, "MIR-ILR-MLP", "mir", published=False, ilr=True),
         Strategy(NIR_ILR, "MIR-ILR-MLP", "converted", published=False, ilr=True),

@@ -11,7 +11,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from jaxsoil.evaluation.compare import describe as moments
-from jaxsoil.spectra.infrared_perturbations import CURVE_WIDTH, Strengths
+from jaxsoil.models.invariance import MidInfraredStrengths
+from jaxsoil.spectra.perturbations import CURVE_WIDTH
 from jaxsoil.studies.multifidelity.config import OURS, PAPER, MultifidelityConfig
 from jaxsoil.studies.multifidelity.replicates import Replicates, SpectraSets
 
@@ -53,7 +54,7 @@ def settings(config: MultifidelityConfig, sets: SpectraSets) -> dict[str, Any]:
     if sets.paired and config.validation:
         differs.append(["validation pairs in stages 1 and 3", "kept out", "part of the library"])
     ours = [[name, value, "not published"] for name, value in flat.items() if name.split(".")[0] in OURS]
-    strengths = dataclasses.asdict(Strengths()) | {"curve_width": CURVE_WIDTH}
+    strengths = dataclasses.asdict(MidInfraredStrengths()) | {"curve_width": CURVE_WIDTH}
     ours += [[f"perturbations.{kind}", value, "not published"] for kind, value in strengths.items()]
     return {"differs_from_paper": differs, "ours": ours, "convergence": convergence(config)}
 

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 
 from jaxsoil.bundle.predictors import Linear
 from jaxsoil.data.library import Library
-from jaxsoil.models import carry_over
-from jaxsoil.models.invariance import MOST_ROWS
-from jaxsoil.spectra import infrared_perturbations
-from jaxsoil.spectra.infrared_perturbations import KINDS
+from jaxsoil.models import carry_over, invariance
 from jaxsoil.spectra.preprocess import SNV
 from jaxsoil.studies.multifidelity.config import Strategy
 from jaxsoil.studies.multifidelity.property_models import LOGGED
 from jaxsoil.studies.multifidelity.replicates import SpectraSets
+
+STRENGTHS = invariance.MidInfraredStrengths()
+"""Of the perturbations: those of region_out in the mid-infrared."""
+KINDS = STRENGTHS.kinds()
 
 LEAST_ROWS = 250
 """Spectra that are perturbed at least: fewer training spectra are perturbed several times."""
@@ -70,14 +71,14 @@ def fit_ridges(strategies: Iterable[Strategy], sets: SpectraSets, rows: NDArray[
 
 def instrument_differences(library: Library, rows: NDArray[Any]) -> NDArray[np.float64]:
     """What each kind of perturbation changes in the SNV spectra of some rows, (kinds, k, M)."""
-    count = min(max(rows.size, LEAST_ROWS), MOST_ROWS)
+    count = min(max(rows.size, LEAST_ROWS), invariance.MOST_ROWS)
     chosen = rows[np.linspace(0, rows.size - 1, count).round().astype(int)]
-    spectra = library.spectra.to_absorbance()[chosen]
+    spectra = library.spectra.to_absorbance()[chosen].to_unit("nm")  # the other way round
     base = SNV()(spectra).values.astype(np.float64)
 
     def moved(kind: str) -> NDArray[np.float64]:
-        values = infrared_perturbations.perturbed(spectra.values, spectra.axis, kind)
-        return SNV()(spectra.replace(values=values, step=kind)).values - base
+        values = spectra.values + invariance.differences(spectra.values, spectra.axis, kind, strengths=STRENGTHS)
+        return (SNV()(spectra.replace(values=values, step=kind)).values - base)[:, ::-1]
 
     return np.stack([moved(kind) for kind in KINDS])
 
