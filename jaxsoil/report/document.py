@@ -66,6 +66,7 @@ class Document:
         self.folder = Path(folder)
         self._markdown = [f"# {markdown_text(title)}"]
         self._parts: list[tuple[str, Any]] = []
+        self._drawn: set[tuple[str, str]] = set()
 
     def opening(self, words: str, picture: Picture | None = None, table: Table | None = None, rest: str = "") -> None:
         """Writes what a reader wants first; comes before the first section.
@@ -138,9 +139,15 @@ class Document:
           caption: what it shows, one to three sentences.
           subfolder: folder within figures/.
           formats: formats of the file, PNG first.
+
+        Raises:
+          ValueError: another figure of the document has this name: its file would be replaced under its caption.
         """
         if figure is None:
             return None
+        if (subfolder, name) in self._drawn:
+            raise ValueError(f"Two figures of a document are called '{name}': name them apart.")
+        self._drawn.add((subfolder, name))
         return Picture(save(figure, self.folder / "figures" / subfolder, name, formats=formats), caption)
 
     def figure(self, png: Path, caption: str) -> None:

@@ -44,10 +44,11 @@ METRICS = {"ccc": "CCC", "rmse": "RMSE", "r2": "R2", "mrmse": "MRMSE"}
 class _Shown:
     """One metric of one part of the results, as it is drawn.
 
-    ``effects``, ``best`` and ``scores``: lines of the tables; ``title``: what they are of.
+    ``effects``, ``best`` and ``scores``: lines of the tables; ``title``: what they are of; ``study``: whose.
     """
 
     metric: str
+    study: str
     title: str
     effects: pd.DataFrame
     best: pd.DataFrame
@@ -73,7 +74,8 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     document = Document(f"Sweep '{said['name']}' of {said['experiment']}", path)
     done = points["status"].tolist().count("finished")
     shown = _shown(effects, best, scores)
-    drawn = [_picture(document, one, points) for one in shown]
+    studies = dict.fromkeys(one.study for one in shown)
+    drawn = [_picture(document, one, points, len(studies) > 1) for one in shown]
     varied = [field for field in said["fields"] if len(set(points[f"config.{field}"])) > 1]
     words = _PROSE.text("found", said=said, done=done, of=len(points), largest=_largest(shown), varied=varied)
     document.opening(words, drawn[0] if shown else None, _best_table(shown[0], points) if shown else None, _BEST_POINTS)
@@ -89,9 +91,11 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     return document.write()
 
 
-def _picture(document: Document, one: _Shown, points: pd.DataFrame) -> Picture | None:
+def _picture(document: Document, one: _Shown, points: pd.DataFrame, several: bool) -> Picture | None:
+    """The figure of a metric; where a sweep has ``several`` studies, such as stages, its name says which."""
     caption = _PROSE.text("caption", metric=METRICS[one.metric], title=one.title)
-    return document.picture(effect_figure(one, points), f"effects_{one.metric}", caption)
+    name = f"effects_{one.metric}" + (f"_{one.study.replace('/', '_')}" if several else "")
+    return document.picture(effect_figure(one, points), name, caption)
 
 
 def _largest(shown: Sequence[_Shown]) -> dict[str, Any] | None:
@@ -127,7 +131,7 @@ def _shown(effects: pd.DataFrame, best: pd.DataFrame, scores: pd.DataFrame) -> l
                 str(chosen[name]) for name in ("study", "property", "split", "scale", "part") if chosen[name]
             )
             lines = (where(table, **chosen) for table in (effects, best, scores))
-            found.append(_Shown(metric, title, *lines))
+            found.append(_Shown(metric, study, title, *lines))
     return found
 
 

@@ -41,6 +41,15 @@ def test_html_escapes_everything(tmp_path: Path) -> None:
     assert "<script" not in document.markdown().replace(f"```\n{NASTY}\n```", "")
 
 
+def test_two_figures_of_one_name_are_refused(tmp_path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    document = Document("t", tmp_path)
+    assert document.picture(Figure(), "f", "c") and document.picture(Figure(), "f", "c", subfolder="other")
+    with pytest.raises(ValueError, match="called 'f'"):
+        document.picture(Figure(), "f", "another")
+
+
 def test_a_command_cannot_close_its_fence() -> None:
     document = Document("t")
     document.command("echo ``` ````")

@@ -57,7 +57,7 @@ def test_the_largest_effect_is_of_one_model_unless_the_field_chooses_it(models: 
     table = results([("x", models[0], "x", "0.5"), ("y", models[1], "y", "0.8")])
     scores = tables.point_scores(table)
     effects = tables.effects(scores, fields(table))
-    found = report._largest([report._Shown("ccc", "", effects, tables.best_points(scores), scores)])
+    found = report._largest([report._Shown("ccc", "toy", "", effects, tables.best_points(scores), scores)])
     assert found is not None
     lowest, highest = found["low"], found["high"]
     assert (lowest["model"], highest["model"], round(highest["mean"] - lowest["mean"], 6)) == said
