@@ -131,9 +131,9 @@ def fit_all(cross_fit: CrossFit, folder: Path, tracker: Tracker) -> ModelPredict
     values: dict[tuple[str, HeldOut, str, str], list[Floats]] = {}
     histories, networks, outliers = [], [], {}
     seconds = {PLSR: 0.0, CNN: 0.0, CLIPPED: 0.0}
-    todo = model_fits(cross_fit)
-    progress.expect(Counter(fit.model for fit in todo), unit="models")
-    for number, (fit, harmonised, rows) in enumerate(_with_data(cross_fit, todo), start=1):
+    wanted = model_fits(cross_fit)
+    progress.expect(Counter(fit.model for fit in wanted), unit="models")
+    for number, (fit, harmonised, rows) in enumerate(_with_data(cross_fit, wanted), start=1):
         if fit.method == cross_fit.method:
             outliers[fit.target, fit.held_out] = rows.outliers
         there = pieces.exists(fit.name)
@@ -156,7 +156,7 @@ def fit_all(cross_fit: CrossFit, folder: Path, tracker: Tracker) -> ModelPredict
                 tracker.log({"trial": fit.name, **{str(name): value for name, value in row.items()}})
             histories.append(losses.assign(**fit.columns)[[*fit.columns, *losses.columns]])
             networks.append({**fit.columns, **stored.facts})
-        tracker.log({"models_done": number, "models": len(todo)})
+        tracker.log({"models_done": number, "models": len(wanted)})
         progress.reach(fit.model, fit.name, kept=there)
     return ModelPredictions(
         {key: np.stack(members).astype(np.float64) for key, members in values.items()},
@@ -167,11 +167,11 @@ def fit_all(cross_fit: CrossFit, folder: Path, tracker: Tracker) -> ModelPredict
     )
 
 
-def _with_data(cross_fit: CrossFit, todo: list[ModelFit]) -> Iterator[tuple[ModelFit, Floats, TrainingRows]]:
+def _with_data(cross_fit: CrossFit, wanted: list[ModelFit]) -> Iterator[tuple[ModelFit, Floats, TrainingRows]]:
     """Fits with harmonised spectra and training rows, which neighbours in the list share."""
     place, harmonised, rows = None, np.empty((0, 0)), {}
     data = cross_fit.data
-    for fit in todo:
+    for fit in wanted:
         if (fit.held_out, fit.method) != place:
             place, rows = (fit.held_out, fit.method), {}
             harmonised = cross_fit.harmoniser(fit.held_out, fit.method)(data.values, data.laboratory)

@@ -174,16 +174,16 @@ def _data(cross_fit: CrossFit, models: dict[str, str]) -> dict[str, Any]:
 
 def plan(config: HybridConfig, cross_fit: CrossFit) -> str:
     """What a configuration would fit and what that costs, without fitting it."""
-    todo, data, models = model_fits(cross_fit), cross_fit.data, []
+    wanted, data, models = model_fits(cross_fit), cross_fit.data, []
     measured = {target: int(data.measured(target).sum()) for target in data.targets}
     for model, what in ((CNN, "networks within bounds"), (CLIPPED, "networks that are clipped"), (PLSR, "PLSR")):
-        schemes = [fit.held_out.scheme for fit in todo if fit.model == model]
+        schemes = [fit.held_out.scheme for fit in wanted if fit.model == model]
         models.append((what, schemes.count(RANDOM), schemes.count(LABORATORY)))
     costs = []
     outputs: tuple[tuple[str, Output], ...] = ((CNN, "bounded"), (CLIPPED, "clipped"))
     for model, output in outputs:
         # Rows that are held out or watched are counted as if they trained: at most so many steps.
-        steps = [max(1, measured[fit.target] // config.train.batch) for fit in todo if fit.model == model]
+        steps = [max(1, measured[fit.target] // config.train.batch) for fit in wanted if fit.model == model]
         if steps:
             program, params = example(data.values.shape[1], output, config.network, config.train, cost.STEPS)
             costs.append(cost.of_program(f"networks, {output}", program, params, steps))
