@@ -82,6 +82,11 @@ class Watch:
         """Mapped pages."""
         return self._most[1] - self._first[1]
 
+    @property
+    def mapped_mb(self) -> float:
+        """Mapped pages at most, those of before among them."""
+        return self._most[1]
+
 
 def now() -> tuple[float, ...]:
     """Anonymous and mapped memory of this process, MB."""
