@@ -21,20 +21,24 @@ from jaxsoil.training.step import Data, Member
 EPOCHS = 1000
 
 
-def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[], Any]]]:
-    """Compiles the engine for a problem and returns its description and its actions."""
-    problem = Problem(**setting["problem"])
+def prepared(problem: Problem, trials: int, devices: int) -> tuple[Program, Any]:
+    """The engine's program of a problem and the state before its first step."""
     jax.config.update("jax_default_matmul_precision", "highest")
     train = TrainConfig(epochs=EPOCHS, batch=problem.batch, lr=problem.lr, b1=problem.b1)
     model = ModelConfig(width=problem.width, hidden=problem.hidden, decoder="ann")
     network = Autoencoder(problem.components, problem.bands, model)
-    layout = Layout("jit", make_mesh(DeviceConfig(), jax.devices()[: setting.get("devices", 1)]))
+    layout = Layout("jit", make_mesh(DeviceConfig(), jax.devices()[:devices]))
     data = layout.replicate(Data(dict(zip(("spectra", "soc"), map(jnp.asarray, problem.data()), strict=True))))
-    trials = setting["trials"]
     member = layout.place(_members(problem, trials))
     program = Program(make_training(network, train, make_loss(network, train), 0), layout, member, data)
     initial, _, _ = over_trials(NetworkFunctions(network), layout)
-    state = program.initial(*initial(member.key, None, None))
+    return program, program.initial(*initial(member.key, None, None))
+
+
+def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[], Any]]]:
+    """Compiles the engine for a problem and returns its description and its actions."""
+    problem, trials = Problem(**setting["problem"]), setting["trials"]
+    program, state = prepared(problem, trials, setting.get("devices", 1))
     parameters = parameter_count(state.params) // trials
     done = 0
 

@@ -181,20 +181,22 @@ def step(
     training: Training, state: State, total: Any, order: Any, member: Member, data: Data, epoch, i, live: Any = True
 ):
     """One step on the i-th batch of an epoch; adds loss and terms to ``total``. Not ``live``: nothing changes."""
-    batch = training.batches.take(data.arrays, member, order, i)
+    with jax.named_scope("batch"):
+        batch = training.batches.take(data.arrays, member, order, i)
     key = jax.random.fold_in(jax.random.fold_in(member.key, 2 * epoch + 1), i)
     progress = epoch.astype(jnp.float32) / max(training.epochs - 1, 1)
     (value, (stats, terms)), grads = jax.value_and_grad(training.value, has_aux=True)(
         state.params, state.stats, batch, key, progress, member, data
     )
-    finite = jnp.isfinite(value) & all_finite(grads)
+    with jax.named_scope("finite"):
+        finite = jnp.isfinite(value) & all_finite(grads)
     lr = training.learning_rate(member, epoch, i)
 
     def move() -> tuple[Any, Any, Any]:
         # Optax raises a float to an integer power, which strict promotion (our tests) would refuse.
-        with jax.numpy_dtype_promotion("standard"):
+        with jax.named_scope("optimiser"), jax.numpy_dtype_promotion("standard"):
             updates, opt_state = training.optimiser.update(grads, state.opt_state, state.params)
-        return training.apply(state.params, updates, lr), stats, opt_state
+            return training.apply(state.params, updates, lr), stats, opt_state
 
     # A branch, not a choice between two results: a training that runs alone then writes its arrays in place.
     params, stats, opt_state = jax.lax.cond(
