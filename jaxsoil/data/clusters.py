@@ -30,10 +30,7 @@ def like_spectra(spectra: Spectra, clusters: int = CLUSTERS, components: int = C
     from scipy.cluster.hierarchy import fcluster, linkage
 
     if not 2 <= clusters <= len(spectra):
-        value, remedy = (
-            f"{clusters} clusters of {len(spectra)} spectra",
-            "Give 2 or more, at most one a spectrum.",
-        )
+        value, remedy = f"{clusters} clusters of {len(spectra)} spectra", "Give 2 or more, at most one a spectrum."
         raise DataError("spectra cannot be put into so many clusters", value=value, remedy=remedy)
     values = SNV()(spectra.to_absorbance()).values.astype(np.float64)
     left, singular, _ = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)

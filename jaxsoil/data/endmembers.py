@@ -12,9 +12,9 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.data.readers.table import read_table, require_column, spectral_values
@@ -25,9 +25,6 @@ from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Resample
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _SPECTRA_FILE = "endmembers_350_2500_1nm.parquet"
 _PROPERTIES_FILE = "endmember_properties_clean.csv"
@@ -299,8 +296,6 @@ def as_table(minerals: EndmemberLibrary) -> pd.DataFrame:
     Columns: mineral, density (g cm-3), cell_volume (nm3), rho_r (g cm-3 nm), one ``..._from`` for spectrum, density
     and cell volume, and left_out (the reason; such minerals have no numbers).
     """
-    import pandas as pd
-
     kept = pd.DataFrame({"mineral": minerals.names, "density": minerals.density, "cell_volume": minerals.cell_volume})
     sources = [minerals.provenance.get(name, {}) for name in minerals.names]
     sourced = {f"{key}_from": [found.get(key, "") for found in sources] for key in _SOURCED}

@@ -163,21 +163,16 @@ class Library:
     def property(self, name: str) -> Property:
         """Returns a property by name; an unknown one raises DataError with the nearest name."""
         if name not in self.properties:
-            raise DataError(
-                "no such property", source=self.name, column=name, remedy=did_you_mean(name, self.properties)
-            )
+            remedy = did_you_mean(name, self.properties)
+            raise DataError("no such property", source=self.name, column=name, remedy=remedy)
         return self.properties[name]
 
     def group(self, name: str) -> Strings:
         """Returns a group column by name; an absent one raises DataError that says how to give it."""
         if name not in self.groups:
-            raise DataError(
-                "the data have no such group column",
-                source=self.name,
-                column=name,
-                remedy="Name it under [groups] in the manifest, as a column or as a constant. "
-                + did_you_mean(name, self.groups),
-            )
+            near = did_you_mean(name, self.groups)
+            remedy = f"Name it under [groups] in the manifest, as a column or as a constant. {near}"
+            raise DataError("the data have no such group column", source=self.name, column=name, remedy=remedy)
         return self.groups[name]
 
     def select(self, rows: Any) -> Library:

@@ -58,9 +58,8 @@ def load(name: str = TWIN, config: InfraredTwinConfig | None = None) -> Multifid
       DataError: an unknown name, absent data, or parts that do not fit together.
     """
     if config is not None and name != TWIN:
-        raise DataError(
-            "a configuration of the twin was given for other data", value=name, remedy=f"Leave it out, or load {TWIN}."
-        )
+        remedy = f"Leave it out, or load {TWIN}."
+        raise DataError("a configuration of the twin was given for other data", value=name, remedy=remedy)
     base, _, field = name.partition("/")
     if name == TWIN:
         from jaxsoil.data.twin.infrared.make import make_infrared_twin

@@ -12,6 +12,13 @@ PROPERTIES = tuple(UNITS)
 TEXTURE = ("clay", "silt", "sand")
 """The size fractions; they sum to 100 %."""
 
+STUDY_NAMES = {"soc": "eoc", "carbon": "tc", "nitrogen": "tn", "caco3": "ic", "ph": "ph", "cec": "cec"}
+STUDY_NAMES |= {"clay": "clay", "silt": "silt", "sand": "sand"}
+"""Label of a data set -> property of the multi-fidelity study."""
+
+MOST_SOC = 60.0
+"""Percent by mass: organic matter holds at most some 58 % carbon, so more SOC than this is another unit."""
+
 LABELS = {
     "tc": "TC", "tn": "TN", "ic": "IC", "eoc": "EOC", "ph": "pH", "cec": "CEC", "clay": "Clay", "silt": "Silt",
     "sand": "Sand", "soc": "SOC", "carbon": "Carbon", "organic_matter": "Organic matter",

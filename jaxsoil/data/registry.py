@@ -51,10 +51,7 @@ def load(name: str | os.PathLike[str], *, axis: ArrayLike | None = None) -> Libr
 
 
 def load_named(
-    name: str,
-    beside: Path = Path(),
-    tables: Mapping[str, Manifest] = MappingProxyType({}),
-    above: tuple[str, ...] = (),
+    name: str, beside: Path = Path(), tables: Mapping[str, Manifest] = MappingProxyType({}), above: tuple[str, ...] = ()
 ) -> Library:
     """Returns the data set that a manifest names.
 

@@ -22,14 +22,10 @@ def data_root() -> Path:
     """
     where = os.environ.get(DATA_VARIABLE)
     if not where:
-        raise DataError(
-            f"{DATA_VARIABLE} is not set, so measured data cannot be found",
-            remedy=f"Set it to the folder that holds the data: export {DATA_VARIABLE}=/path/to/data. "
-            "The data set 'twin' needs none.",
-        )
-    root = Path(where)
-    if not root.is_dir():
-        raise DataError(
-            f"{DATA_VARIABLE} names no folder", value=where, remedy="Correct the path, or mount the folder."
-        )
-    return root
+        remedy = f"Set it to the folder that holds the data: export {DATA_VARIABLE}=/path/to/data. "
+        remedy += "The data set 'twin' needs none."
+        raise DataError(f"{DATA_VARIABLE} is not set, so measured data cannot be found", remedy=remedy)
+    if not Path(where).is_dir():
+        remedy = "Correct the path, or mount the folder."
+        raise DataError(f"{DATA_VARIABLE} names no folder", value=where, remedy=remedy)
+    return Path(where)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -71,17 +71,14 @@ class Scans:
         chosen = chosen.astype(np.int64)  # an empty list is float64
         outside = chosen[(chosen < 0) | (chosen >= len(self))]
         if outside.size:
-            raise DataError(
-                "no such scan", column="rows", value=int(outside[0]), remedy=f"Count scans from 0 to {len(self) - 1}."
-            )
+            remedy = f"Count scans from 0 to {len(self) - 1}."
+            raise DataError("no such scan", column="rows", value=int(outside[0]), remedy=remedy)
         return self.reader(chosen)
 
     def select(self, rows: NDArray[np.int64]) -> Scans:
         """Returns the chosen scans, which are read when they are asked for."""
-        pedons = None if self.pedons is None else self.pedons[rows]
-        return dataclasses.replace(
-            self, samples=self.samples[rows], reader=lambda chosen: self.reader(rows[chosen]), pedons=pedons
-        )
+        own = {"samples": self.samples[rows], "pedons": None if self.pedons is None else self.pedons[rows]}
+        return dataclasses.replace(self, reader=lambda chosen: self.reader(rows[chosen]), **own)
 
     def fingerprint(self) -> str:
         """Returns the SHA-256 of axis, samples, pedons and the first and last 512 scans; all would take too long."""
@@ -92,12 +89,6 @@ class Scans:
         for rows in (slice(0, 512), slice(max(len(self) - 512, 0), len(self))):
             digest.update(self.read(rows).astype("<f4").tobytes())
         return digest.hexdigest()
-
-    def blocks(self, size: int = 4096) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Yields (rows, absorbances) block by block, so that all scans are never held together."""
-        for start in range(0, len(self), size):
-            rows = np.arange(start, min(start + size, len(self)))
-            yield rows, self.read(rows)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -189,7 +180,7 @@ def _check_ranges(mir: Spectra, nir: Spectra, source: str) -> None:
 
 def _check_axis(axis: NDArray[np.float64], unit: str, library: Library, where: str, other: str) -> None:
     spectra = library.spectra
-    if spectra.unit == unit and spectra.n_bands == axis.size and np.allclose(spectra.axis, axis, rtol=1e-6, atol=0.0):
+    if spectra.is_on_axis(axis, unit):
         return
     value = (
         f"{spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {spectra.n_bands} bands, against "

@@ -145,12 +145,7 @@ def kfold(
 
 
 def random_share(
-    library: Library,
-    share: float,
-    seed: int,
-    *,
-    protect: Sequence[str] = PROTECTED,
-    target: str | None = "soc",
+    library: Library, share: float, seed: int, *, protect: Sequence[str] = PROTECTED, target: str | None = "soc"
 ) -> Split:
     """Returns a random split that trains on about ``share`` of the labelled rows, by group.
 
@@ -320,13 +315,7 @@ def _draw(
 
 
 def _held_out(
-    library: Library,
-    labelled: Mask,
-    out: Mask,
-    name: str,
-    held_out: str,
-    seed: int,
-    protect: Sequence[str] = PROTECTED,
+    library: Library, labelled: Mask, out: Mask, name: str, held_out: str, seed: int, protect: Sequence[str] = PROTECTED
 ) -> Split:
     """The inductive split that tests on the labelled rows of ``out`` and trains on all other labelled rows."""
     nothing = np.zeros(len(library), bool)

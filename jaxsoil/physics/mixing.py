@@ -38,11 +38,7 @@ def area_fractions(mass: Float[Array, "*batch k"], rho_r: Float[Array, " k"]) ->
 
 
 def mix(
-    mass: Float[Array, "*batch k"],
-    rho_r: Float[Array, " k"],
-    endmembers: Float[Array, "k m"],
-    *,
-    precision: jax.lax.PrecisionLike = jax.lax.Precision.HIGHEST,
+    mass: Float[Array, "*batch k"], rho_r: Float[Array, " k"], endmembers: Float[Array, "k m"]
 ) -> Float[Array, "*batch m"]:
     """Returns the reflectance of the mixtures.
 
@@ -50,10 +46,9 @@ def mix(
       mass: mass fractions.
       rho_r: density times characteristic length, g cm-3 nm.
       endmembers: reflectance of each endmember, a fraction.
-      precision: of the matrix product. Accelerators round float32 factors to fewer bits by default, which
-        costs more reflectance than the noise of a good spectrometer.
     """
-    return jnp.matmul(area_fractions(mass, rho_r), endmembers, precision=precision)
+    # Accelerators round float32 factors to fewer bits by default: more reflectance than a good spectrometer's noise.
+    return jnp.matmul(area_fractions(mass, rho_r), endmembers, precision=jax.lax.Precision.HIGHEST)
 
 
 def equivalent_solution(

@@ -82,16 +82,12 @@ def band_mean(
     """Returns the mean of ``curve`` (a function of wavelength in nm) over each band of ``axis``."""
     axis = np.asarray(axis, dtype=np.float64)
     if axis.min() < LOW - 1e-6 or axis.max() > HIGH + 1e-6:
-        raise DataError(
-            "the fitted minerals do not cover this axis",
-            value=f"{axis.min():g}-{axis.max():g} nm",
-            remedy=f"Ask for wavelengths within {LOW:g}-{HIGH:g} nm.",
-        )
+        value, remedy = f"{axis.min():g}-{axis.max():g} nm", f"Ask for wavelengths within {LOW:g}-{HIGH:g} nm."
+        raise DataError("the fitted minerals do not cover this axis", value=value, remedy=remedy)
     if axis.size == 1:
         return curve(axis)
     inner = (axis[1:] + axis[:-1]) / 2
-    first, last = 2 * axis[0] - inner[0], 2 * axis[-1] - inner[-1]
-    edges = np.concatenate([[max(first, LOW)], inner, [min(last, HIGH)]])
+    edges = np.clip([2 * axis[0] - inner[0], *inner, 2 * axis[-1] - inner[-1]], LOW, HIGH)
     widths = np.diff(edges)
     count = max(1, int(np.ceil(widths.max())))
     positions = (np.arange(count) + 0.5) / count
@@ -102,15 +98,8 @@ def band_mean(
 def load_table() -> tuple[ParametricMineral, ...]:
     """Returns the fitted minerals that travel with the package."""
     text = resources.files("jaxsoil.physics").joinpath("tables", TABLE).read_text(encoding="utf-8")
-    return tuple(
-        ParametricMineral(
-            name=entry["name"],
-            density=entry["density"],
-            cell_volume=entry["cell_volume"],
-            continuum=np.array(entry["continuum"]),
-            bands=np.array(entry["bands"]).reshape(-1, 3),
-            rms=entry["rms"],
-            provenance=entry["provenance"],
-        )
-        for entry in json.loads(text)["minerals"]
-    )
+    names = [field.name for field in dataclasses.fields(ParametricMineral)]
+    found = [{name: entry[name] for name in names} for entry in json.loads(text)["minerals"]]
+    for one in found:
+        one |= {"continuum": np.array(one["continuum"]), "bands": np.array(one["bands"]).reshape(-1, 3)}
+    return tuple(ParametricMineral(**one) for one in found)

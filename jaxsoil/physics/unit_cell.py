@@ -53,13 +53,17 @@ def parse_angles(text: str) -> dict[str, float]:
     return angles
 
 
-def crystal_system(text: str) -> str:
-    """Returns the crystal system that the text names.
+def crystal_system(text: str) -> tuple[str, int]:
+    """Returns the crystal system that the text names, and the number of edges that its cell needs.
 
     Raises:
       ValueError: no known system.
     """
-    return _system(text)[0]
+    lowered = text.strip().lower()
+    for word, name, needed in _SYSTEMS:
+        if lowered.startswith(word):
+            return name, needed
+    raise ValueError(f"unknown crystal system {text!r}")
 
 
 def cell_volume(edges: str, system: str) -> float:
@@ -76,7 +80,7 @@ def cell_volume(edges: str, system: str) -> float:
     Raises:
       ValueError: unreadable edges, an unknown system, too few edges, a missing angle.
     """
-    name, needed = _system(system)
+    name, needed = crystal_system(system)
     lengths, angles = parse_edges(edges), parse_angles(f"{edges} {system}")
     if len(lengths) != needed:
         raise ValueError(f"a {name} cell needs {needed} edges, {len(lengths)} are given in {edges!r}")
@@ -91,11 +95,3 @@ def cell_volume(edges: str, system: str) -> float:
     if squared <= 0:
         raise ValueError(f"the angles in {system!r} do not form a cell")
     return a * b * c * math.sqrt(squared)
-
-
-def _system(text: str) -> tuple[str, int]:
-    lowered = text.strip().lower()
-    for word, name, needed in _SYSTEMS:
-        if lowered.startswith(word):
-            return name, needed
-    raise ValueError(f"unknown crystal system {text!r}")

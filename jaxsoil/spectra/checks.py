@@ -20,6 +20,9 @@ CHECKS = {
     "quantity": "reflectance against absorbance, by the water and hydroxyl bands",
 }
 
+RANGES = {"reflectance": (0.0, 1.5), "absorbance": (-0.3, 4.0), "pretreated": (-np.inf, np.inf)}
+"""Values that a spectrum of soil may have; a reflectance lies above its lower end."""
+
 Floats = NDArray[np.floating]
 
 # Water and hydroxyl bands of soils in nm (Stenberg et al. 2010, Adv. Agron. 107): centre and two shoulders.
@@ -102,20 +105,23 @@ def check_scale(values: Floats, quantity: str, *, source: object = None) -> None
 
 def check_range(values: Floats, axis: Floats, unit: str, quantity: str, *, source: object = None) -> None:
     """Raises DataError that names the first value outside (0, 1.5] (reflectance) or [-0.3, 4] (absorbance)."""
-    reflectance = quantity == "reflectance"
-    bad = (values <= 0.0) | (values > 1.5) if reflectance else (values < -0.3) | (values > 4.0)
+    bad = outside_range(values, quantity)
     if not bad.any():
         return
     row, band = (int(index[0]) for index in np.nonzero(bad))
-    interval = "(0, 1.5]" if reflectance else "[-0.3, 4]"
-    raise DataError(
-        f"{quantity} lies outside {interval}",
-        source=source,
-        column=f"{axis[band]:g} {unit}",
-        value=f"{values[row, band]:.4g} in row {row}; {int(bad.any(axis=1).sum())} rows",
-        remedy="Leave those bands out (low, high under [axis]), exclude those rows with a reason, "
-        'or confirm = ["range"] if the values are right.',
-    )
+    interval = "(0, 1.5]" if quantity == "reflectance" else "[-0.3, 4]"
+    value = f"{values[row, band]:.4g} in row {row}; {int(bad.any(axis=1).sum())} rows"
+    told = {"source": source, "column": f"{axis[band]:g} {unit}", "value": value}
+    remedy = "Leave those bands out (low, high under [axis]), exclude those rows with a reason, "
+    remedy += 'or confirm = ["range"] if the values are right.'
+    raise DataError(f"{quantity} lies outside {interval}", remedy=remedy, **told)
+
+
+def outside_range(values: Floats, quantity: str) -> NDArray[np.bool_]:
+    """Returns which values lie outside :data:`RANGES`; NaN does."""
+    low, high = RANGES[quantity]
+    with np.errstate(invalid="ignore"):
+        return ~((values > low if quantity == "reflectance" else values >= low) & (values <= high))
 
 
 def check_quantity(values: Floats, axis: Floats, unit: str, quantity: str, *, source: object = None) -> None:

@@ -74,8 +74,7 @@ class Spectra:
 
     def __getitem__(self, rows: Any) -> Spectra:
         """Returns the chosen rows (a mask, indices, a slice, or one index, which keeps the row axis)."""
-        chosen = self.values[np.atleast_1d(rows) if np.isscalar(rows) else rows]
-        return self.replace(values=chosen)
+        return self.replace(values=self.values[np.atleast_1d(rows) if np.isscalar(rows) else rows])
 
     def __repr__(self) -> str:
         span = f"{self.axis[0]:g}-{self.axis[-1]:g} {self.unit}"
@@ -87,27 +86,9 @@ class Spectra:
         """Number of bands m."""
         return self.axis.shape[0]
 
-    def replace(
-        self,
-        *,
-        values: ArrayLike | None = None,
-        axis: ArrayLike | None = None,
-        unit: str | None = None,
-        quantity: str | None = None,
-        step: str | None = None,
-    ) -> Spectra:
-        """Returns a checked copy in which what is given is changed; ``step`` is added to the record."""
-        return Spectra(
-            self.values if values is None else np.asarray(values),
-            self.axis if axis is None else np.asarray(axis),
-            self.unit if unit is None else unit,
-            self.quantity if quantity is None else quantity,
-            self.steps if step is None else (*self.steps, step),
-        )
-
-    def with_steps(self, steps: Sequence[str]) -> Spectra:
-        """Returns the same spectra with another record of what was done."""
-        return Spectra(self.values, self.axis, self.unit, self.quantity, steps)
+    def replace(self, *, step: str | None = None, **fields: Any) -> Spectra:
+        """Returns a checked copy in which the fields that are given are changed; ``step`` is added to the record."""
+        return dataclasses.replace(self, **{"steps": (*self.steps, *([step] if step else [])), **fields})
 
     def to_unit(self, unit: str) -> Spectra:
         """Returns the spectra on an axis in ``unit``, still ascending: nm = 1e7 / cm-1.
@@ -135,9 +116,8 @@ class Spectra:
             value = f"{self.values[row, band]:g} in row {row}"
             remedy = "Remove the band or the row, or correct the reflectance at its source."
             raise DataError(problem, column=f"{self.axis[band]:g} {self.unit}", value=value, remedy=remedy)
-        return self.replace(
-            values=-np.log10(self.values.astype(np.float64)), quantity="absorbance", step="absorbance log10(1/R)"
-        )
+        values = -np.log10(self.values.astype(np.float64))
+        return self.replace(values=values, quantity="absorbance", step="absorbance log10(1/R)")
 
     def to_reflectance(self) -> Spectra:
         """Returns 10**-A; unchanged where the quantity is reflectance already.
@@ -148,9 +128,8 @@ class Spectra:
         if self.quantity == "reflectance":
             return self
         self.require_quantity("absorbance")
-        return self.replace(
-            values=10.0 ** -self.values.astype(np.float64), quantity="reflectance", step="reflectance 10**-A"
-        )
+        values = 10.0 ** -self.values.astype(np.float64)
+        return self.replace(values=values, quantity="reflectance", step="reflectance 10**-A")
 
     def require_quantity(self, *quantities: str) -> None:
         """Raises DataError unless the quantity is one of ``quantities``."""
@@ -159,10 +138,14 @@ class Spectra:
             remedy = "Apply this before the step that changed the quantity, or convert the spectra first."
             raise DataError(f"{' or '.join(quantities)} is needed", value=value, remedy=remedy)
 
+    def is_on_axis(self, axis: NDArray[np.float64], unit: str) -> bool:
+        """Whether the spectra have these bands, to a part in a million, in this unit."""
+        same = self.unit == unit and self.axis.shape == axis.shape
+        return same and np.allclose(self.axis, axis, rtol=_AXIS_RTOL, atol=0.0)
+
     def require_same_axis(self, other: Spectra) -> None:
         """Raises DataError unless both have the same unit and the same bands (to a part in a million)."""
-        same = self.unit == other.unit and self.n_bands == other.n_bands
-        if not same or not np.allclose(self.axis, other.axis, rtol=_AXIS_RTOL, atol=0.0):
+        if not self.is_on_axis(other.axis, other.unit):
             remedy = "Bring both to one axis with to_unit(...) and Resample(axis)."
             raise DataError("the spectra lie on different axes", value=f"{self!r} and {other!r}", remedy=remedy)
 

@@ -100,7 +100,7 @@ def broaden(values: NDArray, width: ArrayLike, axis: ArrayLike) -> NDArray:
     axis, found = np.asarray(axis, dtype=np.float64), np.array(values)
     width = np.asarray(width, dtype=np.float64)
     for own in np.unique(width[width > 0]):
-        weights = np.exp(-4.0 * np.log(2.0) * ((axis[:, None] - axis) / own) ** 2)
+        weights = gaussian(axis[:, None], axis, own)
         rows = width == own
         found[rows] = values[rows] @ (weights / weights.sum(axis=1, keepdims=True)).T.astype(values.dtype)
     return found
@@ -148,8 +148,13 @@ def carbon_dioxide_profile(axis: NDArray[np.float64]) -> NDArray[np.float64]:
     """Absorbance (m,) of carbon dioxide on an axis in cm-1, about 1 at its highest band."""
     found = np.zeros(axis.shape)
     for centre, width, height in CARBON_DIOXIDE:
-        found += height * np.exp(-4.0 * np.log(2.0) * ((axis - centre) / width) ** 2)
+        found += height * gaussian(axis, centre, width)
     return found
+
+
+def gaussian(axis: NDArray, centre: ArrayLike, width: float) -> NDArray:
+    """A Gaussian of height 1 on an axis, by its centre and its full width at half maximum."""
+    return np.exp(-4.0 * np.log(2.0) * ((axis - centre) / width) ** 2)
 
 
 def add_curves(values: NDArray, amount: ArrayLike, axis: ArrayLike, rng: np.random.Generator) -> NDArray:
@@ -177,29 +182,24 @@ def random_curves(count: int, axis: ArrayLike, rng: np.random.Generator, width: 
     return made / np.maximum(made.std(axis=1, keepdims=True), 1e-12)
 
 
-def smooth_curve(
-    bands: int, sd: float, rng: np.random.Generator, half_waves: tuple[int, int] = HALF_WAVES
-) -> NDArray[np.float64]:
+def smooth_curve(bands: int, sd: float, rng: np.random.Generator) -> NDArray[np.float64]:
     """A smooth curve (bands,) in absorbance, such as another reference plate or detector adds to every spectrum.
 
-    The sum of cosines of ``half_waves`` (from, to) half waves over the axis, with standard normal amplitudes, scaled
-    to a mean of 0 and a standard deviation over the bands of exactly ``sd``.
+    The sum of cosines of :data:`HALF_WAVES` (from, to) over the axis, with standard normal amplitudes, scaled to a mean
+    of 0 and a standard deviation over the bands of exactly ``sd``.
 
     Args:
       bands: number of bands, equally spaced.
       sd: standard deviation over the bands, absorbance; between real mid-infrared instruments 0.02 to 0.07.
       rng: draws the amplitudes; the shape of a curve does not depend on ``sd``.
-      half_waves: least and most half waves.
 
     Raises:
       DataError: ``sd`` is negative or not finite.
     """
     if not (np.isfinite(sd) and sd >= 0.0):
-        raise DataError(
-            "a curve between instruments needs a standard deviation of at least 0", value=sd,
-            remedy="Give a finite number of absorbance units, not negative.",
-        )  # fmt: skip
-    waves = np.arange(half_waves[0], half_waves[1] + 1)
+        remedy = "Give a finite number of absorbance units, not negative."
+        raise DataError("a curve between instruments needs a standard deviation of at least 0", value=sd, remedy=remedy)
+    waves = np.arange(HALF_WAVES[0], HALF_WAVES[1] + 1)
     place = (np.arange(bands) + 0.5) / bands
     curve = rng.standard_normal(waves.size) @ np.cos(np.pi * waves[:, None] * place)
     curve -= curve.mean()

@@ -32,11 +32,9 @@ class Absorbance(Step):
     """Reflectance to absorbance A = log10(1/R); absorbance passes unchanged. The inverse gives reflectance."""
 
     def __call__(self, spectra: Spectra) -> Spectra:
-        """Returns absorbance."""
         return spectra.to_absorbance()
 
     def inverse(self, spectra: Spectra) -> Spectra:
-        """Returns reflectance R = 10**-A."""
         return spectra.to_reflectance()
 
 
@@ -56,7 +54,6 @@ class SNV(Step):
     _lost: ClassVar[str] = "mean and standard deviation of each spectrum are lost"
 
     def __call__(self, spectra: Spectra) -> Spectra:
-        """Returns the spectra with mean 0 and standard deviation 1 each."""
         scaled = standard_normal(spectra.values)
         scaled.flags.writeable = False  # so that it is taken over and not copied
         return spectra.replace(values=scaled, quantity="pretreated", step="SNV")
@@ -122,7 +119,6 @@ class SavitzkyGolay(Step):
             raise DataError("Savitzky-Golay needs one window", value=value, remedy=remedy)
 
     def __call__(self, spectra: Spectra) -> Spectra:
-        """Returns the smoothed spectra or their derivative."""
         from scipy.signal import savgol_filter
 
         steps = np.diff(spectra.axis)
@@ -148,34 +144,29 @@ class SavitzkyGolay(Step):
 class _Fitted(Step):
     """A step that learns an offset and a scale for each band from the training rows."""
 
-    _of: Spectra | None = None  # a spectrum of the fitted kind: axis, unit and quantity, to hold others against
-    _offset: NDArray[np.float64] | None = None
-    _scale: NDArray[np.float64] | None = None
+    # A spectrum of the fitted kind (axis, unit and quantity, to hold others against), offset and scale.
+    _fitted: tuple[Spectra, NDArray[np.float64], NDArray[np.float64]] | None = None
 
     def _require_fit(self, spectra: Spectra) -> tuple[Spectra, NDArray[np.float64], NDArray[np.float64]]:
-        if self._of is None or self._offset is None or self._scale is None:
-            raise DataError(
-                f"{type(self).__name__} is used before it is fitted",
-                remedy="Call fit(training spectra) and use the step that it returns.",
-            )
-        self._of.require_same_axis(spectra)
-        return self._of, self._offset, self._scale
+        if self._fitted is None:
+            remedy = "Call fit(training spectra) and use the step that it returns."
+            raise DataError(f"{type(self).__name__} is used before it is fitted", remedy=remedy)
+        self._fitted[0].require_same_axis(spectra)
+        return self._fitted
 
     def __call__(self, spectra: Spectra) -> Spectra:
         """Returns (values - offset) / scale with the fitted numbers."""
         of, offset, scale = self._require_fit(spectra)
         spectra.require_quantity(of.quantity)
-        return spectra.replace(
-            values=(spectra.values - offset) / scale, quantity="pretreated", step=type(self).__name__
-        )
+        values = (spectra.values - offset) / scale
+        return spectra.replace(values=values, quantity="pretreated", step=type(self).__name__)
 
     def inverse(self, spectra: Spectra) -> Spectra:
         """Returns values * scale + offset, with the quantity that the step was fitted on."""
         of, offset, scale = self._require_fit(spectra)
         spectra.require_quantity("pretreated")
-        return spectra.replace(
-            values=spectra.values * scale + offset, quantity=of.quantity, step=f"{type(self).__name__} undone"
-        )
+        values = spectra.values * scale + offset
+        return spectra.replace(values=values, quantity=of.quantity, step=f"{type(self).__name__} undone")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -186,7 +177,7 @@ class MeanCentre(_Fitted):
         """Returns the step with the mean of ``spectra`` (training rows only)."""
         _require_rows(spectra, 1)
         mean = spectra.values.mean(axis=0, dtype=np.float64)
-        return MeanCentre(spectra[:1], mean, np.ones_like(mean))
+        return MeanCentre((spectra[:1], mean, np.ones_like(mean)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -204,11 +195,10 @@ class Standardise(_Fitted):
             value = f"{flat.size} bands"
             remedy = "Trim those bands: a constant band carries nothing, or is a fill value."
             raise DataError(problem, column=f"{spectra.axis[flat[0]]:g} {spectra.unit}", value=value, remedy=remedy)
-        return Standardise(spectra[:1], mean, spread)
+        return Standardise((spectra[:1], mean, spread))
 
 
 def _require_rows(spectra: Spectra, least: int) -> None:
     if len(spectra) < least:
         value = f"{len(spectra)}, at least {least} needed"
-        remedy = "Fit on all training rows."
-        raise DataError("too few spectra to fit a step to", value=value, remedy=remedy)
+        raise DataError("too few spectra to fit a step to", value=value, remedy="Fit on all training rows.")

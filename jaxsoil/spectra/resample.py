@@ -37,11 +37,8 @@ class Trim(Step):
             value = f"axis {spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}"
             remedy = "Give low and high in the unit of the axis, low first."
             raise DataError(problem, column=f"{self.low:g}-{self.high:g} {spectra.unit}", value=value, remedy=remedy)
-        return spectra.replace(
-            values=spectra.values[:, inside],
-            axis=spectra.axis[inside],
-            step=f"trim {self.low:g}-{self.high:g} {spectra.unit}",
-        )
+        step = f"trim {self.low:g}-{self.high:g} {spectra.unit}"
+        return spectra.replace(values=spectra.values[:, inside], axis=spectra.axis[inside], step=step)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,13 +83,10 @@ class Resample(Step):
         object.__setattr__(self, "axis", axis)
 
     def __call__(self, spectra: Spectra) -> Spectra:
-        """Returns the spectra on the target axis."""
         target = np.asarray(self.axis)
         if spectra.unit != self.unit:
-            raise DataError(
-                f"the target axis is in {self.unit}, the spectra are in {spectra.unit}",
-                remedy=f'Convert the spectra with to_unit("{self.unit}"), or give unit="{spectra.unit}".',
-            )
+            remedy = f'Convert the spectra with to_unit("{self.unit}"), or give unit="{spectra.unit}".'
+            raise DataError(f"the target axis is in {self.unit}, the spectra are in {spectra.unit}", remedy=remedy)
         outside = (target < spectra.axis[0] - 1e-6) | (target > spectra.axis[-1] + 1e-6)
         if outside.any():
             problem = "the target axis reaches beyond what was measured"
@@ -175,7 +169,6 @@ class SpliceCorrection(Step):
     points: int = 5
 
     def __call__(self, spectra: Spectra) -> Spectra:
-        """Returns the spectra with continuous segments."""
         cuts = np.searchsorted(spectra.axis, np.asarray(self.at, np.float64), side="right")
         edges = np.concatenate([[0], cuts, [spectra.n_bands]])
         short = np.nonzero(np.diff(edges) < max(self.points, 2))[0]

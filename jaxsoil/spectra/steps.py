@@ -27,14 +27,12 @@ class Step:
         return self
 
     def __call__(self, spectra: Spectra) -> Spectra:
-        """Returns the transformed spectra."""
         raise NotImplementedError
 
     def inverse(self, spectra: Spectra) -> Spectra:
         """Returns the spectra as they were before the step; NotInvertibleError where that is lost."""
-        raise NotInvertibleError(
-            f"{type(self).__name__} cannot be undone: {self._lost}", remedy="Keep the spectra from before this step."
-        )
+        remedy = "Keep the spectra from before this step."
+        raise NotInvertibleError(f"{type(self).__name__} cannot be undone: {self._lost}", remedy=remedy)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,13 +57,11 @@ class Pipeline(Step):
         return Pipeline(tuple(fitted))
 
     def __call__(self, spectra: Spectra) -> Spectra:
-        """Applies the steps in order."""
         for step in self.steps:
             spectra = step(spectra)
         return spectra
 
     def inverse(self, spectra: Spectra) -> Spectra:
-        """Undoes the steps in reverse order."""
         for step in reversed(self.steps):
             spectra = step.inverse(spectra)
         return spectra

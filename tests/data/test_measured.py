@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from jaxsoil.data import registry
+from jaxsoil.data.readers import instruments
+from jaxsoil.data.readers.instruments import bands
 from jaxsoil.data.splits import kfold, region_out
+from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.preprocess import SNV, Absorbance, Pipeline
 
 pytestmark = pytest.mark.usefixtures("data_root")
@@ -21,15 +24,22 @@ ROWS = {
 
 @pytest.fixture(scope="module")
 def libraries(data_root):
-    """Each measured data set, loaded when it is asked for and once."""
-    loaded = {}
+    """Each measured data set, loaded when it is asked for and once; composites are made of tables that were read."""
+    loaded, tables, load_table = {}, {}, registry.load_table
+
+    def once(manifest, root):
+        if manifest.name not in tables:
+            tables[manifest.name] = load_table(manifest, root)
+        return tables[manifest.name]
 
     def get(name):
         if name not in loaded:
             loaded[name] = registry.load(name)
         return loaded[name]
 
-    return get
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "load_table", once)
+        yield get
 
 
 def test_every_packaged_data_set_is_listed_here():
@@ -91,6 +101,14 @@ def test_the_composites_have_their_axes(libraries):
         assert made.property("soc").values.min() > 0
 
 
+def test_the_composite_names_regions_and_laboratories(libraries):
+    made = libraries("fields_mir")
+    found = set(zip(made.group("region").tolist(), made.group("laboratory").tolist(), strict=True))
+    assert len(found) == 7
+    assert {region for region, laboratory in found if laboratory == "NRW laboratory"} == {"NRW.115", "NRW.42", "NRW.62"}
+    assert len(np.unique(made.group("sample"))) == 389 + 94 + 140
+
+
 # CCC of log10 SOC in % from the acceptance of the foundation: leave one region out, SNV on absorbance of 10 nm
 # band means, standardised bands, 15 components.
 FIELDS = {
@@ -125,3 +143,66 @@ def test_fields_vnir_gives_the_mean_of_the_acceptance(libraries):
     found = plsr_ccc(libraries("fields_vnir"))
     assert len(found) == 7
     assert np.mean(list(found.values())) == pytest.approx(0.48, abs=0.02)
+
+
+# Bands of water, hydroxyl and quartz: no set that is right is questioned, all that are wrong are.
+
+NAMED = (
+    "CV.98", "H.138", "MG.44", "NRW.115", "NRW.42", "NRW.62", "O.32", "RP.62", "SA.112", "SC.93", "SL.125", "SP.231",
+    "SSP.460", "SSP.58", "UL.120", "csiro100", "geeves", "geeves_moisture", "nirsoil", "raca99", "yamsys",
+)  # fmt: skip
+FILES = {
+    "woodwell604": ("woodwell604/woodwell604_nir_mir_absorbance.parquet", "cm-1"),
+    "bungoma140": ("bungoma140/bungoma_mir_140.parquet", "cm-1"),
+    "afsis113": ("afsis113/afsis_mir_113_unlabelled.parquet", "cm-1"),
+    "abisko108": ("abisko108/abisko_vnir_108.parquet", "nm"),
+}
+
+
+def spectra_of(name, libraries, data_root) -> Spectra:
+    if name in FILES:
+        path, unit = FILES[name]
+        return instruments.read(data_root / path, unit=unit, quantity="absorbance").spectra
+    return libraries(name).spectra
+
+
+def wrong(spectra: Spectra) -> dict[str, Spectra]:
+    """The set with the mistakes that range and unit do not show."""
+    other = "absorbance" if spectra.quantity == "reflectance" else "reflectance"
+    shifts = (60.0, 100.0, 150.0) if spectra.unit == "nm" else (100.0, 164.0, 250.0)
+    return {
+        "other quantity": spectra.replace(quantity=other),
+        "reversed": spectra.replace(values=spectra.values[:, ::-1]),
+        **{f"shift {sign * by:g}": spectra.replace(axis=spectra.axis + sign * by) for by in shifts for sign in (1, -1)},
+    }
+
+
+@pytest.mark.parametrize("name", [*NAMED, *FILES])
+def test_right_sets_pass_and_wrong_ones_are_questioned(name, libraries, data_root):
+    spectra = spectra_of(name, libraries, data_root)
+    assert bands.question(spectra) == []
+    assert bands.question(spectra.to_unit("nm" if spectra.unit == "cm-1" else "cm-1")) == []
+    missed = [mistake for mistake, one in wrong(spectra).items() if not bands.question(one)]
+    assert not missed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "needless", "missed"), [(1, 21, 0), (10, 2, 2)])
+def test_few_spectra(n, needless, missed, libraries, data_root):
+    """The numbers that docs/data.md gives: 20 draws from each of the 25 sets, each with four mistakes."""
+    generator, found = np.random.default_rng(0), [0, 0]
+    for name in [*NAMED, *FILES]:
+        spectra = spectra_of(name, libraries, data_root)
+        for _ in range(20):
+            drawn = spectra[generator.choice(len(spectra), n, replace=False)]
+            found[0] += bool(bands.question(drawn))
+            found[1] += sum(not bands.question(one) for one in list(wrong(drawn).values())[:4])
+    # The float32 of another machine may move one or two across the line.
+    assert abs(found[0] - needless) <= 2
+    assert abs(found[1] - missed) <= 2
+
+
+def test_axis_that_counts_bands_is_questioned(libraries):
+    spectra = libraries("nirsoil").spectra  # 1100 to 2498 nm by 2
+    counted = spectra.replace(axis=1100.0 + np.arange(spectra.n_bands))
+    assert bands.question(counted) and bands.question(spectra.replace(axis=1800.0 + np.arange(spectra.n_bands)))

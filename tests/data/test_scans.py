@@ -31,9 +31,6 @@ def test_scans_are_chosen_as_rows_of_an_array(twin):
     np.testing.assert_array_equal(scans.read(mask), everything[mask])
     np.testing.assert_array_equal(scans.read([200, 3]), everything[[200, 3]])
     assert scans.read([]).shape == (0, scans.axis.size)
-    blocks = list(scans.blocks(100))
-    np.testing.assert_array_equal(np.concatenate([rows for rows, _ in blocks]), np.arange(240))
-    np.testing.assert_array_equal(np.concatenate([values for _, values in blocks]), everything)
 
 
 @pytest.mark.parametrize("rows", [[-1], [240], np.ones(5, bool)])

@@ -45,7 +45,7 @@ def test_the_table_is_what_its_tool_makes(data_root):
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     measured = load_usgs(data_root)
-    for name in ("Quartz", "Hematite"):
+    for name in ("Quartz", "Albite"):  # of few absorptions: the fit of one with many takes long
         entry = tool._entry(measured, measured.index(name))
         (mineral,) = (one for one in parametric_minerals.load_table() if one.name == name)
         refitted = parametric_minerals.reflectance(

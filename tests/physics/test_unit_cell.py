@@ -74,4 +74,4 @@ def test_edges_and_angles_are_read_as_tables_write_them():
         {"α": math.pi / 2, "β": 1.5708, "γ": 2 * math.pi / 3}
     )
     # Below 4 without a unit an angle is taken as radians.
-    assert parse_angles("β = 1.987") == {"β": 1.987} and crystal_system(" Hex/rhombo") == "hexagonal"
+    assert parse_angles("β = 1.987") == {"β": 1.987} and crystal_system(" Hex/rhombo") == ("hexagonal", 2)

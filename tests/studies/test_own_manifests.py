@@ -12,9 +12,10 @@ from own_tables import write_laboratories, write_mid_alone, write_profiles
 from jaxsoil.runs.files import read_json
 
 LABORATORIES = ("--train.epochs", "3", "--members", "1", "--folds", "2", "--compare", "none", "--step", "80")
-LABORATORIES += ("--no-clipped", "--network.features", "4", "--network.width", "8")
+LABORATORIES += ("--no-clipped", "--network.features", "4", "--network.width", "8", "--laboratory-members", "0")
+LABORATORIES += ("--plsr-components", "4")
 LAYERS = ("--models", "mean", "rf", "cnn", "--map-model", "rf", "--folds", "2", "--window", "3", "--min-sites", "20")
-LAYERS += ("--splits", "random", "--train.epochs", "2", "--map-side", "16")
+LAYERS += ("--splits", "random", "--train.epochs", "2", "--map-side", "16", "--trees", "5")
 MID = ("--strategies", "MIR-PLSR", "NIR-PLSR", "--seeds", "1", "--curves.labels", "--instruments.curves")
 
 

@@ -63,12 +63,10 @@ def new_geotiff(
 def write_rasters(rasters: Rasters, folder: Path) -> dict[str, Path]:
     """Writes each covariate as ``folder/NAME.tif``; returns the files by name."""
     everything = Box(0, 0, rasters.grid.height, rasters.grid.width)
-    values = rasters.read(everything)
-    paths = {}
-    for place, name in enumerate(rasters.names):
-        paths[name] = folder / f"{name}.tif"
-        with new_geotiff(paths[name], rasters.grid, {name: ""}, rasters.nodata, {}) as write:
-            write(everything, values[place : place + 1])
+    paths = {name: folder / f"{name}.tif" for name in rasters.names}
+    for (name, path), values in zip(paths.items(), rasters.read(everything), strict=True):
+        with new_geotiff(path, rasters.grid, {name: ""}, rasters.nodata, {}) as write:
+            write(everything, values[None])
     return paths
 
 

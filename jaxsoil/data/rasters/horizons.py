@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float64, Int64, Shaped
 
 from jaxsoil.data.rasters.sites import Layer
@@ -86,9 +87,8 @@ def read_horizons(content: HorizonTable, source: Path, sites: np.ndarray) -> tup
     """
     factor = multiplier(content.factor, source=source, column="horizons.factor")
     table = read_table(source)
-    numbers = [column_numbers(table, name, source) for name in (content.top, content.bottom, content.value)]
+    top, bottom, value = (column_numbers(table, name, source) for name in (content.top, content.bottom, content.value))
     site = column_strings(table, content.id, source)
-    top, bottom, value = numbers
     value[np.isin(value, np.asarray(content.missing, np.float64))] = np.nan
     found = Horizons(site, top, bottom, value * factor, np.arange(len(table), dtype=np.int64))
     wrong = np.isinf(found.value) | (found.value < 0.0)
@@ -126,7 +126,7 @@ def without_faults(
     part(found.top > found.bottom, "lies upside down (top below bottom)", "Exchange top and bottom.")
     part(found.top == found.bottom, "has no thickness", "Correct its depths.")
     part(~np.isin(found.site, sites), "is of a site that the table of sites lacks", "Add the site.")
-    part(_repeats(found), "repeats another of its site", "Keep one of the two rows.")
+    part(_table(found).duplicated().to_numpy(), "repeats another of its site", "Keep one of the two rows.")
     part(_overlaps(found), "overlaps with another of its site", "Correct the depths of one.", whole_site=True)
     if not found.row.size:
         raise DataError("no horizon is left", source=source, remedy="Check the columns of depths and names.")
@@ -162,26 +162,12 @@ def layer_values(
     return values
 
 
-def _repeats(found: Horizons) -> np.ndarray:
-    """Every horizon that is an earlier one again: site, depths and value."""
-    seen: set[tuple[object, ...]] = set()
-    again = np.zeros(found.row.size, bool)
-    for number, key in enumerate(
-        zip(found.site, found.top, found.bottom, np.nan_to_num(found.value, nan=-1.0), strict=True)
-    ):
-        again[number] = key in seen
-        seen.add(key)
-    return again
+def _table(found: Horizons) -> pd.DataFrame:
+    return pd.DataFrame({"site": found.site, "top": found.top, "bottom": found.bottom, "value": found.value})
 
 
 def _overlaps(found: Horizons) -> np.ndarray:
     """Every horizon that begins above the end of another of its site that begins no deeper."""
-    order = np.lexsort((found.bottom, found.top, found.site))
-    site, top, bottom = found.site[order], found.top[order], found.bottom[order]
-    wrong = np.zeros(found.row.size, bool)
-    deepest = -np.inf
-    for number in range(1, site.size):
-        same = site[number] == site[number - 1]
-        deepest = max(deepest, bottom[number - 1]) if same else -np.inf
-        wrong[order[number]] = top[number] < deepest
-    return wrong
+    table = _table(found).sort_values(["site", "top", "bottom"])
+    deepest = table.groupby("site")["bottom"].cummax().groupby(table["site"]).shift()
+    return (table["top"] < deepest).sort_index().to_numpy()

@@ -219,10 +219,8 @@ def _of_horizons(
     found, notes = read_horizons(table, source, ids)
     values = layer_values(found, ids, layers, needed)
     shares = ", ".join(f"{layer.name} {100.0 * share:g} %" for layer, share in zip(layers, needed, strict=True))
-    rule = (
-        f"A layer's value is the mean of the horizons inside it, weighted by thickness. Horizons with a value must "
-        f"cover at least this share of it: {shares}."
-    )
+    rule = "A layer's value is the mean of the horizons inside it, weighted by thickness."
+    rule += f" Horizons with a value must cover at least this share of it: {shares}."
     if multiplier(table.factor) != 1.0:
         rule += f" Values of the column {table.value} were multiplied by {table.factor}."
     return values, [rule, *notes]
@@ -239,8 +237,6 @@ def _raster_notes(rasters: FileRasters, content: Description) -> list[str]:
         notes.append(f"These rasters have no nodata value: {', '.join(silent)}; all their values count as measured.")
     if content.project:
         side = rasters.grid.pixel[0]
-        notes.append(
-            f"Rasters and sites were brought from {rasters.files_crs[:40]} to {content.project}, pixels of {side:g} m "
-            "(bilinear): blocks, windows and maps are in metres."
-        )
+        way = f"from {rasters.files_crs[:40]} to {content.project}, pixels of {side:g} m (bilinear)"
+        notes.append(f"Rasters and sites were brought {way}: blocks, windows and maps are in metres.")
     return notes

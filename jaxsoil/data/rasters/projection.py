@@ -48,9 +48,8 @@ def projected_grid(
         remedy = "Give one in metres, such as the UTM zone of the place."
         raise DataError("this system is not projected", column="project", value=target, remedy=remedy)
     if not 0.0 <= pixel < math.inf:
-        raise DataError(
-            "pixels have a side of 0 (as in the files) or more", column="pixel", value=pixel, remedy="In m."
-        )
+        problem = "pixels have a side of 0 (as in the files) or more"
+        raise DataError(problem, column="pixel", value=pixel, remedy="In m.")
     options = {"resolution": pixel} if pixel else {}
     bounds = array_bounds(height, width, Affine(*transform))
     made, columns, rows = calculate_default_transform(_system(crs), system, width, height, *bounds, **options)

@@ -54,15 +54,8 @@ class Sites:
 
     def take(self, keep: np.ndarray) -> Sites:
         """The sites of a mask or of row numbers."""
-        return dataclasses.replace(
-            self, ids=self.ids[keep], east=self.east[keep], north=self.north[keep], values=self.values[keep]
-        )
-
-    def with_layers(self, keep: list[int]) -> Sites:
-        """Some of the layers, by place."""
-        return dataclasses.replace(
-            self, layers=tuple(self.layers[place] for place in keep), values=self.values[:, keep]
-        )
+        own = {name: getattr(self, name)[keep] for name in ("ids", "east", "north", "values")}
+        return dataclasses.replace(self, **own)
 
 
 def distinct_ids(ids: np.ndarray, source: str) -> None:
@@ -105,11 +98,9 @@ def check_sites(sites: Sites, source: str, fewest: int) -> tuple[Sites, list[str
     for place, layer in enumerate(sites.layers):
         values, name = sites.values[:, place], layer.name
         if np.isnan(values).all():
-            value = "all values are missing"
+            told = {"value": "all values are missing", "source": source, "column": name}
             remedy = "Correct the column's name, or take the layer out of the list."
-            raise DataError(
-                "nothing was measured in this layer", source=source, column=name, value=value, remedy=remedy
-            )
+            raise DataError("nothing was measured in this layer", remedy=remedy, **told)
         wrong = np.isinf(values) | (values < 0.0)
         if wrong.any():
             problem = f"{sites.quantity} must be finite and not negative"
@@ -124,7 +115,8 @@ def check_sites(sites: Sites, source: str, fewest: int) -> tuple[Sites, list[str
     if not keep:
         remedy = "Give more sites, or lower --min-sites."
         raise DataError("no layer has enough sites", source=source, value="; ".join(notes), remedy=remedy)
-    return sites.with_layers(keep), notes
+    layers = tuple(sites.layers[place] for place in keep)
+    return dataclasses.replace(sites, layers=layers, values=sites.values[:, keep]), notes
 
 
 def join_sites(
@@ -148,13 +140,10 @@ def join_sites(
     row, col, inside = rasters.grid.index(sites.east, sites.north)
     notes = []
     if not inside.any():
-        raise DataError(
-            "no site lies on the rasters",
-            source=source,
-            value=f"first site at {sites.east[0]:.0f}, {sites.north[0]:.0f}; rasters from "
-            f"{rasters.grid.extent} in {rasters.grid.crs[:40]}",
-            remedy="Give the sites in the coordinate reference system of the rasters.",
-        )
+        where = f"{rasters.grid.extent} in {rasters.grid.crs[:40]}"
+        value = f"first site at {sites.east[0]:.0f}, {sites.north[0]:.0f}; rasters from {where}"
+        remedy = "Give the sites in the coordinate reference system of the rasters."
+        raise DataError("no site lies on the rasters", source=source, value=value, remedy=remedy)
     if not inside.all():
         notes.append(_excluded(sites.ids[~inside], "outside the rasters"))
     sites, row, col = sites.take(inside), row[inside], col[inside]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,34 +44,57 @@ def join(composite: Composite, members: Sequence[Library]) -> Library:
             remedy = "Remove the member, or the property from `positive`."
             raise DataError(problem, source=composite.name, column=member.name, value=value, remedy=remedy)
         notes += [f"{member.name}: {note}" for note in member.notes]
-        chosen = member.select(kept)
-        spectra = chosen.spectra.to_reflectance().to_unit(composite.grid.unit)
-        try:
-            spectra = Resample(grid_axis(composite.grid), composite.grid.unit, composite.grid.method)(spectra)
-        except DataError as error:
-            told = {"column": error.column, "value": error.value, "remedy": error.remedy}
-            raise DataError(error.problem, source=member.name, **told) from error
-        parts.append(chosen.with_spectra(spectra))
+        parts.append(on_grid(member.select(kept), composite.grid, "reflectance", member.name))
     first, same = parts[0].spectra, len({part.spectra.steps for part in parts}) == 1
     steps = first.steps if same else (f"members of {composite.name} as reflectance", first.steps[-1])
-    values = np.concatenate([part.spectra.values for part in parts])
-    return Library(
-        name=composite.name,
-        spectra=first.replace(values=values).with_steps(steps),
-        ids=np.concatenate([prefixed(part.name, part.ids) for part in parts]),
-        properties=join_properties(parts, composite.name),
-        groups=_groups(parts),
-        licence=of_parts(composite.licence, {part.name: part.licence for part in parts}),
-        notes=tuple(notes),
-    )
+    licence = of_parts(composite.licence, {part.name: part.licence for part in parts})
+    ids = np.concatenate([prefixed(part.name, part.ids) for part in parts])
+    told: dict[str, Any] = {"ids": ids, "steps": steps, "licence": licence, "notes": tuple(notes)}
+    return stacked(parts, composite.name, composite.name, _groups(parts), **told)
 
 
-def join_properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
-    """Returns the properties of all rows of ``parts``, one part after the other; NaN where a part does not give one.
+def on_grid(library: Library, grid: Grid, quantity: Literal["reflectance", "absorbance"], source: str) -> Library:
+    """Returns a library as reflectance or absorbance on a grid.
 
     Raises:
-      DataError: a property whose units differ (``source`` names the whole in the message).
+      DataError: pretreated spectra, or a grid that reaches beyond what was measured; ``source`` names the data.
     """
+    try:
+        spectra = library.spectra.to_reflectance() if quantity == "reflectance" else library.spectra.to_absorbance()
+        return library.with_spectra(Resample(grid_axis(grid), grid.unit, grid.method)(spectra.to_unit(grid.unit)))
+    except DataError as error:
+        told = {"column": error.column, "value": error.value, "remedy": error.remedy}
+        raise DataError(error.problem, source=source, **told) from error
+
+
+def stacked(
+    parts: Sequence[Library],
+    name: str,
+    source: str,
+    groups: Mapping[str, Strings],
+    *,
+    steps: Sequence[str],
+    **told: Any,
+) -> Library:
+    """Returns the rows of libraries on one axis, one part after the other; a property is NaN where a part lacks it.
+
+    Args:
+      parts: the libraries.
+      name, groups: of the whole.
+      source: names the whole in messages.
+      steps: what was done to the spectra.
+      **told: licence and notes of the whole, and ids where they are not those of the parts.
+
+    Raises:
+      DataError: a property whose units differ.
+    """
+    values = np.concatenate([part.spectra.values for part in parts])
+    told = {"ids": np.concatenate([part.ids for part in parts]), **told}
+    spectra = parts[0].spectra.replace(values=values, steps=steps)
+    return Library(name, spectra, properties=_joined_properties(parts, source), groups=groups, **told)
+
+
+def _joined_properties(parts: Sequence[Library], source: str) -> dict[str, Property]:
     names = dict.fromkeys(name for part in parts for name in part.properties)
     joined = {}
     for name in names:

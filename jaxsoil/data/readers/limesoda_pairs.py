@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from jaxsoil.data import registry
 from jaxsoil.data.draws import take_share
 from jaxsoil.data.library import Library, Property
-from jaxsoil.data.readers.composite import join_properties, prefixed
+from jaxsoil.data.properties import STUDY_NAMES, UNITS
+from jaxsoil.data.readers.composite import prefixed, stacked
 from jaxsoil.data.scans import MultifidelityData, Scans
 from jaxsoil.runs import require
 from jaxsoil.spectra.container import Spectra
@@ -30,17 +31,7 @@ NIR_AXIS = np.arange(1860.0, 2490.5, 10.0)  # nm, the part of H.138 above 4000 c
 _BLOCK = 500.0  # m, of the spatial blocks of H.138
 _TEST_SHARE = 0.2
 
-# Name in the manifest -> (name here, unit, factor). Carbon is organic but in yamsys, where it is total.
-_NAMES = {
-    "soc": ("eoc", "%", 1.0),
-    "nitrogen": ("tn", "%", 0.1),
-    "ph": ("ph", "1", 1.0),
-    "cec": ("cec", "cmol(+)/kg", 1.0),
-    "clay": ("clay", "%", 1.0),
-    "silt": ("silt", "%", 1.0),
-    "sand": ("sand", "%", 1.0),
-}
-_YAMSYS = _NAMES | {"soc": ("tc", "%", 1.0)}
+_FACTORS = {"nitrogen": 0.1}  # g/kg in the manifests
 _NOTES = (
     "Reflectance of H.138 exceeds 100 % (its reference is darker than some soils): its absorbance is negative there.",
     "NRW.42: SOC is taken as g/kg, which its source does not say; were it %, all its values would be tenfold.",
@@ -88,12 +79,10 @@ def load_split() -> MultifidelityData:
     Raises:
       DataError: absent data.
     """
-    source = registry.load("H.138")
-    whole = _load("H.138")
-    above = source.spectra.axis > SPLIT
-    part = source.spectra.replace(
-        values=source.spectra.values[:, above], axis=source.spectra.axis[above], step=f"above {SPLIT:g} cm-1"
-    )
+    source, whole = registry.load("H.138"), _load("H.138")
+    measured = source.spectra
+    above = measured.axis > SPLIT
+    part = measured.replace(values=measured.values[:, above], axis=measured.axis[above], step=f"above {SPLIT:g} cm-1")
     near = whole.with_spectra(Resample(NIR_AXIS)(part.to_absorbance().to_unit("nm")))
     test = spatial_blocks(source.property("easting").values, source.property("northing").values)
     others = [_load(name) for name in FIELDS if name != "H.138"]
@@ -156,39 +145,30 @@ def average_repeats(library: Library) -> Library:
         measured = np.isfinite(prop.values)
         total, count = (np.bincount(rank[measured], weights, names.size) for weights in (prop.values[measured], None))
         properties[name] = Property(np.where(count > 0, total / np.maximum(count, 1), np.nan), prop.unit)
-    return Library(
-        name=library.name,
-        spectra=spectra,
-        ids=names[order],
-        properties=properties,
-        groups={name: values[first[order]] for name, values in library.groups.items()},
-        licence=library.licence,
-        notes=library.notes,
-    )
+    groups = {name: values[first[order]] for name, values in library.groups.items()}
+    changed = {"spectra": spectra, "ids": names[order], "properties": properties, "groups": groups, "truth": None}
+    return dataclasses.replace(library, **changed)
 
 
 def _load(name: str) -> Library:
     """Returns a set as absorbance on the common axis, with the property names of the study."""
     source = registry.load(name)
     spectra = Resample(MIR_AXIS, "cm-1")(source.spectra.to_absorbance())
-    own = _YAMSYS if name == "yamsys" else _NAMES
+    # Carbon is organic but in yamsys, where it is total.
+    own = STUDY_NAMES | ({"soc": "tc"} if name == "yamsys" else {})
     properties = {
-        new: Property(source.property(old).values * factor, unit)
-        for old, (new, unit, factor) in own.items()
+        new: Property(source.property(old).values * _FACTORS.get(old, 1.0), UNITS[new])
+        for old, new in own.items()
         if old in source.properties
     }
-    return Library(
+    groups = {"sample": prefixed(name, source.samples), "region": np.full(len(source), name)}
+    return dataclasses.replace(
+        source,
         name=name,
-        spectra=spectra.with_steps((f"{name} as absorbance", *spectra.steps[-1:])),
+        spectra=spectra.replace(steps=(f"{name} as absorbance", *spectra.steps[-1:])),
         ids=prefixed(name, source.ids),
         properties=properties,
-        groups={
-            "sample": prefixed(name, source.samples),
-            "region": np.full(len(source), name),
-            "laboratory": source.group("laboratory"),
-        },
-        licence=source.licence,
-        notes=source.notes,
+        groups={**groups, "laboratory": source.group("laboratory")},
     )
 
 
@@ -199,17 +179,11 @@ def _scans(parts: Sequence[Library]) -> Scans:
 
 def _join(parts: Sequence[Library], name: str) -> Library:
     """Returns the rows of several sets on one axis; a property is NaN where a set does not give it."""
-    first = parts[0].spectra
-    values = np.concatenate([part.spectra.values for part in parts])
-    return Library(
-        name=name,
-        spectra=Spectra(values, first.axis, first.unit, first.quantity, ("sets as absorbance", *first.steps[-1:])),
-        ids=np.concatenate([part.ids for part in parts]),
-        properties=join_properties(parts, name),
-        groups={key: np.concatenate([part.groups[key] for part in parts]) for key in parts[0].groups},
-        licence="; ".join(f"{part.name}: {part.licence}" for part in parts),
-        notes=tuple(f"{part.name}: {note}" for part in parts for note in part.notes),
-    )
+    groups = {key: np.concatenate([part.groups[key] for part in parts]) for key in parts[0].groups}
+    licence = "; ".join(f"{part.name}: {part.licence}" for part in parts)
+    notes = tuple(f"{part.name}: {note}" for part in parts for note in part.notes)
+    steps = ("sets as absorbance", *parts[0].spectra.steps[-1:])
+    return stacked(parts, name, name, groups, steps=steps, licence=licence, notes=notes)
 
 
 def _keep(library: Library, names: Sequence[str]) -> Library:

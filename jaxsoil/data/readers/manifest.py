@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library, Property, Strings
-from jaxsoil.data.readers.joins import joined
-from jaxsoil.data.readers.schema import Axis, Exclude, Group, Label, Manifest
+from jaxsoil.data.properties import MOST_SOC
+from jaxsoil.data.readers.schema import Axis, Exclude, Group, Join, Label, Manifest
 from jaxsoil.data.readers.table import (
     band_columns,
     column_numbers,
@@ -27,9 +27,6 @@ from jaxsoil.spectra.container import Spectra
 if TYPE_CHECKING:
     import pandas as pd
 
-# Soil organic matter holds at most some 58 % carbon, so more SOC than this by mass is another unit.
-_MOST_SOC = 60.0
-
 
 def load_table(manifest: Manifest, root: Path) -> Library:
     """Returns the Library of a table whose description was checked; its files are relative to ``root``.
@@ -41,7 +38,7 @@ def load_table(manifest: Manifest, root: Path) -> Library:
     notes: list[str] = []
     table = read_table(file, separator=manifest.separator, decimal=manifest.decimal, name=manifest.object)
     for rule in manifest.join:
-        table, note = joined(table, rule, file, root)
+        table, note = _with_columns(table, rule, file, root)
         notes.append(note)
     faults, kept = Faults(), np.ones(len(table), bool)
     for rule in manifest.exclude:
@@ -89,6 +86,48 @@ def load_table(manifest: Manifest, root: Path) -> Library:
         licence=manifest.licence,
         notes=(*manifest.notes, *notes, *_declared(manifest)),
     )
+
+
+def _with_columns(table: pd.DataFrame, rule: Join, file: Path, root: Path) -> tuple[pd.DataFrame, str]:
+    """The rows of a table, in their order, with columns of another one that lies in ``root``, and a note.
+
+    Several rows may have one partner; cells of rows without one are empty. Refused are keys of the other table that
+    are empty or repeat, columns that both have, and a join without any partner.
+    """
+    import pandas as pd
+
+    source = root / rule.data
+    other = read_table(source, separator=rule.separator, decimal=rule.decimal, name=rule.object)
+    key = rule.key or rule.on
+    theirs, ours = column_strings(other, key, source), column_strings(table, rule.on, file)
+    remedy = "Give every row its name, or remove the row."
+    require.no_row(theirs == "", "a key of a join is empty", source=source, column=key, remedy=remedy)
+    names, first, counts = np.unique(theirs, return_index=True, return_counts=True)
+    require.no_row(
+        counts > 1,
+        "a key of a join occurs twice, so that nobody knows which row is meant",
+        show=lambda place: f"{str(names[place])!r}, first in row {first[place]}",
+        source=source,
+        column=key,
+        what="names repeat",
+        remedy="Keep one row for each name; a table that has several rows for one is the `data` of the manifest.",
+    )
+    taken = list(rule.columns) or [name for name in other.columns if name != key]
+    for column in taken:
+        require_column(other, column, source)
+    shared = [name for name in taken if name in table.columns]
+    if shared:
+        remedy = "Name the columns to take: columns = [...] under [[join]]."
+        value = f"also in {file.name}"
+        raise DataError("both tables have this column", source=source, column=shared[0], value=value, remedy=remedy)
+    rows = pd.Index(theirs).get_indexer(pd.Index(ours))
+    if not (rows >= 0).any():
+        value, remedy = f"{str(ours[0])!r} beside {str(theirs[0])!r}", "Name the columns that hold the same names."
+        raise DataError("no key of a join is in both tables", source=source, column=key, value=value, remedy=remedy)
+    found = other[taken].reindex(rows).reset_index(drop=True)  # row -1 does not exist, and gives empty cells
+    alone = int((rows < 0).sum())
+    note = f"joined {rule.data} on {rule.on}: {len(table) - alone} of {len(table)} rows have a partner"
+    return pd.concat([table.reset_index(drop=True), found], axis=1), note
 
 
 def _require_columns(table: pd.DataFrame, manifest: Manifest, file: Path, faults: Faults) -> None:
@@ -183,7 +222,7 @@ def _property(table: pd.DataFrame, name: str, label: Label, file: Path) -> tuple
         remedy=f"Correct it; if it stands for a missing value, write missing = [{code}] under [labels.{name}].",
     )
     values = numbers * label.multiplier
-    most = {"soc": _MOST_SOC}.get(name, 100.0)
+    most = MOST_SOC if name == "soc" else 100.0
     if label.unit == "%" and np.nanmax(values, initial=0.0) > most:
         row, problem = int(np.nanargmax(values)), f"{name} in % cannot exceed {most:g}"
         remedy = "g/kg needs factor = 0.1 to become %; code missing values with missing = [...]."

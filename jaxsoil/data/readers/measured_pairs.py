@@ -123,13 +123,8 @@ class MeasuredPairs:
         """Returns the data with each part held out, checked; the first ``count`` of them."""
         names, paired = held_together(self.mid, kind, self.about), self.judging
         # Parts are drawn of pairs; a row without near-infrared is left out where its group is.
-        fold = dict(
-            zip(
-                names[paired].tolist(),
-                group_folds(names[paired], self.about.split.folds, np.random.default_rng(0)).tolist(),
-                strict=True,
-            )
-        )
+        drawn = group_folds(names[paired], self.about.split.folds, np.random.default_rng(0))
+        fold = dict(zip(names[paired].tolist(), drawn.tolist(), strict=True))
         folds = np.array([fold.get(name, -1) for name in names.tolist()])
         return [self._held_out(kind, folds == number, number + 1) for number in range(self.about.split.folds)[:count]]
 
@@ -186,15 +181,10 @@ class MeasuredPairs:
             if seen.any():
                 notes.append(f"{other.scans.name}: {int(seen.sum())} scans of what is held out take no part.")
         every, rows = self._scans, np.flatnonzero(np.concatenate(kept))
+        samples, tied_by = np.concatenate(names), np.concatenate(blocks)
         return MultifidelityData(
             name=f"{self.about.name}/{part}",
-            pretrain=Scans(
-                mid.spectra.axis,
-                np.concatenate(names),
-                lambda some: every[rows[some]],
-                every.nbytes,
-                np.concatenate(blocks),
-            ),
+            pretrain=Scans(mid.spectra.axis, samples, lambda some: every[rows[some]], every.nbytes, tied_by),
             labelled=mid.select(~out),
             paired_mir=paired,
             paired_nir=self._near(paired),
@@ -217,10 +207,8 @@ class MeasuredPairs:
             "all": "Nothing is held out: what is said of these rows is in-sample.",
             "test": "The test set is the one that the manifest names.",
         }
-        one_scan = (
-            "Optimistic: both ranges are one scan of one aliquot by one instrument, cut, so that noise, packing and "
-            "drift are shared. A second instrument would differ."
-        )
+        one_scan = "Optimistic: both ranges are one scan of one aliquot by one instrument, cut, so that noise, packing "
+        one_scan += "and drift are shared. A second instrument would differ."
         unpaired = len(self.mid) - len(self.near) if len(self.near) else 0
         found = (rules[kind], *((one_scan,) if about.mid == about.near else ()), *self.notes)
         found += () if len(self.near) else (MID_ALONE,)

@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxsoil.data.library import PROTECTED, Library, Property
 from jaxsoil.data.licences import of_parts
-from jaxsoil.data.readers.composite import grid_axis, join_properties
+from jaxsoil.data.readers.composite import on_grid, stacked
 from jaxsoil.data.readers.limesoda_pairs import average_repeats
 from jaxsoil.data.readers.pair_set import PairSet
 from jaxsoil.data.readers.schema import Grid
 from jaxsoil.runs.errors import DataError, Faults
 from jaxsoil.spectra.container import Spectra
-from jaxsoil.spectra.resample import Resample
 
 NO_NEAR = np.array([1400.0, 2500.0])
 """Bands, nm, of the near-infrared that a manifest does not have: of no spectrum."""
@@ -39,17 +39,8 @@ class PairTables:
     loaded: Mapping[str, Library]
 
     def on_grid(self, library: Library, grid: Grid, name: str) -> Library:
-        """Returns a library as absorbance on a grid.
-
-        Raises:
-          DataError: pretreated spectra, or a grid that reaches beyond what was measured; it names the table.
-        """
-        try:
-            spectra = library.spectra.to_absorbance().to_unit(grid.unit)
-            return library.with_spectra(Resample(grid_axis(grid), grid.unit, grid.method)(spectra))
-        except DataError as error:
-            told = {"column": error.column, "value": error.value, "remedy": error.remedy}
-            raise DataError(error.problem, source=f"{self.path}, {name}", **told) from error
+        """Returns the library of a table as absorbance on a grid; errors as :func:`~.composite.on_grid`."""
+        return on_grid(library, grid, "absorbance", f"{self.path}, {name}")
 
     def mid(self, name: str, *, every: bool = True) -> Library:
         """Returns the mid-infrared of a table, one row a sample, with the properties that are predicted.
@@ -127,28 +118,18 @@ class PairTables:
             remedy = "Keep each sample in one of mid and labelled; repeated scans belong to pretrain."
             problem = "a sample stands in two tables"
             raise DataError(problem, source=self.path, column="mid, labelled", value=value, remedy=remedy)
-        groups = {
-            name: np.concatenate(
-                [
-                    part.groups.get(name, part.samples if name in PROTECTED else np.full(len(part), part.name))
-                    for part in parts
-                ]
-            )
-            for name in names
-        }
-        values = np.concatenate([part.spectra.values for part in parts])
+        groups = {}
+        for name in names:
+            alone = [part.samples if name in PROTECTED else np.full(len(part), part.name) for part in parts]
+            own = [part.groups.get(name, other) for part, other in zip(parts, alone, strict=True)]
+            groups[name] = np.concatenate(own)
         used = dict.fromkeys((self.about.mid, self.about.near, *self.about.labelled))
-        licences = {self.loaded[name].name: self.loaded[name].licence for name in used if name}
-        return dataclasses.replace(
-            first,
-            name=self.about.name,
-            spectra=first.spectra.replace(values=values),
-            ids=ids,
-            properties=join_properties(parts, str(self.path)),
-            groups=groups,
-            licence=of_parts(self.about.licence, licences),
-            notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        licence = of_parts(
+            self.about.licence, {self.loaded[name].name: self.loaded[name].licence for name in used if name}
         )
+        notes = tuple(dict.fromkeys(note for part in parts for note in part.notes))
+        told: dict[str, Any] = {"steps": first.spectra.steps, "licence": licence, "notes": notes}
+        return stacked(parts, self.about.name, str(self.path), groups, **told)
 
     def notes(self) -> tuple[str, ...]:
         """What each table gave, and the axis it was brought to."""
@@ -162,10 +143,8 @@ class PairTables:
         for name, library in self.loaded.items():
             spectra, samples = library.spectra, np.unique(library.samples).size
             listed = " and ".join(role for role, names in roles.items() if name in names)
-            found.append(
-                f"{name} ({listed}): {len(library)} spectra of {samples} samples, {spectra.quantity}, "
-                f"{spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {spectra.n_bands} bands."
-            )
+            axis = f"{spectra.axis[0]:g}-{spectra.axis[-1]:g} {spectra.unit}, {spectra.n_bands} bands"
+            found.append(f"{name} ({listed}): {len(library)} spectra of {samples} samples, {spectra.quantity}, {axis}.")
         grids = [grid for grid in (about.mid_grid, about.near_grid) if grid is not None]
         axes = " and ".join(f"{grid.low:g}-{grid.high:g} {grid.unit} by {grid.step:g}" for grid in grids)
         return (*found, f"All are absorbance on {axes}, by {' and '.join(grid.method for grid in grids)}.")

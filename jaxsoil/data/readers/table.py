@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -75,23 +76,15 @@ def band_columns(names: Sequence[str], axis: Axis, source: Path) -> tuple[list[s
     Raises:
       DataError: no such column; a descending file without ``order = "descending"``; an unsorted or repeated axis.
     """
-    columns, numbers = [], []
-    for name in names:
-        number = _axis_number(name, axis.pattern)
-        if number is None or not np.isfinite(number):
-            continue
-        if (axis.low is None or number >= axis.low) and (axis.high is None or number <= axis.high):
-            columns.append(name)
-            numbers.append(number)
+    low, high = -math.inf if axis.low is None else axis.low, math.inf if axis.high is None else axis.high
+    found = {name: number for name in names if (number := _axis_number(name, axis.pattern)) is not None}
+    found = {name: number for name, number in found.items() if math.isfinite(number) and low <= number <= high}
+    columns, numbers = list(found), list(found.values())
     if not columns:
         shown = ", ".join(names[:5])
-        raise DataError(
-            "no spectral column was found",
-            source=source,
-            column=axis.pattern or "names that are numbers",
-            value=f"columns {shown} ...",
-            remedy="Give `pattern` under [axis], such as 'X([0-9.]+)', or check low and high (and `separator`).",
-        )
+        told = {"source": source, "column": axis.pattern or "names that are numbers", "value": f"columns {shown} ..."}
+        remedy = "Give `pattern` under [axis], such as 'X([0-9.]+)', or check low and high (and `separator`)."
+        raise DataError("no spectral column was found", remedy=remedy, **told)
     if axis.order == "descending":
         columns, numbers = columns[::-1], numbers[::-1]
         if len(numbers) > 1 and all(later < earlier for earlier, later in itertools.pairwise(numbers)):
@@ -121,13 +114,14 @@ def column_numbers(table: pd.DataFrame, column: str, source: Path, *, what: str 
 
 def column_strings(table: pd.DataFrame, column: str, source: Path) -> Strings:
     """Returns a column as strings, "" where the cell is empty; whole numbers lose their ".0"."""
+    return np.array([cell_text(value) for value in require_column(table, column, source).tolist()], dtype=np.str_)
 
-    def text(value: Any) -> str:
-        if value is None or value != value:
-            return ""
-        return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
-    return np.array([text(value) for value in require_column(table, column, source).tolist()], dtype=np.str_)
+def cell_text(value: Any) -> str:
+    """Returns what a cell holds as text: "" for nothing, "7" for 7.0."""
+    if value is None or value != value:
+        return ""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
 
 
 def require_column(table: pd.DataFrame, column: str, source: Path) -> pd.Series:
@@ -200,12 +194,8 @@ def _require_memory(path: Path, needed: int) -> None:
 
 
 def _too_large(path: Path, what: str) -> DataError:
-    return DataError(
-        "the table does not fit the memory",
-        source=path,
-        value=what,
-        remedy="Cut it into parts, keep fewer bands (average them beforehand), or use a machine with more memory.",
-    )
+    remedy = "Cut it into parts, keep fewer bands (average them beforehand), or use a machine with more memory."
+    return DataError("the table does not fit the memory", source=path, value=what, remedy=remedy)
 
 
 def _axis_number(name: str, pattern: str | None) -> float | None:

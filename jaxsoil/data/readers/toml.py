@@ -29,9 +29,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         with open(path, "rb") as file:
             return tomllib.load(file)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise DataError(
-            "this is not a TOML file", source=path, value=str(error), remedy="See docs/data.md for an example."
-        ) from error
+        remedy = "See docs/data.md for an example."
+        raise DataError("this is not a TOML file", source=path, value=str(error), remedy=remedy) from error
     except OSError as error:
         remedy = "Check the path; --data takes the name of a packaged data set or the path of a TOML file."
         raise DataError("the file cannot be read", source=path, value=error.strerror, remedy=remedy) from error

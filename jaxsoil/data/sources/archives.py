@@ -8,9 +8,10 @@ import pickletools
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library
@@ -18,17 +19,14 @@ from jaxsoil.data.readers.schema import Manifest, read_manifest
 from jaxsoil.data.readers.toml import packaged
 from jaxsoil.data.sources import opus_files, store
 from jaxsoil.data.sources.catalogue import Source
+from jaxsoil.data.sources.stream import DAMAGED
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import write_json, write_parquet
 from jaxsoil.spectra.container import Spectra
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 NM = np.arange(350.0, 2501.0)
 """Axis of the minerals: that of the ASD spectrometers; Beckman's coarser bands are interpolated."""
 
-_DAMAGED = "Delete the file and prepare the library again: it is then fetched anew."
 _DELETED = -1e30  # channels of splib07 without a value hold -1.23e34
 _MOST_BYTES = 256 << 20
 
@@ -48,7 +46,7 @@ def make_splib07(source: Source, files: Mapping[str, Path], folder: Path, extra:
             found = [name for name in names if name.name.startswith(f"splib07a_Wavelengths_{code}_")]
             if len(found) != 1:
                 problem = f"the archive does not hold the wavelengths of {code}"
-                raise DataError(problem, source=path, value=f"{len(found)} files", remedy=_DAMAGED)
+                raise DataError(problem, source=path, value=f"{len(found)} files", remedy=DAMAGED)
             axes[code] = 1000.0 * _channels(archive, found[0], path)
         for name in sorted(names):
             spectrometer = next((code for code in axes if f"_{code}" in name.stem), None)
@@ -59,7 +57,7 @@ def make_splib07(source: Source, files: Mapping[str, Path], folder: Path, extra:
             values, axis = _channels(archive, name, path), axes[spectrometer]
             if values.shape != axis.shape:
                 value = f"{values.size} channels, {axis.size} wavelengths"
-                raise DataError("a spectrum has another number of channels", source=name, value=value, remedy=_DAMAGED)
+                raise DataError("a spectrum has another number of channels", source=name, value=value, remedy=DAMAGED)
             inside = (axis >= NM[0] - 10) & (axis <= NM[-1] + 10)
             if (values[inside] < _DELETED).any() or not (values[inside] > 0).any():
                 gaps += 1
@@ -70,7 +68,7 @@ def make_splib07(source: Source, files: Mapping[str, Path], folder: Path, extra:
             minerals.append(ids[-1].split("_")[0])
             spectrometers.append(spectrometer)
     if not rows:
-        raise DataError("the archive holds no spectrum of a mineral", source=path, remedy=_DAMAGED)
+        raise DataError("the archive holds no spectrum of a mineral", source=path, remedy=DAMAGED)
     notes = (*source.notes, *([f"left out {gaps} spectra: a channel was deleted by the authors"] if gaps else []))
     library = Library(
         name=source.name,
@@ -109,7 +107,7 @@ def make_limesoda(source: Source, files: Mapping[str, Path], folder: Path, extra
             written.append(field)
     if not written:
         value = ", ".join(sorted(inside)[:5])
-        raise DataError("the package holds none of the fields with spectra", source=path, value=value, remedy=_DAMAGED)
+        raise DataError("the package holds none of the fields with spectra", source=path, value=value, remedy=DAMAGED)
     _about(folder, source, written, extra)
 
 
@@ -127,12 +125,10 @@ def make_nirsoil(source: Source, files: Mapping[str, Path], folder: Path, extra:
     labels = reading.labels
     missing = [name for name in ("Nt", "Ciso", "CEC", "train") if labels is None or name not in labels.columns]
     if missing or labels is None:
-        raise DataError(f"columns are missing: {', '.join(missing)}", source=path, column=missing[0], remedy=_DAMAGED)
+        raise DataError(f"columns are missing: {', '.join(missing)}", source=path, column=missing[0], remedy=DAMAGED)
     table = labels[["Nt", "Ciso", "CEC", "train"]].reset_index(drop=True)
     table.insert(0, "sample_id", np.arange(1, len(table) + 1))
     bands = dict(zip((f"{band:g}" for band in reading.spectra.axis), reading.spectra.values.T, strict=True))
-    import pandas as pd
-
     write_parquet(folder / _manifest("nirsoil").data, pd.concat([table, pd.DataFrame(bands)], axis=1))
     _about(folder, source, ["nirsoil"], extra)
 
@@ -161,26 +157,22 @@ def _archive(path: Path | io.BytesIO, shown: Path | None = None) -> zipfile.ZipF
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
-        raise DataError("this is no ZIP archive", source=shown or path, value=str(error), remedy=_DAMAGED) from error
+        raise DataError("this is no ZIP archive", source=shown or path, value=str(error), remedy=DAMAGED) from error
     size = sum(entry.file_size for entry in archive.infolist())
     if size > _MOST_BYTES:
-        value = f"{size / 1e6:.0f} MB unpacked"
-        raise DataError(
-            "the archive is too large to be what it should be", source=shown or path, value=value, remedy=_DAMAGED
-        )
+        told = {"source": shown or path, "value": f"{size / 1e6:.0f} MB unpacked"}
+        raise DataError("the archive is too large to be what it should be", remedy=DAMAGED, **told)
     return archive
 
 
 def _channels(archive: zipfile.ZipFile, name: PurePosixPath, path: Path) -> NDArray[np.float64]:
     """Numbers of a text file, one a line below a title."""
     try:
-        return np.array(
-            [float(line) for line in archive.read(str(name)).decode("latin-1").split("\n")[1:] if line.strip()]
-        )
+        lines = archive.read(str(name)).decode("latin-1").split("\n")[1:]
+        return np.array([float(line) for line in lines if line.strip()])
     except (ValueError, zipfile.BadZipFile) as error:
-        raise DataError(
-            "a file of the archive cannot be read", source=f"{path}/{name}", value=str(error), remedy=_DAMAGED
-        ) from error
+        told = {"source": f"{path}/{name}", "value": str(error)}
+        raise DataError("a file of the archive cannot be read", remedy=DAMAGED, **told) from error
 
 
 def _array(parts: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
@@ -188,15 +180,12 @@ def _array(parts: zipfile.ZipFile, name: str, path: Path) -> NDArray[Any]:
         with parts.open(name) as stream:
             return np.lib.format.read_array(stream, allow_pickle=False)
     except (KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(
-            "a table of the package cannot be read", source=path, column=name, value=str(error), remedy=_DAMAGED
-        ) from error
+        told = {"source": path, "column": name, "value": str(error)}
+        raise DataError("a table of the package cannot be read", remedy=DAMAGED, **told) from error
 
 
 def _frame(parts: zipfile.ZipFile, what: str, path: Path) -> pd.DataFrame:
     """A table of the package. Its column names are pickled: their text is taken from the codes, and none is run."""
-    import pandas as pd
-
     values = _array(parts, f"{what}_data.npy", path)
     stream = io.BytesIO(parts.read(f"{what}_columns.npy"))
     np.lib.format.read_magic(stream)
@@ -205,5 +194,5 @@ def _frame(parts: zipfile.ZipFile, what: str, path: Path) -> pd.DataFrame:
     names = words[len(words) - values.shape[1] :]
     if values.ndim != 2 or len(names) != values.shape[1] or len(set(names)) < len(names):
         problem = "the names of the package's columns are not what they were"
-        raise DataError(problem, source=path, column=what, value=", ".join(names[:4]), remedy=_DAMAGED)
+        raise DataError(problem, source=path, column=what, value=", ".join(names[:4]), remedy=DAMAGED)
     return pd.DataFrame(values, columns=names)

@@ -13,7 +13,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ _MAGIC = {".gz": b"\x1f\x8b", ".zip": b"PK", ".whl": b"PK", ".rda": b"", ".rdata
 _PAGES = (b"<!doctype", b"<html", b"<?xml", b"<error")
 _BLOCK = 1 << 18
 _MARGIN = 64 << 20
+# Some servers refuse the name of urllib, and a compressed transfer could not be resumed.
+_HEADERS = {"User-Agent": "jaxsoil", "Accept-Encoding": "identity"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +55,7 @@ class _Broken(Exception):
 
 
 def fetch(
-    url: str,
-    target: Path,
-    *,
-    sha256: str = "",
-    limits: Limits = LIMITS,
-    progress: bool = True,
-    accept: bool = False,
+    url: str, target: Path, *, sha256: str = "", limits: Limits = LIMITS, progress: bool = True, accept: bool = False
 ) -> Path:
     """Returns ``target``, downloaded from ``url`` unless it is there already.
 
@@ -80,7 +76,7 @@ def fetch(
         disk without room. A file under the name ``target`` is always a whole one.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    known = _record(target)
+    known = _records(target.parent).get(target.name, {})
     expected = sha256 or ("" if accept else str(known.get("sha256", "")))
     if target.exists() and not accept:
         if expected and checksum(target) != expected:
@@ -123,7 +119,7 @@ def checksum(path: Path) -> str:
 def remote_size(url: str, timeout: float = 10.0) -> int | None:
     """Returns the bytes that a server states for a file, without fetching it; None where it does not say."""
     with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
-        asked = urllib.request.Request(url, method="HEAD", headers=_headers())
+        asked = urllib.request.Request(url, method="HEAD", headers=_HEADERS)
         with urllib.request.urlopen(asked, timeout=timeout) as answer:
             return int(answer.headers["Content-Length"]) if answer.headers["Content-Length"] else None
     return None
@@ -164,22 +160,31 @@ def _receive(url: str, part: Path, limits: Limits, progress: bool) -> None:
         mark = "" if mark.startswith("W/") else mark  # a weak mark does not promise the same bytes
         if not start:
             _validator(part).unlink(missing_ok=True)
-        try:
+        with full_disk(part.parent, lambda: _discard(part)):
             if mark:
                 _validator(part).write_text(mark, "utf-8")
-            _require_room(part, (total or 0) - start)
+            needed, free = (total or 0) - start, shutil.disk_usage(part.parent).free
+            if needed + _MARGIN > free:
+                raise OSError(errno.ENOSPC, f"{needed / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free")
             with open(part, "ab" if start else "wb") as stream:
                 for block in _blocks(answer, part, url, start, total, progress):
                     stream.write(block)
                 stream.flush()
                 with contextlib.suppress(OSError):
                     os.fsync(stream.fileno())
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
-            _discard(part)
-            remedy = "Free the disk, or name another folder with JAXSOIL_CACHE; nothing half-written is left."
-            raise DataError("the disk is full", source=part.parent, value=str(error), remedy=remedy) from error
+
+
+@contextlib.contextmanager
+def full_disk(folder: Path, discard: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Turns the error of a full disk into DataError, after ``discard`` has removed what is half-written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        discard()
+        remedy = "Free the disk, or name another folder with JAXSOIL_CACHE; nothing half-written is left."
+        raise DataError("the disk is full", source=folder, value=str(error), remedy=remedy) from error
 
 
 def _blocks(answer: Any, part: Path, url: str, start: int, total: int | None, progress: bool) -> Iterator[bytes]:
@@ -214,7 +219,7 @@ def _blocks(answer: Any, part: Path, url: str, start: int, total: int | None, pr
 def _opened(url: str, headers: dict[str, str], timeout: float) -> Iterator[Any]:
     """An answer of the server; raises _Broken where another try may help, DataError where it will not."""
     try:
-        answer = urllib.request.urlopen(urllib.request.Request(url, headers={**_headers(), **headers}), timeout=timeout)
+        answer = urllib.request.urlopen(urllib.request.Request(url, headers={**_HEADERS, **headers}), timeout=timeout)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in _RETRIED:
@@ -256,12 +261,6 @@ def _page(url: str, what: str) -> DataError:
     return DataError("the server sends a page instead of the file", source=url, value=what, remedy=remedy)
 
 
-def _require_room(part: Path, needed: int) -> None:
-    free = shutil.disk_usage(part.parent).free
-    if needed + _MARGIN > free:
-        raise OSError(errno.ENOSPC, f"{needed / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free")
-
-
 def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
     _validator(part).unlink(missing_ok=True)
@@ -272,16 +271,7 @@ def _validator(part: Path) -> Path:
     return part.with_name(part.name + ".etag")
 
 
-def _headers() -> dict[str, str]:
-    # Some servers refuse the name of urllib, and a compressed transfer could not be resumed.
-    return {"User-Agent": "jaxsoil", "Accept-Encoding": "identity"}
-
-
 def _records(folder: Path) -> dict[str, Any]:
     with contextlib.suppress(FileNotFoundError):
         return read_json(folder / RECORD, remedy="Delete it: checksums are recorded anew, and not compared once.")
     return {}
-
-
-def _record(target: Path) -> dict[str, Any]:
-    return dict(_records(target.parent).get(target.name, {}))

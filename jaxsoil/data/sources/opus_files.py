@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from jaxsoil.data.readers.instruments.library import numbered
 from jaxsoil.data.sources import store, tables
 from jaxsoil.data.sources.catalogue import Source
 from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra.checks import RANGES, outside_range
 from jaxsoil.spectra.container import Spectra
 
 SAMPLE = "SSN"
@@ -33,8 +36,6 @@ def make(source: Source, files: Mapping[str, Path], folder: Path, extra: Mapping
     Raises:
       DataError: no file of the instrument, more than half of the files left out; as ``tables.write``.
     """
-    import pandas as pd
-
     ((_, instrument),) = source.instruments.items()
     path = next(file for name, file in files.items() if name.endswith(".zip"))
     found, failed = _scans(path, instrument.folder)
@@ -44,32 +45,22 @@ def make(source: Source, files: Mapping[str, Path], folder: Path, extra: Mapping
         raise DataError("the archive holds no scan of the instrument", source=path, value=value, remedy=remedy)
     axis, on_axis = _on_one_axis(found)
     inside = (axis >= instrument.low) & (axis <= instrument.high)
-    low, high = tables.RANGES["absorbance"]
-    values, names, impossible = [], [], 0
-    for name, spectra in on_axis:
-        scan = spectra.values[0, inside]
-        if np.isfinite(scan).all() and scan.min() >= low and scan.max() <= high:
-            values.append(scan.astype("<f4"))
-            names.append(name)
-        else:
-            impossible += 1
+    low, high = RANGES["absorbance"]
+    values = np.stack([spectra.values[0, inside] for _, spectra in on_axis])
+    good = ~outside_range(values, "absorbance").any(axis=1)
+    names = [name for (name, _), keep in zip(on_axis, good, strict=True) if keep]
     counts = {
         "cannot be read": len(failed),
         "are on another axis than most": len(found) - len(on_axis),
-        f"have absorbances that are no numbers or outside {low:g} to {high:g}": impossible,
+        f"have absorbances that are no numbers or outside {low:g} to {high:g}": int((~good).sum()),
     }
     notes = [f"left out {count} files that {why}" for why, count in counts.items() if count]
-    tables.require_enough(len(values), sum(counts.values()), notes, path)
+    tables.require_enough(len(names), sum(counts.values()), notes, path)
     with store.open_values(folder) as out:
-        out.write(np.stack(values).tobytes())
-    seen: Counter[str] = Counter()
-    ids = []
-    for name in names:
-        seen[name] += 1
-        ids.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+        out.write(values[good].astype("<f4").tobytes())
     scans, joined = pd.DataFrame({SAMPLE: names}), tables.read_joins(source, files)
     about = {"unit": "cm-1", "quantity": "absorbance", **extra}
-    tables.write(source, path, folder, axis[inside], ids, scans, joined, notes, about)
+    tables.write(source, path, folder, axis[inside], numbered(names, "#"), scans, joined, notes, about)
 
 
 def _scans(path: Path, folder: str) -> tuple[list[tuple[str, Spectra]], list[str]]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxsoil.data.draws import take_share
 from jaxsoil.data.library import Library, Property
-from jaxsoil.data.properties import UNITS
+from jaxsoil.data.properties import STUDY_NAMES, UNITS
 from jaxsoil.data.readers.limesoda_pairs import average_repeats
 from jaxsoil.data.scans import MultifidelityData, Scans
 from jaxsoil.data.sources import standin
@@ -22,10 +22,6 @@ from jaxsoil.data.sources.catalogue import named
 from jaxsoil.data.sources.prepare import is_prepared, load, part_of
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.resample import Trim
-
-NAMES = {"soc": "eoc", "carbon": "tc", "nitrogen": "tn", "caco3": "ic", "ph": "ph", "cec": "cec"}
-NAMES |= {"clay": "clay", "silt": "silt", "sand": "sand"}
-"""Label of a public library -> property of the multi-fidelity study."""
 
 TEST_SHARE = 0.2
 """Share of the pairs that are held out for ever, by whole pedons."""
@@ -147,7 +143,7 @@ def load_pairs(name: str) -> MultifidelityData:
     test = take_share(blocks, TEST_SHARE, np.random.default_rng(0), "at least")
     out = np.isin(samples, pair_mid.ids[test]) | np.isin(pedons, blocks[test])
     kept = rows[~out]
-    values = [one.values[kept] for key, one in library.properties.items() if key in NAMES]
+    values = [one.values[kept] for key, one in library.properties.items() if key in STUDY_NAMES]
     measured = np.isfinite(values).any(axis=0)
     labelled = _soils(library.select(kept[measured]), name)
     groups = {"sample": pair_mid.samples, "pedon": blocks, "region": np.full(len(pair_mid), part)}
@@ -197,14 +193,14 @@ def _soils(library: Library, name: str) -> Library:
 
 def _same_properties(parts: dict[str, Library]) -> dict[str, Library]:
     """The study's properties, those that every part has some values of."""
-    kept = {
-        new: old
-        for old, new in NAMES.items()
-        if all(old in one.properties and np.isfinite(one.property(old).values).any() for one in parts.values())
-    }
-    return {
-        key: dataclasses.replace(
-            one, properties={new: Property(one.property(kept[new]).values, UNITS[new]) for new in UNITS if new in kept}
-        )
-        for key, one in parts.items()
-    }
+
+    def measured(label: str) -> bool:
+        found = [one.properties[label].values for one in parts.values() if label in one.properties]
+        return len(found) == len(parts) and all(np.isfinite(values).any() for values in found)
+
+    old = {new: label for label, new in STUDY_NAMES.items() if measured(label)}
+    made = {}
+    for key, one in parts.items():
+        chosen = {new: Property(one.property(old[new]).values, unit) for new, unit in UNITS.items() if new in old}
+        made[key] = dataclasses.replace(one, properties=chosen)
+    return made

@@ -57,8 +57,7 @@ def write_records(name: str, data_dir: str | Path | None = None) -> str:
 
 
 def _config(field: str) -> str:
-    """Configurations of TensorFlow Datasets have no dots."""
-    return field.replace(".", "_").lower()
+    return field.replace(".", "_").lower()  # configurations of TensorFlow Datasets have no dots
 
 
 @functools.cache

@@ -8,7 +8,6 @@ or not at all; opening one checks sizes and not contents, which were checked whe
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
 import shutil
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library, Property
+from jaxsoil.data.sources.fetch import full_disk
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import read_arrays, read_json, write_arrays, write_json
 from jaxsoil.spectra.container import Spectra
@@ -44,18 +44,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(left, ignore_errors=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", suffix=".making", dir=folder.parent))
     try:
-        yield made
-        mask = os.umask(0)
-        os.umask(mask)
-        made.chmod(0o777 & ~mask)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(made, folder)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        remedy = "Free the disk, or name another folder with JAXSOIL_CACHE; nothing half-written is left."
-        raise DataError("the disk is full", source=folder.parent, value=str(error), remedy=remedy) from error
+        with full_disk(folder.parent):
+            yield made
+            mask = os.umask(0)
+            os.umask(mask)
+            made.chmod(0o777 & ~mask)
+            if folder.exists():
+                shutil.rmtree(folder)
+            os.replace(made, folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
 
@@ -124,11 +120,12 @@ def open_folder(folder: Path) -> Library:
         arrays = read_arrays(folder / COLUMNS, remedy=again)
     except FileNotFoundError as error:
         raise DataError("a file is missing", source=folder / COLUMNS, remedy=again) from error
-    size, rows, bands = _size(folder / VALUES), int(said["rows"]), int(said["bands"])
+    path, rows, bands = folder / VALUES, int(said["rows"]), int(said["bands"])
+    size = path.stat().st_size if path.is_file() else -1
     if size != rows * bands * 4 or arrays["ids"].shape != (rows,) or arrays["axis"].shape != (bands,):
         value = f"{size} bytes for {rows} x {bands} float32"
-        raise DataError("the prepared library is damaged", source=folder / VALUES, value=value, remedy=again)
-    values = np.memmap(folder / VALUES, "<f4", "r", shape=(rows, bands)) if rows else np.empty((0, bands), np.float32)
+        raise DataError("the prepared library is damaged", source=path, value=value, remedy=again)
+    values = np.memmap(path, "<f4", "r", shape=(rows, bands)) if rows else np.empty((0, bands), np.float32)
     columns = zip(said["units"].items(), arrays["properties"].reshape(rows, -1).T, strict=True)
     return Library(
         name=said["name"],
@@ -139,10 +136,6 @@ def open_folder(folder: Path) -> Library:
         licence=said["licence"],
         notes=tuple(said["notes"]),
     )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else -1
 
 
 def _bytes(text: NDArray[Any]) -> NDArray[Any]:

@@ -11,15 +11,13 @@ import gzip
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.runs.errors import DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 BLOCK = 8 << 20
 """Bytes of text that are parsed at a time."""
@@ -27,7 +25,8 @@ BLOCK = 8 << 20
 MISSING = ["", "NA", "NaN", "nan", "NULL", "null"]
 """Cells that stand for a missing value: R and pandas write them so."""
 
-_DAMAGED = "Delete the file and prepare the library again: it is then fetched anew."
+DAMAGED = "Delete the file and prepare the library again: it is then fetched anew."
+"""What to do about a file that does not hold what it must."""
 
 
 def header(path: Path) -> list[str]:
@@ -40,12 +39,12 @@ def header(path: Path) -> list[str]:
         with _text(path) as stream:
             names = next(csv.reader(stream, delimiter=_separator(path)), [])
     except (OSError, EOFError, ValueError) as error:
-        raise DataError("the file cannot be read", source=path, value=str(error), remedy=_DAMAGED) from error
+        raise DataError("the file cannot be read", source=path, value=str(error), remedy=DAMAGED) from error
     if len(names) < 2:
-        raise DataError("the file is no table", source=path, value=", ".join(names)[:80], remedy=_DAMAGED)
+        raise DataError("the file is no table", source=path, value=", ".join(names)[:80], remedy=DAMAGED)
     if len(set(names)) < len(names):
         twice = next(name for place, name in enumerate(names) if name in names[:place])
-        raise DataError("a column occurs twice", source=path, column=twice, remedy=_DAMAGED)
+        raise DataError("a column occurs twice", source=path, column=twice, remedy=DAMAGED)
     return names
 
 
@@ -72,22 +71,16 @@ def blocks(
     from tqdm import tqdm
 
     kinds: dict[str, Any] = {name: pa.float32() for name in numbers} | {name: pa.string() for name in text}
-    options = table.ConvertOptions(
+    conversion = table.ConvertOptions(
         column_types=kinds, include_columns=[*numbers, *text], null_values=MISSING, strings_can_be_null=True
     )
     try:
+        reading, parsing = table.ReadOptions(block_size=block), table.ParseOptions(delimiter=_separator(path))
+        shown: dict[str, Any] = {"desc": path.name, "total": path.stat().st_size, "unit": "B", "unit_scale": True}
         with pa.OSFile(str(path)) as raw:
             stream: Any = pa.CompressedInputStream(raw, "gzip") if _gzipped(path) else raw
-            reader = table.open_csv(
-                stream,
-                read_options=table.ReadOptions(block_size=block),
-                parse_options=table.ParseOptions(delimiter=_separator(path)),
-                convert_options=options,
-            )
-            with tqdm(
-                total=path.stat().st_size, unit="B", unit_scale=True, desc=path.name, disable=not progress, leave=False
-            ) as bar:
-                for batch in reader:
+            with tqdm(**shown, disable=not progress, leave=False) as bar:
+                for batch in table.open_csv(stream, reading, parsing, conversion):
                     values = np.empty((batch.num_rows, len(numbers)), np.float32)
                     for place in range(len(numbers)):
                         values[:, place] = batch.column(place).to_numpy(zero_copy_only=False)
@@ -95,24 +88,16 @@ def blocks(
                     bar.update(raw.tell() - bar.n)
     except (pa.ArrowInvalid, OSError, EOFError) as error:
         value = str(error).splitlines()[0]
-        raise DataError("the table cannot be read", source=path, value=value, remedy=_DAMAGED) from error
+        raise DataError("the table cannot be read", source=path, value=value, remedy=DAMAGED) from error
 
 
 def read_text(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Returns some columns of a CSV file as text, "" where a cell is empty; see :func:`blocks`."""
-    import pandas as pd
-
-    return pd.concat([others for _, others in blocks(path, [], columns)] or [_empty(columns)], ignore_index=True)
-
-
-def _empty(columns: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame({name: np.empty(0, object) for name in columns})
+    frames = [others for _, others in blocks(path, [], columns)]
+    return pd.concat(frames or [pd.DataFrame(columns=list(columns), dtype=object)], ignore_index=True)
 
 
 def _frame(batch: Any, first: int, text: Sequence[str]) -> pd.DataFrame:
-    import pandas as pd
     from pyarrow import compute
 
     # Arrow's own strings: a third of the memory of Python's.

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Property
-from jaxsoil.data.properties import TEXTURE
+from jaxsoil.data.properties import MOST_SOC, TEXTURE
 from jaxsoil.data.readers.schema import Label
 from jaxsoil.data.readers.table import band_columns
 from jaxsoil.data.sources import store, stream
 from jaxsoil.data.sources.catalogue import Join, Names, Source, Table
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, did_you_mean
-from jaxsoil.spectra.checks import check_quantity, check_scale, check_unit
+from jaxsoil.spectra.checks import RANGES, check_quantity, check_scale, check_unit, outside_range
 from jaxsoil.spectra.container import check_axis
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-RANGES = {"reflectance": (0.0, 1.5), "absorbance": (-0.3, 4.0), "pretreated": (-np.inf, np.inf)}
-"""Values that a spectrum may have, as in ``jaxsoil.spectra.checks``."""
 
 MOST_LEFT_OUT = 0.5
 """Share of the rows that may be left out; more says that the file is not what it was taken for."""
 
-_MOST_SOC = 60.0
 _CHECKED_ROWS = 512
 _MARK = 8  # bytes of a spectrum's digest
 
@@ -94,15 +89,12 @@ class Joined:
         Raises:
           DataError: a key that occurs twice; a scan without its row, where each must have one, or no scan with one.
         """
-        import pandas as pd
-
         own = _keys(self.table, self.join.key)
-        require.no_row(
+        refuse = functools.partial(require.no_row, source=self.path, column=" + ".join(self.join.key))
+        refuse(
             pd.Series(own).duplicated().to_numpy(),
             "a key occurs twice, so that it does not say which row belongs to a scan",
             show=lambda row: str(own[row]),
-            source=self.path,
-            column=" + ".join(self.join.key),
             remedy="Delete the file and prepare again; if it stays so, the publisher changed the layout.",
         )
         keys = _keys(scans, self.join.of or self.join.key)
@@ -111,12 +103,10 @@ class Joined:
             keys = [key[first - 1 : last] for key in keys]
         found = pd.Index(own).get_indexer(pd.Index(keys)).astype(np.int64)
         refused = found < 0 if self.join.complete else np.full(found.size, found.size > 0 and bool((found < 0).all()))
-        require.no_row(
+        refuse(
             refused,
             "scans have no row in the table that is joined to them",
             show=lambda row: str(keys[row]),
-            source=self.path,
-            column=" + ".join(self.join.key),
             what="scans",
             remedy="Check that both files are of one version, and delete and fetch the older one again.",
         )
@@ -139,9 +129,8 @@ class _Scans:
         check_unit(self.axis, table.axis.unit, source=path)
         elsewhere = {name for join in source.joins for name in join.columns}
         keys = [name for one in joined for name in (one.join.of or one.join.key)]
-        self.text = list(
-            dict.fromkeys([*table.id, *keys, *(name for name in _wanted(source) if name not in elsewhere)])
-        )
+        own = [name for name in _wanted(source) if name not in elsewhere]
+        self.text = list(dict.fromkeys([*table.id, *keys, *own]))
         _require_columns(self.text, columns, source, path)
         self.kept: list[pd.DataFrame] = []
         self.seen: dict[str, bytes] = {}
@@ -160,9 +149,7 @@ class _Scans:
             check_scale(some, kind.quantity, source=self.path)
             check_quantity(some, self.axis, self.table.axis.unit, kind.quantity, source=self.path)
             self.checked = True
-        low, high = RANGES[kind.quantity]
-        inside = (values > low if kind.quantity == "reflectance" else values >= low) & (values <= high)
-        good = whole & inside.all(axis=1)
+        good = whole & ~outside_range(values, kind.quantity).any(axis=1)
         self.out["incomplete"] += int((~whole).sum())
         self.out["range"] += int((whole & ~good).sum())
         for row, name in zip(np.flatnonzero(good).tolist(), _keys(others.loc[good], self.table.id), strict=True):
@@ -179,8 +166,6 @@ class _Scans:
 
     def finish(self, folder: Path, joined: Sequence[Joined], extra: Mapping[str, Any]) -> None:
         """Joins what belongs to the scans and writes it."""
-        import pandas as pd
-
         kept, left, notes = len(self.ids), sum(self.out.values()), _notes_on(self.out, self.table)
         require_enough(kept, left, notes, self.path)
         scans = pd.concat(self.kept, ignore_index=True)
@@ -282,8 +267,6 @@ def _property(
     name: str, label: Label, columns: Mapping[str, pd.Series], path: Path, rows: int
 ) -> tuple[Property, list[str]]:
     """The property, and notes on values that count as missing."""
-    import pandas as pd
-
     if label.column not in columns:
         return Property(np.full(rows, np.nan), label.unit), []
     cells = columns[label.column].astype(object)
@@ -299,19 +282,15 @@ def _property(
     notes, values = [], numbers * label.multiplier
     if label.unless is not None and label.unless.column in columns:
         out = (columns[label.unless.column] == label.unless.equals).to_numpy()
-        if out.any():
-            notes.append(
-                f"{name} of {int(out.sum())} rows counts as missing: {label.unless.column} is {label.unless.equals}"
-            )
+        told = f"rows counts as missing: {label.unless.column} is {label.unless.equals}"
+        notes += [f"{name} of {int(out.sum())} {told}"] if out.any() else []
         values[out] = np.nan
-    most = _MOST_SOC if name == "soc" else 100.0 if label.unit == "%" else np.inf
+    most = MOST_SOC if name == "soc" else 100.0 if label.unit == "%" else np.inf
     # Longitudes and latitudes may be negative.
     wrong = (values > most) | ((values < 0) & (label.unit != "degree"))
-    if wrong.any():
-        notes.append(
-            f"{name} of {int(wrong.sum())} rows counts as missing: it is negative or above {most:g} {label.unit}"
-        )
-        values[wrong] = np.nan
+    told = f"rows counts as missing: it is negative or above {most:g} {label.unit}"
+    notes += [f"{name} of {int(wrong.sum())} {told}"] if wrong.any() else []
+    values[wrong] = np.nan
     notes += [f"{name}: {label.note}"] if label.note else []
     return Property(values, label.unit), notes
 

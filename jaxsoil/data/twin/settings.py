@@ -12,10 +12,8 @@ from jaxsoil.runs.errors import DataError
 def require(config: Any, field: str, holds: bool, remedy: str) -> None:
     """Raises DataError that names ``field`` and its value unless ``holds``."""
     if not holds:
-        name = type(config).__name__
-        raise DataError(
-            "impossible setting of the twin", source=name, column=field, value=getattr(config, field), remedy=remedy
-        )
+        source, value = type(config).__name__, getattr(config, field)
+        raise DataError("impossible setting of the twin", source=source, column=field, value=value, remedy=remedy)
 
 
 def require_finite(config: Any) -> None:

@@ -102,12 +102,3 @@ def test_a_composite_of_ones_own(tmp_path):
         both.write_text(text + f"low = 500\nhigh = 2300\nstep = {step}\n")
         with pytest.raises(DataError, match="positive step"):
             registry.load(both)
-
-
-@pytest.mark.usefixtures("data_root")
-def test_the_composite_names_regions_and_laboratories():
-    made = registry.load("fields_mir")
-    found = set(zip(made.group("region").tolist(), made.group("laboratory").tolist(), strict=True))
-    assert len(found) == 7
-    assert {region for region, laboratory in found if laboratory == "NRW laboratory"} == {"NRW.115", "NRW.42", "NRW.62"}
-    assert len(np.unique(made.group("sample"))) == 389 + 94 + 140

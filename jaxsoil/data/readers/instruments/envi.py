@@ -143,12 +143,12 @@ def _header(source: Source) -> tuple[Source, dict[str, str]]:
 def _image(source: Source, header: dict[str, str]) -> Image:
     rows, samples, bands = (_whole(source, header, key) for key in ("lines", "samples", "bands"))
     offset = _whole(source, header, "header offset", 0)
-    code, order = _whole(source, header, "data type"), _whole(source, header, "byte order", 0)
+    code, endian = _whole(source, header, "data type"), _whole(source, header, "byte order", 0)
     interleave = header.get("interleave", "bsq").lower()
-    if code not in TYPES or interleave not in _ORDERS or order not in (0, 1) or not MIN_BANDS <= bands <= MOST_BANDS:
-        value = f"data type {code}, interleave {interleave}, byte order {order}, {bands} bands"
+    if code not in TYPES or interleave not in _ORDERS or endian not in (0, 1) or not MIN_BANDS <= bands <= MOST_BANDS:
+        value = f"data type {code}, interleave {interleave}, byte order {endian}, {bands} bands"
         raise source.error("the header describes no image of spectra", "Export real numbers in bands.", value=value)
-    numbers = np.dtype(TYPES[code]).newbyteorder(">" if order else "<")
+    numbers = np.dtype(TYPES[code]).newbyteorder(">" if endian else "<")
     data = _data_file(source)
     needed, size = offset + rows * samples * bands * numbers.itemsize, data.stat().st_size
     if needed > size or 0 in (rows, samples):
@@ -169,19 +169,16 @@ def _image(source: Source, header: dict[str, str]) -> Image:
     quantity = source.settle("quantity", "reflectance" if factor != 1.0 else quantity_in(words))
     if quantity == "reflectance_percent":
         quantity, factor = "reflectance", 100.0 * factor
-    stored = np.memmap(data, numbers, "r", offset, _stored_shape(interleave, rows, samples, bands))
+    order = _ORDERS[interleave]
+    stored = np.memmap(data, numbers, "r", offset, tuple((rows, samples, bands)[axis] for axis in np.argsort(order)))
     nodata = header.get("data ignore value")
     if nodata is not None:
         # As the file holds it: -3.4028235e38 is another number in float64.
         nodata = float(numbers.type(nodata)) if numbers.kind == "f" else float(nodata)
     return Image(
         source.path, axis, unit, quantity, (rows, samples, int(names.size)), nodata, header.get("sensor type", ""),
-        data, np.transpose(stored, _ORDERS[interleave]), names, 1.0 / factor,
+        data, np.transpose(stored, order), names, 1.0 / factor,
     )  # fmt: skip
-
-
-def _stored_shape(interleave: str, rows: int, samples: int, bands: int) -> tuple[int, int, int]:
-    return {"bsq": (bands, rows, samples), "bil": (rows, bands, samples), "bip": (rows, samples, bands)}[interleave]
 
 
 def _data_file(source: Source) -> Path:

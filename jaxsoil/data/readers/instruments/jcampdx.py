@@ -9,15 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxsoil.data.readers.instruments.reading import (
-    MOST_BANDS,
-    Reading,
-    Source,
-    make,
-    optional,
-    quantity_in,
-    unit_in,
-)
+from jaxsoil.data.readers.instruments.reading import MOST_BANDS, Reading, Source, make, optional, quantity_in, unit_in
 
 # Lines have 80 characters; the decoding of repeated digits takes time and memory with the square of their length.
 _LONGEST = 1024
@@ -56,10 +48,7 @@ def read(source: Source) -> Reading:
         raise source.damaged("the axis does not run from FIRSTX to LASTX", f"{x[0]:g} to {x[-1]:g}")
     words = str(content.get("yunits", ""))
     made_by = next((str(content[key]) for key in ("spectrometer/data system", "origin") if key in content), "")
-    unit, quantity = unit_in(str(content.get("xunits", ""))), quantity_in(words) or _other(words)
+    # The name of a quantity that is none of a spectrum's is handed on; "arbitrary units" name none.
+    other = None if not words.strip() or "arbitrary" in words.lower() else words.strip().lower()
+    unit, quantity = unit_in(str(content.get("xunits", ""))), quantity_in(words) or other
     return make(source, "JCAMP-DX", x, y, unit=unit, quantity=quantity, instrument=made_by)
-
-
-def _other(words: str) -> str | None:
-    """Returns the name of a quantity that is none of a spectrum's, None for "arbitrary units" and for nothing."""
-    return None if not words.strip() or "arbitrary" in words.lower() else words.strip().lower()

@@ -58,7 +58,7 @@ def as_library(
     files = [path.name for path, reading in good for _ in reading.ids]
     ids = [one for _, reading in good for one in reading.ids]
     table = _beside(good) if labels_csv is None else _joined(Path(labels_csv), ids, files, id_column)
-    unique, repeats = _unique(ids)
+    unique = numbered(ids, ":")
     first = good[0][1].spectra
     spectra = Spectra(
         np.concatenate([reading.spectra.values for _, reading in good]),
@@ -72,7 +72,7 @@ def as_library(
         spectra,
         np.array(unique),
         _properties(table, units, Path(labels_csv or name)),
-        {"sample": np.array(ids)} if repeats else {},
+        {"sample": np.array(ids)} if unique != ids else {},
         notes=tuple(notes),
     )
 
@@ -82,10 +82,8 @@ def _require_one_kind(name: str, good: list[tuple[Path, Reading]]) -> None:
     kinds: dict[str, list[str]] = defaultdict(list)
     for path, reading in good:
         spectra, first = reading.spectra, good[0][1].spectra
-        same = spectra.unit == first.unit and spectra.n_bands == first.n_bands
-        if same and np.allclose(spectra.axis, first.axis, rtol=1e-6, atol=0.0):
-            spectra = spectra.replace(axis=first.axis)
-        shown = f"{spectra.axis[0]:.6g}-{spectra.axis[-1]:.6g} {spectra.unit}, {spectra.n_bands} bands"
+        axis = first.axis if spectra.is_on_axis(first.axis, first.unit) else spectra.axis
+        shown = f"{axis[0]:.6g}-{axis[-1]:.6g} {spectra.unit}, {axis.size} bands"
         kinds[f"{spectra.quantity}, {shown}"].append(path.name)
     if len(kinds) > 1:
         listed = "; ".join(f"{kind}: {_some(files)}" for kind, files in kinds.items())
@@ -105,20 +103,14 @@ def _joined(path: Path, ids: list[str], files: list[str], id_column: str | None)
     keys = keys or column_strings(table, str(table.columns[0]), path).tolist()
     twice = [key for key, count in Counter(keys).items() if count > 1]
     if twice:
-        raise DataError(
-            "an id occurs twice in the labels", source=path, value=twice[0], remedy="Keep one row for each."
-        )
+        remedy = "Keep one row for each."
+        raise DataError("an id occurs twice in the labels", source=path, value=twice[0], remedy=remedy)
     table.index = keys  # type: ignore[assignment]
-    wanted = [
-        file if file in table.index and one not in table.index else one for one, file in zip(ids, files, strict=True)
-    ]
-    if not set(wanted) & set(keys):
-        raise DataError(
-            "no id of the labels is one of the spectra",
-            source=path,
-            value=f"{keys[0]!r} beside {ids[0]!r}",
-            remedy="Give id_column, or name the files as the labels do.",
-        )
+    known = set(keys)
+    wanted = [file if file in known and one not in known else one for one, file in zip(ids, files, strict=True)]
+    if not set(wanted) & known:
+        value, remedy = f"{keys[0]!r} beside {ids[0]!r}", "Give id_column, or name the files as the labels do."
+        raise DataError("no id of the labels is one of the spectra", source=path, value=value, remedy=remedy)
     return table.reindex(wanted).reset_index(drop=True)
 
 
@@ -140,11 +132,11 @@ def _properties(table: pd.DataFrame, units: Mapping[str, str] | None, source: Pa
     return {key: Property(column_numbers(table, key, source), unit) for key, unit in units.items()}
 
 
-def _unique(ids: list[str]) -> tuple[list[str], bool]:
-    """Returns ids that differ: the second scan of "a" becomes "a:2"; and whether any repeats."""
+def numbered(ids: list[str], mark: str) -> list[str]:
+    """Returns ids that differ: with the mark ":" the second scan of "a" becomes "a:2"."""
     seen: Counter[str] = Counter()
     unique = []
     for one in ids:
         seen[one] += 1
-        unique.append(one if seen[one] == 1 else f"{one}:{seen[one]}")
-    return unique, len(seen) < len(ids)
+        unique.append(one if seen[one] == 1 else f"{one}{mark}{seen[one]}")
+    return unique

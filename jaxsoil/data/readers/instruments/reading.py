@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.runs.errors import DataError, did_you_mean
-from jaxsoil.spectra.checks import check_unit
+from jaxsoil.spectra.checks import check_unit, outside_range
 from jaxsoil.spectra.container import Spectra, check_axis
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ QUANTITIES = ("reflectance", "reflectance_percent", "absorbance", "pretreated")
 
 # Ranges in which soils are measured: 0.2 to 200 um (instruments record to their detector's end).
 _RANGES = {"nm": (200.0, 200_000.0), "cm-1": (50.0, 50_000.0)}
-_PLAUSIBLE = {"reflectance": (0.0, 1.5), "absorbance": (-0.3, 4.0)}
 _ROWS_AT_ONCE = 4096
 _READING = threading.RLock()
 _MANY_ROWS = 10
@@ -143,21 +142,16 @@ class Source:
         if said is not None and said not in options:
             raise self.error(f"{said} is not read", f"Export {' or '.join(options[:3])}.")
         if said is None and asked is None:
-            raise self.error(
-                f"the file does not say its {what}",
-                f'Pass {what}="{options[0]}", or one of {", ".join(options[1:])}.{hint}',
-            )
+            remedy = f'Pass {what}="{options[0]}", or one of {", ".join(options[1:])}.{hint}'
+            raise self.error(f"the file does not say its {what}", remedy)
         # Micrometres are brought to the nm that was asked for. A file that says reflectance does not say whether in
         # percent; one that does is brought to the fraction that was asked for.
         if {said, asked} == {"reflectance", "reflectance_percent"}:
             return "reflectance_percent"
         same = (said, asked) == ("um", "nm")
         if said is not None and asked is not None and said != asked and not same:
-            raise self.error(
-                f"the file contradicts the {what} that was given",
-                f"Leave {what} out, or correct the file.",
-                value=f"{said} in the file, {asked} given",
-            )
+            value, remedy = f"{said} in the file, {asked} given", f"Leave {what} out, or correct the file."
+            raise self.error(f"the file contradicts the {what} that was given", remedy, value=value)
         return said or asked or ""
 
 
@@ -205,7 +199,7 @@ def make(
       DataError: no usable row; an axis, a unit, a quantity or a scale that cannot be.
     """
     axis = np.array(axis, dtype=np.float64)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # what float32 cannot hold is refused below, as infinite
         values = np.atleast_2d(np.asarray(values)).astype(np.float32, copy=False)
     if axis.size < MIN_BANDS or axis.size > MOST_BANDS or values.shape[1:] != axis.shape:
         raise source.damaged("the file holds no spectrum", f"{axis.size} points, values {values.shape}")
@@ -260,11 +254,9 @@ def settled_axis(source: Source, axis: NDArray, said: str | None) -> tuple[NDArr
     check_axis(axis, source=source.path)
     low, high = _RANGES[unit]
     if axis[0] < low or axis[-1] > high:
-        raise source.error(
-            "the axis fits no range in which soils are measured",
-            'Check the unit (micrometres need unit="um"); an axis that counts bands is none.',
-            value=f"{axis[0]:g} to {axis[-1]:g} {unit}",
-        )
+        remedy = 'Check the unit (micrometres need unit="um"); an axis that counts bands is none.'
+        value = f"{axis[0]:g} to {axis[-1]:g} {unit}"
+        raise source.error("the axis fits no range in which soils are measured", remedy, value=value)
     if not micrometres:
         try:
             check_unit(axis, unit)
@@ -304,13 +296,10 @@ def _require_fraction(source: Source, values: NDArray) -> None:
 
 def _reasons(values: NDArray, axis: NDArray, unit: str, quantity: str) -> list[str | None]:
     """Returns why each row cannot be used, None where it can."""
-    low, high = _PLAUSIBLE.get(quantity, (-np.inf, np.inf))
     reasons: list[str | None] = [None] * len(values)
     for start in range(0, len(values), _ROWS_AT_ONCE):
         block = values[start : start + _ROWS_AT_ONCE]
-        with np.errstate(invalid="ignore"):
-            outside = ~((block > low if quantity == "reflectance" else block >= low) & (block <= high))
-        empty = ~np.isfinite(block)
+        outside, empty = outside_range(block, quantity), ~np.isfinite(block)
         flat = block.max(axis=1) == block.min(axis=1)
         for row in np.flatnonzero(outside.any(axis=1) | empty.any(axis=1) | flat):
             bad, what = (empty, "missing or infinite") if empty[row].any() else (outside, f"no {quantity}")
@@ -328,13 +317,8 @@ def guarded(source: Source, kind: str) -> Iterator[None]:
     """
     silent = io.StringIO()
     try:
-        with (
-            _READING,
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(silent),
-            contextlib.redirect_stderr(silent),
-        ):
-            warnings.simplefilter("ignore")
+        mute = contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent)
+        with _READING, warnings.catch_warnings(action="ignore"), mute[0], mute[1]:
             yield
     except DataError:
         raise

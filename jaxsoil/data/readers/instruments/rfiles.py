@@ -167,9 +167,7 @@ def _string(item: Any) -> str:
 
 
 def _attributes(item: Any, kinds: Any) -> dict[str, Any]:
-    return (
-        {} if item.attributes is None else {_name(pair.tag): pair.value[0] for pair in _pairs(item.attributes, kinds)}
-    )
+    return {_name(pair.tag): pair.value[0] for pair in _pairs(item.attributes, kinds)}
 
 
 def _vector(item: Any, kinds: Any) -> np.ndarray:

@@ -47,9 +47,8 @@ def read(source: Source) -> Reading:
     count = max(count, 1)
     needed = HEADER.size + 4 * points * uneven + count * (SUBHEADER.size + width * points)
     if not 0 < points <= MOST_BANDS or needed > len(data):
-        raise source.damaged(
-            "the file is cut off", f"{len(data)} of {needed} bytes, {count} spectra of {points} points"
-        )
+        value = f"{len(data)} of {needed} bytes, {count} spectra of {points} points"
+        raise source.damaged("the file is cut off", value)
     at = HEADER.size
     axis = np.linspace(first, last, points)
     if uneven:

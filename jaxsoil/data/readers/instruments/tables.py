@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxsoil.data.readers.instruments.reading import MIN_BANDS, MOST_BANDS, Reading, Refusal, Source, make
+from jaxsoil.data.readers.table import cell_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,9 +69,8 @@ def find_bands(names: Sequence[str]) -> list[Bands]:
     for (before, after), columns in families.items():
         if len(columns) >= MIN_BANDS:
             (unit, quantity), (other, otherwise) = _PREFIXES[before], _SUFFIXES[after]
-            found.append(
-                Bands([name for name, _ in columns], [at for _, at in columns], unit or other, quantity or otherwise)
-            )
+            names_of, axis = (list(part) for part in zip(*columns, strict=True))
+            found.append(Bands(names_of, axis, unit or other, quantity or otherwise))
     return found
 
 
@@ -110,6 +110,27 @@ def from_frame(source: Source, kind: str, frame: pd.DataFrame) -> Reading:
     return from_parts(source, kind, bands, values, frame.drop(columns=bands.columns))
 
 
+def of_batches(
+    batches: Iterable[Any], bands: Bands, rows: int, number: Callable[[np.ndarray], np.ndarray] = np.asarray
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Returns the (n, m) float32 values of the bands and the other columns of Arrow's batches, ``rows`` at most.
+
+    ``number`` makes numbers of a column that holds text.
+    """
+    import pandas as pd
+
+    values, filled, frames, chosen = np.empty((rows, len(bands.columns)), np.float32), 0, [], set(bands.columns)
+    for batch in batches:
+        here = slice(filled, filled + batch.num_rows)
+        filled += batch.num_rows
+        for place, name in enumerate(bands.columns):
+            with np.errstate(over="ignore"):
+                values[here, place] = number(batch.column(name).to_numpy(zero_copy_only=False))
+        others = [name for name in batch.schema.names if name not in chosen]
+        frames.append(batch.select(others).to_pandas() if others else pd.DataFrame(index=range(batch.num_rows)))
+    return values[:filled], pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
 def from_parts(
     source: Source, kind: str, bands: Bands, values: np.ndarray, labels: pd.DataFrame, refused: Sequence[Refusal] = ()
 ) -> Reading:
@@ -127,7 +148,7 @@ def row_ids(labels: pd.DataFrame) -> list[str]:
     chosen = next((names[name] for name in IDS if name in names), None)
     if chosen is None and len(labels.columns) and np.isnan(numbers(labels.iloc[:, 0])).all():
         chosen = labels.columns[0]
-    cells = [] if chosen is None else [_text(value) for value in labels[chosen].tolist()]
+    cells = [] if chosen is None else [cell_text(value) for value in labels[chosen].tolist()]
     return [] if "" in cells else cells
 
 
@@ -136,9 +157,3 @@ def numbers(column: Any) -> np.ndarray:
     import pandas as pd
 
     return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
-
-
-def _text(value: object) -> str:
-    if value is None or value != value:
-        return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

@@ -12,9 +12,10 @@ import dataclasses
 import gzip
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from jaxsoil.data.readers.instruments import tables
 from jaxsoil.data.readers.instruments.archives import MOST_RATIO
@@ -28,9 +29,6 @@ from jaxsoil.data.readers.instruments.reading import (
     quantity_in,
     unit_in,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _BLOCK = 4 << 20
 _SAMPLE = 1 << 20
@@ -215,7 +213,6 @@ class _NotNumbers(Exception):
 def _pieces(
     source: Source, layout: _Layout, bands: tables.Bands, count: int, *, as_text: bool
 ) -> tuple[np.ndarray, pd.DataFrame, list[Refusal]]:
-    import pandas as pd
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
@@ -226,45 +223,32 @@ def _pieces(
         refused.append(Refusal(number, f"{row.actual_columns} columns instead of {row.expected_columns}"))
         return "skip"
 
+    def number(column: np.ndarray) -> np.ndarray:
+        return _numbers(pd.Series(column), layout.decimal) if as_text else column
+
     band_names = set(bands.columns)
     kinds = {name: pa.float64() if name in band_names and not as_text else pa.string() for name in layout.header}
-    values = np.empty((count, len(bands.columns)), np.float32)
-    frames, filled = [], 0
+    reading = arrow_csv.ReadOptions(
+        use_threads=False, block_size=_BLOCK, skip_rows=len(layout.above) + 1, column_names=layout.header
+    )
+    parsing = arrow_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=of_another_width)
+    conversion = arrow_csv.ConvertOptions(
+        column_types=kinds, null_values=_NULLS, strings_can_be_null=True, decimal_point=layout.decimal
+    )
     with pa.input_stream(str(source.path), compression="gzip" if source.path.suffix.lower() == ".gz" else None) as file:
         try:
-            reader = arrow_csv.open_csv(
-                file,
-                arrow_csv.ReadOptions(
-                    use_threads=False, block_size=_BLOCK, skip_rows=len(layout.above) + 1, column_names=layout.header
-                ),
-                arrow_csv.ParseOptions(delimiter=layout.delimiter, invalid_row_handler=of_another_width),
-                arrow_csv.ConvertOptions(
-                    column_types=kinds, null_values=_NULLS, strings_can_be_null=True, decimal_point=layout.decimal
-                ),
-            )
-            for batch in reader:
-                rows = slice(filled, filled + batch.num_rows)
-                filled += batch.num_rows
-                for place, name in enumerate(bands.columns):
-                    column = batch.column(name)
-                    numbers = column.to_numpy(zero_copy_only=False)
-                    with np.errstate(over="ignore"):
-                        values[rows, place] = _numbers(pd.Series(numbers), layout.decimal) if as_text else numbers
-                others = [name for name in layout.header if name not in band_names]
-                frames.append(batch.select(others).to_pandas() if others else pd.DataFrame(index=range(batch.num_rows)))
+            reader = arrow_csv.open_csv(file, reading, parsing, conversion)
+            values, labels = tables.of_batches(reader, bands, count, number)
         except pa.ArrowInvalid as error:
             if not as_text and "conversion error" in str(error):
                 raise _NotNumbers from error
             raise
-    labels = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
     typed = {name: _typed(pd.Series(labels[name]), layout.decimal) for name in labels.columns}
-    return values[:filled], pd.DataFrame(typed, index=labels.index), refused
+    return values, pd.DataFrame(typed, index=labels.index), refused
 
 
 def _typed(column: pd.Series, decimal: str) -> pd.Series:
     """Returns numbers where every cell that is filled is one, else the text; 007 and long numbers are names."""
-    import pandas as pd
-
     found = pd.Series(_numbers(column, decimal), column.index)
     is_text = (found.isna() & column.notna()) | column.str.match(r"0\d|\d{16}", na=False)
     return column if bool(is_text.any()) else found

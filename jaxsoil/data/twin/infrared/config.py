@@ -81,16 +81,8 @@ class InfraredTwinConfig:
     test_laboratories: int = 30  # whose median is a label of the test set (NAPT: 5 to 150)
 
     def __post_init__(self) -> None:
-        for field in (
-            "samples",
-            "repeats",
-            "labelled",
-            "pairs",
-            "test",
-            "instruments",
-            "nir_repeats",
-            "test_laboratories",
-        ):
+        counts = ("samples", "repeats", "labelled", "pairs", "test", "instruments", "nir_repeats", "test_laboratories")
+        for field in counts:
             require(self, field, getattr(self, field) >= 1, "Ask for at least one.")
         require(self, "labelled", self.labelled <= self.samples, "Label at most all samples.")
         require(self, "pairs", self.pairs <= self.labelled, "Pair at most the labelled samples.")
@@ -110,14 +102,8 @@ class InfraredTwinConfig:
 
         2,106 pairs are the samples scanned in the near-infrared; the study has both spectra of 1,976.
         """
-        sizes: dict[str, object] = {
-            "samples": 83_971,
-            "scans": 334_665,
-            "labelled": 51_508,
-            "pairs": 2_106,
-            "test": 206,
-        }
-        sizes |= {"mir_step": 2.0, "nir_bands": 221}
+        sizes: dict[str, object] = {"samples": 83_971, "scans": 334_665, "labelled": 51_508, "pairs": 2_106}
+        sizes |= {"test": 206, "mir_step": 2.0, "nir_bands": 221}
         return cls(**{**sizes, **changes})  # type: ignore[arg-type]
 
     @property

@@ -25,18 +25,9 @@ from numpy.typing import NDArray
 from jaxsoil.data.library import Library, Property, Strings
 from jaxsoil.data.properties import UNITS
 from jaxsoil.data.scans import MultifidelityData, Scans
+from jaxsoil.data.twin.infrared import optics
 from jaxsoil.data.twin.infrared.bands import NAMES
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
-from jaxsoil.data.twin.infrared.optics import (
-    ROWS,
-    Optics,
-    absorbances,
-    both_forms,
-    draw_scans,
-    mid_infrared,
-    near_infrared,
-    normal,
-)
 from jaxsoil.data.twin.infrared.soils import CROPLAND, DRAWS, LIBRARY, InfraredSoils, Population, compose, measured
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.perturbations import smooth_curve
@@ -106,7 +97,7 @@ def reference_values(config: InfraredTwinConfig) -> dict[str, dict[str, NDArray[
 
 def laboratory_curve(config: InfraredTwinConfig, near: bool) -> NDArray[np.float64]:
     """Returns the smooth curve (M,), absorbance, that the test set's instrument adds to every spectrum."""
-    rng = np.random.default_rng(np.random.SeedSequence((config.seed, _CURVE, int(near))))
+    rng = np.random.default_rng((config.seed, _CURVE, int(near)))
     sd = config.nir_laboratory_curve_sd if near else config.laboratory_curve_sd
     return smooth_curve((config.nir_axis if near else config.mir_axis).size, sd, rng)
 
@@ -119,7 +110,7 @@ def _campaigns(config: InfraredTwinConfig) -> tuple[_Campaign, _Campaign, NDArra
 
 def _choose(config: InfraredTwinConfig, soils: InfraredSoils) -> tuple[NDArray, NDArray]:
     """Returns the samples with labels, and those of them with pairs: mineral soils, as in the study."""
-    rng = np.random.default_rng(np.random.SeedSequence((config.seed, _PAIRING)))
+    rng = np.random.default_rng((config.seed, _PAIRING))
     labelled = np.sort(rng.permutation(config.samples)[: config.labelled])
     # Organic horizons are rarely paired, topsoils more often than the subsoils that fill a library by horizons.
     carbon = soils.properties["eoc"][labelled]
@@ -135,7 +126,7 @@ def draw_instruments(config: InfraredTwinConfig, near: bool) -> dict[str, NDArra
     Names are those of ``optics.draw_scans``, and ``drift`` (absorbance) and ``phase`` (radians) of a slow wave. The
     mirrored share differs since the library's samples are ground in one place, the test set's elsewhere.
     """
-    rng = np.random.default_rng(np.random.SeedSequence((config.seed, _INSTRUMENTS, int(near))))
+    rng = np.random.default_rng((config.seed, _INSTRUMENTS, int(near)))
     n = config.instruments + 1
     far = np.ones(n)
     far[-1] = 1.5 * config.laboratory_shift
@@ -165,8 +156,8 @@ class _Campaign:
     ids: Strings
     new: bool  # scanned by the test set's instruments
     seed: int
-    mir: Optics
-    nir: Optics
+    mir: optics.Optics
+    nir: optics.Optics
     instruments: dict[str, dict[str, NDArray[np.float64]]]
 
     @classmethod
@@ -174,8 +165,8 @@ class _Campaign:
         # Each campaign's numbers come from a seed of its own: rows of both are counted from 0.
         seed = int(np.random.SeedSequence((config.seed, stream)).generate_state(1)[0])
         rows = np.arange(n)
-        soils = compose(population, normal(seed, _SOILS, rows, DRAWS), config.matrix)
-        error = normal(seed, _LABELS, rows, 7)
+        soils = compose(population, optics.normal(seed, _SOILS, rows, DRAWS), config.matrix)
+        error = optics.normal(seed, _LABELS, rows, 7)
         # The median of n Gaussian errors has an SD of sqrt(pi / 2 n) of one (for many; never more than one).
         median = min(1.0, np.sqrt(np.pi / (2.0 * config.test_laboratories))) if stream == _TEST else 1.0
         spreads = (config.label_log_sd, config.label_ph_sd, config.label_texture_sd)
@@ -187,8 +178,8 @@ class _Campaign:
             ids=np.array([f"{prefix}{row:06d}" for row in range(n)]),
             new=stream == _TEST,
             seed=seed,
-            mir=mid_infrared(config.mir_axis),
-            nir=near_infrared(config.nir_axis, config.nir_resolution),
+            mir=optics.mid_infrared(config.mir_axis),
+            nir=optics.near_infrared(config.nir_axis, config.nir_resolution),
             instruments={"mir": draw_instruments(config, False), "nir": draw_instruments(config, True)},
         )
 
@@ -208,8 +199,8 @@ class _Campaign:
         axis = self.nir.axis if near else self.mir.axis
         values = np.empty((len(rows), axis.size), np.float32)
         missing = 0 if near else self._missing()
-        for start in range(0, len(rows), ROWS):
-            part = np.asarray(rows)[start : start + ROWS]
+        for start in range(0, len(rows), optics.ROWS):
+            part = np.asarray(rows)[start : start + optics.ROWS]
             made = [self._absorbance(near, part, np.full(part.size, turn)) for turn in range(total - 1)]
             mean = np.sum(made, axis=0, dtype=np.float64) if made else np.zeros((part.size, axis.size))
             last = part >= missing
@@ -248,7 +239,7 @@ class _Campaign:
         """Returns the scans of ``sample`` that are its repeats number ``turn``."""
         config = self.config
         number = sample * 64 + turn  # at most 64 repeats of a sample
-        z = normal(self.seed, _NIR if near else _MIR, number, _DRAWS_SCAN)
+        z = optics.normal(self.seed, _NIR if near else _MIR, number, _DRAWS_SCAN)
         logits = config.form_sd * self.soils.forms[sample]
         mass = self.soils.mass[sample] * np.exp(config.aliquot_log_sd * z[:, 8:])
         # Batches of 96 samples go to one instrument.
@@ -262,6 +253,6 @@ class _Campaign:
             sd |= {"gain": config.gain_log_sd, "offset": config.offset_sd, "tilt": config.tilt_sd}
         sd["packing"], noise = (0.10, config.nir_noise) if near else (0.06, config.noise)
         sand = self.soils.sand[sample]
-        scans = draw_scans(number, both_forms(mass, logits), sand, instrument, which, wave, z, sd, noise)
-        made = absorbances(self.nir if near else self.mir, scans, self.seed, _NIR_NOISE if near else _MIR_NOISE)
+        scans = optics.draw_scans(number, optics.both_forms(mass, logits), sand, instrument, which, wave, z, sd, noise)
+        made = optics.absorbances(self.nir if near else self.mir, scans, self.seed, _NIR_NOISE if near else _MIR_NOISE)
         return made + laboratory_curve(config, near).astype(np.float32) if self.new else made

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.data.twin.infrared.bands import CONSTITUENTS, MINERAL, NAMES, ORGANICS, Constituent
-from jaxsoil.spectra.perturbations import carbon_dioxide_profile
+from jaxsoil.spectra.perturbations import carbon_dioxide_profile, gaussian
 
 _LATTICE = 5.0  # minerals' bands of at least this strength below 1600 cm-1 are oscillators that mirror
 _OSCILLATOR = 0.52  # an oscillator's share in the static permittivity, per absorption x width / position of its band
@@ -167,7 +167,7 @@ def near_infrared(axis: NDArray[np.float64], resolution: float = 16.0) -> Optics
             # The second form lies where its fundamentals do: the relative shift is that of the mid-infrared.
             centre = band.centre / (1.0 + form * constituent.shift / 2000.0)
             width = np.hypot(band.width * (constituent.broadening if form else 1.0), resolution)
-            absorption[at] += band.strength * band.width / width * _gaussian(axis, centre, width)
+            absorption[at] += band.strength * band.width / width * gaussian(axis, centre, width)
     oxides = 1.6 * np.exp(-(axis - 1350.0) / 120.0)  # the wing of the crystal-field band near 900 nm
     absorption[[NAMES.index("iron oxides"), NAMES.index("iron oxides") + len(NAMES)]] += oxides
     water = 3.0 * np.exp((axis - 2550.0) / 130.0)  # the wing of the fundamentals near 2900 nm
@@ -191,10 +191,6 @@ def both_forms(mass: NDArray, logits: NDArray) -> NDArray[np.float64]:
     """Returns (n, 2 K): the mass in the first and in the second form."""
     second = 1.0 / (1.0 + np.exp(-logits))
     return np.concatenate([mass * (1.0 - second), mass * second], axis=1)
-
-
-def _gaussian(axis: NDArray, centre: float, width: float) -> NDArray:
-    return np.exp(-4.0 * np.log(2.0) * ((axis - centre) / width) ** 2)
 
 
 def _step(axis: NDArray, centre: float, width: float) -> NDArray:
@@ -222,7 +218,7 @@ def _fundamentals(axis: NDArray) -> tuple[NDArray[np.float32], NDArray[np.float3
             height = band.strength * band.width / width
             half = width / 2.0
             lorentz = half**2 / ((axis - centre) ** 2 + half**2)
-            gauss = _gaussian(axis, centre, width)
+            gauss = gaussian(axis, centre, width)
             absorption[at] += height * (gauss if band.width >= _BROAD else 0.5 * (lorentz + gauss))
             if band.kind == MINERAL and band.strength >= _LATTICE and band.centre < 1600.0:
                 strength, damping = _OSCILLATOR * height * width / centre, _DAMPING * width

@@ -38,6 +38,8 @@ _UNITS |= {"longitude": "degrees", "latitude": "degrees"}
 _SCAN_SD = {"packing": 0.05, "mirrored": 0.2, "gain": 0.03, "offset": 0.015, "tilt": 0.015, "curve": 0.008, "gas": 0.01}
 # What goes wrong with a row, in turn.
 SPOILS = ("saturated", "noisy", "wet", "contaminated", "mislabelled")
+# Which soil each row is (by number), which laboratory scanned it and under which name, and what is known of it.
+_Rows = dict[str, NDArray[Any]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,19 +84,6 @@ class LaboratoriesTruth:
         return dataclasses.replace(self, **{name: getattr(self, name)[rows] for name in fields})
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Rows:
-    """Which soil each row is, which laboratory scanned it and under which name."""
-
-    soil: NDArray[np.int64]
-    laboratory: NDArray[np.int64]
-    sample: Strings
-    ids: Strings
-    transfer: NDArray[np.bool_]
-    duplicate: NDArray[np.bool_]
-    spoiled: Strings
-
-
 def load_laboratories(config: LaboratoriesConfig | None = None) -> Library:
     """Returns the hybrid twin; the same configuration gives the same bits on the same kind of device.
 
@@ -111,29 +100,25 @@ def load_laboratories(config: LaboratoriesConfig | None = None) -> Library:
     rows = _layout(config, home)
     values = _spectra(config, soils, rows)
     properties, true = _labels(config, soils, home, rows)
-    place = {name: column[rows.soil] for name, column in _places(config, soils, home).items()}
-    known: dict[str, Any] = {name: getattr(rows, name) for name in ("soil", "transfer", "duplicate", "spoiled")}
+    place = {name: column[rows["soil"]] for name, column in _places(config, soils, home).items()}
+    known: dict[str, Any] = {name: rows[name] for name in ("soil", "transfer", "duplicate", "spoiled")}
     known |= true | place
-    truth = LaboratoriesTruth(**known, mass=soils.mass[rows.soil], names=NAMES, config=config)
-    source = np.full(len(rows.ids), "laboratories")
+    truth = LaboratoriesTruth(**known, mass=soils.mass[rows["soil"]], names=NAMES, config=config)
+    source = np.full(len(rows["ids"]), "laboratories")
     return Library(
         name="laboratories",
         spectra=Spectra(values, config.axis, "cm-1", "absorbance", (f"mean of {config.repeats} repeats",)),
-        ids=rows.ids,
+        ids=rows["ids"],
         properties={name: Property(column, _UNITS[name]) for name, column in {**properties, **place}.items()},
-        groups={"sample": rows.sample, "laboratory": _names(rows.laboratory), "source": source},
+        groups={"sample": rows["sample"], "laboratory": _names(rows["laboratory"]), "source": source},
         licence="Apache-2.0 (generated)",
         notes=(
-            f"Synthetic, seed {config.seed}: {config.samples} soils, {len(rows.ids)} spectra.",
+            f"Synthetic, seed {config.seed}: {config.samples} soils, {len(rows['ids'])} spectra.",
             f"{config.transfer} transfer samples were scanned by all {config.laboratories} laboratories.",
             "Carbon is total carbon; laboratories differ in soils, instruments and a little in methods.",
         ),
         truth=truth,
     )
-
-
-def _generator(config: LaboratoriesConfig, *stream: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence((config.seed, *stream)))
 
 
 def _names(laboratory: NDArray[np.int64]) -> Strings:
@@ -142,7 +127,7 @@ def _names(laboratory: NDArray[np.int64]) -> Strings:
 
 def _homes(config: LaboratoriesConfig) -> NDArray[np.int64]:
     """Returns the laboratory of each soil: the first is large, the last small, and some prefer other soils."""
-    rng = _generator(config, _LAYOUT)
+    rng = np.random.default_rng((config.seed, _LAYOUT))
     weight = 0.6 ** np.arange(config.laboratories)
     home = rng.choice(config.laboratories, size=config.samples, p=weight / weight.sum())
     # Every laboratory has soils, however few there are.
@@ -151,7 +136,7 @@ def _homes(config: LaboratoriesConfig) -> NDArray[np.int64]:
 
 
 def _layout(config: LaboratoriesConfig, home: NDArray[np.int64]) -> _Rows:
-    rng = _generator(config, _LAYOUT, 1)
+    rng = np.random.default_rng((config.seed, _LAYOUT, 1))
     special = rng.permutation(config.samples)[: config.transfer + config.duplicates]
     transfer, duplicate = special[: config.transfer], special[config.transfer :]
     labs = np.arange(config.laboratories)
@@ -162,12 +147,13 @@ def _layout(config: LaboratoriesConfig, home: NDArray[np.int64]) -> _Rows:
     first = soil.size - duplicate.size
     sample = np.array([f"H{s:06d}{'b' if row >= first else ''}" for row, s in enumerate(soil.tolist())])
     ids = np.array([f"{name}-{lab}" for name, lab in zip(sample.tolist(), _names(laboratory).tolist(), strict=True)])
-    twice, spoiled = np.isin(soil, duplicate), _spoils(config, soil, special)
-    return _Rows(soil, laboratory, sample, ids, np.isin(soil, transfer), twice, spoiled)
+    spoiled = _spoils(config, soil, special)
+    known = {"soil": soil, "laboratory": laboratory, "sample": sample, "ids": ids, "spoiled": spoiled}
+    return {**known, "transfer": np.isin(soil, transfer), "duplicate": np.isin(soil, duplicate)}
 
 
 def _spoils(config: LaboratoriesConfig, soil: NDArray[np.int64], special: NDArray[np.int64]) -> Strings:
-    rng = _generator(config, _SPOIL)
+    rng = np.random.default_rng((config.seed, _SPOIL))
     spoiled = np.full(soil.size, "", dtype=f"<U{max(map(len, SPOILS))}")
     ordinary = np.setdiff1d(np.arange(config.samples), special)
     chosen = rng.permutation(ordinary)[: config.outliers]
@@ -176,7 +162,7 @@ def _spoils(config: LaboratoriesConfig, soil: NDArray[np.int64], special: NDArra
 
 
 def _instruments(config: LaboratoriesConfig) -> dict[str, NDArray[np.float64]]:
-    rng = _generator(config, _INSTRUMENTS)
+    rng = np.random.default_rng((config.seed, _INSTRUMENTS))
     n = config.laboratories
     return {
         "gain": np.exp(config.gain_log_sd * rng.standard_normal(n)),
@@ -197,9 +183,9 @@ def _instruments(config: LaboratoriesConfig) -> dict[str, NDArray[np.float64]]:
 def _spectra(config: LaboratoriesConfig, soils: InfraredSoils, rows: _Rows) -> NDArray[np.float32]:
     """Returns (n, M) absorbances, mean over the repeats, a block of rows at a time."""
     optics, instrument = mid_infrared(config.axis), _instruments(config)
-    values = np.empty((rows.soil.size, config.axis.size), np.float32)
-    for start in range(0, rows.soil.size, 4096):
-        part = np.arange(start, min(start + 4096, rows.soil.size))
+    values = np.empty((rows["soil"].size, config.axis.size), np.float32)
+    for start in range(0, rows["soil"].size, 4096):
+        part = np.arange(start, min(start + 4096, rows["soil"].size))
         made = [_scan(config, optics, instrument, soils, rows, part, turn) for turn in range(config.repeats)]
         values[part] = np.mean(made, axis=0)
     return values
@@ -215,7 +201,7 @@ def _scan(
     turn: int,
 ) -> NDArray[np.float32]:
     number = part * 8 + turn
-    soil, lab, spoiled = rows.soil[part], rows.laboratory[part], rows.spoiled[part]
+    soil, lab, spoiled = rows["soil"][part], rows["laboratory"][part], rows["spoiled"][part]
     z = normal(config.seed, _SCAN, number, 8 + len(NAMES))
     mass = soils.mass[soil] * np.exp(0.04 * z[:, 8:])
     mass[spoiled == "wet", NAMES.index("water")] += 0.15
@@ -235,7 +221,7 @@ def _labels(
     config: LaboratoriesConfig, soils: InfraredSoils, home: NDArray[np.int64], rows: _Rows
 ) -> tuple[dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
     """Returns what was measured (NaN where nothing was) and what is true, by row, in g/kg."""
-    rng = _generator(config, _LABELS)
+    rng = np.random.default_rng((config.seed, _LABELS))
     # A soil's own factor: what decays leaves matter of another composition, which no band of the twin shows.
     factor = SOM_PER_CARBON * np.exp(
         config.factor_log_sd * normal(config.seed, _FACTOR, np.arange(config.samples), 1)[:, 0]
@@ -250,27 +236,27 @@ def _labels(
     eagerness = (0.04 + expit(-2.0 * (np.log(soils.properties["eoc"]) - 1.0))) * (0.2 + (home % 2))
     clock = rng.standard_exponential(config.samples) / np.maximum(eagerness, 1e-9)
     matter = np.argsort(clock)[: config.organic_matter]
-    transferred_home = rows.laboratory == home[rows.soil]
+    transferred_home = rows["laboratory"] == home[rows["soil"]]
     # A copy under another name was analysed by its own laboratory; a transfer scan carries its home's labels.
-    analyst = np.where(rows.transfer & ~transferred_home, home[rows.soil], rows.laboratory)
+    analyst = np.where(rows["transfer"] & ~transferred_home, home[rows["soil"]], rows["laboratory"])
     instruments, out = _instruments(config), {}
     spread = (config.label_log_sd, config.matter_label_log_sd)
     for name, chosen, seed in (("carbon", carbon, 0), ("organic_matter", matter, 1)):
-        stream = rows.soil * config.laboratories + analyst
+        stream = rows["soil"] * config.laboratories + analyst
         method = instruments[("method", "matter_method")[seed]][analyst]
         error = spread[seed] * normal(config.seed, _LABELS + 100 * (seed + 1), stream, 1)[:, 0]
-        measured = true[name][rows.soil] * np.exp(method + error)
-        measured = np.where(np.isin(rows.soil, chosen), measured, np.nan)
+        measured = true[name][rows["soil"]] * np.exp(method + error)
+        measured = np.where(np.isin(rows["soil"], chosen), measured, np.nan)
         # A misplaced decimal point, as happens when percent are typed where g/kg are asked for.
-        out[name] = np.where(rows.spoiled == "mislabelled", measured / 10.0, measured)
-    return out, {name: values[rows.soil] for name, values in true.items()}
+        out[name] = np.where(rows["spoiled"] == "mislabelled", measured / 10.0, measured)
+    return out, {name: values[rows["soil"]] for name, values in true.items()}
 
 
 def _places(
     config: LaboratoriesConfig, soils: InfraredSoils, home: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
     """Returns depth and place of each soil: each laboratory's soils lie around a few centres."""
-    rng = _generator(config, _LAYOUT, 2)
+    rng = np.random.default_rng((config.seed, _LAYOUT, 2))
     span = (config.laboratories, 6)
     centres = np.stack([rng.uniform(-120.0, 140.0, span), rng.uniform(-35.0, 60.0, span)])
     which = rng.integers(0, 6, config.samples)

@@ -123,10 +123,8 @@ def _observed(rng: np.random.Generator, config: LandscapeConfig, clean: dict[str
         "vegetation": (0.45, 0.12, config.sensor),
         "radiometric_k": (1.4, 0.5, config.sensor),
     }
-    layers = []
-    for name in COVARIATES:
-        mean, sd, noise = scales[name]
-        layers.append(mean + sd * (clean[name] + noise * rng.standard_normal(clean[name].shape)))
+    levels = [(clean[name], *scales[name]) for name in COVARIATES]
+    layers = [mean + sd * (level + noise * rng.standard_normal(level.shape)) for level, mean, sd, noise in levels]
     return np.stack(layers).astype(np.float32)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,12 +74,8 @@ def _soc_unshifted(wavelength: NDArray[np.float64], troughs: bool, brightness: f
 
 def soc_reflectance(config: TwinConfig, axis: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns the true f_SOC in the bands of ``axis``, shape (m,)."""
-
-    def curve(wavelength: NDArray[np.float64]) -> NDArray[np.float64]:
-        level = {"darkness": config.soc_darkness, "brightness": config.soc_brightness}
-        return soc_curve(wavelength, troughs=config.soc_troughs, **level)
-
-    return band_mean(curve, axis)
+    level = {"darkness": config.soc_darkness, "brightness": config.soc_brightness}
+    return band_mean(functools.partial(soc_curve, troughs=config.soc_troughs, **level), axis)
 
 
 def powder_minerals(config: TwinConfig, axis: NDArray[np.float64]) -> EndmemberLibrary:
@@ -107,15 +104,10 @@ def as_soil_grains(library: EndmemberLibrary, config: TwinConfig) -> EndmemberLi
     coated = ~np.isin(library.names, IRON_OXIDES)
     log_grains = exponent[:, None] * np.log(library.spectra.values.astype(np.float64))
     log_grains -= config.iron_coat * coated[:, None] * coat_absorption(library.spectra.axis)
-    note = (
-        f"Grain exponent {config.grain_exponent:g}, of clay minerals {config.clay_grain_exponent:g}; "
-        f"iron coat {config.iron_coat:g}."
-    )
-    return dataclasses.replace(
-        library,
-        spectra=library.spectra.replace(values=np.exp(log_grains), step="grains of soils with iron coats"),
-        notes=(*library.notes, note),
-    )
+    note = f"Grain exponent {config.grain_exponent:g}, of clay minerals {config.clay_grain_exponent:g}; "
+    note += f"iron coat {config.iron_coat:g}."
+    spectra = library.spectra.replace(values=np.exp(log_grains), step="grains of soils with iron coats")
+    return dataclasses.replace(library, spectra=spectra, notes=(*library.notes, note))
 
 
 def decoder_minerals(config: TwinConfig, powders: EndmemberLibrary, seed: np.random.SeedSequence) -> EndmemberLibrary:

@@ -31,6 +31,7 @@ __all__ = ["TwinConfig", "TwinTruth", "make_twin", "reference_config", "referenc
 
 # Rows that are mixed and measured at a time: at 2,136 bands a chunk takes some 100 MB.
 _CHUNK = 2048
+_Scans = dict[str, NDArray[np.float64]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -153,7 +154,8 @@ def _scan(
         mass = jnp.asarray(soils.mass[rows], jnp.float32)
         dry = np.array(_mix(mass, rho, spectra))
         area[rows] = np.asarray(mixing.area_fractions(mass, rho))
-        values[rows] = measure(dry, soils.rows(rows), scans.rows(rows), axis, config, noise)
+        these = {name: drawn[rows] for name, drawn in scans.items()}
+        values[rows] = measure(dry, soils.rows(rows), these, axis, config, noise)
     return values, area
 
 
@@ -190,61 +192,38 @@ def _library(
     )
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class ScanState:
-    """One draw per scan; ``jaxsoil.spectra.perturbations`` says what each does.
+def draw_scans(config: TwinConfig, n: int, rng: np.random.Generator) -> _Scans:
+    """Draws scatter and instrument of ``n`` scans, one draw for each; ``spectra.perturbations`` says what each does.
 
-    Args:
-      gain: (n,) factor.
-      tilt, curvature: (n,) of ln R, at the ends of 350-2500 nm.
-      offset: (n,) reflectance.
-      detectors: (n, d) gain of each detector; the middle one's is 1.
-      shift: (n,) error of the wavelength scale, nm.
+    Returns:
+      ``gain``, (n,) factor; ``tilt, curvature``, (n,) of ln R, at the ends of 350-2500 nm; ``offset``, (n,)
+      reflectance; ``shift``, (n,) error of the wavelength scale, nm; ``detectors``, (n, d) gain of each, the middle
+      one's is 1.
     """
-
-    gain: NDArray[np.float64]
-    tilt: NDArray[np.float64]
-    curvature: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    detectors: NDArray[np.float64]
-    shift: NDArray[np.float64]
-
-    def rows(self, chosen: slice) -> ScanState:
-        """Returns the state of some scans."""
-        return ScanState(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
-
-
-def draw_scans(config: TwinConfig, n: int, rng: np.random.Generator) -> ScanState:
-    """Draws scatter and instrument of ``n`` scans."""
     n_detectors = len(config.splices) + 1
     detectors = np.exp(rng.normal(0.0, config.splice_log_sd, (n, n_detectors)))
     detectors[:, n_detectors // 2] = 1.0
-    return ScanState(
-        gain=np.exp(rng.normal(0.0, config.gain_log_sd, n)),
-        tilt=rng.normal(0.0, config.tilt_log_sd, n),
-        offset=rng.normal(0.0, config.offset_sd, n),
-        curvature=rng.normal(0.0, config.curvature_log_sd, n),
-        shift=rng.normal(0.0, config.shift_sd, n),
-        detectors=detectors,
-    )
+    return {
+        "gain": np.exp(rng.normal(0.0, config.gain_log_sd, n)),
+        "tilt": rng.normal(0.0, config.tilt_log_sd, n),
+        "offset": rng.normal(0.0, config.offset_sd, n),
+        "curvature": rng.normal(0.0, config.curvature_log_sd, n),
+        "shift": rng.normal(0.0, config.shift_sd, n),
+        "detectors": detectors,
+    }
 
 
 def measure(
-    reflectance: NDArray,
-    soils: Soils,
-    scans: ScanState,
-    axis: NDArray,
-    config: TwinConfig,
-    noise: np.random.Generator,
+    reflectance: NDArray, soils: Soils, scans: _Scans, axis: NDArray, config: TwinConfig, noise: np.random.Generator
 ) -> NDArray:
     """Returns what the instrument reports for a chunk of dry soils; ``noise`` is consumed row by row."""
     # A power of exactly 1 may still round: soils of one texture keep the bits of the mixture.
     seen = perturbations.path(reflectance, soils.path) if np.any(soils.path != 1.0) else reflectance
     seen = perturbations.wet(seen, soils.moisture, axis, config.water_absorption)
-    seen = perturbations.tilt(perturbations.gain(seen, scans.gain), scans.tilt, axis)
-    seen = perturbations.offset(perturbations.curvature(seen, scans.curvature, axis), scans.offset)
-    seen = perturbations.splice(seen, scans.detectors, axis, config.splices)
-    if scans.shift.any():
-        seen = perturbations.shift(seen, scans.shift, axis)
+    seen = perturbations.tilt(perturbations.gain(seen, scans["gain"]), scans["tilt"], axis)
+    seen = perturbations.offset(perturbations.curvature(seen, scans["curvature"], axis), scans["offset"])
+    seen = perturbations.splice(seen, scans["detectors"], axis, config.splices)
+    if scans["shift"].any():
+        seen = perturbations.shift(seen, scans["shift"], axis)
     level = perturbations.noise_level(axis, config.noise, config.noise * config.noise_ends)
     return np.clip(perturbations.noise(seen, level, noise), config.reflectance_floor, None)
