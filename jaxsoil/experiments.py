@@ -117,12 +117,7 @@ def of_size(experiment: Experiment, name: str, size: str) -> Any:
 
 
 def configure(experiment: Experiment, name: str, size: str, words: Sequence[str]) -> Any:
-    """The configuration of an experiment from words of the command line.
-
-    Args:
-      experiment, name: the experiment and its name.
-      size: "smoke", "paper" or "", the default.
-      words: fields and values.
+    """The configuration of an experiment at a size (:func:`of_size`), changed by fields and values in ``words``.
 
     Raises:
       UsageError: the experiment has no such size.

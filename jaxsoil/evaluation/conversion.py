@@ -43,7 +43,7 @@ def conversion_tables(
     # Mean squares are taken in the precision of the spectra.
     first, second = np.asarray(observed), np.asarray(converted)
     squares, of_mean = np.square(second - first), np.square(first - first.mean(axis=0))
-    reached, variance = np.stack([coverage(first, second, sd, level) for level in LEVELS]), np.square(stated)
+    reached, variance = np.stack([_covered(gap, stated, level) for level in LEVELS]), np.square(stated)
     low, high = np.percentile(reached, [10.0, 90.0], axis=1)
     bands = {
         "wavenumber": axis,
@@ -63,21 +63,10 @@ def conversion_tables(
     }
 
 
-def coverage(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike, level: float = 0.9) -> np.ndarray:
-    """Share of samples whose observed value lies in the central Gaussian interval of ``level``, (M,) by band.
-
-    Args:
-      observed, converted: (n, M) spectra of the same samples in one unit.
-      sd: (n, M) stated standard deviation; where it is 0 only an exact value is covered.
-      level: nominal coverage, between 0 and 1.
-
-    Raises:
-      DataError: if shapes do not fit, a value is not finite, a standard deviation is negative or the level is wrong.
-    """
+def _covered(error: np.ndarray, stated: np.ndarray, level: float) -> np.ndarray:
+    """Share of samples within the central Gaussian interval of ``level``, (M,); an SD of 0 covers an exact value."""
     from scipy.special import ndtri
 
-    error, stated = _errors(observed, converted, sd)
-    require.between_0_and_1(level, "coverage")
     return np.mean(np.abs(error) <= ndtri(0.5 + 0.5 * level) * stated, axis=0)
 
 

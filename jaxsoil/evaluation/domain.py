@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from jaxsoil.evaluation.applicability import ALPHA, LatentSpace, SpectralSpace
 from jaxsoil.runs import require
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, intact
 
 NEAREST = 3
 """Training spectra whose mean distance counts."""
@@ -191,13 +191,11 @@ class Domain:
         inner = {name.removeprefix("space/"): values for name, values in arrays.items() if name.startswith("space/")}
         space = SpectralSpace.read(inner)
         bright, bright_limit = None, np.nan
-        try:
+        with intact("a domain is not complete"):
             training, limit = arrays["training"], float(arrays["neighbour_limit"])
             if any(name.startswith("brightness/") for name in arrays):
                 bright = LatentSpace(*(arrays[f"brightness/{name}"] for name in ("centre", "scale", "whitening")))
                 bright_limit = float(arrays["brightness/limit"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError("a domain is not complete", value=str(error), remedy="Write the bundle again.") from error
         require.finite_rows(training, "training scores", least=1, features=min(NEAR, space.components.shape[0]))
         names = arrays.get("names")
         if names is not None and (names.dtype.kind != "U" or names.shape != training.shape[:1]):

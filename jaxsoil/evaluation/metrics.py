@@ -94,24 +94,13 @@ def rpd(observed: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def spectrum_rmse(observed: ArrayLike, reconstructed: ArrayLike) -> np.ndarray:
-    """RMSE over bands of each spectrum, (n,), in the unit of the spectra; their mean is the MRMSE of the tables.
-
-    Args:
-      observed: (n, m) spectra.
-      reconstructed: (n, m) spectra in the same unit, on the same axis.
-    """
+    """RMSE over bands of spectra (n, m) in one unit on one axis, (n,) in that unit; their mean is the tables' MRMSE."""
     obs, rec = _pair(observed, reconstructed, ndim=2)
     return np.sqrt(np.mean((rec - obs) ** 2, axis=1))
 
 
 METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
-    "rmse": rmse,
-    "bias": bias,
-    "r2": r2,
-    "r2_corr": r2_corr,
-    "ccc": ccc,
-    "rpiq": rpiq,
-    "rpd": rpd,
+    metric.__name__: metric for metric in (rmse, bias, r2, r2_corr, ccc, rpiq, rpd)
 }
 """The measures of a predicted property, in the order of the tables."""
 
@@ -119,10 +108,7 @@ METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
 def summary(observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str] | None = None) -> dict[str, float]:
     """All of :data:`METRICS`; NaN where one is undefined, so that one region never stops a study.
 
-    Args:
-      observed: (n,) measured values.
-      predicted: (n,) predictions in the same unit.
-      reasons: if given, receives ``metric -> why it is undefined`` for every NaN returned.
+    ``reasons``, if given, receives ``metric -> why it is undefined`` for every NaN returned.
 
     Raises:
       DataError: if the two do not belong together (shape) or the observed values hold NaN: those are mistakes
@@ -160,8 +146,6 @@ def _require_variation(values: np.ndarray, what: str, metric: str) -> None:
 def _nonzero_rmse(obs: np.ndarray, pred: np.ndarray, metric: str) -> float:
     error = rmse(obs, pred)
     if error == 0.0:
-        raise UndefinedMetric(
-            f"{metric} is undefined: the predictions are exact",
-            remedy="Check that the observed values were not passed twice.",
-        )
+        remedy = "Check that the observed values were not passed twice."
+        raise UndefinedMetric(f"{metric} is undefined: the predictions are exact", remedy=remedy)
     return error

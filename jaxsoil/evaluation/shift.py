@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 from jaxsoil.evaluation.conformal import conformal_quantile
 from jaxsoil.evaluation.results import SOC_FLOOR, log10_percent
 from jaxsoil.runs import require
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, intact
 
 Method = Literal["split", "region", "classifier", "density"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -93,13 +93,9 @@ class Calibration:
         scale: Scale = "log10",
         floor: float = SOC_FLOOR,
     ) -> Calibration:
-        """Calibrates on (n,) rows predicted by models that had not seen their region.
+        """Calibrates on rows predicted by models that had not seen their region.
 
-        Args:
-          observed, predicted: (n,) in the property's unit.
-          regions: (n,) labels.
-          features: (n, d) of the same rows.
-          scale, floor: as above.
+        Values (n,) are in the property's unit; ``features`` (n, d), ``scale`` and ``floor`` as above.
 
         Raises:
           DataError: lengths that differ, no row, a value that is not finite.
@@ -138,13 +134,10 @@ class Calibration:
         Raises:
           DataError: an entry is missing or not what it should be.
         """
-        try:
+        with intact("a calibration is not complete"):
             parts = (arrays["residuals"], arrays["regions"].astype(str), arrays["features"])
             spread = arrays["spread"] if len(arrays["features"]) > 1 else None
             return cls(*parts, facts["scale"], float(facts["floor"]), spread)
-        except (AttributeError, KeyError, TypeError) as error:
-            remedy = "Write the bundle again."
-            raise DataError("a calibration is not complete", value=repr(error), remedy=remedy) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +171,6 @@ def intervals(
     features: ArrayLike,
     level: float,
     method: Method,
-    *,
-    share: float = SHARE,
-    clip: float = CLIP,
 ) -> Intervals:
     """Intervals of new predictions.
 
@@ -189,10 +179,8 @@ def intervals(
       predictions: (t,) in the property's unit.
       features: (t, d) of the same rows. ``classifier`` compares them as a batch with those of the calibration and takes
         a sample of the new soils; ``density`` goes down to a single row.
-      level: nominal coverage of rows; for ``region`` the probability that ``share`` of a new region is covered.
+      level: nominal coverage of rows; for ``region`` the probability that :data:`SHARE` of a new region is covered.
       method: one of :data:`METHODS`.
-      share: for ``region``.
-      clip: for the likelihood ratios.
 
     Raises:
       DataError: a level that no interval can have, features of another kind, a prediction that is not finite.
@@ -204,13 +192,13 @@ def intervals(
     if method == "split":
         half, effective = conformal_quantile(calibration.residuals, level), float(calibration.residuals.size)
     elif method == "region":
-        half, effective = region_quantile(calibration.residuals, calibration.regions, level, share)
+        half, effective = region_quantile(calibration.residuals, calibration.regions, level)
     else:
         if method == "classifier":
             found = classifier_ratios(calibration.features, new)
         else:
             found = density_ratios(calibration.features, new, calibration.covariance)
-        weights, own = (np.clip(part, 1.0 / clip, clip) for part in found)
+        weights, own = (np.clip(part, 1.0 / CLIP, CLIP) for part in found)
         half, effective = weighted_quantile(calibration.residuals, weights, own, level), effective_size(found[0])
         if effective < level / (1.0 - level):
             half = np.inf
@@ -225,11 +213,7 @@ def region_quantile(
 ) -> tuple[float, float]:
     """Half width that covers ``share`` of a new region's rows with probability ``level``, and the number of regions.
 
-    Args:
-      residuals: (n,) not negative.
-      regions: (n,) region of each; regions are exchangeable, rows within them need not be.
-      level: at most K / (K + 1).
-      share: of the rows of a region, between 0 and 1.
+    Regions (n,) of the residuals are exchangeable, rows within them need not be; ``level`` is at most K / (K + 1).
 
     Raises:
       DataError: a level above K / (K + 1).
@@ -283,12 +267,8 @@ def effective_size(weights: ArrayLike) -> float:
 def classifier_ratios(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Likelihood ratios of new against calibration rows by logistic regression with an L2 penalty.
 
-    Args:
-      calibration: (n, d) features of about unit variance.
-      new: (t, d) features of a sample of the new soils.
-
-    Returns:
-      Ratios of the calibration rows (n,) and of the new ones (t,): odds of being new, times n / t.
+    Features (n, d) have about unit variance; the new ones (t, d) are a sample of the new soils. Returns the ratios of
+    the calibration rows (n,) and of the new ones (t,): odds of being new, times n / t.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -307,15 +287,8 @@ def density_ratios(
     With t new rows of d features the covariance is t / (t + d) their own, and their mean is moved towards the
     calibration's by the positive-part factor of James and Stein, max(0, 1 - (d - 2) / (t D^2)) of the squared
     Mahalanobis distance D^2 between the means. So a single row has a density too, and one like the calibration rows
-    leaves their weights nearly equal.
-
-    Args:
-      calibration: (n, d).
-      new: (t, d), one row or more.
-      covariance: (d, d) of the calibration rows, shrunk; None: computed.
-
-    Returns:
-      Ratios of the calibration rows (n,) and of the new ones (t,).
+    leaves their weights nearly equal. ``covariance`` (d, d) is that of the calibration rows, shrunk; None: computed.
+    Returns the ratios of the calibration rows (n,) and of the new ones (t,).
     """
     known, other = _pair(calibration, new)
     (t, d), centre = other.shape, known.mean(axis=0)

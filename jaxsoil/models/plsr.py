@@ -71,11 +71,9 @@ def fit(
     require.same_length({"training spectra": x, "training targets": y})
     most = min(x.shape[0] - 1, x.shape[1])
     if not 1 <= n_components <= most:
-        raise DataError(
-            f"{x.shape[0]} training rows and {x.shape[1]} bands allow 1 to {most} components",
-            value=n_components,
-            remedy="Lower the number of components, or train on more rows.",
-        )
+        problem = f"{x.shape[0]} training rows and {x.shape[1]} bands allow 1 to {most} components"
+        remedy = "Lower the number of components, or train on more rows."
+        raise DataError(problem, value=n_components, remedy=remedy)
     centre, scale, middle, root = x.mean(axis=0), x.std(axis=0, ddof=1), y.mean(), np.ones((len(y), 1))
     if weights is not None:
         w = require.vector(weights, "weights of training rows")

@@ -17,12 +17,8 @@ def stable_hash(text: str) -> int:
 def key_of(root: int, *names: object) -> jax.Array:
     """Random key of what ``names`` say: the root key folded with the stable hash of the names joined by "/".
 
-    Args:
-      root: seed of the study.
-      names: one name, such as the id of a trial ("ann/geeves/0"), or its parts ("ann", "geeves", 0).
-
-    Returns:
-      A scalar key of JAX's default generator.
+    The names are one, such as the id of a trial ("ann/geeves/0"), or its parts ("ann", "geeves", 0); the key is a
+    scalar one of JAX's default generator.
     """
     # JAX is imported here, so that files of configurations that hash a name stay quick to import.
     import jax

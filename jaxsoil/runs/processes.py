@@ -96,10 +96,6 @@ def joined(settings: meeting.Settings | None, folder: Path) -> Iterator[None]:
     Until the block ends a process that ends with an error, is killed or falls silent ends the others: each keeps the
     state of its trainings, as at SIGTERM.
 
-    Args:
-      settings: which process this is.
-      folder: the run folder.
-
     Raises:
       UsageError: the processes did not come together within ``settings.wait`` seconds, or do not agree.
     """
@@ -131,7 +127,7 @@ def ready() -> None:
 
 def wait_for_folder() -> None:
     """Waits until process 0 has the run folder; what ends it ends this process too."""
-    while _team is not None and not _team.leader_has_folder():
+    while _team is not None and _team.stage(0) not in (meeting.READY, meeting.THROUGH, meeting.DONE):
         stop.check()
         time.sleep(LOOK)
 

@@ -26,11 +26,6 @@ class Line:
 
     The time left of a kind of trials is their number times the mean time of those that were trained in this call. While
     a kind has no such time, the line gives what the others take as the least.
-
-    Args:
-      name: of the study.
-      stream: text stream on which it is drawn.
-      clock: seconds.
     """
 
     def __init__(self, name: str, stream: Any, clock: Callable[[], float] = time.monotonic) -> None:
@@ -148,13 +143,7 @@ def is_quiet() -> bool:
 
 
 def expect(counts: Mapping[str, int], part: str = "", unit: str = "") -> None:
-    """Announces trials.
-
-    Args:
-      counts: kind -> number.
-      part: of the study; what is announced for it again replaces what was.
-      unit: what is counted, "trials" if nothing else was said.
-    """
+    """Announces numbers of trials, or of another ``unit``, by kind; again for the same part they replace the former."""
     if _line is not None:
         _line.expected[part] = dict(counts)
         _line.unit = unit or _line.unit

@@ -164,7 +164,7 @@ def between_0_and_1(value: float, name: str) -> None:
         raise DataError(f"a {name} lies between 0 and 1", value=value, remedy="Write 90 % as 0.9.")
 
 
-def columns(frame: Any, names: Iterable[str], source: str, *, remedy: str = "Run the study again.") -> None:
+def columns(frame: Any, names: Iterable[str], source: str) -> None:
     """Refuses a data frame without some of the columns.
 
     Raises:
@@ -172,7 +172,7 @@ def columns(frame: Any, names: Iterable[str], source: str, *, remedy: str = "Run
     """
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        raise DataError(f"columns are missing: {', '.join(missing)}", source=source, remedy=remedy)
+        raise DataError(f"columns are missing: {', '.join(missing)}", source=source, remedy="Run the study again.")
 
 
 def known(value: str, options: Iterable[str], problem: str, *, source: object = None, column: object = None) -> None:
