@@ -150,11 +150,7 @@ class SpectralSpace:
 
     @classmethod
     def read(cls, arrays: Mapping[str, np.ndarray]) -> SpectralSpace:
-        """The space that :meth:`arrays` came from.
-
-        Raises:
-          DataError: an array is missing.
-        """
+        """The space that :meth:`arrays` came from; DataError where an array is missing."""
         with intact("a space of spectra is not complete"):
             latent = LatentSpace(*(arrays[name] for name in ("centre", "scale", "whitening")))
             return cls(arrays["mean"], arrays["components"], latent, arrays["limits"])

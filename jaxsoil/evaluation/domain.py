@@ -138,17 +138,15 @@ class Domain:
         scores = scores.astype(np.float64)
         leading = scores[:, : self.training.shape[1]]
         near = self._nearest(leading)[0]
+        known = self.brightness is not None and levels is not None
         return Judged(
             self.space.latent.distance(scores),
             residual,
             near.mean(axis=1),
-            self._brightness(len(x), levels),
+            self.brightness.distance(levels) if known else np.full(len(x), np.nan),
             near[:, 0] < SEEN * self.neighbour_limit,
             self.space.latent.whiten(scores),
         )
-
-    def _brightness(self, rows: int, levels: ArrayLike | None) -> np.ndarray:
-        return np.full(rows, np.nan) if self.brightness is None or levels is None else self.brightness.distance(levels)
 
     def nearest(self, spectra: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and distances, (t, :data:`NEAREST`) each, of the training spectra nearest to (t, m) spectra.

@@ -9,7 +9,8 @@ Conventions, which hold for every table of this package:
 * ``rpiq`` is IQR(observed)/RMSE with quartiles by linear interpolation (NumPy's default, "type 7").
 * ``rpd`` is SD(observed)/RMSE with the sample standard deviation (n - 1).
 
-All of them take ``(observed, predicted)``, in that order, compute in float64 and return a Python float.
+All of them take ``(observed, predicted)``, in that order, compute in float64 and return a Python float. All but RMSE
+and bias raise UndefinedMetric where the observed values do not vary, RPIQ and RPD also where predictions are exact.
 """
 
 from __future__ import annotations
@@ -40,21 +41,13 @@ def bias(observed: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def r2(observed: ArrayLike, predicted: ArrayLike) -> float:
-    """Coefficient of determination 1 - SSE/SST; negative where the observed mean would predict better.
-
-    Raises:
-      UndefinedMetric: if the observed values do not vary.
-    """
+    """Coefficient of determination 1 - SSE/SST; negative where the observed mean would predict better."""
     obs, pred = _pair(observed, predicted, varies="R2")
     return float(1.0 - np.sum((pred - obs) ** 2) / np.sum((obs - obs.mean()) ** 2))
 
 
 def r2_corr(observed: ArrayLike, predicted: ArrayLike) -> float:
-    """Squared Pearson correlation, blind to bias and slope.
-
-    Raises:
-      UndefinedMetric: if the observed or the predicted values do not vary.
-    """
+    """Squared Pearson correlation, blind to bias and slope; UndefinedMetric where either does not vary."""
     obs, pred = _pair(observed, predicted, varies="r2_corr")
     _require_variation(pred, "predicted", "r2_corr")
     obs, pred = obs - obs.mean(), pred - pred.mean()
@@ -62,33 +55,21 @@ def r2_corr(observed: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def ccc(observed: ArrayLike, predicted: ArrayLike) -> float:
-    """Concordance correlation 2 s_xy / (s_x^2 + s_y^2 + (x_mean - y_mean)^2), all moments over n (Lin 1989).
-
-    Raises:
-      UndefinedMetric: if the observed values do not vary.
-    """
+    """Concordance correlation 2 s_xy / (s_x^2 + s_y^2 + (x_mean - y_mean)^2), all moments over n (Lin 1989)."""
     obs, pred = _pair(observed, predicted, varies="CCC")
     covariance = np.mean((obs - obs.mean()) * (pred - pred.mean()))
     return float(2.0 * covariance / (obs.var() + pred.var() + (obs.mean() - pred.mean()) ** 2))
 
 
 def rpiq(observed: ArrayLike, predicted: ArrayLike) -> float:
-    """Ratio of performance to interquartile range, IQR(observed)/RMSE (Bellon-Maurel et al. 2010).
-
-    Raises:
-      UndefinedMetric: if the observed values do not vary or the predictions are exact.
-    """
+    """Ratio of performance to interquartile range, IQR(observed)/RMSE (Bellon-Maurel et al. 2010)."""
     obs, pred = _pair(observed, predicted, varies="RPIQ")
     lower, upper = np.percentile(obs, [25.0, 75.0])
     return float((upper - lower) / _nonzero_rmse(obs, pred, "RPIQ"))
 
 
 def rpd(observed: ArrayLike, predicted: ArrayLike) -> float:
-    """Ratio of performance to deviation, SD(observed)/RMSE with n - 1 in the SD.
-
-    Raises:
-      UndefinedMetric: if the observed values do not vary or the predictions are exact.
-    """
+    """Ratio of performance to deviation, SD(observed)/RMSE with n - 1 in the SD."""
     obs, pred = _pair(observed, predicted, varies="RPD")
     return float(obs.std(ddof=1) / _nonzero_rmse(obs, pred, "RPD"))
 

@@ -127,11 +127,7 @@ def rank_test(failed: ArrayLike, scores: ArrayLike, regions: ArrayLike) -> RankT
 
 
 def roc_curve(failed: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """False-alarm rate and share of failures caught, from (0, 0) to (1, 1), a corner for each distinct score.
-
-    Raises:
-      UndefinedMetric, DataError: as :func:`auroc`.
-    """
+    """False-alarm rate and share of failures caught, (0, 0) to (1, 1), for each score; errors as of :func:`auroc`."""
     from sklearn.metrics import roc_curve as sklearn_curve
 
     false_alarms, caught, _ = sklearn_curve(*_both_kinds(failed, scores), drop_intermediate=False)

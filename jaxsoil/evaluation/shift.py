@@ -78,7 +78,11 @@ class Calibration:
         require.finite_rows(self.features, "features")
         require.known(self.scale, SCALES, "unknown modelling scale")
         if self.spread is not None:
-            _check_spread(self.spread, self.features.shape[1])
+            d = self.features.shape[1]
+            known = require.finite_rows(self.spread, "covariances of the features", features=d)
+            if known.shape != (d, d) or not np.allclose(known, known.T) or np.linalg.eigvalsh(known)[0] < -1e-12:
+                remedy, value = "Make the calibration with Calibration.of, or write the bundle again.", known.shape
+                raise DataError("the covariance of the features is not one", value=f"shape {value}", remedy=remedy)
         if np.any(np.diff(self.residuals) < 0.0):
             remedy = "Make it with Calibration.of, or write the bundle again."
             raise DataError("the residuals of a calibration are not ascending", remedy=remedy)
@@ -129,11 +133,7 @@ class Calibration:
 
     @classmethod
     def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Calibration:
-        """The calibration that :meth:`arrays` and :meth:`facts` came from.
-
-        Raises:
-          DataError: an entry is missing or not what it should be.
-        """
+        """What :meth:`arrays` and :meth:`facts` came from; DataError where an entry is missing or none."""
         with intact("a calibration is not complete"):
             parts = (arrays["residuals"], arrays["regions"].astype(str), arrays["features"])
             spread = arrays["spread"] if len(arrays["features"]) > 1 else None
@@ -204,7 +204,8 @@ def intervals(
             half = np.inf
     half = np.broadcast_to(half, centre.shape).astype(np.float64)
     middle = _to_scale(centre, calibration.scale, calibration.floor)
-    low, high = (_from_scale(end, calibration.scale) for end in (middle - half, middle + half))
+    ends = (middle - half, middle + half)
+    low, high = (10.0**end for end in ends) if calibration.scale == "log10" else ends
     return Intervals(low, high, half, effective, method, level)
 
 
@@ -310,13 +311,6 @@ def _spread(features: np.ndarray) -> np.ndarray:
     return ledoit_wolf(features)[0]
 
 
-def _check_spread(spread: np.ndarray, d: int) -> None:
-    known = require.finite_rows(spread, "covariances of the features", features=d)
-    if known.shape != (d, d) or not np.allclose(known, known.T) or np.linalg.eigvalsh(known)[0] < -1e-12:
-        remedy = "Make the calibration with Calibration.of, or write the bundle again."
-        raise DataError("the covariance of the features is not one", value=f"shape {known.shape}", remedy=remedy)
-
-
 def _log_density(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Logarithm of a Gaussian density (n,), but for a constant that ratios lose."""
     root = np.linalg.cholesky(covariance)
@@ -330,7 +324,3 @@ def _pair(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, np.ndarra
 
 def _to_scale(values: np.ndarray, scale: Scale, floor: float) -> np.ndarray:
     return log10_percent(values, floor) if scale == "log10" else values
-
-
-def _from_scale(values: np.ndarray, scale: Scale) -> np.ndarray:
-    return 10.0**values if scale == "log10" else values

@@ -119,11 +119,7 @@ class Ensemble:
     params: Mapping[str, Any]
 
     def predict(self, spectra: ArrayLike) -> np.ndarray:
-        """Predictions (t,) of (t, m) absorbances on the axis of the training rows.
-
-        Raises:
-          DataError: another number of bands, or a value that is not finite.
-        """
+        """Predictions (t,) of finite absorbances (t, m) on the axis of the training rows, else DataError."""
         rows = require.finite_rows(spectra, "spectra to predict", least=0, features=len(self.basis))
         seen = (rows @ self.basis - self.centre).astype(np.float32)
         padded = np.pad(seen, ((0, -len(seen) % _STEP), (0, 0)))

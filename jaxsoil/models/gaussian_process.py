@@ -106,11 +106,7 @@ class GaussianProcess:
     jitter: np.ndarray
 
     def predict(self, spectra: ArrayLike) -> np.ndarray:
-        """Predictions (t,) of (t, m) absorbances on the axis of the training rows.
-
-        Raises:
-          DataError: another number of bands, or a value that is not finite.
-        """
+        """Predictions (t,) of finite absorbances (t, m) on the axis of the training rows, else DataError."""
         rows = require.finite_rows(spectra, "spectra to predict", least=0, features=self.centre.size) - self.centre
         found = np.zeros(len(rows))
         for number, direction in enumerate(self.directions):

@@ -42,11 +42,7 @@ class Plsr:
         return self.coefficients.shape[0]
 
     def predict(self, spectra: ArrayLike) -> np.ndarray:
-        """Predictions (t,) with all A components for (t, m) spectra on the axis of the training rows.
-
-        Raises:
-          DataError: another number of bands, or a value that is not finite.
-        """
+        """Predictions (t,) with all A components for finite spectra (t, m) on the training axis, else DataError."""
         rows = require.finite_rows(spectra, "spectra to predict", least=0, features=self.centre.size)
         return ((rows - self.centre) / self.scale @ self.coefficients[-1][:, None]).ravel() + self.target_centre
 

@@ -76,11 +76,6 @@ def setting_text(value: object) -> str:
     return "not stated" if value is None else str(value)
 
 
-def data_section(document: Document, run: RunContents) -> None:
-    """The data of the run, with exclusions and conversions."""
-    document.section("Data", *PROSE.items("data", data=run.data))
-
-
 def timing_section(document: Document, run: RunContents, labels: Mapping[str, str] | None = None) -> None:
     """Seconds by step, compilation apart; nothing where the run has no timing.json.
 
@@ -113,7 +108,7 @@ def command_section(document: Document, run: RunContents) -> None:
 
 def run_sections(document: Document, run: RunContents, labels: Mapping[str, str] | None = None) -> None:
     """Writes what was run on, how long it took and the command; ``labels`` as of :func:`timing_section`."""
-    data_section(document, run)
+    document.section("Data", *PROSE.items("data", data=run.data))
     timing_section(document, run, labels)
     command_section(document, run)
 

@@ -86,7 +86,10 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     document.section(_BEST_POINTS, *_PROSE.items("best", of=len(points)))
     for one in shown:
         document.table(_best_table(one, points))
-    _unfinished(document, points)
+    left = points[points["status"] != "finished"]
+    if len(left):
+        columns: dict[Any, Any] = {"point": "Point", "status": "Status", "error": "Error"}
+        document.section("Points without results", rows_table(pd.DataFrame(left), columns, title=_PROSE.text("left")))
     document.section("Time", _PROSE.text("time", seconds=float(np.nansum(points["seconds"])), done=done))
     return document.write()
 
@@ -201,11 +204,3 @@ def _best_table(shown: _Shown, points: pd.DataFrame) -> Table:
 def _heading(metric: str, lines: pd.DataFrame) -> str:
     unit = str(lines["unit"].iloc[0]) if len(lines) else "1"
     return METRICS[metric] + ("" if unit == "1" else f" ({unit})")
-
-
-def _unfinished(document: Document, points: pd.DataFrame) -> None:
-    """Names the points without results; nothing where there are none."""
-    left = points[points["status"] != "finished"]
-    if len(left):
-        columns: dict[Any, Any] = {"point": "Point", "status": "Status", "error": "Error"}
-        document.section("Points without results", rows_table(pd.DataFrame(left), columns, title=_PROSE.text("left")))

@@ -39,11 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(options: argparse.Namespace) -> meeting.Settings | None:
-    """What the options of :func:`add_options` say; None: one process.
-
-    Raises:
-      UsageError: they cannot be carried out as typed.
-    """
+    """What the options of :func:`add_options` say, None: one process; UsageError where that cannot be done."""
     count, index, address = options.processes, options.process_index, options.process_address
     if count is None:
         for name in ("process_index", "process_address"):

@@ -118,11 +118,7 @@ class Answer:
 def answer(
     bundle: Bundle, files: Written, *, model: str, level: float, quantity: str | None, unit: str | None
 ) -> Answer:
-    """Predicts files that were uploaded; arguments as of :func:`jaxsoil.bundle.predict.predict_files`.
-
-    Raises:
-      DataError: a bundle whose parts do not fit together.
-    """
+    """Predicts files that were uploaded; arguments and errors as of :func:`jaxsoil.bundle.predict.predict_files`."""
     said: dict[str, Any] = {"model": model, "level": level, "quantity": quantity, "unit": unit}
     found = predict_files(bundle, files.folder, keep=MOST_CARDS, **said)
     table: Any = finished(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +43,11 @@ def soils(n: int, seed: int = 0) -> tuple[Spectra, np.ndarray]:
 
 def small_bundle(twin: bool = False) -> Bundle:
     """Models "plsr", "forest", "process", "ann", "mlp", "cnn" of SOC, calibrated as if four regions were held out."""
+    return dataclasses.replace(_fitted(), twin=twin)
+
+
+@functools.cache
+def _fitted() -> Bundle:
     spectra, soc = soils(160)
     x = Pipeline((Absorbance(), SNV()))(spectra).values
     target = np.log10(soc)
@@ -82,4 +88,4 @@ def small_bundle(twin: bool = False) -> Bundle:
     }
     data = {"name": "synthetic", "rows": len(soc), "licence": "Apache-2.0", "notes": ["drawn at random"]}
     study = {"experiment": "none", "command": "none", "held_out": "nothing, this is a test"}
-    return Bundle("small", AXIS, "nm", "reflectance", models, "plsr", domain, data, study, twin)
+    return Bundle("small", AXIS, "nm", "reflectance", models, "plsr", domain, data, study, False)
