@@ -208,7 +208,7 @@ class Bundle:
             except DataError as error:
                 if error.source:
                     raise
-                said = {"column": error.column, "value": error.value, "remedy": error.remedy}
+                said: Any = {"column": error.column, "value": error.value, "remedy": error.remedy}
                 raise DataError(error.problem, source=source, **said) from error
 
     def _arrays(self) -> dict[str, np.ndarray]:

@@ -138,12 +138,12 @@ class Domain:
         scores = scores.astype(np.float64)
         leading = scores[:, : self.training.shape[1]]
         near = self._nearest(leading)[0]
-        known = self.brightness is not None and levels is not None
+        bright = None if self.brightness is None or levels is None else self.brightness.distance(levels)
         return Judged(
             self.space.latent.distance(scores),
             residual,
             near.mean(axis=1),
-            self.brightness.distance(levels) if known else np.full(len(x), np.nan),
+            np.full(len(x), np.nan) if bright is None else bright,
             near[:, 0] < SEEN * self.neighbour_limit,
             self.space.latent.whiten(scores),
         )

@@ -23,13 +23,9 @@ def key_of(root: int, *names: object) -> jax.Array:
     # JAX is imported here, so that files of configurations that hash a name stay quick to import.
     import jax
 
-    return jax.random.fold_in(jax.random.key(root), stable_hash(_joined(names)))
+    return jax.random.fold_in(jax.random.key(root), stable_hash("/".join(map(str, names))))
 
 
 def seed_of(root: int, *names: object) -> list[int]:
     """Seed of a NumPy generator for what ``names`` say: ``np.random.default_rng(seed_of(root, *names))``."""
-    return [int(root), stable_hash(_joined(names))]
-
-
-def _joined(names: tuple[object, ...]) -> str:
-    return "/".join(map(str, names))
+    return [int(root), stable_hash("/".join(map(str, names)))]

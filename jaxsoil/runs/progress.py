@@ -12,6 +12,7 @@ import shutil
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -51,11 +52,7 @@ class Line:
 
     def counts(self) -> dict[str, int]:
         """Trials of each kind."""
-        found: dict[str, int] = {}
-        for counts in self.expected.values():
-            for kind, number in counts.items():
-                found[kind] = found.get(kind, 0) + number
-        return found
+        return sum(map(Counter, self.expected.values()), Counter())
 
     def left(self) -> tuple[float, bool]:
         """Seconds that the trials take which are not done, and whether all kinds of them have been timed."""
