@@ -74,12 +74,6 @@ def rpd(observed: ArrayLike, predicted: ArrayLike) -> float:
     return float(obs.std(ddof=1) / _nonzero_rmse(obs, pred, "RPD"))
 
 
-def spectrum_rmse(observed: ArrayLike, reconstructed: ArrayLike) -> np.ndarray:
-    """RMSE over bands of spectra (n, m) in one unit on one axis, (n,) in that unit; their mean is the tables' MRMSE."""
-    obs, rec = _pair(observed, reconstructed, ndim=2)
-    return np.sqrt(np.mean((rec - obs) ** 2, axis=1))
-
-
 METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
     metric.__name__: metric for metric in (rmse, bias, r2, r2_corr, ccc, rpiq, rpd)
 }
@@ -106,11 +100,9 @@ def summary(observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str
     return values
 
 
-def _pair(
-    observed: ArrayLike, predicted: ArrayLike, *, ndim: int = 1, varies: str = ""
-) -> tuple[np.ndarray, np.ndarray]:
+def _pair(observed: ArrayLike, predicted: ArrayLike, *, varies: str = "") -> tuple[np.ndarray, np.ndarray]:
     """Both as float64 arrays; where a metric is named that needs it, the observed values must vary."""
-    obs, pred = require.pair(observed, predicted, ndim=ndim, undefined=UndefinedMetric)
+    obs, pred = require.pair(observed, predicted, undefined=UndefinedMetric)
     if varies:
         _require_variation(obs, "observed", varies)
     return obs, pred

@@ -131,8 +131,7 @@ def mrmse_row(spectrum_rmse: ArrayLike, **key: object) -> dict[str, object]:
     """MRMSE of reconstructed spectra in % reflectance; NaN where one error is not finite (a diverged trial).
 
     Args:
-      spectrum_rmse: (n,) RMSE over bands of each spectrum, reflectance as a fraction
-        (``metrics.spectrum_rmse``).
+      spectrum_rmse: (n,) RMSE over bands of each spectrum, reflectance as a fraction.
       key: study, data, model, region, seed and split of the row; its property is :data:`REFLECTANCE`.
 
     Raises:
@@ -140,7 +139,7 @@ def mrmse_row(spectrum_rmse: ArrayLike, **key: object) -> dict[str, object]:
     """
     errors = np.asarray(spectrum_rmse, dtype=np.float64)
     if errors.ndim != 1 or errors.size == 0 or (errors < 0).any():
-        remedy = "Pass metrics.spectrum_rmse(observed, reconstructed) of one or more spectra."
+        remedy = "Pass the RMSE over bands of each of one or more spectra, (n,)."
         raise DataError("MRMSE takes one RMSE for each spectrum", value=f"shape {errors.shape}", remedy=remedy)
     value = 100.0 * float(errors.mean()) if np.isfinite(errors).all() else math.nan
     keys = {**key, "property": REFLECTANCE}

@@ -70,11 +70,6 @@ def leads() -> bool:
     return _team is None or _team.settings.index == 0
 
 
-def owns(number: int) -> bool:
-    """Whether the piece of this number is this process's to make."""
-    return _team is None or number % _team.settings.count == _team.settings.index
-
-
 def count() -> int:
     """Processes of this run."""
     return 1 if _team is None else _team.settings.count
@@ -140,7 +135,7 @@ def dealt(paths: Sequence[Path], make: Callable[[Sequence[int]], Iterator[T]]) -
         yield from make(numbers)
         return
     # Its own share first: the others are at theirs meanwhile.
-    for _ in make([i for i in numbers if owns(i)]):
+    for _ in make(numbers[_team.settings.index :: _team.settings.count]):
         pass
     if leads():
         for i in numbers:

@@ -30,14 +30,8 @@ def array(
 ) -> np.ndarray:
     """An array of ``ndim`` dimensions, which :data:`vector`, :data:`table` and :data:`finite_rows` are cases of.
 
-    Args:
-      values: what was handed in.
-      name: plural noun for the error.
-      ndim: number of dimensions.
-      least: rows at least.
-      finite: whether NaN and infinity are refused.
-      features: columns that the training rows had; None for any number above zero.
-      dtype: of the returned array.
+    It has ``least`` rows or more, and as many columns as ``features``, those of the training rows (None: any number
+    above zero); where ``finite``, NaN and infinity are refused.
 
     Raises:
       DataError: another number of dimensions, no column, too few rows, another number of columns than ``features``, or
@@ -85,13 +79,9 @@ def pair(
     ndim: int = 1,
     undefined: type[DataError] = DataError,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two finite float64 arrays of one shape, with ``ndim`` dimensions and at least one value.
+    """Two finite float64 arrays of one shape, with ``ndim`` dimensions (2 for spectra) and at least one value.
 
-    Args:
-      first, second: such as observed and predicted values.
-      names: of the two.
-      ndim: 1 for a property, 2 for spectra.
-      undefined: error for what is no mistake of the caller: nothing observed, or a second array that is not finite.
+    ``undefined`` is the error for what is no mistake of the caller: nothing observed, or a second array not finite.
 
     Raises:
       DataError: shapes that differ, another number of dimensions, no value, or one that is not finite.
@@ -164,16 +154,9 @@ def no_row(
     what: str = "rows",
     remedy: str,
 ) -> None:
-    """Refuses rows of which one is wrong.
+    """Refuses rows of which one is ``wrong`` (n,): a DataError with the first of them and their number.
 
-    Args:
-      wrong: (n,) True where it is.
-      problem, source, column, remedy: as in :class:`~jaxsoil.runs.errors.DataError`.
-      show: says what stands in the first wrong row; its number alone by default.
-      what: is counted.
-
-    Raises:
-      DataError: with the first wrong row and their number.
+    ``show`` says what stands in that row, its number alone by default; ``what`` is counted.
     """
     rows = np.nonzero(np.asarray(wrong))[0]
     if rows.size:

@@ -70,7 +70,7 @@ def test_options_become_settings_and_one_process_is_alone() -> None:
     assert processes.settings_of(parser.parse_args([*words, "1"])) is None
     assert processes.settings_of(parser.parse_args([])) is None
     with processes.joined(None, Path("nowhere")):
-        assert processes.leads() and processes.owns(5) and not processes.several() and processes.count() == 1
+        assert processes.leads() and not processes.several() and processes.count() == 1
 
 
 def test_a_process_that_does_not_come_is_named(tmp_path: Path) -> None:
