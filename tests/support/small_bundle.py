@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -60,12 +61,15 @@ def _fitted() -> Bundle:
     held_out = 10.0 ** (linear.predict(x) + np.random.default_rng(1).normal(0.0, 0.1, len(soc)))
     found = Calibration.of(soc, held_out, regions, domain.space.scores(x))
     config = ModelConfig(decoder="ann", width=8, hidden=1)
-    variables = Autoencoder(4, BANDS, config).init(jax.random.key(0), jnp.asarray(spectra.values[:2]), train=False)
-    params = Mlp(1, (6,)).init(jax.random.key(1), jnp.asarray(x[:1]))["params"]
+    # In one program each: step by step every operation would compile one.
+    start: Any = jax.jit(functools.partial(Autoencoder(4, BANDS, config).init, train=False))
+    variables = start(jax.random.key(0), jnp.asarray(spectra.values[:2]))
+    params: Any = jax.jit(Mlp(1, (6,)).init)(jax.random.key(1), jnp.asarray(x[:1]))["params"]
     plain = lambda tree: jax.tree.map(np.asarray, dict(tree))  # noqa: E731
     inputs = np.stack([x.mean(axis=0), x.std(axis=0)])
     shape = {"features": [4], "kernel": 3, "width": 5, "activation": "relu", "dropout": 0.0}
-    drawn = [Cnn1d(1, (4,), 3, 5, "relu").init(jax.random.key(seed), jnp.asarray(x[:1])) for seed in (2, 3)]
+    begin: Any = jax.jit(Cnn1d(1, (4,), 3, 5, "relu").init)
+    drawn = [begin(jax.random.key(seed), jnp.asarray(x[:1])) for seed in (2, 3)]
     known = {"mean": inputs[0], "sd": inputs[1], "centre": np.float32(1.0), "unit": np.float32(0.5)}
     nets = tuple({"params": plain(net), "constants": known} for net in drawn)
     kinds = {
