@@ -67,7 +67,7 @@ def test_dense_layers_start_as_stated() -> None:
 
 @pytest.mark.parametrize("train", [True, False])
 def test_mass_fractions_sum_to_one_and_reflectance_stays_between_zero_and_one(train: bool) -> None:
-    network = Autoencoder(7, 20, ModelConfig(width=16, decoder="ann"))
+    network = Autoencoder(7, 20, ModelConfig(width=16, hidden=1, decoder="ann"))
     x = jax.random.uniform(jax.random.key(0), (11, 20))
     apply: Any = jax.jit(functools.partial(network.apply, train=train, mutable=["batch_stats"]))
     (mass, rebuilt), _ = apply(begun(network, x), 5 * x)
@@ -78,7 +78,7 @@ def test_mass_fractions_sum_to_one_and_reflectance_stays_between_zero_and_one(tr
 
 
 def test_without_decoder_nothing_is_reconstructed() -> None:
-    network = Autoencoder(7, 20, ModelConfig(width=16))
+    network = Autoencoder(7, 20, ModelConfig(width=16, hidden=1))
     x = jnp.ones((3, 20))
     variables = begun(network, x)
     assert judged(network, variables, x)[1] is None
@@ -87,7 +87,7 @@ def test_without_decoder_nothing_is_reconstructed() -> None:
 
 def test_evaluation_uses_stored_statistics_and_changes_none() -> None:
     """A row's prediction must not depend on the rows beside it, or held-out rows would leak into each other."""
-    network = Autoencoder(5, 12, ModelConfig(width=16, decoder="ann"))
+    network = Autoencoder(5, 12, ModelConfig(width=16, hidden=1, decoder="ann"))
     x = jax.random.uniform(jax.random.key(0), (9, 12))
     variables = begun(network, x)
     together, alone = (judged(network, variables, rows)[1] for rows in (x, x[:1]))
@@ -101,7 +101,7 @@ def mixing_network(config: ModelConfig, bands: int, minerals: int) -> tuple[Auto
 
 @pytest.mark.parametrize(("bands", "published"), [(2151, 2152), (2136, 2137)])
 def test_mixing_decoder_has_the_published_number_of_parameters(bands: int, published: int) -> None:
-    network, minerals = mixing_network(ModelConfig(width=8, decoder="physics"), bands, 5)
+    network, minerals = mixing_network(ModelConfig(width=8, hidden=1, decoder="physics"), bands, 5)
     start: Any = functools.partial(network.init, train=False)
     variables = jax.eval_shape(start, jax.random.key(0), jnp.ones((2, bands)), minerals)
     assert parameter_count(variables["params"]["decoder"]) == published
@@ -109,7 +109,7 @@ def test_mixing_decoder_has_the_published_number_of_parameters(bands: int, publi
 
 def test_mixing_decoder_starts_as_published_and_mixes_by_area() -> None:
     """f_SOC starts at 0.5 and (rho r)_SOC at the minerals' mean; equal rho r would make areas equal masses."""
-    network, minerals = mixing_network(ModelConfig(width=8, decoder="physics"), 12, 4)
+    network, minerals = mixing_network(ModelConfig(width=8, hidden=1, decoder="physics"), 12, 4)
     x = jax.random.uniform(jax.random.key(1), (3, 12))
     variables = begun(network, x, minerals)
     decoder = variables["params"]["decoder"]
@@ -122,7 +122,7 @@ def test_mixing_decoder_starts_as_published_and_mixes_by_area() -> None:
 
 
 def test_without_rho_r_areas_are_masses_and_only_the_spectrum_is_learned() -> None:
-    network, minerals = mixing_network(ModelConfig(width=8, decoder="physics_no_rho"), 12, 4)
+    network, minerals = mixing_network(ModelConfig(width=8, hidden=1, decoder="physics_no_rho"), 12, 4)
     x = jax.random.uniform(jax.random.key(1), (3, 12))
     variables = begun(network, x, minerals)
     assert set(variables["params"]["decoder"]) == {"f_soc"}
@@ -132,7 +132,7 @@ def test_without_rho_r_areas_are_masses_and_only_the_spectrum_is_learned() -> No
 
 @pytest.mark.parametrize("encoder", ["cnn", "attention"])
 def test_other_encoders_give_mass_fractions(encoder: EncoderKind) -> None:
-    network = Autoencoder(6, 50, ModelConfig(encoder=encoder, width=16, decoder="ann"))
+    network = Autoencoder(6, 50, ModelConfig(encoder=encoder, width=16, hidden=1, decoder="ann"))
     x = jax.random.uniform(jax.random.key(0), (9, 50))
     mass, rebuilt = judged(network, begun(network, x), x)
     np.testing.assert_allclose(np.sum(mass, axis=1), 1.0, rtol=1e-6)
@@ -149,6 +149,10 @@ def test_an_encoder_sees_what_the_preprocessing_of_spectra_makes(kind: Any) -> N
     spectra = Spectra(values, np.linspace(400.0, 2400.0, 40), "nm", "reflectance")
     made = {"reflectance": spectra, "absorbance": spectra.to_absorbance(), "snv": SNV()(spectra.to_absorbance())}
     np.testing.assert_allclose(encoder_input(jnp.asarray(values), kind), made[kind].values, rtol=1e-4, atol=1e-5)
-    network = Autoencoder(5, 40, ModelConfig(width=8, decoder="ann", input=kind))
-    mass, rebuilt = judged(network, begun(network, jnp.zeros((2, 40))), jnp.asarray(values))
-    assert np.isfinite(np.asarray(mass)).all() and np.asarray(rebuilt).shape == values.shape
+
+
+def test_a_network_that_sees_another_input_rebuilds_reflectance() -> None:
+    network = Autoencoder(5, 40, ModelConfig(width=8, hidden=1, decoder="ann", input="snv"))
+    x = jax.random.uniform(jax.random.key(0), (6, 40))
+    mass, rebuilt = judged(network, begun(network, jnp.zeros((2, 40))), x)
+    assert np.isfinite(np.asarray(mass)).all() and rebuilt.shape == x.shape

@@ -67,7 +67,7 @@ def test_products_are_those_of_factors_as_asked_with_float32_sums(kind: Products
 
 
 def test_only_training_rounds() -> None:
-    config, x = ModelConfig(width=16, decoder="ann"), jnp.abs(draw(30, 20))
+    config, x = ModelConfig(width=16, hidden=1, decoder="ann"), jnp.abs(draw(30, 20))
     exact, rounded = (Autoencoder(5, 20, config, kind) for kind in ("float32", "bfloat16"))
     variables = begun(exact, x)
     for train in (True, False):

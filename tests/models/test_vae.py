@@ -26,8 +26,7 @@ def build(kind: Any, bands: int) -> tuple[Vae, Any]:
     return model, jax.jit(model.init)(jax.random.key(0), jnp.zeros((2, bands)))
 
 
-@pytest.mark.parametrize("kind", ["mlp", "conv"])
-@pytest.mark.parametrize("bands", [24, 37])
+@pytest.mark.parametrize(("kind", "bands"), [("mlp", 24), ("conv", 24), ("conv", 37)])
 def test_shapes_and_the_mean_as_embedding(kind: str, bands: int) -> None:
     model, variables = build(kind, bands)
     x = jax.random.normal(jax.random.key(1), (3, bands))
