@@ -71,9 +71,6 @@ def test_only_training_rounds() -> None:
     exact, rounded = (Autoencoder(5, 20, config, kind) for kind in ("float32", "bfloat16"))
     variables = begun(exact, x)
     for train in (True, False):
-        applied: Any = [
-            jax.jit(functools.partial(n.apply, train=train, mutable=["batch_stats"])) for n in (exact, rounded)
-        ]
-        a, b = (np.asarray(apply(variables, x)[0][1]) for apply in applied)
+        a, b = (np.asarray(n.apply(variables, x, train=train, mutable=["batch_stats"])[0][1]) for n in (exact, rounded))
         assert np.array_equal(a, b) is not train
         np.testing.assert_allclose(a, b, atol=0.05)
