@@ -9,18 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxsoil import experiments
 from jaxsoil import options as shown
-from jaxsoil.experiments import (
-    Experiment,
-    configure,
-    discover,
-    file_of,
-    load,
-    load_file,
-    of_size,
-    own_folder,
-    package_folder,
-)  # fmt: skip
 from jaxsoil.runs import processes, progress, stop, tracking
 from jaxsoil.runs.compiled import keep_compiled
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
@@ -53,7 +43,7 @@ def console(arguments: Sequence[str] | None = None) -> int:
     if words and words[0] in ("run", "plan"):
         verb, *rest = words
         named = ["--exp", *rest] if rest and not rest[0].startswith("-") else rest
-        return main(package_folder(), [*named, *(["--plan"] if verb == "plan" else [])])
+        return main(experiments.package_folder(), [*named, *(["--plan"] if verb == "plan" else [])])
     return _guarded(lambda: _console(words))
 
 
@@ -69,11 +59,9 @@ def _guarded(call: Callable[[], int]) -> int:
         return 0
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
-        print(
-            f"error: the system refused a file{where}: {error.strerror or error}. Free the disk or choose another "
-            "folder with --workdir; what was finished is kept, and --resume goes on from there.",
-            file=sys.stderr,
-        )
+        print(f"error: the system refused a file{where}: {error.strerror or error}. Free the disk or choose another "
+              "folder with --workdir; what was finished is kept, and --resume goes on from there.",
+              file=sys.stderr)  # fmt: skip
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted. The same command with --resume goes on from the last checkpoint.", file=sys.stderr)
@@ -89,33 +77,34 @@ def _main(folder: Path, arguments: list[str]) -> int:
     parser = run_parser()
     options, rest = parser.parse_known_args(arguments)
     if options.list:
-        print(shown.listing({name: load(name, folder) for name in discover(folder)}))
+        print(shown.listing({name: experiments.load(name, folder) for name in experiments.discover(folder)}))
         return 0
     if options.help and not options.exp:
         print("Usage: python experiments/run.py --exp=NAME [options]\n", shown.of_command(parser), "", sep="\n")
         print("Every field of an experiment: --exp=NAME --help\n", "Experiments", sep="\n")
-        print(*(f"  {name}" for name in discover(folder)), sep="\n")
+        print(*(f"  {name}" for name in experiments.discover(folder)), sep="\n")
         return 0
     if not options.exp:
-        raise UsageError(f"Name an experiment with --exp. {did_you_mean('', discover(folder))}")
+        raise UsageError(f"Name an experiment with --exp. {did_you_mean('', experiments.discover(folder))}")
     if options.exp.endswith(".py"):  # a study of one's own (docs/own_study.md)
-        folder, options.exp = file_of(options.exp)
-    experiment = load(options.exp, folder)
+        folder, options.exp = experiments.file_of(options.exp)
+    experiment = experiments.load(options.exp, folder)
     if options.smoke and options.paper:
         raise UsageError("--smoke and --paper exclude each other: give one of them.")
     size = "smoke" if options.smoke else "paper" if options.paper else ""
     if options.help:
-        base, about = of_size(experiment, options.exp, size), load_file(options.exp, folder).__doc__
+        base = experiments.of_size(experiment, options.exp, size)
+        about = experiments.load_file(options.exp, folder).__doc__
         print(shown.of_experiment(parser, options.exp, experiment, base, about))
         return 0
-    config = configure(experiment, options.exp, size, rest)
+    config = experiments.configure(experiment, options.exp, size, rest)
     with progress.quietly(options.quiet):
         return _run(experiment, config, options, folder, size, rest, arguments)
 
 
 def _run(
-    experiment: Experiment, config: Any, options: argparse.Namespace, folder: Path, size: str, rest: list[str],
-    arguments: list[str],
+    experiment: experiments.Experiment, config: Any, options: argparse.Namespace, folder: Path, size: str,
+    rest: list[str], arguments: list[str],
 ) -> int:  # fmt: skip
     """Plans or runs an experiment, or a sweep of it; returns the exit status."""
     target = Path(options.workdir or Path("runs") / _folder_name(options, config))
@@ -136,7 +125,7 @@ def _run(
         with standin.planning() as missing, cost.compiling(options.compile):
             print(study.plan(config, study.prepare(config)), *standin.in_words(missing), sep="\n")
         return 0
-    run = RunFolder(target, options.exp, options.wandb, source=own_folder(folder))
+    run = RunFolder(target, options.exp, options.wandb, source=experiments.own_folder(folder))
     with processes.joined(team, target), progress.quietly(not processes.leads()):
         execute(experiment, config, run, arguments, resume=options.resume, overwrite=options.overwrite)
         if processes.leads():
@@ -166,9 +155,15 @@ def console_parser() -> argparse.ArgumentParser:
 def _console(words: list[str]) -> int:
     options = console_parser().parse_args(words)
     if options.verb == "list":
-        return _main(package_folder(), ["--list"])
+        return _main(experiments.package_folder(), ["--list"])
     if options.verb == "data":
-        return _DATA_VERBS[options.data_verb](options)
+        from jaxsoil.data.__main__ import main as list_data
+
+        verbs: Any = {"prepare": _prepare_data, "describe": _describe_data, "check": _check_data}
+        if options.data_verb:
+            return verbs[options.data_verb](options)
+        list_data()
+        return 0
     if options.verb == "report":
         if (options.folder / SWEEP).is_file():
             write_all(reopen(options.folder))
@@ -176,13 +171,19 @@ def _console(words: list[str]) -> int:
         stated = read_json(options.folder / "config.json") if (options.folder / "config.json").is_file() else {}
         if "experiment" not in stated:
             raise UsageError(f"{options.folder} holds no run (no config.json): give the folder of a finished run.")
-        where = Path(stated["folder"]) if "folder" in stated else package_folder()
-        module = load(stated["experiment"], where).report_module()
+        where = Path(stated["folder"]) if "folder" in stated else experiments.package_folder()
+        module = experiments.load(stated["experiment"], where).report_module()
         print(f"Report: {module.write_report(options.folder)}")
         return 0
     if options.verb == "serve":
         return serve.main(options.bundle, options.host, options.port)
-    return _describe(options) if options.verb == "describe" else _predict(options)
+    if options.verb == "predict":
+        return _predict(options)
+    from jaxsoil.bundle.bundle import Bundle
+    from jaxsoil.bundle.describe import describe
+
+    print(describe(Bundle.load(options.bundle)))
+    return 0
 
 
 def _report_sweep(folder: Path) -> int:
@@ -207,13 +208,6 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--figure", metavar="FILE", type=Path, help="picture (.png; default: MANIFEST.check.png)")
     check.add_argument("--exp", metavar="NAME", action="append", help="an experiment that is to use it (default: all)")
     check.epilog = "Exit status: 0 an experiment can use the data; 2 none can, or one that was named cannot."
-
-
-def _list_data(options: argparse.Namespace) -> int:
-    from jaxsoil.data.__main__ import main as list_data
-
-    list_data()
-    return 0
 
 
 def _prepare_data(options: argparse.Namespace) -> int:
@@ -253,7 +247,7 @@ def _check_data(options: argparse.Namespace) -> int:
     if picture.suffix.lower() != ".png":
         raise UsageError(f"--figure {picture}: give a name that ends in .png.")
     for name in options.exp or ():
-        load(name, package_folder())
+        experiments.load(name, experiments.package_folder())
     checked = check(manifest)
     print(checked.text)
     if (figure := draw(checked)) is not None:
@@ -262,8 +256,8 @@ def _check_data(options: argparse.Namespace) -> int:
         return 2
     print("\nExperiments (at their usual settings):")
     able, unable = 0, 0
-    for name in options.exp or discover(package_folder()):
-        experiment = load(name, package_folder())
+    for name in options.exp or experiments.discover(experiments.package_folder()):
+        experiment = experiments.load(name, experiments.package_folder())
         if not options.exp and experiment.study.split(".")[2] not in STUDIES[checked.kind]:
             continue
         try:
@@ -275,10 +269,6 @@ def _check_data(options: argparse.Namespace) -> int:
             able += 1
             print(f"  {name}: yes")
     return 2 if not able or (options.exp and unable) else 0
-
-
-_DATA_VERBS = {None: _list_data, "prepare": _prepare_data, "describe": _describe_data, "check": _check_data}
-"""Verb of ``jaxsoil data`` -> what carries it out; without one the data sets are listed."""
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
@@ -293,14 +283,6 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace OUT if it exists")
     add("--quiet", action="store_true", help="no progress bar")
     parser.epilog = "Exit status: 0 all samples have a value; 3 some were refused, or bands lie where they must not."
-
-
-def _describe(options: argparse.Namespace) -> int:
-    from jaxsoil.bundle.bundle import Bundle
-    from jaxsoil.bundle.describe import describe
-
-    print(describe(Bundle.load(options.bundle)))
-    return 0
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -318,7 +300,13 @@ def _predict(options: argparse.Namespace) -> int:
     if bundle.warning:
         print(f"warning: {bundle.warning}", file=sys.stderr)
     if out.suffix.lower() != ".csv":
-        return _predict_map(bundle, options, out, said)
+        from jaxsoil.bundle.cube import predict_cube
+
+        if len(options.files) != 1:
+            raise UsageError("A map is of one image: give one ENVI header, or a table (.csv) as --out.")
+        counts = predict_cube(bundle, options.files[0], out, progress=not options.quiet, **said)
+        print(f"{out}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
+        return 0 if counts["predicted"] else 3
     from jaxsoil.bundle.predict import predict_files
     from jaxsoil.runs.files import write_csv
 
@@ -336,16 +324,6 @@ def _predict(options: argparse.Namespace) -> int:
     return 3 if found.refused or found.questions or not found.predicted else 0
 
 
-def _predict_map(bundle: Any, options: argparse.Namespace, out: Path, said: dict[str, Any]) -> int:
-    from jaxsoil.bundle.cube import predict_cube
-
-    if len(options.files) != 1:
-        raise UsageError("A map is of one image: give one ENVI header, or a table (.csv) as --out.")
-    counts = predict_cube(bundle, options.files[0], out, progress=not options.quiet, **said)
-    print(f"{out}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
-    return 0 if counts["predicted"] else 3
-
-
 def run_parser() -> argparse.ArgumentParser:
     """The parser of ``experiments/run.py``, but for the fields of an experiment."""
     parser = argparse.ArgumentParser(
@@ -358,21 +336,14 @@ def run_parser() -> argparse.ArgumentParser:
     add("--smoke", action="store_true", help="smallest size, to see that everything works")
     add("--paper", action="store_true", help="the size of the publication")
     add("--plan", action="store_true", help="print the trials and their cost, run nothing")
-    add(
-        "--compile",
-        action="store_true",
-        help="with --plan: compile a step of each network, and say what memory it takes",
-    )
+    words = "with --plan: compile a step of each network, and say what memory it takes"
+    add("--compile", action="store_true", help=words)
     add("--resume", action="store_true", help="go on with an interrupted run in its folder")
     add("--overwrite", action="store_true", help="delete an earlier run in the folder first")
     add("--workdir", metavar="DIR", help="folder of this run (default: runs/EXP-DATA)")
     add("--quiet", action="store_true", help="no progress: print the last line, warnings and errors alone")
-    add(
-        "--wandb",
-        choices=("auto", "offline", "online", "disabled"),
-        default="auto",
-        help="mirror to Weights & Biases (auto: offline unless WANDB_API_KEY is set)",
-    )
+    words = "mirror to Weights & Biases (auto: offline unless WANDB_API_KEY is set)"
+    add("--wandb", choices=tracking.MODES, default="auto", help=words)
     processes.add_options(parser)
     sweeps.add_options(parser)
     return parser

@@ -106,23 +106,14 @@ def import_file(path: Path, name: str) -> ModuleType:
 
 
 def of_size(experiment: Experiment, name: str, size: str) -> Any:
-    """The configuration of an experiment at "smoke" or "paper" size, or "", the default.
-
-    Raises:
-      UsageError: the experiment has no such size.
-    """
+    """Its configuration at "smoke" or "paper" size, or "", the default; UsageError where it has no such size."""
     if size == "paper" and experiment.paper is None:
         raise UsageError(f"The experiment '{name}' has no paper size; leave --paper out.")
     return {"smoke": experiment.smoke, "paper": experiment.paper}.get(size, experiment.config)
 
 
 def configure(experiment: Experiment, name: str, size: str, words: Sequence[str]) -> Any:
-    """The configuration of an experiment from words of the command line.
-
-    Args:
-      experiment, name: the experiment and its name.
-      size: "smoke", "paper" or "", the default.
-      words: fields and values.
+    """The configuration of an experiment at a size (:func:`of_size`), changed by fields and values in ``words``.
 
     Raises:
       UsageError: the experiment has no such size.

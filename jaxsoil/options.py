@@ -81,16 +81,12 @@ def of_experiment(
       config: the configuration whose values are the defaults.
       about: docstring of the experiment's file, for the commands in it.
     """
-    own = list(fields(config))
-    shared = list(_of_parser(parser))
-    first = [option for option in (*own, *shared) if option.group in (DATA, MODELS, SIZE, RUN)]
-    rest = [option for option in (*own, *shared) if option not in first]
-    rest.sort(key=lambda option: option.group != SETTINGS)
-    head = [
-        f"Usage: python experiments/run.py --exp={name} [options]",
-        _filled(f"{experiment.summary}. [{experiment.table}]"),
-    ]
-    return "\n\n".join([*head, *_examples(about), *_sections([*first, *rest])])
+    every = [*fields(config), *_of_parser(parser)]
+    first = [option for option in every if option.group in (DATA, MODELS, SIZE, RUN)]
+    rest = sorted((option for option in every if option not in first), key=lambda option: option.group != SETTINGS)
+    usage = f"Usage: python experiments/run.py --exp={name} [options]"
+    about_it = _filled(f"{experiment.summary}. [{experiment.table}]")
+    return "\n\n".join([usage, about_it, *_examples(about), *_sections([*first, *rest])])
 
 
 def fields(config: Any) -> Iterator[Option]:

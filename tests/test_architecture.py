@@ -99,9 +99,13 @@ def label(path: Path) -> str:
 
 
 @functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@functools.cache
 def imports(path: Path) -> list[Import]:
-    tree = ast.parse(path.read_text("utf-8"))
-    return list(_walk(tree, module_name(path), package=path.name == "__init__.py", eager=True))
+    return list(_walk(parsed(path), module_name(path), package=path.name == "__init__.py", eager=True))
 
 
 def _walk(node: ast.AST, module: str, package: bool, eager: bool) -> Iterator[Import]:
@@ -200,22 +204,21 @@ class K:
     ]
 
 
-@pytest.mark.parametrize("path", sources(), ids=label)
-def test_arrows_point_down(path: Path) -> None:
-    module = module_name(path)
+def test_arrows_point_down() -> None:
     wrong = [
         f"{label(path)}:{item.line}: {item.name}: {reason}"
+        for path in sources()
         for item in imports(path)
-        if (reason := forbidden_arrow(module, item.name))
+        if (reason := forbidden_arrow(module_name(path), item.name))
     ]
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", package_sources(), ids=label)
-def test_only_the_core_is_imported_at_once(path: Path) -> None:
+def test_only_the_core_is_imported_at_once() -> None:
     known = CORE | {"jaxsoil"} | set(sys.stdlib_module_names)
     wrong = [
         f"{label(path)}:{item.line}: import {item.name} inside the function that uses it"
+        for path in package_sources()
         for item in imports(path)
         if item.eager and item.name.split(".")[0] not in known
     ]
@@ -274,7 +277,7 @@ def test_files_are_rooms_and_functions_fit_a_screen() -> None:
     """No file over 400 lines and no function over 60 beside its docstring; longer ones are a reason to part them."""
     long = [f"{label(path)}: {n} lines" for path in sources() if (n := len(path.read_text("utf-8").splitlines())) > 400]
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 text = node.body[0] if ast.get_docstring(node) is not None else None
                 described = 0 if text is None else (text.end_lineno or text.lineno) - text.lineno + 1

@@ -14,7 +14,8 @@ from jaxsoil.sweep.points import all_fields, field_of
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 EVERY = sorted(discover(EXPERIMENTS))
-COMMANDS = [["--list"], ["--help"], *(["--exp", name, "--help"] for name in EVERY)]
+COMMON = [["--list"], ["--help"], ["--exp", "region_out", "--help"]]
+COMMANDS = [*COMMON[:2], *(["--exp", name, "--help"] for name in EVERY)]
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -22,9 +23,8 @@ def printed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize(
-    "words", [["--list"], ["--help"], *(["--exp", name, "--help"] for name in EVERY)], ids=" ".join
+    ("words", "width"), [*((words, 80) for words in COMMANDS), *((words, 120) for words in COMMON)]
 )
 def test_no_line_is_wider_than_the_terminal(
     words: list[str], width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from command import run_here
+from pictures import undrawn
 
 from jaxsoil.cli import console
 from jaxsoil.runs.files import read_json
@@ -36,7 +37,9 @@ def test_the_example_runs_by_its_path_and_reports_again(tmp_path: Path) -> None:
 
 
 def test_all_neighbours_are_all_soils(tmp_path: Path) -> None:
-    assert run_here(*WORDS, "--k", "1000", "--workdir", str(tmp_path / "run")) == 0
+    with undrawn():
+        few = ["--twin.n-samples", "160"]
+        assert run_here(*WORDS, *few, "--k", "1000", "--workdir", str(tmp_path / "run")) == 0
     table = pd.read_csv(tmp_path / "run" / "results.csv")
     values = table.pivot(index=["region", "scale", "metric"], columns="model", values="value")
     assert len(values) > 20

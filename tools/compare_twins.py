@@ -6,11 +6,13 @@
     python tools/compare_twins.py --part properties   # infrared twin at the paper's size beside Appendix A
     python tools/compare_twins.py --part landscape    # layers of soil organic carbon
 
-Deterministic; a minute or two. ``jaxsoil/evaluation/likeness.py`` says what each number is and holds the ranges.
+Deterministic; a minute or two. ``tools/likeness.py`` says what each number is and holds the ranges.
 """
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -22,9 +24,11 @@ from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.data.twin.infrared.make import make_infrared_twin, reference_values
 from jaxsoil.data.twin.laboratories.make import LaboratoriesConfig, load_laboratories
 from jaxsoil.data.twin.soil.make import make_twin
-from jaxsoil.evaluation import likeness
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES, summary
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tools import likeness
 
 SOILS = ("SSP.460", "SC.93", "SL.125", "UL.120", "geeves", "csiro100", "raca99", "nirsoil")
 INFRARED = ("NRW.115", "NRW.42", "NRW.62", "O.32", "H.138", "yamsys", "woodwell604", "bungoma140")

@@ -16,7 +16,6 @@ import struct
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,9 +29,9 @@ from jaxsoil.data.licences import NO_DERIVATIVES, NONCOMMERCIAL, terms
 from jaxsoil.evaluation.domain import Domain
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.runs import require
-from jaxsoil.runs.errors import DataError, did_you_mean
+from jaxsoil.runs.errors import DataError, intact
 from jaxsoil.runs.files import read_arrays, read_json, write_arrays, write_json, write_text_atomic
-from jaxsoil.runs.folder import RECORDED
+from jaxsoil.runs.folder import RECORDED, version
 from jaxsoil.spectra.container import QUANTITIES, UNITS, check_axis
 from jaxsoil.spectra.resample import Resample
 
@@ -151,10 +150,7 @@ class Bundle:
     def model(self, name: str | None = None) -> Model:
         """A model by name, None for the default one; an unknown name raises DataError with the nearest."""
         chosen = name or self.default
-        if chosen not in self.models:
-            raise DataError(
-                "the bundle has no such model", source=self.name, value=chosen, remedy=did_you_mean(chosen, self.models)
-            )
+        require.known(chosen, self.models, "the bundle has no such model", source=self.name)
         return self.models[chosen]
 
     @functools.cached_property
@@ -206,17 +202,14 @@ class Bundle:
         source = Path(folder)
         source = source.parent if source.name == FACTS else source
         facts = _read_facts(source)
-        try:
-            arrays = _read_arrays(source, facts)
-            return cls._of(facts, arrays)
-        except DataError as error:
-            if error.source:
-                raise
-            raise DataError(
-                error.problem, source=source, column=error.column, value=error.value, remedy=error.remedy
-            ) from error
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-            raise DataError("the bundle is not complete", source=source, value=repr(error), remedy=AGAIN) from error
+        with intact("the bundle is not complete", source=source, remedy=AGAIN):
+            try:
+                return cls._of(facts, _read_arrays(source, facts))
+            except DataError as error:
+                if error.source:
+                    raise
+                said: Any = {"column": error.column, "value": error.value, "remedy": error.remedy}
+                raise DataError(error.problem, source=source, **said) from error
 
     def _arrays(self) -> dict[str, np.ndarray]:
         found: dict[str, np.ndarray] = {"axis": np.asarray(self.axis, np.float64)}
@@ -308,26 +301,15 @@ def prepared(values: np.ndarray, steps: tuple[str, ...], quantity: str) -> np.nd
 
 def versions() -> dict[str, str]:
     """Versions of jaxsoil and of the packages that a fit depends on, as far as they are installed."""
-    found = {"jaxsoil": jaxsoil.__version__}
-    for name in RECORDED:
-        try:
-            found.setdefault(name, metadata.version(name))
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"jaxsoil": jaxsoil.__version__} | {name: found for name in RECORDED[1:] if (found := version(name))}
 
 
 def _read_facts(source: Path) -> dict[str, Any]:
     path = source / FACTS
     if not path.is_file():
-        inside = (
-            sorted(str(p.parent.relative_to(source)) for p in source.glob(f"**/{FACTS}"))[:9] if source.is_dir() else []
-        )
-        remedy = (
-            f"Bundles in it: {', '.join(inside)}."
-            if inside
-            else "Give the folder with bundle.json, such as RUN/bundle."
-        )
+        found = sorted(source.glob(f"**/{FACTS}"))[:9] if source.is_dir() else []
+        inside = ", ".join(str(one.parent.relative_to(source)) for one in found)
+        remedy = f"Bundles in it: {inside}." if inside else "Give the folder with bundle.json, such as RUN/bundle."
         raise DataError("there is no bundle here", source=source, remedy=remedy)
     if path.stat().st_size > _MOST_JSON:
         raise DataError("the facts of a bundle are not as large as this", source=path, remedy=AGAIN)
@@ -336,17 +318,11 @@ def _read_facts(source: Path) -> dict[str, Any]:
     if not isinstance(written, int) or isinstance(written, bool) or written < 1:
         raise DataError("this is no bundle", source=path, value=f"format {written!r}", remedy=AGAIN)
     if written > FORMAT:
-        by = (
-            facts.get("software", {}).get("jaxsoil", "unknown")
-            if isinstance(facts.get("software"), dict)
-            else "unknown"
-        )
-        raise DataError(
-            "the bundle was written by a newer version of jaxsoil",
-            source=path,
-            value=f"format {written}, jaxsoil {by}; this one reads format {FORMAT}",
-            remedy="Install a newer jaxsoil.",
-        )
+        software = facts.get("software")
+        by = software.get("jaxsoil", "unknown") if isinstance(software, dict) else "unknown"
+        value = f"format {written}, jaxsoil {by}; this one reads format {FORMAT}"
+        problem = "the bundle was written by a newer version of jaxsoil"
+        raise DataError(problem, source=path, value=value, remedy="Install a newer jaxsoil.")
     said = facts.pop("sha256", None)
     if said != checksum(facts):
         raise DataError("the bundle was altered: its checksum does not hold", source=path, remedy=AGAIN)
@@ -359,20 +335,17 @@ def _read_arrays(source: Path, facts: Mapping[str, Any]) -> dict[str, np.ndarray
         raise DataError("the bundle lacks its arrays", source=path, remedy=AGAIN)
     content = path.read_bytes()
     if _sha256(content) != facts["arrays_sha256"]:
-        raise DataError(
-            "the arrays of the bundle were altered: their checksum does not hold", source=path, remedy=AGAIN
-        )
+        problem = "the arrays of the bundle were altered: their checksum does not hold"
+        raise DataError(problem, source=path, remedy=AGAIN)
     try:
         with zipfile.ZipFile(path) as archive:
             stored = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, struct.error) as error:
-        raise DataError(
-            "the arrays of the bundle cannot be read", source=path, value=str(error), remedy=AGAIN
-        ) from error
+        problem = "the arrays of the bundle cannot be read"
+        raise DataError(problem, source=path, value=str(error), remedy=AGAIN) from error
     # What a bundle writes is stored as it is: anything else could unpack to more than the memory holds.
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in stored) or sum(e.file_size for e in stored) > len(
-        content
-    ):
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in stored)
+    if packed or sum(entry.file_size for entry in stored) > len(content):
         raise DataError("the arrays of the bundle are packed", source=path, remedy=AGAIN)
     return read_arrays(path, remedy=AGAIN)
 

@@ -36,38 +36,16 @@ class Network:
 
     def __call__(self, x: np.ndarray) -> Output:
         """SOC (t, 1) in % and, with a decoder, the RMSE of the rebuilt reflectance, of reflectance (t, M)."""
-        soc, rmse = (np.concatenate(parts) for parts in zip(*batched(self._apply, x), strict=True))
+        soc, rmse = (np.concatenate(parts) for parts in zip(*batched(self._programs[0], x), strict=True))
         decoded = self.config["decoder"] != "none"
         return PERCENT * soc[:, None].astype(np.float64), rmse.astype(np.float64) if decoded else None
 
     def rebuild(self, x: np.ndarray) -> np.ndarray | None:
         """Reflectance (t, M) as the decoder rebuilds it from reflectance (t, M); None without a decoder."""
-        return None if self.config["decoder"] == "none" else np.concatenate(batched(self._rebuild, x))
+        return None if self.config["decoder"] == "none" else np.concatenate(batched(self._programs[1], x))
 
     @functools.cached_property
-    def _rebuild(self) -> Callable[[np.ndarray], Any]:
-        import jax
-
-        evaluated = self._evaluate
-        return jax.jit(lambda x: evaluated(x)[1])
-
-    @functools.cached_property
-    def _apply(self) -> Callable[[np.ndarray], Any]:
-        import jax
-        import jax.numpy as jnp
-
-        evaluated = self._evaluate
-
-        @jax.jit
-        def apply(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-            mass, rebuilt = evaluated(x)
-            off = jnp.zeros(len(x)) if rebuilt is None else jnp.sqrt(jnp.mean(jnp.square(rebuilt - x), axis=1))
-            return mass[:, -1], off
-
-        return apply
-
-    @functools.cached_property
-    def _evaluate(self) -> Callable[[Any], Any]:
+    def _programs(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
         import jax
         import jax.numpy as jnp
 
@@ -76,19 +54,22 @@ class Network:
         network = Autoencoder(self.components, self.bands, ModelConfig(**self.config))
         variables = jax.tree.map(jnp.asarray, dict(self.variables))
         minerals = Minerals(**{name: jnp.asarray(v) for name, v in self.minerals.items()}) if self.minerals else None
-        return lambda x: evaluate(network, variables, x, minerals)
+
+        def apply(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+            mass, rebuilt = evaluate(network, variables, x, minerals)
+            off = jnp.zeros(len(x)) if rebuilt is None else jnp.sqrt(jnp.mean(jnp.square(rebuilt - x), axis=1))
+            return mass[:, -1], off
+
+        return jax.jit(apply), jax.jit(lambda x: evaluate(network, variables, x, minerals)[1])
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Parameters, statistics and minerals."""
         return flat(dict(self.variables)) | {f"minerals/{name}": values for name, values in self.minerals.items()}
 
     def facts(self) -> dict[str, Any]:
-        """Shape of the network."""
         return {"components": self.components, "bands": self.bands, "config": dict(self.config)}
 
     @classmethod
     def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Network:
-        """The network that was written."""
         tree = nested(arrays)
         minerals = tree.pop("minerals", {})
         return cls(int(facts["components"]), int(facts["bands"]), dict(facts["config"]), tree, minerals)
@@ -114,7 +95,6 @@ class Perceptron:
     scales: tuple[str, ...]
 
     def __call__(self, x: np.ndarray) -> Output:
-        """Values (t, p) of preprocessed spectra (t, m)."""
         scaled = ((x - self.inputs[0]) / self.inputs[1]).astype(np.float32)
         found = np.concatenate(batched(self._apply, scaled)).astype(np.float64)
         return undone(self.targets[0] + self.targets[1] * found, self.scales), None
@@ -129,16 +109,13 @@ class Perceptron:
         return jax.jit(lambda x: network.apply({"params": dict(self.params)}, x))
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Parameters and scalings."""
         return flat({"params": dict(self.params)}) | {"inputs": self.inputs, "targets": self.targets}
 
     def facts(self) -> dict[str, Any]:
-        """Widths and modelling scales."""
         return {"widths": list(self.widths), "scales": list(self.scales)}
 
     @classmethod
     def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Perceptron:
-        """The perceptron that was written."""
         params, targets = nested(arrays)["params"], arrays["targets"]
         widths = tuple(int(width) for width in facts["widths"])
         return cls(widths, params, arrays["inputs"], targets, scales_of(facts, targets.shape[1]))
@@ -163,7 +140,6 @@ class Convolutional:
     members: tuple[tuple[Mapping[str, Any], ...], ...]
 
     def __call__(self, x: np.ndarray) -> Output:
-        """Values (t, p) of preprocessed spectra (t, m)."""
         columns = []
         for (low, high, root), nets in zip(self.bounds, self.members, strict=True):
             top = (high - low) ** 0.5 if root else high
@@ -189,18 +165,15 @@ class Convolutional:
         return apply
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All networks, numbered by property and member."""
         tree = {f"{p}/{i}": dict(net) for p, nets in enumerate(self.members) for i, net in enumerate(nets)}
         return flat(tree)
 
     def facts(self) -> dict[str, Any]:
-        """Shape, bounds and how many networks each property has."""
         counts = [len(nets) for nets in self.members]
         return {"config": dict(self.config), "bounds": [list(bound) for bound in self.bounds], "members": counts}
 
     @classmethod
     def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Convolutional:
-        """The ensembles that were written."""
         tree = nested(arrays)
         members = tuple(tuple(tree[str(p)][str(i)] for i in range(n)) for p, n in enumerate(facts["members"]))
         bounds = tuple((float(low), float(high), bool(root)) for low, high, root in facts["bounds"])

@@ -19,8 +19,8 @@ import pandas as pd
 from jaxsoil.bundle.bundle import AGAIN, Bundle, Model, Target, prepared
 from jaxsoil.data.readers import instruments
 from jaxsoil.evaluation.domain import Judged, levels
-from jaxsoil.evaluation.shift import Calibration, intervals
-from jaxsoil.runs.errors import DataError
+from jaxsoil.evaluation.shift import intervals
+from jaxsoil.runs.errors import DataError, intact
 from jaxsoil.runs.threads import one_thread_each
 from jaxsoil.spectra.container import Spectra
 
@@ -136,16 +136,13 @@ def run_part(bundle: Bundle, model: Model, spectra: Spectra) -> Part:
         return Part(*model.predictor(own), bundle.domain.judge(known["absorbance", "snv"], levels(absorbance)))
 
     starts = range(0, len(spectra), ROWS_AT_ONCE)
-    try:
+    # A checksum that holds does not say that the parts of a forged bundle fit together.
+    with (
+        intact("a model does not fit its bundle", source=bundle.name, remedy=AGAIN),
         # Preprocessing and distances keep one core busy: another part's can be computed beside them.
-        with ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1, 8)) as pool:
-            return joined(list(pool.map(part, starts)))
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        if isinstance(error, DataError):
-            raise
-        # A checksum that holds does not say that the parts of a forged bundle fit together.
-        problem = "a model does not fit its bundle"
-        raise DataError(problem, source=bundle.name, value=repr(error), remedy=AGAIN) from error
+        ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1, 8)) as pool,
+    ):
+        return joined(list(pool.map(part, starts)))
 
 
 def joined(parts: Sequence[Part]) -> Part:
@@ -177,8 +174,15 @@ def table(
 def _of_target(bundle: Bundle, model: Model, target: Target, part: Part, number: int, level: float) -> pd.DataFrame:
     values, judged = part.values[:, number], part.judged
     calibration = model.calibrations.get(target.name)
-    low, high, unbounded = _weighted(calibration, values, part.judged.scores, level)
-    region_low, region_high = _regional(calibration, values, part.judged.scores, level)
+    low = high = region_low = region_high = np.full(len(values), np.nan)
+    unbounded = np.zeros(len(values), bool)
+    if calibration is not None:
+        by = "classifier" if len(values) >= BATCH else "density"
+        weighted = intervals(calibration, values, judged.scores, level, by)
+        low, high, unbounded = weighted.low, weighted.high, weighted.unbounded
+        if calibration.most >= 0.8:  # four regions or more
+            region = intervals(calibration, values, judged.scores, min(level, calibration.most), "region")
+            region_low, region_high = region.low, region.high
     alarms = alarms_of(bundle, model, part) | {"value": target.outside(values)}
     alarms |= {"interval": unbounded} if calibration else {}
     names = np.array(list(alarms))
@@ -204,27 +208,6 @@ def alarms_of(bundle: Bundle, model: Model, part: Part) -> dict[str, np.ndarray]
     if part.rebuilt is not None and model.rebuilt_limit is not None:
         found["rebuilt"] = ~(part.rebuilt <= model.rebuilt_limit)
     return found
-
-
-def _weighted(
-    calibration: Calibration | None, values: np.ndarray, scores: np.ndarray, level: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if calibration is None:
-        nothing = np.full(len(values), np.nan)
-        return nothing, nothing, np.zeros(len(values), bool)
-    found = intervals(calibration, values, scores, level, "classifier" if len(values) >= BATCH else "density")
-    return found.low, found.high, found.unbounded
-
-
-def _regional(
-    calibration: Calibration | None, values: np.ndarray, scores: np.ndarray, level: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals for a new region, at the level that the number of regions allows; NaN with fewer than four regions."""
-    if calibration is None or calibration.most < 0.8:
-        nothing = np.full(len(values), np.nan)
-        return nothing, nothing
-    found = intervals(calibration, values, scores, min(level, calibration.most), "region")
-    return found.low, found.high
 
 
 def finished(bundle: Bundle, frames: Sequence[pd.DataFrame], refused: Sequence[dict[str, str]]) -> pd.DataFrame:

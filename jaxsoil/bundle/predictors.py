@@ -18,14 +18,14 @@ from jaxsoil.models.forest import Forest
 from jaxsoil.models.gaussian_process import GaussianProcess
 from jaxsoil.models.plsr import Plsr
 from jaxsoil.runs import require
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, intact
 
 if TYPE_CHECKING:
     from jaxsoil.models.augmented import Ensemble
 
 
 class Predictor(Protocol):
-    """A fitted model."""
+    """A fitted model; all kinds have what is described here."""
 
     kind: ClassVar[str]
 
@@ -74,20 +74,16 @@ class Linear:
         return x.astype(np.float64) @ self.coefficients + self.intercept
 
     def __call__(self, x: np.ndarray) -> Output:
-        """Values (t, p) of preprocessed spectra (t, m)."""
         return undone(self.modelled(x), self.scales), None
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Coefficients and intercept."""
         return {"coefficients": self.coefficients, "intercept": self.intercept}
 
     def facts(self) -> dict[str, Any]:
-        """Modelling scales."""
         return {"scales": list(self.scales)}
 
     @classmethod
     def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Linear:
-        """The models that were written."""
         return cls(arrays["coefficients"], arrays["intercept"], scales_of(facts, arrays["intercept"].size))
 
 
@@ -103,6 +99,7 @@ class Trees:
     """
 
     kind: ClassVar[str] = "forest"
+    STORED: ClassVar[tuple[str, ...]] = ("children", "feature", "threshold", "value", "roots")
     children: np.ndarray
     feature: np.ndarray
     threshold: np.ndarray
@@ -129,7 +126,6 @@ class Trees:
         )
 
     def __call__(self, x: np.ndarray) -> Output:
-        """Values (t, 1) of preprocessed spectra (t, m)."""
         rows, x = np.arange(len(x))[:, None], x.astype(np.float32)
         node = np.broadcast_to(self.roots, (len(x), self.roots.size))
         while True:
@@ -140,19 +136,15 @@ class Trees:
             node = below
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All nodes."""
-        names = ("children", "feature", "threshold", "value", "roots")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in self.STORED}
 
     def facts(self) -> dict[str, Any]:
-        """Modelling scale."""
         return {"scales": [self.scale]}
 
     @classmethod
     def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Trees:
         """The forest that was written; refused where a child does not lie below its node, which would never end."""
-        parts = [arrays[name] for name in ("children", "feature", "threshold", "value", "roots")]
-        children, feature, threshold, value, roots = parts
+        children, feature, threshold, value, roots = (arrays[name] for name in cls.STORED)
         numbers = np.arange(len(children))
         leaf = (children == numbers[:, None]).all(axis=1)
         below = (children > numbers[:, None]).all(axis=1) & (children < numbers.size).all(axis=1)
@@ -188,16 +180,13 @@ class Process:
         return self.linear.modelled(rows) + self.weight * self.process.predict(rows)[:, None]
 
     def __call__(self, x: np.ndarray) -> Output:
-        """Values (t, 1) of preprocessed spectra (t, m)."""
         return undone(self.modelled(x), self.scales), None
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Those of the linear part and of the processes."""
         own = {field.name: np.asarray(getattr(self.process, field.name)) for field in dataclasses.fields(self.process)}
         return self.linear.arrays() | own | {"weight": np.asarray(self.weight)}
 
     def facts(self) -> dict[str, Any]:
-        """Modelling scale."""
         return self.linear.facts()
 
     @classmethod
@@ -230,18 +219,15 @@ class Networks:
     weight: float
 
     def __call__(self, x: np.ndarray) -> Output:
-        """Values (t, 1) of preprocessed spectra (t, m)."""
         found = self.base.modelled(x) + self.weight * self.networks.predict(x)[:, None]
         return undone(found, self.base.scales), None
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Those of the base and of the networks."""
         own = {name: getattr(self.networks, name) for name in ("basis", "centre", "target")}
         tree = {"base": self.base.arrays(), "networks": {**own, "variables": self.networks.params}}
         return flat(tree) | {"weight": np.asarray(self.weight)}
 
     def facts(self) -> dict[str, Any]:
-        """Kinds of the base and of the networks, and the modelling scale."""
         return {"base": self.base.kind, "network": self.networks.kind, **self.base.facts()}
 
     @classmethod
@@ -267,10 +253,5 @@ KINDS: dict[str, type[Any]] = {
 def read(kind: str, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Predictor:
     """The predictor of a kind; DataError where it is unknown or its parts do not fit."""
     require.known(kind, tuple(KINDS), "unknown kind of model")
-    try:
+    with intact(f"a model of the kind '{kind}' is not complete"):
         return KINDS[kind].read(arrays, facts)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        if isinstance(error, DataError):
-            raise
-        remedy = "Write the bundle again."
-        raise DataError(f"a model of the kind '{kind}' is not complete", value=repr(error), remedy=remedy) from error

@@ -85,12 +85,11 @@ class AlarmTables:
         return list(dict.fromkeys(self.regions["model"].tolist()))
 
 
-def alarm_tables(samples: pd.DataFrame, *, multiple: float = SAMPLE_MULTIPLE) -> AlarmTables:
+def alarm_tables(samples: pd.DataFrame) -> AlarmTables:
     """Scores the held-out rows of each trial and says which of them, and which regions, failed.
 
     Args:
       samples: rows of samples.parquet, training and test, of one study.
-      multiple: a sample fails where its error exceeds this multiple of the training RMSE.
 
     Raises:
       DataError: if a column is missing, or a trial has no training or no test rows.
@@ -107,18 +106,15 @@ def alarm_tables(samples: pd.DataFrame, *, multiple: float = SAMPLE_MULTIPLE) ->
         model, region, seed = key  # type: ignore[misc]
         train, test = (table.take(places[part[places]]) for part in parts)
         if not len(train) or not len(test):
-            raise DataError(
-                "a trial has no training rows or no test rows",
-                source="samples",
-                value=f"{model}, {region}, seed {seed}: {len(train)} and {len(test)}",
-                remedy="Write both parts of every trial, or leave the trial out.",
-            )
+            problem, value = "a trial has no training rows or no test rows", f"{model}, {region}, seed {seed}"
+            remedy = "Write both parts of every trial, or leave the trial out."
+            raise DataError(problem, source="samples", value=f"{value}: {len(train)} and {len(test)}", remedy=remedy)
         if not np.isfinite(pd.concat([train["predicted"], test["predicted"]])).all():
             left_out.append(f"{model}, region {region}, seed {seed}: diverged")
             continue
         named = {"model": str(model), "region": str(region), "seed": int(seed)}
         regions.append(named | _region_row(train, test))
-        rows.append(_sample_rows(train, test, multiple).assign(**named))
+        rows.append(_sample_rows(train, test).assign(**named))
     columns = [f"{what}_{alarm}" for alarm in ALARMS for what in ("score", "limit")]
     columns = [*_TRIAL, "n", "r2", "rmse", "rmse_limit", *REGION_FAILURES, *columns]
     own = [f"{what}_{alarm}" for alarm in ALARMS for what in ("score", *_RULES)]
@@ -132,7 +128,7 @@ def area_rows(tables: AlarmTables, *, replicates: int = REPLICATES, seed: int = 
     """How well each alarm ranks each failure; an alarm that the model does not have (no decoder) is left out.
 
     Args:
-      tables: scores and failures.
+      tables: of :func:`alarm_tables`.
       replicates, seed: of the bootstrap over regions behind each interval.
 
     Returns:
@@ -153,9 +149,7 @@ def area_rows(tables: AlarmTables, *, replicates: int = REPLICATES, seed: int = 
 def curve_rows(tables: AlarmTables, *, points: int = 400) -> pd.DataFrame:
     """ROC curves of the areas that are defined: rows ``model, failure, alarm, false_alarms, caught`` along each curve.
 
-    Args:
-      tables: scores and failures.
-      points: corners of a curve that are kept at most, evenly spaced; more cannot be told apart in print.
+    ``points``: corners of a curve that are kept at most, evenly spaced; more cannot be told apart in print.
     """
     frames = []
     for key, (failed, score, _) in _ranked(tables):
@@ -232,10 +226,10 @@ def _region_row(train: pd.DataFrame, test: pd.DataFrame) -> dict[str, float]:
     return row
 
 
-def _sample_rows(train: pd.DataFrame, test: pd.DataFrame, multiple: float) -> pd.DataFrame:
+def _sample_rows(train: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
     columns: dict[str, Any] = {"id": test["id"], "error": test["error"]}
     for failure, name in zip(SAMPLE_FAILURES, ("error", "log_error"), strict=True):
-        columns[failure] = (np.abs(test[name]) > multiple * _root_mean(train[name])).astype(float)
+        columns[failure] = (np.abs(test[name]) > SAMPLE_MULTIPLE * _root_mean(train[name])).astype(float)
     for alarm in ALARMS:
         values = _numbers(train, alarm)
         unit = _unit(values)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsoil.runs import require
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, intact
 
 MASS_FLOOR = 1e-12
 """Smallest mass fraction that the logarithm tells apart: a softmax in float32 may return an exact zero."""
@@ -150,17 +150,10 @@ class SpectralSpace:
 
     @classmethod
     def read(cls, arrays: Mapping[str, np.ndarray]) -> SpectralSpace:
-        """The space that :meth:`arrays` came from.
-
-        Raises:
-          DataError: an array is missing.
-        """
-        try:
+        """The space that :meth:`arrays` came from; DataError where an array is missing."""
+        with intact("a space of spectra is not complete"):
             latent = LatentSpace(*(arrays[name] for name in ("centre", "scale", "whitening")))
             return cls(arrays["mean"], arrays["components"], latent, arrays["limits"])
-        except KeyError as error:
-            remedy = "Write the bundle again."
-            raise DataError("a space of spectra is not complete", value=str(error), remedy=remedy) from error
 
     def scores(self, spectra: ArrayLike) -> np.ndarray:
         """Whitened scores (n, K) of preprocessed spectra (n, m)."""
@@ -232,11 +225,6 @@ class CriticalLimit:
     dof: int
     alpha: float
     value: float
-
-    @property
-    def quantile(self) -> float:
-        """f_c of Eq. 19, chi2.ppf(1 - alpha, F), in the unit of ``dof * d / mean``."""
-        return self.value * self.dof / self.mean
 
     def exceeded(self, distances: ArrayLike) -> np.ndarray:
         """Which distances, (n,), lie beyond the limit; one that is not finite counts as beyond."""

@@ -39,15 +39,8 @@ def resampled_ccc(observed: NDArray, predicted: NDArray, counts: NDArray) -> NDA
         return np.where(spread > 0, 2.0 * (xy - mx * my) / spread, np.nan)
 
 
-def sample_intervals(
-    predictions: pd.DataFrame,
-    pairs: Iterable[tuple[str, str]],
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-    confidence: float = CONFIDENCE,
-) -> pd.DataFrame:
-    """Percentile intervals over test samples of first minus second strategy in CCC, averaged over seeds.
+def sample_intervals(predictions: pd.DataFrame, pairs: Iterable[tuple[str, str]], *, seed: int = 0) -> pd.DataFrame:
+    """Percentile intervals (95 %) over test samples of first minus second strategy in CCC, averaged over seeds.
 
     Seeds that judge on the same samples share their resamples; other test sets, such as those of other twins, have
     their own. A strategy with one seed stands against every seed of the other, as in ``compare.paired_differences``.
@@ -55,18 +48,15 @@ def sample_intervals(
     Args:
       predictions: rows ``seed, strategy, id, property, observed, predicted`` of one set, one for each combination.
       pairs: strategies to compare; those that are absent are passed over.
-      seed: of the resamples.
-      resamples: how many.
-      confidence: of the interval.
+      seed: of the :data:`RESAMPLES` resamples.
 
     Returns:
       Rows ``first, second, property, low_samples, high_samples``, the mean over properties last in each pair.
 
     Raises:
-      DataError: a column is missing, or the confidence lies outside (0, 1).
+      DataError: a column is missing.
     """
     require.columns(predictions, ("seed", "strategy", "id", "property", "observed", "predicted"), "predictions")
-    require.between_0_and_1(confidence, "confidence")
     properties = list(dict.fromkeys(predictions["property"]))
     draws: dict[str, dict[int, NDArray]] = {}
     for number, mine in predictions.groupby("seed", sort=True):
@@ -76,13 +66,13 @@ def sample_intervals(
         words = (str(seed), *map(str, observed.index), truth.tobytes().hex())
         digest = hashlib.sha256("\n".join(words).encode()).digest()
         rng = np.random.default_rng(np.frombuffer(digest, np.uint32))
-        counts = rng.multinomial(len(truth), np.full(len(truth), 1.0 / len(truth)), size=resamples)
+        counts = rng.multinomial(len(truth), np.full(len(truth), 1.0 / len(truth)), size=RESAMPLES)
         for strategy, rows in mine.groupby("strategy", sort=False):
             made = rows.pivot(index="id", columns="property", values="predicted")
             values = made.reindex(index=observed.index, columns=properties).to_numpy(np.float64)
             each = [resampled_ccc(truth[:, k], values[:, k], counts) for k in range(len(properties))]
             draws.setdefault(str(strategy), {})[int(number)] = np.stack(each)  # type: ignore[arg-type]
-    ends, found = (50.0 * (1.0 - confidence), 50.0 * (1.0 + confidence)), []
+    ends, found = (50.0 * (1.0 - CONFIDENCE), 50.0 * (1.0 + CONFIDENCE)), []
     for first, second in pairs:
         if first in draws and second in draws:
             gaps = _gaps(draws[first], draws[second])
@@ -96,11 +86,8 @@ def sample_intervals(
 
 def _gaps(first: dict[int, NDArray], second: dict[int, NDArray]) -> NDArray[np.float64]:
     """First minus second (p, B), averaged over the seeds of both, or over those of the one that has several."""
-    alone = [next(iter(one.values())) if len(one) == 1 else None for one in (first, second)]
-    seeds = sorted(set(first) | set(second)) if any(one is not None for one in alone) else sorted({*first} & {*second})
-    gaps = [
-        (first[s] if alone[0] is None else alone[0]) - (second[s] if alone[1] is None else alone[1])
-        for s in seeds
-        if (alone[0] is not None or s in first) and (alone[1] is not None or s in second)
-    ]
-    return np.mean(gaps, axis=0)
+    if len(first) == 1:
+        first = dict.fromkeys(second, next(iter(first.values())))
+    elif len(second) == 1:
+        second = dict.fromkeys(first, next(iter(second.values())))
+    return np.mean([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())], axis=0)

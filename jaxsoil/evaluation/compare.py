@@ -53,16 +53,11 @@ def describe(values: ArrayLike) -> dict[str, float]:
     sample = require.vector(values, "values to describe", finite=False)
     sample = sample[np.isfinite(sample)]
     mean, sd, n = mean_sd(sample)
+    low, high = (sample.min(), sample.max()) if n else (math.nan, math.nan)
     varies = n > 1 and np.ptp(sample) > 0.0
-    return {
-        "n": float(n),
-        "min": float(sample.min()) if n else math.nan,
-        "mean": mean,
-        "sd": sd,
-        "max": float(sample.max()) if n else math.nan,
-        "skewness": float(skew(sample)) if varies else math.nan,
-        "kurtosis": float(kurtosis(sample, fisher=False)) if varies else math.nan,
-    }
+    shape = (skew(sample), kurtosis(sample, fisher=False)) if varies else (math.nan, math.nan)
+    names = ("n", "min", "mean", "sd", "max", "skewness", "kurtosis")
+    return dict(zip(names, map(float, (n, low, mean, sd, high, *shape)), strict=True))
 
 
 @dataclass(frozen=True)
@@ -75,19 +70,13 @@ class Summary:
 
     def __post_init__(self) -> None:
         if self.n < 2 or not math.isfinite(self.mean) or not (math.isfinite(self.se) and self.se >= 0.0):
-            raise DataError(
-                "a t-test needs two or more values, a finite mean and a standard error of at least 0",
-                value=(self.n, self.mean, self.se),
-                remedy="Check the published row, or leave the comparison out.",
-            )
+            problem = "a t-test needs two or more values, a finite mean and a standard error of at least 0"
+            remedy = "Check the published row, or leave the comparison out."
+            raise DataError(problem, value=(self.n, self.mean, self.se), remedy=remedy)
 
     @classmethod
     def of(cls, values: ArrayLike) -> Summary:
-        """Summary of a one-dimensional sample.
-
-        Raises:
-          DataError: if it has fewer than two values or one that is not finite.
-        """
+        """Summary of an (n,) sample; DataError where it has fewer than two values or one that is not finite."""
         mean, sd, n = mean_sd(require.vector(values, "values of a t-test", least=2))
         return cls(n, mean, sd / math.sqrt(n))
 
@@ -113,9 +102,7 @@ def t_test(first: Summary, second: Summary, *, pooled: bool) -> TTest:
     Student's test pools the two variances; Welch's does not, and corrects the degrees of freedom. They differ where
     the smaller sample varies more, as the errors of difficult regions do beside those of easy ones.
 
-    Args:
-      first, second: the samples.
-      pooled: True for Student's test, False for Welch's.
+    ``pooled``: True for Student's test, False for Welch's.
 
     Raises:
       DataError: if neither sample varies.
@@ -160,10 +147,7 @@ def t_interval(differences: ArrayLike, confidence: float = CONFIDENCE, overlap: 
 
     SciPy's ``ttest_rel(...).confidence_interval()``, which says nothing of differences that are all equal.
 
-    Args:
-      differences: (n,) numbers.
-      confidence: of the interval.
-      overlap: as in :func:`standard_error`, where the differences are those of splits that share rows.
+    ``overlap``: as in :func:`standard_error`, where the differences are those of splits that share rows.
 
     Raises:
       DataError: a confidence outside (0, 1), or an overlap below 0.
@@ -197,20 +181,16 @@ def standard_error(values: ArrayLike | Sequence[float], overlap: float = 0.0) ->
     return sd * math.sqrt(1.0 / n + overlap) if n > 1 else math.nan
 
 
-def paired_differences(
-    scores: pd.DataFrame, pairs: Iterable[tuple[str, str]], *, metric: str = "ccc", confidence: float = CONFIDENCE
-) -> pd.DataFrame:
-    """First minus second strategy, paired by seed: for each property, and for the mean over properties.
+def paired_differences(scores: pd.DataFrame, pairs: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    """First minus second strategy in CCC, paired by seed: for each property, and for the mean over properties.
 
     A strategy without seeds (one row for each property: PLSR) stands against every seed of the other; the interval
     then covers the other's seeds alone. The interval is over seeds (the trainings), not over test samples. The mean
     over properties is taken seed by seed, over the properties that both have in all seeds.
 
     Args:
-      scores: columns ``seed``, ``strategy``, ``property`` and ``metric``; one row for each combination.
+      scores: columns ``seed``, ``strategy``, ``property`` and ``ccc``; one row for each combination.
       pairs: strategies to compare; those that are absent are passed over.
-      metric: column to compare.
-      confidence: of the interval.
 
     Returns:
       Rows ``first, second, property, n, mean, low, high``, the mean over properties last in each pair.
@@ -218,15 +198,13 @@ def paired_differences(
     Raises:
       DataError: if a column is missing or a combination occurs twice.
     """
-    require.columns(scores, ("seed", "strategy", "property", metric), "scores")
+    require.columns(scores, ("seed", "strategy", "property", "ccc"), "scores")
     if scores.duplicated(["seed", "strategy", "property"]).any():
-        raise DataError(
-            "a strategy has two scores of one property and seed",
-            remedy="Choose one data set and one of multi-task and single-task first.",
-        )
+        remedy = "Choose one data set and one of multi-task and single-task first."
+        raise DataError("a strategy has two scores of one property and seed", remedy=remedy)
     indexed = scores.assign(property=scores["property"].astype(str)).set_index(["property", "seed"])
     names = indexed.index.unique("property")
-    values = {str(name): pd.Series(rows[metric]) for name, rows in indexed.groupby("strategy", sort=False)}
+    values = {str(name): pd.Series(rows["ccc"]) for name, rows in indexed.groupby("strategy", sort=False)}
     rows = []
     for first, second in pairs:
         if first in values and second in values:
@@ -237,7 +215,7 @@ def paired_differences(
             # Column by column in memory, so that sums over properties are taken in their order.
             whole = np.asfortranarray(gaps.dropna(axis=1))
             for name, differences in {**gaps, MEAN: whole.mean(axis=1) if whole.size else []}.items():
-                x = t_interval(differences, confidence)
+                x = t_interval(differences)
                 rows.append((first, second, name, x.n, x.mean, x.low, x.high))
     return pd.DataFrame(rows, columns=pd.Index(["first", "second", "property", "n", "mean", "low", "high"]))
 
@@ -245,11 +223,7 @@ def paired_differences(
 def seed_differences(first: BySeed, second: BySeed) -> BySeed:
     """First minus second where both are finite; what has a single seed stands against every seed of the other.
 
-    Args:
-      first, second: numbers by their name (a property, a region) and seed.
-
-    Returns:
-      The differences, in the order of the first where both have the same names and seeds, else sorted.
+    They come in the order of the first where both have the same names and seeds, else sorted.
     """
     seeds = [{seed for _, seed in side} for side in (first, second)]
     if len(seeds[0]) == 1 < len(seeds[1]):

@@ -39,14 +39,12 @@ def scores(observed: ArrayLike, predicted: ArrayLike, scale: ArrayLike | None = 
 def conformal_quantile(values: ArrayLike, coverage: float) -> float:
     """The ceil((n + 1) coverage)-th smallest of n scores; infinite where n is too small for the coverage.
 
-    Args:
-      values: (n,) scores of rows that the model did not see.
-      coverage: nominal coverage, between 0 and 1.
+    The scores are of rows that the model did not see.
 
     Raises:
       DataError: no score, one that is not finite, or a coverage outside (0, 1).
     """
-    ordered = np.sort(_scores(values))
+    ordered = np.sort(require.vector(values, "scores", least=1))
     place = _place(ordered.size, coverage)
     return float(ordered[place - 1]) if place <= ordered.size else math.inf
 
@@ -102,7 +100,7 @@ def cross_interval(
     Raises:
       DataError: shapes that do not fit, values that are not finite, a scale that is not positive.
     """
-    found, centre = _scores(values), require.finite_rows(predicted, "predictions")
+    found, centre = require.vector(values, "scores", least=1), require.finite_rows(predicted, "predictions")
     models, wide = np.asarray(fold), _scale(scale, centre)
     outside = models.shape != found.shape or models.dtype.kind not in "iu"
     if outside or (models < 0).any() or (models >= centre.shape[0]).any():
@@ -132,14 +130,8 @@ def mean_interval(
     better than the one fold behind each score, which makes the intervals cover a little more than they should on rows
     like those of the training, and nothing widens them on others.
 
-    Args:
-      values: (n,) scores of the rows, each from the model that did not see it.
-      predicted: (K, t) predictions of new rows by each fold's model.
-      coverage: nominal coverage, between 0 and 1.
-      scale: (K, t) positive scales of those predictions, of which the mean counts; None is 1.
-
-    Returns:
-      Lower and upper ends, (t,).
+    Arguments are those of :func:`cross_interval`; of the scales (K, t) the mean counts. Returns lower and upper ends,
+    (t,).
     """
     centre = require.finite_rows(predicted, "predictions")
     half = conformal_quantile(values, coverage) * _scale(scale, centre).mean(axis=0)
@@ -191,15 +183,13 @@ def ensemble_scale(members: ArrayLike, floor: float) -> np.ndarray:
 def covered(observed: ArrayLike, low: ArrayLike, high: ArrayLike) -> np.ndarray:
     """Which observations, (n,), lie within their interval, ends included."""
     obs, lower, upper = (np.asarray(part, dtype=np.float64) for part in (observed, low, high))
-    require.same_shape(
-        {"observations": obs, "lower ends": lower, "upper ends": upper},
-        remedy="Pass one interval for each observation.",
-    )
+    parts = {"observations": obs, "lower ends": lower, "upper ends": upper}
+    require.same_shape(parts, remedy="Pass one interval for each observation.")
     return (lower <= obs) & (obs <= upper)
 
 
-def share_range(share: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval (1927, JASA 22, 209-212) of a share that rests on ``n`` independent observations.
+def share_range(share: float, n: float) -> tuple[float, float]:
+    """Wilson's 95 % interval (1927, JASA 22, 209-212) of a share that rests on ``n`` independent observations.
 
     Where rows come in groups that are alike, such as scans of one sample, n is the number of groups: the effective
     number of observations where the rows of a group agree, and the cautious one where they do not.
@@ -207,7 +197,6 @@ def share_range(share: float, n: float, confidence: float = 0.95) -> tuple[float
     Args:
       share: of rows, 0 to 1.
       n: effective number of rows, at least 1.
-      confidence: of the interval.
 
     Raises:
       DataError: no row.
@@ -216,7 +205,7 @@ def share_range(share: float, n: float, confidence: float = 0.95) -> tuple[float
 
     if n < 1:
         raise DataError("a coverage takes at least one row", value=n, remedy="Leave out what has no observation.")
-    z = float(ndtri(0.5 + 0.5 * confidence))
+    z = float(ndtri(0.975))
     centre = (share + 0.5 * z * z / n) / (1.0 + z * z / n)
     half = z / (1.0 + z * z / n) * math.sqrt(share * (1.0 - share) / n + 0.25 * z * z / n**2)
     return max(centre - half, 0.0), min(centre + half, 1.0)
@@ -226,10 +215,6 @@ def _place(n: int, coverage: float) -> int:
     require.between_0_and_1(coverage, "coverage")
     # A product such as 100 * 0.07 exceeds its exact value by rounding, and the ceiling would jump.
     return math.ceil((n + 1) * coverage - 1e-9)
-
-
-def _scores(values: ArrayLike) -> np.ndarray:
-    return require.vector(values, "scores", least=1)
 
 
 def _scale(scale: ArrayLike | None, centre: np.ndarray) -> np.ndarray:

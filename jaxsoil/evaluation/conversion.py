@@ -40,10 +40,14 @@ def conversion_tables(
     axis = np.asarray(wavenumber, dtype=np.float64)
     if axis.shape != gap.shape[1:]:
         raise DataError("the axis has another number of bands", value=axis.shape, remedy="Pass the spectra's axis.")
+    from scipy.special import ndtri
+
     # Mean squares are taken in the precision of the spectra.
     first, second = np.asarray(observed), np.asarray(converted)
     squares, of_mean = np.square(second - first), np.square(first - first.mean(axis=0))
-    reached, variance = np.stack([coverage(first, second, sd, level) for level in LEVELS]), np.square(stated)
+    # An SD of 0 covers an exact value alone.
+    reached = np.stack([np.mean(np.abs(gap) <= ndtri(0.5 + 0.5 * level) * stated, axis=0) for level in LEVELS])
+    variance = np.square(stated)
     low, high = np.percentile(reached, [10.0, 90.0], axis=1)
     bands = {
         "wavenumber": axis,
@@ -61,24 +65,6 @@ def conversion_tables(
         "conversion_scores": pd.DataFrame([scores]),
         "calibration": pd.DataFrame(curve),
     }
-
-
-def coverage(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike, level: float = 0.9) -> np.ndarray:
-    """Share of samples whose observed value lies in the central Gaussian interval of ``level``, (M,) by band.
-
-    Args:
-      observed, converted: (n, M) spectra of the same samples in one unit.
-      sd: (n, M) stated standard deviation; where it is 0 only an exact value is covered.
-      level: nominal coverage, between 0 and 1.
-
-    Raises:
-      DataError: if shapes do not fit, a value is not finite, a standard deviation is negative or the level is wrong.
-    """
-    from scipy.special import ndtri
-
-    error, stated = _errors(observed, converted, sd)
-    require.between_0_and_1(level, "coverage")
-    return np.mean(np.abs(error) <= ndtri(0.5 + 0.5 * level) * stated, axis=0)
 
 
 def _errors(observed: ArrayLike, converted: ArrayLike, sd: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

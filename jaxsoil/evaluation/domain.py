@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from jaxsoil.evaluation.applicability import ALPHA, LatentSpace, SpectralSpace
 from jaxsoil.runs import require
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, intact
 
 NEAREST = 3
 """Training spectra whose mean distance counts."""
@@ -138,17 +138,15 @@ class Domain:
         scores = scores.astype(np.float64)
         leading = scores[:, : self.training.shape[1]]
         near = self._nearest(leading)[0]
+        bright = None if self.brightness is None or levels is None else self.brightness.distance(levels)
         return Judged(
             self.space.latent.distance(scores),
             residual,
             near.mean(axis=1),
-            self._brightness(len(x), levels),
+            np.full(len(x), np.nan) if bright is None else bright,
             near[:, 0] < SEEN * self.neighbour_limit,
             self.space.latent.whiten(scores),
         )
-
-    def _brightness(self, rows: int, levels: ArrayLike | None) -> np.ndarray:
-        return np.full(rows, np.nan) if self.brightness is None or levels is None else self.brightness.distance(levels)
 
     def nearest(self, spectra: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and distances, (t, :data:`NEAREST`) each, of the training spectra nearest to (t, m) spectra.
@@ -191,13 +189,11 @@ class Domain:
         inner = {name.removeprefix("space/"): values for name, values in arrays.items() if name.startswith("space/")}
         space = SpectralSpace.read(inner)
         bright, bright_limit = None, np.nan
-        try:
+        with intact("a domain is not complete"):
             training, limit = arrays["training"], float(arrays["neighbour_limit"])
             if any(name.startswith("brightness/") for name in arrays):
                 bright = LatentSpace(*(arrays[f"brightness/{name}"] for name in ("centre", "scale", "whitening")))
                 bright_limit = float(arrays["brightness/limit"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError("a domain is not complete", value=str(error), remedy="Write the bundle again.") from error
         require.finite_rows(training, "training scores", least=1, features=min(NEAR, space.components.shape[0]))
         names = arrays.get("names")
         if names is not None and (names.dtype.kind != "U" or names.shape != training.shape[:1]):

@@ -61,11 +61,9 @@ def internal_scores(
     values = {name: require.vector(column, name, finite=False) for name, column in properties.items()}
     require.same_length({"spectra": x, "groups": labels, **values})
     if min(folds, inner_folds) < 2 or repetitions < 1 or max_components < 1:
-        raise DataError(
-            "cross-validation takes two or more folds, a repetition and a component",
-            value=(folds, inner_folds, repetitions, max_components),
-            remedy="The paper has 10 folds and 10 repetitions.",
-        )
+        problem = "cross-validation takes two or more folds, a repetition and a component"
+        value, remedy = (folds, inner_folds, repetitions, max_components), "The paper has 10 folds and 10 repetitions."
+        raise DataError(problem, value=value, remedy=remedy)
     streams = np.random.SeedSequence(seed).spawn(repetitions)
     rows = []
     for (name, column), repetition in itertools.product(values.items(), range(repetitions)):

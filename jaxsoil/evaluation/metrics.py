@@ -9,7 +9,8 @@ Conventions, which hold for every table of this package:
 * ``rpiq`` is IQR(observed)/RMSE with quartiles by linear interpolation (NumPy's default, "type 7").
 * ``rpd`` is SD(observed)/RMSE with the sample standard deviation (n - 1).
 
-All of them take ``(observed, predicted)``, in that order, compute in float64 and return a Python float.
+All of them take ``(observed, predicted)``, in that order, compute in float64 and return a Python float. All but RMSE
+and bias raise UndefinedMetric where the observed values do not vary, RPIQ and RPD also where predictions are exact.
 """
 
 from __future__ import annotations
@@ -40,21 +41,13 @@ def bias(observed: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def r2(observed: ArrayLike, predicted: ArrayLike) -> float:
-    """Coefficient of determination 1 - SSE/SST; negative where the observed mean would predict better.
-
-    Raises:
-      UndefinedMetric: if the observed values do not vary.
-    """
+    """Coefficient of determination 1 - SSE/SST; negative where the observed mean would predict better."""
     obs, pred = _pair(observed, predicted, varies="R2")
     return float(1.0 - np.sum((pred - obs) ** 2) / np.sum((obs - obs.mean()) ** 2))
 
 
 def r2_corr(observed: ArrayLike, predicted: ArrayLike) -> float:
-    """Squared Pearson correlation, blind to bias and slope.
-
-    Raises:
-      UndefinedMetric: if the observed or the predicted values do not vary.
-    """
+    """Squared Pearson correlation, blind to bias and slope; UndefinedMetric where either does not vary."""
     obs, pred = _pair(observed, predicted, varies="r2_corr")
     _require_variation(pred, "predicted", "r2_corr")
     obs, pred = obs - obs.mean(), pred - pred.mean()
@@ -62,56 +55,27 @@ def r2_corr(observed: ArrayLike, predicted: ArrayLike) -> float:
 
 
 def ccc(observed: ArrayLike, predicted: ArrayLike) -> float:
-    """Concordance correlation 2 s_xy / (s_x^2 + s_y^2 + (x_mean - y_mean)^2), all moments over n (Lin 1989).
-
-    Raises:
-      UndefinedMetric: if the observed values do not vary.
-    """
+    """Concordance correlation 2 s_xy / (s_x^2 + s_y^2 + (x_mean - y_mean)^2), all moments over n (Lin 1989)."""
     obs, pred = _pair(observed, predicted, varies="CCC")
     covariance = np.mean((obs - obs.mean()) * (pred - pred.mean()))
     return float(2.0 * covariance / (obs.var() + pred.var() + (obs.mean() - pred.mean()) ** 2))
 
 
 def rpiq(observed: ArrayLike, predicted: ArrayLike) -> float:
-    """Ratio of performance to interquartile range, IQR(observed)/RMSE (Bellon-Maurel et al. 2010).
-
-    Raises:
-      UndefinedMetric: if the observed values do not vary or the predictions are exact.
-    """
+    """Ratio of performance to interquartile range, IQR(observed)/RMSE (Bellon-Maurel et al. 2010)."""
     obs, pred = _pair(observed, predicted, varies="RPIQ")
     lower, upper = np.percentile(obs, [25.0, 75.0])
     return float((upper - lower) / _nonzero_rmse(obs, pred, "RPIQ"))
 
 
 def rpd(observed: ArrayLike, predicted: ArrayLike) -> float:
-    """Ratio of performance to deviation, SD(observed)/RMSE with n - 1 in the SD.
-
-    Raises:
-      UndefinedMetric: if the observed values do not vary or the predictions are exact.
-    """
+    """Ratio of performance to deviation, SD(observed)/RMSE with n - 1 in the SD."""
     obs, pred = _pair(observed, predicted, varies="RPD")
     return float(obs.std(ddof=1) / _nonzero_rmse(obs, pred, "RPD"))
 
 
-def spectrum_rmse(observed: ArrayLike, reconstructed: ArrayLike) -> np.ndarray:
-    """RMSE over bands of each spectrum, (n,), in the unit of the spectra; their mean is the MRMSE of the tables.
-
-    Args:
-      observed: (n, m) spectra.
-      reconstructed: (n, m) spectra in the same unit, on the same axis.
-    """
-    obs, rec = _pair(observed, reconstructed, ndim=2)
-    return np.sqrt(np.mean((rec - obs) ** 2, axis=1))
-
-
 METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
-    "rmse": rmse,
-    "bias": bias,
-    "r2": r2,
-    "r2_corr": r2_corr,
-    "ccc": ccc,
-    "rpiq": rpiq,
-    "rpd": rpd,
+    metric.__name__: metric for metric in (rmse, bias, r2, r2_corr, ccc, rpiq, rpd)
 }
 """The measures of a predicted property, in the order of the tables."""
 
@@ -119,10 +83,7 @@ METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
 def summary(observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str] | None = None) -> dict[str, float]:
     """All of :data:`METRICS`; NaN where one is undefined, so that one region never stops a study.
 
-    Args:
-      observed: (n,) measured values.
-      predicted: (n,) predictions in the same unit.
-      reasons: if given, receives ``metric -> why it is undefined`` for every NaN returned.
+    ``reasons``, if given, receives ``metric -> why it is undefined`` for every NaN returned.
 
     Raises:
       DataError: if the two do not belong together (shape) or the observed values hold NaN: those are mistakes
@@ -139,11 +100,9 @@ def summary(observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str
     return values
 
 
-def _pair(
-    observed: ArrayLike, predicted: ArrayLike, *, ndim: int = 1, varies: str = ""
-) -> tuple[np.ndarray, np.ndarray]:
+def _pair(observed: ArrayLike, predicted: ArrayLike, *, varies: str = "") -> tuple[np.ndarray, np.ndarray]:
     """Both as float64 arrays; where a metric is named that needs it, the observed values must vary."""
-    obs, pred = require.pair(observed, predicted, ndim=ndim, undefined=UndefinedMetric)
+    obs, pred = require.pair(observed, predicted, undefined=UndefinedMetric)
     if varies:
         _require_variation(obs, "observed", varies)
     return obs, pred
@@ -160,8 +119,6 @@ def _require_variation(values: np.ndarray, what: str, metric: str) -> None:
 def _nonzero_rmse(obs: np.ndarray, pred: np.ndarray, metric: str) -> float:
     error = rmse(obs, pred)
     if error == 0.0:
-        raise UndefinedMetric(
-            f"{metric} is undefined: the predictions are exact",
-            remedy="Check that the observed values were not passed twice.",
-        )
+        remedy = "Check that the observed values were not passed twice."
+        raise UndefinedMetric(f"{metric} is undefined: the predictions are exact", remedy=remedy)
     return error

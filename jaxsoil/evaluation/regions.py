@@ -44,9 +44,7 @@ _PAIRED_COLUMNS = (
 def region_blocks(results: pd.DataFrame, networks: Sequence[str]) -> pd.DataFrame:
     """The paper's parting of the regions: problematic where R2 of SOC in % is below 0 for all networks and seeds.
 
-    Args:
-      results: rows of results.csv.
-      networks: models that part the regions.
+    ``networks``: the models that part the regions.
 
     Returns:
       Rows ``region, block, lowest_r2, highest_r2, n`` in the order of the results; ``n`` counts networks and seeds. A
@@ -59,15 +57,8 @@ def region_blocks(results: pd.DataFrame, networks: Sequence[str]) -> pd.DataFram
     return found
 
 
-def block_tests(
-    results: pd.DataFrame,
-    models: Iterable[str],
-    blocks: Mapping[str, Sequence[str]],
-    *,
-    scale: str = "reflectance",
-    metric: str = "mrmse",
-) -> pd.DataFrame:
-    """t-tests of a metric in problematic against generalising regions, by single runs and by region means.
+def block_tests(results: pd.DataFrame, models: Iterable[str], blocks: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """t-tests of MRMSE in problematic against generalising regions, by single runs and by region means.
 
     The paper tests single runs (region and seed). Runs of one region share their data; only region means, seeds
     averaged, are independent.
@@ -75,15 +66,14 @@ def block_tests(
     Args:
       results: rows of results.csv.
       models: models to test, such as those that reconstruct spectra.
-      blocks: regions of "problematic" and of "generalising".
-      scale, metric: what is compared, in held-out regions.
+      blocks: held-out regions that are "problematic" and "generalising".
 
     Returns:
       For each model a row for each of :data:`TESTS`: ``model, scale, metric, test, problematic, generalising, t, dof,
       p, reason``. ``problematic`` and ``generalising`` are the numbers of runs or regions; ``t`` is positive where
       problematic regions have the higher value; where there is no test it is NaN and ``reason`` says why.
     """
-    rows = []
+    rows, (scale, metric) = [], ("reflectance", "mrmse")
     for model in models:
         mine = _chosen(results, model=model, scale=scale, metric=metric, split="test")
         by_region = mine.groupby("region", sort=False)["value"].apply(list).to_dict()
@@ -134,14 +124,11 @@ def difference_rows(
     return pd.DataFrame(found, columns=pd.Index(DIFFERENCE_COLUMNS))
 
 
-def paired_intervals(
-    differences: pd.DataFrame, *, confidence: float = CONFIDENCE, overlap: float | None = None
-) -> pd.DataFrame:
-    """Differences over regions with an interval, seeds of a region averaged first.
+def paired_intervals(differences: pd.DataFrame, *, overlap: float | None = None) -> pd.DataFrame:
+    """Differences over regions with a 95 % interval, seeds of a region averaged first.
 
     Args:
       differences: rows of :func:`difference_rows`.
-      confidence: of the intervals.
       overlap: test rows over training rows where the "regions" are random splits that share rows
         (:func:`jaxsoil.evaluation.compare.standard_error`); None: regions, which are independent.
 
@@ -158,10 +145,10 @@ def paired_intervals(
     for key, mine in groups:
         means = np.asarray(mine.groupby("region", sort=False)["difference"].mean(), dtype=np.float64)
         method = BY_RANK if overlap is None and key[3] in UNBOUNDED else BY_STUDENT
-        x = rank_interval(means, confidence) if method == BY_RANK else t_interval(means, confidence, overlap or 0.0)
+        x = rank_interval(means) if method == BY_RANK else t_interval(means, overlap=overlap or 0.0)
         better = int(np.sum(means < 0.0 if key[3] in LOWER_IS_BETTER else means > 0.0))
         tests = (signed_rank_p(means), sign_p(means)) if overlap is None else (math.nan, math.nan)
-        rows.append((*key, confidence, method, x.n, x.mean, x.sd, x.low, x.high, better, *tests))
+        rows.append((*key, CONFIDENCE, method, x.n, x.mean, x.sd, x.low, x.high, better, *tests))
     return pd.DataFrame(rows, columns=pd.Index(_PAIRED_COLUMNS))
 
 

@@ -95,25 +95,15 @@ def value_rows(
         get "1" instead of ``unit``.
       unit, scale, keys: as in :func:`score_rows`; counts have the unit :data:`COUNT`.
     """
+    units = {name: "1" if name in METRICS and name not in _SAME_UNIT else unit for name in values}
     return [
-        {
-            **keys,
-            "scale": scale,
-            "metric": name,
-            "value": float(value),
-            "unit": "1" if name in METRICS and name not in _SAME_UNIT else unit,
-        }
+        {**keys, "scale": scale, "metric": name, "value": float(value), "unit": units[name]}
         for name, value in values.items()
     ]
 
 
 def metric_rows(
-    observed: ArrayLike,
-    predicted: ArrayLike,
-    *,
-    mean: ArrayLike | None = None,
-    floor: float = SOC_FLOOR,
-    **key: object,
+    observed: ArrayLike, predicted: ArrayLike, *, mean: ArrayLike | None = None, floor: float = SOC_FLOOR, **key: object
 ) -> list[dict[str, object]]:
     """Scores one set of SOC predictions on the scales ``percent`` and ``log10``.
 
@@ -141,8 +131,7 @@ def mrmse_row(spectrum_rmse: ArrayLike, **key: object) -> dict[str, object]:
     """MRMSE of reconstructed spectra in % reflectance; NaN where one error is not finite (a diverged trial).
 
     Args:
-      spectrum_rmse: (n,) RMSE over bands of each spectrum, reflectance as a fraction
-        (``metrics.spectrum_rmse``).
+      spectrum_rmse: (n,) RMSE over bands of each spectrum, reflectance as a fraction.
       key: study, data, model, region, seed and split of the row; its property is :data:`REFLECTANCE`.
 
     Raises:
@@ -150,11 +139,8 @@ def mrmse_row(spectrum_rmse: ArrayLike, **key: object) -> dict[str, object]:
     """
     errors = np.asarray(spectrum_rmse, dtype=np.float64)
     if errors.ndim != 1 or errors.size == 0 or (errors < 0).any():
-        raise DataError(
-            "MRMSE takes one RMSE for each spectrum",
-            value=f"shape {errors.shape}",
-            remedy="Pass metrics.spectrum_rmse(observed, reconstructed) of one or more spectra.",
-        )
+        remedy = "Pass the RMSE over bands of each of one or more spectra, (n,)."
+        raise DataError("MRMSE takes one RMSE for each spectrum", value=f"shape {errors.shape}", remedy=remedy)
     value = 100.0 * float(errors.mean()) if np.isfinite(errors).all() else math.nan
     keys = {**key, "property": REFLECTANCE}
     return value_rows({"mrmse": value}, unit="%", scale="reflectance", keys=keys)[0]
@@ -175,9 +161,7 @@ def columns_of(own: Sequence[str] = ()) -> tuple[str, ...]:
 def as_frame(rows: Iterable[Mapping[str, object]], own: Sequence[str] = ()) -> pd.DataFrame:
     """Rows of :func:`score_rows` and its kin as a sorted, validated table.
 
-    Args:
-      rows: the rows.
-      own: the study's own key columns, whose values become text.
+    Values of the study's ``own`` key columns become text.
 
     Raises:
       DataError: a column that is missing or unknown, a number that is none, or two rows with the same key.
@@ -232,11 +216,7 @@ def write_results(path: str | os.PathLike[str], frame: pd.DataFrame, own: Sequen
 
 
 def read_results(path: str | os.PathLike[str], own: Sequence[str] = ()) -> pd.DataFrame:
-    """Reads and checks a results file.
-
-    Args:
-      path: the file.
-      own: the study's own key columns.
+    """Reads and checks a results file with the study's ``own`` key columns.
 
     Raises:
       DataError: if the file is missing, empty or cut short, or a column, a number or a key is not what it should be;
@@ -258,11 +238,8 @@ def _validated(frame: pd.DataFrame, source: str, own: Sequence[str]) -> pd.DataF
     missing = [name for name in columns if name not in frame.columns]
     extra = [str(name) for name in frame.columns if name not in columns]
     if missing or extra:
-        raise DataError(
-            f"wrong columns (missing: {', '.join(missing) or 'none'}; unknown: {', '.join(extra) or 'none'})",
-            source=source,
-            remedy=f"A results table has exactly {', '.join(columns)}.",
-        )
+        problem = f"wrong columns (missing: {', '.join(missing) or 'none'}; unknown: {', '.join(extra) or 'none'})"
+        raise DataError(problem, source=source, remedy=f"A results table has exactly {', '.join(columns)}.")
     keys = [name for name in columns if name not in ("value", "unit")]
     table = frame.loc[:, list(columns)].copy()
     empty = [name for name in columns if name != "value" and bool(table[name].isna().any())]
@@ -273,12 +250,8 @@ def _validated(frame: pd.DataFrame, source: str, own: Sequence[str]) -> pd.DataF
         table[name] = _numbers(table, name, source, whole=name == "seed") if known else table[name].astype(str)
     repeated = table[table.duplicated(keys)]
     if len(repeated):
-        raise DataError(
-            f"{len(repeated)} rows repeat the key of another",
-            source=source,
-            value=", ".join(str(repeated[name].iloc[0]) for name in keys),
-            remedy="Score each model, region, seed and split once.",
-        )
+        value, remedy = ", ".join(map(str, repeated[keys].iloc[0])), "Score each model, region, seed and split once."
+        raise DataError(f"{len(repeated)} rows repeat the key of another", source=source, value=value, remedy=remedy)
     return table.sort_values(keys, kind="stable").reset_index(drop=True)
 
 
@@ -290,12 +263,7 @@ def _numbers(table: pd.DataFrame, column: str, source: str, whole: bool = False)
             if whole and not number.is_integer():
                 raise ValueError
         except (TypeError, ValueError) as error:
-            raise DataError(
-                f"not a {'whole ' if whole else ''}number in row {row}",
-                source=source,
-                column=column,
-                value=entry,
-                remedy="Run the study again, or mend the file.",
-            ) from error
+            problem, remedy = f"not a {'whole ' * whole}number in row {row}", "Run the study again, or mend the file."
+            raise DataError(problem, source=source, column=column, value=entry, remedy=remedy) from error
         numbers.append(int(number) if whole else number)
     return numbers

@@ -57,9 +57,7 @@ class RankTest:
 def auroc(failed: ArrayLike, scores: ArrayLike) -> float:
     """Probability that a failure has a higher score than a success, ties counted half (Mann and Whitney's U).
 
-    Args:
-      failed: (n,) True where the unit failed.
-      scores: (n,) alarm scores, high for suspicious.
+    ``failed`` (n,) is True where the unit failed; ``scores`` (n,) are high for suspicious.
 
     Raises:
       UndefinedMetric: if there are only failures, only successes or nothing.
@@ -76,11 +74,9 @@ def auroc_over_regions(
     """AUROC with a bootstrap interval that draws whole regions, since units of one region fail together.
 
     Args:
-      failed: (n,) True where the unit failed.
-      scores: (n,) alarm scores, high for suspicious.
+      failed, scores: as of :func:`auroc`.
       regions: (n,) region of each unit; its seeds and samples are drawn together.
-      replicates: bootstrap samples.
-      seed: seed of the draw.
+      replicates, seed: number of bootstrap samples, and seed of the draw.
 
     Returns:
       NaN with the reason where the area, or its interval, is undefined.
@@ -111,15 +107,8 @@ def rank_test(failed: ArrayLike, scores: ArrayLike, regions: ArrayLike) -> RankT
     """Whether regions that fail rank higher or lower than the others: Mann and Whitney's test of region means.
 
     The scores of a region are averaged, and it counts as failing where at least half of its units fail. The test is
-    exact; only where two means are equal it takes the normal approximation with correction for ties.
-
-    Args:
-      failed: (n,) True where the unit failed.
-      scores: (n,) alarm scores.
-      regions: (n,) region of each unit.
-
-    Returns:
-      None where all regions fail or none does.
+    exact; only where two means are equal it takes the normal approximation with correction for ties. Arguments are
+    those of :func:`auroc_over_regions`; None where all regions fail or none does.
     """
     from scipy.stats import mannwhitneyu
 
@@ -138,11 +127,7 @@ def rank_test(failed: ArrayLike, scores: ArrayLike, regions: ArrayLike) -> RankT
 
 
 def roc_curve(failed: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """False-alarm rate and share of failures caught, from (0, 0) to (1, 1), a corner for each distinct score.
-
-    Raises:
-      UndefinedMetric, DataError: as :func:`auroc`.
-    """
+    """False-alarm rate and share of failures caught, (0, 0) to (1, 1), for each score; errors as of :func:`auroc`."""
     from sklearn.metrics import roc_curve as sklearn_curve
 
     false_alarms, caught, _ = sklearn_curve(*_both_kinds(failed, scores), drop_intermediate=False)

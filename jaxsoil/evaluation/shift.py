@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 from jaxsoil.evaluation.conformal import conformal_quantile
 from jaxsoil.evaluation.results import SOC_FLOOR, log10_percent
 from jaxsoil.runs import require
-from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.errors import DataError, intact
 
 Method = Literal["split", "region", "classifier", "density"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -78,7 +78,11 @@ class Calibration:
         require.finite_rows(self.features, "features")
         require.known(self.scale, SCALES, "unknown modelling scale")
         if self.spread is not None:
-            _check_spread(self.spread, self.features.shape[1])
+            d = self.features.shape[1]
+            known = require.finite_rows(self.spread, "covariances of the features", features=d)
+            if known.shape != (d, d) or not np.allclose(known, known.T) or np.linalg.eigvalsh(known)[0] < -1e-12:
+                remedy, value = "Make the calibration with Calibration.of, or write the bundle again.", known.shape
+                raise DataError("the covariance of the features is not one", value=f"shape {value}", remedy=remedy)
         if np.any(np.diff(self.residuals) < 0.0):
             remedy = "Make it with Calibration.of, or write the bundle again."
             raise DataError("the residuals of a calibration are not ascending", remedy=remedy)
@@ -93,13 +97,9 @@ class Calibration:
         scale: Scale = "log10",
         floor: float = SOC_FLOOR,
     ) -> Calibration:
-        """Calibrates on (n,) rows predicted by models that had not seen their region.
+        """Calibrates on rows predicted by models that had not seen their region.
 
-        Args:
-          observed, predicted: (n,) in the property's unit.
-          regions: (n,) labels.
-          features: (n, d) of the same rows.
-          scale, floor: as above.
+        Values (n,) are in the property's unit; ``features`` (n, d), ``scale`` and ``floor`` as above.
 
         Raises:
           DataError: lengths that differ, no row, a value that is not finite.
@@ -133,18 +133,11 @@ class Calibration:
 
     @classmethod
     def read(cls, arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Calibration:
-        """The calibration that :meth:`arrays` and :meth:`facts` came from.
-
-        Raises:
-          DataError: an entry is missing or not what it should be.
-        """
-        try:
+        """What :meth:`arrays` and :meth:`facts` came from; DataError where an entry is missing or none."""
+        with intact("a calibration is not complete"):
             parts = (arrays["residuals"], arrays["regions"].astype(str), arrays["features"])
             spread = arrays["spread"] if len(arrays["features"]) > 1 else None
             return cls(*parts, facts["scale"], float(facts["floor"]), spread)
-        except (AttributeError, KeyError, TypeError) as error:
-            remedy = "Write the bundle again."
-            raise DataError("a calibration is not complete", value=repr(error), remedy=remedy) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,9 +171,6 @@ def intervals(
     features: ArrayLike,
     level: float,
     method: Method,
-    *,
-    share: float = SHARE,
-    clip: float = CLIP,
 ) -> Intervals:
     """Intervals of new predictions.
 
@@ -189,10 +179,8 @@ def intervals(
       predictions: (t,) in the property's unit.
       features: (t, d) of the same rows. ``classifier`` compares them as a batch with those of the calibration and takes
         a sample of the new soils; ``density`` goes down to a single row.
-      level: nominal coverage of rows; for ``region`` the probability that ``share`` of a new region is covered.
+      level: nominal coverage of rows; for ``region`` the probability that :data:`SHARE` of a new region is covered.
       method: one of :data:`METHODS`.
-      share: for ``region``.
-      clip: for the likelihood ratios.
 
     Raises:
       DataError: a level that no interval can have, features of another kind, a prediction that is not finite.
@@ -204,19 +192,20 @@ def intervals(
     if method == "split":
         half, effective = conformal_quantile(calibration.residuals, level), float(calibration.residuals.size)
     elif method == "region":
-        half, effective = region_quantile(calibration.residuals, calibration.regions, level, share)
+        half, effective = region_quantile(calibration.residuals, calibration.regions, level)
     else:
         if method == "classifier":
             found = classifier_ratios(calibration.features, new)
         else:
             found = density_ratios(calibration.features, new, calibration.covariance)
-        weights, own = (np.clip(part, 1.0 / clip, clip) for part in found)
+        weights, own = (np.clip(part, 1.0 / CLIP, CLIP) for part in found)
         half, effective = weighted_quantile(calibration.residuals, weights, own, level), effective_size(found[0])
         if effective < level / (1.0 - level):
             half = np.inf
     half = np.broadcast_to(half, centre.shape).astype(np.float64)
     middle = _to_scale(centre, calibration.scale, calibration.floor)
-    low, high = (_from_scale(end, calibration.scale) for end in (middle - half, middle + half))
+    ends = (middle - half, middle + half)
+    low, high = (10.0**end for end in ends) if calibration.scale == "log10" else ends
     return Intervals(low, high, half, effective, method, level)
 
 
@@ -225,11 +214,7 @@ def region_quantile(
 ) -> tuple[float, float]:
     """Half width that covers ``share`` of a new region's rows with probability ``level``, and the number of regions.
 
-    Args:
-      residuals: (n,) not negative.
-      regions: (n,) region of each; regions are exchangeable, rows within them need not be.
-      level: at most K / (K + 1).
-      share: of the rows of a region, between 0 and 1.
+    Regions (n,) of the residuals are exchangeable, rows within them need not be; ``level`` is at most K / (K + 1).
 
     Raises:
       DataError: a level above K / (K + 1).
@@ -283,12 +268,8 @@ def effective_size(weights: ArrayLike) -> float:
 def classifier_ratios(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Likelihood ratios of new against calibration rows by logistic regression with an L2 penalty.
 
-    Args:
-      calibration: (n, d) features of about unit variance.
-      new: (t, d) features of a sample of the new soils.
-
-    Returns:
-      Ratios of the calibration rows (n,) and of the new ones (t,): odds of being new, times n / t.
+    Features (n, d) have about unit variance; the new ones (t, d) are a sample of the new soils. Returns the ratios of
+    the calibration rows (n,) and of the new ones (t,): odds of being new, times n / t.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -307,15 +288,8 @@ def density_ratios(
     With t new rows of d features the covariance is t / (t + d) their own, and their mean is moved towards the
     calibration's by the positive-part factor of James and Stein, max(0, 1 - (d - 2) / (t D^2)) of the squared
     Mahalanobis distance D^2 between the means. So a single row has a density too, and one like the calibration rows
-    leaves their weights nearly equal.
-
-    Args:
-      calibration: (n, d).
-      new: (t, d), one row or more.
-      covariance: (d, d) of the calibration rows, shrunk; None: computed.
-
-    Returns:
-      Ratios of the calibration rows (n,) and of the new ones (t,).
+    leaves their weights nearly equal. ``covariance`` (d, d) is that of the calibration rows, shrunk; None: computed.
+    Returns the ratios of the calibration rows (n,) and of the new ones (t,).
     """
     known, other = _pair(calibration, new)
     (t, d), centre = other.shape, known.mean(axis=0)
@@ -337,13 +311,6 @@ def _spread(features: np.ndarray) -> np.ndarray:
     return ledoit_wolf(features)[0]
 
 
-def _check_spread(spread: np.ndarray, d: int) -> None:
-    known = require.finite_rows(spread, "covariances of the features", features=d)
-    if known.shape != (d, d) or not np.allclose(known, known.T) or np.linalg.eigvalsh(known)[0] < -1e-12:
-        remedy = "Make the calibration with Calibration.of, or write the bundle again."
-        raise DataError("the covariance of the features is not one", value=f"shape {known.shape}", remedy=remedy)
-
-
 def _log_density(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     """Logarithm of a Gaussian density (n,), but for a constant that ratios lose."""
     root = np.linalg.cholesky(covariance)
@@ -357,7 +324,3 @@ def _pair(calibration: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, np.ndarra
 
 def _to_scale(values: np.ndarray, scale: Scale, floor: float) -> np.ndarray:
     return log10_percent(values, floor) if scale == "log10" else values
-
-
-def _from_scale(values: np.ndarray, scale: Scale) -> np.ndarray:
-    return 10.0**values if scale == "log10" else values

@@ -17,19 +17,18 @@ BIN_WIDTH = 25.0
 """Width of the bins in which bands are averaged, cm-1 (multi-fidelity paper, section 2.5)."""
 
 
-def bin_spectra(spectra: ArrayLike, wavenumber: ArrayLike, width: float = BIN_WIDTH) -> tuple[np.ndarray, np.ndarray]:
-    """Averages bands in bins that start at multiples of ``width`` (multi-fidelity paper, section 2.5, figure 3).
+def bin_spectra(spectra: ArrayLike, wavenumber: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Averages bands in bins from multiples of :data:`BIN_WIDTH` on (multi-fidelity paper, section 2.5, figure 3).
 
     Args:
       spectra: (n, M) spectra.
       wavenumber: (M,) axis, cm-1, ascending or descending.
-      width: width of the bins, cm-1.
 
     Returns:
       (B,) centres of the bins that hold a band, in the order of the axis, and (n, B) means.
 
     Raises:
-      DataError: if shapes do not fit, the width is not positive or the axis is not monotonic.
+      DataError: if shapes do not fit or the axis is not monotonic.
     """
     rows, axis = require.finite_rows(spectra, "spectra"), np.asarray(wavenumber, dtype=np.float64)
     steps = np.diff(axis)
@@ -37,13 +36,11 @@ def bin_spectra(spectra: ArrayLike, wavenumber: ArrayLike, width: float = BIN_WI
         value = f"spectra {rows.shape}, axis {axis.shape}"
         remedy = "Pass (n, M) spectra and their (M,) axis, ascending or descending."
         raise DataError("spectra and axis do not belong together", value=value, remedy=remedy)
-    if not width > 0.0:
-        raise DataError("the width of a bin is positive", value=width, remedy="Pass a width in cm-1, such as 25.")
     # A band at the edge belongs to the bin above it, whatever the rounding of the axis.
-    place = np.floor(np.round(axis / width, 9))
+    place = np.floor(np.round(axis / BIN_WIDTH, 9))
     starts = np.flatnonzero(np.concatenate([[True], np.diff(place) != 0.0]))
     counts = np.diff(np.append(starts, axis.size))
-    return (place[starts] + 0.5) * width, np.add.reduceat(rows, starts, axis=1) / counts
+    return (place[starts] + 0.5) * BIN_WIDTH, np.add.reduceat(rows, starts, axis=1) / counts
 
 
 def xi_matrix(x: ArrayLike, y: ArrayLike) -> np.ndarray:

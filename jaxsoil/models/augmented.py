@@ -57,20 +57,19 @@ class Draws(NamedTuple):
     power: np.ndarray
 
 
-def prior(kinds: int, count: int = MEMBERS, seed: int = 0, *, perturbed: bool = True) -> Draws:
-    """Draws of the prior: each kind times exp(N(0, 0.35)), which squared is the factor of the linear model's penalty;
-    log10 of the weight decay in (-3, -1), and of the length in (-0.7, 0); power 0, 0.5 or 1.
+def prior(kinds: int, seed: int = 0, *, perturbed: bool = True) -> Draws:
+    """Draws of the prior, :data:`MEMBERS`: each kind times exp(N(0, 0.35)), which squared is the factor of the linear
+    model's penalty; log10 of the weight decay in (-3, -1), and of the length in (-0.7, 0); power 0, 0.5 or 1.
 
     Args:
       kinds: number of kinds of perturbation.
-      count: number of draws.
       seed: of the draws.
       perturbed: whether spectra are perturbed.
     """
     rng = np.random.default_rng(seed)
-    factors = np.exp(rng.normal(0.0, 0.35, (count, kinds)))
-    decay, length = (10.0 ** rng.uniform(low, high, count) for low, high in ((-3.0, -1.0), (-0.7, 0.0)))
-    return Draws(factors * perturbed, decay, length, rng.choice([0.0, 0.5, 1.0], count))
+    factors = np.exp(rng.normal(0.0, 0.35, (MEMBERS, kinds)))
+    decay, length = (10.0 ** rng.uniform(low, high, MEMBERS) for low, high in ((-3.0, -1.0), (-0.7, 0.0)))
+    return Draws(factors * perturbed, decay, length, rng.choice([0.0, 0.5, 1.0], MEMBERS))
 
 
 class Convolutions(nn.Module):
@@ -120,11 +119,7 @@ class Ensemble:
     params: Mapping[str, Any]
 
     def predict(self, spectra: ArrayLike) -> np.ndarray:
-        """Predictions (t,) of (t, m) absorbances on the axis of the training rows.
-
-        Raises:
-          DataError: another number of bands, or a value that is not finite.
-        """
+        """Predictions (t,) of finite absorbances (t, m) on the axis of the training rows, else DataError."""
         rows = require.finite_rows(spectra, "spectra to predict", least=0, features=len(self.basis))
         seen = (rows @ self.basis - self.centre).astype(np.float32)
         padded = np.pad(seen, ((0, -len(seen) % _STEP), (0, 0)))

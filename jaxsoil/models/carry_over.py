@@ -65,9 +65,10 @@ def prior(
     """Draws of the prior: log10 of the identity's factor in (-6, -3), of the perturbations' in (-1.5, 0.3), of the
     regions' in (-1.5, 1), each kind times exp(N(0, 0.7)), power 0, 0.5 or 1.
 
+    All parts of the penalty are drawn by ``seed`` whether they are used or not.
+
     Args:
-      count: number of draws.
-      seed: of the draws; all parts of the penalty are drawn whether they are used or not.
+      count, seed: number of draws, and their seed.
       perturbed: whether the penalty on perturbations is used, or (kinds,) for each kind.
       between: whether the penalty between regions is used.
       kinds: number of kinds of perturbation.
@@ -317,9 +318,9 @@ def between_regions(x: np.ndarray, y: np.ndarray, regions: np.ndarray) -> np.nda
 
 
 @functools.cache
-def grouping(bands: int, most: int = MOST_BANDS) -> np.ndarray:
-    """The matrix (bands, groups) that averages neighbouring bands until there are at most ``most``."""
-    groups = min(bands, most)
+def grouping(bands: int) -> np.ndarray:
+    """The matrix (bands, groups) that averages neighbouring bands until there are at most :data:`MOST_BANDS`."""
+    groups = min(bands, MOST_BANDS)
     of_band = np.arange(bands) * groups // bands
     member = (of_band[:, None] == np.arange(groups)).astype(np.float64)
     return member / member.sum(axis=0)

@@ -33,11 +33,7 @@ class Forest:
     out_of_bag: np.ndarray | None = None
 
     def predict(self, features: ArrayLike) -> np.ndarray:
-        """Predictions (t,), float64, for (t, m) features.
-
-        Raises:
-          DataError: another number of features, or a value that is not finite.
-        """
+        """Predictions (t,), float64, for finite features (t, m), as many as in training, else DataError."""
         rows = require.array(features, "rows to predict", 2, features=self.features, dtype=np.float32)
         return np.asarray(self.trees.predict(rows), dtype=np.float64)
 

@@ -66,8 +66,7 @@ def prior(count: int = DRAWS, seed: int = 0, *, whitened: bool = True, kinds: in
     factor in (-1, 1), 40 or 110 components, log10 of the length scale in (-0.3, 1), either kernel, noise 0.05 to 0.25.
 
     Args:
-      count: number of draws.
-      seed: of the draws.
+      count, seed: number of draws, and their seed.
       whitened: whether the penalty has other parts than the identity.
       kinds: number of kinds of perturbation.
     """
@@ -107,11 +106,7 @@ class GaussianProcess:
     jitter: np.ndarray
 
     def predict(self, spectra: ArrayLike) -> np.ndarray:
-        """Predictions (t,) of (t, m) absorbances on the axis of the training rows.
-
-        Raises:
-          DataError: another number of bands, or a value that is not finite.
-        """
+        """Predictions (t,) of finite absorbances (t, m) on the axis of the training rows, else DataError."""
         rows = require.finite_rows(spectra, "spectra to predict", least=0, features=self.centre.size) - self.centre
         found = np.zeros(len(rows))
         for number, direction in enumerate(self.directions):
@@ -130,16 +125,16 @@ def _kernel(square: Any, rational: bool, library: Any) -> Any:
     return (1.0 + distance) * library.exp(-distance)
 
 
-def subset(regions: ArrayLike, of_region: int = MOST_OF_REGION, most: int = MOST_ROWS, seed: int = 0) -> np.ndarray:
-    """Rows drawn at random, in order: of a region at most ``of_region``, which is lowered until all are ``most``."""
+def subset(regions: ArrayLike) -> np.ndarray:
+    """Rows drawn at random, in order: :data:`MOST_OF_REGION` of a region, or fewer for :data:`MOST_ROWS` in all."""
     region = np.unique(np.asarray(regions), return_inverse=True)[1].reshape(-1)
-    turn = np.random.default_rng(seed).permutation(region.size)
+    turn = np.random.default_rng(0).permutation(region.size)
     place = np.empty(region.size, int)
     for number in range(region.max() + 1):
         rows = np.flatnonzero(region == number)
         place[rows[np.argsort(turn[rows])]] = np.arange(rows.size)
-    counts = np.bincount(region)
-    while of_region > 1 and np.minimum(counts, of_region).sum() > most:
+    counts, of_region = np.bincount(region), MOST_OF_REGION
+    while of_region > 1 and np.minimum(counts, of_region).sum() > MOST_ROWS:
         of_region -= 1
     return np.flatnonzero(place < of_region)
 

@@ -161,7 +161,7 @@ def _moved(
     return found[:, ::-1] if turned else found
 
 
-def penalties(absorbance: ArrayLike, axis: ArrayLike, seed: int = 0, strengths: Strengths | None = None) -> np.ndarray:
+def penalties(absorbance: ArrayLike, axis: ArrayLike, strengths: Strengths | None = None) -> np.ndarray:
     """Mean products of the bands' differences, (kinds, m, m), one matrix for each kind of perturbation.
 
     Args and errors: as of :func:`differences`; of more than :data:`MOST_ROWS` rows evenly spaced ones are perturbed.
@@ -169,7 +169,7 @@ def penalties(absorbance: ArrayLike, axis: ArrayLike, seed: int = 0, strengths: 
     rows = require.finite_rows(absorbance, "training spectra")
     chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).round().astype(int)]
     kinds = (strengths or strengths_for(axis)).kinds()
-    return np.stack([mean_products(differences(chosen, axis, kind, seed, strengths)) for kind in kinds])
+    return np.stack([mean_products(differences(chosen, axis, kind, 0, strengths)) for kind in kinds])
 
 
 def mean_products(moved: np.ndarray) -> np.ndarray:

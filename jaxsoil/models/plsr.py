@@ -42,11 +42,7 @@ class Plsr:
         return self.coefficients.shape[0]
 
     def predict(self, spectra: ArrayLike) -> np.ndarray:
-        """Predictions (t,) with all A components for (t, m) spectra on the axis of the training rows.
-
-        Raises:
-          DataError: another number of bands, or a value that is not finite.
-        """
+        """Predictions (t,) with all A components for finite spectra (t, m) on the training axis, else DataError."""
         rows = require.finite_rows(spectra, "spectra to predict", least=0, features=self.centre.size)
         return ((rows - self.centre) / self.scale @ self.coefficients[-1][:, None]).ravel() + self.target_centre
 
@@ -71,11 +67,9 @@ def fit(
     require.same_length({"training spectra": x, "training targets": y})
     most = min(x.shape[0] - 1, x.shape[1])
     if not 1 <= n_components <= most:
-        raise DataError(
-            f"{x.shape[0]} training rows and {x.shape[1]} bands allow 1 to {most} components",
-            value=n_components,
-            remedy="Lower the number of components, or train on more rows.",
-        )
+        problem = f"{x.shape[0]} training rows and {x.shape[1]} bands allow 1 to {most} components"
+        remedy = "Lower the number of components, or train on more rows."
+        raise DataError(problem, value=n_components, remedy=remedy)
     centre, scale, middle, root = x.mean(axis=0), x.std(axis=0, ddof=1), y.mean(), np.ones((len(y), 1))
     if weights is not None:
         w = require.vector(weights, "weights of training rows")

@@ -82,11 +82,7 @@ class Checked:
 
 
 def check(path: Path) -> Checked:
-    """Reads everything that a manifest names; nothing is raised that can be listed.
-
-    Raises:
-      DataError: a file that is absent or no TOML.
-    """
+    """Reads what a manifest names; nothing is raised that can be listed, but DataError where there is no TOML."""
     kind = kind_of(read_toml(path))
     try:
         if kind == "landscape":

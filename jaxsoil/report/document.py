@@ -133,12 +133,7 @@ class Document:
     ) -> Picture | None:
         """Saves a figure as figures/``name``.png (or in ``subfolder`` of figures/), to be added; None for None.
 
-        Args:
-          figure: the figure.
-          name: of the file, without its ending.
-          caption: what it shows, one to three sentences.
-          subfolder: folder within figures/.
-          formats: formats of the file, PNG first.
+        The caption says what it shows in one to three sentences; ``formats`` begin with PNG.
 
         Raises:
           ValueError: another figure of the document has this name: its file would be replaced under its caption.

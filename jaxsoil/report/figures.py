@@ -42,12 +42,8 @@ class ScatterPanel:
 def predicted_vs_observed(panels: Sequence[ScatterPanel], *, title: str, color: str, floor: float) -> Figure:
     """Small multiples of predicted against observed SOC on common logarithmic axes, with the 1:1 line.
 
-    Args:
-      panels: one for each region, in order.
-      title: heading of the figure.
-      color: colour of the points.
-      floor: SOC in % by mass under which points are drawn at the edge (the floor of the log10 metrics), as are
-        those over 100 %.
+    Points are drawn in ``color``; those under ``floor`` (SOC in % by mass, the floor of the log10 metrics) or over
+    100 % at the edge.
     """
     columns = min(4, len(panels)) if len(panels) <= 8 else 5 if len(panels) <= 10 else 6
     rows = math.ceil(len(panels) / columns)
@@ -86,14 +82,8 @@ def _square_panels(rows: int, columns: int, count: int) -> tuple[Figure, np.ndar
     height = top + bottom + rows * side + (rows - 1) * between
     figure = new_figure(width, height, solve_layout=False)
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    figure.subplots_adjust(
-        left=left / width,
-        right=1.0 - right / width,
-        top=1.0 - top / height,
-        bottom=bottom / height,
-        wspace=gap / side,
-        hspace=between / side,
-    )
+    ends = {"right": 1.0 - right / width, "top": 1.0 - top / height, "wspace": gap / side, "hspace": between / side}
+    figure.subplots_adjust(left=left / width, bottom=bottom / height, **ends)
     return figure, style.trim(axes, count)
 
 
@@ -181,11 +171,7 @@ def reconstructions(
 ) -> Figure:
     """Observed spectra (solid), their reconstructions (dashed) and, below each, the residual; above it the RMSEs.
 
-    Args:
-      axis_values: (m,) wavelengths or wavenumbers.
-      examples: the spectra, in order.
-      styles: look of each model.
-      unit: "nm" or "cm-1".
+    The axis (m,) is in ``unit``, "nm" or "cm-1"; ``styles`` has the look of each model.
     """
     columns = min(3, len(examples))
     rows = math.ceil(len(examples) / columns)

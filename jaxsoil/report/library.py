@@ -9,6 +9,7 @@ import numpy as np
 from jaxsoil.data.library import Library
 from jaxsoil.data.sources.catalogue import source_of
 from jaxsoil.report import style
+from jaxsoil.report.figures import AXIS_LABELS
 
 _SHOWN = 2000
 
@@ -45,9 +46,7 @@ def describe(library: Library, name: str = "") -> str:
 def draw(library: Library, target: Path) -> None:
     """Draws the median and the middle 90 % of the spectra of each region (or source), and the distribution of SOC.
 
-    Args:
-      library: what to draw; of many rows, 2,000 in even steps.
-      target: file of the figure.
+    Of many rows 2,000 are drawn, in even steps; ``target`` is the file of the figure.
     """
     rows = _some(len(library))
     spectra, axis = library.spectra.values[rows].astype(np.float64), library.spectra.axis
@@ -62,8 +61,7 @@ def draw(library: Library, target: Path) -> None:
         left.plot(axis, np.median(mine, axis=0), color=colour, lw=1.2, label=f"{kind} ({len(mine)})")
         if place < 2:
             left.fill_between(axis, *np.quantile(mine, (0.05, 0.95), axis=0), color=colour, alpha=0.15, lw=0)
-    names_of = {"nm": "Wavelength (nm)", "cm-1": "Wavenumber (cm$^{-1}$)"}
-    left.set(xlabel=names_of[library.spectra.unit], ylabel=library.spectra.quantity.capitalize())
+    left.set(xlabel=AXIS_LABELS[library.spectra.unit], ylabel=library.spectra.quantity.capitalize())
     if library.spectra.unit == "cm-1":
         left.invert_xaxis()
     left.legend(title=group, fontsize=7)

@@ -152,11 +152,7 @@ class RunFiles:
 
 
 def require(path: Path) -> Path:
-    """The path itself.
-
-    Raises:
-      DataError: there is no such file.
-    """
+    """The path itself; DataError where there is no such file."""
     if not path.is_file():
         remedy = "Finish the run first (the same command with --resume), then report on it."
         raise DataError("this file of the run is missing", source=path, remedy=remedy)
@@ -169,22 +165,14 @@ def damaged(path: Path, problem: str, value: object = None) -> DataError:
 
 
 def read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:
-    """Reads a JSON object; an optional one that is absent is empty.
-
-    Raises:
-      DataError: the file is missing or not a JSON object.
-    """
+    """Reads a JSON object, else DataError; an optional one that is absent is empty."""
     if optional and not path.exists():
         return {}
     return files.read_json(require(path), remedy=OVERWRITE)
 
 
 def read_csv(path: Path, columns: Columns) -> pd.DataFrame:
-    """Reads a CSV table of a run.
-
-    Raises:
-      DataError: the file is missing or no table, lacks a column, or a cell is not what its column holds.
-    """
+    """Reads a CSV table; DataError where it is missing, is none, lacks a column, or a cell does not fit its column."""
     header, rows = files.read_csv_text(require(path), remedy=OVERWRITE)
     kinds = columns.kinds
     _require_columns(path, header, columns)
@@ -193,11 +181,7 @@ def read_csv(path: Path, columns: Columns) -> pd.DataFrame:
 
 
 def read_parquet(path: Path, columns: Columns) -> pd.DataFrame:
-    """Reads a Parquet table of a run.
-
-    Raises:
-      DataError: the file is missing or no table, lacks a column, or a column does not hold what it should.
-    """
+    """Reads a Parquet table; DataError where it is missing, is none, lacks a column, or one holds something else."""
     import pyarrow
 
     require(path)
@@ -215,11 +199,7 @@ def read_parquet(path: Path, columns: Columns) -> pd.DataFrame:
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Reads the arrays of an .npz file of a run.
-
-    Raises:
-      DataError: the file is missing or cut short, or lacks one of ``names``.
-    """
+    """Reads the arrays of an .npz file; DataError where it is missing, cut short, or lacks one of ``names``."""
     arrays = files.read_arrays(require(path))
     missing = [name for name in names if name not in arrays]
     if missing:

@@ -20,13 +20,7 @@ ALIKE_NOT = (
 
 
 def open_document(run: RunContents, title: str, name: str = "") -> Document:
-    """The document of a run, to be written into its folder.
-
-    Args:
-      run: the run.
-      title: what was studied; the name of the data follows.
-      name: name of the data, otherwise that of data.json.
-    """
+    """The document of a run, to be written into its folder: ``title`` and the ``name`` of the data, or data.json's."""
     return Document(f"{title}, data '{name or run.data.get('name', 'data')}'", run.path)
 
 
@@ -82,18 +76,10 @@ def setting_text(value: object) -> str:
     return "not stated" if value is None else str(value)
 
 
-def data_section(document: Document, run: RunContents) -> None:
-    """The data of the run, with exclusions and conversions."""
-    document.section("Data", *PROSE.items("data", data=run.data))
-
-
 def timing_section(document: Document, run: RunContents, labels: Mapping[str, str] | None = None) -> None:
     """Seconds by step, compilation apart; nothing where the run has no timing.json.
 
-    Args:
-      document: receives the section.
-      run: the run.
-      labels: names of models and steps as the table shows them.
+    ``labels``: names of models and steps as the table shows them.
     """
     if not run.timing:
         return
@@ -107,12 +93,9 @@ def timing_section(document: Document, run: RunContents, labels: Mapping[str, st
         rows.append((text, number(float(run.timing[name]), 1)))
     note = "Compilation happens once for each group of equal networks and is not part of their training time."
     environment = [setting_text(run.env[key]) for key in ("processor", "devices") if run.env.get(key)]
-    document.section(
-        "Time",
-        Table("Wall-clock time of the run.", ("Step", "Seconds"), tuple(rows), (note,)),
-        f"On {', '.join(environment)}." if environment else None,
-        *PROSE.items("floors", floors=run.env.get("floors", {})),
-    )
+    table = Table("Wall-clock time of the run.", ("Step", "Seconds"), tuple(rows), (note,))
+    words = [f"On {', '.join(environment)}."] if environment else []
+    document.section("Time", table, *words, *PROSE.items("floors", floors=run.env.get("floors", {})))
 
 
 def command_section(document: Document, run: RunContents) -> None:
@@ -125,7 +108,7 @@ def command_section(document: Document, run: RunContents) -> None:
 
 def run_sections(document: Document, run: RunContents, labels: Mapping[str, str] | None = None) -> None:
     """Writes what was run on, how long it took and the command; ``labels`` as of :func:`timing_section`."""
-    data_section(document, run)
+    document.section("Data", *PROSE.items("data", data=run.data))
     timing_section(document, run, labels)
     command_section(document, run)
 

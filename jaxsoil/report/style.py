@@ -108,9 +108,7 @@ def styled(draw: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]
 def new_figure(width: float, height: float, *, solve_layout: bool = True) -> Figure:
     """An empty figure of a size in inches, without pyplot: no display, no global state.
 
-    Args:
-      width, height: inches.
-      solve_layout: let matplotlib find the margins; without it the caller sets them.
+    Without ``solve_layout``, which lets matplotlib find the margins, the caller sets them.
     """
     from matplotlib.figure import Figure
 
@@ -235,14 +233,8 @@ def _sign(look: Look, size: float) -> Any:
     from matplotlib.lines import Line2D
 
     face = look.color if look.filled else "white"
-    shape: dict[str, Any] = {
-        "marker": look.marker,
-        "ms": _size(look.marker, size),
-        "mfc": face,
-        "ls": look.line or "none",
-        "lw": 1.2,
-    }
-    return Line2D([], [], color=look.color, label=look.label, **shape)
+    shape: dict[str, Any] = {"marker": look.marker, "ms": _size(look.marker, size), "mfc": face, "lw": 1.2}
+    return Line2D([], [], color=look.color, label=look.label, ls=look.line or "none", **shape)
 
 
 def _columns(letters: Sequence[int], width: float) -> int:
@@ -258,9 +250,7 @@ def _columns(letters: Sequence[int], width: float) -> int:
 def log_ticks(axis: Axis, *, inner: bool = False) -> None:
     """Few round numbers on a logarithmic axis whose limits are set, written out as 0.1, 1, 10.
 
-    Args:
-      axis: ``axes.xaxis`` or ``axes.yaxis``.
-      inner: leaves out numbers near the ends, which would run into those of a neighbouring panel.
+    ``inner`` leaves out numbers near the ends, which would run into those of a neighbouring panel.
     """
     from matplotlib.ticker import FixedLocator, LogLocator, NullLocator, StrMethodFormatter
 
@@ -300,18 +290,10 @@ def points(
       size: of the markers, points.
       options: of ``Axes.errorbar``, such as ``label`` and ``zorder``.
     """
-    axis.errorbar(
-        np.atleast_1d(x),
-        np.atleast_1d(y),
-        xerr=_bars(xerr),
-        yerr=_bars(yerr),
-        color=look.color,
-        marker=look.marker,
-        linestyle=look.line or "none",
-        markersize=_size(look.marker, size),
-        markerfacecolor=look.color if trusted and look.filled else "white",
-        **{"elinewidth": 0.9, "linewidth": 1.0, **options},
-    )
+    face = look.color if trusted and look.filled else "white"
+    marks: dict[str, Any] = {"marker": look.marker, "ms": _size(look.marker, size), "mfc": face, "color": look.color}
+    lines: dict[str, Any] = {"linestyle": look.line or "none", "elinewidth": 0.9, "linewidth": 1.0, **options}
+    axis.errorbar(np.atleast_1d(x), np.atleast_1d(y), xerr=_bars(xerr), yerr=_bars(yerr), **marks, **lines)
 
 
 def _size(marker: str, size: float) -> float:

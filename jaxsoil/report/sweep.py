@@ -86,7 +86,10 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     document.section(_BEST_POINTS, *_PROSE.items("best", of=len(points)))
     for one in shown:
         document.table(_best_table(one, points))
-    _unfinished(document, points)
+    left = points[points["status"] != "finished"]
+    if len(left):
+        columns: dict[Any, Any] = {"point": "Point", "status": "Status", "error": "Error"}
+        document.section("Points without results", rows_table(pd.DataFrame(left), columns, title=_PROSE.text("left")))
     document.section("Time", _PROSE.text("time", seconds=float(np.nansum(points["seconds"])), done=done))
     return document.write()
 
@@ -139,17 +142,14 @@ def _shown(effects: pd.DataFrame, best: pd.DataFrame, scores: pd.DataFrame) -> l
 def effect_figure(shown: _Shown, points: pd.DataFrame) -> Figure | None:
     """A panel for each field: each point's mean score (small), and the mean and SD over points with one value (large).
 
-    Args:
-      shown: the metric.
-      points: points.csv, whose columns ``config.FIELD`` say which value a point has.
+    Columns ``config.FIELD`` of ``points`` (points.csv) say which value a point has.
     """
     fields = list(dict.fromkeys(shown.effects["field"]))
     if not fields:
         return None
     models = natural_sorted(set(shown.effects["model"]))
     looks = style.looks({name: name for name in models})
-    unit = str(shown.effects["unit"].iloc[0])
-    label = METRICS[shown.metric] + ("" if unit == "1" else f" ({unit})")
+    label = _heading(shown.metric, shown.effects)
     figure, axes = style.grid(len(fields), panel=2.5, extra=0.7, ylabel=label, sharey=True)
     placed = shown.scores.merge(points, on="point")
     for axis, field in zip(axes, fields, strict=True):
@@ -181,16 +181,15 @@ def in_order(values: Sequence[str]) -> list[str]:
 
 
 def _effect_table(shown: _Shown) -> Table:
-    unit = str(shown.effects["unit"].iloc[0]) if len(shown.effects) else "1"
     columns: dict[Any, Any] = {
-        "field": "Field", "setting": "Value", "model": "Model", ("mean", "sd"): (_heading(shown.metric, unit), 3),
+        "field": "Field", "setting": "Value", "model": "Model",
+        ("mean", "sd"): (_heading(shown.metric, shown.effects), 3),
         "low": ("Lowest", 3), "high": ("Highest", 3), "points": ("Points", "{:d}"),
     }  # fmt: skip
     return rows_table(shown.effects, columns, title=_PROSE.text("effect_title", title=shown.title))
 
 
 def _best_table(shown: _Shown, points: pd.DataFrame) -> Table:
-    unit = str(shown.best["unit"].iloc[0]) if len(shown.best) else "1"
     fields = [name for name in points.columns if name.startswith("config.")]
     settings = points.set_index("point")[fields]
     rows = []
@@ -198,17 +197,10 @@ def _best_table(shown: _Shown, points: pd.DataFrame) -> Table:
         own = "; ".join(f"{f.removeprefix('config.')} {settings.at[line['point'], f]}" for f in fields)
         score = number(line["mean"]) + (f" ± {number(line['se'])}" if math.isfinite(line["se"]) else "")
         rows.append((line["model"], str(line["rank"]), str(line["of"]), own, score))
-    header = ("Model", "Rank", "Of", "Fields", _heading(shown.metric, unit))
+    header = ("Model", "Rank", "Of", "Fields", _heading(shown.metric, shown.best))
     return Table(_PROSE.text("best_title", title=shown.title), header, tuple(rows), _PROSE.notes("warning"), (0, 3))
 
 
-def _heading(metric: str, unit: str) -> str:
+def _heading(metric: str, lines: pd.DataFrame) -> str:
+    unit = str(lines["unit"].iloc[0]) if len(lines) else "1"
     return METRICS[metric] + ("" if unit == "1" else f" ({unit})")
-
-
-def _unfinished(document: Document, points: pd.DataFrame) -> None:
-    """Names the points without results; nothing where there are none."""
-    left = points[points["status"] != "finished"]
-    if len(left):
-        columns: dict[Any, Any] = {"point": "Point", "status": "Status", "error": "Error"}
-        document.section("Points without results", rows_table(pd.DataFrame(left), columns, title=_PROSE.text("left")))

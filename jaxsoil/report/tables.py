@@ -70,13 +70,7 @@ class Table:
         return dataclasses.replace(self, rows=self.rows[:rows], notes=(note, *self.notes))
 
     def part(self, columns: Sequence[int], rows: Iterable[int] | None = None, notes: Iterable[str] = ()) -> Table:
-        """Some columns (negative: from the end) of some rows, in that order, with notes of their own.
-
-        Args:
-          columns: which columns.
-          rows: which rows; None for all.
-          notes: footnotes in place of the table's.
-        """
+        """Some columns (negative: from the end) of some rows (None: all), in that order, with notes of their own."""
         chosen = self.rows if rows is None else [self.rows[at] for at in rows]
         header, *body = (tuple(row[column] for column in columns) for row in (self.header, *chosen))
         left = tuple(place for place, column in enumerate(columns) if self.is_text(column % len(self.header)))

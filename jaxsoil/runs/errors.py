@@ -94,6 +94,17 @@ class Faults:
             raise self.found[0] if len(self.found) == 1 else DataErrors(self.found)
 
 
+@contextlib.contextmanager
+def intact(problem: str, *, source: object = None, remedy: str = "Write the bundle again.") -> Iterator[None]:
+    """Within the block what parts of a file raise that are missing or do not fit together becomes a DataError."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise DataError(problem, source=source, value=repr(error), remedy=remedy) from error
+
+
 class UsageError(ValueError):
     """A command, option or configuration that cannot be carried out as typed."""
 

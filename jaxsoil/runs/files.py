@@ -72,11 +72,8 @@ def read_csv_text(
 ) -> tuple[list[str], list[list[str]]]:
     """Reads a CSV table of a run as text: its header and its rows, each as long as the header.
 
-    Text first, because "NA" and "007" are names as well; the caller makes numbers of what is to be numbers.
-
-    Args:
-      path: the file.
-      remedy: what to do where it is damaged, as an instruction.
+    Text first, because "NA" and "007" are names as well; the caller makes numbers of what is to be numbers. ``remedy``
+    says what to do where the file is damaged.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -114,11 +111,7 @@ def write_json(path: str | os.PathLike[str], content: Any) -> None:
 
 
 def read_json(path: str | os.PathLike[str], *, remedy: str = "Run the study again with --overwrite.") -> dict[str, Any]:
-    """Reads a JSON object.
-
-    Args:
-      path: the file.
-      remedy: what to do where it is damaged, as an instruction.
+    """Reads a JSON object; ``remedy`` says what to do where the file is damaged.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -136,12 +129,7 @@ def read_json(path: str | os.PathLike[str], *, remedy: str = "Run the study agai
 
 
 def write_arrays(path: str | os.PathLike[str], named: Mapping[str, Any] | None = None, /, **arrays: Any) -> None:
-    """Writes named arrays as an ``.npz`` file, whole or not at all.
-
-    Args:
-      path: the file.
-      named: name -> array, for names that are no keywords.
-      **arrays: name=array.
+    """Writes named arrays as an ``.npz`` file, whole or not at all; ``named`` takes names that are no keywords.
 
     Raises:
       ValueError: an array of Python objects, which could not be read back.
@@ -156,11 +144,7 @@ def write_arrays(path: str | os.PathLike[str], named: Mapping[str, Any] | None =
 
 
 def read_arrays(path: str | os.PathLike[str], *, remedy: str = REMAKE) -> dict[str, np.ndarray]:
-    """Reads all arrays of an ``.npz`` file.
-
-    Args:
-      path: the file.
-      remedy: what to do where it is damaged, as an instruction.
+    """Reads all arrays of an ``.npz`` file; ``remedy`` says what to do where it is damaged.
 
     Raises:
       FileNotFoundError: there is no such file.

@@ -100,10 +100,8 @@ def refuse_or_accept(run: RunFolder, content: dict[str, Any], resume: bool, over
     wrong = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
     if wrong:
         shown = "; ".join(f"{name} was {before.get(name)!r}, is {now.get(name)!r}" for name in wrong[:5])
-        raise UsageError(
-            f"{run.path} was made with another configuration ({shown}): give the same options with --resume, "
-            "or start again with --overwrite."
-        )
+        raise UsageError(f"{run.path} was made with another configuration ({shown}): give the same options with "
+                         "--resume, or start again with --overwrite.")  # fmt: skip
 
 
 def create(
@@ -137,7 +135,7 @@ def environment(arguments: Sequence[str]) -> dict[str, Any]:
     return {
         "command": " ".join(["python experiments/run.py", *arguments]),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in RECORDED},
+        "versions": {name: version(name) for name in RECORDED},
         "devices": [f"{device.platform} {device.device_kind}" for device in jax.devices()],
         "processor": processor,
         "cores": os.cpu_count(),
@@ -146,7 +144,8 @@ def environment(arguments: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _version(name: str) -> str | None:
+def version(name: str) -> str | None:
+    """Version of an installed package, None where it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -17,23 +17,15 @@ def stable_hash(text: str) -> int:
 def key_of(root: int, *names: object) -> jax.Array:
     """Random key of what ``names`` say: the root key folded with the stable hash of the names joined by "/".
 
-    Args:
-      root: seed of the study.
-      names: one name, such as the id of a trial ("ann/geeves/0"), or its parts ("ann", "geeves", 0).
-
-    Returns:
-      A scalar key of JAX's default generator.
+    The names are one, such as the id of a trial ("ann/geeves/0"), or its parts ("ann", "geeves", 0); the key is a
+    scalar one of JAX's default generator.
     """
     # JAX is imported here, so that files of configurations that hash a name stay quick to import.
     import jax
 
-    return jax.random.fold_in(jax.random.key(root), stable_hash(_joined(names)))
+    return jax.random.fold_in(jax.random.key(root), stable_hash("/".join(map(str, names))))
 
 
 def seed_of(root: int, *names: object) -> list[int]:
     """Seed of a NumPy generator for what ``names`` say: ``np.random.default_rng(seed_of(root, *names))``."""
-    return [int(root), stable_hash(_joined(names))]
-
-
-def _joined(names: tuple[object, ...]) -> str:
-    return "/".join(map(str, names))
+    return [int(root), stable_hash("/".join(map(str, names)))]

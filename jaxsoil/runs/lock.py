@@ -79,11 +79,7 @@ def held(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """Holds the lock of a run folder within the block.
 
     A lock whose process is dead (on this host), or that was not touched for :data:`SILENT` seconds (on another), is
-    taken over.
-
-    Args:
-      folder: the run folder; its parent is made where there is none.
-      wait: seconds to wait for another worker.
+    taken over. ``wait``: seconds to wait for another worker. The folder's parent is made where there is none.
 
     Raises:
       InUse: another worker holds it.

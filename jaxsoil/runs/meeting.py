@@ -44,16 +44,10 @@ class Settings:
 
 
 class Team:
-    """The processes of a run, seen by one of them.
+    """The processes of a run in ``folder``, seen by one of them."""
 
-    Args:
-      settings: which one.
-      folder: the run folder.
-      clock: seconds.
-    """
-
-    def __init__(self, settings: Settings, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self.settings, self.clock = settings, clock
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
         self.folder = lock.lock_path(folder).with_suffix(".processes")
         agreed = {"count": settings.count, "address": settings.address}
         self.mine: dict[str, Any] = {**agreed, "key": os.urandom(8).hex(), **lock.worker(), "beat": 0, "stage": HERE}
@@ -86,15 +80,11 @@ class Team:
     def look(self) -> None:
         """Reads what the others say."""
         for path in self.folder.glob("*.json"):
-            index = int(path.stem) if path.stem.isdecimal() else self.settings.index
-            try:
-                said = json.loads(path.read_text("utf-8"))
-            except (OSError, ValueError):
-                continue
+            index, said = int(path.stem) if path.stem.isdecimal() else self.settings.index, _read(path)
             before, _, first = self._seen.get(index, ({}, 0.0, 0))
-            if index != self.settings.index and said != before:
+            if said and index != self.settings.index and said != before:
                 first = first if said.get("key") == before.get("key") else said.get("beat", 0)
-                self._seen[index] = said, self.clock(), first
+                self._seen[index] = said, time.monotonic(), first
 
     def here(self) -> dict[int, dict[str, Any]]:
         """What the others say that are alive, by index. A file may be of an earlier job."""
@@ -120,7 +110,7 @@ class Team:
             raise UsageError(f"--process-index {self.settings.index} is taken by process {taken['pid']} on this host: "
                              "give each process a number of its own.")  # fmt: skip
         self.came = True
-        began, others = self.clock(), set(range(self.settings.count)) - {self.settings.index}
+        began, others = time.monotonic(), set(range(self.settings.count)) - {self.settings.index}
         while True:
             self.beat()
             found = self.here()
@@ -134,7 +124,7 @@ class Team:
             if others <= set(found):
                 self._met = {index: found[index]["key"] for index in others}
                 return
-            if self.clock() - began > self.settings.wait:
+            if time.monotonic() - began > self.settings.wait:
                 missing = ", ".join(str(i) for i in sorted(others - set(found)))
                 raise UsageError(
                     f"{len(found) + 1} of {self.settings.count} processes came within {self.settings.wait:g} s, "
@@ -146,10 +136,6 @@ class Team:
     def stage(self, index: int) -> str:
         """How far another process is."""
         return self._seen[index][0].get("stage", HERE) if index in self._seen else HERE
-
-    def leader_has_folder(self) -> bool:
-        """Whether process 0 has the run folder."""
-        return self.stage(0) in (READY, THROUGH, DONE)
 
     def problem(self) -> str:
         """What ends this process: another one that failed, is gone or fell silent; "" while there is none."""
@@ -169,17 +155,17 @@ class Team:
                 return f"{name} was started anew. {RESUME}"
             if lock.lives(said) is False and _read(self.path(index)):
                 return f"{name} was killed. {RESUME}"
-            if self.clock() - changed > self.settings.wait:
+            if time.monotonic() - changed > self.settings.wait:
                 return f"{name} has not been heard of for {self.settings.wait:g} s. {RESUME}"
         return ""
 
     def until(self, stage: str, of: set[int], refusal: str) -> None:
         """Waits until other processes have come to a stage; UsageError where one has failed or time is up."""
-        began = self.clock()
+        began = time.monotonic()
         while not all(self.stage(index) == stage for index in of):
             if problem := self.problem():
                 raise UsageError(problem)
-            if self.clock() - began > self.settings.wait:
+            if time.monotonic() - began > self.settings.wait:
                 raise UsageError(refusal)
             time.sleep(BEAT / 10)
 
@@ -188,10 +174,7 @@ class Team:
 def attended(settings: Settings, folder: Path, on_loss: Callable[[str], None]) -> Iterator[Team]:
     """Within the block the processes of a run are together.
 
-    Args:
-      settings: which process this is.
-      folder: the run folder.
-      on_loss: called, by another thread, once one of the others is lost, with what to say.
+    ``on_loss`` is called, by another thread, once one of the others is lost, with what to say.
     """
     team, ended, together = Team(settings, folder), threading.Event(), threading.Event()
 
@@ -240,7 +223,13 @@ def connect(team: Team) -> None:
     others = set(range(settings.count)) - {settings.index}
     # Tried first with a plain connection: JAX itself aborts, in a way that cannot be caught.
     if settings.index == 0:
-        with _listening(int(port), settings.address):
+        family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+        try:
+            server = socket.create_server(("", int(port)), family=family, dualstack_ipv6=family == socket.AF_INET6)
+        except OSError as error:
+            raise UsageError(f"--process-address {settings.address}: port {port} cannot be had ({error.strerror}). "
+                             "Give all processes another one.") from error  # fmt: skip
+        with server:
             team.until(REACHED, others, f"Not all processes reach {settings.address} within {settings.wait:g} s: give "
                        "as --process-address a name of this host that the others know.")  # fmt: skip
         team.tell(REACHED)
@@ -278,8 +267,8 @@ def part(team: Team) -> None:
         team.path(team.settings.index).unlink(missing_ok=True)
         return
     team.tell(DONE)
-    until = team.clock() + team.settings.wait
-    while any(team.path(index).exists() for index in range(1, team.settings.count)) and team.clock() < until:
+    until = time.monotonic() + team.settings.wait
+    while any(team.path(index).exists() for index in range(1, team.settings.count)) and time.monotonic() < until:
         time.sleep(BEAT / 10)
     for path in team.folder.glob("*"):
         path.unlink(missing_ok=True)
@@ -287,22 +276,9 @@ def part(team: Team) -> None:
         team.folder.rmdir()
 
 
-@contextlib.contextmanager
-def _listening(port: int, address: str) -> Iterator[None]:
-    """Takes connections at a port within the block."""
-    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
-    try:
-        server = socket.create_server(("", port), family=family, dualstack_ipv6=family == socket.AF_INET6)
-    except OSError as error:
-        raise UsageError(f"--process-address {address}: port {port} cannot be had ({error.strerror}). Give all "
-                         "processes another one.") from error  # fmt: skip
-    with server:
-        yield
-
-
 def _reach(team: Team, host: str, port: int) -> None:
     """Connects to process 0 once."""
-    began = team.clock()
+    began = time.monotonic()
     while True:
         try:
             socket.create_connection((host, port), timeout=BEAT * 2).close()
@@ -311,7 +287,7 @@ def _reach(team: Team, host: str, port: int) -> None:
             reason = error.strerror or str(error)
         if problem := team.problem():
             raise UsageError(problem)
-        if team.clock() - began > team.settings.wait:
+        if time.monotonic() - began > team.settings.wait:
             given = f"--process-address {team.settings.address}"
             raise UsageError(f"{given} is not reached within {team.settings.wait:g} s ({reason}): give the host of "
                              "process 0 as the others know it, and an open port.")  # fmt: skip

@@ -46,13 +46,8 @@ _PRIVATE = ("disable_code", "disable_git", "disable_job_creation")
 _PRIVATE += ("x_disable_meta", "x_disable_stats", "x_disable_machine_info")
 _SETTINGS: dict[str, Any] = dict.fromkeys(("silent", *_PRIVATE), True)
 # Which packages are installed stands in env.json; W&B would list them anew for every run, half a second each.
-_SETTINGS |= {
-    "x_save_requirements": False,
-    "console": "off",
-    "symlink": False,
-    "init_timeout": 10,
-    "finish_timeout": 60,
-}  # seconds
+_SETTINGS |= {"x_save_requirements": False, "console": "off", "symlink": False}
+_SETTINGS |= {"init_timeout": 10, "finish_timeout": 60}  # seconds
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -167,10 +162,7 @@ class Mirror:
     ) -> None:
         """Completes the W&B run with the results and figures that the folder has, and ends it; opens it if need be.
 
-        Args:
-          mode: of W&B.
-          records: of the log.
-          trials: whether trials get runs of their own, where :data:`TRIALS` or their number allow it.
+        With ``trials``, these get runs of their own where :data:`TRIALS` or their number allow it.
         """
         if self.run is None:
             self.open(mode, records)

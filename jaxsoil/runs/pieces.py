@@ -111,11 +111,7 @@ class Pieces:
         write_arrays(self.path(name), {_CONTENT: np.frombuffer(text.encode(), np.uint8), **entries})
 
     def read(self, name: str, *, identity: Any = None) -> Piece:
-        """Reads a finished piece.
-
-        Args:
-          name: its name.
-          identity: what it must belong to; None takes any.
+        """Reads a finished piece, which must belong to ``identity``; None takes any.
 
         Raises:
           DataError: there is no such piece, it is damaged, or it belongs to another identity.

@@ -39,11 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(options: argparse.Namespace) -> meeting.Settings | None:
-    """What the options of :func:`add_options` say; None: one process.
-
-    Raises:
-      UsageError: they cannot be carried out as typed.
-    """
+    """What the options of :func:`add_options` say, None: one process; UsageError where that cannot be done."""
     count, index, address = options.processes, options.process_index, options.process_address
     if count is None:
         for name in ("process_index", "process_address"):
@@ -74,11 +70,6 @@ def leads() -> bool:
     return _team is None or _team.settings.index == 0
 
 
-def owns(number: int) -> bool:
-    """Whether the piece of this number is this process's to make."""
-    return _team is None or number % _team.settings.count == _team.settings.index
-
-
 def count() -> int:
     """Processes of this run."""
     return 1 if _team is None else _team.settings.count
@@ -95,10 +86,6 @@ def joined(settings: meeting.Settings | None, folder: Path) -> Iterator[None]:
 
     Until the block ends a process that ends with an error, is killed or falls silent ends the others: each keeps the
     state of its trainings, as at SIGTERM.
-
-    Args:
-      settings: which process this is.
-      folder: the run folder.
 
     Raises:
       UsageError: the processes did not come together within ``settings.wait`` seconds, or do not agree.
@@ -131,7 +118,7 @@ def ready() -> None:
 
 def wait_for_folder() -> None:
     """Waits until process 0 has the run folder; what ends it ends this process too."""
-    while _team is not None and not _team.leader_has_folder():
+    while _team is not None and _team.stage(0) not in (meeting.READY, meeting.THROUGH, meeting.DONE):
         stop.check()
         time.sleep(LOOK)
 
@@ -148,7 +135,7 @@ def dealt(paths: Sequence[Path], make: Callable[[Sequence[int]], Iterator[T]]) -
         yield from make(numbers)
         return
     # Its own share first: the others are at theirs meanwhile.
-    for _ in make([i for i in numbers if owns(i)]):
+    for _ in make(numbers[_team.settings.index :: _team.settings.count]):
         pass
     if leads():
         for i in numbers:

@@ -12,6 +12,7 @@ import shutil
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,11 +27,6 @@ class Line:
 
     The time left of a kind of trials is their number times the mean time of those that were trained in this call. While
     a kind has no such time, the line gives what the others take as the least.
-
-    Args:
-      name: of the study.
-      stream: text stream on which it is drawn.
-      clock: seconds.
     """
 
     def __init__(self, name: str, stream: Any, clock: Callable[[], float] = time.monotonic) -> None:
@@ -56,11 +52,7 @@ class Line:
 
     def counts(self) -> dict[str, int]:
         """Trials of each kind."""
-        found: dict[str, int] = {}
-        for counts in self.expected.values():
-            for kind, number in counts.items():
-                found[kind] = found.get(kind, 0) + number
-        return found
+        return sum(map(Counter, self.expected.values()), Counter())
 
     def left(self) -> tuple[float, bool]:
         """Seconds that the trials take which are not done, and whether all kinds of them have been timed."""
@@ -148,13 +140,7 @@ def is_quiet() -> bool:
 
 
 def expect(counts: Mapping[str, int], part: str = "", unit: str = "") -> None:
-    """Announces trials.
-
-    Args:
-      counts: kind -> number.
-      part: of the study; what is announced for it again replaces what was.
-      unit: what is counted, "trials" if nothing else was said.
-    """
+    """Announces numbers of trials, or of another ``unit``, by kind; again for the same part they replace the former."""
     if _line is not None:
         _line.expected[part] = dict(counts)
         _line.unit = unit or _line.unit

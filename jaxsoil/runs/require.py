@@ -1,4 +1,4 @@
-"""Checks of arrays and numbers that callers hand in: each error states the problem, the value and the remedy.
+"""Checks of arrays and numbers that callers hand in: each DataError states the problem, the value and the remedy.
 
 A ``name`` is a plural noun that fits into a sentence, such as "training spectra". Arrays come back in float64.
 """
@@ -30,14 +30,8 @@ def array(
 ) -> np.ndarray:
     """An array of ``ndim`` dimensions, which :data:`vector`, :data:`table` and :data:`finite_rows` are cases of.
 
-    Args:
-      values: what was handed in.
-      name: plural noun for the error.
-      ndim: number of dimensions.
-      least: rows at least.
-      finite: whether NaN and infinity are refused.
-      features: columns that the training rows had; None for any number above zero.
-      dtype: of the returned array.
+    It has ``least`` rows or more, and as many columns as ``features``, those of the training rows (None: any number
+    above zero); where ``finite``, NaN and infinity are refused.
 
     Raises:
       DataError: another number of dimensions, no column, too few rows, another number of columns than ``features``, or
@@ -71,11 +65,7 @@ finite_rows = functools.partial(array, ndim=2, least=1)
 
 
 def all_finite(values: np.ndarray, name: str, *, error: type[DataError] = DataError, remedy: str = FINITE) -> None:
-    """Refuses NaN and infinity, and counts them.
-
-    Raises:
-      DataError: (or ``error``) a value is not finite.
-    """
+    """Refuses NaN and infinity, and counts them, with ``error``."""
     wrong = int(np.size(values) - np.isfinite(values).sum())
     if wrong:
         raise error(f"{name} are not all finite", value=f"{wrong} of {np.size(values)}", remedy=remedy)
@@ -89,13 +79,9 @@ def pair(
     ndim: int = 1,
     undefined: type[DataError] = DataError,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two finite float64 arrays of one shape, with ``ndim`` dimensions and at least one value.
+    """Two finite float64 arrays of one shape, with ``ndim`` dimensions (2 for spectra) and at least one value.
 
-    Args:
-      first, second: such as observed and predicted values.
-      names: of the two.
-      ndim: 1 for a property, 2 for spectra.
-      undefined: error for what is no mistake of the caller: nothing observed, or a second array that is not finite.
+    ``undefined`` is the error for what is no mistake of the caller: nothing observed, or a second array not finite.
 
     Raises:
       DataError: shapes that differ, another number of dimensions, no value, or one that is not finite.
@@ -111,11 +97,7 @@ def pair(
 
 
 def same_shape(arrays: dict[str, Any], *, remedy: str = "") -> None:
-    """Refuses named arrays whose shapes differ.
-
-    Raises:
-      DataError: with the shape of each.
-    """
+    """Refuses named arrays whose shapes differ, and names each."""
     shapes = {name: np.shape(values) for name, values in arrays.items()}
     if len(set(shapes.values())) > 1:
         remedy = remedy or f"{ROWS} (n, 1) arrays need .ravel() beside (n,)."
@@ -123,64 +105,40 @@ def same_shape(arrays: dict[str, Any], *, remedy: str = "") -> None:
 
 
 def same_length(arrays: dict[str, Any], *, remedy: str = ROWS) -> None:
-    """Refuses named arrays with different numbers of rows.
-
-    Raises:
-      DataError: with the number of each.
-    """
+    """Refuses named arrays with different numbers of rows, and names each."""
     lengths = {name: len(values) for name, values in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise DataError(f"{_listed(lengths)} differ in length", value=_against(lengths.values()), remedy=remedy)
 
 
 def not_negative(values: np.ndarray, name: str, *, remedy: str) -> None:
-    """Refuses values below zero; NaN passes.
-
-    Raises:
-      DataError: with the lowest value.
-    """
+    """Refuses values below zero, and names the lowest; NaN passes."""
     if np.any(values < 0.0):
         raise DataError(f"{name} are negative", value=float(np.nanmin(values)), remedy=remedy)
 
 
 def positive(values: np.ndarray, name: str, *, remedy: str) -> None:
-    """Refuses values that are not above zero, NaN among them.
-
-    Raises:
-      DataError: with how many there are.
-    """
+    """Refuses values that are not above zero, NaN among them, and counts them."""
     wrong = int(np.sum(~(values > 0.0)))
     if wrong:
         raise DataError(f"{name} are not all positive", value=f"{wrong} of {np.size(values)}", remedy=remedy)
 
 
 def between_0_and_1(value: float, name: str) -> None:
-    """Refuses a share, such as a coverage, a confidence or a significance level, outside the open interval (0, 1).
-
-    Raises:
-      DataError: with the value.
-    """
+    """Refuses a share, such as a coverage, a confidence or a significance level, outside the open interval (0, 1)."""
     if not 0.0 < value < 1.0:
         raise DataError(f"a {name} lies between 0 and 1", value=value, remedy="Write 90 % as 0.9.")
 
 
-def columns(frame: Any, names: Iterable[str], source: str, *, remedy: str = "Run the study again.") -> None:
-    """Refuses a data frame without some of the columns.
-
-    Raises:
-      DataError: with the columns that are missing.
-    """
+def columns(frame: Any, names: Iterable[str], source: str) -> None:
+    """Refuses a data frame without some of the columns, and names them."""
     missing = [name for name in names if name not in frame.columns]
     if missing:
-        raise DataError(f"columns are missing: {', '.join(missing)}", source=source, remedy=remedy)
+        raise DataError(f"columns are missing: {', '.join(missing)}", source=source, remedy="Run the study again.")
 
 
 def known(value: str, options: Iterable[str], problem: str, *, source: object = None, column: object = None) -> None:
-    """Refuses a name that is not among ``options``.
-
-    Raises:
-      DataError: with the nearest option.
-    """
+    """Refuses a name that is not among ``options``, and names the nearest."""
     options = list(options)
     if value not in options:
         raise DataError(problem, source=source, column=column, value=value, remedy=did_you_mean(str(value), options))
@@ -196,16 +154,9 @@ def no_row(
     what: str = "rows",
     remedy: str,
 ) -> None:
-    """Refuses rows of which one is wrong.
+    """Refuses rows of which one is ``wrong`` (n,): a DataError with the first of them and their number.
 
-    Args:
-      wrong: (n,) True where it is.
-      problem, source, column, remedy: as in :class:`~jaxsoil.runs.errors.DataError`.
-      show: says what stands in the first wrong row; its number alone by default.
-      what: is counted.
-
-    Raises:
-      DataError: with the first wrong row and their number.
+    ``show`` says what stands in that row, its number alone by default; ``what`` is counted.
     """
     rows = np.nonzero(np.asarray(wrong))[0]
     if rows.size:

@@ -34,11 +34,6 @@ class Terminated(BaseException):
     """The process was asked to end (SIGTERM). No Exception: a sweep must not record it as the failure of a point."""
 
 
-def listening() -> bool:
-    """Whether SIGTERM is caught in this process."""
-    return _listening
-
-
 def asked() -> bool:
     """Whether the process was asked to end."""
     return _asked.is_set()

@@ -118,18 +118,7 @@ class Answer:
 def answer(
     bundle: Bundle, files: Written, *, model: str, level: float, quantity: str | None, unit: str | None
 ) -> Answer:
-    """Predicts files that were uploaded.
-
-    Args:
-      bundle: models.
-      files: where they lie.
-      model: name of the model.
-      level: nominal coverage of the intervals.
-      quantity, unit: of the files, where they do not say it.
-
-    Raises:
-      DataError: a bundle whose parts do not fit together.
-    """
+    """Predicts files that were uploaded; arguments and errors as of :func:`jaxsoil.bundle.predict.predict_files`."""
     said: dict[str, Any] = {"model": model, "level": level, "quantity": quantity, "unit": unit}
     found = predict_files(bundle, files.folder, keep=MOST_CARDS, **said)
     table: Any = finished(

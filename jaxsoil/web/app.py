@@ -84,9 +84,7 @@ class Choices:
 def make_app(bundle: Bundle, host: str) -> Starlette:
     """The application of a bundle.
 
-    Args:
-      bundle: models.
-      host: under whose name the page may be asked for, beside this machine's own names and addresses.
+    The page may be asked for under the name of ``host``, beside this machine's own names and addresses.
     """
     from starlette.applications import Starlette
     from starlette.exceptions import HTTPException
@@ -95,7 +93,7 @@ def make_app(bundle: Bundle, host: str) -> Starlette:
     from starlette.responses import Response
     from starlette.routing import Route
 
-    page, own = Page(bundle), own_names(host)
+    page, own = Page(bundle), {"localhost", host.lower(), socket.gethostname().lower()}
 
     async def guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         problem = stranger(request, own)
@@ -132,7 +130,7 @@ class Page:
     """Answers of the page of a bundle, one prediction at a time."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
+        self._bundle, self._described = bundle, describe(bundle)
         self._turn = asyncio.Lock()
 
     async def home(self, request: Request) -> Response:
@@ -151,7 +149,8 @@ class Page:
             files = [
                 (item.filename, item.file)
                 for item in form.getlist("files")
-                if not isinstance(item, str) and item.filename and not _is_hidden(item.filename)
+                if not isinstance(item, str) and item.filename
+                if not item.filename.replace("\\", "/").rsplit("/", 1)[-1].startswith(".")
             ]
             choices = Choices.of(form, self._bundle)
             if not files:
@@ -171,14 +170,8 @@ class Page:
     def _answer(self, files: list[tuple[str, Any]], choices: Choices) -> Answer:
         with tempfile.TemporaryDirectory(prefix="jaxsoil-web-") as folder:
             written = uploads.write(files, Path(folder))
-            return answer(
-                self._bundle,
-                written,
-                model=choices.model,
-                level=choices.level,
-                quantity=choices.quantity or None,
-                unit=choices.unit or None,
-            )
+            said: Any = {"quantity": choices.quantity or None, "unit": choices.unit or None}
+            return answer(self._bundle, written, model=choices.model, level=choices.level, **said)
 
     def _write(
         self, choices: Choices, status: int = 200, *, answer: Answer | None = None, problem: str = ""
@@ -186,7 +179,7 @@ class Page:
         from starlette.responses import Response
 
         content = _template().render(
-            bundle=self._bundle, described=_described(self._bundle), choices=choices, answer=answer, problem=problem,
+            bundle=self._bundle, described=self._described, choices=choices, answer=answer, problem=problem,
             warning=self._bundle.warning,
             quantity_names=[(name, name.replace("_", " in ").replace("percent", "%")) for name in QUANTITIES[:3]],
             unit_names=[(name, NAMED[name]) for name in UNITS],
@@ -197,13 +190,10 @@ class Page:
         return Response(content.encode("utf-8", "replace"), status, media_type="text/html")
 
 
-def own_names(host: str) -> set[str]:
-    """The names under which this machine may be asked, in small letters."""
-    return {"localhost", host.lower(), socket.gethostname().lower()}
-
-
 def stranger(request: Request, own: set[str]) -> str:
     """Why a request is refused: another site sent it, or reached this machine under a name of its own; "" if neither.
+
+    ``own``: the names under which this machine may be asked, in small letters.
 
     A site can point its own name at this machine and so ask as if it were itself (DNS rebinding); then the name in the
     request is the site's. An address is no name that a site could own.
@@ -229,15 +219,6 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_hidden(name: str) -> bool:
-    return name.replace("\\", "/").rsplit("/", 1)[-1].startswith(".")
-
-
-@functools.lru_cache(maxsize=4)
-def _described(bundle: Bundle) -> str:
-    return describe(bundle)
 
 
 @functools.cache

@@ -40,10 +40,9 @@ def main(folder: Path, host: str, port: int) -> int:
         bundle = Bundle.load(folder)
         if bundle.warning:
             print(f"warning: {bundle.warning}", file=sys.stderr)
-        if not _is_local(host):
-            print(
-                f"warning: everyone who can reach {host} can use this page; it asks for no password.", file=sys.stderr
-            )
+        if not (host in ("localhost", "::1") or host.startswith("127.")):
+            words = f"everyone who can reach {host} can use this page; it asks for no password."
+            print(f"warning: {words}", file=sys.stderr)
         warm(bundle)
         shown = f"[{host}]" if ":" in host else host
         print(f"Bundle {bundle.name}: http://{shown}:{open_socket.getsockname()[1]}/ (stop with Ctrl+C)", flush=True)
@@ -94,7 +93,3 @@ def _reason(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return f"--host {host} is no address of this machine. Give one that is, or leave it out."
     return f"The page cannot listen at {host}, port {port}: {error.strerror or error}. Choose --host and --port anew."
-
-
-def _is_local(host: str) -> bool:
-    return host == "localhost" or host.startswith("127.") or host == "::1"

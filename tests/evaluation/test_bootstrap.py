@@ -86,5 +86,3 @@ def test_bad_input_is_refused():
     table = predictions({"a": 1.0})
     with pytest.raises(DataError, match="observed"):
         sample_intervals(table.drop(columns="observed"), [])
-    with pytest.raises(DataError, match="confidence"):
-        sample_intervals(table, [], confidence=1.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxsoil.evaluation.conversion import LEVELS, conversion_tables, coverage
+from jaxsoil.evaluation.conversion import LEVELS, conversion_tables
 from jaxsoil.runs.errors import DataError
 
 
@@ -17,11 +17,16 @@ def test_difference_is_converted_minus_observed():
     assert np.isnan(single["sd_difference"].to_numpy()).all()
 
 
+def coverage_90(observed, converted, sd):
+    axis = np.arange(float(observed.shape[1]))
+    return conversion_tables(axis, observed, converted, sd)["conversion"]["coverage_90"].tolist()
+
+
 def test_coverage_by_hand():
     """The central 90 % of a Gaussian reaches 1.6449 standard deviations to either side."""
     errors = np.array([[0.0], [1.64], [-1.64], [1.65]])
-    assert coverage(np.zeros((4, 1)), errors, np.ones((4, 1))).tolist() == [0.75]
-    assert coverage(np.zeros((2, 1)), np.array([[0.0], [1e-9]]), np.zeros((2, 1))).tolist() == [0.5]
+    assert coverage_90(np.zeros((4, 1)), errors, np.ones((4, 1))) == [0.75]
+    assert coverage_90(np.zeros((2, 1)), np.array([[0.0], [1e-9]]), np.zeros((2, 1))) == [0.5]
 
 
 def test_honest_spreads_are_calibrated_and_halved_ones_are_not():
@@ -38,7 +43,7 @@ def test_honest_spreads_are_calibrated_and_halved_ones_are_not():
         scores = conversion_tables(np.arange(4.0), observed, converted, factor * sd)["conversion_scores"]
         assert scores["widening"].tolist() == pytest.approx([1.0 / factor], abs=0.02)
     # 2 * Phi(1.6449 / 2) - 1.
-    np.testing.assert_allclose(coverage(observed, converted, 0.5 * sd), 0.589, atol=0.012)
+    np.testing.assert_allclose(coverage_90(observed, converted, 0.5 * sd), 0.589, atol=0.012)
 
 
 def test_bands_and_scores():
@@ -68,8 +73,6 @@ def test_bands_and_scores():
 )
 def test_wrong_input_is_refused(converted, sd, message):
     with pytest.raises(DataError, match=message):
-        coverage(np.zeros((2, 3)), converted, sd)
-    with pytest.raises(DataError, match="between 0 and 1"):
-        coverage(np.zeros((2, 3)), np.zeros((2, 3)), np.ones((2, 3)), 90.0)
+        coverage_90(np.zeros((2, 3)), converted, sd)
     with pytest.raises(DataError, match="number of bands"):
         conversion_tables([1.0], np.zeros((2, 3)), np.zeros((2, 3)), np.ones((2, 3)))

@@ -68,12 +68,6 @@ def test_rpd_uses_the_sample_standard_deviation():
     assert metrics.rpd(observed, observed + 0.5) == pytest.approx(np.sqrt(5.0 / 3.0) / 0.5)
 
 
-def test_errors_of_spectra_are_taken_row_by_row():
-    observed = np.zeros((2, 4))
-    reconstructed = np.array([[0.1] * 4, [0.3] * 4])
-    np.testing.assert_allclose(metrics.spectrum_rmse(observed, reconstructed), [0.1, 0.3])
-
-
 @given(hnp.arrays(np.float64, st.integers(3, 40), elements=st.floats(-50, 50)), st.floats(0.1, 5.0))
 def test_invariants(observed, gain):
     predicted = observed[::-1] * 0.5 + 1.0
@@ -113,8 +107,6 @@ def test_other_undefined_cases():
     for metric in (metrics.rpiq, metrics.rpd):
         with pytest.raises(metrics.UndefinedMetric, match="predictions are exact"):
             metric([1.0, 2.0], [1.0, 2.0])
-    with pytest.raises(DataError, match="2 dimensions"):
-        metrics.spectrum_rmse(np.ones(3), np.ones(3))
 
 
 def test_summary_gives_nan_with_the_reason_and_still_refuses_mistakes():

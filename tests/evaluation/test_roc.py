@@ -48,10 +48,10 @@ def test_a_corner_for_each_threshold():
 
 def test_bootstrap_draws_whole_regions():
     failed, scores, where = units()
-    found = roc.auroc_over_regions(failed, scores, where, replicates=400, seed=7)
+    found = roc.auroc_over_regions(failed, scores, where, replicates=100, seed=7)
     assert found.value == roc.auroc(failed, scores)
     assert (found.failures, found.units, found.reason) == (failed.sum(), 200, "")
-    drawn = np.random.default_rng(7).multinomial(9, np.full(9, 1 / 9), 400)
+    drawn = np.random.default_rng(7).multinomial(9, np.full(9, 1 / 9), 100)
     areas = []
     for weights in drawn:
         rows = np.concatenate([np.tile(np.nonzero(where == region)[0], k) for region, k in enumerate(weights)])

@@ -74,7 +74,7 @@ def test_the_same_call_gives_the_same_bytes_and_padding_is_never_drawn(trained: 
 def test_a_convolution_of_patches_is_the_convolution() -> None:
     x = jax.random.normal(jax.random.key(0), (3, 40))
     net = augmented.Convolutions(features=(4,), kernel=5, stride=2, width=6)
-    variables = net.init(jax.random.key(1), x)
+    variables: Any = jax.jit(net.init)(jax.random.key(1), x)
     own: Any = variables["params"]
     signal = jnp.stack([x[:, :20], x[:, 20:]], axis=2)
     kernel = own["Dense_0"]["kernel"].reshape(5, 2, 4)
@@ -83,7 +83,7 @@ def test_a_convolution_of_patches_is_the_convolution() -> None:
     z = jax.nn.gelu(found + own["Dense_0"]["bias"][None, None]).reshape(3, -1)
     z = jax.nn.gelu(z @ own["Dense_2"]["kernel"] + own["Dense_2"]["bias"][None])
     expected = z @ own["Dense_1"]["kernel"] + own["Dense_1"]["bias"][None]
-    np.testing.assert_allclose(np.asarray(net.apply(variables, x)), expected, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(jax.jit(net.apply)(variables, x)), expected, atol=1e-5)
 
 
 def test_what_cannot_be_trained_is_refused() -> None:

@@ -48,8 +48,8 @@ def test_a_draw_is_the_weighted_ridge_of_numpy(power: float) -> None:
 
 def test_the_mean_over_draws_is_the_mean_of_the_models() -> None:
     x, y = soils()
-    draws = carry_over.prior(5, seed=3)
-    single = [carry_over.fit(x, y, REGIONS, AXIS, Draws(*(part[k : k + 1] for part in draws))) for k in range(5)]
+    draws = carry_over.prior(3, seed=3)
+    single = [carry_over.fit(x, y, REGIONS, AXIS, Draws(*(part[k : k + 1] for part in draws))) for k in range(3)]
     found = carry_over.fit(x, y, REGIONS, AXIS, draws)
     np.testing.assert_allclose(found.coefficients, np.mean([f.coefficients for f in single], axis=0), rtol=1e-9)
     assert found.intercept == pytest.approx(np.mean([f.intercept for f in single]))
@@ -119,7 +119,7 @@ def test_labels_that_do_not_vary_single_regions_and_twins_with_other_labels_are_
     assert np.all(found > y[:2]) and np.all(found < y[:2] + 1.0)
     y = np.where(REGIONS == "b", 0.3, y)
     for labels, region in ((y, REGIONS), (y, np.zeros(y.size, int)), (np.full(y.size, 0.2), REGIONS)):
-        found = carry_over.fit(x, labels, region, AXIS, carry_over.prior(4)).predict(x)
+        found = carry_over.fit(x, labels, region, AXIS, carry_over.prior(3)).predict(x)
         assert np.isfinite(found).all()
     np.testing.assert_allclose(found, 0.2, atol=1e-9)
 

@@ -72,11 +72,13 @@ def test_resampling_is_linear_interpolation() -> None:
 def test_shapes_and_parameters_by_hand() -> None:
     model = Fno(40, width=6, layers=2, modes=8)
     x = jax.random.normal(jax.random.key(0), (3, 12))
-    variables: Any = model.init(jax.random.key(1), x)
-    out = model.apply(variables, x)
+    # In one program each: step by step every operation would compile one.
+    variables: Any = jax.jit(model.init)(jax.random.key(1), x)
+    apply: Any = jax.jit(model.apply)
+    out = apply(variables, x)
     assert isinstance(out, jax.Array) and out.shape == (3, 40) and out.dtype == jnp.float32
     lift, layer, project = 2 * 6 + 6, 2 * 8 * 36 + 6 * 6 + 6, 6 * 24 + 24 + 24 + 1
     assert parameter_count(variables["params"]) == lift + 2 * layer + project
     # Three times as many steps hold the same piecewise linear function, so the same operator gives the same.
-    finer: Any = model.apply(variables, resample(x[..., None], 34)[..., 0])
+    finer: Any = apply(variables, resample(x[..., None], 34)[..., 0])
     np.testing.assert_allclose(finer, out, atol=1e-4)

@@ -37,17 +37,18 @@ def test_dropout_needs_a_key_and_keeps_the_mean() -> None:
     assert set(np.unique(kept.round(4))) == {0.0, np.float32(1 / 0.7).round(4)}
     assert kept.mean() == pytest.approx(1.0, abs=0.01)
     model = Mlp(1, (8,), dropout=0.5)
-    variables: Any = model.init(jax.random.key(0), x[:3])
-    a, b = (np.asarray(model.apply(variables, x[:3], jax.random.key(k))) for k in (0, 1))
+    variables: Any = jax.jit(model.init)(jax.random.key(0), x[:3])
+    apply: Any = jax.jit(model.apply)
+    a, b = (np.asarray(apply(variables, x[:3], jax.random.key(k))) for k in (0, 1))
     assert not np.array_equal(a, b)
-    assert np.array_equal(model.apply(variables, x[:3]), model.apply(variables, x[:3]))
+    assert np.array_equal(apply(variables, x[:3]), apply(variables, x[:3]))
 
 
 def test_the_spectrum_is_correlated_with_the_kernels() -> None:
     """One convolution of one feature, then dense layers that pass on: by SciPy, every second band."""
     model = Cnn1d(outputs=1, features=(1,), kernel=3, width=4, activation="relu")
     x = jax.random.uniform(jax.random.key(0), (2, 8))
-    params: Any = model.init(jax.random.key(1), x)["params"]
+    params: Any = jax.jit(model.init)(jax.random.key(1), x)["params"]
     kernel = np.array([0.5, 1.0, 0.25], np.float32)
     params["Conv_0"] = {"kernel": jnp.asarray(kernel[:, None, None]), "bias": jnp.zeros(1)}
     params["Dense_0"] = {"kernel": jnp.eye(4), "bias": jnp.zeros(4)}

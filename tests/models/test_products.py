@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -14,6 +17,11 @@ from jaxsoil.models.products import Products, plain, scaled
 
 def draw(*shape: int, seed: int = 0) -> jax.Array:
     return jax.random.normal(jax.random.key(seed), shape)
+
+
+def begun(network: Autoencoder, x: jax.Array) -> Any:
+    """First variables, in one program: step by step each operation would compile one."""
+    return jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), x)
 
 
 def test_a_scale_has_the_gradient_of_the_plain_product() -> None:
@@ -33,13 +41,14 @@ def test_a_scale_has_the_gradient_of_the_plain_product() -> None:
 
 def test_an_encoder_that_trains_takes_no_gradient_of_its_data_and_one_that_predicts_does() -> None:
     network = Autoencoder(5, 12, ModelConfig(width=8, hidden=1))
-    variables = network.init(jax.random.key(0), draw(2, 12), train=False)
+    variables = begun(network, draw(2, 12))
 
     def total(x: jax.Array, train: bool) -> jax.Array:
         return jnp.sum(network.apply(variables, x, train=train, mutable=["batch_stats"])[0][0][:, 0])
 
-    assert not np.any(jax.grad(total)(draw(9, 12), True))
-    assert np.any(jax.grad(total)(draw(9, 12), False))
+    slope = jax.jit(jax.grad(total), static_argnums=1)
+    assert not np.any(slope(draw(9, 12), True))
+    assert np.any(slope(draw(9, 12), False))
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
@@ -58,9 +67,9 @@ def test_products_are_those_of_factors_as_asked_with_float32_sums(kind: Products
 
 
 def test_only_training_rounds() -> None:
-    config, x = ModelConfig(width=16, decoder="ann"), jnp.abs(draw(30, 20))
+    config, x = ModelConfig(width=16, hidden=1, decoder="ann"), jnp.abs(draw(30, 20))
     exact, rounded = (Autoencoder(5, 20, config, kind) for kind in ("float32", "bfloat16"))
-    variables = exact.init(jax.random.key(0), x, train=False)
+    variables = begun(exact, x)
     for train in (True, False):
         a, b = (np.asarray(n.apply(variables, x, train=train, mutable=["batch_stats"])[0][1]) for n in (exact, rounded))
         assert np.array_equal(a, b) is not train

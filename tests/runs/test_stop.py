@@ -30,7 +30,7 @@ def test_outside_of_trainings_the_run_is_left_at_once(spared: None) -> None:
         terminate()
         raise AssertionError("it went on")
     assert signal.getsignal(signal.SIGTERM) is before
-    assert not stop.asked() and not stop.listening()
+    assert not stop.asked() and not stop._listening
 
 
 def test_a_training_sees_for_itself_and_no_piece_is_begun(spared: None, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +44,11 @@ def soils(n: int, seed: int = 0) -> tuple[Spectra, np.ndarray]:
 
 def small_bundle(twin: bool = False) -> Bundle:
     """Models "plsr", "forest", "process", "ann", "mlp", "cnn" of SOC, calibrated as if four regions were held out."""
+    return dataclasses.replace(_fitted(), twin=twin)
+
+
+@functools.cache
+def _fitted() -> Bundle:
     spectra, soc = soils(160)
     x = Pipeline((Absorbance(), SNV()))(spectra).values
     target = np.log10(soc)
@@ -54,12 +61,15 @@ def small_bundle(twin: bool = False) -> Bundle:
     held_out = 10.0 ** (linear.predict(x) + np.random.default_rng(1).normal(0.0, 0.1, len(soc)))
     found = Calibration.of(soc, held_out, regions, domain.space.scores(x))
     config = ModelConfig(decoder="ann", width=8, hidden=1)
-    variables = Autoencoder(4, BANDS, config).init(jax.random.key(0), jnp.asarray(spectra.values[:2]), train=False)
-    params = Mlp(1, (6,)).init(jax.random.key(1), jnp.asarray(x[:1]))["params"]
+    # In one program each: step by step every operation would compile one.
+    start: Any = jax.jit(functools.partial(Autoencoder(4, BANDS, config).init, train=False))
+    variables = start(jax.random.key(0), jnp.asarray(spectra.values[:2]))
+    params: Any = jax.jit(Mlp(1, (6,)).init)(jax.random.key(1), jnp.asarray(x[:1]))["params"]
     plain = lambda tree: jax.tree.map(np.asarray, dict(tree))  # noqa: E731
     inputs = np.stack([x.mean(axis=0), x.std(axis=0)])
     shape = {"features": [4], "kernel": 3, "width": 5, "activation": "relu", "dropout": 0.0}
-    drawn = [Cnn1d(1, (4,), 3, 5, "relu").init(jax.random.key(seed), jnp.asarray(x[:1])) for seed in (2, 3)]
+    begin: Any = jax.jit(Cnn1d(1, (4,), 3, 5, "relu").init)
+    drawn = [begin(jax.random.key(seed), jnp.asarray(x[:1])) for seed in (2, 3)]
     known = {"mean": inputs[0], "sd": inputs[1], "centre": np.float32(1.0), "unit": np.float32(0.5)}
     nets = tuple({"params": plain(net), "constants": known} for net in drawn)
     kinds = {
@@ -82,4 +92,4 @@ def small_bundle(twin: bool = False) -> Bundle:
     }
     data = {"name": "synthetic", "rows": len(soc), "licence": "Apache-2.0", "notes": ["drawn at random"]}
     study = {"experiment": "none", "command": "none", "held_out": "nothing, this is a test"}
-    return Bundle("small", AXIS, "nm", "reflectance", models, "plsr", domain, data, study, twin)
+    return Bundle("small", AXIS, "nm", "reflectance", models, "plsr", domain, data, study, False)

@@ -11,8 +11,8 @@ from jaxsoil.data.library import Library, Property
 from jaxsoil.data.twin.infrared.config import InfraredTwinConfig
 from jaxsoil.data.twin.infrared.make import make_infrared_twin
 from jaxsoil.data.twin.soil.make import TwinConfig, make_twin
-from jaxsoil.evaluation import likeness
 from jaxsoil.spectra.container import Spectra
+from tools import likeness
 
 AXIS = np.arange(366.0, 2500.0, 2.0)
 
