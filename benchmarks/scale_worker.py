@@ -160,7 +160,7 @@ def _property_network(case: Case, scans: Scans, values: np.ndarray) -> tuple[Pro
     centre, scale, known = some.mean(axis=0), some.std(axis=0), np.ones_like(labels)
 
     def read(rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {"x": standardised(values, rows, centre, scale), "t": labels[rows], "known": known[rows]}
+        return {"x": standardised(values[rows], centre, scale), "t": labels[rows], "known": known[rows]}
 
     program = _program(case, scans, PropertyLoss(network, "multi"), read)
     return program, program.initial(network.init(jax.random.key(1), jnp.zeros((1, scans.axis.size)))["params"])
@@ -204,6 +204,7 @@ class Steps:
             self.state, self.total = self.program.steps(self.state, self.total, order, data, epoch, self.at, until)
             left, self.at = left - (until - self.at), until
             if until == stop:
+                jax.block_until_ready(self.total)
                 self.block, order, data = None, None, None
                 if stop == self.program.most:
                     self.total, self.at = pure.zero(self.state), 0

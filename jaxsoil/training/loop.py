@@ -220,6 +220,7 @@ def _in_parts(program: Program, keeper: _Keeper, state: State, total: Any, epoch
                 keeper.save(state, total, epoch, at, now=ending)
             if ending:
                 raise stopping.Terminated
+        jax.block_until_ready(total)  # no further block is taken while this one is in use
     return program.finish(state, total, epoch)
 
 

@@ -29,10 +29,6 @@ LOGGED = ("tc", "tn", "ic", "eoc", "cec")
 """Properties taken as log(1 + y): all but pH and the particle sizes (multi-fidelity paper, section 2.5)."""
 
 
-CACHED_ROWS = 64
-"""Spectra that are standardised together where they are read from the disk."""
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Targets:
     """Properties in training units: transformed and standardised by the training rows.
@@ -253,11 +249,11 @@ def fit_properties(
     if task == "multi" and x.nbytes > config.memory_gb * 1e9:
 
         def read(rows: NDArray[Any]) -> dict[str, NDArray]:
-            return {"x": standardised(x, rows, centre, scale)} | {k: column[rows] for k, column in labels.items()}
+            return {"x": standardised(x[rows], centre, scale)} | {k: column[rows] for k, column in labels.items()}
 
         arrays: Any = Stored(len(x), read, config.memory_gb)
     else:
-        arrays = {"x": (x - centre) / scale} | labels
+        arrays = {"x": standardised(x, centre, scale)} | labels
     widths = config.latent_widths if own.view == "latents" else config.widths
     network = Mlp(t.shape[1] if task == "multi" else 1, tuple(widths), dropout=config.dropout)
     loop = enough_steps(config, train.size, config.steps).loop
@@ -276,14 +272,10 @@ def fit_properties(
     return PropertyModel(network, task, fitted.params, targets, centre, scale.astype(np.float32), fitted.alive), fitted
 
 
-def standardised(x: NDArray[np.float32], rows: NDArray[Any], centre: NDArray, scale: NDArray) -> NDArray[np.float32]:
-    """Rows (r, m) of ``x``, less ``centre`` and over ``scale`` (m,), a few at a time, which a core's cache holds."""
-    out = np.empty((len(rows), x.shape[1]), np.float32)
-    for first in range(0, len(rows), CACHED_ROWS):
-        part = out[first : first + CACHED_ROWS]
-        np.subtract(x[rows[first : first + CACHED_ROWS]], centre, out=part)
-        np.divide(part, scale, out=part)
-    return out
+def standardised(x: NDArray[np.float32], centre: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.float32]:
+    """``x`` (n, m), less ``centre`` and over ``scale`` (m,)."""
+    out = x - centre
+    return np.divide(out, scale, out=out)
 
 
 def _scaling(x: NDArray[np.float32], rows: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
