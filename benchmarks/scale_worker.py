@@ -118,7 +118,7 @@ def open_scans(place: str) -> Library:
     return store.open_folder(max(Path(place).glob("[0-9]*"), key=lambda one: int(one.name)))
 
 
-def contender(case: Case) -> tuple[dict[str, Any], Callable[[], dict[str, float]]]:
+def contender(case: Case) -> tuple[dict[str, Any], Steps]:
     """Prepares a training; returns what it is, and a call that runs its next steps."""
     with Watch() as opening:
         library = open_scans(case.place)
@@ -133,8 +133,7 @@ def contender(case: Case) -> tuple[dict[str, Any], Callable[[], dict[str, float]
         "held": 0 if getattr(program, "resident", None) is not None else getattr(program, "held", 0),
         "setup_seconds": time.perf_counter() - began,
     }
-    go = Steps(program, state)
-    return description, lambda: go(case.steps)
+    return description, Steps(program, state, case.steps)
 
 
 def _pretraining(case: Case, scans: Scans, _: np.ndarray) -> tuple[Program, Any]:
@@ -182,11 +181,15 @@ a network from spectra to nine properties."""
 
 
 class Steps:
-    """Runs a training some steps at a time, epoch after epoch; the reader goes on reading in between."""
+    """Runs a training some steps at a time, epoch after epoch; the reader goes on reading in between.
 
-    def __init__(self, program: Program, state: Any) -> None:
-        self.program, self.state, self.blocks = program, state, self._blocks()
+    ``processor``: seconds of processor time of each turn.
+    """
+
+    def __init__(self, program: Program, state: Any, steps: int) -> None:
+        self.program, self.state, self.blocks, self.steps = program, state, self._blocks(), steps
         self.total, self.at, self.block = pure.zero(state), 0, None
+        self.processor: list[float] = []
 
     def _blocks(self) -> Iterator[tuple[int, int, Any, Any]]:
         for epoch in itertools.count():
@@ -194,8 +197,8 @@ class Steps:
                 yield epoch, stop, order, data
                 del order, data
 
-    def __call__(self, steps: int) -> dict[str, float]:
-        began, left = time.perf_counter(), steps
+    def __call__(self) -> dict[str, float]:
+        began, worked, left = time.perf_counter(), time.process_time(), self.steps
         while left:
             if self.block is None:
                 self.block = next(self.blocks)
@@ -210,6 +213,7 @@ class Steps:
                     self.total, self.at = pure.zero(self.state), 0
         jax.block_until_ready(self.state.params)
         seconds = time.perf_counter() - began
+        self.processor.append(time.process_time() - worked)
         return {
             "seconds": seconds,
             "loss": float(sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(self.state.params))),
@@ -223,7 +227,8 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
     watch = Watch().__enter__()
     description, some_steps = contender(Case(**{**setting, "widths": tuple(setting["widths"])}))
     description["device"] = jax.devices()[0].platform
-    return description, {"epoch": some_steps, "memory": lambda: [watch.grown_mb, watch.file_mb]}
+    memory = lambda: [watch.grown_mb, watch.file_mb]  # noqa: E731
+    return description, {"epoch": some_steps, "memory": memory, "processor": lambda: some_steps.processor}
 
 
 if __name__ == "__main__":
