@@ -118,10 +118,11 @@ def table(found: Sequence[dict[str, Any]]) -> list[str]:
     for one in found:
         rate = statistics.median(one["scans_per_s"]["disk"])
         ratio = f"{statistics.median(one['ratios']):.2f} ({min(one['ratios']):.2f} to {max(one['ratios']):.2f})"
+        ratio += f" | {statistics.median(one['processor_ratios']):.2f}"
         anonymous, mapped = one["anonymous_mb"], one["mapped_mb"]
         lines.append(
             f"| {one['kind']} | {one['rows']:,} | {one['gb']:.2f} | {rate:,.0f} | {ratio} "
-            f"| {statistics.median(one['processor_ratios']):.2f} | {anonymous['disk']:,.0f} | {anonymous['memory']:,.0f} | {mapped['disk']:,.0f} |"
+            f"| {anonymous['disk']:,.0f} | {anonymous['memory']:,.0f} | {mapped['disk']:,.0f} |"
         )
     return lines
 

@@ -22,7 +22,7 @@ from jaxsoil.models.config import VaeConfig
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.studies.multifidelity.config import PretrainConfig
 from jaxsoil.studies.multifidelity.pretrain import ScansProgram
-from jaxsoil.studies.multifidelity.property_models import PropertyLoss, standardised
+from jaxsoil.studies.multifidelity.property_models import PropertyLoss
 from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training import step as pure
 from jaxsoil.training.config import LoopConfig, TrainConfig
@@ -148,7 +148,7 @@ def _reconstruction(case: Case, scans: Scans, values: np.ndarray) -> tuple[Progr
     network = Autoencoder(COMPONENTS, scans.axis.size, ModelConfig(width=first, hidden=len(others), decoder="ann"))
     soc = np.random.default_rng(2).uniform(0.001, 0.06, case.rows).astype(np.float32)
     loss = make_loss(network, TrainConfig(batch=case.batch))
-    program = _program(case, scans, loss, lambda rows: {"spectra": values[rows], "soc": soc[rows]})
+    program = _program(case, loss, {"spectra": values[: case.rows], "soc": soc})
     return program, program.initial(*NetworkFunctions(network).initial(jax.random.key(1), None, None))
 
 
@@ -158,19 +158,22 @@ def _property_network(case: Case, scans: Scans, values: np.ndarray) -> tuple[Pro
     some = values[:512]
     centre, scale, known = some.mean(axis=0), some.std(axis=0), np.ones_like(labels)
 
-    def read(rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {"x": standardised(values[rows], centre, scale), "t": labels[rows], "known": known[rows]}
-
-    program = _program(case, scans, PropertyLoss(network, "multi"), read)
+    arrays = {"x": values[: case.rows], "t": labels, "known": known}
+    program = _program(case, PropertyLoss(network, "multi"), arrays, (centre[None], scale[None]))
     return program, program.initial(network.init(jax.random.key(1), jnp.zeros((1, scans.axis.size)))["params"])
 
 
-def _program(case: Case, scans: Scans, loss: Any, read: Callable[[np.ndarray], Any]) -> Program:
-    """A training over rows as ``jaxsoil.training.rows.fit`` makes it, from the disk or in memory."""
-    fits = case.rows * scans.axis.size * 4e-9 <= case.memory_gb
-    arrays: Any = read(np.arange(case.rows)) if fits else Stored(case.rows, read, case.memory_gb)
+def _program(case: Case, loss: Any, arrays: dict[str, np.ndarray], scaling: Any = None) -> Program:
+    """A training over rows as ``jaxsoil.training.rows.fit`` makes it, from the disk or in memory.
+
+    ``scaling``: mean and standard deviation of "x", which is standardised once in memory, and by the loss on the disk.
+    """
+    rows: Any = Stored(case.rows, arrays, case.memory_gb)
+    if sum(array.nbytes for array in arrays.values()) <= case.memory_gb * 1e9:
+        rows = arrays if scaling is None else arrays | {"x": (arrays["x"] - scaling[0]) / scaling[1]}
+        scaling = None
     loop = LoopConfig(epochs=1000, batch=case.batch, lr=5e-5, schedule="constant")
-    return program_of(loss, arrays, np.arange(case.rows), np.zeros(0, int), loop, jax.random.key(0))
+    return program_of(loss, rows, np.arange(case.rows), np.zeros(0, int), loop, jax.random.key(0), scaling)
 
 
 KINDS: dict[str, Callable[[Case, Scans, np.ndarray], tuple[Program, Any]]] = {

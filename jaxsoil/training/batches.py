@@ -65,7 +65,7 @@ class BlockBatches:
     """Batches of a block of rows that the host has read.
 
     The order is handed over by the host as (batches, first step), and so is the validation loss, whose rows may exceed
-    the memory. ``batches``: (steps, batch) row numbers of the arrays (n, ...); None where these are (steps, batch, ...).
+    the memory. ``batches``: (steps, batch) row numbers of arrays (n, ...); None where these are (steps, batch, ...).
     """
 
     def order(self, member: Member, epoch: Any) -> Any:

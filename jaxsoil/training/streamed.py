@@ -40,7 +40,8 @@ class Stored:
 
     Args:
       rows: their number n.
-      read: what reads them, in a thread of its own: from a memory map, with whatever preprocessing stands alone.
+      read: what reads them, in a thread of its own: from a memory map, with whatever preprocessing stands alone. Or,
+        quicker, the tree of arrays (n, ...) themselves, mapped ones among them.
       memory_gb: what the blocks of rows that are held may take, in GB of 1e9 bytes; at least one step is held.
       block: steps that are held together at most.
       checkpoint_steps: steps between checkpoints, in the middle of an epoch too.
@@ -50,7 +51,7 @@ class Stored:
     """
 
     rows: int
-    read: Read
+    read: Read | Any
     memory_gb: float
     block: int = 64
     checkpoint_steps: int = 1000
@@ -88,7 +89,7 @@ class Blocks:
     """The blocks of a training, in its order: the next one, of the next epoch too, is read while one is used.
 
     Args:
-      read: what reads rows; called by one thread.
+      read: what reads rows, called by one thread, or the arrays that hold them.
       like: what it gives of one row, (1, ...).
       order: gives the (steps, batch) row numbers of an epoch, of which none repeats.
       epochs: of the training.
@@ -99,7 +100,7 @@ class Blocks:
 
     def __init__(
         self,
-        read: Read,
+        read: Read | Any,
         like: Any,
         order: Callable[[int], NDArray[Any]],
         epochs: int,
@@ -137,15 +138,22 @@ class Blocks:
             yield task.result()
 
     def arranged(self, rows: NDArray[Any], room: int = 0) -> Any:
-        """Rows in any order, with room for ``room`` of them: read in ascending order, and each put in its place."""
-        places = np.argsort(rows, kind="stable")
-        ascending = rows[places].astype(np.int64)
-        made = jax.tree.map(lambda x: aligned((max(room, rows.size), *np.shape(x)[1:]), np.asarray(x).dtype), self.like)
+        """Rows (r, ...) in any order, as a tree of arrays (r or ``room``, ...); the disk is read in its own order."""
+        like, tree = jax.tree.flatten(self.like)
+        shapes = [np.shape(one)[1:] for one in like]
+        leaves = [aligned((room or len(rows), *rows.shape[1:], *s), x.dtype) for s, x in zip(shapes, like, strict=True)]
+        flat = [leaf.reshape(-1, *shape) for leaf, shape in zip(leaves, shapes, strict=True)]
+        if not callable(self.read):
+            for whole, array in zip(flat, jax.tree.leaves(self.read), strict=True):
+                take(array, rows.ravel(), whole[: rows.size])
+            return jax.tree.unflatten(tree, leaves)
+        places = np.argsort(rows, axis=None, kind="stable")
+        ascending = rows.ravel()[places].astype(np.int64)
         for first in range(0, rows.size, self.together):
             part = slice(first, first + self.together)
-            for whole, some in zip(jax.tree.leaves(made), jax.tree.leaves(self.read(ascending[part])), strict=True):
+            for whole, some in zip(flat, jax.tree.leaves(self.read(ascending[part])), strict=True):
                 whole[places[part]] = some
-        return made
+        return jax.tree.unflatten(tree, leaves)
 
     def _submitted(self, place: tuple[int, int]) -> concurrent.futures.Future[Block]:
         return self._thread.submit(self._block, *place)
@@ -154,10 +162,18 @@ class Blocks:
         if self._drawn[0] != epoch:
             self._drawn = epoch, self.order(epoch)
         rows = self._drawn[1][first : first + self.held]
-        steps, batch = rows.shape
-        values = self.arranged(rows.ravel(), self.held * batch)
-        shaped = jax.tree.map(lambda x: x.reshape(self.held, batch, *x.shape[1:]), values)
-        return Block(first, first + steps, shaped)
+        return Block(first, first + len(rows), self.arranged(rows, self.held))
+
+
+def take(array: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
+    """Writes ``array[rows]`` into ``out``, each row once and nothing between."""
+    if array.ndim > 1 and array.flags.c_contiguous:
+        ascending = np.sort(rows)
+        for value in (0, -1):  # where they are not in memory yet, pages come in the order of the file
+            array.reshape(len(array), -1)[ascending, value]
+        np.take(array, rows, axis=0, out=out, mode="clip")  # "raise" would fill a copy first
+    else:
+        out[:] = array[rows]
 
 
 def on_device(values: Any) -> Any:
@@ -194,7 +210,8 @@ class StreamedRows(Program):
         training = dataclasses.replace(training, batches=BlockBatches())
         super().__init__(training, Layout(), member, Data(None, shared))
         self.in_parts, self.rows = True, size
-        like = stored.read(np.zeros(1, np.int64))
+        read = stored.read
+        like = read(np.zeros(1, np.int64)) if callable(read) else jax.tree.map(lambda x: x[:1], read)
         self.held = steps_held(bytes_of(like), size, stored.memory_gb, min(stored.block, self.most))
 
         def drawn(epoch: int) -> NDArray[Any]:
@@ -210,7 +227,7 @@ class StreamedRows(Program):
     def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
         """The steps of an epoch in blocks, each with its rows."""
         for block in self.reader.of(epoch, at):
-            made = block.last, (None, jnp.int32(block.first)), Data(on_device(block.values), self.data.shared)
+            made = block.last, (None, np.int32(block.first)), Data(on_device(block.values), self.data.shared)
             del block  # its copy on the host, while this one trains
             yield made
             del made

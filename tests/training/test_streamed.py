@@ -69,7 +69,7 @@ def test_a_streamed_training_has_the_bits_of_one_in_memory(tmp_path: Path, per_s
     with Dies(tmp_path) as folder, pytest.raises(Killed):
         trained(stored(0.0, checkpoint_steps=7), config, checkpoints=folder)
     with Checkpoints(tmp_path) as folder:
-        got = trained(stored(3 * held, checkpoint_steps=7), config, checkpoints=folder)
+        got = trained(Stored(N, arrays(), 3 * held, checkpoint_steps=7), config, checkpoints=folder)
     for name, expected in trained(arrays(), config).items():
         # The parts of the validation loss are added up by another program; NaN: not reached.
         np.testing.assert_allclose(got[name], expected, rtol=1e-6 if name == "validation_loss" else 0, atol=0)
@@ -101,6 +101,10 @@ def test_blocks_hold_what_the_memory_admits_and_are_read_once() -> None:
     # A block is read whole from its first step on, also in an epoch that comes unexpectedly.
     (resumed, _), first = reading.of(0, 4), found[0][1]
     assert resumed.first == 3 and np.array_equal(resumed.values["x"], first.values["x"])
+    # Arrays in place of a reader, of which one cannot be taken as it lies.
+    whole = {"x": np.arange(35) * 10, "y": np.stack([np.arange(35), -np.arange(35)]).astype(np.float32).T}
+    (block, *_) = Blocks(whole, {k: v[:1] for k, v in whole.items()}, orders.__getitem__, 2, 7, 3).of(0, 0)
+    assert all(np.array_equal(block.values[name], found[0][0].values[name]) for name in whole)
     parts = list(blocks_of(2).parts([np.array([7, 3, 5]), np.array([1])]))
     assert [part["x"].tolist() for part in parts] == [[70, 30, 50], [10]]
 

@@ -66,10 +66,13 @@ def read_snv(scans: Scans, rows: np.ndarray) -> np.ndarray:
     return out
 
 
-def _read_snv(scans: Scans, rows: np.ndarray) -> np.ndarray:
-    """:func:`read_snv` of few scans."""
+def _read_snv(scans: Scans, rows: np.ndarray, moments: np.ndarray | None = None) -> np.ndarray:
+    """:func:`read_snv` of few scans; ``moments`` (n, 2) keeps mean and standard deviation of each of the n scans."""
     values = scans.read(rows)
-    made = standard_normal(values)
+    known = None if moments is None else moments[rows]
+    made = standard_normal(values, known)
+    if moments is not None:
+        moments[rows] = known
     if not np.isfinite(made[:, :1]).all():  # a value that is not finite leaves none of its scan
         check_finite(values, scans.axis)
     return made
@@ -249,10 +252,11 @@ class ScansProgram(Program):
         super().__init__(training, Layout(), self.place(member), Data(None))
         self.in_parts, self.rows = True, self.plan.batch
         self.resident = None if self.streamed else self.place(read_snv(scans, np.arange(len(scans))))
-        self.held = steps_held(4 * zeros.shape[1], self.plan.batch, config.memory_gb, min(config.block, self.plan.steps))
-        read = functools.partial(_read_snv, scans)
+        like, most = np.empty((1, scans.axis.size), np.float32), min(config.block, self.plan.steps)
+        self.held = steps_held(like.nbytes, self.plan.batch, config.memory_gb, most)
+        read = functools.partial(_read_snv, scans, moments=np.full((len(scans), 2), np.nan))
         sizes = (loop.epochs, self.plan.steps, self.held, SNV_ROWS)
-        self.reader = Blocks(read, np.empty((1, scans.axis.size), np.float32), self.plan.order, *sizes)
+        self.reader = Blocks(read, like, self.plan.order, *sizes)
         self.components = Components.fit(self._parts(self.plan.rows), config.vae.latents)
         params = self.model.init(jax.random.fold_in(key, 0), zeros[:2])["params"]
         if config.vae.linear:
