@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 import time
@@ -22,7 +23,7 @@ from jaxsoil.models.config import VaeConfig
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.studies.multifidelity.config import PretrainConfig
 from jaxsoil.studies.multifidelity.pretrain import ScansProgram
-from jaxsoil.studies.multifidelity.property_models import PropertyLoss
+from jaxsoil.studies.multifidelity.property_models import PropertyLoss, standardise
 from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training import step as pure
 from jaxsoil.training.config import LoopConfig, TrainConfig
@@ -159,21 +160,23 @@ def _property_network(case: Case, scans: Scans, values: np.ndarray) -> tuple[Pro
     centre, scale, known = some.mean(axis=0), some.std(axis=0), np.ones_like(labels)
 
     arrays = {"x": values[: case.rows], "t": labels, "known": known}
-    program = _program(case, PropertyLoss(network, "multi"), arrays, (centre[None], scale[None]))
+    program = _program(case, PropertyLoss(network, "multi"), arrays, (centre, scale))
     return program, program.initial(network.init(jax.random.key(1), jnp.zeros((1, scans.axis.size)))["params"])
 
 
 def _program(case: Case, loss: Any, arrays: dict[str, np.ndarray], scaling: Any = None) -> Program:
     """A training over rows as ``jaxsoil.training.rows.fit`` makes it, from the disk or in memory.
 
-    ``scaling``: mean and standard deviation of "x", which is standardised once in memory, and by the loss on the disk.
+    ``scaling``: mean and standard deviation by which "x" is standardised, once or as it is read.
     """
-    rows: Any = Stored(case.rows, arrays, case.memory_gb)
+    prepare = scaling and functools.partial(standardise, centre=scaling[0], scale=scaling[1])
+    rows: Any = Stored(case.rows, arrays, case.memory_gb, prepare=prepare)
     if sum(array.nbytes for array in arrays.values()) <= case.memory_gb * 1e9:
-        rows = arrays if scaling is None else arrays | {"x": (arrays["x"] - scaling[0]) / scaling[1]}
-        scaling = None
+        rows = {name: np.array(array) for name, array in arrays.items()}
+        if prepare:
+            prepare(rows)
     loop = LoopConfig(epochs=1000, batch=case.batch, lr=5e-5, schedule="constant")
-    return program_of(loss, rows, np.arange(case.rows), np.zeros(0, int), loop, jax.random.key(0), scaling)
+    return program_of(loss, rows, np.arange(case.rows), np.zeros(0, int), loop, jax.random.key(0))
 
 
 KINDS: dict[str, Callable[[Case, Scans, np.ndarray], tuple[Program, Any]]] = {

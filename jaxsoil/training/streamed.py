@@ -45,6 +45,7 @@ class Stored:
       memory_gb: what the blocks of rows that are held may take, in GB of 1e9 bytes; at least one step is held.
       block: steps that are held together at most.
       checkpoint_steps: steps between checkpoints, in the middle of an epoch too.
+      prepare: changes a tree of rows that were taken from such arrays in place, each row alone; None: they stay.
 
     Raises:
       UsageError: a memory that is negative or no number, or less than one row, step or checkpoint.
@@ -55,6 +56,7 @@ class Stored:
     memory_gb: float
     block: int = 64
     checkpoint_steps: int = 1000
+    prepare: Callable[[Any], None] | None = None
 
     def __post_init__(self) -> None:
         if not self.memory_gb >= 0.0 or min(self.rows, self.block, self.checkpoint_steps) < 1:
@@ -96,6 +98,7 @@ class Blocks:
       steps: of an epoch.
       held: steps of a block.
       together: rows that are read by one call; None: as many as a core's cache holds.
+      prepare: see :class:`Stored`.
     """
 
     def __init__(
@@ -107,8 +110,9 @@ class Blocks:
         steps: int,
         held: int,
         together: int | None = None,
+        prepare: Callable[[Any], None] | None = None,
     ) -> None:
-        self.read, self.like, self.order = read, like, order
+        self.read, self.like, self.order, self.prepare = read, like, order, prepare
         self.epochs, self.steps, self.held = epochs, steps, held
         self.together = together or max(1, CACHED // bytes_of(like))
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
@@ -144,8 +148,7 @@ class Blocks:
         leaves = [aligned((room or len(rows), *rows.shape[1:], *s), x.dtype) for s, x in zip(shapes, like, strict=True)]
         flat = [leaf.reshape(-1, *shape) for leaf, shape in zip(leaves, shapes, strict=True)]
         if not callable(self.read):
-            for whole, array in zip(flat, jax.tree.leaves(self.read), strict=True):
-                take(array, rows.ravel(), whole[: rows.size])
+            self._taken(rows.ravel(), flat)
             return jax.tree.unflatten(tree, leaves)
         places = np.argsort(rows, axis=None, kind="stable")
         ascending = rows.ravel()[places].astype(np.int64)
@@ -155,6 +158,24 @@ class Blocks:
                 whole[places[part]] = some
         return jax.tree.unflatten(tree, leaves)
 
+    def _taken(self, rows: NDArray[Any], out: list[NDArray[Any]]) -> None:
+        """Takes rows of arrays straight into their places, and prepares each few of them while a cache has them."""
+        arrays, tree = jax.tree.flatten(self.read)
+        ascending = np.sort(rows)
+        for array in arrays:
+            if array.ndim > 1:  # one value a row: where they are not in memory yet, pages come in the order of the file
+                array[(ascending, *(0,) * (array.ndim - 1))]
+        for first in range(0, rows.size, self.together):
+            part = slice(first, min(first + self.together, rows.size))
+            some = [whole[part] for whole in out]
+            for array, into in zip(arrays, some, strict=True):
+                if array.flags.c_contiguous:
+                    np.take(array, rows[part], axis=0, out=into, mode="clip")  # "raise" would fill a copy first
+                else:
+                    into[:] = array[rows[part]]
+            if self.prepare is not None:
+                self.prepare(jax.tree.unflatten(tree, some))
+
     def _submitted(self, place: tuple[int, int]) -> concurrent.futures.Future[Block]:
         return self._thread.submit(self._block, *place)
 
@@ -163,17 +184,6 @@ class Blocks:
             self._drawn = epoch, self.order(epoch)
         rows = self._drawn[1][first : first + self.held]
         return Block(first, first + len(rows), self.arranged(rows, self.held))
-
-
-def take(array: NDArray[Any], rows: NDArray[Any], out: NDArray[Any]) -> None:
-    """Writes ``array[rows]`` into ``out``, each row once and nothing between."""
-    if array.ndim > 1 and array.flags.c_contiguous:
-        ascending = np.sort(rows)
-        for value in (0, -1):  # where they are not in memory yet, pages come in the order of the file
-            array.reshape(len(array), -1)[ascending, value]
-        np.take(array, rows, axis=0, out=out, mode="clip")  # "raise" would fill a copy first
-    else:
-        out[:] = array[rows]
 
 
 def on_device(values: Any) -> Any:
@@ -217,7 +227,7 @@ class StreamedRows(Program):
         def drawn(epoch: int) -> NDArray[Any]:
             return np.asarray(order(member, jnp.int32(epoch)))[: self.most * size].reshape(self.most, size)
 
-        self.reader = Blocks(stored.read, like, drawn, training.epochs, self.most, self.held)
+        self.reader = Blocks(read, like, drawn, training.epochs, self.most, self.held, None, stored.prepare)
         self._example = jax.tree.map(lambda x: jnp.zeros((size, *np.shape(x)[1:]), x.dtype), like)
 
     def initial(self, params: Any, stats: Any = None) -> State:

@@ -89,6 +89,10 @@ def test_blocks_hold_what_the_memory_admits_and_are_read_once() -> None:
         like = {"x": np.empty(1, np.int64), "y": np.empty((1, 2), np.float32)}
         return Blocks(reader, like, orders.__getitem__, epochs=2, steps=7, held=3, together=together)
 
+    def halve(rows: dict[str, np.ndarray]) -> None:
+        assert rows["y"].shape[0] <= 4
+        rows["y"] /= 2
+
     reading = blocks_of(4)
     found = [list(reading.of(epoch, 0)) for epoch in range(2)]
     for order, blocks in zip(orders, found, strict=True):
@@ -101,10 +105,11 @@ def test_blocks_hold_what_the_memory_admits_and_are_read_once() -> None:
     # A block is read whole from its first step on, also in an epoch that comes unexpectedly.
     (resumed, _), first = reading.of(0, 4), found[0][1]
     assert resumed.first == 3 and np.array_equal(resumed.values["x"], first.values["x"])
-    # Arrays in place of a reader, of which one cannot be taken as it lies.
+    # Arrays in place of a reader, of which one cannot be taken as it lies; what is taken is prepared, and they stay.
     whole = {"x": np.arange(35) * 10, "y": np.stack([np.arange(35), -np.arange(35)]).astype(np.float32).T}
-    (block, *_) = Blocks(whole, {k: v[:1] for k, v in whole.items()}, orders.__getitem__, 2, 7, 3).of(0, 0)
-    assert all(np.array_equal(block.values[name], found[0][0].values[name]) for name in whole)
+    (block, *_) = Blocks(whole, {k: v[:1] for k, v in whole.items()}, orders.__getitem__, 2, 7, 3, 4, halve).of(0, 0)
+    assert np.array_equal(block.values["x"], found[0][0].values["x"]) and whole["y"][3, 0] == 3.0
+    assert np.array_equal(2 * block.values["y"], found[0][0].values["y"])
     parts = list(blocks_of(2).parts([np.array([7, 3, 5]), np.array([1])]))
     assert [part["x"].tolist() for part in parts] == [[70, 30, 50], [10]]
 

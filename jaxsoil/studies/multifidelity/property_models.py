@@ -193,22 +193,15 @@ def _apply(network: Mlp, task: Task, params: Any, x: jax.Array) -> jax.Array:
 class PropertyLoss:
     """Mean squared error in training units over the values that were measured; equal ones share a compiled program.
 
-    The batch holds ``x`` (b, m), ``t`` (b, q) and ``known`` (b, q), 1 where measured. ``shared``: mean and standard
-    deviation (1, m) that standardise ``x``; None where it comes standardised. For the task "single", ``own`` is the
-    (q,) indicator of the member's target.
+    The batch holds ``x`` (b, m), ``t`` (b, q) and ``known`` (b, q), 1 where measured. For the task "single", ``own``
+    is the (q,) indicator of the member's target.
     """
 
     network: Mlp
     task: Task
 
-    def __call__(
-        self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, own: Any = None, shared: Any = None
-    ) -> Any:
-        x = batch["x"]
-        if shared is not None:
-            # XLA would multiply by 1 / scale, and give other bits than NumPy, where it sees that rows have one scale.
-            x = (x - shared[0]) / jax.lax.optimization_barrier(jnp.broadcast_to(shared[1], x.shape))
-        predicted: Any = self.network.apply({"params": params}, x, key)
+    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, own: Any = None) -> Any:
+        predicted: Any = self.network.apply({"params": params}, batch["x"], key)
         t, known = batch["t"], batch["known"]
         if self.task == "single":
             t, known = (t @ own)[:, None], (known @ own)[:, None]
@@ -252,11 +245,10 @@ def fit_properties(
     t = targets.forward(values)
     known = np.isfinite(t)
     labels = {"t": np.where(known, t, 0.0).astype(np.float32), "known": known.astype(np.float32)}
-    # A single network reads inputs that exceed the memory from where they lie; its loss standardises each batch.
-    shared = None
+    # A single network reads inputs that exceed the memory from where they lie, and standardises what it reads.
     if task == "multi" and x.nbytes > config.memory_gb * 1e9:
-        arrays: Any = Stored(len(x), {"x": x} | labels, config.memory_gb)
-        shared = centre[None], scale[None]
+        prepare = functools.partial(standardise, centre=centre, scale=scale)
+        arrays: Any = Stored(len(x), {"x": x} | labels, config.memory_gb, prepare=prepare)
     else:
         arrays = {"x": (x - centre) / scale} | labels
     widths = config.latent_widths if own.view == "latents" else config.widths
@@ -267,7 +259,7 @@ def fit_properties(
     loss = PropertyLoss(network, task)
     if task == "multi":
         params = network.init(start, example)["params"]
-        fitted = fit(loss, params, arrays, train, validation, loop, run, label=label, shared=shared)
+        fitted = fit(loss, params, arrays, train, validation, loop, run, label=label)
     else:
         members = t.shape[1]
         params = jax.vmap(lambda k: network.init(k, example)["params"])(jax.random.split(start, members))
@@ -275,6 +267,12 @@ def fit_properties(
         own_target, keys = jnp.eye(members, dtype=jnp.float32), jax.random.split(run, members)
         fitted = fit_many(loss, params, arrays, trained, watched, loop, keys, own=own_target, label=label)
     return PropertyModel(network, task, fitted.params, targets, centre, scale.astype(np.float32), fitted.alive), fitted
+
+
+def standardise(rows: Mapping[str, Any], *, centre: NDArray[np.float32], scale: NDArray[np.float32]) -> None:
+    """``x`` (r, m) of ``rows`` becomes, in place, less ``centre`` and over ``scale`` (m,)."""
+    np.subtract(rows["x"], centre, out=rows["x"])
+    np.divide(rows["x"], scale, out=rows["x"])
 
 
 def _scaling(x: NDArray[np.float32], rows: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
