@@ -4,8 +4,9 @@ A library of made-up scans is written in pieces and trained on from the disk, wi
 ``--memory-gb``, and from memory: stage 1 of the multi-fidelity study, the published network of the reconstruction
 study, and a small network from spectra to nine properties, whose steps are the shortest. Both take the same batches
 and must end with the same parameters. Contenders run in processes of their own, some steps at a time in turns. The
-table gives medians and the range over rounds, each ratio within one round; anonymous memory, which a process holds for
-itself, beside mapped pages of the file, which the system drops when it needs their room.
+table gives medians and the range over rounds, each ratio within one round, of wall time and of processor time, which
+others at work on the machine disturb less; anonymous memory, which a process holds for itself, beside mapped pages of
+the file, which the system drops when it needs their room.
 
 python benchmarks/scale.py --folder DIR                 up to 400,000 scans: 2.8 GB on the disk, 8 GB of memory
 python benchmarks/scale.py --plan                       what a thousand times as many take, from the last measurement
@@ -85,7 +86,7 @@ def measure(config: Config, place: Path, kind: str, rows: int) -> dict[str, Any]
         for number in range(config.rounds + 1):
             for worker in workers if number % 2 else workers[::-1]:
                 worker.epoch(timed=number > 0)
-        memory = [worker.ask("memory") for worker in workers]
+        memory, processor = ([worker.ask(what) for worker in workers] for what in ("memory", "processor"))
     finally:
         for worker in workers:
             worker.close()
@@ -99,6 +100,7 @@ def measure(config: Config, place: Path, kind: str, rows: int) -> dict[str, Any]
         "gb": rows * config.bands * 4e-9,
         "scans_per_s": {worker.name: [taken / seconds for seconds in worker.seconds] for worker in workers},
         "ratios": [b / a for a, b in zip(disk.seconds, inside.seconds, strict=True)],
+        "processor_ratios": [b / a for a, b in zip(*processor, strict=True)][1:],
         "anonymous_mb": {worker.name: found[0] for worker, found in zip(workers, memory, strict=True)},
         "mapped_mb": {worker.name: found[1] for worker, found in zip(workers, memory, strict=True)},
         **{key: disk.description[key] for key in ("parameters", "names_mb", "library_rows", "held", "device")},
@@ -109,12 +111,14 @@ def measure(config: Config, place: Path, kind: str, rows: int) -> dict[str, Any]
 def table(found: Sequence[dict[str, Any]]) -> list[str]:
     """The lines of the measurement."""
     lines = [
-        "| training | scans | GB | disk, scans/s | over memory | anonymous MB, disk | memory | mapped MB, disk |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| training | scans | GB | disk, scans/s | over memory | by processor time | anonymous MB, disk | memory "
+        "| mapped MB, disk |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for one in found:
         rate = statistics.median(one["scans_per_s"]["disk"])
         ratio = f"{statistics.median(one['ratios']):.2f} ({min(one['ratios']):.2f} to {max(one['ratios']):.2f})"
+        ratio += f" | {statistics.median(one['processor_ratios']):.2f}"
         anonymous, mapped = one["anonymous_mb"], one["mapped_mb"]
         lines.append(
             f"| {one['kind']} | {one['rows']:,} | {one['gb']:.2f} | {rate:,.0f} | {ratio} "

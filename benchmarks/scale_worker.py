@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 import time
@@ -22,7 +23,7 @@ from jaxsoil.models.config import VaeConfig
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.studies.multifidelity.config import PretrainConfig
 from jaxsoil.studies.multifidelity.pretrain import ScansProgram
-from jaxsoil.studies.multifidelity.property_models import PropertyLoss, standardised
+from jaxsoil.studies.multifidelity.property_models import PropertyLoss, standardise
 from jaxsoil.studies.reconstruction.objectives import make_loss
 from jaxsoil.training import step as pure
 from jaxsoil.training.config import LoopConfig, TrainConfig
@@ -118,7 +119,7 @@ def open_scans(place: str) -> Library:
     return store.open_folder(max(Path(place).glob("[0-9]*"), key=lambda one: int(one.name)))
 
 
-def contender(case: Case) -> tuple[dict[str, Any], Callable[[], dict[str, float]]]:
+def contender(case: Case) -> tuple[dict[str, Any], Steps]:
     """Prepares a training; returns what it is, and a call that runs its next steps."""
     with Watch() as opening:
         library = open_scans(case.place)
@@ -133,8 +134,7 @@ def contender(case: Case) -> tuple[dict[str, Any], Callable[[], dict[str, float]
         "held": 0 if getattr(program, "resident", None) is not None else getattr(program, "held", 0),
         "setup_seconds": time.perf_counter() - began,
     }
-    go = Steps(program, state)
-    return description, lambda: go(case.steps)
+    return description, Steps(program, state, case.steps)
 
 
 def _pretraining(case: Case, scans: Scans, _: np.ndarray) -> tuple[Program, Any]:
@@ -149,7 +149,7 @@ def _reconstruction(case: Case, scans: Scans, values: np.ndarray) -> tuple[Progr
     network = Autoencoder(COMPONENTS, scans.axis.size, ModelConfig(width=first, hidden=len(others), decoder="ann"))
     soc = np.random.default_rng(2).uniform(0.001, 0.06, case.rows).astype(np.float32)
     loss = make_loss(network, TrainConfig(batch=case.batch))
-    program = _program(case, scans, loss, lambda rows: {"spectra": values[rows], "soc": soc[rows]})
+    program = _program(case, loss, {"spectra": values[: case.rows], "soc": soc})
     return program, program.initial(*NetworkFunctions(network).initial(jax.random.key(1), None, None))
 
 
@@ -159,19 +159,24 @@ def _property_network(case: Case, scans: Scans, values: np.ndarray) -> tuple[Pro
     some = values[:512]
     centre, scale, known = some.mean(axis=0), some.std(axis=0), np.ones_like(labels)
 
-    def read(rows: np.ndarray) -> dict[str, np.ndarray]:
-        return {"x": standardised(values, rows, centre, scale), "t": labels[rows], "known": known[rows]}
-
-    program = _program(case, scans, PropertyLoss(network, "multi"), read)
+    arrays = {"x": values[: case.rows], "t": labels, "known": known}
+    program = _program(case, PropertyLoss(network, "multi"), arrays, (centre, scale))
     return program, program.initial(network.init(jax.random.key(1), jnp.zeros((1, scans.axis.size)))["params"])
 
 
-def _program(case: Case, scans: Scans, loss: Any, read: Callable[[np.ndarray], Any]) -> Program:
-    """A training over rows as ``jaxsoil.training.rows.fit`` makes it, from the disk or in memory."""
-    fits = case.rows * scans.axis.size * 4e-9 <= case.memory_gb
-    arrays: Any = read(np.arange(case.rows)) if fits else Stored(case.rows, read, case.memory_gb)
+def _program(case: Case, loss: Any, arrays: dict[str, np.ndarray], scaling: Any = None) -> Program:
+    """A training over rows as ``jaxsoil.training.rows.fit`` makes it, from the disk or in memory.
+
+    ``scaling``: mean and standard deviation by which "x" is standardised, once or as it is read.
+    """
+    prepare = scaling and functools.partial(standardise, centre=scaling[0], scale=scaling[1])
+    rows: Any = Stored(case.rows, arrays, case.memory_gb, prepare=prepare)
+    if sum(array.nbytes for array in arrays.values()) <= case.memory_gb * 1e9:
+        rows = {name: np.array(array) for name, array in arrays.items()}
+        if prepare:
+            prepare(rows)
     loop = LoopConfig(epochs=1000, batch=case.batch, lr=5e-5, schedule="constant")
-    return program_of(loss, arrays, np.arange(case.rows), np.zeros(0, int), loop, jax.random.key(0))
+    return program_of(loss, rows, np.arange(case.rows), np.zeros(0, int), loop, jax.random.key(0))
 
 
 KINDS: dict[str, Callable[[Case, Scans, np.ndarray], tuple[Program, Any]]] = {
@@ -182,11 +187,15 @@ a network from spectra to nine properties."""
 
 
 class Steps:
-    """Runs a training some steps at a time, epoch after epoch; the reader goes on reading in between."""
+    """Runs a training some steps at a time, epoch after epoch; the reader goes on reading in between.
 
-    def __init__(self, program: Program, state: Any) -> None:
-        self.program, self.state, self.blocks = program, state, self._blocks()
+    ``processor``: seconds of processor time of each turn.
+    """
+
+    def __init__(self, program: Program, state: Any, steps: int) -> None:
+        self.program, self.state, self.blocks, self.steps = program, state, self._blocks(), steps
         self.total, self.at, self.block = pure.zero(state), 0, None
+        self.processor: list[float] = []
 
     def _blocks(self) -> Iterator[tuple[int, int, Any, Any]]:
         for epoch in itertools.count():
@@ -194,8 +203,8 @@ class Steps:
                 yield epoch, stop, order, data
                 del order, data
 
-    def __call__(self, steps: int) -> dict[str, float]:
-        began, left = time.perf_counter(), steps
+    def __call__(self) -> dict[str, float]:
+        began, worked, left = time.perf_counter(), time.process_time(), self.steps
         while left:
             if self.block is None:
                 self.block = next(self.blocks)
@@ -204,11 +213,13 @@ class Steps:
             self.state, self.total = self.program.steps(self.state, self.total, order, data, epoch, self.at, until)
             left, self.at = left - (until - self.at), until
             if until == stop:
+                jax.block_until_ready(self.total)
                 self.block, order, data = None, None, None
                 if stop == self.program.most:
                     self.total, self.at = pure.zero(self.state), 0
         jax.block_until_ready(self.state.params)
         seconds = time.perf_counter() - began
+        self.processor.append(time.process_time() - worked)
         return {
             "seconds": seconds,
             "loss": float(sum(np.abs(leaf).sum() for leaf in jax.tree.leaves(self.state.params))),
@@ -222,7 +233,8 @@ def make(setting: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Callable[[]
     watch = Watch().__enter__()
     description, some_steps = contender(Case(**{**setting, "widths": tuple(setting["widths"])}))
     description["device"] = jax.devices()[0].platform
-    return description, {"epoch": some_steps, "memory": lambda: [watch.grown_mb, watch.file_mb]}
+    memory = lambda: [watch.grown_mb, watch.file_mb]  # noqa: E731
+    return description, {"epoch": some_steps, "memory": memory, "processor": lambda: some_steps.processor}
 
 
 if __name__ == "__main__":

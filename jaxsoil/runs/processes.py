@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
+import mmap
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from jaxsoil.runs import meeting, stop
 from jaxsoil.runs.errors import UsageError
@@ -143,3 +146,36 @@ def dealt(paths: Sequence[Path], make: Callable[[Sequence[int]], Iterator[T]]) -
                 stop.check()
                 time.sleep(LOOK)
             yield from make([i])
+
+
+def one_copy(values: Any) -> Any:
+    """An array (n, m), of which the processes of a run on one host hold one copy: a file beside the run folder, mapped.
+
+    The file is named by its content, so that processes that made other bits have each their own; it goes when the run
+    ends. The array itself comes back where this process is alone, where its values lie in a mapped file already, and
+    where the file cannot be written.
+    """
+    import numpy as np
+
+    if _team is None or not values.size or _mapped(values):
+        return values
+    values = np.ascontiguousarray(values)
+    path = _team.folder / f"{hashlib.sha256(values).hexdigest()}.values"
+    new = path.with_suffix(f".{_team.mine['key']}")
+    try:
+        if not path.exists():
+            values.tofile(new)
+            with contextlib.suppress(FileExistsError):
+                os.link(new, path)  # the first to write it gives it to all
+        return np.memmap(path, values.dtype, "r", shape=values.shape)
+    except OSError:
+        return values
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _mapped(values: Any) -> bool:
+    """Whether an array is a view of a mapped file."""
+    while hasattr(values, "base"):
+        values = values.base
+    return isinstance(values, mmap.mmap)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -63,18 +64,21 @@ class RowBatches:
 class BlockBatches:
     """Batches of a block of rows that the host has read.
 
-    The order is handed over by the host as (batches (steps, batch) of row numbers of the block, first step), and so is
-    the validation loss, whose rows may exceed the memory.
+    The order is handed over by the host as (batches, first step), and so is the validation loss, whose rows may exceed
+    the memory. ``batches``: (steps, batch) row numbers of arrays (n, ...); None where these are (steps, batch, ...).
     """
 
     def order(self, member: Member, epoch: Any) -> Any:
         """Never asked for: the host knows it."""
         raise NotImplementedError("The order of the rows comes with their block.")
 
-    def take(self, arrays: Any, member: Member, order: tuple[jax.Array, jax.Array], i: Any) -> Any:
+    def take(self, arrays: Any, member: Member, order: tuple[jax.Array | None, jax.Array], i: Any) -> Any:
         """The rows of step ``i`` of the epoch."""
         batches, first = order
-        rows = jax.lax.dynamic_index_in_dim(batches, i - first, keepdims=False)
+        at = functools.partial(jax.lax.dynamic_index_in_dim, index=i - first, keepdims=False)
+        if batches is None:
+            return jax.tree.map(at, arrays)
+        rows = at(batches)
         return jax.tree.map(lambda x: x[rows], arrays)
 
     def validation(self, value: Any, arrays: Any, member: Member, unrolled: bool) -> None:

@@ -112,9 +112,9 @@ class Program:
 
     def steps(self, state: State, total: Any, order: Any, data: Data, epoch: int, start: int, stop: int):
         """Some steps of an epoch, one program each where the training asks for it."""
-        number = jnp.int32(epoch)
+        number = np.int32(epoch)
         if not self.training.jit_per_step:
-            bounds = (jnp.int32(start), jnp.int32(stop))
+            bounds = (np.int32(start), np.int32(stop))  # JAX's own scalars cost a program each
             return self.functions.steps(state, total, order, self.member, data, number, *bounds)
         for i in range(start, stop):
             state, total = self.functions.step(state, total, order, self.member, data, number, jnp.int32(i))
@@ -220,6 +220,7 @@ def _in_parts(program: Program, keeper: _Keeper, state: State, total: Any, epoch
                 keeper.save(state, total, epoch, at, now=ending)
             if ending:
                 raise stopping.Terminated
+        jax.block_until_ready(total)  # no further block is taken while this one is in use
     return program.finish(state, total, epoch)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -27,8 +27,11 @@ from jaxsoil.training.step import Data, Member, State, Training
 HELD = 4
 """Copies of a block that are held at most: in use, next on the device, next on the host, and the one being read."""
 
+CACHED = 2**19
+"""Bytes of rows that are read together and then put in their places, which a core's cache holds."""
+
 Read = Callable[[NDArray[np.int64]], Any]
-"""Gives a tree of arrays (r, ...) of (r,) ascending row numbers; the last may repeat."""
+"""Gives a tree of arrays (r, ...) of (r,) ascending row numbers."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,20 +40,23 @@ class Stored:
 
     Args:
       rows: their number n.
-      read: what reads them, in a thread of its own: from a memory map, with whatever preprocessing stands alone.
+      read: what reads them, in a thread of its own: from a memory map, with whatever preprocessing stands alone. Or,
+        quicker, the tree of arrays (n, ...) themselves, mapped ones among them.
       memory_gb: what the blocks of rows that are held may take, in GB of 1e9 bytes; at least one step is held.
       block: steps that are held together at most.
       checkpoint_steps: steps between checkpoints, in the middle of an epoch too.
+      prepare: changes a tree of rows that were taken from such arrays in place, each row alone; None: they stay.
 
     Raises:
       UsageError: a memory that is negative or no number, or less than one row, step or checkpoint.
     """
 
     rows: int
-    read: Read
+    read: Read | Any
     memory_gb: float
     block: int = 64
     checkpoint_steps: int = 1000
+    prepare: Callable[[Any], None] | None = None
 
     def __post_init__(self) -> None:
         if not self.memory_gb >= 0.0 or min(self.rows, self.block, self.checkpoint_steps) < 1:
@@ -62,14 +68,13 @@ class Stored:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Block:
-    """Steps ``first`` to ``last`` of an epoch: ``order`` (steps, batch) int32 of rows of the tree ``values``.
+    """Steps ``first`` to ``last`` of an epoch: a tree ``values`` of arrays (held, batch, ...), step by step.
 
-    Blocks of one training have one shape: the last is filled up with rows and steps that nothing takes.
+    Blocks of one training have one shape: what the last has beyond ``last`` is never taken.
     """
 
     first: int
     last: int
-    order: NDArray[np.int32]
     values: Any
 
 
@@ -82,32 +87,121 @@ def steps_held(row_bytes: int, batch: int, memory_gb: float, most: int) -> int:
     return max(1, min(most, int(memory_gb * 1e9 / (HELD * row_bytes * batch))))
 
 
-def read_blocks(order: NDArray[Any], held: int, start: int, read: Read) -> Iterator[Block]:
-    """Yields the blocks of an epoch from step ``start`` on; the next one is read while one is used.
+class Blocks:
+    """The blocks of a training, in its order: the next one, of the next epoch too, is read while one is used.
 
     Args:
-      order: (steps, batch) row numbers of the epoch.
+      read: what reads rows, called by one thread, or the arrays that hold them.
+      like: what it gives of one row, (1, ...).
+      order: gives the (steps, batch) row numbers of an epoch, of which none repeats.
+      epochs: of the training.
+      steps: of an epoch.
       held: steps of a block.
-      start: first step that is needed; its block comes whole.
-      read: what reads rows.
+      together: rows that are read by one call; None: as many as a core's cache holds.
+      prepare: see :class:`Stored`.
     """
-    steps, batch = order.shape
 
-    def block(first: int) -> Block:
-        wanted, local = np.unique(order[first : first + held], return_inverse=True)
-        filled = np.concatenate([wanted, np.full(held * batch - wanted.size, wanted[-1])]).astype(np.int64)
-        places = np.zeros((held, batch), np.int32)
-        places[: local.size // batch] = local.reshape(-1, batch)
-        return Block(first, min(first + held, steps), places, read(filled))
+    def __init__(
+        self,
+        read: Read | Any,
+        like: Any,
+        order: Callable[[int], NDArray[Any]],
+        epochs: int,
+        steps: int,
+        held: int,
+        together: int | None = None,
+        prepare: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.read, self.like, self.order, self.prepare = read, like, order, prepare
+        self.epochs, self.steps, self.held = epochs, steps, held
+        self.together = together or max(1, CACHED // bytes_of(like))
+        self._thread = concurrent.futures.ThreadPoolExecutor(1)
+        self._next: tuple[tuple[int, int], concurrent.futures.Future[Block]] | None = None
+        self._drawn: tuple[int, NDArray[Any]] = (-1, np.empty((0, 0), np.int32))
 
-    firsts = range(start // held * held, steps, held)
-    with concurrent.futures.ThreadPoolExecutor(1) as reader:
-        task = None
-        for first in firsts:
-            made = (task or reader.submit(block, first)).result()
-            task = reader.submit(block, first + held) if first + held < steps else None
+    def of(self, epoch: int, start: int) -> Iterator[Block]:
+        """Yields the blocks of an epoch from step ``start`` on, whose block comes whole."""
+        place = (epoch, start // self.held * self.held)
+        while place[0] == epoch:
+            known, task = self._next or (None, None)
+            made = (task if task is not None and known == place else self._submitted(place)).result()
+            place = (epoch, made.last) if made.last < self.steps else (epoch + 1, 0)
+            self._next = (place, self._submitted(place)) if place[0] < self.epochs else None
+            del task
             yield made
             del made  # one that nobody needs any more, while the next one is awaited
+
+    def parts(self, parts: Iterable[NDArray[Any]]) -> Iterator[Any]:
+        """Yields the rows of each part, in its order, as a tree of arrays (r, ...); the next is read meanwhile."""
+        task = None
+        for rows in parts:
+            task, ready = self._thread.submit(self.arranged, rows), task
+            if ready is not None:
+                yield ready.result()
+        if task is not None:
+            yield task.result()
+
+    def arranged(self, rows: NDArray[Any], room: int = 0) -> Any:
+        """Rows (r, ...) in any order, as a tree of arrays (r or ``room``, ...); the disk is read in its own order."""
+        like, tree = jax.tree.flatten(self.like)
+        shapes = [np.shape(one)[1:] for one in like]
+        leaves = [aligned((room or len(rows), *rows.shape[1:], *s), x.dtype) for s, x in zip(shapes, like, strict=True)]
+        flat = [leaf.reshape(-1, *shape) for leaf, shape in zip(leaves, shapes, strict=True)]
+        if not callable(self.read):
+            self._taken(rows.ravel(), flat)
+            return jax.tree.unflatten(tree, leaves)
+        places = np.argsort(rows, axis=None, kind="stable")
+        ascending = rows.ravel()[places].astype(np.int64)
+        for first in range(0, rows.size, self.together):
+            part = slice(first, first + self.together)
+            for whole, some in zip(flat, jax.tree.leaves(self.read(ascending[part])), strict=True):
+                whole[places[part]] = some
+        return jax.tree.unflatten(tree, leaves)
+
+    def _taken(self, rows: NDArray[Any], out: list[NDArray[Any]]) -> None:
+        """Takes rows of arrays straight into their places, and prepares each few of them while a cache has them."""
+        arrays, tree = jax.tree.flatten(self.read)
+        ascending = np.sort(rows)
+        for array in arrays:
+            if array.ndim > 1:  # one value a row: where they are not in memory yet, pages come in the order of the file
+                array[(ascending, *(0,) * (array.ndim - 1))]
+        for first in range(0, rows.size, self.together):
+            part = slice(first, min(first + self.together, rows.size))
+            some = [whole[part] for whole in out]
+            for array, into in zip(arrays, some, strict=True):
+                if array.flags.c_contiguous:
+                    np.take(array, rows[part], axis=0, out=into, mode="clip")  # "raise" would fill a copy first
+                else:
+                    into[:] = array[rows[part]]
+            if self.prepare is not None:
+                self.prepare(jax.tree.unflatten(tree, some))
+
+    def _submitted(self, place: tuple[int, int]) -> concurrent.futures.Future[Block]:
+        return self._thread.submit(self._block, *place)
+
+    def _block(self, epoch: int, first: int) -> Block:
+        if self._drawn[0] != epoch:
+            self._drawn = epoch, self.order(epoch)
+        rows = self._drawn[1][first : first + self.held]
+        return Block(first, first + len(rows), self.arranged(rows, self.held))
+
+
+def on_device(values: Any) -> Any:
+    """A tree of arrays as JAX's; on a CPU the arrays themselves, where they are :func:`aligned`."""
+    return jax.device_put(values)  # jnp.asarray copies always
+
+
+def bytes_of(like: Any) -> int:
+    """Bytes of a tree of arrays."""
+    return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(like))
+
+
+def aligned(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """An array of no particular values that begins at a multiple of 64 bytes: XLA's CPU takes it without a copy."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.empty(size + 64, np.uint8)
+    skipped = -room.ctypes.data % 64
+    return room[skipped : skipped + size].view(dtype).reshape(shape)
 
 
 class StreamedRows(Program):
@@ -122,15 +216,19 @@ class StreamedRows(Program):
 
     def __init__(self, training: Training, member: Member, stored: Stored, shared: Any) -> None:
         assert isinstance(training.batches, RowBatches)
-        self.stored, self.size = stored, training.batches.size
-        self._order = jax.jit(training.batches.order)
+        size, order = training.batches.size, jax.jit(training.batches.order)
         training = dataclasses.replace(training, batches=BlockBatches())
         super().__init__(training, Layout(), member, Data(None, shared))
-        self.in_parts = True
-        one = stored.read(np.zeros(1, np.int64))
-        row_bytes = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(one))
-        self.held = steps_held(row_bytes, self.size, stored.memory_gb, min(stored.block, self.most))
-        self._example = jax.tree.map(lambda x: jnp.zeros((self.size, *np.shape(x)[1:]), x.dtype), one)
+        self.in_parts, self.rows = True, size
+        read = stored.read
+        like = read(np.zeros(1, np.int64)) if callable(read) else jax.tree.map(lambda x: x[:1], read)
+        self.held = steps_held(bytes_of(like), size, stored.memory_gb, min(stored.block, self.most))
+
+        def drawn(epoch: int) -> NDArray[Any]:
+            return np.asarray(order(member, jnp.int32(epoch)))[: self.most * size].reshape(self.most, size)
+
+        self.reader = Blocks(read, like, drawn, training.epochs, self.most, self.held, None, stored.prepare)
+        self._example = jax.tree.map(lambda x: jnp.zeros((size, *np.shape(x)[1:]), x.dtype), like)
 
     def initial(self, params: Any, stats: Any = None) -> State:
         """State before the first step."""
@@ -138,10 +236,8 @@ class StreamedRows(Program):
 
     def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
         """The steps of an epoch in blocks, each with its rows."""
-        rows = np.asarray(self._order(self.member, jnp.int32(epoch)))[: self.most * self.size]
-        for block in read_blocks(rows.reshape(self.most, self.size), self.held, at, self.stored.read):
-            order = (jnp.asarray(block.order), jnp.int32(block.first))
-            made = block.last, order, Data(jax.tree.map(jnp.asarray, block.values), self.data.shared)
+        for block in self.reader.of(epoch, at):
+            made = block.last, (None, np.int32(block.first)), Data(on_device(block.values), self.data.shared)
             del block  # its copy on the host, while this one trains
             yield made
             del made
@@ -152,14 +248,9 @@ class StreamedRows(Program):
 
     def _validation(self, state: State) -> jax.Array | None:
         rows = np.asarray(self.member.rows["validation"])
-        parts = [rows[first : first + VALIDATION_ROWS] for first in range(0, rows.size, VALIDATION_ROWS)]
-        losses = [_value(self.training, state, self._read(part), self.member, self.data.shared) for part in parts]
+        parts = self.reader.parts(rows[i : i + VALIDATION_ROWS] for i in range(0, rows.size, VALIDATION_ROWS))
+        losses = [_value(self.training, state, on_device(part), self.member, self.data.shared) for part in parts]
         return _mean(rows.size, losses) if losses else None
-
-    def _read(self, rows: NDArray[Any]) -> Any:
-        """Rows in any order."""
-        wanted, local = np.unique(rows, return_inverse=True)
-        return jax.tree.map(lambda x: jnp.asarray(x[local]), self.stored.read(wanted.astype(np.int64)))
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import socket
 import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 
 from jaxsoil.runs import lock, meeting, processes, stop
@@ -197,3 +200,29 @@ def test_pieces_are_dealt_out_and_process_0_reads_them_all(tmp_path: Path, monke
     monkeypatch.setattr(stop, "check", check)
     with pytest.raises(stop.Terminated):
         list(processes.dealt(paths, make))
+
+
+def test_processes_of_a_host_hold_one_copy_of_an_array(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(0).random((50, 7), np.float32)
+    assert processes.one_copy(values) is values  # alone
+    both = team(tmp_path, 0), team(tmp_path, 1)
+    both[0].folder.mkdir()
+
+    def held_by(one: Team, what: np.ndarray) -> np.ndarray:
+        monkeypatch.setattr(processes, "_team", one)
+        return processes.one_copy(what)
+
+    found = [held_by(one, values) for one in both]
+    (file,) = both[0].folder.iterdir()
+    assert all(isinstance(one, np.memmap) and one.filename == file and one.mode == "r" for one in found)
+    assert np.array_equal(found[0], values) and np.array_equal(found[1], values)
+    # What is mapped stays where it is; other bits are another file; a disk that is full costs the sharing alone.
+    some = np.asarray(found[0])[:20]
+    assert held_by(both[0], some) is some
+    other = held_by(both[1], values[:, ::-1])
+    assert np.array_equal(other, values[:, ::-1]) and len(list(both[0].folder.iterdir())) == 2
+    monkeypatch.setattr(os, "link", Mock(side_effect=OSError(28, "No space left on device")))
+    more = values + 1
+    assert held_by(both[0], more) is more and len(list(both[0].folder.iterdir())) == 2
+    meeting.part(both[0])
+    assert not both[0].folder.exists() and np.array_equal(found[1], values)

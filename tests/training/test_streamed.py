@@ -17,7 +17,7 @@ from jaxsoil.runs.errors import UsageError
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import LoopConfig
 from jaxsoil.training.rows import fit, fit_many
-from jaxsoil.training.streamed import HELD, Stored, read_blocks, steps_held
+from jaxsoil.training.streamed import HELD, Blocks, Stored, steps_held
 
 N, P, BATCH = 1500, 4, 32
 KEY = jax.random.key(1)
@@ -45,7 +45,7 @@ def stored(memory_gb: float, **changes: Any) -> Stored:
     values = arrays()
 
     def read(rows: np.ndarray) -> dict[str, np.ndarray]:
-        assert np.all(np.diff(rows) >= 0) and rows.max() < N
+        assert np.all(np.diff(rows) > 0) and rows.max() < N
         return {name: column[rows] for name, column in values.items()}
 
     return Stored(N, read, memory_gb, **changes)
@@ -69,7 +69,7 @@ def test_a_streamed_training_has_the_bits_of_one_in_memory(tmp_path: Path, per_s
     with Dies(tmp_path) as folder, pytest.raises(Killed):
         trained(stored(0.0, checkpoint_steps=7), config, checkpoints=folder)
     with Checkpoints(tmp_path) as folder:
-        got = trained(stored(3 * held, checkpoint_steps=7), config, checkpoints=folder)
+        got = trained(Stored(N, arrays(), 3 * held, checkpoint_steps=7), config, checkpoints=folder)
     for name, expected in trained(arrays(), config).items():
         # The parts of the validation loss are added up by another program; NaN: not reached.
         np.testing.assert_allclose(got[name], expected, rtol=1e-6 if name == "validation_loss" else 0, atol=0)
@@ -77,20 +77,41 @@ def test_a_streamed_training_has_the_bits_of_one_in_memory(tmp_path: Path, per_s
 
 def test_blocks_hold_what_the_memory_admits_and_are_read_once() -> None:
     assert steps_held(100, 10, 8e-6, 64) == 2 and steps_held(100, 10, 0.0, 64) == 1 and steps_held(100, 10, 1.0, 6) == 6
-    order = np.random.default_rng(0).permutation(35).reshape(7, 5)
+    orders = [np.random.default_rng(epoch).permutation(35).reshape(7, 5) for epoch in range(2)]
     read: list[np.ndarray] = []
 
-    def reader(rows: np.ndarray) -> np.ndarray:
+    def reader(rows: np.ndarray) -> dict[str, np.ndarray]:
+        assert np.all(np.diff(rows) > 0)
         read.append(rows)
-        return rows * 10
+        return {"x": rows * 10, "y": np.stack([rows, -rows], axis=1).astype(np.float32)}
 
-    blocks = list(read_blocks(order, 3, 0, reader))
-    assert [(block.first, block.last) for block in blocks] == [(0, 3), (3, 6), (6, 7)]
-    assert {(block.values.shape, block.order.shape) for block in blocks} == {((15,), (3, 5))}  # one compiled program
-    used = np.concatenate([block.values[block.order[: block.last - block.first]] for block in blocks])
-    assert np.array_equal(used, order * 10) and len(read) == 3
-    again = list(read_blocks(order, 3, 4, reader))
-    assert [block.first for block in again] == [3, 6] and np.array_equal(again[0].order, blocks[1].order)
+    def blocks_of(together: int) -> Blocks:
+        like = {"x": np.empty(1, np.int64), "y": np.empty((1, 2), np.float32)}
+        return Blocks(reader, like, orders.__getitem__, epochs=2, steps=7, held=3, together=together)
+
+    def halve(rows: dict[str, np.ndarray]) -> None:
+        assert rows["y"].shape[0] <= 4
+        rows["y"] /= 2
+
+    reading = blocks_of(4)
+    found = [list(reading.of(epoch, 0)) for epoch in range(2)]
+    for order, blocks in zip(orders, found, strict=True):
+        assert [(block.first, block.last) for block in blocks] == [(0, 3), (3, 6), (6, 7)]
+        assert {block.values["y"].shape for block in blocks} == {(3, 5, 2)}  # one compiled program
+        used = {name: np.concatenate([b.values[name][: b.last - b.first] for b in blocks]) for name in ("x", "y")}
+        assert np.array_equal(used["x"], order * 10) and np.array_equal(used["y"], np.stack([order, -order], axis=2))
+        assert all(block.values["y"].ctypes.data % 64 == 0 for block in blocks)
+    assert sum(rows.size for rows in read) == 70 and max(rows.size for rows in read) == 4
+    # A block is read whole from its first step on, also in an epoch that comes unexpectedly.
+    (resumed, _), first = reading.of(0, 4), found[0][1]
+    assert resumed.first == 3 and np.array_equal(resumed.values["x"], first.values["x"])
+    # Arrays in place of a reader, of which one cannot be taken as it lies; what is taken is prepared, and they stay.
+    whole = {"x": np.arange(35) * 10, "y": np.stack([np.arange(35), -np.arange(35)]).astype(np.float32).T}
+    (block, *_) = Blocks(whole, {k: v[:1] for k, v in whole.items()}, orders.__getitem__, 2, 7, 3, 4, halve).of(0, 0)
+    assert np.array_equal(block.values["x"], found[0][0].values["x"]) and whole["y"][3, 0] == 3.0
+    assert np.array_equal(2 * block.values["y"], found[0][0].values["y"])
+    parts = list(blocks_of(2).parts([np.array([7, 3, 5]), np.array([1])]))
+    assert [part["x"].tolist() for part in parts] == [[70, 30, 50], [10]]
 
 
 def test_what_cannot_be_streamed_is_refused_and_an_error_of_the_reader_ends_the_training() -> None:
@@ -120,7 +141,7 @@ with tempfile.TemporaryDirectory() as place:
     found, mapped = {}, now()[1]
     for kind in ("pretrain", "property"):
         gc.collect()
-        case = Case(place, kind, 100_000, 0.01, widths=(8, 8), batch=64, steps=1600)  # more than an epoch
+        case = Case(place, kind, 100_000, 0.01, widths=(8, 8), batch=256, steps=400)  # more than an epoch
         with Watch() as watch:
             contender(case)[1]()
         # What the first training mapped may go as late as in the second: mapped pages count from the beginning.

@@ -39,7 +39,7 @@ from jaxsoil.training.devices import Layout, make_mesh
 from jaxsoil.training.loop import CheckpointPolicy, Program, run
 from jaxsoil.training.rows import Fitted, fitted
 from jaxsoil.training.step import Data, Loss, Member, State, Training
-from jaxsoil.training.streamed import read_blocks, steps_held
+from jaxsoil.training.streamed import Blocks, aligned, steps_held
 
 START_NOISE = 0.01
 """Norm of a spectrum's error (SNV units) by which the posterior of each latent feature starts."""
@@ -59,14 +59,23 @@ def read_snv(scans: Scans, rows: np.ndarray) -> np.ndarray:
     Raises:
       DataError: a scan that is constant or not finite.
     """
-    out = np.empty((len(rows), scans.axis.size), np.float32)
+    out = aligned((len(rows), scans.axis.size), np.float32)
     for start in range(0, len(rows), SNV_ROWS):
         part = slice(start, start + SNV_ROWS)
-        values = scans.read(rows[part])
-        out[part] = standard_normal(values)
-        if not np.isfinite(out[part, :1]).all():  # a value that is not finite leaves none of its scan
-            check_finite(values, scans.axis)
+        out[part] = _read_snv(scans, rows[part])
     return out
+
+
+def _read_snv(scans: Scans, rows: np.ndarray, moments: np.ndarray | None = None) -> np.ndarray:
+    """:func:`read_snv` of few scans; ``moments`` (n, 2) keeps mean and standard deviation of each of the n scans."""
+    values = scans.read(rows)
+    known = None if moments is None else moments[rows]
+    made = standard_normal(values, known)
+    if moments is not None:
+        moments[rows] = known
+    if not np.isfinite(made[:, :1]).all():  # a value that is not finite leaves none of its scan
+        check_finite(values, scans.axis)
+    return made
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -243,8 +252,11 @@ class ScansProgram(Program):
         super().__init__(training, Layout(), self.place(member), Data(None))
         self.in_parts, self.rows = True, self.plan.batch
         self.resident = None if self.streamed else self.place(read_snv(scans, np.arange(len(scans))))
-        row_bytes = 4 * scans.axis.size
-        self.held = steps_held(row_bytes, self.plan.batch, config.memory_gb, min(config.block, self.plan.steps))
+        like, most = np.empty((1, scans.axis.size), np.float32), min(config.block, self.plan.steps)
+        self.held = steps_held(like.nbytes, self.plan.batch, config.memory_gb, most)
+        read = functools.partial(_read_snv, scans, moments=np.full((len(scans), 2), np.nan))
+        sizes = (loop.epochs, self.plan.steps, self.held, SNV_ROWS)
+        self.reader = Blocks(read, like, self.plan.order, *sizes)
         self.components = Components.fit(self._parts(self.plan.rows), config.vae.latents)
         params = self.model.init(jax.random.fold_in(key, 0), zeros[:2])["params"]
         if config.vae.linear:
@@ -277,12 +289,12 @@ class ScansProgram(Program):
 
     def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
         """The steps of an epoch: all of them where the scans lie in memory, else in blocks, each with its scans."""
-        order = self.plan.order(epoch)
         if self.resident is not None:
+            order = self.plan.order(epoch)
             yield len(order), self.place((order, np.int32(0))), Data(self.resident)
             return
-        for block in read_blocks(order, self.held, at, functools.partial(read_snv, self.scans)):
-            made = block.last, self.place((block.order, np.int32(block.first))), Data(self.place(block.values))
+        for block in self.reader.of(epoch, at):
+            made = block.last, self.place((None, np.int32(block.first))), Data(self.place(block.values))
             del block  # its copy on the host, while this one trains
             yield made
             del made
@@ -308,9 +320,11 @@ class ScansProgram(Program):
 
     def _parts(self, rows: np.ndarray) -> Iterator[jax.Array]:
         """SNV absorbance of some scans, part by part."""
-        for start in range(0, rows.size, READ_ROWS):
-            part = rows[start : start + READ_ROWS]
-            yield self.place(read_snv(self.scans, part)) if self.resident is None else self.resident[self.place(part)]
+        parts = (rows[start : start + READ_ROWS] for start in range(0, rows.size, READ_ROWS))
+        if self.resident is None:
+            yield from map(self.place, self.reader.parts(parts))
+        else:
+            yield from (self.resident[self.place(part)] for part in parts)
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -29,10 +29,6 @@ LOGGED = ("tc", "tn", "ic", "eoc", "cec")
 """Properties taken as log(1 + y): all but pH and the particle sizes (multi-fidelity paper, section 2.5)."""
 
 
-CACHED_ROWS = 64
-"""Spectra that are standardised together where they are read from the disk."""
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Targets:
     """Properties in training units: transformed and standardised by the training rows.
@@ -251,11 +247,8 @@ def fit_properties(
     labels = {"t": np.where(known, t, 0.0).astype(np.float32), "known": known.astype(np.float32)}
     # A single network reads inputs that exceed the memory from where they lie, and standardises what it reads.
     if task == "multi" and x.nbytes > config.memory_gb * 1e9:
-
-        def read(rows: NDArray[Any]) -> dict[str, NDArray]:
-            return {"x": standardised(x, rows, centre, scale)} | {k: column[rows] for k, column in labels.items()}
-
-        arrays: Any = Stored(len(x), read, config.memory_gb)
+        prepare = functools.partial(standardise, centre=centre, scale=scale)
+        arrays: Any = Stored(len(x), {"x": x} | labels, config.memory_gb, prepare=prepare)
     else:
         arrays = {"x": (x - centre) / scale} | labels
     widths = config.latent_widths if own.view == "latents" else config.widths
@@ -276,14 +269,10 @@ def fit_properties(
     return PropertyModel(network, task, fitted.params, targets, centre, scale.astype(np.float32), fitted.alive), fitted
 
 
-def standardised(x: NDArray[np.float32], rows: NDArray[Any], centre: NDArray, scale: NDArray) -> NDArray[np.float32]:
-    """Rows (r, m) of ``x``, less ``centre`` and over ``scale`` (m,), a few at a time, which a core's cache holds."""
-    out = np.empty((len(rows), x.shape[1]), np.float32)
-    for first in range(0, len(rows), CACHED_ROWS):
-        part = out[first : first + CACHED_ROWS]
-        np.subtract(x[rows[first : first + CACHED_ROWS]], centre, out=part)
-        np.divide(part, scale, out=part)
-    return out
+def standardise(rows: Mapping[str, Any], *, centre: NDArray[np.float32], scale: NDArray[np.float32]) -> None:
+    """``x`` (r, m) of ``rows`` becomes, in place, less ``centre`` and over ``scale`` (m,)."""
+    np.subtract(rows["x"], centre, out=rows["x"])
+    np.divide(rows["x"], scale, out=rows["x"])
 
 
 def _scaling(x: NDArray[np.float32], rows: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -13,7 +13,9 @@ from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, validation_rows, without_watched
 from jaxsoil.models.config import Input
+from jaxsoil.runs import processes
 from jaxsoil.runs.errors import DataError
+from jaxsoil.spectra.container import Spectra
 from jaxsoil.spectra.resample import Trim
 from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import (
@@ -54,7 +56,11 @@ def load_library(config: StudyConfig, *, unlabelled: bool = False) -> Library:
     if config.axis is not None:
         library = library.with_spectra(Trim(*config.axis)(library.spectra))
     soc = library.property("soc").values
-    return _without_rows(library, soc > 0 if not unlabelled else ~(soc <= 0))
+    library = _without_rows(library, soc > 0 if not unlabelled else ~(soc <= 0))
+    made, values = library.spectra, processes.one_copy(library.spectra.values)
+    if values is made.values:
+        return library
+    return library.with_spectra(Spectra.of_checked(values, made.axis, made.unit, made.quantity, made.steps))
 
 
 def _without_rows(library: Library, kept: np.ndarray) -> Library:

@@ -171,10 +171,14 @@ def _report(part: str, epochs: int, tracker: Any, trial: Any, start: int, stop: 
 
 
 def shared_data(library: Library, minerals: Any = None, perturbed: bool = False) -> tuple[Any, int]:
-    """What all trials share (:class:`jaxsoil.training.step.Data`, host arrays), and the number of minerals.
+    """What all trials share (:class:`jaxsoil.training.step.Data`), and the number of minerals.
+
+    The spectra are on the device, once for all networks; a CPU takes those of a mapped file as they lie there.
 
     ``perturbed``: with what each kind of perturbation does to each row (:func:`moves`), kinds times the spectra's size.
     """
+    import jax
+
     from jaxsoil.models.autoencoder import Minerals
     from jaxsoil.studies.reconstruction.soc_spectrum.direct import mean_soil_shares
     from jaxsoil.training.step import Data
@@ -187,7 +191,7 @@ def shared_data(library: Library, minerals: Any = None, perturbed: bool = False)
     # A NaN would make every loss NaN; rows without a label are never among the labelled rows of a split.
     soc = (np.nan_to_num(library.property("soc").values, nan=0.0) / PERCENT).astype(np.float32)
     moved = moves(library) if perturbed else {}
-    return Data({"spectra": library.spectra.values, "soc": soc, **moved}, constants), count
+    return Data({"spectra": jax.device_put(library.spectra.values), "soc": soc, **moved}, constants), count
 
 
 def moves(library: Library) -> dict[str, np.ndarray]:

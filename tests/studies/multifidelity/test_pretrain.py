@@ -13,7 +13,7 @@ import pytest
 from scans_problem import BANDS, CONFIG, SMALL, scans, snv, spectra
 
 from jaxsoil.runs.errors import DataError, UsageError
-from jaxsoil.studies.multifidelity.pretrain import Plan, Pretrained, ScansProgram, pretrain, read_snv
+from jaxsoil.studies.multifidelity.pretrain import Plan, Pretrained, ScansProgram, _read_snv, pretrain, read_snv
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.rows import Fitted
 
@@ -134,6 +134,10 @@ def test_every_scan_is_used_once_and_a_window_takes_neighbours() -> None:
 def test_what_is_read_is_the_standard_normal_variate() -> None:
     rows = np.array([5, 0, 17])
     np.testing.assert_allclose(read_snv(scans(), rows), snv(spectra()[0])[rows], atol=1e-5)
+    moments = np.full((120, 2), np.nan)
+    for _ in range(2):  # computed, then taken as known: the same bits
+        assert np.array_equal(_read_snv(scans(), rows, moments), read_snv(scans(), rows))
+        assert np.array_equal(np.flatnonzero(np.isfinite(moments).all(axis=1)), np.sort(rows))
 
 
 def test_the_convolutional_variant_trains() -> None:
