@@ -139,9 +139,7 @@ def _hand_out(rows: Iterator[dict[str, np.ndarray]], own: Sequence[Sequence[Grou
         pass
 
 
-def _rows(
-    runs: Sequence[GroupRun], on_epochs: OnTrial, seconds: list[float]
-) -> Iterator[dict[str, np.ndarray]]:
+def _rows(runs: Sequence[GroupRun], on_epochs: OnTrial, seconds: list[float]) -> Iterator[dict[str, np.ndarray]]:
     """What each trial of the joined groups leaves, in order; adds the seconds of each chunk."""
     for run, number, piece in run_chunks(runs, on_epochs):
         seconds.append(piece.seconds)
