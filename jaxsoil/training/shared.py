@@ -80,7 +80,7 @@ def joined(stages: Sequence[S]) -> S:
 
 
 def _program(stage: Stage) -> tuple[Any, ...]:
-    # Validation rows or none, and estimated starts or none, are different programs.
+    # Validation rows or none, and estimated starts or none, make different programs.
     kinds = {(t.name, t.variant, t.model, t.loss, t.start is None) for t in stage.trials}
     watched = any(trial.validation.any() for trial in stage.trials)
     return program_of(stage.train), stage.devices, frozenset(kinds), watched
@@ -91,7 +91,7 @@ def _with(stage: S, **changed: Any) -> S:
 
 
 def begun(folder: Path, chains: Sequence[Chain[S]]) -> bool:
-    """Whether a run has trained some of its networks, or all of a chunk, in its folder."""
+    """Whether a run has trained some of its networks in its folder, or was at it."""
     if (folder / "checkpoints").exists():
         return True
     runs = (run for chain in chains for stage in in_step(chain) for run in stage.runs(folder))

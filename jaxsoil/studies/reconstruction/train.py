@@ -231,6 +231,7 @@ def shared_data(library: Library, minerals: Any = None, perturbed: bool = False)
     return Data({"spectra": library.spectra.values, "soc": soc, **moved}, constants), count
 
 
+@functools.lru_cache(maxsize=1)  # Runs that train together hold one library, and one copy of this.
 def moves(library: Library) -> dict[str, np.ndarray]:
     """What perturbations do to spectra: "moved" (n, kinds, m), absorbance at one standard deviation, and "one_sided"
     (n, kinds), which kinds have strengths of one sign."""
