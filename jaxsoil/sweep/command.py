@@ -18,6 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--sweep", metavar="NAME[,NAME]", help="run the points of sweep_NAME of the experiment's file, or FILE.py:NAME")
     add("--point", metavar="POINT", default="", help="only these points, by number from 0 or name (--plan lists them)")
     add("--launcher", choices=("local", "ray"), default="local", help="run points here in turn, or on a Ray cluster")
+    add("--no-share", action="store_true", help="here: train the networks of each point in programs of its own")
     add("--ray-address", metavar="HOST:PORT", help="the Ray cluster (default: RAY_ADDRESS, else a new one here)")
     add("--ray-cpus", metavar="N", type=float, default=1.0, help="processors of a point on Ray (default: 1)")
     add("--ray-gpus", metavar="N", type=float, default=0.0, help="GPUs of a point on Ray (default: 0)")
@@ -29,9 +30,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def refuse_alone(options: argparse.Namespace) -> None:
     """Raises UsageError for options of a sweep that were given without one."""
-    for name in ("point", "asha", "export"):
+    for name in ("point", "asha", "export", "no_share"):
         if getattr(options, name):
-            raise UsageError(f"--{name} belongs to a sweep: name one with --sweep.")
+            raise UsageError(f"--{name.replace('_', '-')} belongs to a sweep: name one with --sweep.")
     if options.launcher != "local":
         raise UsageError("--launcher belongs to a sweep: name one with --sweep.")
 
@@ -51,7 +52,7 @@ def main(
     """
     found = sweep.make(options.sweep, options.exp, folder, size, words, config, target, options.wandb)
     if options.plan:
-        print(found.plan())
+        print(found.plan(share=options.launcher == "local" and not options.no_share))
         return 0
     if options.export:
         if options.export.exists() and not options.overwrite:
@@ -60,7 +61,7 @@ def main(
         print(f"{options.export}: {len(found.points)} points. Start it with: wandb sweep {options.export}")
         return 0
     jobs = sweep.chosen(found, options.point)
-    launch = sweep.local
+    launch = functools.partial(sweep.local, share=not options.no_share)
     if options.asha:
         if options.launcher != "ray":
             raise UsageError("--asha stops points by Ray Tune: give --launcher ray too.")

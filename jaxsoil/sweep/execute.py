@@ -29,6 +29,12 @@ def precision_of(config: Any) -> str:
     return getattr(getattr(config, "train", None), "precision", "highest")
 
 
+def statement(run: RunFolder, config: Any) -> dict[str, Any]:
+    """What config.json says of a run from its beginning."""
+    content = {"experiment": run.experiment, "config": dataclasses.asdict(config)}
+    return content | ({"folder": run.source} if run.source else {})
+
+
 def execute(
     experiment: Experiment,
     config: Any,
@@ -52,8 +58,7 @@ def execute(
       UsageError: the folder may not be used (InUse: another worker runs it).
       DataError: the data are not what the study needs; then nothing has been written.
     """
-    content = {"experiment": run.experiment, "config": dataclasses.asdict(config)}
-    content |= {"folder": run.source} if run.source else {}
+    content = statement(run, config)
     if processes.leads():
         refuse_or_accept(run, content, resume, overwrite)
         if not wait:
@@ -128,6 +133,20 @@ class Job:
         return self.folder.with_name(f"{self.name}.json")
 
     @property
+    def run(self) -> RunFolder:
+        """The run folder of the point, as studies take it."""
+        source = experiments.own_folder(Path(self.experiments))
+        return RunFolder(self.folder, self.experiment, self.wandb, source, group=Path(self.sweep).name)
+
+    def configured(self) -> tuple[Experiment, Any]:
+        """The experiment, and the configuration of the point."""
+        experiment = experiments.load(self.experiment, Path(self.experiments))
+        config = experiments.configure(experiment, self.experiment, self.size, list(self.words))
+        for field, value in self.overrides.items():
+            config = points.with_field(config, field, value)
+        return experiment, config
+
+    @property
     def command(self) -> list[str]:
         """Words of the command that runs this point alone."""
         size = [f"--{self.size}"] if self.size else []
@@ -148,7 +167,8 @@ def run_job(job: Job) -> dict[str, Any]:
     """Runs a point, or goes on with it, and records what became of it; what is finished is not run again.
 
     Returns:
-      Its record: status, error, seconds of this attempt, host, number of attempts.
+      Its record: status, error, seconds of this attempt, host, number of attempts, and the points that its networks
+      were trained with in programs that they share (:mod:`jaxsoil.sweep.sharing`), in seconds that are not its own.
 
     Raises:
       OSError: the disk refused a file.
@@ -156,15 +176,10 @@ def run_job(job: Job) -> dict[str, Any]:
     before = status(job)
     if before.get("status") == FINISHED:
         return before
-    experiment = experiments.load(job.experiment, Path(job.experiments))
-    config = experiments.configure(experiment, job.experiment, job.size, list(job.words))
-    for field, value in job.overrides.items():
-        config = points.with_field(config, field, value)
-    source = experiments.own_folder(Path(job.experiments))
-    run = RunFolder(job.folder, job.experiment, job.wandb, source, group=Path(job.sweep).name)
+    experiment, config = job.configured()
     began, said = time.monotonic(), {"status": FINISHED, "error": ""}
     try:
-        execute(experiment, config, run, job.command, resume=True, wait=job.wait)
+        execute(experiment, config, job.run, job.command, resume=True, wait=job.wait)
     except lock.InUse as error:
         return {"status": IN_USE, "error": str(error)}
     except OSError:
@@ -174,5 +189,7 @@ def run_job(job: Job) -> dict[str, Any]:
         said = {"status": FAILED, "error": text, "traceback": traceback.format_exc()}
     attempts = int(before.get("attempts", 0)) + 1
     said |= {"seconds": round(time.monotonic() - began, 3), "host": socket.gethostname(), "attempts": attempts}
+    if (job.folder / "env.json").exists():
+        said |= {"shared": job.run.read_json("env.json").get("shared", {}).get("points", 0)}
     write_json(job.record, said)
     return said

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from jaxsoil.runs import lock, progress
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.files import read_json, write_json, write_text_atomic
 from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
+from jaxsoil.sweep import sharing
 from jaxsoil.sweep.execute import FAILED, FINISHED, IN_USE, STOPPED, Job, run_job, status
 from jaxsoil.sweep.points import Point, described, field_of, make_points, product
 
@@ -70,9 +72,14 @@ class Sweep:
         """Of each point the value of every field of the sweep."""
         return [{field: field_of(point.config, field) for field in self.fields} for point in self.points]
 
-    def plan(self) -> str:
-        """The points in words."""
+    def plan(self, share: bool = True) -> str:
+        """The points in words; ``share``: also which of them train together."""
         lines = [f"  {i:3}  {described(point.overrides)}" for i, point in enumerate(self.points)]
+        if share:
+            study = experiments.load(self.experiment, self.experiments).study_module()
+            for alike in sharing.alike([point.config for point in self.points], study):
+                named = ", ".join(map(str, alike))
+                lines.append(f"The networks of points {named} are trained in programs that they share.")
         return "\n".join([f"{self.experiment}, sweep {self.name}: {len(self.points)} points in {self.folder}", *lines])
 
     def open(self, arguments: Sequence[str], resume: bool, overwrite: bool) -> None:
@@ -206,6 +213,8 @@ def run(sweep: Sweep, jobs: Sequence[Job], launch: Launch, again: bool = True) -
         stopped = launch(open_jobs, told) if open_jobs else ""
     finally:
         write_all(sweep)
+    if all(status(job).get("status") == FINISHED for job in sweep.jobs):
+        shutil.rmtree(sweep.folder / sharing.FOLDER, ignore_errors=True)
     counts = {kind: sum(kind == one for one in outcomes.values()) for kind in (FINISHED, STOPPED, FAILED, IN_USE)}
     words = ", ".join(f"{number} {kind}" for kind, number in counts.items() if number)
     print(
@@ -223,9 +232,19 @@ def write_all(sweep: Sweep) -> None:
     write_tables(sweep.folder, sweep.jobs, sweep.settings())
 
 
-def local(jobs: Sequence[Job], told: Callable[[Job, dict[str, Any]], None]) -> str:
-    """Runs points one after the other in this process: equal programs are compiled once for all of them."""
+def local(jobs: Sequence[Job], told: Callable[[Job, dict[str, Any]], None], share: bool = True) -> str:
+    """Runs points one after the other in this process: equal programs are compiled once for all of them.
+
+    Args:
+      jobs: the points.
+      told: called with each point and its record.
+      share: before the first of several points that can, their networks are trained in programs that they share.
+    """
+    together = sharing.sets(jobs) if share else []
     for job in jobs:
+        for some in [some for some in together if job in some]:
+            together.remove(some)
+            sharing.train(some)
         told(job, run_job(job))
     return ""
 

@@ -1,7 +1,7 @@
 """The tables of a sweep: results of all points in one, their means, the marginal effect of each field, the best points.
 
 * ``sweep.csv``: the results.csv of every finished point, behind the point's name and its fields (``config.FIELD``).
-* ``points.csv``: what became of each point.
+* ``points.csv``: what became of each point; ``shared``: how many points trained together, 0 where each did by itself.
 * ``scores.csv``: the mean of each metric over regions and seeds, for each point.
 * ``effects.csv``: over the points with one value of one field, the mean and the standard deviation of those means.
 * ``best.csv``: the points with the highest (or, of an error, lowest) means.
@@ -51,7 +51,8 @@ def write_tables(folder: Path, jobs: Sequence[Job], settings: Sequence[dict[str,
     texts = [{f"{PREFIX}{field}": _text(own[field]) for field in fields} for own in settings]
     rows = [
         {"point": job.name, **text, "status": record.get("status", "not run"), "error": record.get("error", ""),
-         "seconds": record.get("seconds", math.nan), "attempts": record.get("attempts", 0)}
+         "seconds": record.get("seconds", math.nan), "attempts": record.get("attempts", 0),
+         "shared": record.get("shared", 0)}
         for job, text, record in zip(jobs, texts, records, strict=True)
     ]  # fmt: skip
     write_csv(folder / "points.csv", pd.DataFrame(rows))

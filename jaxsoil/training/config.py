@@ -9,6 +9,35 @@ from typing import Any, Literal
 
 from jaxsoil.runs.errors import UsageError
 
+_PER_TRIAL = "per_trial"
+
+
+def per_trial(default: Any) -> Any:
+    """A field, with its default, in which trainings of one program may differ.
+
+    Each trial carries its own value, or its rows follow from it, or the program has no part of it. Whether a weight is
+    zero is a matter of the program all the same: a term without weight is left out.
+    """
+    return dataclasses.field(default=default, metadata={_PER_TRIAL: True})
+
+
+def program_of(config: Any) -> Any:
+    """What programs are made from: the configuration without its :func:`per_trial` fields, but for weights of zero.
+
+    Trainings whose configurations give equal ones can share a program, if they share the data.
+
+    Args:
+      config: a frozen dataclass; those inside it are treated alike.
+    """
+    changed: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            changed[field.name] = program_of(value)
+        elif field.metadata.get(_PER_TRIAL):
+            changed[field.name] = float(bool(value)) if isinstance(value, float) else type(value)()
+    return dataclasses.replace(config, **changed)
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
@@ -26,19 +55,19 @@ class TrainConfig:
     epoch_of: Literal["labelled", "spectra"] = "spectra"
     """What an epoch passes once where a step takes spectra of its own: the labelled rows (13 steps in the paper's few
     labels), or all N' spectra (some 290)."""
-    lr: float = 5e-5
+    lr: float = per_trial(5e-5)
     """Learning rate of Adam (paper: 5e-5)."""
     b1: float = 0.99
     """Adam's first decay (paper: 0.99)."""
     b2: float = 0.999
     """Adam's second decay (paper: 0.999)."""
-    decoder_lr: float = 1.0
+    decoder_lr: float = per_trial(1.0)
     """Learning rate of the mixing decoder over the encoder's (paper: 1)."""
-    mineral_kl: float = 0.0
+    mineral_kl: float = per_trial(0.0)
     """Weight in the mixing decoder's loss of the divergence of soils' minerals from a mean soil (paper: 0)."""
     batch_norm: Literal["batch", "stored"] = "batch"
     """Statistics BatchNorm trains on: those of each batch, or the stored ones (default when fine-tuning)."""
-    perturbed: float = 0.0
+    perturbed: float = per_trial(0.0)
     """Strength of the carry-over model's simulated perturbations, in their standard deviations; each spectrum is moved
     by them anew in each step (paper: 0, none). What is reconstructed is the moved spectrum."""
     sigma_soc: float = 0.0041
@@ -55,7 +84,7 @@ class TrainConfig:
     """Parameters that predict: the last, or those of the best validation loss (paper: last)."""
     patience: int = 0
     """Stop, as converged, after so many epochs without a new best validation loss; 0 runs all."""
-    tolerance: float = 0.05
+    tolerance: float = per_trial(0.05)
     """Converged without patience: the mean validation loss of the last fifth of the epochs is less than this (relative)
     under that of the fifth before."""
     checkpoint_every: int = 50
@@ -65,7 +94,7 @@ class TrainConfig:
     precision: Literal["highest", "default", "bfloat16"] = "highest"
     """Precision of float32 matrix products: 'highest' for published tables; 'default' is faster on accelerators;
     'bfloat16' rounds the factors in the networks' dense layers while they train, all else as 'highest'."""
-    seed: int = 0
+    seed: int = per_trial(0)
     """Root of the random keys of all trainings and of the baselines; fine-tuning takes that of its first stage."""
 
 

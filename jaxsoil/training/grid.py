@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -22,10 +22,6 @@ from jaxsoil.training.batches import LabelledBatches
 from jaxsoil.training.config import DeviceConfig, TrainConfig
 from jaxsoil.training.devices import Layout, bytes_per_trial, chunk_sizes, make_mesh, shard
 from jaxsoil.training.step import Loss, State, Training, kept
-
-OnTrial = Callable[["Trial", int, int, np.ndarray], None]
-Measure = Callable[["Trial", np.ndarray], np.ndarray]
-MakeLoss = Callable[[Autoencoder, TrainConfig], Loss]
 
 PREDICT_ROWS = 512
 """Rows per forward pass when predicting; bounds the memory of a prediction over a large library."""
@@ -47,6 +43,8 @@ class Trial:
       loss: form of the study's loss.
       variant: what tells it from other trials of its id, such as "snv-log"; "" where there is one. Part of the names of
         files and not of the random key: the variants of a trial share start and order.
+      train: settings of its own where trials of several runs share a program, which differ from the others' in fields
+        of :func:`jaxsoil.training.config.per_trial`; None: those of its group.
     """
 
     name: str
@@ -58,6 +56,7 @@ class Trial:
     start: tuple[np.ndarray, float] | None = None
     loss: str = "linear"
     variant: str = ""
+    train: TrainConfig | None = None
 
     @property
     def id(self) -> str:
@@ -205,14 +204,13 @@ def make_training(
 
     Args:
       network: the network.
-      train: settings; all but ``lr``, which each trial carries, are static.
+      train: settings; those of :func:`jaxsoil.training.config.per_trial`, which each trial carries, are not read.
       loss: the study's.
       capacity: upper bound on the validation rows of any trial; 0: the training loss stands in for theirs.
       mesh: devices with the axes "trial" and "batch"; given, each batch lies over "batch".
       jit_per_step: a program for each step.
     """
     unlabelled = train.unlabelled_batch if network.config.decoder != "none" else 0
-    rates = (("decoder", train.decoder_lr),) if network.config.physical else ()
     return Training(
         loss,
         LabelledBatches(train.batch, unlabelled, capacity, ("soc",), mesh),
@@ -221,6 +219,5 @@ def make_training(
         train.keep,
         train.b1,
         train.b2,
-        rates=rates,
         jit_per_step=jit_per_step,
     )

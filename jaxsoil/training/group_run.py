@@ -11,7 +11,7 @@ import functools
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from jaxsoil.runs import processes
 from jaxsoil.runs.keys import key_of
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.training.checkpoints import Checkpoints
-from jaxsoil.training.config import DeviceConfig, TrainConfig
+from jaxsoil.training.config import DeviceConfig, TrainConfig, program_of
 from jaxsoil.training.devices import compile_seconds, make_mesh, matmul_precision, ways
 from jaxsoil.training.grid import Group, NetworkFunctions, Trial, make_training, over_trials, steps_per_epoch
 from jaxsoil.training.loop import CheckpointPolicy, Program, marks_of, run
@@ -34,6 +34,9 @@ from jaxsoil.training.workers import in_order, workers_of
 OnTrial = Callable[[Trial, int, int, np.ndarray], None]
 Measure = Callable[[Trial, np.ndarray], np.ndarray]
 MakeLoss = Callable[[Autoencoder, TrainConfig], Loss]
+
+SHARED = "shared"
+"""Fact of a piece whose chunk was trained together with those of other runs (:mod:`jaxsoil.training.shared`)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,7 +74,8 @@ class GroupRun:
         shared: the constants of the mixing decoder, None where no network has one.
       train, devices: settings.
       folder: run folder; checkpoints, states and outcomes go below it.
-      make_loss: the study's loss of a network.
+      make_loss: the study's loss of a network, which names in ``numbers`` the settings that it takes of each trial
+        (as :attr:`jaxsoil.training.step.Member.own`).
       stage: name of this stage, part of its files' names.
       previous: stage whose trained parameters these trials start from (fine-tuning); None starts anew.
       keep_states: keep the trained parameters for a later stage.
@@ -115,9 +119,14 @@ class GroupRun:
         self.layout, stepped = ways(devices, mesh, group.model.encoder == "cnn", group.size)
         self.workers = workers_of(devices, mesh)
         self.functions = over_trials(NetworkFunctions(network), self.layout)
-        self.training = make_training(network, train, make_loss(network, train), capacity, mesh, stepped)
-        shared = data.shared if group.model.physical else None
-        self.data = self.layout.replicate(jax.tree.map(jnp.asarray, dataclasses.replace(data, shared=shared)))
+        static = program_of(train)
+        self.training = make_training(network, static, make_loss(network, static), capacity, mesh, stepped)
+        self._data = dataclasses.replace(data, shared=data.shared if group.model.physical else None)
+
+    @functools.cached_property
+    def data(self) -> Data:
+        """What the trials share, on the devices; placed there when it is first needed."""
+        return self.layout.replicate(jax.tree.map(jnp.asarray, self._data))
 
     def outcomes(self, on_epochs: OnTrial) -> Iterator[tuple[Trial, Outcome]]:
         """Yields each trial with its outcome, running what is not yet done; as :func:`run_groups` of this group."""
@@ -142,7 +151,7 @@ class GroupRun:
         try:
             # The precision of products holds for one thread only.
             with matmul_precision(self.train.precision):
-                piece = self.pieces.get(name, train, identity=[trial.id for trial in trials])
+                piece = self.pieces.get(name, train, identity=self._identity(number))
         finally:
             self._warm.set()
         # A resumed run finds these where it was killed after the outcomes were written.
@@ -150,6 +159,14 @@ class GroupRun:
         compiled = compile_seconds() - compiled
         self.seconds.append((compiled, time.perf_counter() - began - compiled))
         return piece
+
+    def take(self, number: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keeps the outcomes of a chunk that was trained together with those of other runs."""
+        piece = Piece(arrays, facts={SHARED: True})
+        self.pieces.write(self._name(self.stage, number), piece, identity=self._identity(number))
+
+    def _identity(self, number: int) -> list[str]:
+        return [trial.id for trial in self.group.chunk(number)]
 
     def _name(self, stage: str, number: int) -> str:
         return f"{stage}-{self.group.label}-{number}".lstrip("-")
@@ -206,11 +223,18 @@ class GroupRun:
             "unlabelled": [t.split.unlabelled for t in filled],
             "validation": [t.validation for t in filled],
         }
+        numbers: Sequence[str] = getattr(self.training.loss, "numbers", ())
+        own = {
+            name: jnp.asarray([getattr(t.train or self.train, name) for t in filled], jnp.float32)
+            for name in ("lr", "decoder_lr", *numbers)
+        }
         return Member(
             rows={name: jnp.asarray(np.stack(rows)) for name, rows in masks.items()},
             steps=jnp.asarray([steps_per_epoch(t, self.train) for t in filled], jnp.int32),
-            lr=jnp.full(len(filled), self.train.lr, jnp.float32),
-            key=jnp.stack([key_of(self.train.seed, t.draw) for t in filled]),
+            lr=own["lr"],
+            key=jnp.stack([key_of((t.train or self.train).seed, t.draw) for t in filled]),
+            own={name: own[name] for name in numbers} or None,
+            rates={"decoder": own["decoder_lr"]} if self.group.model.physical else None,
         )
 
     def _start(self, trials: Sequence[Trial]) -> Any:
@@ -250,7 +274,16 @@ class GroupRun:
 
 
 def run_groups(runs: Sequence[GroupRun], on_epochs: OnTrial) -> Iterator[tuple[GroupRun, Trial, Outcome]]:
-    """Yields each trial of the groups with its outcome, in order, running what is not yet done.
+    """Yields each trial of the groups with its outcome, in order, running what is not yet done (:func:`run_chunks`)."""
+    for group, number, piece in run_chunks(runs, on_epochs):
+        plain = {name: piece.arrays[name].tolist() for name in ("soc_rho_r", "alive")}
+        columns = {name: list(values) for name, values in piece.arrays.items()} | plain
+        for k, trial in enumerate(group.group.chunk(number)):
+            yield group, trial, Outcome(**{name: values[k] for name, values in columns.items()})
+
+
+def run_chunks(runs: Sequence[GroupRun], on_epochs: OnTrial) -> Iterator[tuple[GroupRun, int, Piece]]:
+    """Yields each chunk of the groups, by its number, with what it left, in order, running what is not yet done.
 
     Several processes share the chunks (:func:`jaxsoil.runs.processes.dealt`), which are the same for any number of
     them; only process 0 yields.
@@ -280,16 +313,13 @@ def run_groups(runs: Sequence[GroupRun], on_epochs: OnTrial) -> Iterator[tuple[G
 
     pieces = processes.dealt([group.path(number) for group, number in chunks], make)
     for (group, number), piece in zip(chunks, pieces, strict=processes.leads()):
-        if processes.several() and number not in group.trained:
+        if (processes.several() or piece.facts.get(SHARED)) and number not in group.trained:
             _tell(group, number, piece.arrays["history"], on_epochs)
-        plain = {name: piece.arrays[name].tolist() for name in ("soc_rho_r", "alive")}
-        columns = {name: list(values) for name, values in piece.arrays.items()} | plain
-        for k, trial in enumerate(group.group.chunk(number)):
-            yield group, trial, Outcome(**{name: values[k] for name, values in columns.items()})
+        yield group, number, piece
 
 
 def _tell(group: GroupRun, number: int, history: np.ndarray, on_epochs: OnTrial) -> None:
-    """Tells the progress of a chunk that another process trained, as its training told it there."""
+    """Tells the progress of a chunk that was trained elsewhere, as its training told it there."""
     ends = [0, *marks_of(group.train.epochs, group.policy)]
     done = int(np.isfinite(history[:, :, 0]).sum(axis=1).max())
     for first, after in itertools.pairwise(ends):

@@ -52,7 +52,8 @@ class Member:
     """The arrays of one training, mapped over trainings that share a program.
 
     ``rows``: what its batches are drawn from; ``steps`` in an epoch; ``lr``: learning rate at the start; ``key``;
-    ``own``: constants handed to the loss as keyword ``own``.
+    ``own``: constants handed to the loss as keyword ``own``; ``rates``: by name of a part of the parameters, its
+    learning rate over the others'.
     """
 
     rows: Any
@@ -60,6 +61,7 @@ class Member:
     lr: Any
     key: Any
     own: Any = None
+    rates: Any = None
 
 
 @jax.tree_util.register_dataclass
@@ -88,10 +90,10 @@ class Batches(Protocol):
 class Training:
     """The static part of a training; equal ones share compiled programs.
 
-    The optimiser is AdamW (Loshchilov and Hutter 2019); ``rates`` are pairs (name, learning rate over the others')
-    of parts of the parameters. ``keep``: which parameters a training returns, the best or the last. ``patience``:
-    epochs without a new best loss after which it rests; 0 runs all. ``jit_per_step``: no step runs inside a loop of
-    XLA's, whose CPU backend computes convolutions there many times slower than in a program of their own.
+    The optimiser is AdamW (Loshchilov and Hutter 2019). ``keep``: which parameters a training returns, the best or the
+    last. ``patience``: epochs without a new best loss after which it rests; 0 runs all. ``jit_per_step``: no step runs
+    inside a loop of XLA's, whose CPU backend computes convolutions there many times slower than in a program of their
+    own.
     """
 
     loss: Loss
@@ -103,7 +105,6 @@ class Training:
     b2: float = 0.999
     weight_decay: float = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
-    rates: tuple[tuple[str, float], ...] = ()
     jit_per_step: bool = False
 
     @property
@@ -118,11 +119,11 @@ class Training:
         done = (epoch.astype(jnp.float32) + i.astype(jnp.float32) / member.steps.astype(jnp.float32)) / self.epochs
         return member.lr * optax.cosine_decay_schedule(1.0, 1)(done)
 
-    def apply(self, params: Any, updates: Any, lr: jax.Array) -> Any:
-        """Parameters moved by ``updates`` times their learning rate."""
-        if not self.rates:
+    def apply(self, params: Any, updates: Any, lr: jax.Array, rates: Any = None) -> Any:
+        """Parameters moved by ``updates`` times their learning rate, ``lr`` times that of ``rates``."""
+        if not rates:
             return optax.apply_updates(params, jax.tree.map(lambda u: -lr * u, updates))
-        rate = {name: lr * dict(self.rates).get(name, 1.0) for name in params}
+        rate = {name: lr * rates[name] if name in rates else lr for name in params}
         return {n: jax.tree.map(lambda p, u, n=n: p - rate[n] * u, params[n], updates[n]) for n in params}
 
     def value(self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, member: Member, data: Data) -> Any:
@@ -196,7 +197,7 @@ def step(
         # Optax raises a float to an integer power, which strict promotion (our tests) would refuse.
         with jax.named_scope("optimiser"), jax.numpy_dtype_promotion("standard"):
             updates, opt_state = training.optimiser.update(grads, state.opt_state, state.params)
-            return training.apply(state.params, updates, lr), stats, opt_state
+            return training.apply(state.params, updates, lr, member.rates), stats, opt_state
 
     # A branch, not a choice between two results: a training that runs alone then writes its arrays in place.
     params, stats, opt_state = jax.lax.cond(

@@ -129,7 +129,7 @@ def test_what_cannot_be_is_refused_and_nothing_written(
 
 
 def test_options_of_a_sweep_need_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["--point", "0"], ["--launcher", "ray"], ["--export", "x.yaml"], ["--asha"]):
+    for words in (["--point", "0"], ["--launcher", "ray"], ["--export", "x.yaml"], ["--asha"], ["--no-share"]):
         assert cli.main(folder, ["--exp", "toy", *words]) == 2
         assert "name one with --sweep" in capsys.readouterr().err
     assert sweep(folder, "lr", "--asha") == 2

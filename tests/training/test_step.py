@@ -231,7 +231,8 @@ def test_a_part_of_the_parameters_has_a_rate_of_its_own() -> None:
     def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any) -> Any:
         return params["slow"] + params["fast"], (stats, {})
 
-    made, member, data = plain(loss, epochs=1, rates=(("slow", 0.25),))
+    made, member, data = plain(loss, epochs=1)
+    member = dataclasses.replace(member, rates={"slow": jnp.float32(0.25)})
     start = {"slow": jnp.float32(0), "fast": jnp.float32(0)}
     state = pure.initial(made, start, None, member, data)
     state = pure.epochs(made, state, member, data, jnp.int32(0), jnp.int32(1))

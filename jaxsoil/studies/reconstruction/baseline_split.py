@@ -22,13 +22,13 @@ from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction.config import BY_ROW, PAPER_TABLE_1, BaselineSplitConfig, check
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
+from jaxsoil.studies.reconstruction.run import networks, run_study
 from jaxsoil.studies.reconstruction.run import plan_study as plan
-from jaxsoil.studies.reconstruction.run import run_study
 from jaxsoil.studies.reconstruction.summaries import MEASURES
 from jaxsoil.studies.reconstruction.tables import read_main
 from jaxsoil.training import config as limits
 
-__all__ = ["draw", "make_draws", "plan", "prepare", "run"]
+__all__ = ["draw", "make_draws", "networks", "plan", "prepare", "run"]
 
 SEVERAL_PROCESSES = True
 """Whether several processes can share a run (:mod:`jaxsoil.runs.processes`)."""

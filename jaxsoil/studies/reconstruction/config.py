@@ -11,7 +11,7 @@ from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.models.config import Input
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.training import config as limits
-from jaxsoil.training.config import DeviceConfig, TrainConfig
+from jaxsoil.training.config import DeviceConfig, TrainConfig, per_trial
 
 EncoderKind = Literal["mlp", "cnn", "attention"]
 Network = Literal["none", "ann", "physics", "physics_no_rho"]
@@ -36,14 +36,14 @@ class StudyConfig:
     """Name of a data set (python -m jaxsoil.data lists them) or the path of a manifest (.toml)."""
     axis: tuple[float, float] | None = None
     """First and last wavelength in nm that are used, such as those of an instrument; None: all of the data's."""
-    seeds: int = 1
+    seeds: int = per_trial(1)
     """Replicates of each network with other random numbers (paper: 4)."""
     networks: tuple[Network, ...] = ("none", "ann", "physics")
     """Networks by their decoder: 'none' (encoder alone), 'ann', 'physics' (mixing with learned SOC spectrum),
     'physics_no_rho' (mixing by mass fractions)."""
     encoder: EncoderKind = "mlp"
     """Encoder of all networks: 'mlp' (paper), 'cnn' or 'attention'."""
-    baselines: tuple[Baseline, ...] = ("plsr", "random_forest")
+    baselines: tuple[Baseline, ...] = per_trial(("plsr", "random_forest"))
     """Reference models on the same splits. 'plsr_absorbance' and those behind it see absorbance and fit log10 SOC;
     'carry_over' is the mean of 'ridge_both' and 'process_whitened', 'carry_over_mlp' of these and 'mlp_augmented'
     (docs/carry_over.md)."""
@@ -53,9 +53,9 @@ class StudyConfig:
     loss: tuple[SocLoss, ...] = ("linear",)
     """SOC term of the networks' loss: 'linear' (paper: one sigma for all), 'proportional' (sigma grows with a sample's
     SOC), or 'log' (errors of log10 SOC). Several make a grid."""
-    baseline_input: tuple[Input, ...] = ("snv",)
+    baseline_input: tuple[Input, ...] = per_trial(("snv",))
     """What the baselines see; none given: what the networks see."""
-    baseline_loss: tuple[SocLoss, ...] = ("log",)
+    baseline_loss: tuple[SocLoss, ...] = per_trial(("log",))
     """The same of their loss: 'linear' fits SOC, 'proportional' fits it with weights, 'log' fits log10 SOC."""
     components: int = 94
     """Endmembers K in the latent space, soil organic carbon included (paper: 94). With a mixing decoder K follows
@@ -166,11 +166,11 @@ PAPER_TWIN = TwinConfig(n_samples=23291, n_bands=2136)
 class BaselineSplitConfig(StudyConfig):
     """Configuration of the random split; ``seeds`` counts the trainings of each draw."""
 
-    draws: int = 3
+    draws: int = per_trial(3)
     """Random splits (paper: 10)."""
-    share: float = 0.6
+    share: float = per_trial(0.6)
     """Share of the rows that train (paper: 0.6)."""
-    parting: tuple[Literal["group", "row"], ...] = ("group", "row")
+    parting: tuple[Literal["group", "row"], ...] = per_trial(("group", "row"))
     """What is drawn: 'group' keeps the rows of a sample and of a pedon on one side, 'row' does not (paper)."""
 
 
@@ -186,16 +186,16 @@ PAPER_TABLE_1 = {name: value for name, value in PAPER.items() if name != "seeds"
 class FewLabelsConfig(StudyConfig):
     """Configuration of the study with few labels; ``train`` is the first stage."""
 
-    baselines: tuple[Baseline, ...] = ()
+    baselines: tuple[Baseline, ...] = per_trial(())
     """Reference models on the same labels; after fine-tuning they are fitted again on the labels of both stages."""
-    pedons_per_region: int = 10
+    pedons_per_region: int = per_trial(10)
     """Pedons of each training region that carry labels (paper: 10)."""
-    unlabelled_share: float = 1.0
+    unlabelled_share: float = per_trial(1.0)
     """Share of the rows without a label in the training regions whose spectra train, drawn by pedon; with the labelled
     ones they are the N' of Eq. 1 (paper: 1)."""
-    adaptation_pedons: int = 5
+    adaptation_pedons: int = per_trial(5)
     """Pedons of the held-out region whose labels fine-tune (paper: 5)."""
-    held_out: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = per_trial(())
     """Regions that are held out in turn; none given: all of them."""
     finetune: TrainConfig = dataclasses.field(
         default_factory=lambda: TrainConfig(epochs=25, unlabelled_batch=75, wrap=True, batch_norm="stored")

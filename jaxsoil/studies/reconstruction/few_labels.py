@@ -28,7 +28,7 @@ from jaxsoil.studies.reconstruction.config import PAPER_TABLE_3, FewLabelsConfig
 from jaxsoil.studies.reconstruction.regions import region_rows
 from jaxsoil.studies.reconstruction.run import plan_study, recording, timed
 from jaxsoil.studies.reconstruction.tables import Tables
-from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
+from jaxsoil.studies.reconstruction.train import Networks, add_baseline, add_networks
 from jaxsoil.training import config as limits
 from jaxsoil.training.config import TrainConfig
 
@@ -172,6 +172,8 @@ def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None
 
 def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None:
     """Trains both stages and writes the run folder's files; what is already there is not run again."""
+    from jaxsoil.training.shared import in_step
+
     differs = preparing.differences(config, prepared.library, PAPER_TABLE_3, prepared.minerals)
     statement = {
         "differs_from_paper": [*differs, *map(list, study.UNSTATED_TABLE_3)],
@@ -190,31 +192,30 @@ def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None
         for name in config.baselines:
             with timed(timing, name):
                 _add_baseline(tables, name, config, prepared)
-        _add_stages(tables, config, prepared, tracker, timing)
+        for one in (stage for chain in chains(config, prepared) for stage in in_step(chain)):
+            add_networks(tables, one, tracker, timing)
         tables.add_ensembles()
     if not config.keep_states and processes.leads():
         shutil.rmtree(folder.path / "states", ignore_errors=True)
 
 
-def _add_stages(
-    tables: Tables, config: FewLabelsConfig, prepared: TwoStages, tracker: Any, timing: dict[str, float]
-) -> None:
+def networks(config: FewLabelsConfig, prepared: TwoStages) -> list[list[Networks]]:
+    """What points of a sweep can train together: :func:`chains`, unless the run is to keep the networks."""
+    return [] if config.keep_states else chains(config, prepared)
+
+
+def chains(config: FewLabelsConfig, prepared: TwoStages) -> list[list[Networks]]:
+    """The two stages of each network (:mod:`jaxsoil.training.shared`)."""
+    found = []
     for network in config.networks:
-        both = [[t for t in trials if t.name == network] for trials in (prepared.trials, prepared.after)]
-        # A chunk of the second stage loads the parameters of that chunk of the first: both need one size.
-        devices = dataclasses.replace(config.devices, chunk=_common_chunk(config, prepared, both))
-        rest = (devices, config.components, tracker, timing)
-        add_networks(tables, both[0], config.train, *rest, stage=BEFORE, keep_states=True)
-        add_networks(tables, both[1], finetuning(config), *rest, stage=AFTER, previous=BEFORE)
-
-
-def _common_chunk(config: FewLabelsConfig, prepared: TwoStages, both: Sequence[Sequence[Any]]) -> int:
-    from jaxsoil.training.grid import make_groups
-
-    count = 0 if prepared.minerals is None else len(prepared.minerals)
-    shape = (config.devices, config.components, prepared.library.spectra.n_bands, count)
-    trains = (config.train, config.finetune)
-    return min(make_groups(trials, train, *shape)[0].size for trials, train in zip(both, trains, strict=True))
+        before, after = (tuple(t for t in some if t.name == network) for some in (prepared.trials, prepared.after))
+        first = Networks(
+            *(prepared.library, prepared.minerals, before, config.train, config.devices, config.components),
+            stage=BEFORE, keep_states=True,
+        )  # fmt: skip
+        second = {"trials": after, "train": finetuning(config), "stage": AFTER, "previous": BEFORE}
+        found.append([first, dataclasses.replace(first, **second, keep_states=False)])
+    return found
 
 
 def _add_baseline(tables: Tables, name: str, config: FewLabelsConfig, prepared: TwoStages) -> None:

@@ -51,6 +51,7 @@ class ReconstructionLoss:
     :func:`outside_unit_interval`; the validation loss is Eq. 1 alone, with BatchNorm's stored statistics.
     ``stored_statistics``: the training loss has them too, and they stay as they are. ``perturbed``: strength of
     :func:`perturbed`, for whose batches the data hold what it takes; the validation loss sees spectra as they are.
+    Where ``own`` is given, it has :attr:`numbers` of the trial in place of the loss's.
     """
 
     model: Autoencoder
@@ -60,11 +61,19 @@ class ReconstructionLoss:
     stored_statistics: bool
     perturbed: float = 0.0
 
-    def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, shared: Any = None) -> Any:
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The weights that trials of one program may differ in; those of zero are no part of it."""
+        return tuple(name for name in ("mineral_kl", "perturbed") if getattr(self, name))
+
+    def __call__(
+        self, params: Any, stats: Any, batch: Any, key: Any, progress: Any, shared: Any = None, own: Any = None
+    ) -> Any:
         if key is None:
             return self._validation(params, stats, batch, shared), (stats, {})
+        weight = {name: getattr(self, name) for name in self.numbers} | (own or {})
         stored, soc = self.stored_statistics, batch["soc"]
-        x = perturbed(batch, key, self.perturbed) if self.perturbed else batch["spectra"]
+        x = perturbed(batch, key, weight["perturbed"]) if self.perturbed else batch["spectra"]
         variables, mutable = {"params": params, "batch_stats": stats}, [] if stored else ["batch_stats"]
         (mass, rebuilt), updated = self.model.apply(variables, x, shared, train=not stored, mutable=mutable)
         # The labelled rows come first in the batch. Where others follow, those were drawn from all N' spectra and make
@@ -75,7 +84,7 @@ class ReconstructionLoss:
         if rebuilt is not None:
             loss = loss + spectrum_term(x[spectra], rebuilt[spectra], self.sigma_reflectance)
         if self.model.config.physical and self.mineral_kl:
-            loss = loss + self.mineral_kl * mineral_divergence(mass[spectra], shared.shares)
+            loss = loss + weight["mineral_kl"] * mineral_divergence(mass[spectra], shared.shares)
         if self.model.config.physical:
             loss = loss * (1.0 + outside_unit_interval(params["decoder"]["f_soc"]))
         return loss, (stats if stored else updated["batch_stats"], {})
@@ -98,7 +107,7 @@ def make_loss(model: Autoencoder, train: TrainConfig, form: SocLoss = "linear") 
     )
 
 
-def perturbed(batch: Any, key: jax.Array, strength: float) -> jax.Array:
+def perturbed(batch: Any, key: jax.Array, strength: Any) -> jax.Array:
     """Reflectances (n, m) of a batch, each moved by all kinds of perturbation at once, by normal draws up to two SD.
 
     Args:

@@ -17,10 +17,10 @@ from jaxsoil.studies.reconstruction.bundling import STAGE, write_bundle
 from jaxsoil.studies.reconstruction.config import RegionOutConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
 from jaxsoil.studies.reconstruction.regions import region_facts
-from jaxsoil.studies.reconstruction.run import plan_study, run_study
+from jaxsoil.studies.reconstruction.run import networks, plan_study, run_study
 from jaxsoil.studies.reconstruction.tables import read_main
 
-__all__ = ["plan", "prepare", "run"]
+__all__ = ["networks", "plan", "prepare", "run"]
 
 SEVERAL_PROCESSES = True
 """Whether several processes can share a run (:mod:`jaxsoil.runs.processes`)."""

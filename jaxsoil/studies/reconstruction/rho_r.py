@@ -8,10 +8,10 @@ from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.config import RHO_R_DECODERS, StudyConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
+from jaxsoil.studies.reconstruction.run import networks, run_study
 from jaxsoil.studies.reconstruction.run import plan_study as plan
-from jaxsoil.studies.reconstruction.run import run_study
 
-__all__ = ["plan", "prepare", "run"]
+__all__ = ["networks", "plan", "prepare", "run"]
 
 SEVERAL_PROCESSES = True
 """Whether several processes can share a run (:mod:`jaxsoil.runs.processes`)."""

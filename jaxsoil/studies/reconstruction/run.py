@@ -15,7 +15,7 @@ from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergenc
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences
 from jaxsoil.studies.reconstruction.summaries import Summary, write
 from jaxsoil.studies.reconstruction.tables import Tables
-from jaxsoil.studies.reconstruction.train import add_baseline, add_networks, shared_data
+from jaxsoil.studies.reconstruction.train import Networks, add_baseline, add_networks, shared_data
 
 
 def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
@@ -38,6 +38,12 @@ def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
     return "\n".join(
         [title, "", *cost.table(costs, baselines, "baselines, evaluation and checkpoints", train.precision)]
     )
+
+
+def networks(config: StudyConfig, prepared: StudyInputs) -> list[list[Networks]]:
+    """What the study trains, as one chain of one stage (:mod:`jaxsoil.training.shared`)."""
+    how = config.train, config.devices, config.components
+    return [[Networks(prepared.library, prepared.minerals, prepared.trials, *how)]]
 
 
 def run_study(
@@ -69,7 +75,8 @@ def run_study(
         for name in config.baselines:
             with timed(timing, name):
                 add_baseline(tables, name, config)
-        add_networks(tables, prepared.trials, config.train, config.devices, config.components, tracker, timing)
+        for (one,) in networks(config, prepared):
+            add_networks(tables, one, tracker, timing)
         tables.add_ensembles()
         if also is not None:
             also(tables, tracker, timing)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -97,51 +99,89 @@ def side_by_side(calls: Sequence[Callable[[], Made]], *, many: bool = True) -> I
         yield from in_order(guarded, min(os.cpu_count() or 1, MOST_THREADS))
 
 
-def add_networks(
-    tables: Tables,
-    trials: Sequence[Any],
-    train: Any,
-    devices: Any,
-    components: int,
-    tracker: Any,
-    timing: dict[str, float],
-    *,
-    stage: str = "",
-    previous: str | None = None,
-    keep_states: bool = False,
-) -> None:
-    """Trains the trials, those that share a program as one group.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Networks:
+    """What is trained as one stage of a study (:class:`jaxsoil.training.shared.Stage`).
 
     Args:
-      tables: receives what each network leaves.
-      trials: :class:`jaxsoil.training.grid.Trial` objects.
+      library, minerals: the data, and those of the mixing decoder on its axis, or None.
+      trials: :class:`jaxsoil.training.grid.Trial` objects; those that share a program become one group.
       train, devices: :class:`jaxsoil.training.config.TrainConfig` and ``DeviceConfig``.
       components: endmembers K of the networks without mixing decoder.
-      tracker: takes one record for each trial and progress step.
-      timing: seconds of compilation and of each group are added here, summed over what runs at a time.
       stage, previous, keep_states: as in :class:`jaxsoil.training.group_run.GroupRun`; results of a named stage have
         "experiment/stage" as their study.
     """
-    from jaxsoil.studies.reconstruction.objectives import make_losses
-    from jaxsoil.training.calibrate import settle
+
+    library: Library
+    minerals: Any
+    trials: Sequence[Any]
+    train: Any
+    devices: Any
+    components: int
+    stage: str = ""
+    previous: str | None = None
+    keep_states: bool = False
+
+    def groups(self) -> list[Any]:
+        """The groups, in chunks by counted memory."""
+        from jaxsoil.training.grid import make_groups
+
+        count = 0 if self.minerals is None else len(self.minerals)
+        bands = self.library.spectra.n_bands
+        return make_groups(self.trials, self.train, self.devices, self.components, bands, count)
+
+    def runs(self, folder: Path) -> list[Any]:
+        """The groups, ready to be run in a folder (:class:`jaxsoil.training.group_run.GroupRun`)."""
+        from jaxsoil.studies.reconstruction.objectives import make_losses
+        from jaxsoil.training.calibrate import settle
+        from jaxsoil.training.group_run import GroupRun
+
+        data, _ = shared_data(self.library, self.minerals, self.train.perturbed > 0.0)
+        files: dict[str, Any] = {"stage": self.stage, "previous": self.previous, "keep_states": self.keep_states}
+        found = []
+        for group in self.groups():
+            score = _abundance_score(self.library, self.minerals, group.model)
+            loss = make_losses(group.trials)
+            group, settled = settle(group, data, self.train, self.devices, folder, loss, self.stage, self.previous)
+            measured: dict[str, Any] = {"measure": _latent_distance, "score": score}
+            found.append(GroupRun(group, data, self.train, settled, folder, loss, **files, **measured))
+        return found
+
+    def on_data_of(self, other: Self) -> Self | None:
+        """The same on the data of another stage; None where they are not equal."""
+        ours, others = self.library, other.library
+        same = ours is others or ours.fingerprint() == others.fingerprint()
+        if not same or not _equal(self.minerals, other.minerals):
+            return None
+        return dataclasses.replace(self, library=other.library, minerals=other.minerals)
+
+
+def _equal(ours: Any, others: Any) -> bool:
+    """Whether two libraries of minerals, or None, are the same to the training."""
+    if ours is None or others is None:
+        return ours is others
+    same = [np.array_equal(get(ours), get(others)) for get in (lambda m: m.spectra.values, lambda m: m.rho_r)]
+    return all(same) and ours.names == others.names
+
+
+def add_networks(tables: Tables, networks: Networks, tracker: Any, timing: dict[str, float]) -> None:
+    """Trains networks.
+
+    Args:
+      tables: receives what each network leaves.
+      networks: what is trained.
+      tracker: takes one record for each trial and progress step.
+      timing: seconds of compilation and of each group are added here, summed over what runs at a time; of a group that
+        was trained together with those of other runs there are none.
+    """
     from jaxsoil.training.cost import achieved
     from jaxsoil.training.devices import matmul_precision
-    from jaxsoil.training.grid import make_groups
-    from jaxsoil.training.group_run import GroupRun, run_groups
+    from jaxsoil.training.group_run import run_groups
 
     logging.getLogger("jax").setLevel(logging.ERROR)
-    data, count = shared_data(tables.library, tables.minerals, train.perturbed > 0.0)
-    began = time.perf_counter()
-    bands = tables.library.spectra.n_bands
+    train, stage, began = networks.train, networks.stage, time.perf_counter()
     with matmul_precision(train.precision):
-        runs = []
-        for group in make_groups(trials, train, devices, components, bands, count):
-            files = {"stage": stage, "previous": previous, "keep_states": keep_states}
-            score = _abundance_score(tables.library, tables.minerals, group.model)
-            measured: dict[str, Any] = {"measure": _latent_distance, "score": score}
-            loss = make_losses(group.trials)
-            group, settled = settle(group, data, train, devices, tables.run.path, loss, stage, previous)
-            runs.append(GroupRun(group, data, train, settled, tables.run.path, loss, **files, **measured))
+        runs = networks.runs(tables.run.path)
         if (chunks := sum(run.group.chunks for run in runs)) < processes.count():
             progress.say(f"  {chunks} programs for {processes.count()} processes: --devices.chunk cuts smaller ones.")
         part = "/".join(filter(None, (tables.run.path.name, stage)))
@@ -152,14 +192,15 @@ def add_networks(
         return
     # With several processes the seconds would be those of all, the steps those of one.
     found = {} if processes.several() else achieved(runs, train, time.perf_counter() - began)
-    if found and (tables.run.path / "env.json").exists():
-        known = tables.run.read_json("env.json")
+    known = tables.run.read_json("env.json") if (tables.run.path / "env.json").exists() else {}
+    if found and known:
         floors = known.get("floors", {}) | {stage or "networks": found}
         tables.run.write_json("env.json", known | {"floors": floors})
     for run in runs:
         compiled, trained = (sum(seconds) for seconds in zip(*run.seconds, strict=True))
         timing["compile_s"] = timing.get("compile_s", 0.0) + compiled
-        timing[f"{stage} {run.group.label}".strip().replace(" ", "_") + "_train_s"] = trained
+        if run.trained or "shared" not in known:
+            timing[f"{stage} {run.group.label}".strip().replace(" ", "_") + "_train_s"] = trained
 
 
 def _report(part: str, epochs: int, tracker: Any, trial: Any, start: int, stop: int, history: np.ndarray) -> None:
@@ -194,6 +235,7 @@ def shared_data(library: Library, minerals: Any = None, perturbed: bool = False)
     return Data({"spectra": jax.device_put(library.spectra.values), "soc": soc, **moved}, constants), count
 
 
+@functools.lru_cache(maxsize=1)  # Runs that train together hold one library, and one copy of this.
 def moves(library: Library) -> dict[str, np.ndarray]:
     """What perturbations do to spectra: "moved" (n, kinds, m), absorbance at one standard deviation, and "one_sided"
     (n, kinds), which kinds have strengths of one sign."""

@@ -29,7 +29,7 @@ from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import Network, RegionOutConfig, settings_of
 from jaxsoil.studies.reconstruction.prepare import make_trials
 from jaxsoil.studies.reconstruction.tables import PERCENT, Of, Tables
-from jaxsoil.studies.reconstruction.train import add_baseline, add_networks
+from jaxsoil.studies.reconstruction.train import Networks, add_baseline, add_networks
 from jaxsoil.training import config as limits
 from jaxsoil.training.config import TrainConfig
 
@@ -308,8 +308,8 @@ def runner(config: RegionOutConfig, transfer: Transfer) -> Callable[[Tables, Any
             first = {"baseline_input": config.baseline_input[:1], "baseline_loss": config.baseline_loss[:1]}
             add_baseline(found, "random_forest", dataclasses.replace(config, **first), stage=STAGE)
         if transfer.trials:
-            rest = (transfer.train, config.devices, config.components, tracker, timing)
-            add_networks(found, transfer.trials, *rest, stage=STAGE)
+            how = transfer.trials, transfer.train, config.devices, config.components
+            add_networks(found, Networks(tables.library, tables.minerals, *how, stage=STAGE), tracker, timing)
         if not processes.leads():
             return
         write_csv(tables.run.path / "transfer.csv", found.cells(transfer), float_format="%.9g")
