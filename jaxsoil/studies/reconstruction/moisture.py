@@ -30,15 +30,11 @@ some 0.05 to 0.3. The default of the perturbations, 0.02, is the water of air-dr
 
 
 def summary(folder: Path, models: Sequence[str], axis: np.ndarray) -> dict[str, pd.DataFrame]:
-    """moisture.csv: RMSE, bias and CCC of log10 SOC by model and moisture state.
-
-    Args:
-      folder: the run folder (not read).
-      models: names of the study's baselines; those with a penalty come with the default and with field moisture.
-      axis: (m,) nm, to which the spectra are brought.
+    """moisture.csv: RMSE, bias and CCC of log10 SOC by model and moisture state (``folder`` is not read).
 
     Returns:
-      Rows ``model, state, ccc, rmse, bias, n``; nothing where JAXSOIL_DATA has no such data, or on another axis.
+      Rows ``model, state, ccc, rmse, bias, n`` of the baselines ``models`` on ``axis`` (m,) nm, those with a penalty with
+      the default and with field moisture; nothing where JAXSOIL_DATA has no such data, or on another axis.
     """
     try:
         soils = registry.load(DATA)

@@ -20,12 +20,8 @@ UNTESTED = "no network"
 
 
 def region_rows(folder: Path, library: Library, splits: Sequence[Split]) -> dict[str, pd.DataFrame]:
-    """region_rows.csv: what each region holds, and what its few labelled pedons of the lowest seed do.
-
-    Args:
-      folder: the run folder (not read).
-      library: the data.
-      splits: those of pre-training on few labels.
+    """region_rows.csv: what each region holds, and what its few labelled pedons of the lowest seed do (``folder`` is
+    not read).
 
     Returns:
       Rows ``region, country, rows, labelled, pedons, subsample_rows``: rows, those with SOC, pedons with SOC, and
@@ -46,10 +42,6 @@ def region_rows(folder: Path, library: Library, splits: Sequence[Split]) -> dict
 
 def region_facts(folder: Path, library: Library) -> dict[str, pd.DataFrame]:
     """region_facts.csv: of each held-out region where it lies, its rows, its SOC, and how the networks did on it.
-
-    Args:
-      folder: the run folder, with results.csv and blocks.csv.
-      library: the data.
 
     Returns:
       Rows ``region, country, rows, pedons, soc_median, soc_log_sd, block, lowest_r2, highest_r2, bias_log10, mrmse``:

@@ -34,16 +34,11 @@ def add_baseline(
     seed: int | None = None,
     stage: str = "",
 ) -> None:
-    """Fits a baseline, with each of its settings, on every split.
-
-    Each fit leaves a file, so a resumed run does not repeat it.
+    """Fits a baseline, with each of its settings, on every split; each fit leaves a file, so a resumed run does not
+    repeat it.
 
     Args:
-      tables: receives the predictions.
-      name: one of the study's baselines.
-      config: has its settings.
-      splits: what is fitted and tested; None: the splits of the tables.
-      seed: replicate that the fits belong to; None: the seed of the tables.
+      splits, seed: what is fitted and tested, and the replicate that it belongs to; None: those of the tables.
       stage: results of a named stage have "experiment/stage" as their study.
     """
     pieces, library = Pieces(tables.run.path / "trials"), tables.library
@@ -110,12 +105,9 @@ def add_networks(
     previous: str | None = None,
     keep_states: bool = False,
 ) -> None:
-    """Trains the trials, those that share a program as one group.
+    """Trains the trials, those that share a program as one group; the tables receive what each network leaves.
 
     Args:
-      tables: receives what each network leaves.
-      trials: :class:`jaxsoil.training.grid.Trial` objects.
-      train, devices: :class:`jaxsoil.training.config.TrainConfig` and ``DeviceConfig``.
       components: endmembers K of the networks without mixing decoder.
       tracker: takes one record for each trial and progress step.
       timing: seconds of compilation and of each group are added here, summed over what runs at a time.

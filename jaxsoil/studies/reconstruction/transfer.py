@@ -237,11 +237,8 @@ class TransferTables(Tables):
 
 
 def means(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Means of the matrix over regions, beside training on all other regions at once.
-
-    Args:
-      cells: of :meth:`TransferTables.cells`.
-      scores: results.csv of the same run, one region held out at a time.
+    """Means of the matrix (:meth:`TransferTables.cells`) over regions, beside training on all other regions at once
+    (``scores``: results.csv of the same run).
 
     Returns:
       Rows ``model, scale, metric, within, between, others, regions``: means over the ``regions`` that have all three,

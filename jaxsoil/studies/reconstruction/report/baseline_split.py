@@ -36,10 +36,7 @@ _LOWEST_R2 = -0.5
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html and figures/ into the folder of a finished run.
-
-    Returns:
-      Path of report.html, which needs no other file.
+    """Writes report.md, report.html and figures/ into the folder of a finished run; returns the path of the HTML.
 
     Raises:
       DataError: if a file of the run is missing or damaged.
@@ -171,12 +168,7 @@ def _scatter_panels(part: Run) -> list[figures.ScatterPanel]:
 
 @style.styled
 def comparison(run: Run, parts: dict[str, Run]) -> Figure:
-    """RMSE and R2 of each model: published, by group and by row.
-
-    Args:
-      run: the run.
-      parts: the run by what was drawn.
-    """
+    """RMSE and R2 of each model: published, by group and by row."""
     look = {"paper": style.Look("paper (RaCA)", style.GREY, "D")} | {
         kind: style.Look(f"here, {_SOURCES[kind]}", color, marker)
         for kind, color, marker in (("group", style.OKABE_ITO[2], "o"), ("row", style.OKABE_ITO[3], "s"))

@@ -33,13 +33,7 @@ _PROSE = Prose(__package__, "few_labels")
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html and figures/ into the folder of a finished run.
-
-    Args:
-      run_folder: folder with the files named in ``jaxsoil.studies.reconstruction.report.reading``.
-
-    Returns:
-      Path of report.html, which needs no other file.
+    """Writes report.md, report.html and figures/ into the folder of a finished run; returns the path of the HTML.
 
     Raises:
       DataError: if a file of the run is missing or damaged.

@@ -185,11 +185,7 @@ class Run(RunContents):
         return self.tables.get("history")
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table that the report needs.
-
-        Raises:
-          DataError: the run does not have it.
-        """
+        """A table that the report needs; DataError where the run does not have it."""
         return self.tables[name] if name in self.tables else read_csv(self.path / f"{name}.csv", FILES.csv[name])
 
     @property
@@ -257,11 +253,8 @@ class Run(RunContents):
         return natural_sorted(set(self.results["region"].tolist()))
 
     def part(self, chosen: Callable[[Any], Any]) -> Self:
-        """The part of the run whose lines are chosen.
-
-        Args:
-          chosen: takes a table, or the arrays of reconstructions.npz, and gives a mask of its lines.
-        """
+        """The part of the run whose lines are chosen: ``chosen`` takes a table, or the arrays of reconstructions.npz,
+        and gives a mask of its lines."""
         arrays = self.reconstructions
         if arrays:
             rows = np.asarray(chosen(arrays))
@@ -311,11 +304,7 @@ def kept_epochs(run: Run) -> dict[str, int]:
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
-    """Reads a finished run.
-
-    Raises:
-      DataError: if a file is missing or not what it should be; the message names it.
-    """
+    """Reads a finished run; DataError names a file that is missing or not what it should be."""
     run = Run.of(FILES.read(folder))
     _trials(run.path / "trials.csv", run.tables["trials"])
     run = _own_settings(run)

@@ -66,11 +66,8 @@ def failing_section(document: Document, run: Run) -> None:
 
 @style.styled
 def rows_by_region(frame: pd.DataFrame) -> Figure:
-    """Bars of the rows of each region, coloured by block where there is one, black the labelled subsample.
-
-    Args:
-      frame: rows of region_rows.csv or region_facts.csv, top to bottom.
-    """
+    """Bars of the rows of each region (region_rows.csv or region_facts.csv), coloured by block where there is one,
+    black the labelled subsample."""
     figure = style.new_figure(style.WIDTH, 0.9 + 0.2 * len(frame))
     axis = figure.subplots()
     places = np.arange(len(frame))[::-1]

@@ -61,14 +61,7 @@ def dagger_notes(run: Run, models: Iterable[str]) -> tuple[str, ...]:
 def status_section(
     document: Document, run: Run, heading: str = "Convergence of the networks", trained_on: str = "training rows"
 ) -> None:
-    """What became of each trained network, and whether it fitted what it was trained on.
-
-    Args:
-      document: receives the section; nothing without networks.
-      run: the run.
-      heading: its heading.
-      trained_on: what the networks were trained on, as the sentence on those that did not fit it names it.
-    """
+    """What became of each trained network, and whether it fitted what it was trained on; nothing without networks."""
     models = [model for model in run.models if any(t.model == model and t.parameters for t in run.trials)]
     if not models:
         return
@@ -133,13 +126,8 @@ def _by_status(run: Run, models: Sequence[str], status: str) -> list[str]:
 
 
 def exposure_section(document: Document, run: Run, uses: Sequence[tuple[str, ...]] = ()) -> None:
-    """What of the held-out part each number used.
-
-    Args:
-      document: receives the section.
-      run: the run.
-      uses: for each kind of number its name, what it took of the spectra of the held-out part and what of its labels.
-    """
+    """What of the held-out part each number used; ``uses`` has for each kind of number its name, what it took of the
+    spectra and what of the labels."""
     document.heading("What was seen of the held-out part")
     by_exposure: dict[str, set[str]] = defaultdict(set)
     for trial in run.trials:
@@ -159,12 +147,8 @@ def exposure_section(document: Document, run: Run, uses: Sequence[tuple[str, ...
 
 
 def undefined_notes(run: Run, shown: Sequence[str] = ("ccc", "r2", "rpiq")) -> list[str]:
-    """Why a number of the tables is undefined, from the predictions themselves; diverged trials are left to others.
-
-    Args:
-      run: the run.
-      shown: metrics that the tables show.
-    """
+    """Why a number of the metrics ``shown`` is undefined, from the predictions themselves; diverged trials are left to
+    others."""
     diverged = {(trial.model, trial.region, trial.seed) for trial in run.trials if trial.status == DIVERGED}
     found = []
     trials: Any = run.predictions.groupby(["model", "region", "seed"], sort=False)
@@ -207,12 +191,8 @@ def unbounded_note(run: Run, models: Iterable[str] | None = None) -> tuple[str, 
 
 
 def movement_table(learned: pd.DataFrame, stages: dict[str, str]) -> Table:
-    """How far f_SOC and (rho r)_SOC moved from the published start, and how far they are from the truth.
-
-    Args:
-      learned: rows of learned.csv (:func:`jaxsoil.studies.reconstruction.learned.movement_rows`).
-      stages: name of each stage -> its text in the table; {"": ""} without stages.
-    """
+    """How far f_SOC and (rho r)_SOC moved from the published start, and how far they are from the truth (learned.csv).
+    ``stages``: name of each stage -> its text in the table; {"": ""} without stages."""
     rows = []
     for model in sorted(set(learned["model"])):
         for stage, text in stages.items():

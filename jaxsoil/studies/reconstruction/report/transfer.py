@@ -63,11 +63,7 @@ def transfer_section(document: Document, run: Run) -> None:
 @style.styled
 def heatmap(cells: pd.DataFrame, regions: Sequence[str]) -> Figure:
     """CCC by trained (rows) and tested region (columns), written into the cells, those of the diagonal framed.
-
-    Args:
-      cells: rows of transfer.csv of one model and metric; NaN and absent cells are hatched.
-      regions: those of the study, in order; others of the cells follow.
-    """
+    ``cells``: rows of transfer.csv of one model and metric; NaN and absent ones are hatched."""
     from matplotlib.patches import Rectangle
 
     names = [*regions, *natural_sorted({*cells["trained_on"], *cells["tested_on"]} - set(regions))]
