@@ -9,15 +9,15 @@ region: a method that no training region shares has no effect, and one that two 
 differences by a prior alone.
 
 **Latent features.** Mass fractions of reconstruction networks beside absorbance. The networks are those of
-:mod:`jaxsoil.studies.reconstruction.local_networks` before they are fine-tuned: they saw the rows that train and nothing
-of the region held out. The mass fraction of SOC is left out: on training rows it is close to the label that it was
-fitted to, and a ridge would rely on it.
+:mod:`jaxsoil.studies.reconstruction.local_networks` before they are fine-tuned: they saw the rows that train and
+nothing of the region held out. The mass fraction of SOC is left out: on training rows it is close to the label that it
+was fitted to, and a ridge would rely on it.
 
-**Transductive mix.** The level of a batch of spectra is the mean prediction of log10 SOC by the carry-over model over all
-spectra of the held-out region; the shape is what predictions differ from their mean by. PLSR as the study sets it sees
-SNV by default: it loses the level with the albedo and has a better shape. Its weight in the shape is the one of
-:data:`WEIGHTS` with the highest mean CCC over the training regions, each predicted by models that saw neither it nor the
-held-out region.
+**Transductive mix.** The level of a batch of spectra is the mean prediction of log10 SOC by the carry-over model over
+all spectra of the held-out region; the shape is what predictions differ from their mean by. PLSR as the study sets it
+sees SNV by default: it loses the level with the albedo and has a better shape. Its weight in the shape is the one of
+:data:`WEIGHTS` with the highest mean CCC over the training regions, each predicted by models that saw neither it nor
+the held-out region.
 """
 
 from __future__ import annotations

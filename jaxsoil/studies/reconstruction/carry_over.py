@@ -23,7 +23,7 @@ from jaxsoil.evaluation.applicability import SpectralSpace
 from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import additions, baselines, local_networks, moisture, properties, summaries
+from jaxsoil.studies.reconstruction import additions, baselines, local_networks, other_tests, summaries
 from jaxsoil.studies.reconstruction.bundling import write_bundle
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
@@ -65,7 +65,7 @@ def prepare(config: CarryOverConfig) -> StudyInputs:
         return [split for split in found if not config.held_out or split.held_out in config.held_out]
 
     prepared = prepare_study(config, chosen)
-    properties.check(config, prepared.library)
+    other_tests.check(config, prepared.library)
     return local_networks.prepared(config, prepared)
 
 
@@ -83,11 +83,11 @@ def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
 
 def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> None:
     """Fits and writes the run folder, and a bundle of the models fitted on all regions."""
-    more: list[Any] = [summaries.model_differences, gains, functools.partial(properties.gains, reference=REFERENCE)]
+    more: list[Any] = [summaries.model_differences, gains, functools.partial(other_tests.gains, reference=REFERENCE)]
     more.append(functools.partial(local_labels, library=prepared.library))
     if config.moisture and prepared.library.truth is None:
         axis = prepared.library.spectra.axis
-        more.append(functools.partial(moisture.summary, models=config.baselines, axis=axis))
+        more.append(functools.partial(other_tests.moisture, models=config.baselines, axis=axis))
 
     def also(tables: Tables, tracker: Any, timing: dict[str, float]) -> None:
         with timed(timing, additions.MIX):
@@ -100,7 +100,7 @@ def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> No
             local_networks.add(tables, config, choices, LABELS)
             additions.add_latents(tables, config)
         with timed(timing, "properties"):
-            properties.add(tables, config)
+            other_tests.add(tables, config)
 
     run_study(config, folder, prepared, paper={}, summaries=more, also=also)
     write_bundle(config, folder, prepared)

@@ -16,7 +16,6 @@ from jaxsoil.studies.reconstruction import summaries, transfer, uncertainty
 from jaxsoil.studies.reconstruction.bundling import STAGE, write_bundle
 from jaxsoil.studies.reconstruction.config import RegionOutConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
-from jaxsoil.studies.reconstruction.regions import region_facts
 from jaxsoil.studies.reconstruction.run import plan_study, run_study
 from jaxsoil.studies.reconstruction.tables import read_main
 
@@ -59,7 +58,7 @@ def run(config: RegionOutConfig, folder: RunFolder, prepared: RegionOutInputs) -
     """Trains and writes the run folder, and a bundle of the models refitted on all regions."""
     library, also = prepared.library, None
     how_sure = functools.partial(uncertainty.summary, library=library, splits=prepared.splits, config=config)
-    more: list[Any] = [functools.partial(region_facts, library=library), how_sure]
+    more: list[Any] = [functools.partial(summaries.region_facts, library=library), how_sure]
     if prepared.matrix is not None:
         also = transfer.runner(config, prepared.matrix)
         more.append(transfer_means)

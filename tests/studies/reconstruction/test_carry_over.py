@@ -23,7 +23,7 @@ from jaxsoil.models.carry_over import CarryOver
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.spectra.container import Spectra
-from jaxsoil.studies.reconstruction import additions, baselines, carry_over, family, local_networks, properties
+from jaxsoil.studies.reconstruction import additions, baselines, carry_over, family, local_networks, other_tests
 from jaxsoil.studies.reconstruction.carry_over import SHRINKAGE
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.report.carry_over import write_report
@@ -274,9 +274,7 @@ def test_latent_features_come_from_training_rows_and_without_any_the_ridge_is_le
 
 
 def test_wet_states_are_predicted_by_models_of_other_samples(data_root: Path) -> None:
-    from jaxsoil.studies.reconstruction import moisture
-
-    found = moisture.summary(Path(), ("plsr_absorbance", "epo"), np.arange(1360.0, 2451.0, 10.0))
+    found = other_tests.moisture(Path(), ("plsr_absorbance", "epo"), np.arange(1360.0, 2451.0, 10.0))
     rows = found["moisture"].set_index(["model", "state"])
     assert set(rows["n"]) == {100} and set(rows.index.get_level_values("state")) == {"air_dry", "wet", "wet_dried_1day"}
     assert rows.loc[("plsr_absorbance", "air_dry"), "ccc"] > 0.7 > rows.loc[("plsr_absorbance", "wet"), "ccc"]
@@ -295,12 +293,12 @@ def test_other_properties_are_scored_as_they_are(tmp_path: Path) -> None:
         {"soc": Property(np.ones(60), "%"), "clay": Property(clay, "%")}, named, "CC0",
     )  # fmt: skip
     config = dataclasses.replace(SMALL, baselines=("plsr_absorbance", "ridge"), properties=("clay",))
-    properties.check(config, library)
+    other_tests.check(config, library)
     for name, told in (("ph", "the data have none"), ("soc", "the data have none")):
         with pytest.raises(UsageError, match=told):
-            properties.check(dataclasses.replace(config, properties=(name,)), library)
+            other_tests.check(dataclasses.replace(config, properties=(name,)), library)
     tables = Tables(RunFolder(tmp_path, "carry_over", "disabled"), library, [])
-    properties.add(tables, config)
+    other_tests.add(tables, config)
     found = pd.read_csv(tmp_path / "properties.csv")
     assert set(found["region"]) == set(REGIONS) - {"mine"} and set(found["n"]) == {15} and min(found["ccc"]) > 0.9
     x, east = baselines.seen(library, "absorbance").astype(np.float64), site == "east"
@@ -308,10 +306,10 @@ def test_other_properties_are_scored_as_they_are(tmp_path: Path) -> None:
     scored = metrics.summary(clay[east], expected.predict(x[east]))
     rows = found.set_index(["model", "region"])
     assert rows.loc[("plsr_absorbance", "east"), "rmse"] == pytest.approx(scored["rmse"], rel=1e-4)
-    means = properties.gains(tmp_path, "plsr_absorbance")["property_gains"].set_index(["model", "metric"])
+    means = other_tests.gains(tmp_path, "plsr_absorbance")["property_gains"].set_index(["model", "metric"])
     gap = rows.loc["ridge"]["rmse"] - rows.loc["plsr_absorbance"]["rmse"]
     assert means.loc[("ridge", "rmse"), "gain"] == pytest.approx(gap.mean())
     assert means.loc[("ridge", "rmse"), "gain_se"] == pytest.approx(gap.std(ddof=1) / np.sqrt(3))
     first = (tmp_path / "properties.csv").read_bytes()
-    properties.add(tables, config)
+    other_tests.add(tables, config)
     assert (tmp_path / "properties.csv").read_bytes() == first

@@ -17,7 +17,7 @@ from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import transfer
 from jaxsoil.studies.reconstruction.config import RegionOutConfig
-from jaxsoil.studies.reconstruction.report.transfer import heatmap
+from jaxsoil.studies.reconstruction.report.region_sections import heatmap
 from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.training.config import TrainConfig
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from jaxsoil.evaluation.compare import Interval
 from jaxsoil.evaluation.results import over_regions
+from jaxsoil.report import figures
 from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, number, pivot_table
 from jaxsoil.studies.reconstruction.report import published, sections
@@ -56,6 +57,15 @@ def _averages(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     return means.assign(doubtful=[bool(run.untrusted(model)) for model in means["model"]])
 
 
+def ccc_dots(run: Run) -> list[figures.Dot]:
+    """CCC of log10 SOC of each model in each held-out region, one value for each seed."""
+    rows: Any = where(run.results, split="test", scale="log10", metric="ccc")
+    return [
+        figures.Dot(model, run.region_label(region), tuple(values), trusted=not run.untrusted(model, region))
+        for (model, region), values in rows.groupby(["model", "region"], sort=False)["value"]
+    ]
+
+
 def undefined_regions(frame: pd.DataFrame, model: str) -> list[str]:
     """Regions where the CCC of log10 SOC of at least one seed is undefined."""
     rows = where(frame, model=model, split="test", scale="log10", metric="ccc")
@@ -68,8 +78,7 @@ def interval(run: Run, models: tuple[str, str], scale: str, metric: str, split: 
     Of the second model minus the first; between stages, a model and itself. Its centre is the mean, of R2 the pseudo-
     median (:data:`jaxsoil.evaluation.regions.UNBOUNDED`).
     """
-    rows = _of_pair(run.table("intervals"), models, scale, metric, split)
-    for row in rows.to_dict("records"):
+    for row in _of_pair(run.table("intervals"), models, scale, metric, split).to_dict("records"):
         return Interval(int(row["n"]), row["centre"], row["low"], row["high"], row["sd"])
     return Interval(0, math.nan, math.nan, math.nan)
 
@@ -91,16 +100,12 @@ def interval_text(found: Interval, metric: str) -> str:
     return f"{number(found.mean, digits)} ({number(found.low, digits)} to {number(found.high, digits)})"
 
 
-def improved(run: Run, models: tuple[str, str], scale: str, metric: str) -> str:
-    """In how many regions the mean difference is for the better, such as "3 of 4"; empty where there is none."""
-    rows = _of_pair(run.table("intervals"), models, scale, metric, "test").to_dict("records")
-    return f"{rows[0]['better']} of {rows[0]['n']}" if rows else ""
-
-
-def rank_tests(run: Run, models: tuple[str, str], scale: str, metric: str) -> tuple[float, float]:
-    """p of the signed-rank and of the sign test over regions, NaN where there is none; as of :func:`interval`."""
-    rows = _of_pair(run.table("intervals"), models, scale, metric, "test").to_dict("records")
-    return (float(rows[0]["p_rank"]), float(rows[0]["p_sign"])) if rows else (math.nan, math.nan)
+def ranked(run: Run, models: tuple[str, str], scale: str, metric: str) -> tuple[str, str, str]:
+    """In how many regions the mean difference is for the better ("3 of 4", empty where there is none), and p of the
+    signed-rank and of the sign test over regions; as of :func:`interval`."""
+    for row in _of_pair(run.table("intervals"), models, scale, metric, "test").to_dict("records"):
+        return f"{row['better']} of {row['n']}", number(row["p_rank"], 3), number(row["p_sign"], 3)
+    return "", UNDEFINED, UNDEFINED
 
 
 def _of_pair(frame: pd.DataFrame, models: tuple[str, str], scale: str, metric: str, split: str) -> pd.DataFrame:

@@ -15,10 +15,10 @@ from jaxsoil.report import tables
 from jaxsoil.report.document import Document
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
-from jaxsoil.report.run_sections import criterion, dagger_note, settings, uses_table
+from jaxsoil.report.run_sections import criterion, dagger_note, uses_table
 from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, number
 from jaxsoil.studies.reconstruction.learned import START_F
-from jaxsoil.studies.reconstruction.report.reading import Run, TrialRow, kept_epochs, model_label
+from jaxsoil.studies.reconstruction.report.reading import Run, kept_epochs, model_label
 
 UNFITTED = 0.5
 """Mean training R2 of log10 SOC under which a network is said not to have fitted."""
@@ -104,7 +104,7 @@ def training_r2(run: Run, model: str, scale: str) -> float:
 
 def train_note(run: Run) -> tuple[str, ...]:
     """That training scores include rows that were set aside to watch the loss; nothing where none were."""
-    share = settings(run).get("train", {}).get("validation_share", 0.0)
+    share = run.settings.get("train", {}).get("validation_share", 0.0)
     return PROSE.notes("train_note", share=share) if share else ()
 
 
@@ -224,7 +224,7 @@ def short_run(run: Run) -> tuple[str, ...]:
     f_SOC starts at 0.5 and may have to go to 0 or 1; (rho r)_SOC has to go to the truth where it is known, and by its
     own size where not. Steps are those to the epoch that was kept, median over the mixing decoders' trainings.
     """
-    train, learned = settings(run).get("train", {}), run.table("learned")
+    train, learned = run.settings.get("train", {}), run.table("learned")
     if not {"lr", "batch"} <= train.keys():
         return ()
     models = set(learned["model"])
@@ -241,7 +241,7 @@ def short_run(run: Run) -> tuple[str, ...]:
     return PROSE.notes("short_run", reach=reach, too_far=too_far) if too_far else ()
 
 
-def _steps(run: Run, trial: TrialRow, train: dict) -> int:
+def _steps(run: Run, trial: Any, train: dict) -> int:
     """Steps of a trial to its kept epoch, from its training rows without those set aside."""
     rows = where(run.results, model=trial.model, region=trial.region, seed=trial.seed, split="train", metric="n")
     epoch = kept_epochs(run).get(trial.trial)

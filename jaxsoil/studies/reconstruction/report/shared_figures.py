@@ -12,7 +12,6 @@ import numpy as np
 from jaxsoil.evaluation.results import SOC_FLOOR
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
-from jaxsoil.report.run_sections import settings
 from jaxsoil.report.style import DASHED, GREY, Look, grid, styled
 from jaxsoil.studies.reconstruction.report.reading import Run
 from jaxsoil.studies.reconstruction.report.sections import PROSE, doubtful_sentence
@@ -31,7 +30,7 @@ def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], subf
     if not curves:
         return
     shown = {model: styles[model] for model in curves}
-    patience = settings(run).get("train", {}).get("patience", 0)
+    patience = run.settings.get("train", {}).get("patience", 0)
     caption = PROSE.text("curves_caption", patience=patience) + doubtful_sentence(run, curves)
     document.draw(loss_curves(curves, shown, band=not patience), "loss_curves", caption, subfolder=subfolder)
 
