@@ -2,8 +2,8 @@
 
 **Properties**, such as pH and clay, are fitted as they are, without logarithm.
 
-**Moisture.** Models that know soils air-dry, on the same soils rewetted, samples left out in folds: the wet spectra of a
-sample are predicted by models that saw neither its dry nor its wet spectra. Models see dry spectra alone, but for
+**Moisture.** Models that know soils air-dry, on the same soils rewetted, samples left out in folds: the wet spectra of
+a sample are predicted by models that saw neither its dry nor its wet spectra. Models see dry spectra alone, but for
 ``epo_measured``, external parameter orthogonalisation by the measured differences between wet and dry spectra of the
 training samples, as it is used in the field (Minasny et al. 2011, Geoderma 167-168, 118).
 """
