@@ -127,7 +127,7 @@ def gains(folder: Path) -> dict[str, pd.DataFrame]:
         if not len(kept):
             continue
         for model, metric in itertools.product(dict.fromkeys(frame["model"]), MEASURES):
-            own, other = (_of_model(kept, metric, name) for name in (model, REFERENCE))
+            own, other = (kept[metric].xs(name, level="model") for name in (model, REFERENCE))
             gap = np.asarray(own - other.reindex(own.index), dtype=np.float64)
             better = int(np.sum(gap > 0.0 if metric == "ccc" else gap < 0.0))
             mean, se = float(own.mean()), compare.standard_error(own.to_numpy())
@@ -136,11 +136,6 @@ def gains(folder: Path) -> dict[str, pd.DataFrame]:
             )
     columns = ["model", "regions", "metric", "mean", "se", "gain", "gain_se", "better", "n"]
     return {"gains": pd.DataFrame(rows, columns=pd.Index(columns))}
-
-
-def _of_model(frame: pd.DataFrame, metric: str, model: str) -> Any:
-    """A metric of a model by region."""
-    return frame[metric].xs(model, level="model")
 
 
 def local_choices(folder: Path, library: Library, held_out: Mapping[str, np.ndarray]) -> local_networks.Choices:

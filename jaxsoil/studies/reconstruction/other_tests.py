@@ -157,11 +157,29 @@ def moisture(folder: Path, models: Sequence[str], axis: np.ndarray) -> dict[str,
     sample = soils.group("sample")
     y = np.log10(soils.property("soc").values)
     fold = group_folds(sample, FOLDS, np.random.default_rng(0))
+
+    def predicted_of(train: np.ndarray, test: np.ndarray) -> dict[str, np.ndarray]:
+        """log10 SOC of the test rows by each model, fitted on the dry rows of ``train``."""
+        dry = np.flatnonzero(train & (state == DRY))
+        found = {"plsr_absorbance": plsr.fit(x[dry], y[dry]).predict(x[test])}
+        region, none = np.zeros(dry.size, int), np.empty(0, int)
+        moist = invariance.Strengths(moisture=FIELD_MOIST)
+        for name in [one for one in models if one in ("epo", "ridge", "ridge_both", "process", "carry_over")]:
+            for ending, strengths in {"": None, "_moist": moist}.items():
+                if name not in ("ridge", "process") or not ending:
+                    model = family.fit(name, x[dry], y[dry], region, axis, none, strengths)
+                    found[name + ending] = model.predict(x[test])
+        first = {sample[row]: row for row in dry}
+        wet = [row for row in np.flatnonzero(train & (state != DRY)) if sample[row] in first]
+        moved = x[wet] - x[[first[sample[row]] for row in wet]]
+        kept = invariance.orthogonal(moved.T @ moved, family.EPO_COMPONENTS)
+        found["epo_measured"] = plsr.fit(x[dry] @ kept, y[dry]).predict(x[test] @ kept)
+        return found
+
     predicted: dict[str, np.ndarray] = {}
     for number in range(FOLDS):
-        train, test = fold != number, fold == number
-        for name, found in _predicted_wet(models, x, y, sample, state, axis, train, test).items():
-            predicted.setdefault(name, np.full(y.size, np.nan))[test] = found
+        for name, found in predicted_of(fold != number, fold == number).items():
+            predicted.setdefault(name, np.full(y.size, np.nan))[fold == number] = found
     rows = []
     for name, found in predicted.items():
         for one in dict.fromkeys(state.tolist()):
@@ -169,31 +187,3 @@ def moisture(folder: Path, models: Sequence[str], axis: np.ndarray) -> dict[str,
             scored = metrics.summary(y[mine], found[mine])
             rows.append((name, one, scored["ccc"], scored["rmse"], scored["bias"], int(mine.sum())))
     return {"moisture": pd.DataFrame(rows, columns=pd.Index(["model", "state", "ccc", "rmse", "bias", "n"]))}
-
-
-def _predicted_wet(
-    models: Sequence[str],
-    x: np.ndarray,
-    y: np.ndarray,
-    sample: np.ndarray,
-    state: np.ndarray,
-    axis: np.ndarray,
-    train: np.ndarray,
-    test: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """log10 SOC of the test rows by each model, fitted on the dry rows of ``train``."""
-    dry = np.flatnonzero(train & (state == DRY))
-    found = {"plsr_absorbance": plsr.fit(x[dry], y[dry]).predict(x[test])}
-    region, none = np.zeros(dry.size, int), np.empty(0, int)
-    moist = invariance.Strengths(moisture=FIELD_MOIST)
-    for name in [one for one in models if one in ("epo", "ridge", "ridge_both", "process", "carry_over")]:
-        for ending, strengths in {"": None, "_moist": moist}.items():
-            if name not in ("ridge", "process") or not ending:
-                model = family.fit(name, x[dry], y[dry], region, axis, none, strengths)
-                found[name + ending] = model.predict(x[test])
-    first = {sample[row]: row for row in dry}
-    wet = [row for row in np.flatnonzero(train & (state != DRY)) if sample[row] in first]
-    moved = x[wet] - x[[first[sample[row]] for row in wet]]
-    kept = invariance.orthogonal(moved.T @ moved, family.EPO_COMPONENTS)
-    found["epo_measured"] = plsr.fit(x[dry] @ kept, y[dry]).predict(x[test] @ kept)
-    return found

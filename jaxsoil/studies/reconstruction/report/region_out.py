@@ -42,7 +42,8 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     common = "Mean over regions ± standard error (SD/√n over regions, seeds averaged first), held-out regions."
     means, ranked = scores.mean_tables(run, common), _ranked(run)
     document.opening(_best(run), _ccc_picture(document, dots, styles), _short(run, means[0]), "Mean over regions")
-    document.section("What was run", *_what_was_run(run, blocks))
+    said = _PROSE.text("opening", run=run), region_sections.settings_sentence(run), _no_comparison(run, blocks)
+    document.section("What was run", *said, dagger_sentence(run.doubtful))
     document.section(
         "Mean over regions", *means, *region_sections.with_modelled_table(run), list(region_sections.scale_notes(run))
     )
@@ -64,15 +65,6 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     sections.exposure_section(document, run, sections.PROSE.rows("uses", watched=watched, blocks=True, **parts))
     closing_sections(document, run, MODEL_LABELS)
     return document.write()
-
-
-def _what_was_run(run: Run, blocks: dict[str, list[str]]) -> list[str]:
-    return [
-        _PROSE.text("opening", run=run),
-        region_sections.settings_sentence(run),
-        _no_comparison(run, blocks),
-        dagger_sentence(run.doubtful),
-    ]
 
 
 def _short(run: Run, means: Table) -> Table:

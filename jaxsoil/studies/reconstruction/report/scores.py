@@ -75,8 +75,8 @@ def undefined_regions(frame: pd.DataFrame, model: str) -> list[str]:
 def interval(run: Run, models: tuple[str, str], scale: str, metric: str, split: str = "test") -> Interval:
     """The difference over regions with its 95 % interval, as the run states it; ``n`` is 0 without a region.
 
-    Of the second model minus the first; between stages, a model and itself. Its centre is the mean, of R2 the pseudo-
-    median (:data:`jaxsoil.evaluation.regions.UNBOUNDED`).
+    Of the second model minus the first; between stages, a model and itself. Its centre is the mean, of R2 the
+    pseudo-median (:data:`jaxsoil.evaluation.regions.UNBOUNDED`).
     """
     for row in _of_pair(run.table("intervals"), models, scale, metric, split).to_dict("records"):
         return Interval(int(row["n"]), row["centre"], row["low"], row["high"], row["sd"])

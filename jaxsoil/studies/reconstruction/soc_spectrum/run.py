@@ -62,8 +62,8 @@ class DecoderStudy:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SpectrumInputs:
-    """What was checked before anything is written: the studies of the decoder, those that cannot be started ("source-
-    start" -> reason), and those with right and wrong mineral libraries, one held-out region each."""
+    """What was checked before anything is written: the studies of the decoder, those that cannot be started
+    ("source-start" -> reason), and those with right and wrong mineral libraries, one held-out region each."""
 
     decoders: tuple[DecoderStudy, ...]
     left_out: dict[str, str]
