@@ -127,7 +127,8 @@ def gains(folder: Path) -> dict[str, pd.DataFrame]:
         if not len(kept):
             continue
         for model, metric in itertools.product(dict.fromkeys(frame["model"]), MEASURES):
-            own, other = (kept[metric].xs(name, level="model") for name in (model, REFERENCE))
+            by_model: Any = kept[metric]
+            own, other = (by_model.xs(name, level="model") for name in (model, REFERENCE))
             gap = np.asarray(own - other.reindex(own.index), dtype=np.float64)
             better = int(np.sum(gap > 0.0 if metric == "ccc" else gap < 0.0))
             mean, se = float(own.mean()), compare.standard_error(own.to_numpy())

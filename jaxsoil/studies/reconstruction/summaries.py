@@ -153,7 +153,7 @@ def region_facts(folder: Path, library: Library) -> dict[str, pd.DataFrame]:
     tested = results[(results["split"] == "test") & results["model"].isin(PAPER_NETWORKS)]
     means = {}
     for name, scale, metric in (("bias_log10", "log10", "bias"), ("mrmse", "reflectance", "mrmse")):
-        rows = tested[(tested["scale"] == scale) & (tested["metric"] == metric)]
+        rows = pd.DataFrame(tested[(tested["scale"] == scale) & (tested["metric"] == metric)])
         means[name] = rows.assign(region=rows["region"].astype(str)).groupby("region")["value"].mean()
     soc, units = library.property("soc").values, library.blocks
     found = []

@@ -260,7 +260,7 @@ def means(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         finite = mine[np.isfinite(mine["value"])]
         by_kind = {kind: part.groupby("tested_on")["value"].mean() for kind, part in finite.groupby("kind")}
         named = (tested["model"] == model) & (tested["scale"] == scale) & (tested["metric"] == metric)
-        others = tested[named].assign(region=lambda frame: frame["region"].astype(str))
+        others = pd.DataFrame(tested[named]).assign(region=lambda frame: frame["region"].astype(str))
         parts = [by_kind.get(WITHIN), by_kind.get(BETWEEN), others.groupby("region")["value"].mean()]
         if any(part is None for part in parts):
             continue

@@ -84,7 +84,7 @@ def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_st
     carry_over.run(config, run, prepared)
     found, library = pd.read_parquet(folder / "predictions.parquet"), prepared.library
     assert set(found["region"]) == {"mine"} and set(found["model"]) == {*config.baselines, *ADDED}
-    exposures = pd.read_csv(folder / "trials.csv").set_index("model")["exposure"]
+    exposures: Any = pd.read_csv(folder / "trials.csv").set_index("model")["exposure"]
     assert exposures["ridge_method"] == additions.KNOWS_METHOD and exposures["ridge_both"] == "inductive"
     first = (folder / "results.csv").read_bytes()
     carry_over.run(config, run, prepared)  # every fit is read back
