@@ -350,7 +350,7 @@ def test_examples_are_spaced_over_the_errors():
 
 @pytest.mark.parametrize("name", ["results.csv", "trials.csv", "predictions.parquet", "config.json", "env.json"])
 def test_a_missing_file_is_named(make_run, name):
-    folder = make_run()
+    folder = make_run(regions=("A", "B"), models=("plsr",))
     (folder / name).unlink()
     with pytest.raises(DataError, match=re.escape(name)):
         write_report(folder)
