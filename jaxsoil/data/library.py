@@ -29,9 +29,12 @@ KINDS_OF_SOC = (MEASURED, MODELLED, "total carbon", "unit presumed")
 """What it may say: "modelled" is predicted from the spectra, "total carbon" has carbonates in it, and "unit presumed"
 is a number whose source states no unit."""
 
+SOC_METHOD, NOT_STATED = "soc_method", "not stated"
+"""Group that names the laboratory's method for SOC in each row, in any words; what it says where none is known."""
+
 _HASHED = 4096
 
-GROUPS = ("sample", "pedon", "profile", "cluster", "region", "laboratory", "source", "country", SOC_IS)
+GROUPS = ("sample", "pedon", "profile", "cluster", "region", "laboratory", "source", "country", SOC_IS, SOC_METHOD)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, init=False)

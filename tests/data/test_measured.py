@@ -86,6 +86,12 @@ def test_near_identical_spectra_are_one_sample_and_lie_on_one_side(libraries):
     assert len(set(made.group("sample").tolist())) == 798
     joined = libraries("fields")
     assert joined.kinds_of_soc == {"raca99": "modelled", "geeves": "total carbon", "csiro100": "unit presumed"}
+    stated = dict.fromkeys(("SSP.460", "SC.93", "nirsoil"), "wet oxidation") | {"geeves": "total carbon by combustion"}
+    stated |= dict.fromkeys(("SL.125", "UL.120"), "loss on ignition") | dict.fromkeys(
+        ("csiro100", "raca99"), "not stated"
+    )
+    found = set(zip(joined.group("region").tolist(), joined.group("soc_method").tolist(), strict=True))
+    assert found == set(stated.items())
     assert set(joined.group("sample")[joined.group("region") == "nirsoil"]) <= set(joined.blocks)
 
 

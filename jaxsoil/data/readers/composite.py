@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxsoil.data.library import MEASURED, PROTECTED, SOC_IS, Library, Property, Strings
+from jaxsoil.data.library import MEASURED, NOT_STATED, PROTECTED, SOC_IS, SOC_METHOD, Library, Property, Strings
 from jaxsoil.data.licences import of_parts
 from jaxsoil.data.readers.schema import Composite, Grid
 from jaxsoil.runs.errors import DataError
@@ -124,8 +124,9 @@ def _groups(parts: Sequence[Library]) -> dict[str, Strings]:
         # A laboratory may hold several members: its name is its own. A member that names none is one.
         labs = [part.groups.get("laboratory", np.full(len(part), part.name)) for part in parts]
         groups["laboratory"] = np.concatenate(labs)
-    if any(SOC_IS in part.groups for part in parts):
-        groups[SOC_IS] = np.concatenate([part.groups.get(SOC_IS, np.full(len(part), MEASURED)) for part in parts])
+    for name, unsaid in ((SOC_IS, MEASURED), (SOC_METHOD, NOT_STATED)):
+        if any(name in part.groups for part in parts):
+            groups[name] = np.concatenate([part.groups.get(name, np.full(len(part), unsaid)) for part in parts])
     if all("country" in part.groups for part in parts):
         groups["country"] = np.concatenate([part.groups["country"] for part in parts])
     return groups

@@ -110,15 +110,8 @@ def summary(folder: Path, splits: Sequence[Split], library: Library) -> dict[str
 
 
 def draw_intervals(results: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:
-    """Every model against every other by what was drawn, paired by draw, on the held-out rows.
-
-    Args:
-      results: rows of results.csv.
-      draws: rows of draws.csv.
-
-    Returns:
-      Rows of :func:`jaxsoil.evaluation.regions.paired_intervals` with a column ``parting``.
-    """
+    """Every model against every other by what was drawn, paired by draw, on the held-out rows: rows of results.csv and
+    of draws.csv to those of :func:`jaxsoil.evaluation.regions.paired_intervals` with a column ``parting``."""
     found = []
     partings = np.array([parting_of(name) for name in results["region"]], dtype=object)
     for parting, mine in draws.groupby("parting", sort=False):

@@ -52,13 +52,8 @@ HELD_OUT = (
 
 
 def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> None:
-    """Fits the study's models on all rows and writes them into the run's folder ``bundle``, unless it is there.
-
-    Args:
-      config: the study.
-      run: its folder, with results.csv and predictions.parquet.
-      prepared: its data.
-    """
+    """Fits the study's models on all rows and writes them into the run's folder ``bundle``, unless it is there; the run
+    has results.csv and predictions.parquet."""
     target = run.path / FOLDER
     if (target / FACTS).exists():
         return

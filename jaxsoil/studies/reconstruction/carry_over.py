@@ -2,7 +2,7 @@
 
 What a part gains is its paired difference to :data:`REFERENCE` over regions, with its standard error. Every test is
 inductive: nothing of a held-out region is used, but in :func:`local_labels` and
-:mod:`~jaxsoil.studies.reconstruction.mix`, which say what they use.
+:func:`jaxsoil.studies.reconstruction.additions.add_mix`, which say what they use.
 """
 
 from __future__ import annotations
@@ -23,16 +23,7 @@ from jaxsoil.evaluation.applicability import SpectralSpace
 from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction import (
-    baselines,
-    latent_features,
-    local_networks,
-    method,
-    mix,
-    moisture,
-    properties,
-    summaries,
-)
+from jaxsoil.studies.reconstruction import additions, baselines, local_networks, other_tests, summaries
 from jaxsoil.studies.reconstruction.bundling import write_bundle
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
@@ -74,14 +65,14 @@ def prepare(config: CarryOverConfig) -> StudyInputs:
         return [split for split in found if not config.held_out or split.held_out in config.held_out]
 
     prepared = prepare_study(config, chosen)
-    properties.check(config, prepared.library)
+    other_tests.check(config, prepared.library)
     return local_networks.prepared(config, prepared)
 
 
 def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
     """Describes the fits; nothing is run."""
     regions = len(splits.region_out(prepared.library))
-    pairs = mix.pairs_of(range(len(prepared.splits)), regions, config)
+    pairs = additions.pairs_of(range(len(prepared.splits)), regions, config)
     networks = local_networks.trainings(config, len(prepared.splits), LABELS)
     parts = [plan_study(config, prepared), f"Transductive mix: {2 * len(pairs)} fits without two regions."]
     if networks:
@@ -92,24 +83,24 @@ def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
 
 def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> None:
     """Fits and writes the run folder, and a bundle of the models fitted on all regions."""
-    more: list[Any] = [summaries.model_differences, gains, functools.partial(properties.gains, reference=REFERENCE)]
+    more: list[Any] = [summaries.model_differences, gains, functools.partial(other_tests.gains, reference=REFERENCE)]
     more.append(functools.partial(local_labels, library=prepared.library))
     if config.moisture and prepared.library.truth is None:
         axis = prepared.library.spectra.axis
-        more.append(functools.partial(moisture.summary, models=config.baselines, axis=axis))
+        more.append(functools.partial(other_tests.moisture, models=config.baselines, axis=axis))
 
     def also(tables: Tables, tracker: Any, timing: dict[str, float]) -> None:
-        with timed(timing, mix.MIX):
-            mix.add(tables, config)
-        with timed(timing, method.MODEL):
-            method.add(tables, config)
+        with timed(timing, additions.MIX):
+            additions.add_mix(tables, config)
+        with timed(timing, additions.METHOD):
+            additions.add_method(tables, config)
         with timed(timing, "finetuned"):
             held_out = {split.held_out: np.flatnonzero(split.test) for split in tables.splits}
             choices = local_choices(folder.path, prepared.library, held_out)
             local_networks.add(tables, config, choices, LABELS)
-            latent_features.add(tables, config)
+            additions.add_latents(tables, config)
         with timed(timing, "properties"):
-            properties.add(tables, config)
+            other_tests.add(tables, config)
 
     run_study(config, folder, prepared, paper={}, summaries=more, also=also)
     write_bundle(config, folder, prepared)
@@ -136,7 +127,8 @@ def gains(folder: Path) -> dict[str, pd.DataFrame]:
         if not len(kept):
             continue
         for model, metric in itertools.product(dict.fromkeys(frame["model"]), MEASURES):
-            own, other = (_of_model(kept, metric, name) for name in (model, REFERENCE))
+            by_model: Any = kept[metric]
+            own, other = (by_model.xs(name, level="model") for name in (model, REFERENCE))
             gap = np.asarray(own - other.reindex(own.index), dtype=np.float64)
             better = int(np.sum(gap > 0.0 if metric == "ccc" else gap < 0.0))
             mean, se = float(own.mean()), compare.standard_error(own.to_numpy())
@@ -147,19 +139,10 @@ def gains(folder: Path) -> dict[str, pd.DataFrame]:
     return {"gains": pd.DataFrame(rows, columns=pd.Index(columns))}
 
 
-def _of_model(frame: pd.DataFrame, metric: str, model: str) -> Any:
-    """A metric of a model by region."""
-    return frame[metric].xs(model, level="model")
-
-
 def local_choices(folder: Path, library: Library, held_out: Mapping[str, np.ndarray]) -> local_networks.Choices:
     """Which rows of a region get labels, the same for all models: random orders, and that of Kennard and Stone.
-
-    Args:
-      folder: of the run, whose data.json names the regions whose SOC is modelled; they are left out.
-      library: the data.
-      held_out: region -> its rows; a region with fewer than :data:`LEAST_ROWS` is left out.
-    """
+    ``held_out`` is region -> its rows; regions with fewer than :data:`LEAST_ROWS` and those whose SOC is modelled, by
+    data.json of the folder, are left out."""
     spectra, found = baselines.seen(library, "snv"), {}
     for region in held_out.keys() - summaries.modelled_regions(folder):
         rows = held_out[region]

@@ -25,7 +25,6 @@ from jaxsoil.studies.reconstruction import config as study
 from jaxsoil.studies.reconstruction import prepare as preparing
 from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.config import PAPER_TABLE_3, FewLabelsConfig
-from jaxsoil.studies.reconstruction.regions import region_rows
 from jaxsoil.studies.reconstruction.run import plan_study, recording, timed
 from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.studies.reconstruction.train import Networks, add_baseline, add_networks
@@ -186,7 +185,7 @@ def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None
     progress.expect(dict.fromkeys(config.baselines, 2 * len(pairs)) | counts)
     regions, data = len({split.held_out for split in prepared.splits}), _describe(prepared)
     size = "\n  ".join([f"{regions} regions held out", *prepared.notes])
-    rows = functools.partial(region_rows, library=prepared.library, splits=prepared.splits)
+    rows = functools.partial(summaries.region_rows, library=prepared.library, splits=prepared.splits)
     summed = (*SUMMARIES, rows)
     with recording(config, folder, prepared, statement, data, size, summed) as (tables, tracker, timing):
         for name in config.baselines:

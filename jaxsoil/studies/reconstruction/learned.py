@@ -117,15 +117,10 @@ def between_seed_rows(arrays: Arrays) -> pd.DataFrame:
 def beyond_seeds(rescaled: pd.DataFrame, between: pd.DataFrame) -> pd.DataFrame:
     """How much more f_SOC differs between the decoders than between seeds of one, by region: RMSE over bands.
 
-    The mean RMSE between the decoders at equal seeds, minus that between two seeds of the same decoder. Equal seeds
-    share the encoder's first weights and the order of the rows; two seeds share neither, so the gap is a lower bound.
-
-    Args:
-      rescaled: rows of :func:`rescaling_rows`.
-      between: rows of :func:`between_seed_rows`.
-
-    Returns:
-      One row ``n, mean, sd, low, high`` with Student's interval over regions; ``n`` is 0 with a single seed.
+    The mean RMSE between the decoders at equal seeds (:func:`rescaling_rows`), minus that between two seeds of the same
+    decoder (:func:`between_seed_rows`). Equal seeds share the encoder's first weights and the order of the rows; two
+    seeds share neither, so the gap is a lower bound. One row ``n, mean, sd, low, high`` with Student's interval over
+    regions; ``n`` is 0 with a single seed.
     """
     decoders = pd.Series(rescaled.groupby("region")["unscaled"].mean())
     gaps = decoders.sub(pd.Series(between.groupby("region")["rmse"].mean()))

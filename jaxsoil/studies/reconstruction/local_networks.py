@@ -23,7 +23,7 @@ from jaxsoil.data.splits import Split
 from jaxsoil.runs import progress
 from jaxsoil.runs.files import write_parquet
 from jaxsoil.runs.pieces import Pieces
-from jaxsoil.studies.reconstruction import latent_features
+from jaxsoil.studies.reconstruction import additions
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.objectives import make_losses
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, decoder_minerals, make_trials, require_batch
@@ -60,13 +60,8 @@ def add(tables: Tables, config: CarryOverConfig, choices: Choices, counts: Seque
     """Trains and fine-tunes the networks and writes :data:`FILE`, SOC in % of all rows of the regions held out.
 
     Every training leaves a file, which a resumed run reads; one that diverged has no rows. The mass fractions that the
-    first stage finds are kept for :mod:`~jaxsoil.studies.reconstruction.latent_features`.
-
-    Args:
-      tables: with the data and splits.
-      config: the study.
-      choices: which rows of a region are labelled; regions that are not in it are left out.
-      counts: numbers of labels; a region with fewer rows than twice the largest is not fine-tuned.
+    first stage finds are kept for :func:`jaxsoil.studies.reconstruction.additions.add_latents`. Regions that are not in
+    ``choices`` or have fewer rows than twice the largest of ``counts`` are not fine-tuned.
     """
     library, most = tables.library, max(counts)
     if not config.finetuned:
@@ -128,7 +123,7 @@ def _trained(
     shape = (config.components, tables.library.spectra.n_bands, count)
     kept: dict[str, Any] = {"stage": stage, "previous": previous, "keep_states": previous is None}
     if previous is None:
-        kept["measure"] = functools.partial(latent_features.keep, Pieces(tables.run.path / "trials"))
+        kept["measure"] = functools.partial(additions.keep_masses, Pieces(tables.run.path / "trials"))
     with matmul_precision(config.train.precision):
         runs = [
             GroupRun(group, data, config.train, devices, tables.run.path, make_losses(group.trials), **kept)

@@ -122,16 +122,8 @@ def perturbed(batch: Any, key: jax.Array, strength: Any) -> jax.Array:
 
 
 def soc_term(observed: jax.Array, predicted: jax.Array, sigma: float, mean: Any = jnp.mean) -> jax.Array:
-    """First term of Eq. 1: mean squared error of SOC in units of its standard error.
-
-    Args:
-      observed: SOC mass fractions ``(n,)`` of labelled rows.
-      predicted: predicted mass fractions ``(n,)``.
-      sigma: standard error of a SOC measurement, mass fraction (paper: 0.0041).
-      mean: of the squared errors; it may weight them.
-
-    Source: Coleman et al. 2024, Eq. 1.
-    """
+    """First term of Eq. 1 (Coleman et al. 2024): mean squared error of SOC mass fractions ``(n,)`` of labelled rows in
+    units of ``sigma``, the standard error of a measurement (paper: 0.0041); ``mean`` may weight the squares."""
     _same_shape(observed, predicted)
     return mean(jnp.square(observed - predicted)) / sigma**2
 

@@ -32,10 +32,8 @@ from jaxsoil.training.config import TrainConfig
 def load_library(config: StudyConfig, *, unlabelled: bool = False) -> Library:
     """Loads the study's data as reflectance in nm: the twin, a packaged data set or a user's manifest.
 
-    Args:
-      config: the study.
-      unlabelled: keep the rows without SOC, for a study that learns from their spectra; otherwise, and wherever SOC
-        is zero, rows are left out with a note on their number and on the regions that lost all of theirs.
+    Rows without SOC are left out unless ``unlabelled``, for a study that learns from their spectra, and those whose SOC
+    is zero always, with a note on their number and on the regions that lost all of theirs.
     """
     if config.data == "twin":
         from jaxsoil.data.twin.soil.make import make_twin
@@ -83,14 +81,8 @@ def _without_rows(library: Library, kept: np.ndarray) -> Library:
 def differences(
     config: StudyConfig, library: Library, paper: Mapping[str, Any] = PAPER, minerals: EndmemberLibrary | None = None
 ) -> list[list[Any]]:
-    """Settings that differ from the publication: rows of [field, ours, paper].
-
-    Args:
-      config: the study.
-      library: its data.
-      paper: the publication's settings by field of ``config``.
-      minerals: those of the mixing decoder, None where none is trained.
-    """
+    """Settings that differ from the publication, ``paper`` by field of ``config``: rows of [field, ours, paper].
+    ``minerals`` are those of the mixing decoder, None where none is trained."""
     rows: list[list[Any]] = []
     for name, published in paper.items():
         ours: Any = config
@@ -126,13 +118,8 @@ class StudyInputs:
 def prepare_study(
     config: StudyConfig, split: Callable[[Library], Sequence[Split]], *, grid: bool = False
 ) -> StudyInputs:
-    """Loads the data, splits them and lays out the trials; whatever is wrong with them is raised here.
-
-    Args:
-      config: the study.
-      split: makes the splits of the data.
-      grid: whether the study takes several inputs and losses.
-    """
+    """Loads the data, splits them by ``split`` and lays out the trials; whatever is wrong with them is raised here.
+    ``grid``: the study takes several inputs and losses."""
     check(config, grid=grid)
     library = load_library(config)
     require_inputs(config, library)
@@ -180,14 +167,8 @@ def decoder_minerals(config: StudyConfig, library: Library) -> EndmemberLibrary 
 def make_trials(
     config: StudyConfig, library: Library, splits: Sequence[Split], *, seeds: Sequence[int] | None = None
 ) -> list[Any]:
-    """The grid of networks x settings x splits x seeds as trials.
-
-    Args:
-      config: the study.
-      library: the data.
-      splits: what is trained and tested.
-      seeds: replicates, where the splits belong to some of them only; None: all of the study.
-    """
+    """The grid of networks x settings x splits x seeds as trials. ``seeds``: replicates, where the splits belong to
+    some of them only; None: all of the study."""
     from jaxsoil.models.autoencoder import ModelConfig
     from jaxsoil.training.grid import Trial
 

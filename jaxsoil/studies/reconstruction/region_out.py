@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from jaxsoil.data import splits
 from jaxsoil.runs import progress
@@ -16,9 +13,7 @@ from jaxsoil.studies.reconstruction import summaries, transfer, uncertainty
 from jaxsoil.studies.reconstruction.bundling import STAGE, write_bundle
 from jaxsoil.studies.reconstruction.config import RegionOutConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
-from jaxsoil.studies.reconstruction.regions import region_facts
 from jaxsoil.studies.reconstruction.run import networks, plan_study, run_study
-from jaxsoil.studies.reconstruction.tables import read_main
 
 __all__ = ["networks", "plan", "prepare", "run"]
 
@@ -59,19 +54,11 @@ def run(config: RegionOutConfig, folder: RunFolder, prepared: RegionOutInputs) -
     """Trains and writes the run folder, and a bundle of the models refitted on all regions."""
     library, also = prepared.library, None
     how_sure = functools.partial(uncertainty.summary, library=library, splits=prepared.splits, config=config)
-    more: list[Any] = [functools.partial(region_facts, library=library), how_sure]
+    more: list[Any] = [functools.partial(summaries.region_facts, library=library), how_sure]
     if prepared.matrix is not None:
         also = transfer.runner(config, prepared.matrix)
-        more.append(transfer_means)
+        more.append(transfer.summary)
         progress.expect(transfer.count_trials(config, prepared.matrix), "transfer")
     progress.expect({STAGE: len(config.networks)}, STAGE)
     run_study(config, folder, prepared, summaries=(*SUMMARIES, *more), also=also)
     write_bundle(config, folder, prepared)
-
-
-def transfer_means(folder: Path) -> dict[str, pd.DataFrame]:
-    """transfer_means.csv (:func:`jaxsoil.studies.reconstruction.transfer.means`)."""
-    text: Any = dict.fromkeys(("trained_on", "tested_on"), str)
-    numbers: Any = {"value": [""]}
-    cells = pd.read_csv(folder / "transfer.csv", dtype=text, keep_default_na=False, na_values=numbers)
-    return {"transfer_means": transfer.means(cells, read_main(folder))}

@@ -57,9 +57,6 @@ def run_study(
     """Trains all trials and baselines and writes the run folder's files; what is already there is not run again.
 
     Args:
-      config: the study's configuration.
-      run: its run folder.
-      prepared: data, splits and trials.
       paper: the publication's settings by field, to state what differs.
       summaries: numbers over regions that are written at the end.
       also: what else is trained, from the run's tables, its tracker and the seconds of its parts.
@@ -106,16 +103,13 @@ def recording(
     size: str,
     summaries: Sequence[Summary],
 ) -> Iterator[tuple[Tables, Any, dict[str, float]]]:
-    """Opens a run: states what it is, yields what is to be filled, and writes tables and times at the end.
-
-    To be filled are its tables, its tracker and the seconds of its parts.
+    """Opens a run: states what it is, yields its tables, its tracker and the seconds of its parts, which are to be
+    filled, and writes tables, ``summaries`` and times at the end.
 
     Args:
-      config, run, prepared: the study, its folder, its data and splits.
       statement: added to config.json, "differs_from_paper" among it.
       data: content of data.json.
       size: how much is trained, in words.
-      summaries: numbers over regions that are written at the end.
     """
     started, library = time.perf_counter(), prepared.library
     tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)

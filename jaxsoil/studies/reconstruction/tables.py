@@ -58,14 +58,10 @@ def read_predictions(folder: Path) -> pd.DataFrame:
 
 
 class Tables:
-    """The tables of a run, filled model by model.
+    """The tables of a run, filled model by model: of data in reflectance and SOC in %.
 
-    Args:
-      run: the run folder.
-      library: the data; reflectance and SOC in %.
-      splits: what is trained and tested.
-      seed: seed of the baselines.
-      minerals: :class:`jaxsoil.data.endmembers.EndmemberLibrary` of the mixing decoder on the data's axis, or None.
+    ``seed`` is that of the baselines, ``minerals`` the :class:`jaxsoil.data.endmembers.EndmemberLibrary` of the mixing
+    decoder on the data's axis, or None.
     """
 
     def __init__(
@@ -87,13 +83,11 @@ class Tables:
         of: Of,
         factor: float = 1.0,
     ) -> None:
-        """Takes what a baseline predicts.
+        """Takes what a baseline predicts on the test rows of its split: SOC (t,) in %, the median of a model of log10
+        SOC.
 
         Args:
           label: the fit's line in trials.csv.
-          name: the model.
-          split, seed: what it was fitted on.
-          predicted: SOC of the test rows (t,) in %, the median of a model of log10 SOC.
           stage: of the fit, if the study has several.
           of: its setting.
           factor: mean of SOC over its median.
@@ -105,15 +99,8 @@ class Tables:
         self._add_trial(key, label, split, FITTED, of, factor)
 
     def add_network(self, trial: Any, outcome: Any, parameters: int, train: Any, stage: str = "") -> None:
-        """Takes what a trained network leaves.
-
-        Args:
-          trial: :class:`jaxsoil.training.grid.Trial`.
-          outcome: :class:`jaxsoil.training.outcomes.Outcome` of its training.
-          parameters: number of its trainable parameters.
-          train: :class:`jaxsoil.training.config.TrainConfig`, whose criterion of convergence holds.
-          stage: of the training, if the study has several.
-        """
+        """Takes what a trained network leaves: the :class:`jaxsoil.training.outcomes.Outcome` of a trial, and the
+        number of its trainable parameters; the criterion of convergence is that of ``train``."""
         split, (status, epochs) = trial.split, self.status_of(outcome, train)
         lost = np.full(self.soc.size, np.nan)
         soc = PERCENT * np.asarray(outcome.soc, dtype=np.float64) if outcome.alive else lost

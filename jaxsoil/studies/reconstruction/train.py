@@ -35,18 +35,15 @@ def add_baseline(
     *,
     seed: int | None = None,
     stage: str = "",
+    fit: Callable[..., baselines.Fitted] | None = None,
 ) -> None:
-    """Fits a baseline, with each of its settings, on every split.
-
-    Each fit leaves a file, so a resumed run does not repeat it.
+    """Fits a baseline, with each of its settings, on every split; each fit leaves a file, so a resumed run does not
+    repeat it.
 
     Args:
-      tables: receives the predictions.
-      name: one of the study's baselines.
-      config: has its settings.
-      splits: what is fitted and tested; None: the splits of the tables.
-      seed: replicate that the fits belong to; None: the seed of the tables.
+      splits, seed: what is fitted and tested, and the replicate that it belongs to; None: those of the tables.
       stage: results of a named stage have "experiment/stage" as their study.
+      fit: in place of :func:`jaxsoil.studies.reconstruction.baselines.fit`.
     """
     pieces, library = Pieces(tables.run.path / "trials"), tables.library
     seed = tables.seed if seed is None else seed
@@ -63,14 +60,14 @@ def add_baseline(
         def get(split: Split, spectra: np.ndarray, variant: str, own: Any) -> tuple[str, bool, Piece]:
             label = label_of(split, variant)
 
-            def fit() -> Piece:
+            def made() -> Piece:
                 rows = split.train
                 of_rows = spectra[rows], tables.soc[rows], library.blocks[rows]
-                found = baselines.fit(name, *of_rows, regions=regions[rows], **own)
+                found = (fit or baselines.fit)(name, *of_rows, regions=regions[rows], **own)
                 return Piece({"soc": found.predict(spectra[split.test]), "factor": np.float64(found.factor)})
 
             there = pieces.exists(label.replace("/", "-"))
-            return label, there, pieces.get(label.replace("/", "-"), fit, identity=label)
+            return label, there, pieces.get(label.replace("/", "-"), made, identity=label)
 
         chosen = tables.splits if splits is None else splits
         calls = [functools.partial(get, split, spectra, variant, own) for split in chosen]
@@ -82,7 +79,7 @@ def add_baseline(
         found = processes.dealt(paths, make)
         for split, (label, there, piece) in zip(chosen, found, strict=processes.leads()):
             progress.reach(name, f"{tables.run.path.name}/{label}", kept=there)
-            predicted, factor = piece.arrays["soc"], float(piece.arrays["factor"])
+            predicted, factor = piece.arrays["soc"], float(piece.arrays.get("factor", 1.0))
             tables.add_baseline(label, name, split, seed, predicted, stage, factor=factor, of=Of(*setting, variant))
 
 

@@ -7,9 +7,9 @@ that the whole matrix is out of sample. Trials run through the engine and the st
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -21,14 +21,13 @@ from jaxsoil.data.splits import INDUCTIVE, PROTECTED, Split, check_no_leak, kfol
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.results import FITTED
 from jaxsoil.models import plsr
-from jaxsoil.runs import processes, progress
+from jaxsoil.runs import processes
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import write_csv
-from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.studies.reconstruction import baselines
-from jaxsoil.studies.reconstruction.config import Network, RegionOutConfig, settings_of
+from jaxsoil.studies.reconstruction.config import Network, RegionOutConfig
 from jaxsoil.studies.reconstruction.prepare import make_trials
-from jaxsoil.studies.reconstruction.tables import PERCENT, Of, Tables
+from jaxsoil.studies.reconstruction.tables import PERCENT, Of, Tables, read_main
 from jaxsoil.studies.reconstruction.train import Networks, add_baseline, add_networks
 from jaxsoil.training import config as limits
 from jaxsoil.training.config import TrainConfig
@@ -236,12 +235,16 @@ class TransferTables(Tables):
         return {(str(row["scale"]), str(row["metric"])): float(str(row["value"])) for row in found}
 
 
-def means(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Means of the matrix over regions, beside training on all other regions at once.
+def summary(folder: Path) -> dict[str, pd.DataFrame]:
+    """transfer_means.csv (:func:`means`) of a finished run."""
+    text: Any = dict.fromkeys(("trained_on", "tested_on"), str)
+    cells = pd.read_csv(folder / "transfer.csv", dtype=text, keep_default_na=False, na_values={"value": [""]})
+    return {"transfer_means": means(cells, read_main(folder))}
 
-    Args:
-      cells: of :meth:`TransferTables.cells`.
-      scores: results.csv of the same run, one region held out at a time.
+
+def means(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Means of the matrix (:meth:`TransferTables.cells`) over regions, beside training on all other regions at once
+    (``scores``: results.csv of the same run).
 
     Returns:
       Rows ``model, scale, metric, within, between, others, regions``: means over the ``regions`` that have all three,
@@ -257,7 +260,7 @@ def means(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
         finite = mine[np.isfinite(mine["value"])]
         by_kind = {kind: part.groupby("tested_on")["value"].mean() for kind, part in finite.groupby("kind")}
         named = (tested["model"] == model) & (tested["scale"] == scale) & (tested["metric"] == metric)
-        others = tested[named].assign(region=lambda frame: frame["region"].astype(str))
+        others = pd.DataFrame(tested[named]).assign(region=lambda frame: frame["region"].astype(str))
         parts = [by_kind.get(WITHIN), by_kind.get(BETWEEN), others.groupby("region")["value"].mean()]
         if any(part is None for part in parts):
             continue
@@ -268,32 +271,20 @@ def means(cells: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=pd.Index(columns))
 
 
-def add_plsr(tables: TransferTables, config: RegionOutConfig) -> None:
-    """Fits PLSR of log10 SOC on every split; its components are chosen within the training rows.
+def fit_plsr(name: str, spectra: np.ndarray, soc: np.ndarray, groups: np.ndarray, **_: Any) -> baselines.Fitted:
+    """PLSR of log10 SOC whose components are chosen within the training rows; as :func:`baselines.fit`."""
+    count = min(INNER_FOLDS, np.unique(groups).size)
+    folds = group_folds(groups, count, np.random.default_rng(0)) if count > 1 else np.arange(groups.size) % 2
+    return baselines.Fitted(plsr.fit_chosen(spectra, np.log10(soc), folds), "log", 1.0)
 
-    What it sees is the first input of the baselines.
-    """
-    library, pieces = tables.library, Pieces(tables.run.path / "trials")
-    spectra, logs = baselines.seen(library, settings_of(config, "plsr")[0][0]), np.log10(tables.soc)
 
-    def fit(split: Split) -> Piece:
-        blocks = library.blocks[split.train]
-        count = min(INNER_FOLDS, np.unique(blocks).size)
-        folds = group_folds(blocks, count, np.random.default_rng(0)) if count > 1 else np.arange(blocks.size) % 2
-        model = plsr.fit_chosen(spectra[split.train], logs[split.train], folds)
-        return Piece({"soc": 10.0 ** model.predict(spectra[split.test])})
-
-    for split in tables.splits:
-        label = f"{STAGE}/plsr/{split.name}/{tables.seed}"
-        there = pieces.exists(label.replace("/", "-"))
-        piece = pieces.get(label.replace("/", "-"), functools.partial(fit, split), identity=label)
-        progress.reach("plsr", f"{tables.run.path.name}/{label}", kept=there)
-        tables.add_baseline(label, "plsr", split, tables.seed, piece.arrays["soc"], STAGE)
+BASELINES = {"plsr": fit_plsr, "random_forest": None}
+"""Baselines of the matrix with their fit, None for the study's own; they see the first input of the baselines."""
 
 
 def count_trials(config: RegionOutConfig, transfer: Transfer) -> dict[str, int]:
     """Fits of each baseline of the matrix, and trials of each network."""
-    found = {name: len(transfer.splits) for name in ("plsr", "random_forest") if name in config.transfer_matrix}
+    found = {name: len(transfer.splits) for name in BASELINES if name in config.transfer_matrix}
     return found | Counter(trial.name for trial in transfer.trials)
 
 
@@ -302,11 +293,10 @@ def runner(config: RegionOutConfig, transfer: Transfer) -> Callable[[Tables, Any
 
     def run(tables: Tables, tracker: Any, timing: dict[str, float]) -> None:
         found = TransferTables(tables, transfer.splits)
-        if "plsr" in config.transfer_matrix and processes.leads():
-            add_plsr(found, config)
-        if "random_forest" in config.transfer_matrix:
-            first = {"baseline_input": config.baseline_input[:1], "baseline_loss": config.baseline_loss[:1]}
-            add_baseline(found, "random_forest", dataclasses.replace(config, **first), stage=STAGE)
+        first = {"baseline_input": config.baseline_input[:1], "baseline_loss": config.baseline_loss[:1]}
+        first |= {"input": config.input[:1], "loss": config.loss[:1]}  # of the networks, where baselines have none
+        for name in [one for one in BASELINES if one in config.transfer_matrix]:
+            add_baseline(found, name, dataclasses.replace(config, **first), stage=STAGE, fit=BASELINES[name])
         if transfer.trials:
             how = transfer.trials, transfer.train, config.devices, config.components
             add_networks(found, Networks(tables.library, tables.minerals, *how, stage=STAGE), tracker, timing)

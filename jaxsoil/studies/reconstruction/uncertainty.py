@@ -89,15 +89,10 @@ class _Data:
 
 
 def summary(folder: Path, library: Library, splits: Sequence[Split], config: StudyConfig) -> dict[str, pd.DataFrame]:
-    """prediction_intervals.parquet, coverage.csv, coverage_curve.csv and remeasure.csv of a finished run.
+    """prediction_intervals.parquet, coverage.csv, coverage_curve.csv and remeasure.csv of a finished run, by name.
 
-    Args:
-      folder: with predictions.parquet; pairs of regions are kept as pieces in its folder ``trials``.
-      library, splits: what the predictions are of, one split for each region.
-      config: the study's, which says what PLSR sees and what it fits.
-
-    Returns:
-      Tables by name. A model and seed has no rows for a region in which it diverged, and that region calibrates none.
+    The splits are one for each region. A model and seed has no rows for a region in which it diverged, and that region
+    calibrates none. Predictions for pairs of regions are kept as pieces in the folder ``trials``.
     """
     spectra = baselines.seen(library, "snv")
     data = _Data(library.ids, library.property("soc").values, library.group("region"), _regions(splits, spectra))
@@ -185,14 +180,8 @@ def pair_predictions(
     name: str,
     pairs: Sequence[tuple[int, int]],
 ) -> dict[frozenset[int], np.ndarray]:
-    """SOC in % (n,) by a baseline that saw neither of two regions, NaN outside them, by the numbers of their splits.
-
-    Args:
-      folder: of the run; pairs are kept as pieces in its folder ``trials``.
-      library, splits, config: the data, one split for each region, and what the baseline sees and fits.
-      name: of the baseline.
-      pairs: numbers of two splits each.
-    """
+    """SOC in % (n,) by a baseline that saw neither of two regions, NaN outside them, by the numbers of their splits
+    (one for each region); pairs are kept as pieces in the folder ``trials`` of the run."""
     pieces, (what, loss) = Pieces(folder / "trials"), settings_of(config, name)[0]
     spectra, soc = baselines.seen(library, what), library.property("soc").values
     regions = baselines.regions_of(library)
@@ -229,11 +218,8 @@ def _frame(region: _Region, data: _Data, predicted: np.ndarray, made: _Made) -> 
 
 
 def coverage_rows(rows: pd.DataFrame, key: dict[str, Any]) -> pd.DataFrame:
-    """What the intervals cover in each region, of all its rows and of those to which the model is applicable.
-
-    Args:
-      rows: prediction_intervals.parquet.
-      key: study, data, property and split.
+    """What the intervals of prediction_intervals.parquet cover in each region, of all its rows and of those to which
+    the model is applicable; ``key`` has study, data, property and split.
 
     Returns:
       Rows of the schema of results with the key columns :data:`OWN`: ``coverage``, of the rows whose interval is

@@ -30,7 +30,7 @@ COMPOSITE = Composite("both", "Both", ("a", "b"), Grid("nm", 1000.0, 1050.0, 10.
 
 def test_members_come_to_one_axis_as_reflectance():
     parts = [
-        member("a", 900, 1100, 1),
+        member("a", 900, 1100, 1, soc_method=["wet oxidation"] * 2),
         member("b", 990, 1060, 2, "absorbance", soc=(1.0, np.nan, 0.0, 3.0), sample=["x", "x", "y", "z"]),
     ]
     made = join(COMPOSITE, parts)
@@ -41,6 +41,8 @@ def test_members_come_to_one_axis_as_reflectance():
     assert made.group("region").tolist() == ["a", "a", "b", "b"]
     assert made.group("sample").tolist() == ["a/s0", "a/s1", "b/x", "b/z"]
     assert made.ids.tolist() == ["a/s0", "a/s1", "b/s0", "b/s3"]
+    # A member that does not state the laboratory's method has one that is not stated.
+    assert made.group("soc_method").tolist() == ["wet oxidation"] * 2 + ["not stated"] * 2
     assert "b: left out 2 rows without soc > 0" in made.notes and "a: a note" in made.notes
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pictures import undrawn
 from reconstruction_run import write_run
 
 from jaxsoil.bundle.bundle import Bundle
@@ -23,15 +24,7 @@ from jaxsoil.models.carry_over import CarryOver
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.spectra.container import Spectra
-from jaxsoil.studies.reconstruction import (
-    baselines,
-    carry_over,
-    family,
-    latent_features,
-    local_networks,
-    method,
-    properties,
-)
+from jaxsoil.studies.reconstruction import additions, baselines, carry_over, family, local_networks, other_tests
 from jaxsoil.studies.reconstruction.carry_over import SHRINKAGE
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.report.carry_over import write_report
@@ -39,6 +32,7 @@ from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.training.config import TrainConfig
 
 NM = np.arange(400.0, 2400.0, 100.0)
+ADDED = ("ridge_latents", "ridge_method")
 REGIONS = ("north", "east", "west", "mine")
 SMALL = CarryOverConfig(
     baselines=("plsr_absorbance", "epo", "ridge_both", "carry_over", "carry_over_mlp"),
@@ -52,19 +46,20 @@ SMALL = CarryOverConfig(
 
 
 def own_data(folder: Path) -> str:
-    """A manifest of four regions whose SOC darkens the spectrum about 2200 nm."""
+    """A manifest of four regions whose SOC darkens the spectrum about 2200 nm; two state one laboratory method."""
     rng = np.random.default_rng(0)
     site, logs = np.repeat(REGIONS, 20), rng.normal(0.2, 0.3, 80)
     depth = 0.04 * logs[:, None] * np.exp(-0.5 * ((NM - 2200.0) / 200.0) ** 2)
     values = (0.2 + 0.1 * rng.random((80, 1)) + 1e-4 * (NM - 400.0)) * 10.0**-depth
     frame = pd.DataFrame(values * rng.normal(1.0, 0.01, values.shape), columns=[f"{band:g}" for band in NM])
     names = [f"{name}{row}" for row, name in enumerate(site)]
-    frame.assign(id=names, site=site, profile=names, oc=10.0**logs).to_csv(folder / "soils.csv", index=False)
+    by = np.where(np.isin(site, ["north", "mine"]), "dry combustion", "not stated")
+    frame.assign(id=names, site=site, profile=names, oc=10.0**logs, method=by).to_csv(folder / "soils.csv", index=False)
     path = folder / "soils.toml"
     path.write_text(
         'name = "soils"\ntitle = "x"\ndata = "soils.csv"\nid = "id"\nconfirm = ["quantity", "unit"]\n[axis]\n'
         'unit = "nm"\n[values]\nquantity = "reflectance"\n[labels.soc]\ncolumn = "oc"\nunit = "%"\n'
-        '[groups]\npedon = "profile"\nregion = "site"\n',
+        '[groups]\npedon = "profile"\nregion = "site"\nsoc_method = "method"\n',
         encoding="utf-8",
     )
     return str(path)
@@ -88,7 +83,9 @@ def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_st
     run = RunFolder(folder, "carry_over", "disabled")
     carry_over.run(config, run, prepared)
     found, library = pd.read_parquet(folder / "predictions.parquet"), prepared.library
-    assert set(found["region"]) == {"mine"} and set(found["model"]) == {*config.baselines, "ridge_latents"}
+    assert set(found["region"]) == {"mine"} and set(found["model"]) == {*config.baselines, *ADDED}
+    exposures: Any = pd.read_csv(folder / "trials.csv").set_index("model")["exposure"]
+    assert exposures["ridge_method"] == additions.KNOWS_METHOD and exposures["ridge_both"] == "inductive"
     first = (folder / "results.csv").read_bytes()
     carry_over.run(config, run, prepared)  # every fit is read back
     assert (folder / "results.csv").read_bytes() == first
@@ -106,7 +103,8 @@ def test_ones_own_region_trains_or_is_held_out_and_its_bundle_predicts_as_the_st
         with pytest.raises(DataError, match=r"unknown kind of network|do not fit together"):
             read("networks", networks.arrays() | arrays, networks.facts() | facts)
     # With one region there is no error over regions, and the report says so rather than fail.
-    text = write_report(folder).with_suffix(".md").read_text()
+    with undrawn():
+        text = write_report(folder).with_suffix(".md").read_text()
     assert "n/a" in text and "Encoder + ANN decoder, fine-tuned | at random, first 2" in text
 
 
@@ -242,12 +240,19 @@ def test_the_method_of_a_region_has_a_shrunken_effect_where_regions_share_it() -
     x = 0.4 + 0.05 * rng.normal(size=(200, 12))
     y = 4.0 * x[:, 3] + np.where(np.isin(region, ["a", "b"]), -0.3, 0.0)
     methods = {"a": "wet", "b": "wet", "c": "dry", "e": "dry"}
-    model, effects = method.fit(x, y, region, np.linspace(1400.0, 2400.0, 12), methods)
+    model, effects = additions.fit_method(x, y, region, np.linspace(1400.0, 2400.0, 12), methods)
     # Two regions and a prior that counts as one; the level of all rows takes its part.
     assert -0.3 < effects["wet"] < -0.1 and abs(effects["dry"]) < 0.12 and set(effects) == {"wet", "dry"}
     left = [np.mean((y - model.predict(x))[region == name]) for name in ("a", "b")]
-    assert effects["wet"] == pytest.approx(sum(left) / (2.0 + method.PRIOR), abs=0.01)
-    nothing, none = method.fit(x, y, region, np.linspace(1400.0, 2400.0, 12), {})
+    assert effects["wet"] == pytest.approx(sum(left) / (2.0 + additions.PRIOR), abs=0.01)
+    library = Library(
+        "x", Spectra(np.full((6, 2), 0.5), NM[:2], "nm", "reflectance"), np.arange(6).astype(str), {},
+        {"region": np.repeat(["a", "b", "c"], 2), "soc_method": np.array(["wet"] * 3 + ["dry"] + ["not stated"] * 2)},
+    )  # fmt: skip
+    # Region b has two methods, and c states none.
+    assert additions.methods_of(library) == {"a": "wet"}
+    assert additions.methods_of(dataclasses.replace(library, groups={"region": library.group("region")})) == {}
+    nothing, none = additions.fit_method(x, y, region, np.linspace(1400.0, 2400.0, 12), {})
     assert none == {} and abs(np.mean((y - nothing.predict(x))[region == "a"])) > 0.05
 
 
@@ -255,25 +260,23 @@ def test_latent_features_come_from_training_rows_and_without_any_the_ridge_is_le
     rng = np.random.default_rng(5)
     x, axis, region = 0.4 + 0.05 * rng.normal(size=(80, 12)), np.linspace(1400.0, 2400.0, 12), np.arange(80) % 4
     y, train, mass = 4.0 * x[:, 3], region != 3, rng.dirichlet(np.ones(5), 80)
-    joined, within = latent_features.features(x, mass, train, region, axis)
+    joined, within = additions.features(x, mass, train, region, axis)
     assert joined.shape == (80, 16) and within.basis.shape == (16, 16)
     variances = joined[train, 12:].var(axis=0)
     np.testing.assert_allclose(variances, x[train].var(axis=0).mean(), rtol=1e-6)
-    other = latent_features.features(x, np.where(train[:, None], mass, 0.2), train, region, axis)[0]
+    other = additions.features(x, np.where(train[:, None], mass, 0.2), train, region, axis)[0]
     np.testing.assert_allclose(other[train], joined[train], rtol=1e-9)
     # The last mass fraction, that of SOC, is not among the features.
-    other = latent_features.features(x, mass * [1.0, 1.0, 1.0, 1.0, 3.0], train, region, axis)[0]
+    other = additions.features(x, mass * [1.0, 1.0, 1.0, 1.0, 3.0], train, region, axis)[0]
     np.testing.assert_allclose(other, joined, rtol=1e-9)
-    joined, within = latent_features.features(x, np.full((80, 5), 0.2), train, region, axis)
+    joined, within = additions.features(x, np.full((80, 5), 0.2), train, region, axis)
     found = carry_over_model.fit(joined[train], y[train], region[train], axis, within=within).predict(joined)
     expected = family.fit("ridge_both", x[train], y[train], region[train], axis, np.empty(0, int)).predict(x)
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_wet_states_are_predicted_by_models_of_other_samples(data_root: Path) -> None:
-    from jaxsoil.studies.reconstruction import moisture
-
-    found = moisture.summary(Path(), ("plsr_absorbance", "epo"), np.arange(1360.0, 2451.0, 10.0))
+    found = other_tests.moisture(Path(), ("plsr_absorbance", "epo"), np.arange(1360.0, 2451.0, 10.0))
     rows = found["moisture"].set_index(["model", "state"])
     assert set(rows["n"]) == {100} and set(rows.index.get_level_values("state")) == {"air_dry", "wet", "wet_dried_1day"}
     assert rows.loc[("plsr_absorbance", "air_dry"), "ccc"] > 0.7 > rows.loc[("plsr_absorbance", "wet"), "ccc"]
@@ -292,12 +295,12 @@ def test_other_properties_are_scored_as_they_are(tmp_path: Path) -> None:
         {"soc": Property(np.ones(60), "%"), "clay": Property(clay, "%")}, named, "CC0",
     )  # fmt: skip
     config = dataclasses.replace(SMALL, baselines=("plsr_absorbance", "ridge"), properties=("clay",))
-    properties.check(config, library)
+    other_tests.check(config, library)
     for name, told in (("ph", "the data have none"), ("soc", "the data have none")):
         with pytest.raises(UsageError, match=told):
-            properties.check(dataclasses.replace(config, properties=(name,)), library)
+            other_tests.check(dataclasses.replace(config, properties=(name,)), library)
     tables = Tables(RunFolder(tmp_path, "carry_over", "disabled"), library, [])
-    properties.add(tables, config)
+    other_tests.add(tables, config)
     found = pd.read_csv(tmp_path / "properties.csv")
     assert set(found["region"]) == set(REGIONS) - {"mine"} and set(found["n"]) == {15} and min(found["ccc"]) > 0.9
     x, east = baselines.seen(library, "absorbance").astype(np.float64), site == "east"
@@ -305,10 +308,10 @@ def test_other_properties_are_scored_as_they_are(tmp_path: Path) -> None:
     scored = metrics.summary(clay[east], expected.predict(x[east]))
     rows = found.set_index(["model", "region"])
     assert rows.loc[("plsr_absorbance", "east"), "rmse"] == pytest.approx(scored["rmse"], rel=1e-4)
-    means = properties.gains(tmp_path, "plsr_absorbance")["property_gains"].set_index(["model", "metric"])
+    means = other_tests.gains(tmp_path, "plsr_absorbance")["property_gains"].set_index(["model", "metric"])
     gap = rows.loc["ridge"]["rmse"] - rows.loc["plsr_absorbance"]["rmse"]
     assert means.loc[("ridge", "rmse"), "gain"] == pytest.approx(gap.mean())
     assert means.loc[("ridge", "rmse"), "gain_se"] == pytest.approx(gap.std(ddof=1) / np.sqrt(3))
     first = (tmp_path / "properties.csv").read_bytes()
-    properties.add(tables, config)
+    other_tests.add(tables, config)
     assert (tmp_path / "properties.csv").read_bytes() == first

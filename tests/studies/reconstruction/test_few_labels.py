@@ -13,7 +13,7 @@ from smoke_runs import smoke_run
 
 from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.runs.errors import DataError, UsageError
-from jaxsoil.studies.reconstruction.few_labels import AFTER, BEFORE, FewLabelsConfig, both_labels, prepare
+from jaxsoil.studies.reconstruction.few_labels import AFTER, BEFORE, FewLabelsConfig, TwoStages, both_labels, prepare
 from jaxsoil.training.config import TrainConfig
 
 CONFIG = FewLabelsConfig(
@@ -34,8 +34,12 @@ def finished() -> Path:
     return smoke_run("few_labels")
 
 
-def test_both_stages_have_the_same_trials_and_the_same_test_rows() -> None:
-    prepared = prepare(CONFIG)
+@pytest.fixture(scope="module")
+def prepared() -> TwoStages:
+    return prepare(CONFIG)
+
+
+def test_both_stages_have_the_same_trials_and_the_same_test_rows(prepared: TwoStages) -> None:
     assert len(prepared.trials) == len(prepared.after) == 2 * 2 * 3
     assert len(prepared.splits) == 2 * 3
     for before, after in zip(prepared.trials, prepared.after, strict=True):
@@ -46,8 +50,7 @@ def test_both_stages_have_the_same_trials_and_the_same_test_rows() -> None:
         assert after.split.exposure.startswith(f"all spectra of {after.split.held_out} and the labels of 3")
 
 
-def test_pedons_are_drawn_as_asked_and_anew_for_each_seed() -> None:
-    prepared = prepare(CONFIG)
+def test_pedons_are_drawn_as_asked_and_anew_for_each_seed(prepared: TwoStages) -> None:
     pedons, regions = prepared.library.group("pedon"), prepared.library.group("region")
     drawn = {}
     for before, after in zip(prepared.trials, prepared.after, strict=True):
@@ -63,8 +66,7 @@ def test_pedons_are_drawn_as_asked_and_anew_for_each_seed() -> None:
     assert any(drawn["none", 0, r] != drawn["none", 1, r] for r in set(regions))
 
 
-def test_a_baseline_after_adaptation_takes_the_labels_of_both_stages() -> None:
-    prepared = prepare(CONFIG)
+def test_a_baseline_after_adaptation_takes_the_labels_of_both_stages(prepared: TwoStages) -> None:
     before, after = prepared.trials[0].split, prepared.after[0].split
     pooled = both_labels(before, after, prepared.library)
     np.testing.assert_array_equal(pooled.train, before.train | after.train)

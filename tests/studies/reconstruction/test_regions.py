@@ -15,8 +15,8 @@ from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.data.twin.soil.make import make_twin
 from jaxsoil.evaluation import regions as evaluation
 from jaxsoil.evaluation.results import as_frame, metric_rows, write_results
-from jaxsoil.studies.reconstruction.regions import UNTESTED, region_facts, region_rows
-from jaxsoil.studies.reconstruction.report.regions import rows_by_region
+from jaxsoil.studies.reconstruction.report.region_sections import rows_by_region
+from jaxsoil.studies.reconstruction.summaries import UNTESTED, region_facts, region_rows
 from jaxsoil.studies.reconstruction.tables import OWN
 
 

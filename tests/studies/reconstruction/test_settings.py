@@ -18,7 +18,7 @@ from jaxsoil.evaluation.results import CONVERGED, NOT_CONVERGED, read_results, w
 from jaxsoil.report.document import Document
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.spectra.container import Spectra
-from jaxsoil.studies.reconstruction.report import settings
+from jaxsoil.studies.reconstruction.report import region_sections
 from jaxsoil.studies.reconstruction.report.reading import read_run
 from jaxsoil.studies.reconstruction.tables import OWN, Tables, read_main, read_predictions
 from jaxsoil.training.config import TrainConfig
@@ -119,24 +119,24 @@ def with_grid(folder: Path) -> Path:
 def test_the_report_shows_the_grid_and_leaves_modelled_soc_out_of_means(tmp_path: Path) -> None:
     run = read_run(with_grid(tmp_path / "run"))
     document = Document("t")
-    settings.grid_section(document, run)
+    region_sections.grid_section(document, run)
     text = document.markdown()
     frame = run.results.query("model == 'plsr' and metric == 'ccc' and scale == 'log10' and split == 'test'")
     mean = frame[frame["region"] != "C"]["value"].mean()
     assert "mean over 2 held-out regions" in text
     assert f"| PLSR | SNV of absorbance | – | – | {mean:.2f} |".replace("-", "−") in text
     assert f"| PLSR | reflectance | – | – | {mean + 0.1:.2f} |".replace("-", "−") in text
-    (table,) = settings.with_modelled_table(run)
+    (table,) = region_sections.with_modelled_table(run)
     row = next(row for row in table.rows if row[0] == "PLSR")
     assert row[1] == f"{mean:.2f}".replace("-", "−") and row[2] == f"{frame['value'].mean():.2f}".replace("-", "−")
     assert "C was modelled" in " ".join(table.notes)
     assert run.region_label("C") == "C (modelled)" and run.measured == ["A", "B"]
-    assert "PLSR: input SNV of absorbance, fitted to log10 SOC" in settings.settings_sentence(run)
-    assert "PLSR 1.25" in " ".join(settings.scale_notes(run))
+    assert "PLSR: input SNV of absorbance, fitted to log10 SOC" in region_sections.settings_sentence(run)
+    assert "PLSR 1.25" in " ".join(region_sections.scale_notes(run))
 
 
 def test_one_setting_has_no_grid(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "run", regions=("A", "B"), models=("plsr",)))
     document = Document("t")
-    settings.grid_section(document, run)
-    assert "Grid" not in document.markdown() and settings.with_modelled_table(run) == []
+    region_sections.grid_section(document, run)
+    assert "Grid" not in document.markdown() and region_sections.with_modelled_table(run) == []

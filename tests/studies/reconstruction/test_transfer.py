@@ -17,8 +17,9 @@ from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction import transfer
 from jaxsoil.studies.reconstruction.config import RegionOutConfig
-from jaxsoil.studies.reconstruction.report.transfer import heatmap
+from jaxsoil.studies.reconstruction.report.region_sections import heatmap
 from jaxsoil.studies.reconstruction.tables import Tables
+from jaxsoil.studies.reconstruction.train import add_baseline
 from jaxsoil.training.config import TrainConfig
 
 CONFIG = RegionOutConfig(
@@ -87,7 +88,7 @@ def test_cells_are_the_scores_of_their_predictions(library, tmp_path: Path) -> N
     whole, regions, soc = found.splits[0], library.group("region"), library.property("soc").values
     rows = regions == np.unique(regions)[1]
     tables = transfer.TransferTables(Tables(RunFolder(tmp_path / "run", "region_out"), library, ()), (whole,))
-    transfer.add_plsr(tables, CONFIG)
+    add_baseline(tables, "plsr", CONFIG, stage=transfer.STAGE, fit=transfer.fit_plsr)
     predicted = tables.predicted["plsr", 0][whole.held_out][rows]
     mine = cells.loc[(cells["model"] == "plsr") & (cells["trained_on"] == whole.held_out)]
     cell = mine[(mine["tested_on"] == np.unique(regions)[1]) & (mine["metric"] == "ccc")].iloc[0]

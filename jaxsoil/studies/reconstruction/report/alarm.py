@@ -65,13 +65,8 @@ _PROSE = Prose(__package__, "alarm", measured=measured, level=0.05, p_text=_p)
 
 
 def alarm_section(document: Document, run: Run, styles: Mapping[str, style.Look]) -> None:
-    """Adds definitions, areas under the ROC curve, what thresholds cost and save, and two figures.
-
-    Args:
-      document: receives the section.
-      run: the run; without scores of single samples a sentence says so.
-      styles: look of each model.
-    """
+    """Adds definitions, areas under the ROC curve, what thresholds cost and save, and two figures; without scores of
+    single samples a sentence says so."""
     document.section("Does the reconstruction error flag failure without labels?")
     if not (run.path / "samples.parquet").exists():
         document.text(_PROSE.text("not_measured"))
@@ -192,12 +187,7 @@ def _figures(document: Document, run: Run, areas: pd.DataFrame, styles: dict[str
 
 @style.styled
 def score_by_region(regions: pd.DataFrame, styles: Mapping[str, style.Look]) -> Figure:
-    """Held-out regions: 1 - R2 and RMSE against each alarm's score; failure is the shaded side.
-
-    Args:
-      regions: scores and failures of held-out regions, alarm_regions.csv.
-      styles: look of each model.
-    """
+    """Held-out regions (alarm_regions.csv): 1 - R2 and RMSE against each alarm's score; failure is the shaded side."""
     figure = style.new_figure(style.WIDTH, 4.9)
     panels = figure.subplots(2, len(ALARMS), sharex="col", sharey="row")
     for (upper, lower), alarm in zip(panels.T, ALARMS, strict=True):
@@ -219,13 +209,8 @@ def score_by_region(regions: pd.DataFrame, styles: Mapping[str, style.Look]) -> 
 
 @style.styled
 def roc_curves(areas: pd.DataFrame, curves: pd.DataFrame, styles: Mapping[str, style.Look]) -> Figure | None:
-    """ROC curves: a row for each model, a column for each failure of which there are examples; None without any.
-
-    Args:
-      areas: alarm_areas.csv.
-      curves: alarm_curves.csv.
-      styles: look of each model.
-    """
+    """ROC curves (alarm_areas.csv, alarm_curves.csv): a row for each model, a column for each failure of which there
+    are examples; None without any."""
     defined = set(areas["failure"][np.isfinite(areas["auroc"])])
     failures = [failure for failure in FAILURE_LABELS if failure in defined]
     models = [model for model in styles if model in set(areas["model"])]

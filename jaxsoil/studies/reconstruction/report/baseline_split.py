@@ -15,10 +15,10 @@ from jaxsoil.report import figures, style
 from jaxsoil.report.document import Document, Item
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
-from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document, settings
+from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document
 from jaxsoil.report.tables import Table, number, pivot_table
 from jaxsoil.studies.reconstruction.config import BY_ROW
-from jaxsoil.studies.reconstruction.report import paired, published, scores, sections, shared_figures
+from jaxsoil.studies.reconstruction.report import published, region_sections, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
 
 if TYPE_CHECKING:
@@ -36,10 +36,7 @@ _LOWEST_R2 = -0.5
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html and figures/ into the folder of a finished run.
-
-    Returns:
-      Path of report.html, which needs no other file.
+    """Writes report.md, report.html and figures/ into the folder of a finished run; returns the path of the HTML.
 
     Raises:
       DataError: if a file of the run is missing or damaged.
@@ -60,7 +57,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     for kind, part in parts.items():
         common = f"Drawn {_SOURCES[kind]}; mean over draws ± standard error (corrected), held-out rows."
         document.add(*scores.mean_tables(part, common))
-    document.section("Models against each other", *paired.by_draw(run, parts))
+    document.section("Models against each other", *region_sections.by_draw(run, parts))
     _figures(document, run, parts)
     sections.status_section(document, run)
     watched = run.networks and "training rows"
@@ -86,9 +83,9 @@ def by_parting(run: Run) -> dict[str, Run]:
 
 def _opening(run: Run, parts: dict[str, Run]) -> list[Item]:
     values = {
-        "share": settings(run).get("share", 0.6),
+        "share": run.settings.get("share", 0.6),
         "counted": [f"{len(part.regions)} {_SOURCES[kind]}" for kind, part in parts.items()],
-        "repeated": "row" not in parts and "row" in settings(run).get("parting", ()),
+        "repeated": "row" not in parts and "row" in run.settings.get("parting", ()),
     }
     opening = [*_PROSE.items("opening", run=run, **values), _PROSE.text("overlap", overlap=run.overlap)]
     return [*opening, dagger_sentence(run.doubtful)]
@@ -171,12 +168,7 @@ def _scatter_panels(part: Run) -> list[figures.ScatterPanel]:
 
 @style.styled
 def comparison(run: Run, parts: dict[str, Run]) -> Figure:
-    """RMSE and R2 of each model: published, by group and by row.
-
-    Args:
-      run: the run.
-      parts: the run by what was drawn.
-    """
+    """RMSE and R2 of each model: published, by group and by row."""
     look = {"paper": style.Look("paper (RaCA)", style.GREY, "D")} | {
         kind: style.Look(f"here, {_SOURCES[kind]}", color, marker)
         for kind, color, marker in (("group", style.OKABE_ITO[2], "o"), ("row", style.OKABE_ITO[3], "s"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, open_document
 from jaxsoil.report.tables import Table, number, pivot_table, plus_minus
 from jaxsoil.studies.reconstruction.local_networks import FEW, FINETUNED
-from jaxsoil.studies.reconstruction.report import scores, sections, settings
+from jaxsoil.studies.reconstruction.report import region_sections, scores, sections
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ _PROSE = Prose(__package__, "carry_over")
 _REFERENCE, _OURS = "plsr_absorbance", "carry_over"
 _SHOWN = ("plsr", _REFERENCE, "random_forest", _OURS, "carry_over_mix")
 """Models of the figure by region and of the curve of local labels."""
-_DIGITS = {"ccc": 3, "rmse": 3, "abs_bias": 3, "spread": 3}
+_GAINS = ("ccc", "rmse", "abs_bias")
+"""Metrics whose gains over the reference are shown."""
 _HEADS = {
     "ccc": "CCC", "rmse": "RMSE (log10 %)", "abs_bias": "Size of the bias (log10 %)", "spread": "SD about it (log10 %)",
 }  # fmt: skip
@@ -53,9 +55,9 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     common = "Mean over regions ± standard error (SD/√n over regions), held-out regions."
     if "mix" in run.tables:
         document.text(_PROSE.text("mix", weights=_weights(run.tables["mix"])))
-    document.section("All scores", *scores.mean_tables(run, common), list(settings.scale_notes(run)))
+    document.section("All scores", *scores.mean_tables(run, common), list(region_sections.scale_notes(run)))
     shown = style.looks({name: model_label(name) for name in _SHOWN if name in run.models}, order=_SHOWN)
-    dots = [dot for dot in _dots(run) if dot.model in shown]
+    dots = [dot for dot in scores.ccc_dots(run) if dot.model in shown]
     label = "CCC of log10 SOC in the held-out region (dimensionless)"
     figure = figures.metric_by_region(dots, shown, label=label, lower=-0.2)
     picture = document.picture(figure, "ccc_by_region", _PROSE.text("region_caption"))
@@ -108,19 +110,21 @@ def _gains(gains: pd.DataFrame, part: str, run: Run) -> Table:
     rows = []
     for model in [name for name in run.models if name in found.index.get_level_values("model")]:
         own = found.loc[model]
-        cells = [number(own.loc[metric, "mean"], _DIGITS[metric]) for metric in _HEADS]
-        if model == _REFERENCE:
-            cells += ["reference"] * 3 + [""]
-        else:
-            paired = [own.loc[metric] for metric in ("ccc", "rmse", "abs_bias")]
-            cells += [plus_minus(row["gain"], row["gain_se"], 3) for row in paired]
-            cells.append(f"{own.loc['rmse', 'better']} of {own.loc['rmse', 'n']}")
-        rows.append((model_label(model), *cells))
+        better = "" if model == _REFERENCE else f"{own.loc['rmse', 'better']} of {own.loc['rmse', 'n']}"
+        rows.append((model_label(model), *_cells(own, model, _HEADS), better))
     kept = {"all": f"all {len(run.regions)} held-out regions"}
     kept |= {"measured": f"the {len(run.measured)} held-out regions whose SOC was measured"}
     header = ("Model", *_HEADS.values(), "Gain, CCC", "Gain, RMSE", "Gain, bias", "Regions better, RMSE")
     notes = _PROSE.notes("gains_notes", fields=run.name.startswith("fields"))
     return Table(_PROSE.text("gains_title", regions=kept[part]), header, tuple(rows), notes)
+
+
+def _cells(own: Any, model: str, shown: Iterable[str]) -> list[str]:
+    """Means of a model's metrics, the rows of ``own``, and its gains over the reference."""
+    means = [number(own.loc[metric, "mean"], 3) for metric in shown]
+    if model == _REFERENCE:
+        return means + ["reference"] * len(_GAINS)
+    return means + [plus_minus(own.loc[metric, "gain"], own.loc[metric, "gain_se"], 3) for metric in _GAINS]
 
 
 @style.styled
@@ -165,14 +169,6 @@ def _by_region(run: Run) -> list[Table]:
     return tables
 
 
-def _dots(run: Run) -> list[figures.Dot]:
-    rows: Any = where(run.results, split="test", scale="log10", metric="ccc")
-    return [
-        figures.Dot(model, run.region_label(region), tuple(values), trusted=True)
-        for (model, region), values in rows.groupby(["model", "region"], sort=False)["value"]
-    ]
-
-
 def _property_section(document: Document, run: Run) -> None:
     """Adds the scores of other properties; nothing where the run has none."""
     if "property_gains" not in run.tables:
@@ -180,15 +176,8 @@ def _property_section(document: Document, run: Run) -> None:
     tables, found = [], run.tables["property_gains"]
     by_property: Any = found.groupby(["property", "unit"], sort=False)
     for (name, unit), mine in by_property:
-        rows = []
-        for model, own in mine.set_index("metric").groupby("model", sort=False):
-            cells: list[str] = [number(own.loc[metric, "mean"], 3) for metric in ("ccc", "rmse", "abs_bias")]
-            if model == _REFERENCE:
-                cells += ["reference"] * 3
-            else:
-                paired = [own.loc[metric] for metric in ("ccc", "rmse", "abs_bias")]
-                cells += [plus_minus(row["gain"], row["gain_se"], 3) for row in paired]
-            rows.append((model_label(str(model)), *cells))
+        by_model: Any = mine.set_index("metric").groupby("model", sort=False)
+        rows = [(model_label(model), *_cells(own, model, _GAINS)) for model, own in by_model]
         text = _PROSE.text("property_title", name=name, unit=unit, regions=int(mine["n"].max()))
         header = ("Model", "CCC", "RMSE", "Size of the bias", "Gain, CCC", "Gain, RMSE", "Gain, bias")
         tables.append(Table(text, header, tuple(rows), ()))

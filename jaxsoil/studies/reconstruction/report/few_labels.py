@@ -15,12 +15,12 @@ from jaxsoil.report import figures
 from jaxsoil.report.document import Document, Picture
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
-from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document, settings, uses_table
+from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document, uses_table
 from jaxsoil.report.style import Look
-from jaxsoil.report.tables import UNDEFINED, Table, number, rows_table
+from jaxsoil.report.tables import UNDEFINED, Table, rows_table
 from jaxsoil.studies.reconstruction.report import published, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
-from jaxsoil.studies.reconstruction.report.regions import rows_section
+from jaxsoil.studies.reconstruction.report.region_sections import rows_section
 
 STAGES = {"before": "pre-trained", "after": "fine-tuned"}
 """Stages as the results name them, and as the published table does."""
@@ -33,13 +33,7 @@ _PROSE = Prose(__package__, "few_labels")
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html and figures/ into the folder of a finished run.
-
-    Args:
-      run_folder: folder with the files named in ``jaxsoil.studies.reconstruction.report.reading``.
-
-    Returns:
-      Path of report.html, which needs no other file.
+    """Writes report.md, report.html and figures/ into the folder of a finished run; returns the path of the HTML.
 
     Raises:
       DataError: if a file of the run is missing or damaged.
@@ -75,9 +69,9 @@ def stage_view(run: Run, stage: str) -> Run:
         return np.char.startswith(np.asarray(lines["trial"], dtype=str), f"{stage}/")
 
     # Sections that ask how the networks were trained then find the settings of this stage.
-    trained = settings(run).get("finetune" if stage == "after" else "train", {})
+    trained = run.settings.get("finetune" if stage == "after" else "train", {})
     criterion = run.config.get("convergence_by_stage", {}).get(stage, "The run states no criterion of convergence.")
-    config = {**run.config, "config": {**settings(run), "train": trained}, "convergence": criterion}
+    config = {**run.config, "config": {**run.settings, "train": trained}, "convergence": criterion}
     return dataclasses.replace(run.part(chosen), config=config)
 
 
@@ -86,8 +80,8 @@ def _opening(run: Run) -> list[str]:
     for model in run.networks:
         measure = ((model, model), "log10", "rmse")
         change = scores.interval_text(scores.interval(run, *measure), "rmse")
-        changes.append((sections.marked_label(run, model), change, scores.improved(run, *measure)))
-    return list(_PROSE.notes("opening", run=run, chosen=settings(run), changes=changes))
+        changes.append((sections.marked_label(run, model), change, scores.ranked(run, *measure)[0]))
+    return list(_PROSE.notes("opening", run=run, chosen=run.settings, changes=changes))
 
 
 def _of_stages(views: Mapping[str, Run], notes: Callable[[Run], Iterable[str]]) -> tuple[str, ...]:
@@ -105,7 +99,7 @@ def _epochs(views: Mapping[str, Run]) -> list[str]:
         "labelled": "the labelled rows",
         "spectra": "all spectra, or the labelled rows where they are more batches",
     }
-    of = {stage: settings(view).get("train", {}).get("epoch_of", "spectra") for stage, view in views.items()}
+    of = {stage: view.settings.get("train", {}).get("epoch_of", "spectra") for stage, view in views.items()}
     return [f"{STAGES[stage]} here, {passed[kind]}" for stage, kind in of.items()]
 
 
@@ -152,8 +146,7 @@ def _changes(run: Run, views: Mapping[str, Run]) -> Table:
         for head in heads:
             metric, scale = head.split("_")
             cells[head] = scores.interval_text(scores.interval(run, (model, model), scale, metric), metric)
-        better = scores.improved(run, (model, model), "log10", "rmse")
-        p = number(scores.rank_tests(run, (model, model), "log10", "rmse")[0], 3)
+        better, p, _ = scores.ranked(run, (model, model), "log10", "rmse")
         lines.append({"model": sections.marked_label(run, model), **cells, "better": better or UNDEFINED, "p": p})
     notes = (*_PROSE.notes("change_notes"), *_dagger_notes(views))
     columns: dict[str | tuple[str, ...], Any] = {"model": "Model", **heads, "better": "Regions improved"}
@@ -226,14 +219,14 @@ def _exposure(run: Run, views: Mapping[str, Run]) -> Table:
             rows.append((STAGES[stage], model_label(model), "; ".join(texts) or UNDEFINED))
     header = ("Stage", "Model", "Exposure, as every trial records it")
     notes = _PROSE.notes(
-        "exposure_notes", stored=settings(run).get("finetune", {}).get("batch_norm", "stored") == "stored"
+        "exposure_notes", stored=run.settings.get("finetune", {}).get("batch_norm", "stored") == "stored"
     )
     return Table("Use of the held-out region, by stage and model.", header, tuple(rows), notes, left=(0, 1, 2))
 
 
 def _uses(run: Run, views: Mapping[str, Run]) -> tuple[tuple[str, ...], ...]:
     """What each kind of number took of the held-out region, stage by stage."""
-    tuned = f"labels of {settings(run).get('adaptation_pedons', 'few')} pedons, to train"
+    tuned = f"labels of {run.settings.get('adaptation_pedons', 'few')} pedons, to train"
     return _PROSE.rows(
         "uses",
         tuned=tuned,
@@ -245,7 +238,7 @@ def _uses(run: Run, views: Mapping[str, Run]) -> tuple[tuple[str, ...], ...]:
 
 def _epoch_choice(view: Run, tuned: str) -> tuple[str, str]:
     """What chose the epoch of the fine-tuned networks: the set number of epochs, or the loss that was watched."""
-    train = settings(view).get("train", {})
+    train = view.settings.get("train", {})
     if train.get("keep", "last") == "last" and not train.get("patience", 0):
         epochs = train.get("epochs")
         return f"none: the last of {epochs} epochs, set beforehand" if epochs else "none: the last epoch", "none"

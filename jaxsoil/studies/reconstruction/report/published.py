@@ -67,11 +67,7 @@ def spread(rmse: float, r2: float) -> float:
 
 
 def rows(table: int, block: str | None = None) -> pd.DataFrame:
-    """Lines of one published table, optionally of one of its blocks.
-
-    Raises:
-      KeyError: if there is no such table or block.
-    """
+    """Lines of one published table, optionally of one of its blocks; KeyError where there is none."""
     found = where(tables(), table=table, **({} if block is None else {"block": block}))
     if not len(found):
         raise KeyError(f"no published table {table} with block {block!r}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -133,26 +132,6 @@ FILES = RunFiles(
 """The files of a run of this study."""
 
 
-@dataclass(frozen=True)
-class TrialRow:
-    """One line of trials.csv."""
-
-    trial: str
-    model: str
-    region: str
-    seed: int
-    status: str
-    epochs: int
-    parameters: int
-    exposure: str
-    smearing: float
-
-    @property
-    def trusted(self) -> bool:
-        """Whether the numbers of this trial stand without a mark."""
-        return self.status in (CONVERGED, FITTED)
-
-
 @dataclass(frozen=True, eq=False)
 class Run(RunContents):
     """Contents of a run folder of this study.
@@ -165,9 +144,10 @@ class Run(RunContents):
     grid_trials: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @functools.cached_property
-    def trials(self) -> tuple[TrialRow, ...]:
-        """Lines of trials.csv."""
-        return _trials(self.path / "trials.csv", self.tables["trials"])
+    def trials(self) -> tuple[Any, ...]:
+        """Lines of trials.csv as named tuples; ``trusted``: whether the numbers of a trial stand without a mark."""
+        rows = self.tables["trials"]
+        return tuple(rows.assign(trusted=rows["status"].isin([CONVERGED, FITTED])).itertuples(index=False))
 
     @property
     def predictions(self) -> pd.DataFrame:
@@ -185,11 +165,7 @@ class Run(RunContents):
         return self.tables.get("history")
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table that the report needs.
-
-        Raises:
-          DataError: the run does not have it.
-        """
+        """A table that the report needs; DataError where the run does not have it."""
         return self.tables[name] if name in self.tables else read_csv(self.path / f"{name}.csv", FILES.csv[name])
 
     @property
@@ -257,11 +233,8 @@ class Run(RunContents):
         return natural_sorted(set(self.results["region"].tolist()))
 
     def part(self, chosen: Callable[[Any], Any]) -> Self:
-        """The part of the run whose lines are chosen.
-
-        Args:
-          chosen: takes a table, or the arrays of reconstructions.npz, and gives a mask of its lines.
-        """
+        """The part of the run whose lines are chosen: ``chosen`` takes a table, or the arrays of reconstructions.npz,
+        and gives a mask of its lines."""
         arrays = self.reconstructions
         if arrays:
             rows = np.asarray(chosen(arrays))
@@ -273,13 +246,10 @@ class Run(RunContents):
         results = pd.DataFrame(self.results[np.asarray(chosen(self.results))])
         return replace(self, results=results, tables=tables, arrays={"reconstructions": arrays})
 
-    def untrusted(self, model: str, region: str | None = None) -> list[TrialRow]:
+    def untrusted(self, model: str, region: str | None = None) -> list[Any]:
         """Trials of a model (and region) that did not converge or diverged."""
-        return [
-            trial
-            for trial in self.trials
-            if trial.model == model and region in (None, trial.region) and not trial.trusted
-        ]
+        mine = (trial for trial in self.trials if trial.model == model and region in (None, trial.region))
+        return [trial for trial in mine if not trial.trusted]
 
 
 def model_label(model: str) -> str:
@@ -311,13 +281,12 @@ def kept_epochs(run: Run) -> dict[str, int]:
 
 
 def read_run(folder: str | os.PathLike[str]) -> Run:
-    """Reads a finished run.
-
-    Raises:
-      DataError: if a file is missing or not what it should be; the message names it.
-    """
+    """Reads a finished run; DataError names a file that is missing or not what it should be."""
     run = Run.of(FILES.read(folder))
-    _trials(run.path / "trials.csv", run.tables["trials"])
+    known = (CONVERGED, FITTED, NOT_CONVERGED, DIVERGED)
+    for status in set(run.tables["trials"]["status"]) - set(known):
+        problem = f"column status: unknown status, not one of {', '.join(known)}"
+        raise damaged(run.path / "trials.csv", problem, status)
     run = _own_settings(run)
     if arrays := run.reconstructions:
         shape = (arrays["model"].size, arrays["axis"].size)
@@ -335,12 +304,3 @@ def _own_settings(run: Run) -> Run:
         own = tables["trials"]["trial"].tolist()
         tables["history"] = pd.DataFrame(tables["history"][tables["history"]["trial"].isin(own)])
     return replace(run, results=main_results(run.results, trials), tables=tables, grid=run.results, grid_trials=trials)
-
-
-def _trials(path: Path, frame: pd.DataFrame) -> tuple[TrialRow, ...]:
-    known = (CONVERGED, FITTED, NOT_CONVERGED, DIVERGED)
-    names = [one.name for one in fields(TrialRow)]
-    for status in frame["status"]:
-        if status not in known:
-            raise damaged(path, f"column status: unknown status, not one of {', '.join(known)}", status)
-    return tuple(TrialRow(*values) for values in zip(*(frame[name].tolist() for name in names), strict=True))

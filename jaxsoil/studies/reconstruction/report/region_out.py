@@ -20,11 +20,9 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document
 from jaxsoil.report.style import Look
 from jaxsoil.report.tables import Table, mean_sd, natural_sorted, number
-from jaxsoil.studies.reconstruction.report import paired, published, scores, sections, settings, shared_figures
+from jaxsoil.studies.reconstruction.report import published, region_sections, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
-from jaxsoil.studies.reconstruction.report.regions import failing_section
-from jaxsoil.studies.reconstruction.report.transfer import transfer_section
 from jaxsoil.studies.reconstruction.report.uncertainty import uncertainty_section
 
 _PROSE = Prose(__package__, "region_out")
@@ -33,32 +31,29 @@ _PUBLISHED_RUNS = {"problematic": 24, "generalising": 44}
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html and figures/ into the folder of a finished run.
-
-    Args:
-      run_folder: folder with the files named in ``jaxsoil.studies.reconstruction.report.reading``.
-
-    Returns:
-      Path of report.html, which needs no other file.
+    """Writes report.md, report.html and figures/ into the folder of a finished run; returns the path of the HTML.
 
     Raises:
       DataError: if a file of the run is missing or damaged.
     """
     run = read_run(run_folder)
     document = open_document(run, "Leave one region out: soil organic carbon", run.name)
-    blocks, styles, dots = region_blocks(run), styles_of(run), _dots(run)
+    blocks, styles, dots = region_blocks(run), styles_of(run), scores.ccc_dots(run)
     common = "Mean over regions ± standard error (SD/√n over regions, seeds averaged first), held-out regions."
     means, ranked = scores.mean_tables(run, common), _ranked(run)
     document.opening(_best(run), _ccc_picture(document, dots, styles), _short(run, means[0]), "Mean over regions")
-    document.section("What was run", *_what_was_run(run, blocks))
-    document.section("Mean over regions", *means, *settings.with_modelled_table(run), list(settings.scale_notes(run)))
-    settings.grid_section(document, run)
+    said = _PROSE.text("opening", run=run), region_sections.settings_sentence(run), _no_comparison(run, blocks)
+    document.section("What was run", *said, dagger_sentence(run.doubtful))
+    document.section(
+        "Mean over regions", *means, *region_sections.with_modelled_table(run), list(region_sections.scale_notes(run))
+    )
+    region_sections.grid_section(document, run)
     if len(ranked) > 1 and len(run.regions) > 1:
-        document.section("Models against each other", *paired.by_region(run, ranked[0][1]))
+        document.section("Models against each other", *region_sections.by_region(run, ranked[0][1]))
     document.section("Beside the published Table 2", _published(run, blocks))
     ttest_section(document, run, blocks)
-    failing_section(document, run)
-    transfer_section(document, run)
+    region_sections.failing_section(document, run)
+    region_sections.transfer_section(document, run)
     alarm_section(document, run, styles)
     uncertainty_section(document, run)
     _region_sections(document, run, styles, dots)
@@ -70,15 +65,6 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     sections.exposure_section(document, run, sections.PROSE.rows("uses", watched=watched, blocks=True, **parts))
     closing_sections(document, run, MODEL_LABELS)
     return document.write()
-
-
-def _what_was_run(run: Run, blocks: dict[str, list[str]]) -> list[str]:
-    return [
-        _PROSE.text("opening", run=run),
-        settings.settings_sentence(run),
-        _no_comparison(run, blocks),
-        dagger_sentence(run.doubtful),
-    ]
 
 
 def _short(run: Run, means: Table) -> Table:
@@ -249,14 +235,6 @@ def _region_sections(document: Document, run: Run, styles: dict[str, Look], dots
             document, _scatter_panels(run, dots, model), name, of, file, color=styles[model].color
         )
         document.table(table)
-
-
-def _dots(run: Run) -> list[figures.Dot]:
-    rows: Any = where(run.results, split="test", scale="log10", metric="ccc")
-    return [
-        figures.Dot(model, run.region_label(region), tuple(values), trusted=not run.untrusted(model, region))
-        for (model, region), values in rows.groupby(["model", "region"], sort=False)["value"]
-    ]
 
 
 def _scatter_panels(run: Run, dots: Sequence[figures.Dot], model: str) -> list[figures.ScatterPanel]:

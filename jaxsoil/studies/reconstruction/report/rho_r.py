@@ -36,13 +36,7 @@ _PROSE = Prose(__package__, "rho_r", mean_sd=mean_sd, start=START_F, darkest=DAR
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html and figures/ into the folder of a finished run.
-
-    Args:
-      run_folder: folder with the files named in ``jaxsoil.studies.reconstruction.report.reading`` and soc_spectra.npz.
-
-    Returns:
-      Path of report.html, which needs no other file.
+    """Writes report.md, report.html and figures/ into the folder of a finished run; returns the path of the HTML.
 
     Raises:
       DataError: if a file of the run is missing or damaged.
@@ -148,14 +142,8 @@ def _figures(document: Document, run: Run, styles: Mapping[str, Look]) -> None:
 
 @styled
 def spectra_and_ratio(run: Run, factor: float, truth: np.ndarray | None, styles: Mapping[str, Look]) -> Figure:
-    """The two learned spectra over the axis and, below, their ratio.
-
-    Args:
-      run: the run.
-      factor: best single factor, median over trainings.
-      truth: true f_SOC (m,), where it is known.
-      styles: look of the two decoders.
-    """
+    """The two learned spectra over the axis, beside the truth (m,) where it is known, and, below, their ratio with the
+    best single factor, a median over trainings."""
     bands = run.table("rescaling_bands")
     figure = new_figure(WIDTH, 4.8)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[1.5, 1.0])

@@ -11,6 +11,7 @@ import pandas as pd
 
 from jaxsoil.evaluation.compare import Interval
 from jaxsoil.evaluation.results import over_regions
+from jaxsoil.report import figures
 from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, number, pivot_table
 from jaxsoil.studies.reconstruction.report import published, sections
@@ -56,6 +57,15 @@ def _averages(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
     return means.assign(doubtful=[bool(run.untrusted(model)) for model in means["model"]])
 
 
+def ccc_dots(run: Run) -> list[figures.Dot]:
+    """CCC of log10 SOC of each model in each held-out region, one value for each seed."""
+    rows: Any = where(run.results, split="test", scale="log10", metric="ccc")
+    return [
+        figures.Dot(model, run.region_label(region), tuple(values), trusted=not run.untrusted(model, region))
+        for (model, region), values in rows.groupby(["model", "region"], sort=False)["value"]
+    ]
+
+
 def undefined_regions(frame: pd.DataFrame, model: str) -> list[str]:
     """Regions where the CCC of log10 SOC of at least one seed is undefined."""
     rows = where(frame, model=model, split="test", scale="log10", metric="ccc")
@@ -65,15 +75,10 @@ def undefined_regions(frame: pd.DataFrame, model: str) -> list[str]:
 def interval(run: Run, models: tuple[str, str], scale: str, metric: str, split: str = "test") -> Interval:
     """The difference over regions with its 95 % interval, as the run states it; ``n`` is 0 without a region.
 
-    Its centre is the mean, of R2 the pseudo-median (:data:`jaxsoil.evaluation.regions.UNBOUNDED`).
-
-    Args:
-      run: the run.
-      models: the difference is that of the second minus the first; between stages, a model and itself.
-      scale, metric, split: the metric.
+    Of the second model minus the first; between stages, a model and itself. Its centre is the mean, of R2 the
+    pseudo-median (:data:`jaxsoil.evaluation.regions.UNBOUNDED`).
     """
-    rows = _of_pair(run.table("intervals"), models, scale, metric, split)
-    for row in rows.to_dict("records"):
+    for row in _of_pair(run.table("intervals"), models, scale, metric, split).to_dict("records"):
         return Interval(int(row["n"]), row["centre"], row["low"], row["high"], row["sd"])
     return Interval(0, math.nan, math.nan, math.nan)
 
@@ -95,16 +100,12 @@ def interval_text(found: Interval, metric: str) -> str:
     return f"{number(found.mean, digits)} ({number(found.low, digits)} to {number(found.high, digits)})"
 
 
-def improved(run: Run, models: tuple[str, str], scale: str, metric: str) -> str:
-    """In how many regions the mean difference is for the better, such as "3 of 4"; empty where there is none."""
-    rows = _of_pair(run.table("intervals"), models, scale, metric, "test").to_dict("records")
-    return f"{rows[0]['better']} of {rows[0]['n']}" if rows else ""
-
-
-def rank_tests(run: Run, models: tuple[str, str], scale: str, metric: str) -> tuple[float, float]:
-    """p of the signed-rank and of the sign test over regions, NaN where there is none; as of :func:`interval`."""
-    rows = _of_pair(run.table("intervals"), models, scale, metric, "test").to_dict("records")
-    return (float(rows[0]["p_rank"]), float(rows[0]["p_sign"])) if rows else (math.nan, math.nan)
+def ranked(run: Run, models: tuple[str, str], scale: str, metric: str) -> tuple[str, str, str]:
+    """In how many regions the mean difference is for the better ("3 of 4", empty where there is none), and p of the
+    signed-rank and of the sign test over regions; as of :func:`interval`."""
+    for row in _of_pair(run.table("intervals"), models, scale, metric, "test").to_dict("records"):
+        return f"{row['better']} of {row['n']}", number(row["p_rank"], 3), number(row["p_sign"], 3)
+    return "", UNDEFINED, UNDEFINED
 
 
 def _of_pair(frame: pd.DataFrame, models: tuple[str, str], scale: str, metric: str, split: str) -> pd.DataFrame:
@@ -112,12 +113,7 @@ def _of_pair(frame: pd.DataFrame, models: tuple[str, str], scale: str, metric: s
 
 
 def mean_tables(run: Run, common: str) -> list[Table]:
-    """The two tables of means, on the log10 scale and in %.
-
-    Args:
-      run: the run.
-      common: what the means are over.
-    """
+    """The two tables of means, on the log10 scale and in %; ``common`` says what the means are over."""
     frame, notes = run.results, sections.dagger_notes(run, run.models)
     frame = pd.DataFrame(frame[frame["region"].isin(run.measured)])
     gaps = {model: undefined_regions(frame, model) for model in run.models}
@@ -165,25 +161,14 @@ def mean_tables(run: Run, common: str) -> list[Table]:
 
 
 def paper_lines(table: int, block: str | None = None, /, **columns: str) -> pd.DataFrame:
-    """The lines of a published table (or of one of its blocks) for :func:`beside_table`.
-
-    Args:
-      table: 1, 2 or 3.
-      block: its block, all of them by default.
-      columns: columns that name the rows, with their value, beside ``source``, which is "paper".
-    """
+    """The lines of a published table (1, 2 or 3), or of one of its blocks, for :func:`beside_table`; ``columns`` name
+    the rows, with their value, beside ``source``, which is "paper"."""
     return published.rows(table, block).assign(**{"doubtful": False, "source": "paper", **columns})
 
 
 def our_lines(run: Run, frame: pd.DataFrame | None = None, *, known: bool = False, **columns: str) -> pd.DataFrame:
-    """The same of a run, SOC in %.
-
-    Args:
-      run: the run.
-      frame: the results to average, if not all of the run's.
-      known: leave out models that the paper does not have.
-      columns: as of :func:`paper_lines`; ``source`` is "here" if it is not given.
-    """
+    """The same of a run (of ``frame``, if not all of its results are averaged), SOC in %; ``known`` leaves out models
+    that the paper does not have, and ``source`` is "here" if it is not given."""
     means = _averages(run, run.results if frame is None else frame)
     shown = means["scale"].isin(("percent", "reflectance")) & means["metric"].isin(published.METRICS)
     models = published.MODELS if known else run.models
@@ -198,7 +183,6 @@ def beside_table(
     Args:
       lines: of :func:`paper_lines` and :func:`our_lines`, in the order of the rows of one model.
       index: columns that name a row, with their headings; "model" among them.
-      title, notes: caption and footnotes.
       options: ``order``, ``labels`` or ``heading`` of :func:`pivot_table`, beyond those of models and metrics.
     """
     frame = pd.concat(list(lines), ignore_index=True)
@@ -235,12 +219,8 @@ def region_table(
     """Scores of a model by region, seeds averaged.
 
     Args:
-      run: the run.
-      model: the model.
       lines: results with a column ``head``, which holds a key of ``heads``; a value may also be a text.
       heads: column of the table -> heading; the last word of a key that is a metric sets the digits.
-      title, notes: caption and footnotes.
-      left: columns that are aligned left.
     """
     doubtful = {trial.region for trial in run.untrusted(model)}
     mine = where(lines, model=model)

@@ -15,10 +15,10 @@ from jaxsoil.report import tables
 from jaxsoil.report.document import Document
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
-from jaxsoil.report.run_sections import criterion, dagger_note, settings, uses_table
+from jaxsoil.report.run_sections import criterion, dagger_note, uses_table
 from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, number
 from jaxsoil.studies.reconstruction.learned import START_F
-from jaxsoil.studies.reconstruction.report.reading import Run, TrialRow, kept_epochs, model_label
+from jaxsoil.studies.reconstruction.report.reading import Run, kept_epochs, model_label
 
 UNFITTED = 0.5
 """Mean training R2 of log10 SOC under which a network is said not to have fitted."""
@@ -61,14 +61,7 @@ def dagger_notes(run: Run, models: Iterable[str]) -> tuple[str, ...]:
 def status_section(
     document: Document, run: Run, heading: str = "Convergence of the networks", trained_on: str = "training rows"
 ) -> None:
-    """What became of each trained network, and whether it fitted what it was trained on.
-
-    Args:
-      document: receives the section; nothing without networks.
-      run: the run.
-      heading: its heading.
-      trained_on: what the networks were trained on, as the sentence on those that did not fit it names it.
-    """
+    """What became of each trained network, and whether it fitted what it was trained on; nothing without networks."""
     models = [model for model in run.models if any(t.model == model and t.parameters for t in run.trials)]
     if not models:
         return
@@ -111,7 +104,7 @@ def training_r2(run: Run, model: str, scale: str) -> float:
 
 def train_note(run: Run) -> tuple[str, ...]:
     """That training scores include rows that were set aside to watch the loss; nothing where none were."""
-    share = settings(run).get("train", {}).get("validation_share", 0.0)
+    share = run.settings.get("train", {}).get("validation_share", 0.0)
     return PROSE.notes("train_note", share=share) if share else ()
 
 
@@ -133,13 +126,8 @@ def _by_status(run: Run, models: Sequence[str], status: str) -> list[str]:
 
 
 def exposure_section(document: Document, run: Run, uses: Sequence[tuple[str, ...]] = ()) -> None:
-    """What of the held-out part each number used.
-
-    Args:
-      document: receives the section.
-      run: the run.
-      uses: for each kind of number its name, what it took of the spectra of the held-out part and what of its labels.
-    """
+    """What of the held-out part each number used; ``uses`` has for each kind of number its name, what it took of the
+    spectra and what of the labels."""
     document.heading("What was seen of the held-out part")
     by_exposure: dict[str, set[str]] = defaultdict(set)
     for trial in run.trials:
@@ -159,12 +147,8 @@ def exposure_section(document: Document, run: Run, uses: Sequence[tuple[str, ...
 
 
 def undefined_notes(run: Run, shown: Sequence[str] = ("ccc", "r2", "rpiq")) -> list[str]:
-    """Why a number of the tables is undefined, from the predictions themselves; diverged trials are left to others.
-
-    Args:
-      run: the run.
-      shown: metrics that the tables show.
-    """
+    """Why a number of the metrics ``shown`` is undefined, from the predictions themselves; diverged trials are left to
+    others."""
     diverged = {(trial.model, trial.region, trial.seed) for trial in run.trials if trial.status == DIVERGED}
     found = []
     trials: Any = run.predictions.groupby(["model", "region", "seed"], sort=False)
@@ -207,12 +191,8 @@ def unbounded_note(run: Run, models: Iterable[str] | None = None) -> tuple[str, 
 
 
 def movement_table(learned: pd.DataFrame, stages: dict[str, str]) -> Table:
-    """How far f_SOC and (rho r)_SOC moved from the published start, and how far they are from the truth.
-
-    Args:
-      learned: rows of learned.csv (:func:`jaxsoil.studies.reconstruction.learned.movement_rows`).
-      stages: name of each stage -> its text in the table; {"": ""} without stages.
-    """
+    """How far f_SOC and (rho r)_SOC moved from the published start, and how far they are from the truth (learned.csv).
+    ``stages``: name of each stage -> its text in the table; {"": ""} without stages."""
     rows = []
     for model in sorted(set(learned["model"])):
         for stage, text in stages.items():
@@ -244,7 +224,7 @@ def short_run(run: Run) -> tuple[str, ...]:
     f_SOC starts at 0.5 and may have to go to 0 or 1; (rho r)_SOC has to go to the truth where it is known, and by its
     own size where not. Steps are those to the epoch that was kept, median over the mixing decoders' trainings.
     """
-    train, learned = settings(run).get("train", {}), run.table("learned")
+    train, learned = run.settings.get("train", {}), run.table("learned")
     if not {"lr", "batch"} <= train.keys():
         return ()
     models = set(learned["model"])
@@ -261,7 +241,7 @@ def short_run(run: Run) -> tuple[str, ...]:
     return PROSE.notes("short_run", reach=reach, too_far=too_far) if too_far else ()
 
 
-def _steps(run: Run, trial: TrialRow, train: dict) -> int:
+def _steps(run: Run, trial: Any, train: dict) -> int:
     """Steps of a trial to its kept epoch, from its training rows without those set aside."""
     rows = where(run.results, model=trial.model, region=trial.region, seed=trial.seed, split="train", metric="n")
     epoch = kept_epochs(run).get(trial.trial)

@@ -12,7 +12,6 @@ import numpy as np
 from jaxsoil.evaluation.results import SOC_FLOOR
 from jaxsoil.report import figures
 from jaxsoil.report.document import Document
-from jaxsoil.report.run_sections import settings
 from jaxsoil.report.style import DASHED, GREY, Look, grid, styled
 from jaxsoil.studies.reconstruction.report.reading import Run
 from jaxsoil.studies.reconstruction.report.sections import PROSE, doubtful_sentence
@@ -31,7 +30,7 @@ def curves_figure(document: Document, run: Run, styles: Mapping[str, Look], subf
     if not curves:
         return
     shown = {model: styles[model] for model in curves}
-    patience = settings(run).get("train", {}).get("patience", 0)
+    patience = run.settings.get("train", {}).get("patience", 0)
     caption = PROSE.text("curves_caption", patience=patience) + doubtful_sentence(run, curves)
     document.draw(loss_curves(curves, shown, band=not patience), "loss_curves", caption, subfolder=subfolder)
 
@@ -54,13 +53,8 @@ def losses_by_model(run: Run) -> dict[str, np.ndarray]:
 
 @styled
 def loss_curves(curves: Mapping[str, np.ndarray], styles: Mapping[str, Look], *, band: bool = True) -> Figure:
-    """A panel for each model on common axes.
-
-    Args:
-      curves: (trials, epochs, 2) training and validation loss by model.
-      styles: look of each model.
-      band: shade the last fifth of the epochs.
-    """
+    """A panel for each model on common axes: (trials, epochs, 2) training and validation loss. ``band`` shades the last
+    fifth of the epochs."""
     figure, panels = grid(len(curves), xlabel="Epoch", ylabel="Loss (dimensionless)", sharex=True, sharey=True)
     for panel, (model, losses) in zip(panels, curves.items(), strict=True):
         _draw(panel, losses, styles[model], band)
@@ -87,14 +81,8 @@ def _draw(panel: Axes, losses: np.ndarray, look: Look, band: bool) -> None:
 
 
 def reconstruction_figure(document: Document, run: Run, styles: dict[str, Look], held_out: str) -> None:
-    """Adds the figure of reconstructed spectra, or a sentence where no model reconstructs.
-
-    Args:
-      document: receives the figure.
-      run: the run.
-      styles: look of each model.
-      held_out: what the spectra come from, in the plural ("held-out regions").
-    """
+    """Adds the figure of spectra reconstructed in ``held_out`` ("held-out regions"), or a sentence where no model
+    reconstructs."""
     arrays = run.reconstructions
     if not arrays or not arrays["model"].size:
         document.text("No model of this run reconstructs spectra.")
@@ -118,18 +106,8 @@ def scatter_figure(
     average: str = "",
     end: str = "",
 ) -> None:
-    """Adds a figure of predicted against observed SOC.
-
-    Args:
-      document: receives the figure.
-      panels: its panels.
-      title: heading of the figure.
-      of: what the SOC is of, as the caption says it.
-      name: end of the file's name.
-      color: colour of the points.
-      average: says after "CCC on the log10 scale" what it is averaged over.
-      end: last sentence of the caption.
-    """
+    """Adds a figure of predicted against observed SOC; the caption says what the SOC is ``of``, what CCC is averaged
+    over (``average``), and ends with ``end``; ``name`` ends that of the file."""
     figure = figures.predicted_vs_observed(panels, title=title, color=color, floor=SOC_FLOOR)
     limits = {"floor": SOC_FLOOR, "ceiling": figures.CEILING}
     caption = PROSE.text("scatter_caption", of=of, average=average, **limits)
@@ -137,15 +115,8 @@ def scatter_figure(
 
 
 def choose_examples(arrays: dict[str, np.ndarray], count: int) -> tuple[list[figures.Reconstruction], set[str]]:
-    """Spectra to show: the lowest seed, evenly spaced over regions sorted by error, not picked by eye.
-
-    Args:
-      arrays: contents of reconstructions.npz.
-      count: number of spectra.
-
-    Returns:
-      The examples and the models that reconstruct.
-    """
+    """``count`` spectra of reconstructions.npz to show, and the models that reconstruct: of the lowest seed, evenly
+    spaced over regions sorted by error, not picked by eye."""
     first = arrays["seed"] == arrays["seed"].min()
     by_spectrum: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     for row in np.nonzero(first)[0]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.report.document import Document
+from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.style import GREY, OKABE_ITO, Look, grid, legend, styled
 from jaxsoil.report.tables import Table, number, pivot_table, rows_table
@@ -38,6 +39,7 @@ _LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), "-.", "-", (0, (
 _COLORS = (OKABE_ITO[0], OKABE_ITO[2], OKABE_ITO[3], OKABE_ITO[4], OKABE_ITO[5], OKABE_ITO[1], GREY)
 _GOAL = 0.8
 _KEEP = 0.5
+_PROSE = Prose(__package__, "uncertainty", least=LEAST, level=f"{100 * LEVEL:g}", goal=f"{100 * _GOAL:g}")
 
 
 def uncertainty_section(document: Document, run: Run) -> None:
@@ -45,40 +47,13 @@ def uncertainty_section(document: Document, run: Run) -> None:
     if "coverage" not in run.tables:
         return
     curve, remeasured = run.table("coverage_curve"), run.table("remeasure")
-    document.section("How sure: intervals on regions never seen", *_definitions(curve))
+    level = 100.0 * np.max(np.asarray(where(curve, method="region")["level"]))
+    definitions = _PROSE.items("definitions", region_level=level)
+    document.section("How sure: intervals on regions never seen", *definitions)
     document.add(_mean_table(curve), _region_table(run))
-    looks = _looks(METHODS)
-    caption = (
-        "Coverage against the share of rows kept, least strange first, without unbounded intervals. Thick: mean "
-        f"over regions with at least {LEAST} kept rows; thin: the lowest region. Horizontal lines: nominal "
-        f"{100 * LEVEL:g} % and the {100 * _GOAL:g} % aimed at in each region. Mean of seeds, calibrated on the other "
-        "regions (pooled)."
-    )
-    document.draw(coverage_curves(where(curve, calibration=POOLED, rows="share"), looks), "coverage", caption)
-    caption = (
-        "Error of the whole table against the share of samples that the laboratory measures, by what ranks them; a "
-        "measured value has no error. RMSE over all rows of all regions, mean of seeds."
-    )
-    document.draw(remeasure_curves(remeasured, _looks(RANKINGS)), "remeasure", caption)
-
-
-def _definitions(curve: pd.DataFrame) -> list[Any]:
-    level = np.max(np.asarray(where(curve, method="region")["level"]))
-    return [
-        "Intervals are multiplicative: SOC lies within a factor of its prediction, up and down. They are calibrated on "
-        "the absolute residuals of log10 SOC in the other regions, each when it was held out:",
-        [
-            f"split: rows as if exchangeable, nominal {100 * LEVEL:g} %;",
-            f"regions exchangeable: with probability {100 * level:.3g} % over regions at least {100 * _GOAL:g} % of "
-            "the rows of a new region are covered. K calibration regions allow no level above K/(K + 1);",
-            f"weighted: rows count by the likelihood ratio of new against calibration spectra, nominal "
-            f"{100 * LEVEL:g} %, as a heuristic: the ratio is estimated and clipped, and a region that differs in more "
-            "than its spectra breaks the assumption. Where weights leave no bound, the interval is unbounded.",
-        ],
-        "Pooled: the models behind the residuals of other regions were trained with the held-out region among theirs. "
-        "Nested (PLSR alone): they saw neither region. A row is applicable where its spectrum's distance from the "
-        "training spectra, within ten principal components of SNV absorbance and off them, is below critical limits.",
-    ]
+    kept = where(curve, calibration=POOLED, rows="share")
+    document.draw(coverage_curves(kept, _looks(METHODS)), "coverage", _PROSE.text("coverage_caption"))
+    document.draw(remeasure_curves(remeasured, _looks(RANKINGS)), "remeasure", _PROSE.text("remeasure_caption"))
 
 
 def _percent(share: float) -> str:
@@ -122,14 +97,7 @@ def _mean_table(curve: Any) -> Table:
         columns,
         title="Coverage, mean over regions, of all rows, of the applicable ones and of the least strange half.",
         labels={"model": model_label, "method": METHODS},
-        notes=(
-            "Answered: rows whose interval is bounded, of all rows; coverage is theirs alone. Factor: median half "
-            "width; SOC lies between prediction / factor and prediction x factor.",
-            f"Regions with fewer than {LEAST} answered rows are in no mean and no lowest value. Last column: the "
-            f"largest share answered, of {100 * _KEEP:g} % or more, with which each of the others is covered by at "
-            f"least {100 * _GOAL:g} %.",
-            "The nominal level of the region method is a probability over regions, not a share of rows.",
-        ),
+        notes=_PROSE.notes("mean_notes", half=f"{100 * _KEEP:g}"),
     )
 
 
@@ -151,10 +119,7 @@ def _region_table(run: Run) -> Table:
         combine=_seed_mean,
         order={"model": run.models, "region": run.regions, "head": heads},
         labels={"model": model_label},
-        notes=(
-            "Effective rows: (sum of weights)² / sum of squared weights of the calibration rows, by densities. Few of "
-            "them say that hardly any known soil resembles the region's.",
-        ),
+        notes=_PROSE.notes("region_notes"),
     )
 
 

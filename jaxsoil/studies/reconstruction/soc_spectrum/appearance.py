@@ -81,13 +81,8 @@ LEAST_WIDTH = 15.0
 
 @dataclasses.dataclass(frozen=True)
 class Trough:
-    """A local minimum of a spectrum.
-
-    Args:
-      position: nm.
-      depth: prominence, reflectance.
-      width: at half the depth, nm.
-    """
+    """A local minimum of a spectrum: its position in nm, its depth (prominence, reflectance), and its width at half the
+    depth in nm."""
 
     position: float
     depth: float

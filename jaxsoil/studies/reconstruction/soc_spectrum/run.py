@@ -45,14 +45,8 @@ TWINS = {"troughs": True, "null": False}
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class DecoderStudy:
-    """A reconstruction study of the mixing decoder from one start, on one source of data.
-
-    Args:
-      name: of its sub-folder.
-      source: of its data, or name of its mineral library.
-      start: "paper" or "direct".
-      config, inputs: of the reconstruction study.
-    """
+    """A reconstruction study of the mixing decoder in the sub-folder ``name``, from one start; ``source`` names its
+    data or its mineral library."""
 
     name: str
     source: str
@@ -68,13 +62,8 @@ class DecoderStudy:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SpectrumInputs:
-    """What was checked before anything is written.
-
-    Args:
-      decoders: the studies of the decoder.
-      left_out: "source-start" -> reason, of those that cannot be started.
-      libraries: studies with right and wrong mineral libraries, one held-out region each.
-    """
+    """What was checked before anything is written: the studies of the decoder, those that cannot be started
+    ("source-start" -> reason), and those with right and wrong mineral libraries, one held-out region each."""
 
     decoders: tuple[DecoderStudy, ...]
     left_out: dict[str, str]

@@ -57,14 +57,8 @@ def score(library: Library, method: str) -> dict[str, Any]:
 def accuracy(
     sizes: Sequence[int], seeds: Sequence[int], methods: Sequence[str] = SWEPT, **changes: Any
 ) -> pd.DataFrame:
-    """Scores reference twins of several sizes, with the columns :data:`SCORES` (factor "size").
-
-    Args:
-      sizes: samples.
-      seeds: of the twins.
-      methods: keys of ``methods.METHODS``.
-      changes: fields of ``TwinConfig``; ``soc_troughs=False`` is the null control.
-    """
+    """Scores reference twins of several sizes, with the columns :data:`SCORES` (factor "size"); ``changes`` are fields
+    of ``TwinConfig``, of which ``soc_troughs=False`` is the null control."""
     return _scores(
         {"factor": "size", "level": str(size), "seed": seed, **score(library, method)}
         for size in sizes
@@ -81,17 +75,8 @@ def sweep(
     seeds: Sequence[int] = (0, 1, 2),
     methods: Sequence[str] = SWEPT,
 ) -> pd.DataFrame:
-    """Varies one factor at a time around the reference twin; by default in about a minute on two cores.
-
-    Args:
-      factors: keys of ``config.FACTORS``.
-      n_samples: of the twins, where it is not the factor.
-      seeds: of the twins.
-      methods: keys of ``methods.METHODS``.
-
-    Returns:
-      One row for each level, seed and method, with :data:`SCORES`.
-    """
+    """Varies one factor of ``config.FACTORS`` at a time around the reference twin of ``n_samples``: a row of
+    :data:`SCORES` for each level, seed and method; by default in about a minute on two cores."""
     rows, scores = [], {}
     for name in factors:
         for level, settings in FACTORS[name].levels.items():

@@ -122,14 +122,10 @@ def direct_tables(
     resamples: int = 100,
     start_c: float = float("nan"),
 ) -> SpectrumTables:
-    """Estimates f_SOC by several methods with bootstraps.
-
-    A method that gives no estimate leaves a row with its ``problem``.
+    """Estimates f_SOC by several of ``methods.METHODS`` with bootstraps; one that gives no estimate leaves a row with
+    its ``problem``.
 
     Args:
-      library: the data.
-      source: their name in the rows.
-      methods: keys of ``methods.METHODS``.
       minerals: for the methods with mineral features.
       resamples: of each bootstrap, with :data:`BOOTSTRAP_SEED`; 0 leaves them out.
       start_c: (rho r)_SOC of the paper's start, g cm-3 nm.
@@ -212,12 +208,10 @@ def network_rows(
     learned: Mapping[str, NDArray[Any]],
     trials: Mapping[tuple[str, int], Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Rows of :data:`NETWORKS` from the arrays of soc_spectra.npz.
+    """Rows of :data:`NETWORKS`, whose truth is that of the library.
 
     Args:
-      library: the data, for the truth.
-      source, start: of the rows.
-      learned: ``axis``, ``region``, ``seed``, ``f_soc`` (t, m), ``soc_rho_r`` (t,).
+      learned: arrays of soc_spectra.npz: ``axis``, ``region``, ``seed``, ``f_soc`` (t, m), ``soc_rho_r`` (t,).
       trials: (region, seed) -> ``start_f`` (m,), ``start_c`` and the columns from ``r2`` to ``reach``, as far as known.
     """
     rows, truth = [], library.truth
@@ -245,14 +239,8 @@ def network_rows(
 def decoder_tables(
     axis: Floats, spectra: NDArray[Any], rows: Sequence[Mapping[str, Any]], n_rows: int
 ) -> SpectrumTables:
-    """Means over the trainings of one start that did not diverge, and their spectra's range.
-
-    Args:
-      axis: (m,) nm.
-      spectra: (t, m) f_SOC of the trainings.
-      rows: of :data:`NETWORKS`, one each.
-      n_rows: rows of the data.
-    """
+    """Means over the trainings of one start that did not diverge, and their spectra's range: f_SOC (t, m) on the axis
+    (m,) nm, and a row of :data:`NETWORKS` each; ``n_rows`` are those of the data."""
     source, start = rows[0]["source"], rows[0]["start"]
     over = {name: mean_sd([row[name] for row in rows]) for name in _OF_DECODER}
     values = {"rows": n_rows, "trainings": len(rows), "sd": over["soc_rho_r"].sd}

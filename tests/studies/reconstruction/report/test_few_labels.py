@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,10 @@ TRAIN = {"epochs": 60, "keep": "best", "patience": 25, "validation_share": 0.1}
 TUNE = {"epochs": 25, "keep": "last", "patience": 0, "validation_share": 0.0}
 
 
-def write_stages(folder, tune=None):
+def write_stages(folder):
     """A run with both stages: the default run twice, the second with a smaller reconstruction error."""
     config = {
-        "config": {"train": TRAIN, "finetune": tune or TUNE, "adaptation_pedons": 5},
+        "config": {"train": TRAIN, "finetune": TUNE, "adaptation_pedons": 5},
         "convergence_by_stage": {"before": "Criterion one.", "after": "Criterion two."},
     }
     stages = ("before", "after")
@@ -63,9 +64,15 @@ def write_stages(folder, tune=None):
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def stages(tmp_path_factory):
+    """A run with both stages; for tests that read."""
+    return write_stages(tmp_path_factory.mktemp("few"))
+
+
+@pytest.fixture(scope="module")
+def report(stages):
     """The report's Markdown and the labels of its figures by region; for tests that read."""
-    folder, labels = write_stages(tmp_path_factory.mktemp("few")), []
+    folder, labels = stages, []
 
     def drawn(dots, styles, *, label, **options):
         labels.append(label)
@@ -77,17 +84,14 @@ def report(tmp_path_factory):
     return (folder / "report.md").read_text("utf-8"), labels
 
 
-def test_changes_are_those_of_the_scores(tmp_path, monkeypatch):
-    monkeypatch.setattr(few_labels, "_figures", lambda *_: None)
-    folder = write_stages(tmp_path)
-    frame = read_results(folder / "results.csv", OWN)
+def test_changes_are_those_of_the_scores(stages, report):
+    frame = read_results(stages / "results.csv", OWN)
     chosen = (frame["model"] == "ann") & (frame["metric"] == "mrmse") & (frame["split"] == "test")
     means = pd.Series(frame[chosen].groupby(["study", "region"])["value"].mean()).unstack("study")
     change = means["few_labels/after"] - means["few_labels/before"]
     low, high = stats.ttest_1samp(change, 0.0).confidence_interval(0.95)
-    write_report(folder)
     told = f"| {change.mean():.2f} ({low:.2f} to {high:.2f}) |".replace("-", "−")
-    text = (folder / "report.md").read_text("utf-8").split("## What fine-tuning changes")[1]
+    text = report[0].split("## What fine-tuning changes")[1]
     assert told in next(line for line in text.splitlines() if line.startswith("| Encoder + ANN decoder |"))
 
 
@@ -126,8 +130,11 @@ def test_what_each_number_used_is_told_by_stage(report):
         ({**TUNE, "patience": 5, "validation_share": 0.2}, "those of some of the pedons that fine-tune"),
     ],
 )
-def test_an_epoch_chosen_on_the_held_out_region_says_so(tmp_path, monkeypatch, tune, spectra):
+def test_an_epoch_chosen_on_the_held_out_region_says_so(stages, tmp_path, monkeypatch, tune, spectra):
     monkeypatch.setattr(few_labels, "_figures", lambda *_: None)
-    folder = write_stages(tmp_path, tune)
+    folder = Path(shutil.copytree(stages, tmp_path / "run"))
+    content = json.loads((folder / "config.json").read_text())
+    content["config"]["finetune"] = tune
+    (folder / "config.json").write_text(json.dumps(content))
     write_report(folder)
     assert f"| Choice of the epoch, fine-tuned | {spectra} | labels of " in (folder / "report.md").read_text("utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -117,22 +118,30 @@ def beyond(made: dict[str, np.ndarray]) -> dict[Any, float]:
     return beyond_seeds(rescaling_rows(made), between_seed_rows(made)).to_dict("records")[0]
 
 
-def write_rho_r(folder: Path, made: dict[str, np.ndarray]) -> Path:
-    """A synthetic run of both decoders with these spectra."""
+@pytest.fixture(scope="module")
+def decoders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic run of both decoders, with the paired differences of its scores."""
+    folder = tmp_path_factory.mktemp("decoders") / "run"
     write_run(folder, regions=tuple(f"R{i}" for i in range(6)), models=(WITH, WITHOUT), seeds=2)
-    np.savez(folder / "soc_spectra.npz", **made)  # pyright: ignore[reportArgumentType]
-    summaries.write(folder, SUMMARIES)
     return folder
 
 
-def opened(folder: Path, made: dict[str, np.ndarray]) -> str:
+def write_rho_r(decoders: Path, folder: Path, made: dict[str, np.ndarray]) -> Path:
+    """The same with these spectra."""
+    shutil.copytree(decoders, folder)
+    np.savez(folder / "soc_spectra.npz", **made)  # pyright: ignore[reportArgumentType]
+    summaries.write(folder, [one for one in SUMMARIES if one is not summaries.model_differences])
+    return folder
+
+
+def opened(decoders: Path, folder: Path, made: dict[str, np.ndarray]) -> str:
     """Opening of the report of a synthetic run with these spectra."""
-    run, document = read_run(write_rho_r(folder, made)), Document("t")
+    run, document = read_run(write_rho_r(decoders, folder, made)), Document("t")
     document.add(*rho_r._opening(run, run.table("rescaling")))
     return document.markdown()
 
 
-def test_decoders_that_differ_like_seeds_tell_nothing_about_rho_r(tmp_path: Path) -> None:
+def test_decoders_that_differ_like_seeds_tell_nothing_about_rho_r(decoders: Path, tmp_path: Path) -> None:
     alike, apart = scattered(0.0), scattered(0.2)
     assert beyond(alike)["low"] < 0.0 < beyond(apart)["low"]
     # By hand: RMSE between level spectra is the difference of their levels.
@@ -141,18 +150,18 @@ def test_decoders_that_differ_like_seeds_tell_nothing_about_rho_r(tmp_path: Path
         levels = apart["f_soc"][:, 0].reshape(2, 6, 2)[:, region]
         gaps.append(np.abs(levels[1] - levels[0]).mean() - np.abs(levels[:, 1] - levels[:, 0]).mean())
     assert beyond(apart)["mean"] == pytest.approx(np.mean(gaps))
-    assert "this run does not tell anything about rho r" in opened(tmp_path / "alike", alike)
-    text = opened(tmp_path / "apart", apart)
+    assert "this run does not tell anything about rho r" in opened(decoders, tmp_path / "alike", alike)
+    text = opened(decoders, tmp_path / "apart", apart)
     assert "differs more between the decoders than between seeds of one decoder" in text
     assert "does not tell anything" not in text
     names = ("study", "model", "region", "seed", "f_soc", "soc_rho_r")
     single = apart | {name: apart[name][apart["seed"] == 0] for name in names}
     assert beyond(single)["n"] == 0
-    assert "With one seed this run does not tell whether" in opened(tmp_path / "single", single)
+    assert "With one seed this run does not tell whether" in opened(decoders, tmp_path / "single", single)
 
 
-def test_the_report_shows_the_numbers_of_the_run(tmp_path: Path) -> None:
-    folder = write_rho_r(tmp_path, scattered(0.2))
+def test_the_report_shows_the_numbers_of_the_run(decoders: Path, tmp_path: Path) -> None:
+    folder = write_rho_r(decoders, tmp_path / "run", scattered(0.2))
     rho_r.write_report(folder)
     text, found = (folder / "report.md").read_text(encoding="utf-8"), pd.read_csv(folder / "rescaling.csv")
     factor, error = found["factor"], found["unscaled"]
@@ -168,8 +177,8 @@ def test_the_report_shows_the_numbers_of_the_run(tmp_path: Path) -> None:
     assert f"| {change.mean():.3f} ({low:.3f} to {high:.3f}) | 6 |".replace("-", "−") in line
 
 
-def test_a_run_too_short_to_move_says_so(tmp_path: Path) -> None:
-    folder = write_rho_r(tmp_path, scattered(0.2))
+def test_a_run_too_short_to_move_says_so(decoders: Path, tmp_path: Path) -> None:
+    folder = write_rho_r(decoders, tmp_path / "run", scattered(0.2))
     rows = read_results(folder / "results.csv", OWN).query(f"split == 'train' and metric == 'n' and model == '{WITH}'")
     for lr, parts in ((1e-5, ("f_SOC", "(rho r)_SOC")), (0.004, ("(rho r)_SOC",)), (1.0, ())):
         config = {"config": {"train": {"lr": lr, "batch": 10, "validation_share": 0.1}}}

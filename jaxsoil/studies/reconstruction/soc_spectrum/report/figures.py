@@ -79,13 +79,8 @@ def _draw_estimator(axis: Axes, run: files.SpectrumRun, source: str, estimator: 
 
 @style.styled
 def sweep_figure(means: pd.DataFrame, measure: str, label: str) -> Figure:
-    """Small multiples: one panel for each factor, one line for each method, bars from seed to seed.
-
-    Args:
-      means: rows of over_seeds.csv.
-      measure: column that is drawn ("rmse", "ratio_error").
-      label: of the vertical axis, with its unit.
-    """
+    """Small multiples of a measure of over_seeds.csv: one panel for each factor, one line for each method, bars from
+    seed to seed."""
     panels = means.groupby("factor", sort=False)
     figure, axes = style.grid(panels.ngroups, most=4, panel=1.9, extra=0.6, ylabel=label, sharey=True)
     for axis, (name, part) in zip(axes, panels, strict=True):
@@ -131,11 +126,8 @@ def robustness_figure(means: pd.DataFrame) -> Figure:
 
 @style.styled
 def degeneracy_figure(arrays: dict[str, np.ndarray]) -> Figure:
-    """Left: several f_SOC with their (rho r)_SOC; right: the soil spectra that all of them give.
-
-    Args:
-      arrays: of ``unmixing.Degeneracy.arrays``.
-    """
+    """Left: several f_SOC with their (rho r)_SOC; right: the soil spectra that all of them give. From
+    ``unmixing.Degeneracy.arrays``."""
     figure = style.new_figure(style.WIDTH, 3.6)
     left, right = figure.subplots(1, 2)
     bands = arrays["axis"]

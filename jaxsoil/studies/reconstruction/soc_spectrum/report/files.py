@@ -75,11 +75,7 @@ def source_label(source: str) -> str:
 
 
 def read_spectrum_run(folder: str | os.PathLike[str]) -> SpectrumRun:
-    """Reads a finished run of soc_spectrum.
-
-    Raises:
-      DataError: if a file is missing or not what it should be; the message names it.
-    """
+    """Reads a finished run of soc_spectrum; DataError names a file that is missing or not what it should be."""
     settings = read_json(Path(folder) / "config.json").get("config")
     twin = isinstance(settings, dict) and settings.get("data") == "twin"
     return SpectrumRun.of((TWIN_FILES if twin else FILES).read(folder))

@@ -20,10 +20,7 @@ _PROSE = Prose(__package__, "page", plus_minus=plus_minus, gauge=GAUGE, looks=ap
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html and figures/ into the folder of a finished run of soc_spectrum.
-
-    Returns:
-      Path of report.html, which needs no other file.
+    """Writes report.md, report.html and figures/ into the folder of a finished run; returns the path of the HTML.
 
     Raises:
       DataError: if a file of the run is missing or damaged.

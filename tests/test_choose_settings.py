@@ -12,7 +12,7 @@ import pytest
 from jaxsoil.data.library import Library, Property
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.spectra.container import Spectra
-from jaxsoil.studies.reconstruction.choose import CANDIDATE, choices, pairs_out, region_groups, scores_of
+from tools.choose_settings import CANDIDATE, choices, pairs_out, region_groups, scores_of
 
 REGIONS = ("a", "b", "c", "d")
 
