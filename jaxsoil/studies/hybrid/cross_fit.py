@@ -74,8 +74,7 @@ class CrossFit:
     """The data with their folds.
 
     Attributes:
-      data: the prepared data.
-      config: the configuration.
+      data, config: the prepared data, the configuration.
       fold: (n,) fold of each row, -1 for the rows that no fold trains on.
       laboratories: laboratories that are held out in turn.
       methods: harmonisations that can be compared on these data.
@@ -171,9 +170,8 @@ class CrossFit:
         if method == "centre":
             return harmonise.centre_and_scale(data.values[rows], names, min_rows=MIN_ROWS)
         if method == "direct":
-            return harmonise.direct_standardisation(
-                data.values[rows], names, data.sample[rows], reference=self.reference
-            )
+            given = (data.values[rows], names, data.sample[rows])
+            return harmonise.direct_standardisation(*given, reference=self.reference)
         return harmonise.no_harmonisation()
 
     def can_learn(self, held: HeldOut, target: str) -> bool:

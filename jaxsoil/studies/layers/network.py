@@ -127,11 +127,9 @@ FASTEST, SLOWEST = 3.0, 300.0
 
 
 def layer_means(coefficients: Float[Array, "n 3"], layers: tuple[Layer, ...]) -> Float[Array, "n l"]:
-    """Means over layers of the depth function of :class:`ProfileCnn`, by its integral in closed form.
+    """Means over depth layers of the function of :class:`ProfileCnn`, by its integral in closed form.
 
-    Args:
-      coefficients: log deep, log rise and log decay length in cm.
-      layers: depth layers.
+    ``coefficients``: log deep, log rise and log decay length in cm.
     """
     top = jnp.asarray([[layer.top for layer in layers]], jnp.float32)
     bottom = jnp.asarray([[layer.bottom for layer in layers]], jnp.float32)

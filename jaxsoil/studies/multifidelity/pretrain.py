@@ -194,9 +194,7 @@ def pretrain(
 
     Args:
       scans: absorbance; SNV is applied here.
-      config: settings.
       key: random key of split, parameters, order and noise.
-      label: named in the line of progress.
       checkpoints: where the state is kept while it runs; an interrupted training goes on from there.
       devices: over which the batch is spread (default: all).
 

@@ -106,11 +106,7 @@ def _replicates(config: MultifidelityConfig) -> Replicates:
 
 
 def _twins(config: MultifidelityConfig, replicates: int) -> list[MultifidelityData]:
-    """The twins that ``replicates`` stand on.
-
-    Raises:
-      UsageError: fewer than one is asked for.
-    """
+    """The twins that ``replicates`` stand on; UsageError where fewer than one is asked for."""
     if config.twins < 1:
         raise UsageError(f"--twins {config.twins}: ask for at least one.")
     seeds = range(config.twin.seed, config.twin.seed + min(config.twins, replicates))

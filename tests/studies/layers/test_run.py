@@ -18,7 +18,7 @@ from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
 from jaxsoil.evaluation.results import ALL_SEEDS, read_results
 from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.layers import choice
+from jaxsoil.studies.layers import maps as choice
 from jaxsoil.studies.layers import run as study
 from jaxsoil.studies.layers.maps import tile_map
 from jaxsoil.studies.layers.prepare import LayersData, prepare
@@ -149,11 +149,11 @@ def test_after_an_error_no_further_training_is_started() -> None:
     def fails() -> int:
         raise DataError("it broke", remedy="Mend it.")
 
-    (results,) = in_parallel([[lambda: 3, fails, lambda: calls.append(1) or 1]])
+    results = in_parallel([{0: lambda: 3, 1: fails, 2: lambda: calls.append(1) or 1}])
     assert results[0].result() == 3 and not calls
-    for result in results[1:]:
+    for name in (1, 2):
         with pytest.raises(DataError, match="it broke"):
-            result.result()
+            results[name].result()
 
 
 def test_a_map_of_the_middle_leaves_the_rest_without_values(prepared: LayersData) -> None:

@@ -74,12 +74,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 
 
 def data_card(run: HybridRun, drawn: Drawn) -> str:
-    """The card as Markdown: what is in the table, what was left out, and what it is good for.
-
-    Args:
-      run: the run.
-      drawn: figures of the report.
-    """
+    """The card as Markdown: what is in the table, what was left out, and what it is good for."""
     document = Document(f"Data card: hybrid data set of '{run.data['name']}'", run.path)
     document.add(CARD.text("summary", run=run, method=METHODS[run.method]))
     document.table(Table("Columns of hybrid.parquet.", ("Column", "Meaning"), tuple(COLUMNS.items()), left=(0, 1)))

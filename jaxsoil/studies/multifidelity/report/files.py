@@ -113,14 +113,15 @@ class MultifidelityRun(RunContents):
         They are of the task of the tables and of the models that have none.
         """
         named = self.results.rename(columns={"model": "strategy", "split": "set"})
-        return self._with_doubts(of_main_task(named, split))
+        return self.with_doubts(of_main_task(named, split))
 
     def averages(self) -> pd.DataFrame:
         """Means over properties on the test set, ``strategy, metric, seed, value, doubtful``."""
-        return self._with_doubts(of_main_task(self.tables["averages"]))
+        return self.with_doubts(of_main_task(self.tables["averages"]))
 
-    def _with_doubts(self, table: pd.DataFrame) -> pd.DataFrame:
-        doubtful = {name: bool(self.doubtful(name)) for name in self.strategies}
+    def with_doubts(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table, and whether the ``strategy`` of each row is ``doubtful``."""
+        doubtful = {name: bool(self.doubtful(name)) for name in set(table["strategy"])}
         return table.assign(doubtful=[doubtful[name] for name in table["strategy"]])
 
     @property
