@@ -20,19 +20,12 @@ from jaxsoil.data.rasters.geotiff import new_geotiff
 from jaxsoil.data.rasters.rasters import Box, fill_gaps, tile_boxes, tile_windows
 from jaxsoil.runs import progress
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.studies.layers import trainings
 from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.learn import GOES_ON
 from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.studies.layers.scores import map_interval, mean_over_seeds, smearing
-from jaxsoil.studies.layers.trainings import (
-    Predict,
-    Training,
-    TrainingResult,
-    in_parallel,
-    inner_predictions,
-    point_features,
-    predictor,
-)
+from jaxsoil.studies.layers.trainings import Predict, Training, TrainingResult
 
 PREDICTED, LOW, HIGH, SPREAD, OUTSIDE = "predicted", "low", "high", "spread", "outside"
 BANDS = (PREDICTED, LOW, HIGH, SPREAD, OUTSIDE)
@@ -70,9 +63,9 @@ def write_maps(
     for seed in range(len(trained)):
         # The mean of a layer has no seed.
         mine = {name: Training(name, split, seed if name != "mean" else 0) for name in set(models)}
-        every = {name: predictor(training, data, config, members) for name, training in mine.items()}
+        every = {name: trainings.predictor(training, data, config, members) for name, training in mine.items()}
         predicts.append(composed_predict(models, every))
-    centre = point_features(data.windows, context=False)
+    centre = trainings.point_features(data.windows, context=False)
     ranges = np.stack([centre.min(axis=0), centre.max(axis=0)])
     tags = {
         "QUANTITY": data.sites.quantity, "UNITS": unit, "MODEL": ", ".join(dict.fromkeys(models)),
@@ -116,7 +109,7 @@ def tile_map(
     if not mapped.any():
         return np.full(shape, np.nan)
     windows, _ = fill_gaps(tile_windows(data.land.rasters, box, config.window))
-    centre = point_features(windows, context=False)
+    centre = trainings.point_features(windows, context=False)
     known = np.flatnonzero(np.isfinite(centre).all(axis=1) & mapped)
     flat = np.full((len(data.layers), len(BANDS), len(windows)), np.nan)
     factor = smearing(data, config, held_out, data.seen)
@@ -143,12 +136,12 @@ def inner_scores(config: LayersConfig, data: LayersData, folder: Path) -> pd.Dat
     Returns:
       Columns split, fold, model, rmse (unit of the data), n (values), seed, chosen (1: the lowest of its fold).
     """
-
     # A network that goes on from another one follows it.
     chains = [[model, *(late for late in config.models if GOES_ON.get(late) == model)] for model in config.models]
     chains = [chain for chain in chains if GOES_ON.get(chain[0]) not in config.models]
     given = (config.map_split, data, config, folder)
-    waiting = in_parallel([{m: functools.partial(inner_predictions, m, *given) for m in chain} for chain in chains])
+    calls = {name: functools.partial(trainings.inner_predictions, name, *given) for name in config.models}
+    waiting = trainings.in_parallel([{name: calls[name] for name in chain} for chain in chains])
     rows = [
         (config.map_split, number, model, rmse, n, INNER_SEED)
         for model in config.models

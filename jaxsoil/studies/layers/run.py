@@ -69,7 +69,9 @@ def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
             inner = maps.inner_scores(config, data, folder.path / MEMBERS)
             write_csv(folder.path / "inner.csv", inner)
         done = time.perf_counter()
-        results = _by_split_and_model(trained)
+        results: Results = {}
+        for training, result in trained.items():
+            results.setdefault((training.split, training.model), []).append(result)
         models = maps.chosen_models(config, inner)
         of_models = {model: results[config.map_split, model] for model in models}
         mine = maps.composed(models, of_models, data.folds[config.map_split])
@@ -155,13 +157,6 @@ def probe_pixels(data: LayersData) -> tuple[tuple[np.ndarray, np.ndarray], np.nd
 
 Results = dict[tuple[str, str], list[TrainingResult]]
 """Split and model -> results, one for each seed."""
-
-
-def _by_split_and_model(trained: dict[Training, TrainingResult]) -> Results:
-    found: Results = {}
-    for training, result in trained.items():
-        found.setdefault((training.split, training.model), []).append(result)
-    return found
 
 
 def _write_tables(

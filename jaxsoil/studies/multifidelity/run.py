@@ -28,14 +28,7 @@ from jaxsoil.studies.multifidelity.instruments import instrument_differences, ru
 from jaxsoil.studies.multifidelity.measured import fit_whole, held_out_scores, prepare_parts, reference, ways
 from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.reliability import internal, reliability
-from jaxsoil.studies.multifidelity.replicates import (
-    TEST,
-    Replicate,
-    Replicates,
-    SpectraSets,
-    read_sets,
-    replicate_of,
-)
+from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates, SpectraSets, read_sets, replicate_of
 from jaxsoil.studies.multifidelity.strategies import run_curves, run_strategies
 from jaxsoil.studies.multifidelity.tables import OWN, SINGLE, joined, refuse_earlier, result_rows, summaries
 from jaxsoil.training.checkpoints import Checkpoints

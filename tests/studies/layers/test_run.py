@@ -25,14 +25,7 @@ from jaxsoil.studies.layers.prepare import LayersData, prepare
 from jaxsoil.studies.layers.report.page import write_report
 from jaxsoil.studies.layers.report.tables import LABELS, SPLITS
 from jaxsoil.studies.layers.scores import OWN, POOLED, pooled_scores
-from jaxsoil.studies.layers.trainings import (
-    Training,
-    TrainingResult,
-    in_parallel,
-    predictor,
-    train_or_read,
-    trainings,
-)
+from jaxsoil.studies.layers.trainings import Training, TrainingResult, in_parallel, predictor, train_or_read, trainings
 
 
 def test_maps_line_up_with_the_inputs_and_say_what_they_hold(finished: Path) -> None:

@@ -13,7 +13,7 @@ from jaxsoil.report.document import Document
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.studies.multifidelity import instruments
 from jaxsoil.studies.multifidelity.config import InstrumentConfig, MultifidelityConfig, smoke
-from jaxsoil.studies.multifidelity.report.files import read_multifidelity_run
+from jaxsoil.studies.multifidelity.report.files import read_run
 from jaxsoil.studies.multifidelity.report.sections import instruments_section
 from jaxsoil.studies.multifidelity.run import prepare
 from jaxsoil.studies.multifidelity.tables import OWN
@@ -48,7 +48,7 @@ def test_a_finished_run_has_every_strategy_at_every_size():
 def test_the_report_prints_means_and_standard_deviations_over_seeds(tmp_path: Path):
     table = pd.DataFrame({"seed": [0, 1], "strategy": "MIR-MLP", "sd": 0.02, "ccc": [0.5, 0.7], "draws": 1})
     document = Document("a run", tmp_path)
-    run = dataclasses.replace(read_multifidelity_run(smoke_run("multifidelity")), tables={"instruments": table})
+    run = dataclasses.replace(read_run(smoke_run("multifidelity")), tables={"instruments": table})
     instruments_section(document, run)
     document.write()
     assert "0.600 ± 0.141" in (tmp_path / "report.md").read_text("utf-8")

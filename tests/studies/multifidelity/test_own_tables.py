@@ -88,7 +88,7 @@ def folder(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_four_kinds_of_tables_run_end_to_end(folder: Path) -> None:
     words = ["--exp", "multifidelity", "--smoke", "--data", str(folder / "halves.toml"), "--wandb", "disabled"]
-    words += ["--seeds", "1", "--strategies", *MODELS, "--curves.labels", "--instruments.curves"]
+    words += ["--seeds", "1", "--strategies", *MODELS, "--curves.labels", "--instruments.curves", "--internal", "0"]
     assert run_here(*words, "--workdir", str(folder / "run")) == 0
     predictions = pd.read_parquet(folder / "run" / "predictions.parquet")
     judged = predictions[predictions["set"] == "test"]

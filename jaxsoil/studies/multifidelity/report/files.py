@@ -192,7 +192,7 @@ def groups(table: pd.DataFrame, name: str, order: Sequence[str] = ()) -> dict[st
     return {value: where(table, **{name: value}) for value in in_order(table[name], order)}
 
 
-def read_multifidelity_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
+def read_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
     """Reads a finished run of multifidelity, ilr or fno.
 
     Raises:

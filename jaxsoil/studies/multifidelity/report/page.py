@@ -20,14 +20,7 @@ from jaxsoil.report.tables import marked, mean_sd, rows_table
 from jaxsoil.studies.multifidelity.config import CARRY_OVER, FNO, MIR_ILR, NIR_ILR, RIDGE, SAMPLES, STRATEGY
 from jaxsoil.studies.multifidelity.report import score_figures as figures
 from jaxsoil.studies.multifidelity.report import scores, sections, spectra
-from jaxsoil.studies.multifidelity.report.files import (
-    PROSE,
-    MultifidelityRun,
-    clear,
-    interval,
-    label,
-    read_multifidelity_run,
-)
+from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, clear, interval, label, read_run
 
 MLP = "NIRtoMIR-MLP"
 
@@ -56,7 +49,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     Raises:
       DataError: if config.json, env.json or results.csv is missing, or any file is damaged.
     """
-    run = read_multifidelity_run(run_folder)
+    run = read_run(run_folder)
     experiment = run.config.get("experiment")
     title, write = {
         "fno": ("NIR to MIR by a Fourier neural operator", _operator),

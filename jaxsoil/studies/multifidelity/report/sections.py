@@ -92,9 +92,9 @@ def internal_section(document: Document, run: MultifidelityRun) -> None:
     caption = PROSE.text("internal_caption", span=span, repetitions=mine["repetition"].nunique())
     document.draw(figures.internal_clouds(sets, run.properties, strategies), "figure_7_internal", caption)
     cells, order = pd.concat(frames), {"property": run.properties, "column": columns}
-    shown, title = pd.DataFrame(cells[cells["column"].isin(columns)]), PROSE.text("internal_title", span=span)
+    few, title = pd.DataFrame(cells[cells["column"].isin(columns)]), PROSE.text("internal_title", span=span)
     given: dict[str, Any] = {"fmt": 2, "combine": mean_sd, "order": order, "labels": {"property": label}}
-    document.table(pivot_table(shown, "property", "column", "value", title=title, **given))
+    document.table(pivot_table(few, "property", "column", "value", title=title, **given))
 
 
 def curves_section(document: Document, run: MultifidelityRun) -> None:
