@@ -36,13 +36,9 @@ _OF_PRODUCT = ("distributions", "depths", "places")
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html, data_card.md and figures/ into the folder of a finished run.
+    """Writes report.md, report.html, data_card.md and figures/ into the folder of a finished run; returns report.html.
 
-    Returns:
-      Path of report.html, which needs no other file.
-
-    Raises:
-      DataError: if a file of the run is missing or damaged, or of an earlier version.
+    The HTML needs no other file. A file of the run that is missing, damaged or of an earlier version is a DataError.
     """
     run = read_run(run_folder)
     made = {name: getattr(figures, name)(run) for name in FIGURES}

@@ -26,13 +26,9 @@ MAP_SCORES = {"map_rmse": "rmse", "map_r2": "r2_layers"}
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html and figures/ into the folder of a finished run.
+    """Writes report.md, report.html and figures/ into the folder of a finished run; returns the path of report.html.
 
-    Returns:
-      Path of report.html, which needs no other file.
-
-    Raises:
-      DataError: if a file of the run is missing or damaged.
+    The HTML needs no other file. A file of the run that is missing or damaged is a DataError.
     """
     run = tables.read_layers_run(run_folder)
     document = open_document(run, "Layer transfer and maps")

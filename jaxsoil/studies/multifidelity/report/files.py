@@ -195,9 +195,7 @@ def groups(table: pd.DataFrame, name: str, order: Sequence[str] = ()) -> dict[st
 def read_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
     """Reads a finished run of multifidelity, ilr or fno.
 
-    Raises:
-      DataError: config.json, env.json or results.csv is missing, any file is not what it should be, or an earlier
-        version made the folder.
+    DataError: config.json, env.json or results.csv is missing, a file is damaged, or the run of an earlier version.
     """
     refuse_earlier(folder)
     run = MultifidelityRun.of(FILES.read(folder))

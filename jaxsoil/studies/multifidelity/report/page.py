@@ -41,13 +41,8 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """Writes report.md, report.html and figures/ into the folder of a finished run of multifidelity, ilr or fno.
 
     The files are named in ``jaxsoil.studies.multifidelity.report.files``; those that are optional and absent are named
-    where they would have been shown.
-
-    Returns:
-      Path of report.html, which needs no other file.
-
-    Raises:
-      DataError: if config.json, env.json or results.csv is missing, or any file is damaged.
+    where they would have been shown. Without config.json, env.json or results.csv, and where a file is damaged, it
+    raises DataError. Returns the path of report.html, which needs no other file.
     """
     run = read_run(run_folder)
     experiment = run.config.get("experiment")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -132,7 +132,12 @@ def held_out_parts(table: pd.DataFrame, reference: pd.DataFrame) -> Figure:
       reference: rows ``split, range, property, ccc``; those of the first split are drawn.
     """
     properties, strategies, splits = (list(dict.fromkeys(table[name])) for name in ("property", "strategy", "split"))
-    shared = {"panel": 0.155 * len(strategies) + 0.28, "xlabel": _AXES["ccc"][0], "sharex": True, "sharey": True}
+    shared: dict[str, Any] = {
+        "panel": 0.155 * len(strategies) + 0.28,
+        "xlabel": _AXES["ccc"][0],
+        "sharex": True,
+        "sharey": True,
+    }
     figure, panels = grid(len(properties), most=2, extra=0.9, **shared)
     lines = {"mir": Look("10-fold PLSR, MIR", BLUE, "", "-"), "nir": Look("10-fold PLSR, NIR", ORANGE, "", DASHED)}
     for panel, name in zip(panels, properties, strict=True):
@@ -233,7 +238,7 @@ def label_curves(curves: pd.DataFrame, panels: Sequence[tuple[str, str]]) -> Fig
       panels: property (or "mean") and metric of each; with one metric for all of them they share their axis.
     """
     shared, high = len({metric for _, metric in panels}) == 1, 1.75 if len(panels) > 3 else 2.5
-    named = {"xlabel": "Labelled samples", "ylabel": _AXES[panels[0][1]][0] if shared else ""}
+    named: dict[str, Any] = {"xlabel": "Labelled samples", "ylabel": _AXES[panels[0][1]][0] if shared else ""}
     figure, axes = grid(len(panels), panel=high, extra=0.55, **named, sharex=True, sharey=shared)
     strategies = in_order(curves["strategy"], STRATEGY)
     counts = sorted(set(curves["labels"]))

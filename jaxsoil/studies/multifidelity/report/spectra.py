@@ -39,7 +39,7 @@ def latent_space(latents: np.ndarray, wavenumber: np.ndarray, xi: np.ndarray, de
     count = latents.shape[1]
     figure = new_figure(WIDTH, 1.1 + 0.205 * count)
     heat = wavenumber.size > 0
-    side = {"sharey": True, "width_ratios": [1.0, 1.5]} if heat else {}
+    side: dict[str, Any] = {"sharey": True, "width_ratios": [1.0, 1.5]} if heat else {}
     axes: Any = figure.subplots(1, 1 + heat, squeeze=False, **side)[0]
     _ridges(axes[0], latents, dead)
     if heat:
