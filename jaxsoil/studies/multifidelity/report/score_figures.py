@@ -132,13 +132,8 @@ def held_out_parts(table: pd.DataFrame, reference: pd.DataFrame) -> Figure:
       reference: rows ``split, range, property, ccc``; those of the first split are drawn.
     """
     properties, strategies, splits = (list(dict.fromkeys(table[name])) for name in ("property", "strategy", "split"))
-    shared: dict[str, Any] = {
-        "panel": 0.155 * len(strategies) + 0.28,
-        "xlabel": _AXES["ccc"][0],
-        "sharex": True,
-        "sharey": True,
-    }
-    figure, panels = grid(len(properties), most=2, extra=0.9, **shared)
+    shared: dict[str, Any] = {"xlabel": _AXES["ccc"][0], "sharex": True, "sharey": True}
+    figure, panels = grid(len(properties), most=2, panel=0.155 * len(strategies) + 0.28, extra=0.9, **shared)
     lines = {"mir": Look("10-fold PLSR, MIR", BLUE, "", "-"), "nir": Look("10-fold PLSR, NIR", ORANGE, "", DASHED)}
     for panel, name in zip(panels, properties, strict=True):
         for span, look in lines.items():
