@@ -38,11 +38,9 @@ Mask = NDArray[np.bool_]
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """Rows that are held out together.
+    """Rows that are held out together, by a scheme: :data:`RANDOM`, :data:`LABORATORY` or :data:`TEST`.
 
-    Attributes:
-      scheme: :data:`RANDOM`, :data:`LABORATORY` or :data:`TEST`.
-      name: number of the fold as text, name of the laboratory, or "-" for the rows that no fold trains on.
+    ``name``: number of the fold as text, name of the laboratory, or "-" for the rows that no fold trains on.
     """
 
     scheme: str

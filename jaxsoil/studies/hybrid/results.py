@@ -210,9 +210,7 @@ def product_table(
 ) -> pd.DataFrame:
     """One line for each row of the data and property.
 
-    Args:
-      cross_fit: data and folds.
-      calibrated, judged, models: target -> ensemble with its scores; distance and flag of all rows; model id.
+    ``calibrated``, ``judged``, ``models``: target -> ensemble with its scores; distance and flag of all rows; model id.
     """
     frames = []
     data, nowhere = cross_fit.data, np.full(len(cross_fit.data), np.nan)

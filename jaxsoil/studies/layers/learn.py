@@ -185,10 +185,7 @@ def parts(rows: Bool[np.ndarray, " n"], seed: tuple[int, int], watched: int) -> 
 def members_of(data: LayersData, learn: Bool[np.ndarray, "s n"], weight: np.ndarray) -> dict[str, np.ndarray]:
     """What each member's own training rows fit: means and standard deviations of covariates and targets.
 
-    Args:
-      data: the data.
-      learn: (members, n) training rows.
-      weight: (members, layers) weight of each layer in the member's loss.
+    ``learn``: (members, n) training rows; ``weight``: (members, layers) weight of each layer in the member's loss.
     """
     target, own = data.to_scale(data.sites.values), []
     for rows in learn:

@@ -69,9 +69,7 @@ class LayersData:
     def to_unit(self, values: np.ndarray, smear: np.ndarray | float = 1.0) -> np.ndarray:
         """Back to the unit of the data; a property that cannot be negative is not.
 
-        Args:
-          values: on the scale of learning.
-          smear: mean of exp(error) on the log1p scale, which makes means of what else are medians; 1: none.
+        ``smear``: mean of exp(error) on the log1p scale, which makes means of what else are medians; 1: none.
         """
         return np.maximum(smear * np.exp(values) - 1.0 if self.log else values, 0.0)
 

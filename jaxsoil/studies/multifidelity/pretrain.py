@@ -215,10 +215,7 @@ def pretrain(
 
 
 class ScansProgram(Program):
-    """Stage 1 as a program whose scans lie on every device or come block by block; each batch is shared by all.
-
-    Args: as for :func:`pretrain`.
-    """
+    """Stage 1 as a program whose scans lie on every device or come block by block; arguments as of :func:`pretrain`."""
 
     def __init__(self, scans: Scans, config: PretrainConfig, key: jax.Array, devices: Sequence[Any] | None) -> None:
         self.scans, self.config = scans, config

@@ -197,9 +197,8 @@ def internal_clouds(
 def differences(found: pd.DataFrame) -> Figure:
     """Paired differences in CCC with intervals, the published difference beside them, properties as ticks.
 
-    Args:
-      found: rows ``title, property, mean, low, high, paper`` and, if known, ``low_samples, high_samples``; the
-        property "mean" is the mean over properties.
+    ``found``: rows ``title, property, mean, low, high, paper`` and, if known, ``low_samples, high_samples``; the
+    property "mean" is the mean over properties.
     """
     means = where(found, property=MEAN)
     figure = new_figure(WIDTH, 0.95 + 0.27 * len(means))
@@ -275,8 +274,7 @@ def instrument_curves(table: pd.DataFrame, strategies: Sequence[str]) -> Figure:
 def histories(history: pd.DataFrame) -> Figure:
     """Losses by epoch: a panel for each kind of training, thin lines for each seed.
 
-    Args:
-      history: rows ``title, seed, label, epoch`` and terms of the loss; a panel for each of the first titles.
+    ``history``: rows ``title, seed, label, epoch`` and terms of the loss; a panel for each of the first titles.
     """
     titles = list(dict.fromkeys(history["title"]))[:MOST]
     figure, axes = grid(len(titles), panel=1.75, extra=0.6, xlabel="Epoch", ylabel="Loss (dimensionless)")
