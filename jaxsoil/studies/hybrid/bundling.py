@@ -55,8 +55,8 @@ def write_bundle(folder: RunFolder, cross_fit: CrossFit, held: pd.DataFrame, res
         rows = held[away & (held["property"] == name)]
         if len(rows):
             at = [place[str(one)] for one in rows["id"]]
-            columns = (rows[column] for column in ("observed", "predicted", "laboratory"))
-            calibrations[name] = Calibration.of(*columns, scores[at], "unit")
+            pair = (rows["observed"], rows["predicted"])
+            calibrations[name] = Calibration.of(*pair, rows["laboratory"], scores[at], "unit")
     ranges = (data.ranges[name] for name in members)
     limits = tuple((one.low, one.high, one.scale == "sqrt") for one in ranges)
     network = dataclasses.asdict(cross_fit.config.network) | {"dropout": 0.0}

@@ -21,7 +21,8 @@ from jaxsoil.studies.layers import learn
 from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
 from jaxsoil.studies.layers.prepare import LayersData
 
-T, K = TypeVar("T"), TypeVar("K")
+T = TypeVar("T")
+K = TypeVar("K")
 
 INNER = -1
 """Stands for the seed in the names of trainings of the inner cross-validation."""

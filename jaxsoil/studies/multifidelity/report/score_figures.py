@@ -255,7 +255,7 @@ def label_curves(curves: pd.DataFrame, panels: Sequence[tuple[str, str]]) -> Fig
 def mean_bands(axis: Axes, table: pd.DataFrame, x: str, value: str, strategies: Sequence[str]) -> None:
     """Means of ``value`` at each ``x`` as a line with a band of one SD, for each strategy of a table."""
     for rank, strategy in enumerate(strategies):
-        found = where(table, strategy=strategy).groupby(x)[value].agg(["mean", "std"]).fillna({"std": 0.0})
+        found: Any = where(table, strategy=strategy).groupby(x)[value].agg(["mean", "std"]).fillna({"std": 0.0})
         mean, sd = found["mean"].to_numpy(), found["std"].to_numpy()
         look = Look(strategy, OKABE_ITO[rank], MARKERS[rank], "-")
         band(axis, found.index.to_numpy(), mean - sd, mean, mean + sd, look)
