@@ -33,9 +33,8 @@ def write_bundle(folder: RunFolder, cross_fit: CrossFit, held: pd.DataFrame, res
 
     Args:
       folder: of the run; its ``models`` hold the finished networks.
-      cross_fit: the data and their folds.
+      cross_fit, results: the data and their folds; scores.
       held: predictions of rows that were held out.
-      results: scores.
     """
     target, data, library = folder.path / "bundle", cross_fit.data, cross_fit.data.library
     if (target / FACTS).exists() or library.spectra.quantity == "pretreated" or forbidden(library.licence, target):
@@ -56,14 +55,12 @@ def write_bundle(folder: RunFolder, cross_fit: CrossFit, held: pd.DataFrame, res
         rows = held[away & (held["property"] == name)]
         if len(rows):
             at = [place[str(one)] for one in rows["id"]]
-            calibrations[name] = Calibration.of(
-                rows["observed"], rows["predicted"], rows["laboratory"], scores[at], "unit"
-            )
-    limits = [data.ranges[name] for name in members]
+            pair = (rows["observed"], rows["predicted"])
+            calibrations[name] = Calibration.of(*pair, rows["laboratory"], scores[at], "unit")
+    ranges = (data.ranges[name] for name in members)
+    limits = tuple((one.low, one.high, one.scale == "sqrt") for one in ranges)
     network = dataclasses.asdict(cross_fit.config.network) | {"dropout": 0.0}
-    predictor = Convolutional(
-        network, tuple((one.low, one.high, one.scale == "sqrt") for one in limits), tuple(map(tuple, members.values()))
-    )
+    predictor = Convolutional(network, limits, tuple(map(tuple, members.values())))
     targets = tuple(Target.of(name, data.ranges[name].unit, data.observed(name), "unit") for name in members)
     model = Model(predictor, ("absorbance", "snv"), targets, calibrations, _scores(results, cross_fit))
     Bundle(

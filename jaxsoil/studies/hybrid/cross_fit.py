@@ -38,11 +38,9 @@ Mask = NDArray[np.bool_]
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """Rows that are held out together.
+    """Rows that are held out together, by a scheme: :data:`RANDOM`, :data:`LABORATORY` or :data:`TEST`.
 
-    Attributes:
-      scheme: :data:`RANDOM`, :data:`LABORATORY` or :data:`TEST`.
-      name: number of the fold as text, name of the laboratory, or "-" for the rows that no fold trains on.
+    ``name``: number of the fold as text, name of the laboratory, or "-" for the rows that no fold trains on.
     """
 
     scheme: str
@@ -74,8 +72,7 @@ class CrossFit:
     """The data with their folds.
 
     Attributes:
-      data: the prepared data.
-      config: the configuration.
+      data, config: the prepared data, the configuration.
       fold: (n,) fold of each row, -1 for the rows that no fold trains on.
       laboratories: laboratories that are held out in turn.
       methods: harmonisations that can be compared on these data.
@@ -171,9 +168,8 @@ class CrossFit:
         if method == "centre":
             return harmonise.centre_and_scale(data.values[rows], names, min_rows=MIN_ROWS)
         if method == "direct":
-            return harmonise.direct_standardisation(
-                data.values[rows], names, data.sample[rows], reference=self.reference
-            )
+            given = (data.values[rows], names, data.sample[rows])
+            return harmonise.direct_standardisation(*given, reference=self.reference)
         return harmonise.no_harmonisation()
 
     def can_learn(self, held: HeldOut, target: str) -> bool:

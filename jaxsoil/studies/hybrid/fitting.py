@@ -120,8 +120,7 @@ def fit_all(cross_fit: CrossFit, folder: Path, tracker: Tracker) -> ModelPredict
     """Fits what is not yet in ``folder`` and returns the predictions of all models.
 
     Args:
-      cross_fit: the data with their folds.
-      folder: of the finished models.
+      cross_fit, folder: the data with their folds; where the finished models are.
       tracker: takes the epochs of every network, and how many models are done.
 
     Raises:
@@ -158,13 +157,9 @@ def fit_all(cross_fit: CrossFit, folder: Path, tracker: Tracker) -> ModelPredict
             networks.append({**fit.columns, **stored.facts})
         tracker.log({"models_done": number, "models": len(wanted)})
         progress.reach(fit.model, fit.name, kept=there)
-    return ModelPredictions(
-        {key: np.stack(members).astype(np.float64) for key, members in values.items()},
-        pd.concat(histories, ignore_index=True) if histories else pd.DataFrame(),
-        pd.DataFrame(networks),
-        outliers,
-        seconds,
-    )
+    stacked = {key: np.stack(members).astype(np.float64) for key, members in values.items()}
+    history = pd.concat(histories, ignore_index=True) if histories else pd.DataFrame()
+    return ModelPredictions(stacked, history, pd.DataFrame(networks), outliers, seconds)
 
 
 def _with_data(cross_fit: CrossFit, wanted: list[ModelFit]) -> Iterator[tuple[ModelFit, Floats, TrainingRows]]:
@@ -194,9 +189,6 @@ def _fit(cross_fit: CrossFit, fit: ModelFit, values: Floats, data: TrainingRows)
     network = train(values, target, data.rows, data.watch, *arguments)
     facts = {"alive": bool(network.alive), "converged": bool(network.converged)}
     facts |= {"epochs": int(network.epochs), "rows": int(data.rows.size)}
-    return Piece(
-        arrays={"predicted": network.predict(values).astype(np.float32)},
-        trees={"params": network.params, "constants": network.constants},
-        tables={"history": pd.DataFrame(network.history)},
-        facts=facts,
-    )
+    predicted, trees = network.predict(values), {"params": network.params, "constants": network.constants}
+    tables = {"history": pd.DataFrame(network.history)}
+    return Piece({"predicted": predicted.astype(np.float32)}, trees, tables, facts)

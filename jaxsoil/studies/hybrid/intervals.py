@@ -79,11 +79,7 @@ class Calibrated:
 
 
 def calibrate(cross_fit: CrossFit, predicted: ModelPredictions, target: str) -> Calibrated:
-    """Out-of-fold scores of the ensemble behind the product.
-
-    Raises:
-      DataError: every network of a fold diverged.
-    """
+    """Out-of-fold scores of the ensemble behind the product; DataError where every network of a fold diverged."""
     limits, data = cross_fit.data.ranges[target], cross_fit.data
     keys = [(target, held, cross_fit.method, CNN) for held in cross_fit.folds]
     missing = [key[1].name for key in keys if key not in predicted.values]
@@ -202,21 +198,20 @@ def _random_sets(
 def _laboratory_sets(
     cross_fit: CrossFit, predicted: ModelPredictions, target: str, found: Calibrated, level: float
 ) -> Iterator[_Set]:
-    observed, centre, laboratory, places = [], [], [], []
+    data, parts = cross_fit.data, []
     for name in cross_fit.laboratories:
         held = HeldOut(LABORATORY, name)
         mean, tested = predicted.ensemble(target, held, cross_fit.method, CNN), cross_fit.tested(held, target)
         if mean is not None and tested.any():
-            observed.append(cross_fit.data.ranges[target].to_scale(cross_fit.data.observed(target)[tested]))
-            centre.append(mean[tested])
-            places.append(np.flatnonzero(tested))
-            laboratory.append(np.full(int(tested.sum()), name, dtype=object))
-    if not observed:
+            rows = np.flatnonzero(tested)
+            values = data.ranges[target].to_scale(data.observed(target)[rows])
+            parts.append((values, mean[rows], np.full(rows.size, name, dtype=object), rows))
+    if not parts:
         return
-    y, c, names, rows = map(np.concatenate, (observed, centre, laboratory, places))
+    y, c, names, rows = map(np.concatenate, zip(*parts, strict=True))
     plain = conformal.SplitConformal.fit(found.observed, found.out_of_fold[0], level)
     kinds = [(LAB_RANDOM, plain.interval(c))]
-    if len(observed) > 1:
+    if len(parts) > 1:
         kinds.append((LAB_OTHERS, conformal.fold_intervals(y, c, names.astype(str), level)))
     for kind, (low, high) in kinds:
         yield kind, ALL, rows, y, low, high

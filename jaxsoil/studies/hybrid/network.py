@@ -72,8 +72,7 @@ class Network:
         for start in range(0, table.shape[0], _PREDICTED_AT_ONCE):
             part = table[start : start + _PREDICTED_AT_ONCE]
             # Every call has one shape, so that one program serves all.
-            filled = np.zeros((_PREDICTED_AT_ONCE, table.shape[1]), np.float32)
-            filled[: part.shape[0]] = part
+            filled = np.resize(part, (_PREDICTED_AT_ONCE, table.shape[1]))
             found = _apply(self.kind, self.params, self.constants, jnp.asarray(filled))
             result[start : start + _PREDICTED_AT_ONCE] = np.asarray(found, np.float64)[: part.shape[0]]
         return result
@@ -97,35 +96,26 @@ def train(
       spectra: (n, m) harmonised SNV spectra of all rows; only ``rows`` and ``watch`` are used.
       target: (n,) values on the learning scale, NaN where not measured.
       rows, watch: row numbers that train, and that choose the epoch.
-      limits: physical range and learning scale.
-      output: how the range is kept.
-      network, config: shape and training.
-      key: random key of this network.
-      label: named in the line of progress.
+      limits, output: physical range and learning scale, and how the range is kept.
+      network, config, key: shape, training and random key.
 
     Raises:
       DataError: if the target does not vary over the training rows.
     """
     centre, sd = float(np.mean(target[rows])), float(np.std(target[rows]))
     if sd <= 1e-9 * max(abs(centre), 1.0):
-        raise DataError(
-            "the measured values do not vary", source=label, value=f"{rows.size} rows", remedy="Give more rows."
-        )
-    kind = Kind(network, output, *limits.bounds)
-    bands = spectra[rows].std(axis=0)
-    constants = {
-        "mean": jnp.asarray(spectra[rows].mean(axis=0), jnp.float32),
-        "sd": jnp.asarray(np.where(bands > 1e-9, bands, 1.0), jnp.float32),
-        "centre": jnp.float32(centre),
-        "unit": jnp.float32(sd),
-    }
+        problem, value = "the measured values do not vary", f"{rows.size} rows"
+        raise DataError(problem, source=label, value=value, remedy="Give more rows.")
+    kind, bands = Kind(network, output, *limits.bounds), spectra[rows].std(axis=0)
+    constants = {"mean": spectra[rows].mean(axis=0), "sd": np.where(bands > 1e-9, bands, 1.0)}
+    constants = {name: jnp.asarray(values, jnp.float32) for name, values in constants.items()}
+    constants |= {"centre": jnp.float32(centre), "unit": jnp.float32(sd)}
     arrays = {"x": np.asarray(spectra, np.float32), "y": np.nan_to_num(target).astype(np.float32)}
     start = kind.module.init(jax.random.fold_in(key, 1), jnp.zeros((1, spectra.shape[1]), jnp.float32))
     # Convolutions on a CPU are far slower inside a loop of XLA's than one step at a time.
     config = dataclasses.replace(config, jit_per_step=jax.default_backend() == "cpu")
-    fitted = fit(
-        _loss(kind), start, arrays, rows, watch, config, jax.random.fold_in(key, 2), label=label, shared=constants
-    )
+    given = (_loss(kind), start, arrays, rows, watch, config, jax.random.fold_in(key, 2))
+    fitted = fit(*given, label=label, shared=constants)
     rest = (fitted.history, fitted.converged, fitted.epochs_run, fitted.alive)
     return Network(kind, fitted.params, constants, *rest)
 

@@ -88,9 +88,9 @@ class LaboratoryData:
         found = {name: p.values for name, p in known.items() if name in ("latitude", "longitude")}
         ends = [known[name].values for name in ("depth_top", "depth_bottom") if name in known]
         ends = ends or ([known["depth"].values] if "depth" in known else [])
-        return found | (
-            {"depth_top": ends[0], "depth_bottom": ends[-1], "depth_cm": np.mean(ends, axis=0)} if ends else {}
-        )
+        if ends:
+            found |= {"depth_top": ends[0], "depth_bottom": ends[-1], "depth_cm": np.mean(ends, axis=0)}
+        return found
 
 
 def prepare_library(
@@ -135,15 +135,11 @@ def prepare_library(
     for target, found in ranges.items():
         measured = library.property(target).values
         wrong = (measured < found.low) | (measured > found.high)
-        place = int(np.argmax(wrong))
-        require.no_row(
-            wrong,
-            f"measured values lie outside the physical range {found.low:g} to {found.high:g} {found.unit}",
-            show=lambda row, values=measured: f"{values[row]:g} at {str(library.ids[row])!r}",
-            source=library.name,
-            column=f"{target}, laboratory {library.groups['laboratory'][place]}",
-            remedy="Check the unit of this laboratory, or exclude those rows with a reason.",
-        )
+        problem = f"measured values lie outside the physical range {found.low:g} to {found.high:g} {found.unit}"
+        show = lambda row, values=measured: f"{values[row]:g} at {str(library.ids[row])!r}"  # noqa: E731
+        column = f"{target}, laboratory {library.groups['laboratory'][int(np.argmax(wrong))]}"
+        remedy = "Check the unit of this laboratory, or exclude those rows with a reason."
+        require.no_row(wrong, problem, show=show, source=library.name, column=column, remedy=remedy)
         notes += _check_units(library, values, target, unit_check)
     exclusions = pd.DataFrame(constant + repeated, columns=pd.Index(EXCLUSION_COLUMNS))
     return LaboratoryData(library, values, ranges, exclusions, tuple(notes))
@@ -185,19 +181,15 @@ def _ranges(library: Library, targets: Sequence[str]) -> dict[str, Range]:
 
 def _average_repeats(library: Library, targets: Sequence[str]) -> tuple[Library, int]:
     """One row for each sample and laboratory; scans whose measured values differ stay rows of their own."""
-    labels = [library.property(name).values for name in targets]
-    keys = [
-        "\x1f".join((lab, name, *(f"{label[row]!r}" for label in labels)))
-        for row, (lab, name) in enumerate(zip(library.groups["laboratory"], library.samples, strict=True))
-    ]
-    _, first, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    keys = [library.groups["laboratory"], library.samples, *(library.property(name).values for name in targets)]
+    groups = pd.Series(0, range(len(library))).groupby(keys, sort=False, dropna=False)
+    _, first, place, counts = np.unique(groups.ngroup(), return_index=True, return_inverse=True, return_counts=True)
     if (counts == 1).all():
         return library, 0
     total = np.zeros((first.size, library.spectra.n_bands))
-    np.add.at(total, inverse.reshape(-1), library.spectra.values.astype(np.float64))
-    order = np.argsort(first, kind="stable")
-    averaged = library.select(first[order])
-    spectra = averaged.spectra.replace(values=(total / counts[:, None])[order], step="repeats averaged")
+    np.add.at(total, place, library.spectra.values.astype(np.float64))
+    averaged = library.select(first)
+    spectra = averaged.spectra.replace(values=total / counts[:, None], step="repeats averaged")
     return averaged.with_spectra(spectra), len(library) - first.size
 
 
@@ -260,12 +252,9 @@ def _check_units(library: Library, values: Floats, target: str, action: str) -> 
             found.append((name, float(np.median(ratio))))
     if found and action == "error":
         name, ratio = found[0]
-        raise DataError(
-            f"the values of {name} are about {10**ratio:.3g} times what the other laboratories' spectra predict: "
-            "units seem mixed",
-            source=library.name,
-            column=target,
-            value=f"declared as {library.property(target).unit} for all laboratories",
-            remedy="Correct the unit of this laboratory (1 % = 10 g/kg); if it is right, give --unit-check note.",
-        )
+        times = f"{10**ratio:.3g} times what the other laboratories' spectra predict"
+        problem, source = f"the values of {name} are about {times}: units seem mixed", library.name
+        value = f"declared as {library.property(target).unit} for all laboratories"
+        remedy = "Correct the unit of this laboratory (1 % = 10 g/kg); if it is right, give --unit-check note."
+        raise DataError(problem, source=source, column=target, value=value, remedy=remedy)
     return [f"{target}: {name} lies {10**ratio:.3g} times from what the others predict" for name, ratio in found]

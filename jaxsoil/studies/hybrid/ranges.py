@@ -56,9 +56,7 @@ class Range:
     def error(self, scaled: ArrayLike, sd: ArrayLike) -> Floats:
         """Standard deviation in ``unit`` of a normal variable on the learning scale, clipped to the range.
 
-        Args:
-          scaled: (n,) means on the learning scale.
-          sd: (n,) standard deviations on it.
+        ``scaled`` and ``sd``: (n,) means and standard deviations on the learning scale.
 
         By Gauss-Hermite quadrature with 21 nodes; exact for the square root without clipping.
         """
@@ -85,18 +83,12 @@ within its scale."""
 
 
 def range_of(name: str, unit: str) -> Range:
-    """The range of a property in a unit.
-
-    Raises:
-      DataError: a property or a unit that has no range here.
-    """
+    """The range of a property in a unit; DataError for a property or a unit that has none here."""
     if name not in RANGES:
         remedy = f"Choose other targets. {did_you_mean(name, RANGES)}"
         raise DataError("this property has no physical range to predict within", column=name, remedy=remedy)
     for found in RANGES[name]:
         if found.unit == unit:
             return found
-    units = " or ".join(found.unit for found in RANGES[name])
-    raise DataError(
-        "this property comes in another unit", column=name, value=unit, remedy=f"Convert it to {units} with `factor`."
-    )
+    remedy = f"Convert it to {' or '.join(found.unit for found in RANGES[name])} with `factor`."
+    raise DataError("this property comes in another unit", column=name, value=unit, remedy=remedy)

@@ -83,12 +83,9 @@ def result_table(
     """All rows of results.csv.
 
     Args:
-      cross_fit: data and folds.
-      study: name of the experiment.
-      held: predictions of held-out rows.
-      table: the product.
-      outliers: flags of all rows.
-      suspects: measured values that lie far from their prediction.
+      cross_fit, study: data and folds; name of the experiment.
+      held, table: predictions of held-out rows; the product.
+      outliers, suspects: flags of all rows; measured values that lie far from their prediction.
     """
     keys: Row = {"study": study, "data": cross_fit.data.library.name, "seed": cross_fit.config.seed}
     rows = _score_rows(cross_fit, held, keys)
@@ -118,10 +115,7 @@ def _score_rows(cross_fit: CrossFit, held: pd.DataFrame, keys: Row) -> list[Row]
 
 
 def richest(observed: Floats, predicted: Floats) -> dict[str, float]:
-    """What the 5 % of rows with the highest measured values do to R2.
-
-    Args:
-      observed, predicted: (n,) values in one unit.
+    """What the 5 % of rows with the highest measured values do to R2; (n,) values in one unit.
 
     Returns:
       ``richest_variation`` and ``richest_error``, their shares of the sum of squares that R2 divides by and of the
@@ -204,9 +198,9 @@ def depth_table(table: pd.DataFrame, depth: Floats, seed: int) -> pd.DataFrame:
         for place, (top, bottom) in enumerate(itertools.pairwise(DEPTHS)):
             values = lines.loc[(lines["depth"] >= top) & (lines["depth"] < bottom), "value"]
             if len(values) >= 5:
-                low, middle, high = np.percentile(values, [25.0, 50.0, 75.0])
                 name = f"{top:g}-{bottom:g}" if math.isfinite(bottom) else f"over {top:g}"
-                rows.append((target, kind, place, name, len(values), low, middle, high, seed))
+                quartiles = np.percentile(values, [25.0, 50.0, 75.0])
+                rows.append((target, kind, place, name, len(values), *quartiles, seed))
     columns = ("property", "kind", "place", "depth", "n", "q25", "median", "q75", "seed")
     return pd.DataFrame(rows, columns=pd.Index(columns))
 
@@ -216,11 +210,7 @@ def product_table(
 ) -> pd.DataFrame:
     """One line for each row of the data and property.
 
-    Args:
-      cross_fit: data and folds.
-      calibrated: target -> ensemble with its scores.
-      judged: target -> distance, residual and flag of all rows.
-      models: target -> model id.
+    ``calibrated``, ``judged``, ``models``: target -> ensemble with its scores; distance and flag of all rows; model id.
     """
     frames = []
     data, nowhere = cross_fit.data, np.full(len(cross_fit.data), np.nan)

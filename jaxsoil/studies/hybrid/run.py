@@ -17,6 +17,7 @@ from jaxsoil.runs.folder import RunFolder, refuse_earlier
 from jaxsoil.runs.mirror import Inputs
 from jaxsoil.spectra.harmonise import Harmoniser
 from jaxsoil.spectra.resample import Resample
+from jaxsoil.studies.hybrid import results as tables
 from jaxsoil.studies.hybrid.bundling import write_bundle
 from jaxsoil.studies.hybrid.config import PAPER, HybridConfig
 from jaxsoil.studies.hybrid.cross_fit import LABORATORY, LABORATORY_EXPOSURE, RANDOM, CrossFit, HeldOut
@@ -24,16 +25,6 @@ from jaxsoil.studies.hybrid.fitting import CLIPPED, CNN, PLSR, ModelPredictions,
 from jaxsoil.studies.hybrid.intervals import calibrate, coverage_table, held_out_predictions, suspect_values
 from jaxsoil.studies.hybrid.network import Output, example
 from jaxsoil.studies.hybrid.prepare import EXCLUSION_COLUMNS, MIN_ROWS, prepare_library
-from jaxsoil.studies.hybrid.results import (
-    ALL,
-    OWN,
-    check_product,
-    depth_table,
-    model_id,
-    product_table,
-    result_table,
-    write_product,
-)  # fmt: skip
 from jaxsoil.training import cost
 
 TWIN = "laboratories"
@@ -75,7 +66,7 @@ def run(config: HybridConfig, folder: RunFolder, cross_fit: CrossFit) -> None:
 
 def headline(results: pd.DataFrame, method: str) -> dict[str, float]:
     """R2 and RMSE of each property and scheme by the networks behind the product, for the tracker."""
-    behind = (results["model"] == CNN) & (results["harmonisation"] == method) & (results["region"] == ALL)
+    behind = (results["model"] == CNN) & (results["harmonisation"] == method) & (results["region"] == tables.ALL)
     ours: pd.DataFrame = results.loc[behind & results["metric"].isin(["r2", "rmse"])]
     return {f"{row['metric']}/{row['property']}/{row['split']}": float(row["value"]) for row in ours.to_dict("records")}
 
@@ -88,16 +79,16 @@ def _write(folder: RunFolder, cross_fit: CrossFit, predicted: ModelPredictions) 
     harmoniser = cross_fit.harmoniser(None, cross_fit.method)
     judged, outliers = _outliers(cross_fit, harmoniser, predicted)
     suspects = suspect_values(cross_fit, calibrated)
-    models = {target: model_id(cross_fit, target) for target in data.targets}
-    table = product_table(cross_fit, calibrated, judged, models)
-    check_product(table, cross_fit)
-    write_product(table, path / "hybrid.parquet")
-    results = result_table(cross_fit, folder.experiment, held, table, outliers, suspects)
-    write_results(path / "results.csv", results, OWN)
+    models = {target: tables.model_id(cross_fit, target) for target in data.targets}
+    table = tables.product_table(cross_fit, calibrated, judged, models)
+    tables.check_product(table, cross_fit)
+    tables.write_product(table, path / "hybrid.parquet")
+    results = tables.result_table(cross_fit, folder.experiment, held, table, outliers, suspects)
+    write_results(path / "results.csv", results, tables.OWN)
     write_bundle(folder, cross_fit, held, results)
     places = data.places
     if "depth_cm" in places:
-        write_csv(path / "depths.csv", depth_table(table, places["depth_cm"], cross_fit.config.seed))
+        write_csv(path / "depths.csv", tables.depth_table(table, places["depth_cm"], cross_fit.config.seed))
     places = pd.DataFrame({"id": data.library.ids, "laboratory": data.laboratory, **places})
     for name, frame in {"predictions": held, "places": places, "outliers": outliers}.items():
         write_parquet(path / f"{name}.parquet", frame)

@@ -90,11 +90,7 @@ class LayersConfig:
     """Side in pixels of the tiles in which maps are made."""
 
     def check(self) -> None:
-        """Refuses settings that cannot be carried out.
-
-        Raises:
-          UsageError: naming the option.
-        """
+        """Refuses settings that cannot be carried out, with a UsageError that names the option."""
         if not self.models or not self.splits:
             raise UsageError("--models and --splits need at least one name each.")
         if len(set(self.models)) < len(self.models) or len(set(self.splits)) < len(self.splits):

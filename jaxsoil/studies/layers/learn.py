@@ -105,9 +105,7 @@ def loss_of(model: str, data: LayersData, config: LayersConfig) -> WindowLoss:
 
 def held_out_rows(fold: Int64[np.ndarray, " n"], folds: int, *, pairs: bool = False) -> Bool[np.ndarray, "s n"]:
     """Rows that each member does not see: those of one fold, or of two folds for every pair of them."""
-    held = [(number,) for number in range(folds)]
-    held = list(itertools.combinations(range(folds), 2)) if pairs else held
-    return np.stack([np.isin(fold, numbers) for numbers in held])
+    return np.stack([np.isin(fold, held) for held in itertools.combinations(range(folds), 2 if pairs else 1)])
 
 
 def train(
@@ -122,7 +120,6 @@ def train(
     Args:
       name: model, what the rows are (a split) and seed, of which keys are made.
       held: (s, n) rows that a member must not see.
-      data, config: the study.
       base: the finished network that a model of :data:`GOES_ON` goes on from.
     """
     (model, _, seed), loss, sets = name, loss_of(name[0], data, config), len(held)
@@ -135,8 +132,7 @@ def train(
     by_layer["weight"] = np.tile(one, (sets, 1)).astype(np.float32)
     # (members, n): the rows of each set at which each layer was measured.
     rows = [(masks[:, None, :] & data.seen.T[None, :, :]).reshape(sets * len(one), -1) for masks in (learn, watch)]
-    target = np.where(data.seen, data.to_scale(data.sites.values), 0.0).astype(np.float32)
-    arrays = {"x": data.windows, "y": target, "seen": data.seen.astype(np.float32)}
+    arrays = _arrays(data)
 
     def fit(params: Any, own: Any, rows: Any, loop: LoopConfig, stage: str) -> Fitted:
         label, keys = " ".join(map(str, (*name, stage))).strip(), keys_of((*name, stage), len(own["weight"]))
@@ -170,10 +166,13 @@ def example(model: str, data: LayersData, config: LayersConfig, loop: LoopConfig
     """One network that trains on all sites, for a plan: its program and the parameters it starts from."""
     loss, every = loss_of(model, data, config), np.ones((1, len(data.sites)), bool)
     own, keys = members_of(data, every, np.ones((1, len(data.layers)))), keys_of((model, "plan"), 1)
-    target = np.where(data.seen, data.to_scale(data.sites.values), 0.0).astype(np.float32)
-    arrays = {"x": data.windows, "y": target, "seen": data.seen.astype(np.float32)}
     loop, constants = dataclasses.replace(loop, patience=0), jax.tree.map(jnp.asarray, own)
-    return program_of(loss, arrays, every, ~every, loop, keys, own=constants), _initial(loss, data, own, keys)
+    return program_of(loss, _arrays(data), every, ~every, loop, keys, own=constants), _initial(loss, data, own, keys)
+
+
+def _arrays(data: LayersData) -> dict[str, np.ndarray]:
+    target = np.where(data.seen, data.to_scale(data.sites.values), 0.0).astype(np.float32)
+    return {"x": data.windows, "y": target, "seen": data.seen.astype(np.float32)}
 
 
 def parts(rows: Bool[np.ndarray, " n"], seed: tuple[int, int], watched: int) -> tuple[np.ndarray, np.ndarray]:
@@ -186,23 +185,16 @@ def parts(rows: Bool[np.ndarray, " n"], seed: tuple[int, int], watched: int) -> 
 def members_of(data: LayersData, learn: Bool[np.ndarray, "s n"], weight: np.ndarray) -> dict[str, np.ndarray]:
     """What each member's own training rows fit: means and standard deviations of covariates and targets.
 
-    Args:
-      data: the data.
-      learn: (members, n) training rows.
-      weight: (members, layers) weight of each layer in the member's loss.
+    ``learn``: (members, n) training rows; ``weight``: (members, layers) weight of each layer in the member's loss.
     """
-    target = data.to_scale(data.sites.values)
-    own: dict[str, list[np.ndarray]] = {name: [] for name in ("x_mean", "x_sd", "y_mean", "y_sd", "start")}
+    target, own = data.to_scale(data.sites.values), []
     for rows in learn:
         pixels = data.windows[rows].reshape(-1, data.windows.shape[-1]).astype(np.float64)
-        own["x_mean"].append(pixels.mean(axis=0))
-        own["x_sd"].append(np.maximum(pixels.std(axis=0), 1e-9))
-        own["y_mean"].append(np.nanmean(target[rows], axis=0))
-        own["y_sd"].append(np.maximum(np.nanstd(target[rows], axis=0), 1e-9))
-        own["start"].append(mean_profile(np.nanmean(data.sites.values[rows], axis=0), data.layers))
-    return {name: np.stack(values).astype(np.float32) for name, values in own.items()} | {
-        "weight": weight.astype(np.float32)
-    }
+        x = {"x_mean": pixels.mean(axis=0), "x_sd": np.maximum(pixels.std(axis=0), 1e-9)}
+        y = {"y_mean": np.nanmean(target[rows], axis=0), "y_sd": np.maximum(np.nanstd(target[rows], axis=0), 1e-9)}
+        own.append(x | y | {"start": mean_profile(np.nanmean(data.sites.values[rows], axis=0), data.layers)})
+    every = {name: np.stack([one[name] for one in own]) for name in own[0]} | {"weight": weight}
+    return {name: values.astype(np.float32) for name, values in every.items()}
 
 
 def mean_profile(means: np.ndarray, layers: tuple[Layer, ...]) -> np.ndarray:
@@ -238,10 +230,8 @@ def _in_chunks(method: str, loss: WindowLoss, trained: Trained, windows: np.ndar
     own, found = jax.tree.map(jnp.asarray, trained.own), []
     for start in range(0, len(windows), CHUNK):
         part = windows[start : start + CHUNK]
-        full = part if len(part) == CHUNK else np.resize(part, (CHUNK, *part.shape[1:]))
-        found.append(
-            np.asarray(_apply(loss, method, trained.params, own, jnp.asarray(full)), np.float64)[:, : len(part)]
-        )
+        full = jnp.asarray(np.resize(part, (CHUNK, *part.shape[1:])))
+        found.append(np.asarray(_apply(loss, method, trained.params, own, full), np.float64)[:, : len(part)])
     return np.concatenate(found, axis=1)
 
 

@@ -21,11 +21,8 @@ from jaxsoil.data.rasters.sites import Layer
 class PatchConvolution(nn.Module):
     """A convolution whose stride is the side of its kernel, equal to Flax's ``Conv(strides=size, padding="VALID")``.
 
-    Patches do not overlap, so it is one reshape and one matrix product.
-
-    Args:
-      features: output channels.
-      size: side of the kernel in pixels; the sides of the window are multiples of it.
+    Patches do not overlap, so it is one reshape and one matrix product. ``features``: output channels; ``size``: side
+    of the kernel in pixels, of which the sides of the window are multiples.
     """
 
     features: int
@@ -46,8 +43,7 @@ class PatchConvolution(nn.Module):
 class Encoder(nn.Module):
     """Features of a window: a convolution over patches, one over their arrangement, and the central pixel itself.
 
-    Args:
-      width: channels of the first convolution; the second, which spans the window, has twice as many.
+    ``width``: channels of the first convolution; the second, which spans the window, has twice as many.
     """
 
     width: int = 16
@@ -127,11 +123,9 @@ FASTEST, SLOWEST = 3.0, 300.0
 
 
 def layer_means(coefficients: Float[Array, "n 3"], layers: tuple[Layer, ...]) -> Float[Array, "n l"]:
-    """Means over layers of the depth function of :class:`ProfileCnn`, by its integral in closed form.
+    """Means over depth layers of the function of :class:`ProfileCnn`, by its integral in closed form.
 
-    Args:
-      coefficients: log deep, log rise and log decay length in cm.
-      layers: depth layers.
+    ``coefficients``: log deep, log rise and log decay length in cm.
     """
     top = jnp.asarray([[layer.top for layer in layers]], jnp.float32)
     bottom = jnp.asarray([[layer.bottom for layer in layers]], jnp.float32)

@@ -69,9 +69,7 @@ class LayersData:
     def to_unit(self, values: np.ndarray, smear: np.ndarray | float = 1.0) -> np.ndarray:
         """Back to the unit of the data; a property that cannot be negative is not.
 
-        Args:
-          values: on the scale of learning.
-          smear: mean of exp(error) on the log1p scale, which makes means of what else are medians; 1: none.
+        ``smear``: mean of exp(error) on the log1p scale, which makes means of what else are medians; 1: none.
         """
         return np.maximum(smear * np.exp(values) - 1.0 if self.log else values, 0.0)
 
@@ -103,13 +101,9 @@ def prepare(config: LayersConfig) -> LayersData:
     constant = np.ptp(centre, axis=0) == 0.0
     if constant.any():
         place = int(np.argmax(constant))
-        raise DataError(
-            "a raster has the same value at every site",
-            source=land.source,
-            column=land.rasters.names[place],
-            value=float(centre[0, place]),
-            remedy="Leave it out: nothing can be learnt from it.",
-        )
+        problem, remedy = "a raster has the same value at every site", "Leave it out: nothing can be learnt from it."
+        named = {"source": land.source, "column": land.rasters.names[place], "value": float(centre[0, place])}
+        raise DataError(problem, **named, remedy=remedy)
     block_side = config.block or float(np.sqrt(np.ptp(sites.east) * np.ptp(sites.north)) / 6.0)
     block, by_block = _block_folds(sites, block_side, config.folds)
     rng = np.random.default_rng(0)
@@ -123,10 +117,8 @@ def prepare(config: LayersConfig) -> LayersData:
 
 def overlaps(data: LayersData, fold: Int64[np.ndarray, " n"], window: int) -> Bool[np.ndarray, " n"]:
     """Sites whose window shares pixels with that of a site of another fold, which their model learnt from."""
-    near = (np.abs(data.row[:, None] - data.row[None, :]) < window) & (
-        np.abs(data.col[:, None] - data.col[None, :]) < window
-    )
-    return (near & (fold[:, None] != fold[None, :])).any(axis=1)
+    rows, cols = (np.abs(place[:, None] - place[None, :]) < window for place in (data.row, data.col))
+    return (rows & cols & (fold[:, None] != fold[None, :])).any(axis=1)
 
 
 def _block_folds(sites: Sites, side: float, folds: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,9 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.runs import progress
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.layers import choice, scores
+from jaxsoil.studies.layers import maps, scores
 from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
 from jaxsoil.studies.layers.learn import GOES_ON, PER_LAYER, example
-from jaxsoil.studies.layers.maps import write_maps
 from jaxsoil.studies.layers.prepare import LayersData, overlaps, prepare
 from jaxsoil.studies.layers.trainings import Training, TrainingResult, in_parallel, train_or_read, trainings
 from jaxsoil.training import cost
@@ -66,18 +66,20 @@ def run(config: LayersConfig, folder: RunFolder, data: LayersData) -> None:
         inner = None
         if config.map_model == "best":
             progress.note("choosing the model of the maps")
-            inner = choice.inner_scores(config, data, folder.path / MEMBERS)
+            inner = maps.inner_scores(config, data, folder.path / MEMBERS)
             write_csv(folder.path / "inner.csv", inner)
         done = time.perf_counter()
-        results = _by_split_and_model(trained)
-        models = choice.chosen_models(config, inner)
+        results: Results = {}
+        for training, result in trained.items():
+            results.setdefault((training.split, training.model), []).append(result)
+        models = maps.chosen_models(config, inner)
         of_models = {model: results[config.map_split, model] for model in models}
-        mine = choice.composed(models, of_models, data.folds[config.map_split])
+        mine = maps.composed(models, of_models, data.folds[config.map_split])
         if inner is not None:
-            results[config.map_split, choice.CHOSEN] = mine
+            results[config.map_split, maps.CHOSEN] = mine
         scored = _write_tables(folder, config, data, results, truth, _trainings(trained))
         if not (folder.path / "maps.json").exists():
-            write_maps(folder, data, config, models, mine, folder.path / MEMBERS)
+            maps.write_maps(folder, data, config, models, mine, folder.path / MEMBERS)
         rest = time.perf_counter() - done
         times = {"trainings_s": done - started, "tables_and_maps_s": rest, "total_s": done - started + rest}
         folder.add_timing(times)
@@ -88,17 +90,11 @@ def _started(
     config: LayersConfig, data: LayersData, members: Path, probe: np.ndarray
 ) -> dict[Training, Future[TrainingResult]]:
     """Starts all trainings: those of one split and seed one after the other, since some go on from an earlier one."""
-    chains: dict[tuple[str, int], list[Training]] = {}
+    chains: dict[tuple[str, int], dict[Training, Callable[[], TrainingResult]]] = {}
     for training in trainings(config):
-        chains.setdefault((training.split, training.seed), []).append(training)
-    calls = [
-        [functools.partial(train_or_read, training, data, config, members, probe) for training in chain]
-        for chain in chains.values()
-    ]
-    started: dict[Training, Future[TrainingResult]] = {}
-    for chain, results in zip(chains.values(), in_parallel(calls), strict=True):
-        started |= dict(zip(chain, results, strict=True))
-    return started
+        call = functools.partial(train_or_read, training, data, config, members, probe)
+        chains.setdefault((training.split, training.seed), {})[training] = call
+    return in_parallel([*chains.values()])
 
 
 def headline(scored: pd.DataFrame) -> dict[str, float]:
@@ -163,20 +159,8 @@ Results = dict[tuple[str, str], list[TrainingResult]]
 """Split and model -> results, one for each seed."""
 
 
-def _by_split_and_model(trained: dict[Training, TrainingResult]) -> Results:
-    found: Results = {}
-    for training, result in trained.items():
-        found.setdefault((training.split, training.model), []).append(result)
-    return found
-
-
 def _write_tables(
-    folder: RunFolder,
-    config: LayersConfig,
-    data: LayersData,
-    results: Results,
-    truth: np.ndarray,
-    counts: pd.DataFrame,
+    folder: RunFolder, config: LayersConfig, data: LayersData, results: Results, truth: np.ndarray, counts: pd.DataFrame
 ) -> pd.DataFrame:
     """Writes all tables of the run and returns the scores."""
     predicted, checked, curves = [], [], {}
@@ -192,12 +176,8 @@ def _write_tables(
     scored = scores.score(table, named, data.sites.unit)
     write_results(folder.path / "results.csv", scored, scores.OWN)
     folds = scores.score_folds(table)
-    tables = {
-        "folds": folds,
-        "coverage": scores.coverage(table, config.coverage),
-        "gains": scores.gains(table, folds),
-        "trainings": counts,
-    }
+    tables = {"folds": folds, "coverage": scores.coverage(table, config.coverage), "trainings": counts}
+    tables["gains"] = scores.gains(table, folds)
     if checked:
         tables["truth"] = pd.concat(checked, ignore_index=True)
     for name, content in tables.items():

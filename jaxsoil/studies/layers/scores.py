@@ -49,10 +49,9 @@ Frame = Any
 
 
 def mean_over_seeds(values: list[np.ndarray], label: str) -> np.ndarray:
-    """Mean over the seeds that did not diverge.
+    """Mean over the seeds that did not diverge; DataError where there is none.
 
-    Raises:
-      DataError: a prediction that no seed made: a map must not have holes that look like missing data.
+    A map must not have holes that look like missing data.
     """
     stacked = np.stack(values)
     made = np.isfinite(stacked)
@@ -71,7 +70,6 @@ def smearing(
     which needs no law of the errors. The predictions must be of models that did not see the rows.
 
     Args:
-      data, config: the study.
       predicted: on the scale of learning, NaN where a model diverged.
       rows: what counts of each layer.
     """
@@ -132,8 +130,7 @@ def score(table: Frame, named: Mapping[str, str], unit: str) -> pd.DataFrame:
 
     Args:
       table: of :func:`predictions`.
-      named: study, data and property of the rows.
-      unit: of the property.
+      named, unit: study, data and property of the rows; of the property.
     """
     rows = []
     for group, part in table.groupby(["split", "model", "seed"], sort=False):
@@ -177,9 +174,7 @@ def gains(table: Frame, folds: Frame, seed: int = BOOTSTRAP_SEED) -> pd.DataFram
     on one side of zero, else "open".
 
     Args:
-      table: of :func:`predictions`.
-      folds: of :func:`score_folds`.
-      seed: of the bootstrap.
+      table, folds, seed: of :func:`predictions`, of :func:`score_folds`, of the bootstrap.
     """
     models, rows = set(table["model"]), []
     squares = table[table["seed"] == ALL_SEEDS].assign(square=lambda f: (f["predicted"] - f["observed"]) ** 2)
@@ -195,14 +190,11 @@ def gains(table: Frame, folds: Frame, seed: int = BOOTSTRAP_SEED) -> pd.DataFram
                 here = squares[(squares["split"] == split) & ((squares["layer"] == layer) | (layer == POOLED))]
                 sums = here.groupby(["block", "model"])["square"].sum().unstack()
                 student, blocks = t_interval(by_fold), _block_interval(sums[first], sums[second], seed)
-                ends = np.array([(student.low, student.high), blocks])
+                over, counts = (student.low, student.high), (by_fold.size, int((by_fold > 0.0).sum()))
+                ends = np.array([over, blocks])
                 verdict = "gain" if (ends > 0.0).all() else "loss" if (ends < 0.0).all() else "open"
-                rows.append(
-                    (
-                        *(split, first, second, layer, student.mean, student.low, student.high, by_fold.size),
-                        *(int((by_fold > 0.0).sum()), *blocks, BOOTSTRAPS, seed, verdict),
-                    )
-                )
+                found = (student.mean, *over, *counts, *blocks, BOOTSTRAPS, seed, verdict)
+                rows.append((split, first, second, layer, *found))
     return pd.DataFrame(rows, columns=pd.Index(GAIN_COLUMNS))
 
 
@@ -244,7 +236,6 @@ def against_truth(
     """A model at pixels whose truth is known: the mean of its fold models, and the intervals that maps have.
 
     Args:
-      data, config, model, split: as in :func:`predictions`.
       trained: one result for each seed, with (folds, t, layers) predictions at the pixels.
       truth: (layers, t) true values in the unit of the data.
 
@@ -262,11 +253,8 @@ def against_truth(
     rows = []
     for name, at in [*((layer.name, [place]) for place, layer in enumerate(data.layers)), (POOLED, slice(None))]:
         found = metrics.summary(truth[at].ravel(), predicted[at].ravel())
-        rows.append(
-            {"split": split, "model": model, "layer": name, "n": truth[at].size, "nominal": config.coverage}
-            | {metric: found[metric] for metric in METRICS}
-            | {"coverage": float(inside[at].mean())}
-        )
+        keys = {"split": split, "model": model, "layer": name, "n": truth[at].size, "nominal": config.coverage}
+        rows.append(keys | {one: found[one] for one in METRICS} | {"coverage": float(inside[at].mean())})
     return pd.DataFrame(rows)
 
 

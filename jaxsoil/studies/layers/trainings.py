@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +22,7 @@ from jaxsoil.studies.layers.config import NETWORKS, LayersConfig
 from jaxsoil.studies.layers.prepare import LayersData
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 INNER = -1
 """Stands for the seed in the names of trainings of the inner cross-validation."""
@@ -83,29 +84,29 @@ def trainings(config: LayersConfig) -> list[Training]:
     ]
 
 
-def in_parallel(chains: Sequence[Sequence[Callable[[], T]]]) -> list[list[Future[T]]]:
-    """Starts chains of calls, each chain in its own order and two chains at a time, and returns their results to come.
+def in_parallel(chains: Sequence[Mapping[K, Callable[[], T]]]) -> dict[K, Future[T]]:
+    """Starts chains of named calls, each in its own order and two chains at a time; returns their results to come.
 
     A network's program keeps one core of a CPU busy. After an error no further call is started; the results that are
     then missing raise the same error.
     """
-    every, failed = [[Future() for _ in chain] for chain in chains], []
+    results, failed = {name: Future() for chain in chains for name in chain}, []
 
-    def follow(chain: Sequence[Callable[[], T]], results: list[Future[T]]) -> None:
-        for call, result in zip(chain, results, strict=True):
+    def follow(chain: Mapping[K, Callable[[], T]]) -> None:
+        for name, call in chain.items():
             try:
                 if failed:
                     raise failed[0]
-                result.set_result(call())
+                results[name].set_result(call())
             except BaseException as error:  # handed on to whoever waits for the result
                 failed.append(error)
-                result.set_exception(error)
+                results[name].set_exception(error)
 
     pool = ThreadPoolExecutor(2)
-    for chain, results in zip(chains, every, strict=True):
-        pool.submit(follow, chain, results)
+    for chain in chains:
+        pool.submit(follow, chain)
     pool.shutdown(wait=False)
-    return every
+    return results
 
 
 def train_or_read(

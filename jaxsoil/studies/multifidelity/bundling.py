@@ -20,11 +20,10 @@ from jaxsoil.bundle.predictors import Linear, Predictor
 from jaxsoil.data.library import Library
 from jaxsoil.evaluation.domain import Domain, levels
 from jaxsoil.evaluation.shift import Calibration
-from jaxsoil.models import plsr
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.multifidelity.config import STRATEGY, MultifidelityConfig
 from jaxsoil.studies.multifidelity.measured import BUNDLED
-from jaxsoil.studies.multifidelity.property_models import LOGGED
+from jaxsoil.studies.multifidelity.property_models import LOGGED, scales_of
 from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates
 from jaxsoil.studies.multifidelity.strategies import training_rows
 from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK
@@ -50,10 +49,9 @@ def write_bundles(
     """Writes ``bundle/mir`` and ``bundle/nir`` into the run's folder, unless they are there.
 
     Args:
-      config, folder, prepared: the study.
-      results: its scores.
-      stored: strategy -> parameters and scalings of the first replicate's network, or coefficients of its ridge
-        regression (piece of stage 3).
+      config, folder, prepared, results: the study and its scores.
+      stored: strategy -> parameters and scalings of the first replicate's network, or coefficients of its linear model
+        (piece of stage 3).
     """
     replicate = prepared.handed_on
     if forbidden(replicate.sets.data.labelled.licence, folder.path / "bundle"):
@@ -63,7 +61,6 @@ def write_bundles(
     seeds = [replicate.number] if prepared.whole is None else [one.number for one in prepared.each]
     results = results.loc[results["seed"].isin(seeds) & (results["split"] == TEST)]
     first: Any = predictions[predictions["seed"].isin(seeds) & (predictions["set"] == TEST)]
-    counts = pd.read_csv(folder.path / "components.csv") if (folder.path / "components.csv").exists() else None
     for name, strategies in BUNDLED.items():
         target = folder.path / "bundle" / name
         own = [strategy for strategy in strategies if strategy in config.strategies]
@@ -79,7 +76,7 @@ def write_bundles(
         scores = domain.space.scores(spectra["test"])
         models: dict[str, Model] = {}
         for strategy in own:
-            fitted = _fitted(replicate, strategy, spectra, rows, stored, counts)
+            fitted = _fitted(replicate.sets.properties, strategy, stored)
             if fitted is not None:
                 predictor, properties = fitted
                 targets = tuple(_target(replicate, library, rows, one, strategy) for one in properties)
@@ -103,45 +100,20 @@ def write_bundles(
             ).save(target)  # fmt: skip
 
 
-def _fitted(
-    replicate: Replicate,
-    strategy: str,
-    spectra: Mapping[str, NDArray],
-    rows: NDArray[Any],
-    stored: Stored,
-    counts: pd.DataFrame | None,
-) -> tuple[Predictor, list[str]] | None:
+def _fitted(properties: tuple[str, ...], strategy: str, stored: Stored) -> tuple[Predictor, tuple[str, ...]] | None:
     """A model and the properties that it predicts; None where its training diverged or nothing could be fitted."""
-    sets, own = replicate.sets, STRATEGY[strategy]
-    scales = {name: "log1p" if name in LOGGED else "unit" for name in sets.properties}
-    if not own.plsr:
-        if strategy not in stored:
-            return None
-        kept = stored[strategy]
-        if own.ridge is not None:
-            # Where nothing could be fitted a constant stands, as of too few values.
-            fitted = np.flatnonzero(np.any(kept["coefficients"], axis=0))
-            names = [sets.properties[column] for column in fitted]
-            parts = (np.asarray(kept["coefficients"])[:, fitted], np.asarray(kept["intercept"])[fitted])
-            return (Linear(*parts, tuple(scales[name] for name in names)), names) if names else None
-        widths = tuple(int(width) for width in np.asarray(kept["widths"]))
-        parts = (np.asarray(kept["inputs"]), np.asarray(kept["targets"]), tuple(scales.values()))
-        return Perceptron(widths, kept["params"], *parts), list(sets.properties)
-    models, names = [], []
-    chosen = {} if counts is None else _components(counts, strategy, replicate.number)
-    for column, name in enumerate(sets.properties):
-        y = sets.values[own.part][rows, column]
-        known = np.isfinite(y)
-        if chosen.get(name, 0):
-            target = np.log1p(y[known]) if name in LOGGED else y[known]
-            models.append(plsr.fit(spectra[own.part][rows[known]], target, chosen[name]))
-            names.append(name)
-    return (Linear.of(models, [scales[name] for name in names]), names) if models else None
-
-
-def _components(counts: pd.DataFrame, strategy: str, number: int) -> dict[str, int]:
-    rows = counts[(counts["strategy"] == strategy) & (counts["seed"] == number)]
-    return {str(name): int(count) for name, count in zip(rows["property"], rows["components"], strict=True)}
+    if strategy not in stored:
+        return None
+    kept = stored[strategy]
+    if STRATEGY[strategy].linear:
+        # What could not be fitted, of too few values, has no slope.
+        fitted = np.flatnonzero(np.any(kept["coefficients"], axis=0))
+        names = tuple(properties[column] for column in fitted)
+        parts = (np.asarray(kept["coefficients"])[:, fitted], np.asarray(kept["intercept"])[fitted])
+        return (Linear(*parts, scales_of(names)), names) if names else None
+    widths = tuple(int(width) for width in np.asarray(kept["widths"]))
+    parts = (np.asarray(kept["inputs"]), np.asarray(kept["targets"]), scales_of(properties))
+    return Perceptron(widths, kept["params"], *parts), properties
 
 
 def _target(replicate: Replicate, library: Library, rows: NDArray[Any], name: str, strategy: str) -> Target:

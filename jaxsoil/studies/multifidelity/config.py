@@ -70,6 +70,7 @@ class Strategy:
 SAMPLES, REENCODED = "NIRtoMIR-SSL-MLP-samples", "NIRtoMIR-SSL-MLP-reencoded"
 MIR_LINEAR, NIR_LINEAR = "MIR-SSL-PLSR", "NIRtoMIR-SSL-PLSR"
 RIDGE, CARRY_OVER, NO_CURVE = "MIR-ridge", "MIR-carry-over", "MIR-carry-over-no-curve"
+PERTURBED = MidInfraredStrengths.kinds()
 MIR_ILR, NIR_ILR, FNO = "MIR-ILR-MLP", "NIRtoMIR-ILR-MLP", "NIRtoMIR-FNO-MLP"
 
 STRATEGY: dict[str, Strategy] = {
@@ -87,14 +88,8 @@ STRATEGY: dict[str, Strategy] = {
         Strategy(MIR_LINEAR, MIR_LINEAR, "latents", published=False, plsr=True),
         Strategy(NIR_LINEAR, MIR_LINEAR, "nir_latents", published=False, plsr=True),
         Strategy(RIDGE, RIDGE, "mir", published=False, ridge=()),
-        Strategy(CARRY_OVER, CARRY_OVER, "mir", published=False, ridge=MidInfraredStrengths.kinds()),
-        Strategy(
-            NO_CURVE,
-            NO_CURVE,
-            "mir",
-            published=False,
-            ridge=tuple(kind for kind in MidInfraredStrengths.kinds() if kind != "curve"),
-        ),
+        Strategy(CARRY_OVER, CARRY_OVER, "mir", published=False, ridge=PERTURBED),
+        Strategy(NO_CURVE, NO_CURVE, "mir", published=False, ridge=tuple(k for k in PERTURBED if k != "curve")),
         Strategy(MIR_ILR, "MIR-ILR-MLP", "mir", published=False, ilr=True),
         Strategy(NIR_ILR, "MIR-ILR-MLP", "converted", published=False, ilr=True),
         Strategy(FNO, "MIR-MLP", "fno", published=False),

@@ -184,9 +184,7 @@ def fit_conversion(
       nir, mir: SNV absorbance (n, B) and (n, M) of the same samples, row by row.
       train, validation: row numbers or masks (n,); the latter choose the epoch and calibrate the spread. Without
         them the last training loss decides and the spread is as trained, which is too narrow.
-      config: settings.
-      key: random key.
-      label: named in the line of progress.
+      config, key: settings, random key.
 
     Returns:
       The conversion; the training of its point, with the terms "mir" (Eq. 5), "nir" (Eq. 6 without alpha) and "alpha";

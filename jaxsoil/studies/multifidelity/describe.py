@@ -64,13 +64,10 @@ def convergence(config: MultifidelityConfig) -> str:
     loops = {"stage 1": config.pretrain.loop, "stage 2": config.convert.loop, "stage 3": config.properties.loop}
     words = []
     for name, loop in loops.items():
-        if loop.patience:
-            rule = f"its validation loss has not fallen below its lowest for {loop.patience} epochs"
-        else:
-            rule = (
-                f"the mean validation loss of the last fifth of its {loop.epochs} epochs is less than "
-                f"{loop.tolerance:.0%} under that of the fifth before"
-            )
+        rule = f"its validation loss has not fallen below its lowest for {loop.patience} epochs"
+        if not loop.patience:
+            rule = f"the mean validation loss of the last fifth of its {loop.epochs} epochs is less than "
+            rule += f"{loop.tolerance:.0%} under that of the fifth before"
         words.append(f"{name} when {rule}")
     return "A training counts as converged: " + "; ".join(words) + ". The rows watched are training rows set aside."
 
@@ -100,14 +97,13 @@ def describe(replicates: Replicates) -> dict[str, Any]:
             described = moments(values[:, column])
             properties[name][part] = {key: value if np.isfinite(value) else None for key, value in described.items()}
     spectra = {name: first.library(name).spectra for name in first.mir}
+    axes = {n: f"{s.axis[0]:g}-{s.axis[-1]:g} {s.unit}, {s.n_bands} bands" for n, s in spectra.items()}
     return {
         "name": data_name(replicates),
         "notes": [*first.data.notes, *replicates.notes, *([NO_LEAK] if replicates.validation and first.paired else [])],
         "counts": counts(first),
         "roles": [{"seed": one.number, "data": one.sets.data.name, **one.rows.counts()} for one in replicates.each],
-        "axes": {
-            name: f"{one.axis[0]:g}-{one.axis[-1]:g} {one.unit}, {one.n_bands} bands" for name, one in spectra.items()
-        },
+        "axes": axes,
         "sha256": content_digest([one.sets for one in replicates.each]),
         "properties": properties,
     }

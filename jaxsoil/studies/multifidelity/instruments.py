@@ -9,8 +9,6 @@ of its own on them: what both do alike is no merit of the autoencoder.
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,21 +19,13 @@ from jaxsoil.bundle.predictors import Linear
 from jaxsoil.data.twin.infrared.make import InfraredTruth, laboratory_curve
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.compare import paired_differences
-from jaxsoil.models import plsr
 from jaxsoil.runs.keys import seed_of
 from jaxsoil.runs.pieces import Piece
 from jaxsoil.spectra.perturbations import smooth_curve
 from jaxsoil.spectra.preprocess import SNV
-from jaxsoil.studies.multifidelity.config import (
-    CARRY_OVER,
-    NO_CURVE,
-    RIDGE,
-    STRATEGY,
-    InstrumentConfig,
-    PropertyConfig,
-)
+from jaxsoil.studies.multifidelity.config import CARRY_OVER, NO_CURVE, RIDGE, STRATEGY, InstrumentConfig, PropertyConfig
 from jaxsoil.studies.multifidelity.pretrain import Pretrained
-from jaxsoil.studies.multifidelity.property_models import LOGGED, PropertyModel, fit_properties
+from jaxsoil.studies.multifidelity.property_models import PropertyModel, fit_properties, scales_of
 from jaxsoil.studies.multifidelity.replicates import Replicate, SpectraSets
 from jaxsoil.studies.multifidelity.strategies import training_rows
 from jaxsoil.studies.multifidelity.tables import joined, training_tables
@@ -43,8 +33,7 @@ from jaxsoil.studies.multifidelity.tables import joined, training_tables
 PCA = "MIR-PCA-MLP"
 """The control: a network on principal components in place of the autoencoder's latents."""
 
-NETWORKS = ("MIR-MLP", "MIR-SSL-MLP")
-RIDGES = (RIDGE, NO_CURVE, CARRY_OVER)
+JUDGED = ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", RIDGE, NO_CURVE, CARRY_OVER)
 CONTRASTS = (
     ("MIR-SSL-MLP", "MIR-MLP"), ("MIR-SSL-MLP", PCA), (PCA, "MIR-MLP"), ("MIR-SSL-MLP", "MIR-PLSR"),
     (CARRY_OVER, RIDGE), (NO_CURVE, RIDGE), (CARRY_OVER, NO_CURVE), (CARRY_OVER, "MIR-SSL-MLP"),
@@ -53,33 +42,25 @@ CONTRASTS = (
 
 
 def run_instruments(
-    config: InstrumentConfig,
-    properties: PropertyConfig,
-    replicate: Replicate,
-    pretrained: Pretrained,
-    stage3: Piece,
+    config: InstrumentConfig, properties: PropertyConfig, replicate: Replicate, pretrained: Pretrained, stage3: Piece
 ) -> Piece:
     """Judges the MIR strategies of one replicate on its test set with curves of each size.
 
     Args:
-      config: sizes and draws of the curves.
-      properties: settings of stage 3, for the control and for PLSR.
-      replicate: data, rows and number.
-      pretrained: stage 1, with its principal components.
-      stage3: the trained networks and the numbers of components of PLSR.
+      config, properties: sizes and draws of the curves; settings of stage 3, for the control.
+      pretrained, stage3: stage 1, with its principal components; the trained models.
 
     Returns:
       Tables "instruments", rows ``seed, strategy, sd, draws, ccc`` (CCC averaged over properties and draws), and
       "history" and "convergence" of the control.
     """
     sets, number = replicate.sets, replicate.number
-    spectra, curves = sets.data.test_mir.spectra.to_absorbance(), []
+    spectra = sets.data.test_mir.spectra.to_absorbance()
     base = spectra.values.astype(np.float64) - own_curve(sets)
     models, tables = _models(properties, replicate, pretrained, stage3)
-    for draw in range(config.draws):
-        # The same shapes at every size.
-        curves.append(smooth_curve(base.shape[1], 1.0, np.random.default_rng(seed_of(number, "curve", draw))))
-    found = []
+    # The same shapes at every size.
+    seeds = [seed_of(number, "curve", draw) for draw in range(config.draws)]
+    curves, found = [smooth_curve(base.shape[1], 1.0, np.random.default_rng(seed)) for seed in seeds], []
     for sd in config.curves:
         scores: dict[str, list[float]] = {name: [] for name in models}
         for curve in curves if sd else curves[:1]:
@@ -106,18 +87,14 @@ def _models(
     """Strategy -> function from SNV spectra (n, M) to predictions (n, p); tables of the control's training."""
     sets, components, active = replicate.sets, pretrained.components, pretrained.active.astype(np.float32)
     models: dict[str, Any] = {}
-    counts = stage3.tables.get("components")
-    if counts is not None and "MIR-PLSR" in set(counts["strategy"]):
-        models["MIR-PLSR"] = _plsr(replicate, counts.loc[counts["strategy"] == "MIR-PLSR"])
-    for name in NETWORKS:
-        if name in stage3.trees:
+    for name in (name for name in JUDGED if name in stage3.trees):
+        if STRATEGY[name].linear:
+            linear = Linear.read(stage3.trees[name], {"scales": scales_of(sets.properties)})
+            models[name] = lambda spectra, model=linear: model(spectra)[0]
+        else:
             model = PropertyModel.of_tree(stage3.trees[name], sets.properties)
             latent = STRATEGY[name].view == "latents"
             models[name] = _reading(model, (lambda x: pretrained.embed(x)[0] * active) if latent else None)
-    scales = tuple("log1p" if name in LOGGED else "unit" for name in sets.properties)
-    for name in RIDGES:
-        if name in stage3.trees:
-            models[name] = functools.partial(_values, Linear.read(stage3.trees[name], {"scales": scales}))
     own = STRATEGY["MIR-SSL-MLP"]
     view = {"labelled": components.scores(sets.mir["labelled"])}
     key, label = replicate.key(PCA, "multi"), f"seed {replicate.number} {PCA}"
@@ -132,28 +109,6 @@ def _reading(model: PropertyModel, view: Any) -> Any:
     return lambda spectra: model.predict(spectra if view is None else view(spectra))
 
 
-def _values(model: Linear, spectra: NDArray) -> NDArray[np.float64]:
-    return model(spectra)[0]
-
-
-def _plsr(replicate: Replicate, counts: pd.DataFrame) -> Any:
-    """PLSR with the components that stage 3 chose."""
-    sets, rows = replicate.sets, np.concatenate(training_rows(replicate, STRATEGY["MIR-PLSR"]))
-    models = []
-    for column, (name, count) in enumerate(zip(counts["property"], counts["components"], strict=True)):
-        y = sets.values["labelled"][rows, column]
-        known = np.isfinite(y)
-        target = np.log1p(y[known]) if name in LOGGED else y[known]
-        fitted = plsr.fit(sets.mir["labelled"][rows[known]], target, int(count)) if count else None
-        models.append((name in LOGGED, fitted))
-
-    def predict(spectra: NDArray) -> NDArray[np.float64]:
-        made = [np.full(len(spectra), np.nan) if one is None else one.predict(spectra) for _, one in models]
-        return np.stack([np.expm1(y) if log else y for (log, _), y in zip(models, made, strict=True)], axis=1)
-
-    return predict
-
-
 def _mean_ccc(observed: NDArray, predicted: NDArray) -> float:
     """CCC averaged over the properties that are known and predicted."""
     found = []
@@ -165,9 +120,8 @@ def _mean_ccc(observed: NDArray, predicted: NDArray) -> float:
 
 def instrument_differences(instruments: pd.DataFrame) -> pd.DataFrame:
     """Rows ``sd, first, second, n, mean, low, high``: differences between strategies, paired by seed, for each size."""
-    tables: list[Mapping[str, pd.DataFrame]] = []
+    tables = []
     for sd, rows in instruments.groupby("sd", sort=True):
         found = paired_differences(rows.assign(property="all"), CONTRASTS)
-        found = pd.DataFrame(found[found["property"] == "all"]).drop(columns="property")
-        tables.append({"found": found.assign(sd=sd)})
+        tables.append({"found": found[found["property"] == "all"].drop(columns="property").assign(sd=sd)})
     return joined(tables).get("found", pd.DataFrame())

@@ -203,9 +203,7 @@ def pretrain(
 
     Args:
       scans: absorbance; SNV is applied here.
-      config: settings.
       key: random key of split, parameters, order and noise.
-      label: named in the line of progress.
       checkpoints: where the state is kept while it runs; an interrupted training goes on from there.
       devices: over which the batch is spread (default: all).
 
@@ -226,10 +224,7 @@ def pretrain(
 
 
 class ScansProgram(Program):
-    """Stage 1 as a program whose scans lie on every device or come block by block; each batch is shared by all.
-
-    Args: as for :func:`pretrain`.
-    """
+    """Stage 1 as a program whose scans lie on every device or come block by block; arguments as of :func:`pretrain`."""
 
     def __init__(self, scans: Scans, config: PretrainConfig, key: jax.Array, devices: Sequence[Any] | None) -> None:
         self.scans, self.config = scans, config

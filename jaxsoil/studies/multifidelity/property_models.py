@@ -29,6 +29,11 @@ LOGGED = ("tc", "tn", "ic", "eoc", "cec")
 """Properties taken as log(1 + y): all but pH and the particle sizes (multi-fidelity paper, section 2.5)."""
 
 
+def scales_of(properties: Sequence[str]) -> tuple[str, ...]:
+    """The scale on which each property is learned, as a bundle names it."""
+    return tuple("log1p" if name in LOGGED else "unit" for name in properties)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Targets:
     """Properties in training units: transformed and standardised by the training rows.
@@ -60,23 +65,17 @@ class Targets:
         """
         properties = tuple(properties)
         if ilr and not set(TEXTURE) <= set(properties):
-            raise DataError(
-                "ILR needs clay, silt and sand",
-                value=", ".join(properties),
-                remedy="Use data with the three particle sizes, or leave ILR out.",
-            )
+            remedy = "Use data with the three particle sizes, or leave ILR out."
+            raise DataError("ILR needs clay, silt and sand", value=", ".join(properties), remedy=remedy)
         transformed = _transform(np.asarray(values, np.float64), properties, ilr)
         centre, scale = np.zeros(transformed.shape[1]), np.ones(transformed.shape[1])
         for place, (name, column) in enumerate(zip(_columns(properties, ilr), transformed.T, strict=True)):
             measured = column[np.isfinite(column)]
             varies = measured.size > 1 and np.ptp(measured) > 0
             if not varies and not (constant and measured.size):
-                raise DataError(
-                    "a property needs two different values among the training rows",
-                    column=name,
-                    value=f"{measured.size} measured values",
-                    remedy="Leave the property out, or train on more rows.",
-                )
+                problem, value = "a property needs two different values among the training rows", measured.size
+                remedy = "Leave the property out, or train on more rows."
+                raise DataError(problem, column=name, value=f"{value} measured values", remedy=remedy)
             centre[place] = measured.mean() if varies else measured[0]
             scale[place] = measured.std(ddof=1) if varies else 1.0
         return cls(properties, ilr, centre, scale)
@@ -109,20 +108,14 @@ def _columns(properties: tuple[str, ...], ilr: bool) -> tuple[str, ...]:
 
 def _transform(values: NDArray[np.float64], properties: tuple[str, ...], ilr: bool) -> NDArray[np.float64]:
     if values.ndim != 2 or values.shape[1] != len(properties):
-        raise DataError(
-            "one column for each property",
-            value=f"values {values.shape}, {len(properties)} properties",
-            remedy="Pass an array (n, p) in the order of the names.",
-        )
+        value = f"values {values.shape}, {len(properties)} properties"
+        remedy = "Pass an array (n, p) in the order of the names."
+        raise DataError("one column for each property", value=value, remedy=remedy)
     columns = dict(zip(properties, values.T, strict=True))
     for name in set(LOGGED) & set(properties):
         if np.nanmin(columns[name], initial=0.0) <= -1.0:
-            raise DataError(
-                "log(1 + y) needs values above -1",
-                column=name,
-                value=float(np.nanmin(columns[name])),
-                remedy="Correct the values: these properties are not negative.",
-            )
+            lowest, remedy = float(np.nanmin(columns[name])), "Correct the values: these properties are not negative."
+            raise DataError("log(1 + y) needs values above -1", column=name, value=lowest, remedy=remedy)
         columns[name] = np.log1p(columns[name])
     if ilr:
         columns |= dict(zip(("ilr1", "ilr2"), _texture_coordinates(columns).T, strict=True))
@@ -166,10 +159,8 @@ class PropertyModel:
 
     def as_tree(self) -> dict[str, Any]:
         """Parameters, widths, and mean and SD of inputs (2, m) and targets (2, q)."""
-        scalings = {
-            "inputs": np.stack([self.centre, self.scale]),
-            "targets": np.stack([self.targets.centre, self.targets.scale]),
-        }
+        inputs, targets = ((one.centre, one.scale) for one in (self, self.targets))
+        scalings = {"inputs": np.stack(inputs), "targets": np.stack(targets)}
         return {"params": dict(self.params), "widths": np.array(self.network.widths), **scalings}
 
     @classmethod
@@ -228,13 +219,11 @@ def fit_properties(
       config: settings; trainings on few rows run more epochs, to reach its ``steps``.
       own: the strategy whose model it is: which set it learns from, and whether clay, silt and sand are two ILR
         coordinates.
-      sets: properties of the sets, NaN where absent.
-      view: set -> (n, m) preprocessed spectra or latents.
+      sets, view: properties of the sets, NaN where absent; set -> (n, m) preprocessed spectra or latents.
       train, validation: row numbers that train and that stop the training.
       task: "multi" or "single".
       key: random key of weights and batches.
       constant: whether a property without variance among the training rows may stay.
-      label: for the line of progress.
 
     Returns:
       The model, and its training; values of the latter have a leading axis of targets for "single".
@@ -254,9 +243,8 @@ def fit_properties(
     widths = config.latent_widths if own.view == "latents" else config.widths
     network = Mlp(t.shape[1] if task == "multi" else 1, tuple(widths), dropout=config.dropout)
     loop = enough_steps(config, train.size, config.steps).loop
-    start, run = jax.random.split(key)
+    (start, run), loss = jax.random.split(key), PropertyLoss(network, task)
     example = jnp.zeros((1, x.shape[1]), jnp.float32)
-    loss = PropertyLoss(network, task)
     if task == "multi":
         params = network.init(start, example)["params"]
         fitted = fit(loss, params, arrays, train, validation, loop, run, label=label)

@@ -25,14 +25,7 @@ MAX_COMPONENTS = 15
 
 
 def reliability(replicate: Replicate, pretrained: Pretrained, conversion: Conversion | None, views: Views) -> Piece:
-    """All of it for one replicate; the first one also leaves its latents and spectra as trees, one a file of the run.
-
-    Args:
-      replicate: data, rows and number.
-      pretrained: stage 1.
-      conversion: stage 2, None where nothing is paired.
-      views: latents and converted spectra.
-    """
+    """All of it for one replicate; the first one also leaves latents and spectra as trees, one a file of the run."""
     sets, number, axis = replicate.sets, replicate.number, pretrained.axis
     read, labelled, kl = views["latents"], replicate.rows.all_labelled, np.asarray(pretrained.kl, np.float64)
     latents = {"train": read["labelled"][labelled]}
@@ -67,12 +60,9 @@ def reliability(replicate: Replicate, pretrained: Pretrained, conversion: Conver
                 table.insert(0, "seed", number)
         tables |= joined(found)
         files["converted"] = {
-            "wavenumber": axis,
-            "observed": sets.mir["test"],
-            "converted": views["converted"]["test"],
-            "sd": spread["test"].astype(np.float32),
-            "ids": np.asarray(sets.library("test").ids, dtype=np.str_),
-        }
+            "wavenumber": axis, "observed": sets.mir["test"], "converted": views["converted"]["test"],
+            "sd": spread["test"].astype(np.float32), "ids": np.asarray(sets.library("test").ids, dtype=np.str_),
+        }  # fmt: skip
     return Piece(trees=files if number == 0 else {}, tables=tables)
 
 
@@ -139,14 +129,9 @@ def distance_rows(replicate: Replicate, views: Views) -> tuple[pd.DataFrame, pd.
 
 
 def internal(sets: SpectraSets, repetitions: int) -> Piece:
-    """10-fold cross-validation with PLSR inside the pairs and inside the test set, repeated (figure 7).
+    """Table "internal": 10-fold cross-validation with PLSR inside the pairs and inside the test set (figure 7).
 
-    Args:
-      sets: data.
-      repetitions: with other folds (paper: 10).
-
-    Returns:
-      Table "internal".
+    Each repetition has other folds (paper: 10 repetitions).
     """
     found = {}
     for part in ("pairs", "test"):

@@ -67,10 +67,8 @@ def read_sets(data: MultifidelityData, *, complete: bool) -> SpectraSets:
     """
     properties = tuple(name for name in PROPERTIES if name in data.labelled.properties)
     if not properties:
-        raise DataError(
-            "no property is known", source=data.name, value=", ".join(data.labelled.properties),
-            remedy=f"Name at least one of {', '.join(PROPERTIES)}.",
-        )  # fmt: skip
+        value, remedy = ", ".join(data.labelled.properties), f"Name at least one of {', '.join(PROPERTIES)}."
+        raise DataError("no property is known", source=data.name, value=value, remedy=remedy)
     data = _complete(data, properties) if complete else data
     libraries = {"labelled": data.labelled, "pairs": data.paired_mir, "test": data.test_mir}
     near = {"pairs": data.paired_nir, "test": data.test_nir}
@@ -95,10 +93,9 @@ def _complete(data: MultifidelityData, properties: tuple[str, ...]) -> Multifide
         libraries = {name: getattr(data, name) for name in names}
         rows = np.isfinite(_values(libraries[names[0]], properties)).all(axis=1)
         if rows.size and not rows.any():
-            raise DataError(
-                "no row has all properties", source=data.name, column=names[0],
-                value=", ".join(properties), remedy="Give --no-complete: each property then uses its own rows.",
-            )  # fmt: skip
+            where, remedy = names[0], "Give --no-complete: each property then uses its own rows."
+            value = ", ".join(properties)
+            raise DataError("no row has all properties", source=data.name, column=where, value=value, remedy=remedy)
         if not rows.all():
             changed |= {name: library.select(rows) for name, library in libraries.items() if len(library)}
     return dataclasses.replace(data, **changed)
@@ -269,30 +266,21 @@ def check_rows(
 
     ``validated`` says whether pairs are set aside for validation; ``pedons`` are those of the scans.
     """
-    samples = np.asarray(samples)
-    required = ["scans", "labelled"] + ([] if pairs is None else ["pairs"] + ["pairs_valid"] * validated)
-    for name in required:
+    for name in ["scans", "labelled"] + ([] if pairs is None else ["pairs"] + ["pairs_valid"] * validated):
         if getattr(rows, name).size == 0:
-            raise DataError(
-                "no row is left for a role", column=name, remedy="Use more samples, or lower the shares held out."
-            )
+            remedy = "Use more samples, or lower the shares held out."
+            raise DataError("no row is left for a role", column=name, remedy=remedy)
     if pairs is None:
         return
-    trained = {
-        "stage 1": samples[rows.scans],
-        "labelled": labelled.samples[rows.all_labelled],
-        "pairs": pairs.samples[rows.all_pairs],
-    }
-    tied = {"labelled": labelled.blocks[rows.all_labelled], "pairs": pairs.blocks[rows.all_pairs]}
-    if pedons is not None:
-        tied["stage 1"] = np.asarray(pedons)[rows.scans]
-    for what, own, seen in (("samples", pairs.samples, trained), ("pedons", pairs.blocks, tied)):
+    for what, of_scans, of_labelled, of_pairs in (
+        ("samples", samples, labelled.samples, pairs.samples),
+        ("pedons", pedons, labelled.blocks, pairs.blocks),
+    ):
+        seen = {} if of_scans is None else {"stage 1": np.asarray(of_scans)[rows.scans]}
+        seen |= {"labelled": of_labelled[rows.all_labelled], "pairs": of_pairs[rows.all_pairs]}
         for name, ids in seen.items():
-            both = np.intersect1d(own[rows.pairs_valid], ids)
+            both = np.intersect1d(of_pairs[rows.pairs_valid], ids)
             if both.size:
-                raise DataError(
-                    f"leak: validation {what} are trained on",
-                    column=name,
-                    value=f"{both.size} {what}, such as {str(both[0])!r}",
-                    remedy=f"Keep the names of {what} the same in scans, labelled and paired tables.",
-                )
+                value = f"{both.size} {what}, such as {str(both[0])!r}"
+                remedy = f"Keep the names of {what} the same in scans, labelled and paired tables."
+                raise DataError(f"leak: validation {what} are trained on", column=name, value=value, remedy=remedy)

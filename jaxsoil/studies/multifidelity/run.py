@@ -28,14 +28,7 @@ from jaxsoil.studies.multifidelity.instruments import instrument_differences, ru
 from jaxsoil.studies.multifidelity.measured import fit_whole, held_out_scores, prepare_parts, reference, ways
 from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.reliability import internal, reliability
-from jaxsoil.studies.multifidelity.replicates import (
-    TEST,
-    Replicate,
-    Replicates,
-    SpectraSets,
-    read_sets,
-    replicate_of,
-)
+from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates, SpectraSets, read_sets, replicate_of
 from jaxsoil.studies.multifidelity.strategies import run_curves, run_strategies
 from jaxsoil.studies.multifidelity.tables import OWN, SINGLE, joined, refuse_earlier, result_rows, summaries
 from jaxsoil.training.checkpoints import Checkpoints
@@ -106,11 +99,7 @@ def _replicates(config: MultifidelityConfig) -> Replicates:
 
 
 def _twins(config: MultifidelityConfig, replicates: int) -> list[MultifidelityData]:
-    """The twins that ``replicates`` stand on.
-
-    Raises:
-      UsageError: fewer than one is asked for.
-    """
+    """The twins that ``replicates`` stand on; UsageError where fewer than one is asked for."""
     if config.twins < 1:
         raise UsageError(f"--twins {config.twins}: ask for at least one.")
     seeds = range(config.twin.seed, config.twin.seed + min(config.twins, replicates))

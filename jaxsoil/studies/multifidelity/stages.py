@@ -55,11 +55,7 @@ def reconstruction(pretrained: Pretrained, scans: Scans, replicate: Replicate) -
 
 
 def restored_stage1(config: MultifidelityConfig, replicate: Replicate, part: Piece) -> Pretrained:
-    """The autoencoder of a finished stage 1.
-
-    Raises:
-      DataError: its training diverged.
-    """
+    """The autoencoder of a finished stage 1; DataError where its training diverged."""
     _require_alive(part, "stage 1", replicate, "pretrain.loop.lr")
     axis = np.asarray(replicate.sets.data.pretrain.axis)
     components = Components(*(np.asarray(part.arrays[field.name]) for field in dataclasses.fields(Components)))
@@ -84,11 +80,7 @@ def stage2(config: MultifidelityConfig, replicate: Replicate, pretrained: Pretra
 
 
 def restored_stage2(config: MultifidelityConfig, replicate: Replicate, part: Piece) -> Conversion:
-    """The conversion of a finished stage 2.
-
-    Raises:
-      DataError: its training, or that of its spread, diverged.
-    """
+    """The conversion of a finished stage 2; DataError where its training, or that of its spread, diverged."""
     _require_alive(part, "stage 2", replicate, "convert.loop.lr or --convert.spread-loop.lr")
     bands = (spectra["pairs"].shape[1] for spectra in (replicate.sets.mir, replicate.sets.nir))
     networks = Networks(config.convert, config.pretrain.vae, *bands)
@@ -137,8 +129,6 @@ def views_of(
 def _require_alive(part: Piece, stage: str, replicate: Replicate, option: str) -> None:
     row = part.tables["convergence"].iloc[0]
     if not bool(row["alive"]):
-        raise DataError(
-            f"{stage} of seed {replicate.number} diverged: its loss is not finite, and later stages need it",
-            value=f"after {int(row['epochs'])} epochs",
-            remedy=f"Lower --{option} and start again with --overwrite.",
-        )
+        problem = f"{stage} of seed {replicate.number} diverged: its loss is not finite, and later stages need it"
+        remedy = f"Lower --{option} and start again with --overwrite."
+        raise DataError(problem, value=f"after {int(row['epochs'])} epochs", remedy=remedy)

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from jaxsoil.bundle.predictors import Linear
 from jaxsoil.data.draws import group_folds, take_share
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.compare import MEAN, mean_sd
@@ -30,7 +31,7 @@ from jaxsoil.studies.multifidelity.config import (
     Strategy,
     strategies_for,
 )
-from jaxsoil.studies.multifidelity.property_models import LOGGED, fit_properties
+from jaxsoil.studies.multifidelity.property_models import LOGGED, fit_properties, scales_of
 from jaxsoil.studies.multifidelity.replicates import Replicate, SpectraSets
 from jaxsoil.studies.multifidelity.ridges import fit_ridges
 from jaxsoil.studies.multifidelity.tables import NO_TASK, joined, prediction_rows, training_tables
@@ -51,15 +52,11 @@ SCORES = ("ccc", "rmse", "rpiq")
 def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Sequence[str], views: Views) -> Piece:
     """Trains and judges the strategies of one replicate.
 
-    Args:
-      config: settings of stage 3.
-      replicate: data, rows and number.
-      strategies: names; those that need pairs are left out where there are none.
-      views: what the models of this replicate read.
+    Those that need pairs are left out where there are none.
 
     Returns:
       Tables "predictions", "components", "history" and "convergence"; as trees, by strategy, the networks for all
-      properties that read spectra or latents, and the ridge regressions.
+      properties and the linear models that read spectra, and the networks that read latents.
     """
     sets, number, found, kept = replicate.sets, replicate.number, [], {}
     wanted = strategies_for(strategies, sets.paired)
@@ -68,7 +65,9 @@ def run_strategies(config: PropertyConfig, replicate: Replicate, strategies: Seq
             own = STRATEGY[strategy.model]
             # Rows that stop the networks are training rows to PLSR.
             rows, new = np.concatenate(training_rows(replicate, own)), judged(replicate, views[strategy.view])
-            predicted, counts = predict_plsr(config, sets, own, views[own.view], rows, new, number)
+            predicted, counts, linear = predict_plsr(config, sets, own, views[own.view], rows, new, number)
+            if own.view in ("mir", "nir"):
+                kept[strategy.name] = linear.arrays()
             chosen = {"seed": number, "strategy": strategy.name, "property": sets.properties, "components": counts}
             predictions = prediction_rows(replicate, strategy.name, NO_TASK, predicted)
             found.append({"predictions": predictions, "components": pd.DataFrame(chosen)})
@@ -121,12 +120,10 @@ def predict_plsr(
     rows: NDArray[Any],
     new: NDArray,
     seed: int,
-) -> tuple[NDArray[np.float64], list[int]]:
+) -> tuple[NDArray[np.float64], list[int], Linear]:
     """PLSR of each property in its own units, with the components chosen within the rows that it learns from.
 
     Args:
-      config: settings of stage 3.
-      sets: data.
       strategy: whose model it is.
       spectra: set -> (n, m) spectra.
       rows: row numbers to learn from; a property uses those where it is known.
@@ -134,38 +131,34 @@ def predict_plsr(
       seed: of the folds.
 
     Returns:
-      Predictions (t, p) and the number of components of each property. A property with fewer than three values, or
-      with equal ones, or whose rows are all alike (collapsed latents), is predicted by the mean, with no component; one
-      without a value by NaN.
+      Predictions (t, p), the number of components of each property, and the models. A property with fewer than three
+      values, or with equal ones, or whose rows are all alike (collapsed latents), is predicted by the mean, with no
+      component and no model; one without a value by NaN.
     """
-    groups, predicted, counts = sets.library(strategy.part).blocks, np.empty((len(new), len(sets.properties))), []
+    groups, x, scales = sets.library(strategy.part).blocks, spectra[strategy.part], scales_of(sets.properties)
+    predicted, counts = np.empty((len(new), len(scales))), []
+    slopes, starts = np.zeros((x.shape[1], len(scales))), np.full(len(scales), np.nan)
     for column, name in enumerate(sets.properties):
         y = sets.values[strategy.part][rows, column]
         known, y = rows[np.isfinite(y)], y[np.isfinite(y)]
-        if y.size < 3 or np.ptp(y) == 0 or not np.ptp(spectra[strategy.part][known], axis=0).any():
+        if y.size < 3 or np.ptp(y) == 0 or not np.ptp(x[known], axis=0).any():
             predicted[:, column] = y.mean() if y.size else np.nan
             counts.append(0)
             continue
         count = min(config.folds, np.unique(groups[known]).size)
         folds = group_folds(groups[known], count, np.random.default_rng(seed_of(seed, name)))
-        model = plsr.fit_chosen(
-            spectra[strategy.part][known], np.log1p(y) if name in LOGGED else y, folds, config.components
-        )
-        predicted[:, column] = model.predict(new)
-        if name in LOGGED:
-            predicted[:, column] = np.expm1(predicted[:, column])
+        model = plsr.fit_chosen(x[known], np.log1p(y) if name in LOGGED else y, folds, config.components)
+        predicted[:, column] = np.expm1(model.predict(new)) if name in LOGGED else model.predict(new)
+        one = Linear.of([model], (scales[column],))
+        slopes[:, column], starts[column] = one.coefficients[:, 0], one.intercept[0]
         counts.append(model.n_components)
-    return predicted, counts
+    return predicted, counts, Linear(slopes, starts, scales)
 
 
 def run_curves(config: CurveConfig, properties: PropertyConfig, replicate: Replicate, views: Views) -> Piece:
     """Trains the strategies of ``CURVES`` on few labels and scores them on the test set.
 
-    Args:
-      config: sizes and draws.
-      properties: settings of the models, those of stage 3.
-      replicate: data, rows and number; labels are drawn from all labelled rows that train or stop.
-      views: what the models read; the encoder behind "latents" has seen no label.
+    Labels are drawn from all labelled rows that train or stop; the encoder behind the view "latents" has seen none.
 
     Returns:
       Tables "curves" and "convergence".
@@ -187,7 +180,7 @@ def run_curves(config: CurveConfig, properties: PropertyConfig, replicate: Repli
                 own, label = STRATEGY[name], f"{name}/{size} labels/{draw}"
                 view = views[own.view]
                 if own.plsr:
-                    predicted, _ = predict_plsr(properties, sets, own, view, chosen, view["test"], seed)
+                    predicted, *_ = predict_plsr(properties, sets, own, view, chosen, view["test"], seed)
                 elif name in ridges:
                     predicted, _ = ridges[name](view["test"])
                 else:

@@ -56,17 +56,15 @@ def training_tables(
       "convergence": rows ``seed, stage, label, epochs, converged, alive``.
     """
     labels = [f"{label}/{name}" for name in members] or [label]
-    history, convergence = [], []
-    for place, name in enumerate(labels):
-        epochs, converged, alive = (
-            np.atleast_1d(value)[place] for value in (fitted.epochs_run, fitted.converged, fitted.alive)
-        )
-        terms = {term: np.atleast_2d(values)[place, : int(epochs)] for term, values in fitted.history.items()}
-        keys = {"stage": stage, "seed": seed, "label": name}
-        history.append(pd.DataFrame({**keys, "epoch": np.arange(1, int(epochs) + 1), **terms}))
-        row = {"seed": seed, "stage": stage, "label": name, "epochs": int(epochs)}
-        convergence.append(row | {"converged": bool(converged), "alive": bool(alive)})
-    return {"history": pd.concat(history, ignore_index=True), "convergence": pd.DataFrame(convergence)}
+    outcome = {"epochs": fitted.epochs_run, "converged": fitted.converged, "alive": fitted.alive}
+    outcome = {name: np.atleast_1d(values) for name, values in outcome.items()}
+    history = []
+    for place, (name, epochs) in enumerate(zip(labels, outcome["epochs"].tolist(), strict=True)):
+        terms = {term: np.atleast_2d(values)[place, :epochs] for term, values in fitted.history.items()}
+        keys = {"stage": stage, "seed": seed, "label": name, "epoch": np.arange(1, epochs + 1)}
+        history.append(pd.DataFrame(keys | terms))
+    convergence = pd.DataFrame({"seed": seed, "stage": stage, "label": labels, **outcome})
+    return {"history": pd.concat(history, ignore_index=True), "convergence": convergence}
 
 
 def prediction_rows(replicate: Replicate, strategy: str, task: str, predicted: NDArray) -> pd.DataFrame:
@@ -95,7 +93,6 @@ def result_rows(
       predictions: rows of :func:`prediction_rows`.
       units: property -> unit.
       regions: seed -> the field that is held out, or "all".
-      study, data: names of the experiment and of the data.
     """
     named = predictions.rename(columns={"strategy": "model", "set": "split"})
     names, found = ["seed", "model", "task", "split", "property"], []
@@ -117,21 +114,14 @@ QUANTILES = (1, 25, 50, 75, 99)
 def summaries(results: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Tables of the run folder by name; each is empty where the run has nothing for it.
 
-    Args:
-      results: results.csv.
-      predictions: rows ``seed, strategy, task, set, id, property, observed, predicted``.
+    ``predictions``: rows ``seed, strategy, task, set, id, property, observed, predicted``.
     """
     keys = ["seed", "model", "task", "split", "property"]
     scores = results.pivot(index=keys, columns="metric", values="value").reset_index()
     scores = pd.DataFrame(scores).rename(columns={"model": "strategy", "split": "set"})
     means = averages(scores)
-    return {
-        "averages": means,
-        "differences": differences(scores, predictions),
-        "task_differences": task_differences(scores),
-        "orders": orders(scores, means),
-        "texture_sums": texture_sums(predictions),
-    }
+    tables = {"averages": means, "differences": differences(scores, predictions), "orders": orders(scores, means)}
+    return tables | {"task_differences": task_differences(scores), "texture_sums": texture_sums(predictions)}
 
 
 def main_task(tasks: Iterable[str]) -> str:

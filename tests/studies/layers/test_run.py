@@ -18,21 +18,14 @@ from jaxsoil.data.rasters.rasters import Box, fill_gaps, windows_around
 from jaxsoil.evaluation.results import ALL_SEEDS, read_results
 from jaxsoil.runs import tracking
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.layers import choice
+from jaxsoil.studies.layers import maps as choice
 from jaxsoil.studies.layers import run as study
 from jaxsoil.studies.layers.maps import tile_map
 from jaxsoil.studies.layers.prepare import LayersData, prepare
 from jaxsoil.studies.layers.report.page import write_report
 from jaxsoil.studies.layers.report.tables import LABELS, SPLITS
 from jaxsoil.studies.layers.scores import OWN, POOLED, pooled_scores
-from jaxsoil.studies.layers.trainings import (
-    Training,
-    TrainingResult,
-    in_parallel,
-    predictor,
-    train_or_read,
-    trainings,
-)
+from jaxsoil.studies.layers.trainings import Training, TrainingResult, in_parallel, predictor, train_or_read, trainings
 
 
 def test_maps_line_up_with_the_inputs_and_say_what_they_hold(finished: Path) -> None:
@@ -124,7 +117,7 @@ def test_the_model_of_the_maps_is_chosen_among_the_training_sites_of_each_fold(t
     other[fold == 1] = 40.0 + 9.0 * other[fold == 1]
     changed = dataclasses.replace(data, sites=dataclasses.replace(data.sites, values=other))
     again = choice.inner_scores(config, changed, tmp_path / "again")
-    mine, theirs = (one[one["fold"] == 1]["rmse"].to_numpy() for one in (table, again))
+    mine, theirs = (np.asarray(one[one["fold"] == 1]["rmse"]) for one in (table, again))
     np.testing.assert_array_equal(mine, theirs)
     assert not np.allclose(table["rmse"], again["rmse"])
 
@@ -149,11 +142,11 @@ def test_after_an_error_no_further_training_is_started() -> None:
     def fails() -> int:
         raise DataError("it broke", remedy="Mend it.")
 
-    (results,) = in_parallel([[lambda: 3, fails, lambda: calls.append(1) or 1]])
+    results = in_parallel([{0: lambda: 3, 1: fails, 2: lambda: calls.append(1) or 1}])
     assert results[0].result() == 3 and not calls
-    for result in results[1:]:
+    for name in (1, 2):
         with pytest.raises(DataError, match="it broke"):
-            result.result()
+            results[name].result()
 
 
 def test_a_map_of_the_middle_leaves_the_rest_without_values(prepared: LayersData) -> None:
@@ -169,7 +162,8 @@ def test_a_map_of_the_middle_leaves_the_rest_without_values(prepared: LayersData
 
 
 def test_the_plan_names_sites_steps_and_what_was_left_out(prepared: LayersData) -> None:
-    text = study.plan(TINY, prepared)
+    # Two stages of one length are one compiled program.
+    text = study.plan(dataclasses.replace(TINY, models=("mean", "rf", "transfer"), finetune=TINY.train), prepared)
     for part in ("90 sites", "transfer fine", "blocks of", "GeoTIFFs", "TFLOP (float32), floors"):
         assert part in text
 

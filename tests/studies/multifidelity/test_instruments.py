@@ -13,12 +13,10 @@ from jaxsoil.report.document import Document
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.studies.multifidelity import instruments
 from jaxsoil.studies.multifidelity.config import InstrumentConfig, MultifidelityConfig, smoke
-from jaxsoil.studies.multifidelity.report.files import read_multifidelity_run
-from jaxsoil.studies.multifidelity.report.instruments import instruments_section
+from jaxsoil.studies.multifidelity.report.files import read_run
+from jaxsoil.studies.multifidelity.report.sections import instruments_section
 from jaxsoil.studies.multifidelity.run import prepare
 from jaxsoil.studies.multifidelity.tables import OWN
-
-RESTORED = ("MIR-PLSR", "MIR-MLP", "MIR-SSL-MLP", *instruments.RIDGES)
 
 
 @pytest.mark.parametrize("settings", [{"curves": (0.0, -0.01)}, {"curves": (float("nan"),)}, {"draws": 0}])
@@ -38,7 +36,7 @@ def test_without_a_curve_the_models_are_those_of_the_study_on_a_test_set_without
 def test_a_finished_run_has_every_strategy_at_every_size():
     finished: Path = smoke_run("multifidelity")
     table = pd.read_csv(finished / "instruments.csv")
-    assert set(table["strategy"]) == {*RESTORED, instruments.PCA}
+    assert set(table["strategy"]) == {*instruments.JUDGED, instruments.PCA}
     assert table.groupby("sd")["draws"].unique().map(list).to_dict() == {0.0: [1], 0.02: [2]}
     found = pd.read_csv(finished / "instrument_differences.csv")
     wide = table.pivot(index="sd", columns="strategy", values="ccc")
@@ -50,7 +48,7 @@ def test_a_finished_run_has_every_strategy_at_every_size():
 def test_the_report_prints_means_and_standard_deviations_over_seeds(tmp_path: Path):
     table = pd.DataFrame({"seed": [0, 1], "strategy": "MIR-MLP", "sd": 0.02, "ccc": [0.5, 0.7], "draws": 1})
     document = Document("a run", tmp_path)
-    run = dataclasses.replace(read_multifidelity_run(smoke_run("multifidelity")), tables={"instruments": table})
+    run = dataclasses.replace(read_run(smoke_run("multifidelity")), tables={"instruments": table})
     instruments_section(document, run)
     document.write()
     assert "0.600 ± 0.141" in (tmp_path / "report.md").read_text("utf-8")
@@ -69,6 +67,6 @@ def test_networks_and_plsr_are_restored_as_they_were_trained():
     models, _ = instruments._models(config.properties, replicate, pretrained, pieces.read("seed0-stage3"))
     table = read_results(finished / "results.csv", OWN)
     table = table[(table["split"] == "test") & (table["metric"] == "ccc")]
-    for name in RESTORED:
+    for name in instruments.JUDGED:
         mine = instruments._mean_ccc(replicate.sets.values["test"], models[name](replicate.sets.mir["test"]))
         assert mine == pytest.approx(table.loc[table["model"] == name, "value"].mean(), abs=1e-4), name

@@ -88,14 +88,14 @@ def folder(data_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_four_kinds_of_tables_run_end_to_end(folder: Path) -> None:
     words = ["--exp", "multifidelity", "--smoke", "--data", str(folder / "halves.toml"), "--wandb", "disabled"]
-    words += ["--seeds", "1", "--strategies", *MODELS, "--curves.labels", "--instruments.curves"]
+    words += ["--seeds", "1", "--strategies", *MODELS, "--curves.labels", "--instruments.curves", "--internal", "0"]
     assert run_here(*words, "--workdir", str(folder / "run")) == 0
     predictions = pd.read_parquet(folder / "run" / "predictions.parquet")
     judged = predictions[predictions["set"] == "test"]
     second = set(pd.read_parquet(folder / "test.parquet")["sample_id"].astype(str))
     assert set(judged["strategy"]) == set(MODELS)
     for name, mine in judged.groupby("strategy"):
-        assert set(mine["id"]) == second and mine["id"].is_unique
+        assert set(mine["id"]) == second and len(mine) == len(second)
         if "SSL" not in str(name):  # a network of six epochs knows little
             assert np.corrcoef(mine["observed"], mine["predicted"])[0, 1] > 0.6
     notes = read_json(folder / "run" / "data.json")["notes"]

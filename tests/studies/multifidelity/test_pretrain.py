@@ -161,9 +161,13 @@ from jaxsoil.studies.multifidelity.pretrain import VaeLoss, pretrain
 assert len(jax.devices()) == 8
 
 def train_as_one():
-    for memory in (1.0, 0.0):
+    def trained(devices, memory):
         config = dataclasses.replace(CONFIG, memory_gb=memory, block=2)
-        one, eight = (pretrain(scans(), config, jax.random.key(3), devices=jax.devices()[:n]) for n in (1, 8))
+        return pretrain(scans(), config, jax.random.key(3), devices=jax.devices()[:devices])
+
+    one = trained(1, 1.0)  # on one device streaming changes no bit, see above
+    for memory in (1.0, 0.0):
+        eight = trained(8, memory)
         for a, b in zip(jax.tree.leaves(one[0].params), jax.tree.leaves(eight[0].params)):
             np.testing.assert_allclose(a, b, atol=2e-4)
         losses = (training.history["validation_loss"] for _, training in (one, eight))
@@ -210,7 +214,7 @@ def test_eight_devices_share_each_batch(on_eight_devices: str, check: str) -> No
 
 
 def test_a_diverged_training_is_recorded() -> None:
-    _, lost = pretrain(scans(), with_loop(CONFIG, lr=1e30, epochs=2), KEY)
+    _, lost = pretrain(scans(), with_loop(CONFIG, lr=1e30), KEY)
     assert not lost.alive and not lost.converged and lost.epochs_run < 2
 
 

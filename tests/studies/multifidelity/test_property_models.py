@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -71,7 +72,7 @@ def test_rows_without_a_value_do_not_train_that_property() -> None:
 @pytest.mark.parametrize("task", ["multi", "single"])
 def test_a_diverged_training_predicts_nothing(task) -> None:
     x, y = problem()
-    model, training = fitted(x, y, task, LoopConfig(epochs=3, batch=32, lr=1e30))
+    model, training = fitted(x, y, task, dataclasses.replace(LOOP, lr=1e30))
     assert not np.any(training.alive) and not np.any(training.converged)  # type: ignore[attr-defined]
     assert np.isnan(model.predict(x[220:])).all()
 

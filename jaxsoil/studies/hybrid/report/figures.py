@@ -220,9 +220,8 @@ def places(run: HybridRun) -> Figure | None:
     own = run.tables["hybrid"].drop(columns=["latitude", "longitude"], errors="ignore")
     joined = own.merge(known[["id", "latitude", "longitude"]], on="id")
     panels = [(target, kind) for target in run.properties for kind in KIND_LOOKS]
-    figure, axes = style.grid(
-        len(panels), most=2, panel=2.1, xlabel="Longitude (°)", ylabel="Latitude (°)", sharex=True, sharey=True
-    )
+    shared: dict[str, Any] = {"xlabel": "Longitude (°)", "ylabel": "Latitude (°)", "sharex": True, "sharey": True}
+    figure, axes = style.grid(len(panels), most=2, panel=2.1, **shared)
     for axis, (target, kind) in zip(axes, panels, strict=True):
         rows, color = where(joined, property=target, kind=kind), KIND_LOOKS[kind].color
         axis.scatter(column(rows, "longitude"), column(rows, "latitude"), s=4, color=color, alpha=0.5, linewidths=0)

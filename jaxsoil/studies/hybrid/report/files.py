@@ -107,11 +107,7 @@ class HybridRun(RunContents):
 
 
 def read_run(folder: str | os.PathLike[str]) -> HybridRun:
-    """Reads a finished run.
-
-    Raises:
-      DataError: a run of an earlier version, or a file that is missing or damaged, by name.
-    """
+    """Reads a finished run; DataError names a file that is missing or damaged, or a run of an earlier version."""
     return HybridRun.of(FILES.read(folder))
 
 

@@ -36,13 +36,9 @@ _OF_PRODUCT = ("distributions", "depths", "places")
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html, data_card.md and figures/ into the folder of a finished run.
+    """Writes report.md, report.html, data_card.md and figures/ into the folder of a finished run; returns report.html.
 
-    Returns:
-      Path of report.html, which needs no other file.
-
-    Raises:
-      DataError: if a file of the run is missing or damaged, or of an earlier version.
+    The HTML needs no other file. A file of the run that is missing, damaged or of an earlier version is a DataError.
     """
     run = read_run(run_folder)
     made = {name: getattr(figures, name)(run) for name in FIGURES}
@@ -74,12 +70,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 
 
 def data_card(run: HybridRun, drawn: Drawn) -> str:
-    """The card as Markdown: what is in the table, what was left out, and what it is good for.
-
-    Args:
-      run: the run.
-      drawn: figures of the report.
-    """
+    """The card as Markdown: what is in the table, what was left out, and what it is good for."""
     document = Document(f"Data card: hybrid data set of '{run.data['name']}'", run.path)
     document.add(CARD.text("summary", run=run, method=METHODS[run.method]))
     document.table(Table("Columns of hybrid.parquet.", ("Column", "Meaning"), tuple(COLUMNS.items()), left=(0, 1)))

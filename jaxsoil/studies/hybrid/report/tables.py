@@ -218,8 +218,7 @@ def coverage(run: HybridRun) -> Table:
     columns: dict[Any, Any] = {
         "property": "Property", "kind": "Rows and calibration", "n": ("n", COUNT), "groups": ("Samples", COUNT),
         "coverage": ("Coverage (%)", 1), ("lowest", "highest"): ("95 % range (%)", "{:.1f} to {:.1f}"),
-        "off": ("Off (points)", 1),
-        "median_width": ("Median width", 1),
+        "off": ("Off (points)", 1), "median_width": ("Median width", 1),
     }  # fmt: skip
     title = f"Coverage of the {100 * nearest:g} % intervals."
     notes = PROSE.notes("coverage", synthetic=run.data["synthetic"])

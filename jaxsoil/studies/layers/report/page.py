@@ -26,16 +26,9 @@ MAP_SCORES = {"map_rmse": "rmse", "map_r2": "r2_layers"}
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
-    """Writes report.md, report.html and figures/ into the folder of a finished run.
+    """Writes report.md, report.html and figures/ into the folder of a finished run; returns the path of report.html.
 
-    Args:
-      run_folder: folder of a run of ``layer_transfer``.
-
-    Returns:
-      Path of report.html, which needs no other file.
-
-    Raises:
-      DataError: if a file of the run is missing or damaged.
+    The HTML needs no other file. A file of the run that is missing or damaged is a DataError.
     """
     run = tables.read_layers_run(run_folder)
     document = open_document(run, "Layer transfer and maps")
@@ -82,10 +75,8 @@ def _compared(run: LayersRun) -> list[Any]:
 def _found(run: LayersRun) -> dict[str, Any]:
     """What the first three sentences say: the best model, what is left of transfer, and how sure both are."""
     split, maps = run.splits[0], run.json["maps"]
-    gains = {
-        row["second"]: row
-        for row in where(run.tables["gains"], split=split, first="transfer", layer=POOLED).to_dict("records")
-    }
+    rows = where(run.tables["gains"], split=split, first="transfer", layer=POOLED).to_dict("records")
+    gains = {row["second"]: row for row in rows}
     pooled = run.scores("rmse", split=split, layer=POOLED).sort_values("value")
     pooled = pooled[pooled["model"] != "chosen"]
     covered = where(run.tables["coverage"], split=maps["split"], model=maps["model"], layer=POOLED).iloc[0]
@@ -94,11 +85,8 @@ def _found(run: LayersRun) -> dict[str, Any]:
 
 
 def _scores(document: Document, run: LayersRun, drawn: Picture | None) -> None:
-    names = {
-        "r2": "R2 of each layer",
-        "rmse": f"RMSE of each layer ({run.unit})",
-        "ccc": "Concordance (CCC) of each layer",
-    }
+    names = {"r2": "R2 of each layer", "rmse": f"RMSE of each layer ({run.unit})"}
+    names["ccc"] = "Concordance (CCC) of each layer"
     layers = [tables.layer_table(run, metric, f"{name}, seeds together.") for metric, name in names.items()]
     protocol = PROSE.items("protocol", smear=run.data["smear"])
     document.section("Scores", tables.overview_table(run), *protocol, drawn, *layers)

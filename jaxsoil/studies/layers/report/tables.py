@@ -6,6 +6,7 @@ import dataclasses
 import os
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.results import ALL_SEEDS
@@ -102,11 +103,7 @@ class LayersRun(RunContents):
 
 
 def read_layers_run(folder: str | os.PathLike[str]) -> LayersRun:
-    """Reads a finished run.
-
-    Raises:
-      DataError: a file that is missing or damaged, by name, or a run of an earlier version.
-    """
+    """Reads a finished run; DataError names a file that is missing or damaged, or a run of an earlier version."""
     run = LayersRun.of(FILES.read(folder))
     numbers = ("east", "north", *run.layers)
     folds = [f"fold_{split}" for split in run.splits]
@@ -117,11 +114,7 @@ def read_layers_run(folder: str | os.PathLike[str]) -> LayersRun:
 def overview_table(run: LayersRun) -> Table:
     """All layers together, beside the published numbers."""
     pooled = where(run.results, layer=POOLED)
-    columns = [
-        f"{metric}, together" if seed == ALL_SEEDS else metric
-        for metric, seed in zip(pooled["metric"], pooled["seed"], strict=True)
-    ]
-    cells = pooled.assign(column=columns)
+    cells = pooled.assign(column=pooled["metric"] + np.where(pooled["seed"] == ALL_SEEDS, ", together", ""))
     heads = {
         "r2": "R2, pooled", "r2_within": "R2, within layers", "r2_layers, together": "R2, mean of layers",
         "rmse": f"RMSE ({run.unit})", "rmse, together": "RMSE, seeds together", "ccc, together": "CCC, seeds together",
@@ -130,9 +123,8 @@ def overview_table(run: LayersRun) -> Table:
     same["order"], same["labels"] = same["order"] | {"column": heads}, same["labels"] | {"column": heads}
     title = "All layers together, on sites that the model did not see."
     shown: pd.DataFrame = cells.loc[cells["column"].isin(list(heads))]
-    ours = pivot_table(
-        shown, columns="column", value="value", combine=mean_sd, title=title, notes=PROSE.notes("overview"), **same
-    )
+    same |= {"combine": mean_sd, "notes": PROSE.notes("overview")}
+    ours = pivot_table(shown, columns="column", value="value", title=title, **same)
     published = [
         ("not stated", f"{name} (published, Han et al. 2025)", r2, "n/a", "n/a", rmse, "n/a", "n/a")
         for name, r2, rmse in PUBLISHED

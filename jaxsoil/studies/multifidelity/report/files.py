@@ -113,14 +113,15 @@ class MultifidelityRun(RunContents):
         They are of the task of the tables and of the models that have none.
         """
         named = self.results.rename(columns={"model": "strategy", "split": "set"})
-        return self._with_doubts(of_main_task(named, split))
+        return self.with_doubts(of_main_task(named, split))
 
     def averages(self) -> pd.DataFrame:
         """Means over properties on the test set, ``strategy, metric, seed, value, doubtful``."""
-        return self._with_doubts(of_main_task(self.tables["averages"]))
+        return self.with_doubts(of_main_task(self.tables["averages"]))
 
-    def _with_doubts(self, table: pd.DataFrame) -> pd.DataFrame:
-        doubtful = {name: bool(self.doubtful(name)) for name in self.strategies}
+    def with_doubts(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table, and whether the ``strategy`` of each row is ``doubtful``."""
+        doubtful = {name: bool(self.doubtful(name)) for name in set(table["strategy"])}
         return table.assign(doubtful=[doubtful[name] for name in table["strategy"]])
 
     @property
@@ -191,12 +192,10 @@ def groups(table: pd.DataFrame, name: str, order: Sequence[str] = ()) -> dict[st
     return {value: where(table, **{name: value}) for value in in_order(table[name], order)}
 
 
-def read_multifidelity_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
+def read_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
     """Reads a finished run of multifidelity, ilr or fno.
 
-    Raises:
-      DataError: config.json, env.json or results.csv is missing, any file is not what it should be, or an earlier
-        version made the folder.
+    DataError: config.json, env.json or results.csv is missing, a file is damaged, or the run of an earlier version.
     """
     refuse_earlier(folder)
     run = MultifidelityRun.of(FILES.read(folder))

@@ -18,16 +18,9 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import open_document
 from jaxsoil.report.tables import marked, mean_sd, rows_table
 from jaxsoil.studies.multifidelity.config import CARRY_OVER, FNO, MIR_ILR, NIR_ILR, RIDGE, SAMPLES, STRATEGY
-from jaxsoil.studies.multifidelity.report import instruments, measured, scores, sections, spectra
 from jaxsoil.studies.multifidelity.report import score_figures as figures
-from jaxsoil.studies.multifidelity.report.files import (
-    PROSE,
-    MultifidelityRun,
-    clear,
-    interval,
-    label,
-    read_multifidelity_run,
-)
+from jaxsoil.studies.multifidelity.report import scores, sections, spectra
+from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, clear, interval, label, read_run
 
 MLP = "NIRtoMIR-MLP"
 
@@ -47,17 +40,11 @@ _CONVERTERS = "Accuracy of both converters"
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
     """Writes report.md, report.html and figures/ into the folder of a finished run of multifidelity, ilr or fno.
 
-    Args:
-      run_folder: folder with the files named in ``jaxsoil.studies.multifidelity.report.files``; those that are
-        optional and absent are named where they would have been shown.
-
-    Returns:
-      Path of report.html, which needs no other file.
-
-    Raises:
-      DataError: if config.json, env.json or results.csv is missing, or any file is damaged.
+    The files are named in ``jaxsoil.studies.multifidelity.report.files``; those that are optional and absent are named
+    where they would have been shown. Without config.json, env.json or results.csv, and where a file is damaged, it
+    raises DataError. Returns the path of report.html, which needs no other file.
     """
-    run = read_multifidelity_run(run_folder)
+    run = read_run(run_folder)
     experiment = run.config.get("experiment")
     title, write = {
         "fno": ("NIR to MIR by a Fourier neural operator", _operator),
@@ -85,14 +72,14 @@ def _study(document: Document, run: MultifidelityRun) -> None:
     dagger = PROSE.text("dagger") if any(run.doubtful(strategy) for strategy in run.strategies) else ""
     sections.run_section(document, run, PROSE.text("opening", run=run), *_facts(run, found), dagger)
     document.section(_ACCURACY, bars["ccc"] if compared else None, bars["rpiq"], averages)
-    measured.parts_section(document, run)
+    sections.parts_section(document, run)
     document.section("Appendix B beside ours", scores.appendix_b(run))
     _comparison(document, run, found)
     tasks = scores.task_table(run) or PROSE.text("missing", what="tasks")
     document.section("One network for all properties, or one for each", tasks)
     sections.summaries_section(document, run)
-    instruments.instruments_section(document, run)
-    instruments.reconstruction_section(document, run)
+    sections.instruments_section(document, run)
+    sections.reconstruction_section(document, run)
     spectra.latent_section(document, run)
     spectra.conversion_section(document, run)
     spectra.uncertainty_section(document, run)
@@ -135,16 +122,13 @@ def _facts(run: MultifidelityRun, found: pd.DataFrame) -> list[str | list[str]]:
     contrasts = []
     for first, second in (("MIR-SSL-MLP", "MIR-MLP"), ("NIRtoMIR-SSL-MLP", "NIR-MLP"), ("NIRtoMIR-MLP", "NIR-PLSR")):
         contrasts += where(found, first=first, second=second, property=MEAN).to_dict("records")
-    return PROSE.items(
-        "facts",
-        best=(marked(best, run.doubtful(best)), means[best].text(2)) if best else (),
-        orders=[
-            {**row, "turned": turned, "pairs": math.comb(len(row["ours"].split(" > ")), 2)}
-            for row in orders
-            if math.isfinite(row["tau"])
-        ],
-        contrasts=contrasts,
-    )
+    orders = [
+        {**row, "turned": turned, "pairs": math.comb(len(row["ours"].split(" > ")), 2)}
+        for row in orders
+        if math.isfinite(row["tau"])
+    ]
+    named = (marked(best, run.doubtful(best)), means[best].text(2)) if best else ()
+    return PROSE.items("facts", best=named, orders=orders, contrasts=contrasts)
 
 
 def _comparison(document: Document, run: MultifidelityRun, found: pd.DataFrame) -> None:
@@ -210,14 +194,10 @@ def _claims(found: pd.DataFrame) -> list[dict[str, Any]]:
         rows = {str(row["property"]): row for row in where(found, first=first, second=second).to_dict("records")}
         mine = {label(name): rows[name] for name in TEXTURE if name in rows}
         sign, words = CLAIMS[first]
-        claim = {
-            "first": first,
-            "second": second,
-            "words": words,
-            "listed": [f"{name} {interval(row)}" for name, row in mine.items()],
-            "agree": [name for name, row in mine.items() if sign * float(row["mean"]) > 0.0],
-            "sure": [name for name, row in mine.items() if clear(row)],
-        }
+        listed = [f"{name} {interval(row)}" for name, row in mine.items()]
+        agree = [name for name, row in mine.items() if sign * float(row["mean"]) > 0.0]
+        claim = {"first": first, "second": second, "words": words, "listed": listed, "agree": agree}
+        claim |= {"sure": [name for name, row in mine.items() if clear(row)]}
         claims += [claim | {"mean": rows[MEAN]}] if mine else []
     return claims
 
@@ -232,15 +212,9 @@ def _sums(document: Document, run: MultifidelityRun) -> None:
     sums = sums.sort_values("strategy", key=lambda names: names.map(known.index), kind="stable")
     document.draw(figures.texture_sums(sums), "texture_sums", PROSE.text("sums_caption"))
     columns = {"mean": "Mean (%)", "sd": "SD (%)", "min": "Min (%)", "max": "Max (%)"}
-    table = rows_table(
-        sums.assign(doubtful=[bool(run.doubtful(name)) for name in sums["strategy"]]),
-        {
-            "strategy": "Strategy",
-            **{name: (heading, 2) for name, heading in columns.items()},
-            "gap": ("Largest |sum − 100| (%)", "{:.1e}"),
-        },
-        title="Sums over samples and seeds, in % of the fine earth.",
-        marks={"strategy": "doubtful"},
-    )
+    shown: Any = {"strategy": "Strategy", **{name: (heading, 2) for name, heading in columns.items()}}
+    shown["gap"] = ("Largest |sum − 100| (%)", "{:.1e}")
+    title = "Sums over samples and seeds, in % of the fine earth."
+    table = rows_table(run.with_doubts(sums), shown, title=title, marks={"strategy": "doubtful"})
     loose = [name for name in sums["strategy"][sums["gap"] > 1e-3] if STRATEGY[name].ilr]
     document.add(table, PROSE.text("sums_fault", loose=loose))

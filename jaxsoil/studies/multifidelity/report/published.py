@@ -43,11 +43,7 @@ def summary(name: str, dataset: str) -> Any:
 
 
 def averages(metric: str, properties: Sequence[str] | None = None) -> dict[str, float]:
-    """Mean of a metric of Appendix B over properties (all nine, or those given), by strategy.
-
-    Raises:
-      KeyError: if Appendix B has no such metric, or none of the properties.
-    """
+    """Mean of a metric of Appendix B over all or the given properties, by strategy; KeyError where it has none."""
     if metric not in METRICS:
         raise KeyError(f"Appendix B has no metric {metric!r}")
     lines = APPENDIX_B if properties is None else APPENDIX_B[APPENDIX_B["property"].isin(list(properties))]

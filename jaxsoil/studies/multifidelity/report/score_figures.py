@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -132,10 +132,8 @@ def held_out_parts(table: pd.DataFrame, reference: pd.DataFrame) -> Figure:
       reference: rows ``split, range, property, ccc``; those of the first split are drawn.
     """
     properties, strategies, splits = (list(dict.fromkeys(table[name])) for name in ("property", "strategy", "split"))
-    panel_height = 0.155 * len(strategies) + 0.28
-    figure, panels = grid(
-        len(properties), most=2, panel=panel_height, extra=0.9, xlabel=_AXES["ccc"][0], sharex=True, sharey=True
-    )
+    shared: dict[str, Any] = {"xlabel": _AXES["ccc"][0], "sharex": True, "sharey": True}
+    figure, panels = grid(len(properties), most=2, panel=0.155 * len(strategies) + 0.28, extra=0.9, **shared)
     lines = {"mir": Look("10-fold PLSR, MIR", BLUE, "", "-"), "nir": Look("10-fold PLSR, NIR", ORANGE, "", DASHED)}
     for panel, name in zip(panels, properties, strict=True):
         for span, look in lines.items():
@@ -176,9 +174,8 @@ def internal_clouds(
             panel.sharey(panels[number - 1])
         for place, name in enumerate(properties):
             values = where(internal, property=name)[metric]
-            panel.scatter(
-                place + np.resize(jitter, len(values)), values, s=7.0, color="#b0b0b0", linewidths=0, zorder=2
-            )
+            x = place + np.resize(jitter, len(values))
+            panel.scatter(x, values, s=7.0, color="#b0b0b0", linewidths=0, zorder=2)
         for shift, (strategy, look) in zip(shifts(len(looks), 0.08), looks.items(), strict=True):
             mine = where(scores, strategy=strategy, metric=metric)
             means = [mean_sd(where(mine, property=name)["value"]).mean for name in properties]
@@ -200,9 +197,8 @@ def internal_clouds(
 def differences(found: pd.DataFrame) -> Figure:
     """Paired differences in CCC with intervals, the published difference beside them, properties as ticks.
 
-    Args:
-      found: rows ``title, property, mean, low, high, paper`` and, if known, ``low_samples, high_samples``; the
-        property "mean" is the mean over properties.
+    ``found``: rows ``title, property, mean, low, high, paper`` and, if known, ``low_samples, high_samples``; the
+    property "mean" is the mean over properties.
     """
     means = where(found, property=MEAN)
     figure = new_figure(WIDTH, 0.95 + 0.27 * len(means))
@@ -235,20 +231,13 @@ def label_curves(curves: pd.DataFrame, panels: Sequence[tuple[str, str]]) -> Fig
       curves: rows ``labels, strategy, property`` and metrics.
       panels: property (or "mean") and metric of each; with one metric for all of them they share their axis.
     """
-    shared = len({metric for _, metric in panels}) == 1
-    ylabel = _AXES[panels[0][1]][0] if shared else ""
-    high = 1.75 if len(panels) > 3 else 2.5
-    figure, axes = grid(
-        len(panels), panel=high, extra=0.55, xlabel="Labelled samples", ylabel=ylabel, sharex=True, sharey=shared
-    )
+    shared, high = len({metric for _, metric in panels}) == 1, 1.75 if len(panels) > 3 else 2.5
+    named: dict[str, Any] = {"xlabel": "Labelled samples", "ylabel": _AXES[panels[0][1]][0] if shared else ""}
+    figure, axes = grid(len(panels), panel=high, extra=0.55, **named, sharex=True, sharey=shared)
     strategies = in_order(curves["strategy"], STRATEGY)
     counts = sorted(set(curves["labels"]))
     for panel, (name, metric) in zip(axes, panels, strict=True):
-        for rank, strategy in enumerate(strategies):
-            mine = where(curves, strategy=strategy, property=name)
-            found = [mean_sd(where(mine, labels=count)[metric]) for count in counts]
-            mean, sd = np.array([one.mean for one in found]), np.nan_to_num([one.error for one in found])
-            band(panel, counts, mean - sd, mean, mean + sd, Look(strategy, OKABE_ITO[rank], MARKERS[rank], "-"))
+        mean_bands(panel, where(curves, property=name), "labels", metric, strategies)
         panel.set_xscale("log")
         panel.set_xticks(counts, [f"{count:g}" for count in counts])
         panel.minorticks_off()
@@ -263,12 +252,29 @@ def label_curves(curves: pd.DataFrame, panels: Sequence[tuple[str, str]]) -> Fig
     return figure
 
 
+def mean_bands(axis: Axes, table: pd.DataFrame, x: str, value: str, strategies: Sequence[str]) -> None:
+    """Means of ``value`` at each ``x`` as a line with a band of one SD, for each strategy of a table."""
+    for rank, strategy in enumerate(strategies):
+        found: Any = where(table, strategy=strategy).groupby(x)[value].agg(["mean", "std"]).fillna({"std": 0.0})
+        mean, sd = found["mean"].to_numpy(), found["std"].to_numpy()
+        look = Look(strategy, OKABE_ITO[rank], MARKERS[rank], "-")
+        band(axis, found.index.to_numpy(), mean - sd, mean, mean + sd, look)
+
+
+@styled
+def instrument_curves(table: pd.DataFrame, strategies: Sequence[str]) -> Figure:
+    """Mean CCC and its SD over seeds against the SD of the curve, a line for each strategy."""
+    figure, (axis,) = grid(1, panel=2.7, extra=0.5, xlabel="SD of the curve (absorbance)", ylabel="CCC (dimensionless)")
+    mean_bands(axis, table, "sd", "ccc", strategies)
+    legend(figure)
+    return figure
+
+
 @styled
 def histories(history: pd.DataFrame) -> Figure:
     """Losses by epoch: a panel for each kind of training, thin lines for each seed.
 
-    Args:
-      history: rows ``title, seed, label, epoch`` and terms of the loss; a panel for each of the first titles.
+    ``history``: rows ``title, seed, label, epoch`` and terms of the loss; a panel for each of the first titles.
     """
     titles = list(dict.fromkeys(history["title"]))[:MOST]
     figure, axes = grid(len(titles), panel=1.75, extra=0.6, xlabel="Epoch", ylabel="Loss (dimensionless)")

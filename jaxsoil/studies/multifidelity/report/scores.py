@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -55,19 +54,15 @@ NAMES = {"rmse": "RMSE", "bias": "ME", "r2": "R2", "r2_corr": "r2", "ccc": "CCC"
 
 
 def scored(run: MultifidelityRun, metric: str) -> pd.DataFrame:
-    """Mean and SD over seeds of a metric on the test set beside Appendix B's value.
+    """Mean and SD over seeds of a metric on the test set beside Appendix B's value, in the order of the tables.
 
-    Returns:
-      Rows ``property, strategy, mean, sd, paper, doubtful`` in the order of the tables.
+    Rows ``property, strategy, mean, sd, paper, doubtful``.
     """
-    mine, rows = where(run.scores(), metric=metric), []
-    paper = published.APPENDIX_B.set_index(["property", "strategy"])[metric].to_dict()
-    for name, strategy in itertools.product(run.properties, run.strategies):
-        found = mean_sd(where(mine, property=name, strategy=strategy)["value"])
-        row = {"property": name, "strategy": strategy, "mean": found.mean, "sd": found.error}
-        row |= {"paper": paper.get((name, strategy), math.nan), "doubtful": bool(run.doubtful(strategy))}
-        rows.append(row)
-    return pd.DataFrame(rows)
+    keys = ["property", "strategy"]
+    place = pd.MultiIndex.from_product([run.properties, run.strategies], names=keys)
+    found = where(run.scores(), metric=metric).groupby(keys)["value"].agg(mean="mean", sd="std").reindex(place)
+    paper = published.APPENDIX_B.set_index(keys)[metric].reindex(place)
+    return run.with_doubts(found.assign(paper=paper).reset_index())
 
 
 def doubts(run: MultifidelityRun, strategies: Sequence[str]) -> dict[str, Any]:
@@ -99,19 +94,11 @@ def strategy_table(run: MultifidelityRun, strategies: Sequence[str]) -> Table:
 def _score_table(
     run: MultifidelityRun, frame: pd.DataFrame, title: str, notes: Sequence[str], columns: Sequence[str]
 ) -> Table:
-    return pivot_table(
-        pd.DataFrame(frame[frame["column"].isin(list(columns))]),
-        ("property", "strategy"),
-        "column",
-        "value",
-        title=title,
-        fmt=dict.fromkeys(columns, 2),
-        combine=mean_sd,
-        order={"property": published.PROPERTIES, "strategy": STRATEGY, "column": columns},
-        labels={"property": run.titles},
-        marks={"strategy": "doubtful"},
-        notes=notes,
-    )
+    shown = pd.DataFrame(frame[frame["column"].isin(list(columns))])
+    given: dict[str, Any] = {"title": title, "notes": notes, "fmt": dict.fromkeys(columns, 2), "combine": mean_sd}
+    given |= {"order": {"property": published.PROPERTIES, "strategy": STRATEGY, "column": columns}}
+    given |= {"labels": {"property": run.titles}, "marks": {"strategy": "doubtful"}}
+    return pivot_table(shown, ("property", "strategy"), "column", "value", **given)
 
 
 def _here(table: pd.DataFrame) -> pd.DataFrame:
@@ -140,18 +127,12 @@ def averages(run: MultifidelityRun) -> Table:
         if name in run.strategies
     ]
     columns = _columns(("ccc", "rpiq", "r2", "r2_corr"))
-    return pivot_table(
-        pd.concat([pd.DataFrame(paper), _here(run.averages())]),
-        "strategy",
-        "column",
-        "value",
-        title=PROSE.text("averages_title", run=run, common=list(map(label, common))),
-        fmt=dict.fromkeys(columns, 2) | {"R2, here": lambda mean, sd: plus_minus(mean, sd, 2 if mean > -9.9 else 1)},
-        combine=mean_sd,
-        order={"strategy": STRATEGY, "column": columns},
-        marks={"strategy": "doubtful"},
-        notes=PROSE.notes("dagger_notes", **doubts(run, run.strategies)),
-    )
+    title = PROSE.text("averages_title", run=run, common=list(map(label, common)))
+    given: dict[str, Any] = {"order": {"strategy": STRATEGY, "column": columns}, "marks": {"strategy": "doubtful"}}
+    given |= {"notes": PROSE.notes("dagger_notes", **doubts(run, run.strategies)), "combine": mean_sd}
+    fmt = dict.fromkeys(columns, 2) | {"R2, here": lambda mean, sd: plus_minus(mean, sd, 2 if mean > -9.9 else 1)}
+    cells = pd.concat([pd.DataFrame(paper), _here(run.averages())])
+    return pivot_table(cells, "strategy", "column", "value", title=title, fmt=fmt, **given)
 
 
 def short(run: MultifidelityRun, table: Table) -> Table:
@@ -194,33 +175,23 @@ def difference_table(run: MultifidelityRun, found: pd.DataFrame) -> Table:
     for row in rows:
         row["title"] = " minus ".join(marked(row[side], run.doubtful(row[side])) for side in ("first", "second"))
         row["verdict"], row["samples"] = verdict(row), over_samples(row)
-    return rows_table(
-        pd.DataFrame(rows),
-        {
-            "title": "Difference in CCC",
-            "n": ("Seeds", "{}"),
-            ("mean", "low", "high"): ("Here, mean [95 % over seeds]", 3),
-            "samples": "95 % over test samples",
-            "paper": ("Appendix B", 3),
-            "verdict": "Direction",
-        },
-        title="Paired differences in CCC on the test set, mean over properties.",
-        notes=PROSE.notes("difference_notes", replicates=run.replicates, **doubts(run, run.strategies)),
-    )
+    columns: Any = {
+        "title": "Difference in CCC", "n": ("Seeds", "{}"),
+        ("mean", "low", "high"): ("Here, mean [95 % over seeds]", 3), "samples": "95 % over test samples",
+        "paper": ("Appendix B", 3), "verdict": "Direction",
+    }  # fmt: skip
+    title = "Paired differences in CCC on the test set, mean over properties."
+    notes = PROSE.notes("difference_notes", replicates=run.replicates, **doubts(run, run.strategies))
+    return rows_table(pd.DataFrame(rows), columns, title=title, notes=notes)
 
 
 def difference_by_property(run: MultifidelityRun, found: pd.DataFrame) -> Table:
     """The same for each property: ours with its interval, the paper's difference after a bar."""
-    return pivot_table(
-        pd.DataFrame(found[found["property"] != MEAN]),
-        {"title": "Difference in CCC"},
-        "property",
-        ("mean", "low", "high", "paper"),
-        title="Paired differences in CCC by property: ours [95 % interval] | Appendix B.",
-        fmt=lambda mean, low, high, paper: f"{with_interval(mean, low, high, 2)} | {number(paper, 2)}",
-        order={"property": run.properties},
-        labels={"property": label},
-    )
+    cells, values = pd.DataFrame(found[found["property"] != MEAN]), ("mean", "low", "high", "paper")
+    given: dict[str, Any] = {"order": {"property": run.properties}, "labels": {"property": label}}
+    given["title"] = "Paired differences in CCC by property: ours [95 % interval] | Appendix B."
+    given["fmt"] = lambda mean, low, high, paper: f"{with_interval(mean, low, high, 2)} | {number(paper, 2)}"
+    return pivot_table(cells, {"title": "Difference in CCC"}, "property", values, **given)
 
 
 def verdict(row: dict) -> str:
@@ -237,13 +208,10 @@ def verdict(row: dict) -> str:
 
 def order_table(orders: pd.DataFrame) -> Table:
     """Kendall's tau and both orders."""
-    return rows_table(
-        orders,
-        {"property": "", "tau": ("Tau", 2), "ours": "Here", "theirs": "Appendix B"},
-        title=PROSE.text("orders_title"),
-        labels={"property": lambda name: "Mean over properties" if name == MEAN else label(name)},
-        notes=PROSE.notes("orders_notes"),
-    )
+    columns: Any = {"property": "", "tau": ("Tau", 2), "ours": "Here", "theirs": "Appendix B"}
+    labels = {"property": lambda name: "Mean over properties" if name == MEAN else label(name)}
+    notes = PROSE.notes("orders_notes")
+    return rows_table(orders, columns, title=PROSE.text("orders_title"), labels=labels, notes=notes)
 
 
 def disagreements(run: MultifidelityRun) -> list[dict]:
@@ -263,9 +231,8 @@ def task_table(run: MultifidelityRun) -> Table | None:
         mine = where(table, strategy=strategy)
         each, mean = mine[mine["property"] != MEAN], where(mine, property=MEAN).to_dict("records")[0]
         tasks = [mean_sd(where(means, strategy=strategy, task=task)["value"]).text() for task in (MULTI, SINGLE)]
-        named = [
-            ", ".join(map(label, each["property"][clear])) or DASH for clear in (each["low"] > 0.0, each["high"] < 0.0)
-        ]
+        sure = (each["property"][clear] for clear in (each["low"] > 0.0, each["high"] < 0.0))
+        named = [", ".join(map(label, names)) or DASH for names in sure]
         rows.append((strategy, *tasks, interval(mean), *named))
     header = ("Strategy", "Multi-task", "Single-task", "Difference [95 % interval]", "Better together", "Better alone")
     return Table(PROSE.text("tasks_title"), header, tuple(rows), PROSE.notes("tasks_notes"), left=(0, 4, 5))

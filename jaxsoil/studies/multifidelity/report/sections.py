@@ -1,8 +1,9 @@
-"""Sections that the reports of the study and of its ablations share: data, training, what the paper does not state."""
+"""Sections of the reports: data, training, unpublished settings, measured pairs, data efficiency, instruments."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
@@ -10,12 +11,13 @@ from jaxsoil.report.document import Document, Item
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import closing_sections, criterion, setting_text
 from jaxsoil.report.tables import Format, Table, mean_sd, pivot_table, rows_table
-from jaxsoil.studies.multifidelity.config import STRATEGY
+from jaxsoil.studies.multifidelity.config import CARRY_OVER, STRATEGY
 from jaxsoil.studies.multifidelity.describe import SIZES
 from jaxsoil.studies.multifidelity.replicates import TEST, VALIDATION
 from jaxsoil.studies.multifidelity.report import published
 from jaxsoil.studies.multifidelity.report import score_figures as figures
 from jaxsoil.studies.multifidelity.report.files import PROSE, MultifidelityRun, in_order, label
+from jaxsoil.studies.multifidelity.tables import NO_TASK
 
 _Columns = dict[str | tuple[str, ...], str | tuple[str, Format]]
 """Columns of a table of rows, as ``rows_table`` takes them."""
@@ -35,6 +37,9 @@ _INTERNAL_SETS = {
 }
 """Set of internal.csv -> set of results.csv whose scores lie over it, short name, title."""
 _CLOUD_STRATEGIES = ("NIR-PLSR", "NIRtoMIR-SSL-MLP")
+_SCORES = {"ccc": "CCC", "ccc_log": "CCC of log(1 + y)", "rmse": "RMSE", "r2": "R2"}
+_REFERENCE = {"mir": "10-fold PLSR, MIR", "nir": "10-fold PLSR, NIR"}
+_REBUILT = {"vae": "Autoencoder", "pca": "Principal components"}
 
 
 def run_section(document: Document, run: MultifidelityRun, *said: Item) -> None:
@@ -60,9 +65,8 @@ def summaries_section(document: Document, run: MultifidelityRun) -> None:
     columns: _Columns = {"property": "Property", "set": "Set", "n": ("n", "{:,.0f}")}
     columns |= {name: (heading, 2) for name, heading in _MOMENTS.items()}
     notes = PROSE.notes("summaries_notes", stated=stated)
-    document.section(
-        "Appendix A beside ours", rows_table(pd.DataFrame(rows), columns, title="Summary statistics.", notes=notes)
-    )
+    table = rows_table(pd.DataFrame(rows), columns, title="Summary statistics.", notes=notes)
+    document.section("Appendix A beside ours", table)
 
 
 def internal_section(document: Document, run: MultifidelityRun) -> None:
@@ -87,20 +91,10 @@ def internal_section(document: Document, run: MultifidelityRun) -> None:
         columns += [f"{name}: {what}" for what in ("internal", *strategies)]
     caption = PROSE.text("internal_caption", span=span, repetitions=mine["repetition"].nunique())
     document.draw(figures.internal_clouds(sets, run.properties, strategies), "figure_7_internal", caption)
-    cells = pd.concat(frames)
-    document.table(
-        pivot_table(
-            pd.DataFrame(cells[cells["column"].isin(columns)]),
-            "property",
-            "column",
-            "value",
-            title=PROSE.text("internal_title", span=span),
-            fmt=2,
-            combine=mean_sd,
-            order={"property": run.properties, "column": columns},
-            labels={"property": label},
-        )
-    )
+    cells, order = pd.concat(frames), {"property": run.properties, "column": columns}
+    few, title = pd.DataFrame(cells[cells["column"].isin(columns)]), PROSE.text("internal_title", span=span)
+    given: dict[str, Any] = {"fmt": 2, "combine": mean_sd, "order": order, "labels": {"property": label}}
+    document.table(pivot_table(few, "property", "column", "value", title=title, **given))
 
 
 def curves_section(document: Document, run: MultifidelityRun) -> None:
@@ -115,19 +109,81 @@ def curves_section(document: Document, run: MultifidelityRun) -> None:
     document.draw(means, "label_curves", PROSE.text("curves_caption"))
     each = figures.label_curves(table, [(name, "ccc") for name in order])
     document.draw(each, "label_curves_by_property", "The same by property: CCC.")
+    title, notes = PROSE.text("curves_title", count=len(order)), PROSE.notes("curves_notes")
+    given: dict[str, Any] = {"labels": {"labels": "{:,}".format}, "combine": mean_sd, "notes": notes}
+    given["order"] = {"strategy": in_order(table["strategy"], STRATEGY), "labels": sorted(set(table["labels"]))}
+    rows = where(table, property=figures.MEAN)
+    document.table(pivot_table(rows, {"labels": "Labelled samples"}, "strategy", "ccc", title=title, **given))
+
+
+def parts_section(document: Document, run: MultifidelityRun) -> None:
+    """Measured pairs: parts held out by groups of like spectra and at random, beside PLSR of all rows.
+
+    Nothing for data whose test set is fixed.
+    """
+    if "held_out_parts" not in run.tables:
+        return
+    table = run.tables["held_out_parts"]
+    table = pd.DataFrame(table[table["task"].isin((run.task, NO_TASK))])
+    splits = list(dict.fromkeys(table["split"]))
+    table = table.sort_values(
+        ["property", "strategy"], key=lambda names: names.map([*published.PROPERTIES, *STRATEGY].index), kind="stable"
+    )
+    reference = run.tables.get("reference", pd.DataFrame(columns=pd.Index(["split", "range", "property", "ccc"])))
+    document.section("Measured pairs: parts held out in groups and at random", PROSE.text("parts_lead", splits=splits))
+    document.draw(figures.held_out_parts(table, reference), "held_out_parts", PROSE.text("parts_caption"))
+    rows = pd.concat([table, reference.assign(strategy=reference["range"].map(_REFERENCE.get))])
+    long = rows.melt(["property", "strategy", "split"], list(_SCORES), "metric", "value")
+    long = pd.DataFrame(long[long["value"].notna()])
+    columns = [f"{_SCORES[metric]}, {split}" for metric in _SCORES for split in splits]
+    long = long.assign(column=long["metric"].map(_SCORES.get) + ", " + long["split"])
+    order = {"property": published.PROPERTIES, "strategy": [*STRATEGY, *_REFERENCE.values()], "column": columns}
+    given: dict[str, Any] = {"title": PROSE.text("parts_title"), "notes": PROSE.notes("parts_notes"), "fmt": 2}
+    given |= {"order": order, "labels": {"property": run.titles}}
+    document.table(pivot_table(long, ("property", "strategy"), "column", "value", **given))
+
+
+def reconstruction_section(document: Document, run: MultifidelityRun) -> None:
+    """Reconstruction error of the autoencoder beside that of principal components."""
+    document.section("Reconstruction beside principal components")
+    if "reconstruction" not in run.tables:
+        document.text(PROSE.text("missing", what="reconstruction"))
+        return
+    table = run.tables["reconstruction"].melt(["seed", "set"], ["vae", "pca"], "model", "rmse")
     document.table(
         pivot_table(
-            where(table, property=figures.MEAN),
-            {"labels": "Labelled samples"},
-            "strategy",
-            "ccc",
-            title=PROSE.text("curves_title", count=len(order)),
-            combine=mean_sd,
-            labels={"labels": "{:,}".format},
-            order={"strategy": in_order(table["strategy"], STRATEGY), "labels": sorted(set(table["labels"]))},
-            notes=PROSE.notes("curves_notes"),
+            table, {"set": "Spectra"}, "model", "rmse", title=PROSE.text("reconstruction_title"), combine=mean_sd,
+            fmt=4, order={"model": [*_REBUILT]}, labels={"model": _REBUILT},
         )
-    )
+    )  # fmt: skip
+
+
+def instruments_section(document: Document, run: MultifidelityRun) -> None:
+    """CCC of the MIR strategies against the size of the curve between the instruments."""
+    if "instruments" not in run.tables:
+        return
+    table = run.tables["instruments"]
+    strategies, sizes = list(dict.fromkeys(table["strategy"])), sorted(set(table["sd"]))
+    lead = PROSE.text("instruments_lead", draws=table["draws"].max(), ridges=CARRY_OVER in strategies)
+    document.section("A smooth curve between the instruments", lead)
+    if len(sizes) > 1:
+        document.draw(figures.instrument_curves(table, strategies), "instruments", PROSE.text("instruments_caption"))
+    shared = {"order": {"strategy": strategies, "sd": sizes}, "labels": {"sd": "{:g}".format}}
+    document.table(
+        pivot_table(
+            table, {"sd": "SD of the curve (absorbance)"}, "strategy", "ccc", title=PROSE.text("instruments_title"),
+            combine=mean_sd, **shared,
+        )
+    )  # fmt: skip
+    if "instrument_differences" in run.tables:
+        found = run.tables["instrument_differences"]
+        found = found.assign(title=found["first"] + " minus " + found["second"])
+        document.table(
+            pivot_table(
+                found, {"sd": "SD of the curve (absorbance)"}, "title", ("mean", "low", "high"),
+                title=PROSE.text("instrument_differences_title"), **shared,
+            )
+        )  # fmt: skip
 
 
 def training_section(document: Document, run: MultifidelityRun) -> None:
@@ -146,18 +202,9 @@ def training_section(document: Document, run: MultifidelityRun) -> None:
         caption = PROSE.text("histories_caption", titles=titles, most=figures.MOST)
         document.draw(figures.histories(history), "histories", caption)
     if components is not None:
-        document.table(
-            pivot_table(
-                components,
-                "strategy",
-                "property",
-                "components",
-                title="Components of PLSR, chosen inside the training rows.",
-                combine=_span,
-                order={"property": run.properties},
-                labels={"property": label},
-            )
-        )
+        title = "Components of PLSR, chosen inside the training rows."
+        given: dict[str, Any] = {"order": {"property": run.properties}, "labels": {"property": label}, "combine": _span}
+        document.table(pivot_table(components, "strategy", "property", "components", title=title, **given))
 
 
 def _convergence_table(table: pd.DataFrame) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -39,9 +39,8 @@ def latent_space(latents: np.ndarray, wavenumber: np.ndarray, xi: np.ndarray, de
     count = latents.shape[1]
     figure = new_figure(WIDTH, 1.1 + 0.205 * count)
     heat = wavenumber.size > 0
-    axes = (
-        figure.subplots(1, 2, sharey=True, width_ratios=[1.0, 1.5], squeeze=False)[0] if heat else [figure.subplots()]
-    )
+    side: dict[str, Any] = {"sharey": True, "width_ratios": [1.0, 1.5]} if heat else {}
+    axes: Any = figure.subplots(1, 1 + heat, squeeze=False, **side)[0]
     _ridges(axes[0], latents, dead)
     if heat:
         colors = colormaps["viridis"].with_extremes(bad="#d9d9d9")
@@ -198,14 +197,10 @@ def latent_section(document: Document, run: MultifidelityRun) -> None:
     document.draw(drawn, "figure_3_latents", caption)
     if sets is not None:
         columns = {"set": "Rows", "n": ("n", "{:,}"), "size": ("Median |mean|", 2), "sd": ("Median SD", 2)}
-        document.table(
-            rows_table(
-                first_seed(sets).sort_values("set", key=lambda names: names.map(list(_LATENT_SETS).index)),
-                columns | {("r", "r_low", "r_high"): ("r with MIR latents, median (range)", _range)},
-                title=PROSE.text("latent_sets_title"),
-                labels={"set": _LATENT_SETS},
-            )
-        )
+        columns |= {("r", "r_low", "r_high"): ("r with MIR latents, median (range)", _range)}
+        rows = first_seed(sets).sort_values("set", key=lambda names: names.map(list(_LATENT_SETS).index))
+        title, labels = PROSE.text("latent_sets_title"), {"set": _LATENT_SETS}
+        document.table(rows_table(rows, columns, title=title, labels=labels))
 
 
 def _range(middle: float, low: float, high: float) -> str:
@@ -257,21 +252,11 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
         "coverage": "In the 90 % interval (%)",
     }
     table = table.assign(size=table["mean_difference"].abs(), coverage=100.0 * table["coverage_90"])
-    means = pd.DataFrame(table.groupby(["set", "seed"], as_index=False)[list(columns)].mean())
-    document.add(
-        PROSE.text("uncertainty", reached=reached, widening=score["widening"].iloc[0]),
-        pivot_table(
-            means.melt(["set", "seed"]),
-            "set",
-            "variable",
-            "value",
-            title="Means over bands, ± SD over seeds; SNV absorbance.",
-            fmt={"coverage": 1},
-            combine=mean_sd,
-            order={"set": (VALIDATION, TEST), "variable": columns},
-            labels={"variable": columns},
-        ),
-    )
+    means = pd.DataFrame(table.groupby(["set", "seed"], as_index=False)[list(columns)].mean()).melt(["set", "seed"])
+    given: dict[str, Any] = {"title": "Means over bands, ± SD over seeds; SNV absorbance.", "combine": mean_sd}
+    given |= {"order": {"set": (VALIDATION, TEST), "variable": columns}, "labels": {"variable": columns}}
+    found = pivot_table(means, "set", "variable", "value", fmt={"coverage": 1}, **given)
+    document.add(PROSE.text("uncertainty", reached=reached, widening=score["widening"].iloc[0]), found)
 
 
 def distance_section(document: Document, run: MultifidelityRun) -> None:
@@ -287,20 +272,13 @@ def distance_section(document: Document, run: MultifidelityRun) -> None:
     document.draw(drawn, "distances", PROSE.text("distances_caption"))
     columns = {"median": "Median distance", "beyond": "Beyond the limit (%)", "limit": "Limit", "dof": "F"}
     titles = {name: title for name, (title, _) in SETS.items()}
-    document.table(
-        pivot_table(
-            extremes.merge(limits, on=["seed", "space"]).melt(["seed", "space", "set"], list(columns)),
-            {"space": "Spectra", "set": "Set"},
-            "variable",
-            "value",
-            title="Distances by set, ± SD over seeds.",
-            fmt={"beyond": 1, "median": 2, "limit": 2, "dof": _whole},
-            combine=mean_sd,
-            order={"space": SPACES, "set": SETS, "variable": columns},
-            labels={"space": str.upper, "set": titles, "variable": columns},
-            notes=PROSE.notes("distances_notes", alpha=alpha),
-        )
-    )
+    cells = extremes.merge(limits, on=["seed", "space"]).melt(["seed", "space", "set"], list(columns))
+    given: dict[str, Any] = {"title": "Distances by set, ± SD over seeds.", "combine": mean_sd}
+    given |= {"fmt": {"beyond": 1, "median": 2, "limit": 2, "dof": _whole}}
+    given |= {"order": {"space": SPACES, "set": SETS, "variable": columns}}
+    given |= {"labels": {"space": str.upper, "set": titles, "variable": columns}}
+    notes = PROSE.notes("distances_notes", alpha=alpha)
+    document.table(pivot_table(cells, {"space": "Spectra", "set": "Set"}, "variable", "value", notes=notes, **given))
 
 
 def _whole(mean: float, sd: float) -> str:

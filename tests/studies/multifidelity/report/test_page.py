@@ -21,7 +21,7 @@ from jaxsoil.studies.multifidelity.config import STRATEGIES, STRATEGY
 from jaxsoil.studies.multifidelity.report import page as multifidelity
 from jaxsoil.studies.multifidelity.report import published, sections
 from jaxsoil.studies.multifidelity.report import scores as multifidelity_scores
-from jaxsoil.studies.multifidelity.report.files import read_multifidelity_run
+from jaxsoil.studies.multifidelity.report.files import read_run
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES
 from jaxsoil.studies.multifidelity.tables import OWN
 
@@ -140,7 +140,7 @@ def test_the_sections_say_what_was_run(full):
 
 def test_daggers_follow_the_trainings_behind_a_number(full):
     folder, markdown, _ = full
-    run = read_multifidelity_run(folder)
+    run = read_run(folder)
     doubtful = {name for name in run.strategies if run.doubtful(name)}
     # Converted spectra meet the property model of measured ones.
     assert doubtful == {"MIR-SSL-MLP", "NIRtoMIR-SSL-MLP", "NIRtoMIR-SSL-MLP-samples"}
@@ -166,7 +166,7 @@ def test_disagreements_with_the_paper_are_named(tmp_path):
     ccc = table["metric"] == "ccc"
     table.loc[ccc, "value"] = pd.Series(table["model"]).map(level).fillna(0.95) + 0.001 * table["seed"]
     write_scores(folder, table, NO_PREDICTIONS)
-    run = read_multifidelity_run(folder)
+    run = read_run(folder)
     order = where(run.tables["orders"], property="mean").to_dict("records")[0]
     assert order["ours"] == " > ".join(reversed(STRATEGIES)) and order["tau"] < 0.0
     listed = multifidelity_scores.disagreements(run)
@@ -233,14 +233,14 @@ def test_a_measured_run_without_nir(tmp_path):
     assert "| Test set, MIR | 30 |" in markdown and "Pairs, MIR" not in markdown
     internal.assign(set="other").to_csv(folder / "internal.csv", index=False)
     document = Document("Internal")
-    sections.internal_section(document, read_multifidelity_run(folder))
+    sections.internal_section(document, read_run(folder))
     assert "neither the pairs nor the test set" in document.markdown()
 
 
 def test_folds_are_not_called_seeds(tmp_path):
     options: Any = {"strategies": ("MIR-MLP",), "properties": ("clay",), "tasks": ("multi",), "optional": False}
     folder = write_multifidelity_run(tmp_path, seeds=2, fields=("a", "b"), **options)
-    assert read_multifidelity_run(folder).replicates == "2 held-out parts of the data"
+    assert read_run(folder).replicates == "2 held-out parts of the data"
 
 
 def test_ilr(tmp_path):
@@ -296,7 +296,7 @@ def test_damaged_files_are_named(tmp_path):
         for content, message in contents:
             (folder / name).write_text(content)
             with pytest.raises(DataError, match=message) as caught:
-                read_multifidelity_run(folder)
+                read_run(folder)
             assert name in str(caught.value)
         if before is None:
             (folder / name).unlink()
@@ -304,11 +304,11 @@ def test_damaged_files_are_named(tmp_path):
             (folder / name).write_text(before)
     np.savez(folder / "xi.npz", wavenumber=np.ones(3))
     with pytest.raises(DataError, match="arrays are missing: xi"):
-        read_multifidelity_run(folder)
+        read_run(folder)
     whole = (folder / "xi.npz").read_bytes()
     (folder / "xi.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"xi\.npz.*Delete this file.*--resume"):
-        read_multifidelity_run(folder)
+        read_run(folder)
     (folder / "xi.npz").unlink()
     (folder / "results.csv").unlink()
     with pytest.raises(DataError, match="Finish the run first"):
