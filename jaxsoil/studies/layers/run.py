@@ -96,7 +96,7 @@ def _started(
         for chain in chains.values()
     ]
     started: dict[Training, Future[TrainingResult]] = {}
-    for chain, results in zip(chains.values(), in_parallel(calls), strict=True):
+    for chain, results in zip(chains.values(), in_parallel(calls, alike=True), strict=True):
         started |= dict(zip(chain, results, strict=True))
     return started
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,17 +83,24 @@ def trainings(config: LayersConfig) -> list[Training]:
     ]
 
 
-def in_parallel(chains: Sequence[Sequence[Callable[[], T]]]) -> list[list[Future[T]]]:
+def in_parallel(chains: Sequence[Sequence[Callable[[], T]]], *, alike: bool = False) -> list[list[Future[T]]]:
     """Starts chains of calls, each chain in its own order and two chains at a time, and returns their results to come.
 
     A network's program keeps one core of a CPU busy. After an error no further call is started; the results that are
     then missing raise the same error.
+
+    Args:
+      chains: the calls.
+      alike: the chains end with the same kinds of calls, and the first has all of them: a call of another chain waits
+        for that of the first, whose compiled program it then finds. Otherwise both would compile it at the same time.
     """
     every, failed = [[Future() for _ in chain] for chain in chains], []
 
     def follow(chain: Sequence[Callable[[], T]], results: list[Future[T]]) -> None:
-        for call, result in zip(chain, results, strict=True):
+        for place, (call, result) in enumerate(zip(chain, results, strict=True)):
             try:
+                if alike and results is not every[0]:
+                    wait([every[0][place - len(chain)]])
                 if failed:
                     raise failed[0]
                 result.set_result(call())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +156,22 @@ def test_after_an_error_no_further_training_is_started() -> None:
     for result in results[1:]:
         with pytest.raises(DataError, match="it broke"):
             result.result()
+
+
+def test_chains_that_are_alike_follow_the_first() -> None:
+    done: list[int] = []
+
+    def slow(number: int) -> int:
+        time.sleep(0.05)
+        done.append(number)
+        return number
+
+    calls: list[list[Any]] = [
+        [functools.partial(slow, number) for number in range(3)],
+        [lambda n=n: n in done for n in (1, 2)],
+    ]
+    _, second = in_parallel(calls, alike=True)
+    assert [result.result() for result in second] == [True, True]
 
 
 def test_a_map_of_the_middle_leaves_the_rest_without_values(prepared: LayersData) -> None:
