@@ -1,4 +1,4 @@
-"""The notebooks: stored clean, alike where they should be, and executed at smoke size, each in a kernel of its own."""
+"""The notebooks: stored clean, alike where they should be, and executed at smoke size in a kernel."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import re
 import subprocess
 import tomllib
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -113,22 +115,58 @@ def test_without_the_extra_it_says_what_to_install(module: str, monkeypatch: pyt
         install("bring_your_own_spectra", monkeypatch, {module})
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_runs_and_draws(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+OWN_KERNEL = ("tpu_and_sweeps",)
+"""It sets how many devices JAX finds, before the first import. The others take turns in one kernel, without each
+other's names: what they import and compile is the same."""
+
+
+def executed(notebook: Any, client: Any, folder: Path) -> Any:
+    """Executes the cells in the client's kernel, with no names of an earlier notebook, in a folder of their own."""
+    import nbformat
+
+    begin = nbformat.v4.new_code_cell(f"%reset -f\nimport os\nos.chdir({str(folder)!r})\ndel os")
+    client.nb = nbformat.v4.new_notebook(cells=[begin, *notebook.cells])
+    return client.execute(cleanup_kc=False)
+
+
+@contextmanager
+def kernel(folder: Path) -> Iterator[Any]:
+    """A client of a kernel that begins as a user's does."""
     import nbclient
     import nbformat
 
-    # A user's JAX is neither strict nor type-checked; what a notebook runs is small, and compiled as in other tests.
-    for variable in [one for one in os.environ if one.startswith("JAX_NUMPY")]:
-        monkeypatch.delenv(variable)
-    monkeypatch.setenv("JAXSOIL_NOTEBOOK_SMOKE", "1")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
-    # Settings of an own IPython, and its history, stay out of it.
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    client = nbclient.NotebookClient(nbformat.v4.new_notebook(), timeout=300, kernel_name="python3")
+    with pytest.MonkeyPatch.context() as patch:
+        # A user's JAX is neither strict nor type-checked; what a notebook runs is compiled as in other tests.
+        for variable in [one for one in os.environ if one.startswith("JAX_NUMPY")]:
+            patch.delenv(variable)
+        patch.setenv("JAXSOIL_NOTEBOOK_SMOKE", "1")
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
+        # Settings of an own IPython, and its history, stay out of it.
+        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        client.execute(cleanup_kc=False)
+    try:
+        yield client
+    finally:
+        client.nb = nbformat.v4.new_notebook()
+        client.execute(cleanup_kc=True)
+
+
+@pytest.fixture(scope="module")
+def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with kernel(tmp_path_factory.mktemp("kernel")) as client:
+        yield client
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_runs_and_draws(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    import nbformat
+
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     nbformat.validate(notebook)
-    where = {"metadata": {"path": str(tmp_path)}}
-    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=where).execute()
+    own = kernel(tmp_path) if name in OWN_KERNEL else nullcontext(request.getfixturevalue("shared_kernel"))
+    with own as client:
+        notebook = executed(notebook, client, tmp_path)
     drawn = [
         output["data"]["image/png"]
         for cell in notebook.cells

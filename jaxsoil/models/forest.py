@@ -13,6 +13,8 @@ from jaxsoil.runs import require
 N_TREES = 100
 OUT_OF_BAG = 50
 """Trees that predict the training rows they had not drawn: each row by some eighteen of them."""
+FEW_ROWS = 1000
+"""Rows below which one thread grows all trees: handing a tree of so few to another takes longer than growing it."""
 MIN_SAMPLES_LEAF = 1
 """The forest of the studies; leaves of one sample are scikit-learn's default. Neither is tuned on held-out regions."""
 
@@ -71,8 +73,9 @@ def fit(
     y = require.vector(target, "training targets")
     require.same_length({"training rows": x, "training targets": y})
     tried: Any = max_features
+    jobs = 1 if len(x) < FEW_ROWS else n_jobs
     trees = RandomForestRegressor(
-        n_estimators=n_trees, max_features=tried, min_samples_leaf=min_samples_leaf, random_state=seed, n_jobs=n_jobs
+        n_estimators=n_trees, max_features=tried, min_samples_leaf=min_samples_leaf, random_state=seed, n_jobs=jobs
     )
     trees.fit(x, y, None if weights is None else require.vector(weights, "weights of training rows"))
     # Threads add up the trees in whatever order they finish; one thread makes the last bits reproducible.

@@ -125,11 +125,14 @@ def save(figure: Figure, folder: Path, name: str, *, formats: Sequence[str] = ("
       Path of the first file.
     """
     dates: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}
+    figure.set_dpi(DPI)
+    # Margins are found here, once for all formats: to find them savefig would go through the whole drawing first.
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
     for suffix in formats:
         with atomic_path(folder / f"{name}.{suffix}") as temporary:
             figure.savefig(temporary, format=suffix, dpi=DPI, metadata=dates.get(suffix), facecolor="white")
-        # The margins found for the first format hold for the others.
-        figure.set_layout_engine("none")
     return folder / f"{name}.{formats[0]}"
 
 

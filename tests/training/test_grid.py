@@ -72,7 +72,7 @@ def test_finished_chunks_are_not_run_again_and_give_the_same_outcome(tmp_path: P
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    train, devices = dataclasses.replace(TRAIN, epochs=6, checkpoint_every=2), DeviceConfig(chunk=2)
+    train, devices = dataclasses.replace(TRAIN, checkpoint_every=2), DeviceConfig(chunk=2)
     whole, _ = run([trial(), trial(seed=1)], tmp_path / "whole", train, devices)
 
     class Stop(Exception):

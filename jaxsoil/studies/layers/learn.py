@@ -259,9 +259,14 @@ def _standardised(x: Any, own: Any) -> jax.Array:
 
 
 def _initial(loss: WindowLoss, data: LayersData, own: dict[str, np.ndarray], keys: jax.Array) -> Any:
-    x = jnp.asarray(data.windows[:2])
-    start = (jnp.asarray(own["start"][0]),) if loss.kind == "profile" else ()
-    return jax.jit(jax.vmap(lambda key: loss.network.init(key, x, *start)))(keys)
+    return _drawn(loss, keys, jnp.asarray(data.windows[:2]), jnp.asarray(own["start"][0]))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _drawn(loss: WindowLoss, keys: jax.Array, x: jax.Array, start: jax.Array) -> Any:
+    """First parameters for each key; ``x`` and ``start`` give their shapes. Equal networks share the program."""
+    given = (x, start) if loss.kind == "profile" else (x,)
+    return jax.vmap(lambda key: loss.network.init(key, *given))(keys)
 
 
 def _trained(fitted: Fitted, own: dict[str, np.ndarray], stages: dict[str, dict[str, np.ndarray]]) -> Trained:

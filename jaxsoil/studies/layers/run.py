@@ -94,7 +94,7 @@ def _started(
     for training in trainings(config):
         call = functools.partial(train_or_read, training, data, config, members, probe)
         chains.setdefault((training.split, training.seed), {})[training] = call
-    return in_parallel([*chains.values()])
+    return in_parallel([*chains.values()], alike=True)
 
 
 def headline(scored: pd.DataFrame) -> dict[str, float]:

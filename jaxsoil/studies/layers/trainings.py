@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
@@ -84,17 +84,25 @@ def trainings(config: LayersConfig) -> list[Training]:
     ]
 
 
-def in_parallel(chains: Sequence[Mapping[K, Callable[[], T]]]) -> dict[K, Future[T]]:
+def in_parallel(chains: Sequence[Mapping[K, Callable[[], T]]], *, alike: bool = False) -> dict[K, Future[T]]:
     """Starts chains of named calls, each in its own order and two chains at a time; returns their results to come.
 
     A network's program keeps one core of a CPU busy. After an error no further call is started; the results that are
     then missing raise the same error.
+
+    Args:
+      chains: the calls.
+      alike: the chains end with the same kinds of calls, and the first has all of them: a call of another chain waits
+        for that of the first, whose compiled program it then finds. Otherwise both would compile it at the same time.
     """
     results, failed = {name: Future() for chain in chains for name in chain}, []
+    first = [*chains[0]] if alike and chains else []
 
     def follow(chain: Mapping[K, Callable[[], T]]) -> None:
-        for name, call in chain.items():
+        for place, (name, call) in enumerate(chain.items(), start=len(first) - len(chain)):
             try:
+                if alike and chain is not chains[0]:
+                    wait([results[first[place]]])
                 if failed:
                     raise failed[0]
                 results[name].set_result(call())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,20 @@ def test_after_an_error_no_further_training_is_started() -> None:
     for name in (1, 2):
         with pytest.raises(DataError, match="it broke"):
             results[name].result()
+
+
+def test_chains_that_are_alike_follow_the_first() -> None:
+    done: list[int] = []
+
+    def slow(number: int) -> int:
+        time.sleep(0.05)
+        done.append(number)
+        return number
+
+    first: dict[str, Any] = {f"first {number}": functools.partial(slow, number) for number in range(3)}
+    second: dict[str, Any] = {f"second {number}": lambda number=number: number in done for number in (1, 2)}
+    results = in_parallel([first, second], alike=True)
+    assert results["second 1"].result() and results["second 2"].result()
 
 
 def test_a_map_of_the_middle_leaves_the_rest_without_values(prepared: LayersData) -> None:
