@@ -135,8 +135,15 @@ def of_main_task(table: pd.DataFrame, split: str = TEST) -> pd.DataFrame:
     return pd.DataFrame(table[(table["set"] == split) & table["task"].isin((main_task(table["task"]), NO_TASK))])
 
 
+def averaged(scores: pd.DataFrame) -> list[str]:
+    """The properties ("property") that a mean is over: those that every replicate ("seed") has; all, if none is."""
+    seeds = scores.groupby("property", sort=False)["seed"].nunique()
+    return [*seeds.index[seeds == scores["seed"].nunique()]] or [*seeds.index]
+
+
 def averages(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean over properties, ``seed, strategy, task, set, metric, value``; NaN where one of them is undefined."""
+    """Mean over :func:`averaged`, ``seed, strategy, task, set, metric, value``; NaN where one of them is undefined."""
+    scores = pd.DataFrame(scores[scores["property"].isin(averaged(scores))])
     keys = ["seed", "strategy", "task", "set"]
     long = scores.melt([*keys, "property"], list(AVERAGED), "metric", "value")
     table = long.pivot(index=[*keys, "metric"], columns="property", values="value")
@@ -177,12 +184,13 @@ def orders(scores: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame()
     means = of_main_task(pd.DataFrame(means[means["metric"] == "ccc"]))
     means = means.rename(columns={"value": "ccc"}).assign(property=MEAN)
+    every = [name for name in common if name in averaged(scores)]
     rows = []
     shown = pd.concat([means, of_main_task(scores)])
     for name in (MEAN, *common):
         mine = shown[shown["property"] == name].groupby("strategy")["ccc"]
         here = {str(strategy): mean_sd(values).mean for strategy, values in mine}
-        theirs = published.averages("ccc", common if name == MEAN else [name])
+        theirs = published.averages("ccc", every if name == MEAN else [name])
         found = rank_agreement(here, theirs)
         crossed = "; ".join(" > ".join(pair) for pair in found.disagreements)
         both = {"ours": " > ".join(found.ours), "theirs": " > ".join(found.theirs)}

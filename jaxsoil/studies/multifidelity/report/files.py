@@ -18,7 +18,7 @@ from jaxsoil.report.tables import number, with_interval
 from jaxsoil.studies.multifidelity.config import STRATEGY
 from jaxsoil.studies.multifidelity.replicates import TEST
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES
-from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, OWN, main_task, of_main_task, refuse_earlier
+from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, OWN, averaged, main_task, of_main_task, refuse_earlier
 
 TERMS = {
     "loss": "training",
@@ -77,6 +77,12 @@ class MultifidelityRun(RunContents):
     def properties(self) -> list[str]:
         """Properties with scores, in Appendix B's order."""
         return in_order(self.results["property"], PROPERTIES)
+
+    @property
+    def averaged(self) -> list[str]:
+        """Those of them that a mean over properties is over."""
+        every = averaged(where(self.results, split=TEST))
+        return [name for name in self.properties if name in every]
 
     @functools.cached_property
     def units(self) -> dict[str, str]:

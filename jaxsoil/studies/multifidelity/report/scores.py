@@ -118,8 +118,8 @@ def _columns(metrics: Sequence[str]) -> list[str]:
 
 
 def averages(run: MultifidelityRun) -> Table:
-    """CCC, RPIQ and R2 of each strategy, averaged over the run's properties, beside the paper's over the same."""
-    common = [name for name in run.properties if name in published.PROPERTIES]
+    """CCC, RPIQ and R2 of each strategy, averaged over properties, beside the paper's over the same."""
+    common = [name for name in run.averaged if name in published.PROPERTIES]
     paper = [
         {"strategy": name, "column": NAMES[metric], "value": value, "doubtful": False}
         for metric in ("ccc", "rpiq", "r2")
@@ -127,7 +127,8 @@ def averages(run: MultifidelityRun) -> Table:
         if name in run.strategies
     ]
     columns = _columns(("ccc", "rpiq", "r2", "r2_corr"))
-    title = PROSE.text("averages_title", run=run, common=list(map(label, common)))
+    left = [label(name) for name in run.properties if name not in run.averaged]
+    title = PROSE.text("averages_title", run=run, common=list(map(label, common)), left=left)
     given: dict[str, Any] = {"order": {"strategy": STRATEGY, "column": columns}, "marks": {"strategy": "doubtful"}}
     given |= {"notes": PROSE.notes("dagger_notes", **doubts(run, run.strategies)), "combine": mean_sd}
     fmt = dict.fromkeys(columns, 2) | {"R2, here": lambda mean, sd: plus_minus(mean, sd, 2 if mean > -9.9 else 1)}
@@ -165,7 +166,7 @@ def differences(run: MultifidelityRun, contrasts: Sequence[tuple[str, str]] = CO
 
 def _published_ccc(run: MultifidelityRun, name: str) -> dict[str, float]:
     """CCC of Appendix B by strategy: of a property, or the mean over the properties that the run has as well."""
-    common = [one for one in published.PROPERTIES if one in (run.properties if name == MEAN else [name])]
+    common = [one for one in published.PROPERTIES if one in (run.averaged if name == MEAN else [name])]
     return published.averages("ccc", common) if common else {}
 
 
