@@ -26,7 +26,7 @@ PRODUCTS, UPDATE, FINITE, BATCH, REST = (
     "matrix products of the layers", "optimiser", "whether all is finite", "gathering the batch",
     "BatchNorm, activations, biases, loss, keys",
 )  # fmt: skip
-PARTS = (PRODUCTS, UPDATE, FINITE, BATCH, REST)
+PARTS: tuple[str, ...] = (PRODUCTS, UPDATE, FINITE, BATCH, REST)
 _BYTES = {"f64": 8, "f32": 4, "s32": 4, "u32": 4, "bf16": 2, "f16": 2, "s64": 8, "u64": 8, "pred": 1, "s8": 1, "u8": 1}
 _INSTRUCTION = re.compile(r"^\s+(?:ROOT )?%(?P<name>\S+) = (?P<type>.+?) (?P<kind>[\w-]+)\((?P<operands>[^)]*)\)")
 _HOLDS_OTHERS = ("conditional", "call", "while")

@@ -1,5 +1,7 @@
 """Repeated cross-validation of PLSR against scikit-learn; groups, transformations and bad input."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.cross_decomposition import PLSRegression
@@ -47,7 +49,7 @@ def test_equal_rows_of_a_group_do_not_help():
     rng = np.random.default_rng(8)
     twice, y = np.repeat(rng.normal(size=(40, 80)), 3, axis=0), np.repeat(rng.normal(size=40), 3)
     groups = np.repeat(np.arange(40), 3)
-    options = {"folds": 5, "repetitions": 1, "max_components": 30}
+    options: dict[str, Any] = {"folds": 5, "repetitions": 1, "max_components": 30}
     assert internal_scores(twice, {"tc": y}, **options)["ccc"].item() > 0.6
     assert internal_scores(twice, {"tc": y}, groups, **options)["ccc"].item() < 0.3
 

@@ -137,8 +137,9 @@ def of_main_task(table: pd.DataFrame, split: str = TEST) -> pd.DataFrame:
 
 def averaged(scores: pd.DataFrame) -> list[str]:
     """The properties ("property") that a mean is over: those that every replicate ("seed") has; all, if none is."""
-    seeds = scores.groupby("property", sort=False)["seed"].nunique()
-    return [*seeds.index[seeds == scores["seed"].nunique()]] or [*seeds.index]
+    seeds = {str(name): set(rows["seed"]) for name, rows in scores.groupby("property", sort=False)}
+    whole = set().union(*seeds.values())
+    return [name for name, own in seeds.items() if own == whole] or [*seeds]
 
 
 def averages(scores: pd.DataFrame) -> pd.DataFrame:
