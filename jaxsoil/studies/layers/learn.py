@@ -39,7 +39,7 @@ GOES_ON = {"cnn_long": "cnn", "multitask_tuned": "multitask"}
 class WindowLoss:
     """Mean squared error over the layers that were measured, on the standardised scale of each layer.
 
-    Called as the training loop asks; ``own`` holds what a member's training rows fitted (:func:`scaling`).
+    Called as the training loop asks; ``own`` holds what a member's training rows fitted.
     """
 
     kind: str

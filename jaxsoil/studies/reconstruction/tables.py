@@ -99,7 +99,7 @@ class Tables:
         self._add_trial(key, label, split, FITTED, of, factor)
 
     def add_network(self, trial: Any, outcome: Any, parameters: int, train: Any, stage: str = "") -> None:
-        """Takes what a trained network leaves: the :class:`jaxsoil.training.outcomes.Outcome` of a trial, and the
+        """Takes what a trained network leaves: the :class:`jaxsoil.training.group_run.Outcome` of a trial, and the
         number of its trainable parameters; the criterion of convergence is that of ``train``."""
         split, (status, epochs) = trial.split, self.status_of(outcome, train)
         lost = np.full(self.soc.size, np.nan)
