@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from jaxsoil.report.document import Document
 from jaxsoil.report.prose import Prose
@@ -22,11 +21,6 @@ ALIKE_NOT = (
 def open_document(run: RunContents, title: str, name: str = "") -> Document:
     """The document of a run, to be written into its folder: ``title`` and the ``name`` of the data, or data.json's."""
     return Document(f"{title}, data '{name or run.data.get('name', 'data')}'", run.path)
-
-
-def settings(run: RunContents) -> dict[str, Any]:
-    """The settings of the study, as config.json has them."""
-    return run.settings
 
 
 def criterion(run: RunContents) -> str:

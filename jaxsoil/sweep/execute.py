@@ -189,7 +189,7 @@ def run_job(job: Job) -> dict[str, Any]:
         said = {"status": FAILED, "error": text, "traceback": traceback.format_exc()}
     attempts = int(before.get("attempts", 0)) + 1
     said |= {"seconds": round(time.monotonic() - began, 3), "host": socket.gethostname(), "attempts": attempts}
-    if (job.folder / "env.json").exists():
+    with contextlib.suppress(DataError, FileNotFoundError):  # A damaged one is what the point has failed of.
         said |= {"shared": job.run.read_json("env.json").get("shared", {}).get("points", 0)}
     write_json(job.record, said)
     return said

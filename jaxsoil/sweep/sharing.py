@@ -44,8 +44,9 @@ def alike(configs: Sequence[Any], study: Any) -> list[list[int]]:
         return []
     found: dict[str, list[int]] = {}
     for number, config in enumerate(configs):
-        # What is measured is measured of one run.
-        if "measured" not in (config.devices.mapping, config.devices.steps):
+        # What is measured is measured of one run, and states are kept where they are made.
+        alone = "measured" in (config.devices.mapping, config.devices.steps) or getattr(config, "keep_states", False)
+        if config.networks and not alone:
             found.setdefault(repr(program_of(config)), []).append(number)
     return [numbers for numbers in found.values() if len(numbers) > 1]
 
@@ -56,7 +57,7 @@ def sets(jobs: Sequence[Job]) -> list[list[Job]]:
         return []
     by_name, found = {job.name: job for job in jobs}, []
     for file in sorted((Path(jobs[0].sweep) / FOLDER).glob(f"*/{_POINTS}")):
-        with contextlib.suppress(DataError, OSError):
+        with contextlib.suppress(DataError, OSError, KeyError, TypeError):
             names = read_json(file)["points"]
             if all(name in by_name for name in names):
                 found.append([by_name.pop(name) for name in names])
@@ -99,7 +100,8 @@ def train(jobs: Sequence[Job]) -> None:
         except Exception as error:
             progress.say(f"The networks of {len(points)} points cannot be trained together ({error}): one by one.")
         else:
-            _record(points, said, floors.reached(mark, precision_of(points[0][0].configured()[1])))
+            with contextlib.suppress(DataError):  # A damaged file its own run names.
+                _record(points, said, floors.reached(mark, precision_of(points[0][0].configured()[1])))
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # Other points may be in training.
             folder.parent.rmdir()
@@ -126,7 +128,7 @@ def _prepared(jobs: Sequence[Job], stack: contextlib.ExitStack) -> Points:
             first = found[0][1] if found else chains
             pairs = [zip(mine, theirs, strict=True) for mine, theirs in zip(chains, first, strict=True)]
             chains = [[mine.on_data_of(theirs) for mine, theirs in pair] for pair in pairs]
-            if chains and all(stage is not None for chain in chains for stage in chain):
+            if chains and all(stage is not None and stage.trials for chain in chains for stage in chain):
                 create(run, statement(run, config), job.command, False, precision_of(config))
                 found.append((job, chains))
                 stack.enter_context(own.pop_all())

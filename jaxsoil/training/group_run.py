@@ -70,7 +70,7 @@ class GroupRun:
 
     Args:
       group: the trials.
-      data: host arrays "spectra" (n, M) as reflectance and "soc" (n,) as a mass fraction, 0 where there is no label;
+      data: arrays "spectra" (n, M) as reflectance and "soc" (n,) as a mass fraction, 0 where there is no label;
         shared: the constants of the mixing decoder, None where no network has one.
       train, devices: settings.
       folder: run folder; checkpoints, states and outcomes go below it.
@@ -122,11 +122,15 @@ class GroupRun:
         static = program_of(train)
         self.training = make_training(network, static, make_loss(network, static), capacity, mesh, stepped)
         self._data = dataclasses.replace(data, shared=data.shared if group.model.physical else None)
+        self._placing, self._placed = threading.Lock(), None
 
-    @functools.cached_property
+    @property
     def data(self) -> Data:
-        """What the trials share, on the devices; placed there when it is first needed."""
-        return self.layout.replicate(jax.tree.map(jnp.asarray, self._data))
+        """What the trials share, on the devices; placed there when it is first needed, by one thread for all."""
+        with self._placing:
+            if self._placed is None:
+                self._placed = self.layout.replicate(jax.tree.map(jnp.asarray, self._data))
+            return self._placed
 
     def outcomes(self, on_epochs: OnTrial) -> Iterator[tuple[Trial, Outcome]]:
         """Yields each trial with its outcome, running what is not yet done; as :func:`run_groups` of this group."""

@@ -118,17 +118,21 @@ def train(points: Mapping[Path, Sequence[Chain[S]]], folder: Path, on_epochs: On
     trainings, seconds = 0, list[float]()
     for chains in zip(*points.values(), strict=True):
         own = [in_step(chain) for chain in chains]
-        for place, stage in enumerate(in_step([joined(stages) for stages in zip(*chains, strict=True)])):
+        stages, trained = in_step([joined(some) for some in zip(*chains, strict=True)]), []
+        for stage in stages:
             with matmul_precision(stage.train.precision):
-                runs = stage.runs(folder)
-                theirs = [one[place].runs(path) for path, one in zip(points, own, strict=True)]
-                _hand_out(_rows(runs, on_epochs, seconds), theirs)
+                trained.append(stage.runs(folder))
+            seconds += [piece.seconds for _, _, piece in run_chunks(trained[-1], on_epochs)]
             trainings += len(stage.trials)
+        # The last stage first: a run that finds an earlier one alone could not go on by itself, for the states that it
+        # would go on from are not handed out.
+        for place, runs in reversed([*enumerate(trained)]):
+            _hand_out(_rows(runs), [one[place].runs(path) for path, one in zip(points, own, strict=True)])
     return {"trainings": trainings, "programs": len(seconds), "seconds": sum(seconds)}
 
 
 def _hand_out(rows: Iterator[dict[str, np.ndarray]], own: Sequence[Sequence[GroupRun]]) -> None:
-    """Each of the runs' own groups takes its trials from those of the joined ones, chunk by chunk, as they are done."""
+    """Each of the runs' own groups takes its trials from those of the joined ones, chunk by chunk."""
     for groups in zip(*own, strict=True):
         for group in groups:
             for number in range(group.group.chunks):
@@ -139,9 +143,8 @@ def _hand_out(rows: Iterator[dict[str, np.ndarray]], own: Sequence[Sequence[Grou
         pass
 
 
-def _rows(runs: Sequence[GroupRun], on_epochs: OnTrial, seconds: list[float]) -> Iterator[dict[str, np.ndarray]]:
-    """What each trial of the joined groups leaves, in order; adds the seconds of each chunk."""
-    for run, number, piece in run_chunks(runs, on_epochs):
-        seconds.append(piece.seconds)
+def _rows(runs: Sequence[GroupRun]) -> Iterator[dict[str, np.ndarray]]:
+    """What each trial of the joined groups, which are trained, has left, in order."""
+    for run, number, piece in run_chunks(runs, lambda *_: None):
         for k in range(len(run.group.chunk(number))):
             yield {name: values[k] for name, values in piece.arrays.items()}

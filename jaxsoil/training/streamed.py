@@ -48,7 +48,8 @@ class Stored:
       prepare: changes a tree of rows that were taken from such arrays in place, each row alone; None: they stay.
 
     Raises:
-      UsageError: a memory that is negative or no number, or less than one row, step or checkpoint.
+      UsageError: a memory that is negative or no number, less than one row, step or checkpoint, arrays of other
+        lengths, or ``prepare`` beside a function that reads.
     """
 
     rows: int
@@ -64,6 +65,11 @@ class Stored:
                 f"Stored rows: {self.rows} rows, memory_gb {self.memory_gb:g}, block {self.block}, checkpoint_steps "
                 f"{self.checkpoint_steps}: give a memory of 0 or more, and at least 1 of the others."
             )
+        if callable(self.read):
+            if self.prepare is not None:
+                raise UsageError("Stored rows: what reads rows prepares them itself; prepare is for arrays.")
+        elif sizes := {len(array) for array in jax.tree.leaves(self.read)} - {self.rows}:
+            raise UsageError(f"Stored rows: {self.rows} rows, but an array of {max(sizes)}: give equal lengths.")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -224,8 +230,10 @@ class StreamedRows(Program):
         like = read(np.zeros(1, np.int64)) if callable(read) else jax.tree.map(lambda x: x[:1], read)
         self.held = steps_held(bytes_of(like), size, stored.memory_gb, min(stored.block, self.most))
 
+        most = self.most  # not by self: the reader, its thread and its blocks are to go with this
+
         def drawn(epoch: int) -> NDArray[Any]:
-            return np.asarray(order(member, jnp.int32(epoch)))[: self.most * size].reshape(self.most, size)
+            return np.asarray(order(member, jnp.int32(epoch)))[: most * size].reshape(most, size)
 
         self.reader = Blocks(read, like, drawn, training.epochs, self.most, self.held, None, stored.prepare)
         self._example = jax.tree.map(lambda x: jnp.zeros((size, *np.shape(x)[1:]), x.dtype), like)
@@ -238,7 +246,7 @@ class StreamedRows(Program):
         """The steps of an epoch in blocks, each with its rows."""
         for block in self.reader.of(epoch, at):
             made = block.last, (None, np.int32(block.first)), Data(on_device(block.values), self.data.shared)
-            del block  # its copy on the host, while this one trains
+            del block
             yield made
             del made
 
@@ -249,7 +257,11 @@ class StreamedRows(Program):
     def _validation(self, state: State) -> jax.Array | None:
         rows = np.asarray(self.member.rows["validation"])
         parts = self.reader.parts(rows[i : i + VALIDATION_ROWS] for i in range(0, rows.size, VALIDATION_ROWS))
-        losses = [_value(self.training, state, on_device(part), self.member, self.data.shared) for part in parts]
+        losses = []
+        for part in parts:
+            loss = _value(self.training, state, on_device(part), self.member, self.data.shared)
+            losses.append(jax.block_until_ready(loss))  # no further part is taken while this one is in use
+            del part
         return _mean(rows.size, losses) if losses else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,7 +104,7 @@ def test_runs_find_what_they_would_have_trained_also_after_interruptions(
 
     with pytest.raises(Stop):
         together(runs, tmp_path, stop)
-    assert begun(tmp_path / "a", runs["a"]) and not begun(tmp_path / "c", runs["c"])
+    assert not any(begun(tmp_path / name, own) for name, own in runs.items())  # Nothing is handed out before the end.
     take, handed = GroupRun.take, []
 
     def take_few(self: GroupRun, *given: Any) -> None:
@@ -115,8 +116,12 @@ def test_runs_find_what_they_would_have_trained_also_after_interruptions(
     monkeypatch.setattr(GroupRun, "take", take_few)
     with pytest.raises(Stop):
         together(runs, tmp_path)
-    assert handed == ["b", "c", "a"]  # Of "a" the first stage was handed out before the first stop.
+    assert handed == ["a", "b", "c"]  # The last stage first: each can go on by itself, and trains what it lacks.
+    assert begun(tmp_path / "a", runs["a"])
     monkeypatch.setattr(GroupRun, "take", take)
+    shutil.copytree(tmp_path / "a", tmp_path / "by itself" / "a")
+    by_itself = alone({"a": runs["a"]}, tmp_path / "by itself")
+    assert all(np.array_equal(found.soc, wanted[key].soc) for key, found in by_itself.items())
     said = together(runs, tmp_path)
     assert (said["trainings"], said["programs"]) == (10, 6) and said["seconds"] > 0
     monkeypatch.setattr(GroupRun, "_run_chunk", lambda *_: pytest.fail("trained again"))

@@ -126,6 +126,10 @@ def test_what_cannot_be_streamed_is_refused_and_an_error_of_the_reader_ends_the_
     for memory, block in ((float("nan"), 1), (-1.0, 1), (1.0, 0)):
         with pytest.raises(UsageError, match="Stored rows"):
             Stored(N, fails, memory, block)
+    with pytest.raises(UsageError, match="an array of 90"):
+        Stored(100, {"x": np.zeros((100, 5)), "y": np.zeros(90)}, 1.0)
+    with pytest.raises(UsageError, match="prepares them itself"):
+        Stored(N, fails, 1.0, prepare=lambda rows: None)
     with pytest.raises(UsageError, match="fit_many holds its rows in memory"):
         fit_many(loss, {}, stored(1.0), TRAIN, VALIDATION, config, jax.random.split(KEY))
 

@@ -20,10 +20,11 @@ from jaxsoil.bundle.predictors import Linear, Predictor
 from jaxsoil.data.library import Library
 from jaxsoil.evaluation.domain import Domain, levels
 from jaxsoil.evaluation.shift import Calibration
+from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.multifidelity.config import STRATEGY, MultifidelityConfig
 from jaxsoil.studies.multifidelity.measured import BUNDLED
-from jaxsoil.studies.multifidelity.property_models import LOGGED, scales_of
+from jaxsoil.studies.multifidelity.property_models import LOGGED, learned_scales
 from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates
 from jaxsoil.studies.multifidelity.strategies import training_rows
 from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK
@@ -103,6 +104,11 @@ def write_bundles(
 def _fitted(properties: tuple[str, ...], strategy: str, stored: Stored) -> tuple[Predictor, tuple[str, ...]] | None:
     """A model and the properties that it predicts; None where its training diverged or nothing could be fitted."""
     if strategy not in stored:
+        if STRATEGY[strategy].linear:
+            raise DataError(
+                "stage 3 of this run was finished by an earlier version, which did not keep this model",
+                value=strategy, remedy="Start the run again with --overwrite.",
+            )  # fmt: skip
         return None
     kept = stored[strategy]
     if STRATEGY[strategy].linear:
@@ -110,9 +116,9 @@ def _fitted(properties: tuple[str, ...], strategy: str, stored: Stored) -> tuple
         fitted = np.flatnonzero(np.any(kept["coefficients"], axis=0))
         names = tuple(properties[column] for column in fitted)
         parts = (np.asarray(kept["coefficients"])[:, fitted], np.asarray(kept["intercept"])[fitted])
-        return (Linear(*parts, scales_of(names)), names) if names else None
+        return (Linear(*parts, learned_scales(names)), names) if names else None
     widths = tuple(int(width) for width in np.asarray(kept["widths"]))
-    parts = (np.asarray(kept["inputs"]), np.asarray(kept["targets"]), scales_of(properties))
+    parts = (np.asarray(kept["inputs"]), np.asarray(kept["targets"]), learned_scales(properties))
     return Perceptron(widths, kept["params"], *parts), properties
 
 

@@ -25,7 +25,7 @@ from jaxsoil.spectra.perturbations import smooth_curve
 from jaxsoil.spectra.preprocess import SNV
 from jaxsoil.studies.multifidelity.config import CARRY_OVER, NO_CURVE, RIDGE, STRATEGY, InstrumentConfig, PropertyConfig
 from jaxsoil.studies.multifidelity.pretrain import Pretrained
-from jaxsoil.studies.multifidelity.property_models import PropertyModel, fit_properties, scales_of
+from jaxsoil.studies.multifidelity.property_models import PropertyModel, fit_properties, learned_scales
 from jaxsoil.studies.multifidelity.replicates import Replicate, SpectraSets
 from jaxsoil.studies.multifidelity.strategies import training_rows
 from jaxsoil.studies.multifidelity.tables import joined, training_tables
@@ -89,7 +89,7 @@ def _models(
     models: dict[str, Any] = {}
     for name in (name for name in JUDGED if name in stage3.trees):
         if STRATEGY[name].linear:
-            linear = Linear.read(stage3.trees[name], {"scales": scales_of(sets.properties)})
+            linear = Linear.read(stage3.trees[name], {"scales": learned_scales(sets.properties)})
             models[name] = lambda spectra, model=linear: model(spectra)[0]
         else:
             model = PropertyModel.of_tree(stage3.trees[name], sets.properties)

@@ -290,7 +290,7 @@ class ScansProgram(Program):
             return
         for block in self.reader.of(epoch, at):
             made = block.last, self.place((None, np.int32(block.first))), Data(self.place(block.values))
-            del block  # its copy on the host, while this one trains
+            del block
             yield made
             del made
 
@@ -304,6 +304,7 @@ class ScansProgram(Program):
         total = jnp.float32(0)
         for values in self._parts(self.watch):
             total = total + _loss_on(self.training.loss, params, values) * np.float32(len(values))
+            jax.block_until_ready(total)  # no further part is taken while this one is in use
         return total / np.float32(self.watch.size)
 
     def divergence(self, params: Any) -> np.ndarray:

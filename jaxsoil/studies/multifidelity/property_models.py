@@ -29,7 +29,7 @@ LOGGED = ("tc", "tn", "ic", "eoc", "cec")
 """Properties taken as log(1 + y): all but pH and the particle sizes (multi-fidelity paper, section 2.5)."""
 
 
-def scales_of(properties: Sequence[str]) -> tuple[str, ...]:
+def learned_scales(properties: Sequence[str]) -> tuple[str, ...]:
     """The scale on which each property is learned, as a bundle names it."""
     return tuple("log1p" if name in LOGGED else "unit" for name in properties)
 

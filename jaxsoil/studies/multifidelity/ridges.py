@@ -18,7 +18,7 @@ from jaxsoil.data.library import Library
 from jaxsoil.models import carry_over, invariance
 from jaxsoil.spectra.preprocess import SNV
 from jaxsoil.studies.multifidelity.config import Strategy
-from jaxsoil.studies.multifidelity.property_models import scales_of
+from jaxsoil.studies.multifidelity.property_models import learned_scales
 from jaxsoil.studies.multifidelity.replicates import SpectraSets
 
 STRENGTHS = invariance.MidInfraredStrengths()
@@ -47,7 +47,7 @@ def fit_ridges(strategies: Iterable[Strategy], sets: SpectraSets, rows: NDArray[
     library, spectra = sets.library("labelled"), np.asarray(sets.mir["labelled"], np.float64)
     axis, regions = library.spectra.axis, known_regions(library)
     within = carry_over.space(spectra[rows], axis, moved=instrument_differences(library, rows))
-    scales = scales_of(sets.properties)
+    scales = learned_scales(sets.properties)
     logged = np.array([scale == "log1p" for scale in scales])
     y = np.where(logged, np.log1p(sets.values["labelled"]), sets.values["labelled"])[rows]
     constant = np.array([np.isfinite(one).sum() < 3 or np.nanmin(one) == np.nanmax(one) for one in y.T])

@@ -31,7 +31,7 @@ from jaxsoil.studies.multifidelity.config import (
     Strategy,
     strategies_for,
 )
-from jaxsoil.studies.multifidelity.property_models import LOGGED, fit_properties, scales_of
+from jaxsoil.studies.multifidelity.property_models import LOGGED, fit_properties, learned_scales
 from jaxsoil.studies.multifidelity.replicates import Replicate, SpectraSets
 from jaxsoil.studies.multifidelity.ridges import fit_ridges
 from jaxsoil.studies.multifidelity.tables import NO_TASK, joined, prediction_rows, training_tables
@@ -135,7 +135,7 @@ def predict_plsr(
       values, or with equal ones, or whose rows are all alike (collapsed latents), is predicted by the mean, with no
       component and no model; one without a value by NaN.
     """
-    groups, x, scales = sets.library(strategy.part).blocks, spectra[strategy.part], scales_of(sets.properties)
+    groups, x, scales = sets.library(strategy.part).blocks, spectra[strategy.part], learned_scales(sets.properties)
     predicted, counts = np.empty((len(new), len(scales))), []
     slopes, starts = np.zeros((x.shape[1], len(scales))), np.full(len(scales), np.nan)
     for column, name in enumerate(sets.properties):

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -215,8 +216,6 @@ def shared_data(library: Library, minerals: Any = None, perturbed: bool = False)
 
     ``perturbed``: with what each kind of perturbation does to each row (:func:`moves`), kinds times the spectra's size.
     """
-    import jax
-
     from jaxsoil.models.autoencoder import Minerals
     from jaxsoil.studies.reconstruction.soc_spectrum.direct import mean_soil_shares
     from jaxsoil.training.step import Data
@@ -228,11 +227,21 @@ def shared_data(library: Library, minerals: Any = None, perturbed: bool = False)
         constants = Minerals(minerals.spectra.values, minerals.rho_r.astype(np.float32), shares)
     # A NaN would make every loss NaN; rows without a label are never among the labelled rows of a split.
     soc = (np.nan_to_num(library.property("soc").values, nan=0.0) / PERCENT).astype(np.float32)
-    moved = moves(library) if perturbed else {}
-    return Data({"spectra": jax.device_put(library.spectra.values), "soc": soc, **moved}, constants), count
+    made = _MADE.setdefault(library, {})
+    if "spectra" not in made:
+        import jax
+
+        made["spectra"] = {"spectra": jax.device_put(library.spectra.values)}
+    if perturbed and "moves" not in made:
+        made["moves"] = moves(library)
+    moved = made["moves"] if perturbed else {}
+    return Data({**made["spectra"], "soc": soc, **moved}, constants), count
 
 
-@functools.lru_cache(maxsize=1)  # Runs that train together hold one library, and one copy of this.
+_MADE: weakref.WeakKeyDictionary[Library, dict[str, dict[str, Any]]] = weakref.WeakKeyDictionary()
+"""What is made of a library once for all that trains on it; it goes with the library."""
+
+
 def moves(library: Library) -> dict[str, np.ndarray]:
     """What perturbations do to spectra: "moved" (n, kinds, m), absorbance at one standard deviation, and "one_sided"
     (n, kinds), which kinds have strengths of one sign."""
