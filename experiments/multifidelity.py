@@ -9,8 +9,8 @@ python experiments/run.py --exp=multifidelity --data mine.toml        one's own 
 python experiments/run.py --exp=multifidelity --paper                 the publication's size (for an accelerator)
 
 Run time: 22 minutes on two cores beside much other work, with five seeds of the twin. Expected there, mean CCC over
-nine properties on the test set and five twins: 0.70 from MIR (MIR-MLP), 0.62 from NIR (NIR-MLP), 0.63 from converted NIR
-(NIRtoMIR-MLP), 0.61 from latents of NIR spectra (NIRtoMIR-SSL-MLP).
+nine properties on the test set and five twins: 0.70 from MIR (MIR-MLP), 0.62 from NIR (NIR-MLP), 0.63 from converted
+NIR (NIRtoMIR-MLP), 0.61 from latents of NIR spectra (NIRtoMIR-SSL-MLP).
 """
 
 from jaxsoil.experiments import Experiment
