@@ -7,6 +7,7 @@ tests start obey them too.
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import jaxtyping
@@ -65,6 +67,13 @@ def data_root() -> Path:
     if not Path(where).is_dir():
         pytest.skip(f"{NO_DATA}: JAXSOIL_DATA={where} is not a folder")
     return Path(where)
+
+
+@pytest.fixture
+def benchmark_module(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
+    """``benchmark_module(name)`` imports a file of benchmarks/, whose files import one another by name."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,10 @@ import pytest
 from jaxsoil.models.vae import Vae
 from jaxsoil.studies.multifidelity.config import PretrainConfig
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def scale(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import scale
-
-    return scale
+def scale(benchmark_module: Callable[[str], Any]) -> Any:
+    return benchmark_module("scale")
 
 
 def test_operations_are_six_for_each_weight_less_the_gradients_of_the_spectrum(scale: Any) -> None:

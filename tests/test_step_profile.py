@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
-
 
 @pytest.fixture
-def profile(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import step_profile
-
-    return step_profile
+def profile(benchmark_module: Callable[[str], Any]) -> Any:
+    return benchmark_module("step_profile")
 
 
 def test_parts_of_a_program_and_their_bytes(profile: Any) -> None:
