@@ -247,9 +247,9 @@ def test_the_log_has_every_epoch_and_ends_with_a_summary(
     finished: Path, results: pd.DataFrame, cross_fit: CrossFit
 ) -> None:
     *records, last = tracking.read_log(finished / tracking.LOG_NAME)
-    todo = fitting.model_fits(cross_fit)
-    networks = [fit.name for fit in todo if fit.model == "cnn"]
-    assert [r["models_done"] for r in records if "models_done" in r] == list(range(1, len(todo) + 1))
+    wanted = fitting.model_fits(cross_fit)
+    networks = [fit.name for fit in wanted if fit.model == "cnn"]
+    assert [r["models_done"] for r in records if "models_done" in r] == list(range(1, len(wanted) + 1))
     epochs = [r for r in records if "epoch" in r]
     assert [(r["trial"], r["epoch"]) for r in epochs] == [(name, e) for name in networks for e in range(1, 6)]
     assert all(np.isfinite([r["loss"], r["validation_loss"]]).all() for r in epochs)
