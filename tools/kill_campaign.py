@@ -53,11 +53,12 @@ STUDIES: dict[str, tuple[str, ...]] = {
     "region_out": ("--train.checkpoint-every", "3", "--train.checkpoint-seconds", "0"),
     "multifidelity": ("--pretrain.checkpoint-steps", "2"),
     "few_labels": ("--train.checkpoint-every", "3", "--train.checkpoint-seconds", "0"),
-    "soc_spectrum": (),
+    "carry_over": ("--train.checkpoint-every", "3", "--train.checkpoint-seconds", "0"),
+    "soc_spectrum": ("--train.checkpoint-every", "3", "--train.checkpoint-seconds", "0"),
     "hybrid_dataset": (),
     "layer_transfer": (),
 }
-"""Studies, and the options that make their trainings keep checkpoints at the smoke size, where they have any."""
+"""Studies, and the options that make their trainings keep checkpoints at the smoke size; (): they keep pieces alone."""
 
 ENDS_WITHIN = 10.0
 """Seconds from SIGTERM to the end of the process."""
@@ -366,6 +367,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--span", type=float, default=4.0, help="seconds after a start within which a run is ended")
     options, rest = parser.parse_known_args(arguments)
+    if not STUDIES[options.study]:  # nothing to truncate: it would be waited for in vain
+        options.kinds = [kind for kind in options.kinds if kind != "truncated checkpoint"]
     campaign = Campaign(options.study, rest, options.out, options.kinds, options.seed, options.span)
     campaign.run(options.kills)
     print((options.out / f"{options.study}.md").read_text("utf-8"))
