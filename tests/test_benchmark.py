@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,8 @@ SMALL = {"bands": 24, "components": 6, "width": 16, "hidden": 3, "rows": 64, "ba
 
 
 @pytest.fixture
-def benchmark_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-
-@pytest.fixture
-def small(benchmark_path: None) -> Any:
-    from problem import Problem
-
-    return Problem(**SMALL)
+def small(benchmark_module: Callable[[str], Any]) -> Any:
+    return benchmark_module("problem").Problem(**SMALL)
 
 
 def network(problem: Any) -> tuple[Autoencoder, dict[str, Any]]:
@@ -96,9 +90,8 @@ def measured(**parts: Any) -> dict[str, Any]:
     return found | parts
 
 
-def test_figures_of_a_gpu_follow_from_its_rates(benchmark_path: None) -> None:
-    import gpu
-
+def test_figures_of_a_gpu_follow_from_its_rates(benchmark_module: Callable[[str], Any]) -> None:
+    gpu = benchmark_module("gpu")
     loops = {
         "torch": {"loops": {"usual": {"steps_per_second": [40.0, 50.0, 60.0]}, "none timed": {"steps_per_second": []}}}
     }
@@ -125,10 +118,8 @@ def test_figures_of_a_gpu_follow_from_its_rates(benchmark_path: None) -> None:
     assert gpu.summary(found)["study_minutes"] is None and "not every network was timed" in gpu.markdown(found, True)
 
 
-def test_the_engine_is_timed_at_several_sizes_of_a_program(benchmark_path: None) -> None:
-    import gpu
-    import gpu_worker
-
+def test_the_engine_is_timed_at_several_sizes_of_a_program(benchmark_module: Callable[[str], Any]) -> None:
+    gpu, gpu_worker = benchmark_module("gpu"), benchmark_module("gpu_worker")
     told = gpu.setting(gpu.Config(smoke=True), "engine, none", 60.0)
     problem = gpu_worker.dataclasses.replace(told.problem, hidden=1)
     left: list[Any] = []

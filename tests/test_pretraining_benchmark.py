@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,8 @@ SMALL = {"bands": 24, "latents": 4, "rows": 64, "batch": 16, "product": 64}
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    from pretraining_problem import Problem
-
-    return Problem(**SMALL, widths=(16, 8))
+def small(benchmark_module: Callable[[str], Any]) -> Any:
+    return benchmark_module("pretraining_problem").Problem(**SMALL, widths=(16, 8))
 
 
 def network(problem: Any) -> tuple[Vae, Any]:

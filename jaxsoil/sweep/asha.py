@@ -1,9 +1,10 @@
-"""Points of a sweep that are stopped early where others do better: ASHA of Li et al. (2020), by Ray Tune.
+"""Points of a sweep that are stopped early where others do better: ASHA of Li et al. (2020), on Ray Tune.
 
-A point is a process of its own, which says how far it is and what its watched loss is; Tune's scheduler compares points
-at the same share of their trainings and stops the worse ones. A stopped point keeps its checkpoints and goes on where
-it was when it is run again. The loss is that of training rows that were set aside (``train.validation_share``); scores
-of held-out data are not read, so that what is stopped is not chosen by them.
+A point is a process of its own, which says how far it is and what its watched loss is; points are compared at the same
+share of their trainings and the worse ones stopped (:func:`stops`). What was compared lies in the points' folders, so
+that a sweep that goes on compares with all of it. A stopped point keeps its checkpoints and goes on where it was when
+it is run again. The loss is that of training rows that were set aside (``train.validation_share``); scores of held-out
+data are not read, so that what is stopped is not chosen by them.
 
 Li et al. (2020), A system for massively parallel hyperparameter tuning, arXiv:1810.05934, Algorithm 2.
 """
@@ -27,15 +28,18 @@ from typing import Any
 from jaxsoil.runs import progress
 from jaxsoil.runs import stop as stopping
 from jaxsoil.runs.errors import DataError, UsageError
-from jaxsoil.runs.files import write_json
+from jaxsoil.runs.files import read_json, write_json
 from jaxsoil.runs.tracking import LOG_NAME, read_log
 from jaxsoil.sweep.execute import FAILED, STOPPED, Job, run_job, status
 
 PERCENT, LOSS, RECORD = "percent", "loss", "record"
 """Keys of what a point says: how much of it is done, its watched loss, and at its end its record."""
 
-GRACE, FACTOR, ALL = 10, 3, 100
-"""A point is first compared when 10 % of it are done, then at 30 and 90 %; of three about one goes on."""
+MILESTONES, FACTOR, ALL = (10, 30, 90), 3, 100
+"""A point is compared when so many % of it are done; of three about one goes on."""
+
+RUNGS = "rungs.json"
+"""File of a point's run folder: by milestone its loss there, and whether it was stopped by it."""
 
 LOOK = 1.0
 """Seconds between two looks at how far a point is."""
@@ -75,6 +79,37 @@ def watched_loss(records: Iterable[Mapping[str, Any]]) -> float | None:
             loss, name = record["validation_loss"], str(record["trial"])
             lowest[name] = min(lowest.get(name, DIVERGED), DIVERGED if loss is None else float(loss))
     return sum(lowest.values()) / len(lowest) if lowest else None
+
+
+def stops(folders: Iterable[Path], own: Path, percent: float, loss: float) -> bool:
+    """Whether a point is to be stopped, by what it and the others had at the last milestone that it has come to.
+
+    It is compared with the points that came there before it, in this call or an earlier one, and stopped if its loss is
+    above the 1 / :data:`FACTOR` quantile of theirs; the first to come goes on. That is said once for each milestone and
+    kept (:data:`RUNGS`): a point that was killed and has come there again is told the same.
+
+    Args:
+      folders: run folders of all points of the sweep.
+      own: that of this point.
+      percent, loss: how much of it is done, and its watched loss; one that is not finite is not compared.
+    """
+    import numpy as np
+
+    known, here = _rungs(own), max((milestone for milestone in MILESTONES if percent >= milestone), default=0)
+    last = max(known, default=0)
+    if here <= last or not math.isfinite(loss) or not own.is_dir():
+        return here == last > 0 and known[last]["stops"]
+    losses = [rungs[here]["loss"] for rungs in map(_rungs, folders) if here in rungs]
+    worse = bool(losses) and loss > float(np.quantile(losses, 1 / FACTOR))
+    write_json(own / RUNGS, known | {here: {"loss": loss, "stops": worse}})
+    return worse
+
+
+def _rungs(folder: Path) -> dict[int, dict[str, Any]]:
+    try:
+        return {int(milestone): said for milestone, said in read_json(folder / RUNGS).items()}
+    except (FileNotFoundError, DataError):  # What is damaged is compared anew.
+        return {}
 
 
 class Watched:
@@ -148,9 +183,10 @@ def drive(jobs: Sequence[Job], settings: Any, tell: Callable[[Job, dict[str, Any
     os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_CHDIR_TO_TRIAL_DIR": "0"}
     os.environ |= {"TUNE_DISABLE_STRICT_METRIC_CHECKING": "1", "TUNE_MAX_PENDING_TRIALS_PG": str(len(jobs))}
     from ray import tune  # pyright: ignore[reportMissingImports]
-    from ray.tune.schedulers import ASHAScheduler  # pyright: ignore[reportMissingImports]
+    from ray.tune.schedulers import FIFOScheduler  # pyright: ignore[reportMissingImports]
 
-    by_name, here = {job.name: job for job in jobs}, os.getcwd()
+    by_name, here, sweep = {job.name: job for job in jobs}, os.getcwd(), Path(jobs[0].sweep)
+    every = [dataclasses.replace(jobs[0], name=one["name"]).folder for one in read_json(sweep / "sweep.json")["points"]]
 
     class Point(tune.Trainable):
         def setup(self, config: dict[str, Any]) -> None:
@@ -178,15 +214,20 @@ def drive(jobs: Sequence[Job], settings: Any, tell: Callable[[Job, dict[str, Any
             error = f"{lines[-1][:200] if lines else 'its process was lost'} ({settings.retries} retries)"
             tell(by_name[trial.config["point"]], {"status": FAILED, "error": error})
 
-    # Finished points are not stopped at the end of their last percent, when they write their files.
-    rules: dict[str, Any] = {"grace_period": GRACE, "reduction_factor": FACTOR, "max_t": ALL, "stop_last_trials": False}
-    scheduler = ASHAScheduler(time_attr=PERCENT, metric=LOSS, mode="min", **rules)
-    storage = Path(jobs[0].sweep).absolute() / ".tune"
+    class Compared(FIFOScheduler):
+        def on_trial_result(self, tune_controller: Any, trial: Any, result: Any) -> str:
+            own = by_name[trial.config["point"]].folder
+            return self.STOP if stops(every, own, result[PERCENT], result[LOSS]) else self.CONTINUE
+
+        def on_trial_complete(self, tune_controller: Any, trial: Any, result: Any) -> None:
+            self.on_trial_result(tune_controller, trial, result)  # Others are compared with it; it has come to its end.
+
+    storage = sweep.absolute() / ".tune"
     try:
         tune.Tuner(
             tune.with_resources(Point, {"cpu": settings.cpus, "gpu": settings.gpus}),
             param_space={"point": tune.grid_search(list(by_name))},
-            tune_config=tune.TuneConfig(scheduler=scheduler),
+            tune_config=tune.TuneConfig(scheduler=Compared()),
             run_config=tune.RunConfig(
                 name="points", storage_path=str(storage), callbacks=[Told()], verbose=0,
                 failure_config=tune.FailureConfig(max_failures=settings.retries),

@@ -85,9 +85,13 @@ def test_points_with_a_worse_loss_are_stopped_and_go_on_when_asked(tmp_path: Pat
     assert points["status"].to_dict() == {0.1: "finished", 0.2: "stopped early", 0.4: "stopped early"}
     assert "validation loss of 0.4" in points.at[0.4, "error"]
     assert len(pd.read_csv(target / "sweep.csv")) == 2 and not list(target.glob("points/.*"))
-    assert "are finished or stopped early" in run(*early, "--resume")
+    # A point that is added is compared with what the others had when the sweep was run before.
+    text = (experiments / "toy.py").read_text().replace("(0.1, 0.2, 0.4)", "(0.1, 0.2, 0.3, 0.4)")
+    (experiments / "toy.py").write_text(text)
+    said = run(*early, "--resume")
+    assert "3 of 4 points are finished or stopped early" in said and "1 stopped early" in said
     environment["TOY_EPOCHS"] = "1"
-    assert "2 finished" in run("--resume")
+    assert "3 finished" in run("--resume")
     assert set(pd.read_csv(target / "points.csv")["status"]) == {"finished"}
 
 

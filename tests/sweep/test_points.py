@@ -11,7 +11,7 @@ import pytest
 from jaxsoil import experiments
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.studies.reconstruction.config import StudyConfig
-from jaxsoil.sweep import asha, points, sweep
+from jaxsoil.sweep import points, sweep
 from jaxsoil.training.config import TrainConfig
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments"
@@ -92,20 +92,3 @@ def test_every_sweep_of_the_experiments_has_points_that_are_configurations(name:
         # The smoke data may be too small for a point; a setting that its study refuses is an error of the sweep.
         with contextlib.suppress(DataError):
             module.EXPERIMENT.study_module().prepare(found[0].config)
-
-
-def test_the_watched_loss_is_the_mean_of_the_lowest_of_each_training() -> None:
-    losses = [("a", 3.0), ("a", 1.0), ("a", 2.0), ("b", 5.0), ("b", None)]
-    records: list[dict[str, Any]] = [{"trial": name, "validation_loss": loss} for name, loss in losses]
-    # What is known of held-out data is not read.
-    records += [{"summary": {"validation_loss": -9.0, "ccc": 1.0}}, {"trial": "a", "test_loss": -9.0}]
-    assert asha.watched_loss(records) == 3.0
-    assert asha.watched_loss(records[-2:]) is None
-    assert asha.watched_loss([{"trial": "c", "validation_loss": None}]) == asha.DIVERGED
-
-
-@pytest.mark.parametrize("field", ["loss", "networks", "twin.n_samples", "train.sigma_soc", "pretrain.beta"])
-def test_points_whose_losses_are_of_different_things_are_not_compared(field: str) -> None:
-    asha.require_comparable(["width", "train.lr"])
-    with pytest.raises(UsageError, match=f"--asha compares points by their loss.*'{field}'"):
-        asha.require_comparable(["width", field])

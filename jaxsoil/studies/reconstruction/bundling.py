@@ -146,6 +146,8 @@ def _networks(config: StudyConfig, folder: Path, prepared: StudyInputs) -> Itera
         def done(trial: Trial, first: int, after: int, losses: np.ndarray) -> None:
             progress.reach(STAGE, trial.id, after / config.train.epochs)
 
+        # Once more: what came before, such as the baselines and the tables, is no time of theirs.
+        progress.expect({STAGE: len(config.networks)}, STAGE)
         for run, trial, outcome in run_groups(runs, done):
             progress.reach(STAGE, trial.id)
             if outcome.alive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,10 @@ import pytest
 
 from jaxsoil.data.sources import store, stream
 
-BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
-
 
 @pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import libraries
-
-    return libraries
+def benchmark(benchmark_module: Callable[[str], Any]) -> Any:
+    return benchmark_module("libraries")
 
 
 def test_a_library_of_many_blocks_is_prepared_in_order(benchmark: Any, tmp_path: Path, monkeypatch) -> None:
