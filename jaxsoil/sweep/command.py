@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def refuse_alone(options: argparse.Namespace) -> None:
     """Raises UsageError for options of a sweep that were given without one."""
+    if options.sweep is not None:
+        raise UsageError("--sweep has no name: give NAME of a function sweep_NAME, or leave the option out.")
     for name in ("point", "asha", "export", "no_share"):
         if getattr(options, name):
             raise UsageError(f"--{name.replace('_', '-')} belongs to a sweep: name one with --sweep.")
@@ -67,6 +70,9 @@ def main(
             raise UsageError("--asha stops points by Ray Tune: give --launcher ray too.")
         asha.require_comparable(found.differing())
     if options.launcher == "ray":
+        for name in ("ray_cpus", "ray_gpus", "ray_retries", "ray_wait"):
+            if not 0 <= getattr(options, name) < math.inf:
+                raise UsageError(f"--{name.replace('_', '-')} {getattr(options, name):g}: give 0 or more.")
         settings = on_ray.Settings(
             options.ray_address, options.ray_cpus, options.ray_gpus, options.ray_retries, options.ray_wait,
             options.asha,

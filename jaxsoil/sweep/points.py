@@ -20,6 +20,9 @@ from typing import Any, Literal
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.pieces import file_name
 
+MOST = 10_000
+"""Points of a sweep at most: a function that never stops yielding is found out."""
+
 Overrides = Mapping[str, Any]
 """Dotted names of fields -> their values."""
 
@@ -72,14 +75,18 @@ def product(named: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
       named: name of a sweep -> its points.
 
     Raises:
-      UsageError: a sweep without points, something that is no mapping of names to values, or two sweeps that set a
-        field to different values.
+      UsageError: a sweep without points or with too many, something that is no mapping of names to values, or two
+        sweeps that set a field to different values.
     """
     found: list[dict[str, Any]] = [{}]
     for name, some in named.items():
         points = [_checked(name, number, point) for number, point in enumerate(some, start=1)]
         if not points:
             raise UsageError(f"The sweep '{name}' has no points: let its function yield one mapping of fields or more.")
+        if len(found) * len(points) > MOST:
+            raise UsageError(
+                f"With '{name}' there are more than {MOST} points: yield fewer, such as some of them drawn."
+            )
         # A field that both set to the same value, such as the networks that they share, is no contradiction.
         pairs = itertools.product(found, points)
         both = sorted(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import json
 import shlex
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -14,12 +17,12 @@ from typing import Any
 
 from jaxsoil import experiments
 from jaxsoil.runs import lock, progress
-from jaxsoil.runs.errors import UsageError, did_you_mean
+from jaxsoil.runs.errors import DataError, UsageError, did_you_mean, intact
 from jaxsoil.runs.files import read_json, write_json, write_text_atomic
 from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
 from jaxsoil.sweep import sharing
 from jaxsoil.sweep.execute import FAILED, FINISHED, IN_USE, STOPPED, Job, run_job, status
-from jaxsoil.sweep.points import Point, described, field_of, make_points, product
+from jaxsoil.sweep.points import MOST, Point, described, field_of, make_points, product
 
 FILE = "sweep.json"
 """The file that makes a folder a sweep's."""
@@ -86,8 +89,8 @@ class Sweep:
         """Makes the folder of the sweep, or checks that it may go on in it; points may be added to those it has.
 
         Raises:
-          UsageError: the folder may not be used, a worker is in one of its points, or what the points start from is
-            not what the folder was made with.
+          UsageError: the folder may not be used, a worker is in one of its points, it holds another sweep, or what the
+            points start from is not what the folder was made with.
         """
         run = RunFolder(self.folder, self.experiment, self.wandb)
         content = {"experiment": self.experiment, "config": dataclasses.asdict(self.config)}
@@ -95,11 +98,29 @@ class Sweep:
             raise UsageError(f"{self.folder} holds a run and no sweep: choose another folder with --workdir.")
         refuse_or_accept(run, content, resume, overwrite)
         if overwrite:
-            for job in self.jobs:
-                lock.refuse_running(job.folder)
+            # Also those of points that the sweep has no more.
+            for folder in {job.folder for job in self.jobs}.union((self.folder / "points").glob("[!.]*")):
+                lock.refuse_running(folder)
+        else:
+            self._refuse_other()
         if overwrite or not (self.folder / FILE).exists():
             create(run, content, arguments, overwrite)
         write_json(self.folder / FILE, self.statement())
+
+    def _refuse_other(self) -> None:
+        """Refuses the folder of another sweep, whose tables would be lost; says how many points are no more in it."""
+        before, gone = dict[str, Any](), set[str]()
+        with contextlib.suppress(FileNotFoundError, DataError, KeyError, TypeError):  # A damaged one is written anew.
+            before = read_json(self.folder / FILE)
+            gone = {str(point["name"]) for point in before["points"]} - {point.name for point in self.points}
+        held = str(before.get("experiment", self.experiment)), str(before.get("name", self.name))
+        if held[0] != self.experiment or (gone and held[1] != self.name):
+            raise UsageError(
+                f"{self.folder} holds the sweep '{held[1]}' of {held[0]}: give that one with --resume, another folder "
+                "with --workdir, or --overwrite in place of --resume."
+            )
+        if gone:
+            progress.say(f"No more in the sweep, and left out of its tables: {len(gone)} points in {self.folder}.")
 
     def statement(self) -> dict[str, Any]:
         """Content of sweep.json."""
@@ -123,15 +144,22 @@ def find(named: str, experiment: str, folder: Path) -> list[dict[str, Any]]:
       experiment, folder: name of the experiment and the folder of its file.
 
     Raises:
-      UsageError: no such sweep or file; as :func:`jaxsoil.sweep.points.product`.
+      UsageError: no such sweep or file, or an error in it; as :func:`jaxsoil.sweep.points.product`.
     """
     found = {}
-    for word in named.split(","):
+    for word in map(str.strip, named.split(",")):
         path, _, name = word.rpartition(":")
         if path:
-            if not Path(path).is_file():
-                raise UsageError(f"There is no file {path} with the sweep '{name}': give --sweep FILE.py:NAME.")
-            module = experiments.import_file(Path(path), f"sweep_file_{Path(path).stem}")
+            if not (Path(path).is_file() and path.endswith(".py")):
+                raise UsageError(
+                    f"There is no file {path} of Python with the sweep '{name}': give --sweep FILE.py:NAME."
+                )
+            try:
+                module = experiments.import_file(Path(path), f"sweep_file_{Path(path).stem}")
+            except Exception as error:
+                raise UsageError(f"{path} is no file of Python that runs ({_shown(error)}): correct it.") from error
+        elif name.endswith(".py"):
+            raise UsageError(f"--sweep {name}: name one of its sweeps too, {name}:NAME.")
         else:
             module = experiments.load_file(experiment, folder)
         known = functions(module)
@@ -140,8 +168,23 @@ def find(named: str, experiment: str, folder: Path) -> list[dict[str, Any]]:
             raise UsageError(f"{path or experiment} has no sweep '{name}'. {hint}")
         if word in found:
             raise UsageError(f"--sweep {named}: name each sweep once.")
-        found[word] = known[name]()
+        try:
+            found[word] = list(itertools.islice(known[name](), MOST + 1))
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(
+                f"The sweep '{word}' gives no points ({_shown(error)}): its function takes nothing and yields mappings "
+                "of fields to values."
+            ) from error
     return product(found)
+
+
+def _shown(error: Exception) -> str:
+    """An error of a user's file with the line that it comes from."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    own = last.filename != __file__ and not last.filename.startswith("<")  # Else the message names what it is about.
+    return f"{type(error).__name__}: {error}" + (f"; {Path(last.filename).name}, line {last.lineno}" if own else "")
 
 
 def make(
@@ -162,12 +205,14 @@ def reopen(folder: Path) -> Sweep:
     Raises:
       DataError: sweep.json is damaged.
     """
-    said = read_json(folder / FILE, remedy="Give the command of the sweep again with --resume.")
-    where = Path(said["experiments"])
-    experiment = experiments.load(said["experiment"], where)
-    config = experiments.configure(experiment, said["experiment"], said["size"], said["words"])
-    points = tuple(make_points(config, [point["overrides"] for point in said["points"]]))
-    return Sweep(folder, said["experiment"], where, said["size"], tuple(said["words"]), said["name"], config, points)
+    again = "Give the command of the sweep again with --resume."
+    said = read_json(folder / FILE, remedy=again)
+    with intact("this does not describe a sweep", source=folder / FILE, remedy=again):
+        name, size, words = (said[key] for key in ("experiment", "size", "words"))
+        where, swept = Path(said["experiments"]), said["name"]
+        overrides = [dict(point["overrides"]) for point in said["points"]]
+    config = experiments.configure(experiments.load(name, where), name, size, words)
+    return Sweep(folder, name, where, size, tuple(words), swept, config, tuple(make_points(config, overrides)))
 
 
 def chosen(sweep: Sweep, named: str) -> list[Job]:

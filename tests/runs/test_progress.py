@@ -5,7 +5,10 @@ from __future__ import annotations
 import ast
 import io
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
+import numpy as np
 import pytest
 import toy_experiment
 
@@ -70,6 +73,36 @@ def test_what_an_earlier_call_did_tells_no_time() -> None:
         clock.now += 50.0
         progress.reach("ann", "1")
         assert "2 of 3 trials, 50 s left" in stream.shown()[-1]
+
+
+def test_the_refit_for_a_bundle_is_timed_from_its_own_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Minutes of baselines and tables before it are no time of its trainings; none is trained here."""
+    from jaxsoil.studies.reconstruction import bundling
+    from jaxsoil.studies.reconstruction.config import StudyConfig
+    from jaxsoil.studies.reconstruction.prepare import StudyInputs
+    from jaxsoil.training.config import TrainConfig
+    from jaxsoil.training.grid import Trial
+
+    clock, stream, trial = Clock(), Terminal(), MagicMock(spec=Trial, id="none")
+
+    def trained(runs: Any, on_epochs: Any) -> Any:
+        clock.now += 10.0
+        on_epochs(trial, 0, 5, np.zeros((10, 2)))
+        yield from ()
+
+    stubs = {"all_rows": MagicMock(), "shared_data": lambda *_: (None, None), "_trial": MagicMock()}
+    for name, made in {**stubs, "make_groups": lambda *_: [], "run_groups": trained}.items():
+        monkeypatch.setattr(bundling, name, made)
+    config = StudyConfig(networks=("none", "ann"), train=TrainConfig(epochs=10))
+    with progress.line("region_out", stream, clock):
+        progress.expect({"plsr": 1})
+        progress.expect({bundling.STAGE: 2}, bundling.STAGE)
+        clock.now += 1.0
+        progress.reach("plsr", "0")
+        clock.now += 500.0
+        assert not [*bundling._networks(config, tmp_path, MagicMock(spec=StudyInputs, library=MagicMock()))]
+        # Half of the first of two took 10 s.
+        assert "1 of 3 trials, 30 s left, refit" in stream.shown()[-1]
 
 
 def test_parts_of_a_study_are_announced_once_each() -> None:

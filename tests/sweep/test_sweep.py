@@ -23,6 +23,18 @@ from jaxsoil.sweep import sweep as sweeps
 
 ROOT = Path(__file__).resolve().parents[2]
 
+OWN = """
+def sweep_none(): ...
+def sweep_needs(n):
+    return [{"width": n}]
+def sweep_fails():
+    yield {"width": 1 // 0}
+def sweep_endless():
+    while True:
+        yield {"width": 8}
+"""
+"""Mistakes in a file of one's own."""
+
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -116,6 +128,14 @@ def test_a_sweep_of_which_every_point_fails_still_says_why(folder: Path) -> None
         (["widht"], "Did you mean 'width'"),
         (["width,width"], "each sweep once"),
         (["nowhere.py:width"], "no file nowhere.py"),
+        (["own.py"], "name one of its sweeps too, own.py:NAME"),
+        (["own.py:none"], "'own.py:none' gives no points (TypeError: 'NoneType' object is not iterable)"),
+        (["own.py:needs"], "missing 1 required positional argument"),
+        (["own.py:fails"], "ZeroDivisionError: integer division or modulo by zero; own.py, line 6"),
+        (["own.py:endless"], "more than 10000 points"),
+        (["broken.py:x"], "broken.py is no file of Python that runs (SyntaxError: "),
+        ([""], "--sweep has no name"),
+        (["lr", "--launcher", "ray", "--ray-cpus", "-1"], "--ray-cpus -1: give 0 or more"),
         (["width", "--point", "7"], "points 0 to 1"),
         (["width", "--resume", "--overwrite"], "exclude each other"),
     ],
@@ -123,9 +143,32 @@ def test_a_sweep_of_which_every_point_fails_still_says_why(folder: Path) -> None
 def test_what_cannot_be_is_refused_and_nothing_written(
     words: list[str], hint: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (folder.parent / "own.py").write_text(OWN)
+    (folder.parent / "broken.py").write_text("def sweep_x(:")
     assert sweep(folder, *words) == 2
     assert hint in capsys.readouterr().err
     assert not (folder.parent / "s").exists()
+
+
+def test_a_folder_is_that_of_one_sweep(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = folder.parent / "s"
+    assert sweep(folder, "width", "--point", "0") == 0
+    table = (target / "points.csv").read_text()
+    assert sweep(folder, "lr", "--resume") == 2
+    assert "holds the sweep 'width' of toy" in capsys.readouterr().err
+    assert (target / "points.csv").read_text() == table
+    left = sweeps.reopen(target).jobs[1].folder
+    (folder / "toy.py").write_text((folder / "toy.py").read_text().replace("(8, 16)", "(8, 32)"))
+    assert sweep(folder, "width", "--point", "0", "--resume") == 0
+    assert f"left out of its tables: 1 points in {target}" in capsys.readouterr().out
+    left.mkdir()
+    with lock.held(left):  # Somebody still runs a point that the sweep has no more.
+        assert sweep(folder, "width", "--overwrite") == 2
+        assert "in use by process" in capsys.readouterr().err
+    (target / "sweep.json").write_text("{}")
+    assert cli.console(["report", str(target)]) == 2
+    assert "sweep.json: this does not describe a sweep" in capsys.readouterr().err
+    assert sweep(folder, "width", "--point", "0", "--resume") == 0
 
 
 def test_options_of_a_sweep_need_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
