@@ -218,7 +218,9 @@ def _with(config: Any, whole: Any, name: str, rest: str, value: Any) -> Any:
         return dataclasses.replace(config, **{first: _fitted(value, kind)})
     except (TypeError, ValueError):
         said = f"{kind.__name__ if isinstance(kind, type) else kind}".replace("typing.", "")
-        raise UsageError(f"A sweep sets '{name}' to {value!r}, but the field takes {said}.") from None
+        several = isinstance(value, tuple | list) and isinstance(kind, type)
+        hint = " Yield a point for each value, as jaxsoil.sweep.points.grid does." if several else ""
+        raise UsageError(f"A sweep sets '{name}' to {value!r}, but the field takes {said}.{hint}") from None
 
 
 def _nearest(name: str, config: Any) -> str:

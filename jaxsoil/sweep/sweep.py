@@ -103,9 +103,11 @@ class Sweep:
                 lock.refuse_running(folder)
         else:
             self._refuse_other()
-        if overwrite or not (self.folder / FILE).exists():
-            create(run, content, arguments, overwrite)
+        if overwrite and self.folder.exists():
+            shutil.rmtree(self.folder)
+        # First: killed between the two with config.json alone it would be the folder of a run.
         write_json(self.folder / FILE, self.statement())
+        create(run, content, arguments, False)
 
     def _refuse_other(self) -> None:
         """Refuses the folder of another sweep, whose tables would be lost; says how many points are no more in it."""

@@ -45,6 +45,7 @@ def test_the_words_of_a_point_give_its_configuration(overrides: dict[str, Any]) 
         ("width.x", 3, "unknown field"),
         ("train", 3, "such as 'train.epochs'"),
         ("width", 0.5, "takes int"),
+        ("width", [8, 16], "points.grid"),
         ("width", True, "takes int"),
         ("train.lr", "fast", "takes float"),
         ("encoder", "rnn", "mlp"),

@@ -165,6 +165,8 @@ def test_a_folder_is_that_of_one_sweep(folder: Path, capsys: pytest.CaptureFixtu
     with lock.held(left):  # Somebody still runs a point that the sweep has no more.
         assert sweep(folder, "width", "--overwrite") == 2
         assert "in use by process" in capsys.readouterr().err
+    (target / "config.json").unlink()  # As where the very start of a sweep was killed.
+    assert sweep(folder, "width", "--point", "0", "--resume") == 0 and (target / "config.json").exists()
     (target / "sweep.json").write_text("{}")
     assert cli.console(["report", str(target)]) == 2
     assert "sweep.json: this does not describe a sweep" in capsys.readouterr().err
