@@ -222,7 +222,7 @@ def drive(jobs: Sequence[Job], settings: Any, tell: Callable[[Job, dict[str, Any
         def on_trial_complete(self, tune_controller: Any, trial: Any, result: Any) -> None:
             self.on_trial_result(tune_controller, trial, result)  # Others are compared with it; it has come to its end.
 
-    storage = sweep.absolute() / f".tune-{os.urandom(4).hex()}"  # Of this driver: another may run other points.
+    storage = sweep.absolute() / f".tune-{os.urandom(3).hex()}"  # Of this driver: another may run other points.
     try:
         tune.Tuner(
             tune.with_resources(Point, {"cpu": settings.cpus, "gpu": settings.gpus}),
