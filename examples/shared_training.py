@@ -36,10 +36,10 @@ def train(folder: Path, epochs: int, pause: float) -> None:
     from jaxsoil.training.streamed import Stored
 
     spectra = np.load(folder / "spectra.npy", mmap_mode="r")
-    read = set[int]()
+    read = list[int]()
 
     def rows_of(rows: np.ndarray) -> dict[str, np.ndarray]:
-        read.update(rows.tolist())
+        read.append(int(np.sum(rows < ROWS - HELD_OUT)))
         time.sleep(pause)
         x = np.asarray(spectra[rows])
         return {"x": x, "soc": x[:, 7] - x[:, 3]}
@@ -54,7 +54,7 @@ def train(folder: Path, epochs: int, pause: float) -> None:
         start = jnp.zeros(BANDS)
         found = fit(loss, start, stored, train, watch, config, jax.random.key(0), checkpoints=kept, mesh=mesh)
     watched = found.history["validation_loss"]
-    print(f"{len(read & {*train.tolist()})} of {train.size} training rows read here")
+    print(f"{sum(read)} of {epochs * train.size} training rows read here")
     if processes.leads():
         write_arrays(folder / "fitted.npz", {"params": found.params, **found.history})
         print(f"validation loss {watched[0]:.4f} at first, {watched.min():.6f} at best")

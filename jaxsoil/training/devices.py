@@ -115,7 +115,13 @@ class Layout:
 
     def replicate(self, tree: Any) -> Any:
         """A tree with a copy on every device."""
-        return tree if self.mesh is None else jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+        if self.mesh is None:
+            return tree
+        everywhere = NamedSharding(self.mesh, PartitionSpec())
+        if not self.several:
+            return jax.device_put(tree, everywhere)
+        # Keys are not put on devices of other processes, but a program of all of them takes what is alike in each.
+        return jax.jit(lambda x: x, out_shardings=everywhere)(tree)
 
     @property
     def several(self) -> bool:
