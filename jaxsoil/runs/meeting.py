@@ -246,7 +246,8 @@ def connect(team: Team, connected: bool = False) -> None:
 
     # It would take SIGTERM for itself (jaxsoil.runs.stop).
     jax.config.update("jax_enable_preemption_service", False)
-    jax.config.update("jax_enable_recoverability", connected)
+    if connected:
+        jax.config.update("jax_enable_recoverability", True)
     seconds = max(1, int(settings.wait))
     jax.distributed.initialize(
         settings.address, settings.count, settings.index, initialization_timeout=seconds,
