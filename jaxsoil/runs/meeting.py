@@ -2,8 +2,9 @@
 
 Each process writes a small file beside the run folder and beats in it once a second: they see who is there, what each
 expects, and who has ended. Then they connect by ``jax.distributed``, which tells each the devices of all. Its service
-is closed again before anything is trained: it ends every process with SIGABRT and no message of ours when one of them
-dies, and no training needs it, for each lies on the devices of one process.
+is closed again before anything is trained, where each training lies on the devices of one process: left to itself it
+ends every process with SIGABRT and no message of ours when one of them dies. Where all share a training it stays, told
+to leave the others alone (JAX's "recoverability"), and the beats end them here too.
 """
 
 from __future__ import annotations
@@ -171,8 +172,10 @@ class Team:
 
 
 @contextlib.contextmanager
-def attended(settings: Settings, folder: Path, on_loss: Callable[[str], None]) -> Iterator[Team]:
-    """Within the block the processes of a run are together.
+def attended(
+    settings: Settings, folder: Path, on_loss: Callable[[str], None], connected: bool = False
+) -> Iterator[Team]:
+    """Within the block the processes of a run are together; ``connected``: so that they can share a training.
 
     ``on_loss`` is called, by another thread, once one of the others is lost, with what to say.
     """
@@ -194,11 +197,13 @@ def attended(settings: Settings, folder: Path, on_loss: Callable[[str], None]) -
     try:
         team.meet()
         beats.start()
-        connect(team)
+        connect(team, connected)
         together.set()
         yield team
-        part(team)
+        part(team, connected)
     except BaseException as error:
+        if connected and together.is_set() and isinstance(error, RuntimeError):
+            beats.join(5 * BEAT)  # What is computed together fails at once where one dies; the beats tell which.
         if team.mine["stage"] != FAILED and team.came:
             asked = isinstance(error, stop.Terminated)
             with contextlib.suppress(OSError):  # The disk may be what failed.
@@ -212,8 +217,8 @@ def attended(settings: Settings, folder: Path, on_loss: Callable[[str], None]) -
             beats.join()
 
 
-def connect(team: Team) -> None:
-    """Connects the processes by ``jax.distributed``, and sees that their devices are alike.
+def connect(team: Team, connected: bool = False) -> None:
+    """Connects the processes by ``jax.distributed``, and sees that their devices are alike; ``connected``: to stay.
 
     Raises:
       UsageError: process 0 is not reached, its port is taken, or the processes have other devices.
@@ -241,16 +246,19 @@ def connect(team: Team) -> None:
 
     # It would take SIGTERM for itself (jaxsoil.runs.stop).
     jax.config.update("jax_enable_preemption_service", False)
+    if connected:
+        jax.config.update("jax_enable_recoverability", True)
     seconds = max(1, int(settings.wait))
     jax.distributed.initialize(
         settings.address, settings.count, settings.index, initialization_timeout=seconds,
-        heartbeat_timeout_seconds=max(10, seconds), shutdown_timeout_seconds=seconds,
+        heartbeat_timeout_seconds=seconds + 30, shutdown_timeout_seconds=seconds,
         cluster_detection_method="deactivate",
     )  # fmt: skip
     kinds: dict[int, list[str]] = {}
     for device in jax.devices():
         kinds.setdefault(device.process_index, []).append(device.device_kind)
-    jax.distributed.shutdown()
+    if not connected:
+        jax.distributed.shutdown()
     for index, found in kinds.items():
         if found != kinds[0]:
             own, first = (f"{len(all_of)} devices ({all_of[0]})" for all_of in (found, kinds[0]))
@@ -258,8 +266,14 @@ def connect(team: Team) -> None:
                              "cut the trials alike.")  # fmt: skip
 
 
-def part(team: Team) -> None:
-    """Ends together: process 0 last, so that its end is that of the run."""
+def part(team: Team, connected: bool = False) -> None:
+    """Ends together: process 0 last, so that its end is that of the run; those ``connected`` leave it one by one."""
+    if connected:
+        import jax
+
+        if team.settings.index == 0:
+            team.until(THROUGH, set(range(1, team.settings.count)), "Not all processes came to the end in time.")
+        jax.distributed.shutdown()
     if team.settings.index:
         team.tell(THROUGH)
         while team.stage(0) != DONE:

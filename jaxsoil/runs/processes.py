@@ -84,8 +84,11 @@ def lost() -> str:
 
 
 @contextlib.contextmanager
-def joined(settings: meeting.Settings | None, folder: Path) -> Iterator[None]:
+def joined(settings: meeting.Settings | None, folder: Path, connected: bool = False) -> Iterator[None]:
     """Within the block this process is one of several of a run; None: it is alone, and nothing happens.
+
+    ``connected``: their devices can share a training (:func:`jaxsoil.training.rows.fit`). One that waits for another
+    in the middle of a step is cut off (:mod:`jaxsoil.runs.stop`): the training goes on from its latest checkpoint.
 
     Until the block ends a process that ends with an error, is killed or falls silent ends the others: each keeps the
     state of its trainings, as at SIGTERM.
@@ -98,7 +101,7 @@ def joined(settings: meeting.Settings | None, folder: Path) -> Iterator[None]:
     if settings is None:
         yield
         return
-    with meeting.attended(settings, folder, _end) as team:
+    with meeting.attended(settings, folder, _end, connected) as team:
         _team = team
         try:
             yield

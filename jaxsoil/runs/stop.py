@@ -117,17 +117,18 @@ def in_training() -> Iterator[None]:
 class Pace:
     """How much a training does between two looks at :func:`asked`: what takes about :data:`CALL` seconds.
 
-    Where SIGTERM is not caught, all that there is.
+    Where SIGTERM is not caught, or for ``whole`` calls, all that there is.
     """
 
-    def __init__(self) -> None:
-        self.most = 1 if _listening else sys.maxsize
+    def __init__(self, whole: bool = False) -> None:
+        self._paced = _listening and not whole
+        self.most = 1 if self._paced else sys.maxsize
 
     @contextlib.contextmanager
     def timed(self, count: int) -> Iterator[None]:
         """A call that does ``count`` epochs or steps."""
         began = time.perf_counter()
         yield
-        if _listening:
+        if self._paced:
             took = time.perf_counter() - began
             self.most = max(1, int(min(count * CALL / max(took, 1e-9), 1e9)))

@@ -173,8 +173,15 @@ class Checkpoints:
 
 
 def placed(tree: Any, like: Any) -> Any:
-    """Host arrays on the devices of ``like``."""
-    return jax.tree.map(lambda x, to: jax.device_put(x, to.sharding), tree, like)
+    """Host arrays on the devices of ``like``; on those of other processes too, which have the same arrays."""
+
+    def put(x: np.ndarray, to: Any) -> jax.Array:
+        if to.sharding.is_fully_addressable:
+            return jax.device_put(x, to.sharding)
+        # device_put would compare the processes' arrays, of which NaN are not equal.
+        return jax.make_array_from_callback(x.shape, to.sharding, lambda index: x[index])
+
+    return jax.tree.map(put, tree, like)
 
 
 def by_name(tree: Any) -> dict[str, Any]:

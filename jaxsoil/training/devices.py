@@ -16,6 +16,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
 
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.training.config import DeviceConfig
@@ -74,11 +75,29 @@ def make_mesh(config: DeviceConfig, devices: Sequence[Any] | None = None) -> Mes
     return jax.make_mesh(shape, ("trial", "batch"), axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
+def batch_mesh(devices: Sequence[Any]) -> Mesh:
+    """Mesh whose axis "batch" has all of some devices, those of other processes too: they share each batch."""
+    return make_mesh(DeviceConfig(batch_devices=len(devices)), devices)
+
+
+def shared_batch(batch: int, rows: int, devices: int) -> int:
+    """Rows of a batch of ``batch``, fewer where there are fewer ``rows``, that devices share evenly.
+
+    Raises:
+      UsageError: the devices cannot share them evenly.
+    """
+    size = min(batch, rows // devices * devices)
+    if size == 0 or size % devices:
+        raise UsageError(f"{devices} devices cannot share batches of {size}: set the batch to a multiple.")
+    return size
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """How the functions of one training become a program over trainings.
 
-    "alone": one training, nothing is mapped. "in_turn", "side_by_side": several on one device, one after the other or
+    "alone": one training, nothing is mapped; with a mesh, its devices have a copy of the state each and share the rows
+    of a batch (:meth:`own`, :meth:`share`). "in_turn", "side_by_side": several on one device, one after the other or
     vectorised. "jit", "pmap": several over the "trial" axis of ``mesh``, whose size must divide their number.
     """
 
@@ -96,7 +115,49 @@ class Layout:
 
     def replicate(self, tree: Any) -> Any:
         """A tree with a copy on every device."""
-        return tree if self.mesh is None else jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+        if self.mesh is None:
+            return tree
+        everywhere = NamedSharding(self.mesh, PartitionSpec())
+        if not self.several:
+            return jax.device_put(tree, everywhere)
+        # Keys are not put on devices of other processes, but a program of all of them takes what is alike in each.
+        return jax.jit(lambda x: x, out_shardings=everywhere)(tree)
+
+    @property
+    def several(self) -> bool:
+        """Whether devices of several processes take part."""
+        return self.mesh is not None and self.mesh.is_multi_process
+
+    def own(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Of the rows of batches (..., r) those that this process's devices hold, in their order."""
+        if not self.several:
+            return rows
+        places = self._over(rows.shape[-1], 0).addressable_devices_indices_map(rows.shape[-1:])
+        parts = sorted({place[0].indices(rows.shape[-1])[:2] for place in places.values()})
+        return np.concatenate([rows[..., first:last] for first, last in parts], axis=-1)
+
+    def share(self, tree: Any, rows: int, axis: int = 0) -> Any:
+        """A tree of arrays of :meth:`own` rows, of ``rows`` in all along an axis, on the devices that hold them.
+
+        Each device holds a part; where the parts would be unequal, all rows. On a single CPU device the arrays are
+        not copied, where they are :func:`jaxsoil.training.streamed.aligned`.
+        """
+        if self.mesh is None:
+            return jax.device_put(tree)  # jnp.asarray copies always
+        over = self._over(rows, axis)
+        if not self.several:
+            return jax.device_put(tree, over)
+
+        def joined(own: NDArray[Any]) -> jax.Array:
+            whole = (*own.shape[:axis], rows, *own.shape[axis + 1 :])
+            return jax.make_array_from_process_local_data(over, own, whole)
+
+        return jax.tree.map(joined, tree)
+
+    def _over(self, rows: int, axis: int) -> NamedSharding:
+        assert self.mesh is not None
+        even = rows % self.mesh.shape["batch"] == 0
+        return NamedSharding(self.mesh, PartitionSpec(*(None,) * axis, "batch" if even else None))
 
 
 def ways(config: DeviceConfig, mesh: Mesh, convolutions: bool, trials: int) -> tuple[Layout, bool]:
@@ -132,6 +193,8 @@ def shard(function: Callable[..., Any], axes: Axes, layout: Layout, donate: tupl
     if layout.mesh is None:
         mapped = {"alone": lambda f, _: f, "in_turn": _in_turn, "side_by_side": jax.vmap}
         return jax.jit(mapped[layout.method](function, axes), donate_argnums=donate)
+    if layout.method == "alone":
+        return jax.jit(function, out_shardings=NamedSharding(layout.mesh, PartitionSpec()), donate_argnums=donate)
     if layout.method == "jit":
         trial, whole = (NamedSharding(layout.mesh, PartitionSpec(*names)) for names in (("trial",), ()))
         return jax.jit(

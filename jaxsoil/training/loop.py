@@ -160,7 +160,7 @@ def run(
     began, first = floors.now(), done
     stride, every = -(-epochs // SEGMENTS), policy.every(epochs)
     marks = {0, *marks_of(epochs, policy)}
-    told, pace = done, stopping.Pace()
+    told, pace = done, stopping.Pace(whole=program.layout.several)
     with stopping.in_training():
         while done < epochs and not (done in marks and program.rests(state)):
             if label is not None:
@@ -229,7 +229,8 @@ class _Keeper:
 
     def __init__(self, program: Program, checkpoints: Checkpoints | None, policy: CheckpointPolicy) -> None:
         self.program, self.checkpoints, self.policy = program, checkpoints, policy
-        self.saved, self.pace = time.monotonic(), stopping.Pace()
+        # Processes that share a training run the same calls; how long each took differs between them.
+        self.saved, self.pace = time.monotonic(), stopping.Pace(whole=program.layout.several)
 
     def next_step(self, epoch: int, at: int) -> int:
         """The step of the epoch, after ``at``, at which the state is kept; beyond its end where it is not."""
@@ -240,6 +241,8 @@ class _Keeper:
         """Keeps the state unless too little time has passed; ``now``: in any case."""
         if self.checkpoints is None or (time.monotonic() - self.saved < self.policy.seconds and not now):
             return
+        if self.program.layout.several and jax.process_index():
+            return  # All have the same state, and the first keeps it.
         # Numbered such that the end of an epoch, before it is finished, has a place of its own.
         self.checkpoints.save(epoch * (self.program.most + 1) + at, self._tree(state, total, epoch, at))
         self.saved = time.monotonic()

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, UsageError
@@ -21,7 +22,7 @@ from jaxsoil.training import step as pure
 from jaxsoil.training.batches import RowBatches
 from jaxsoil.training.checkpoints import Checkpoints, by_name
 from jaxsoil.training.config import LoopConfig
-from jaxsoil.training.devices import Layout
+from jaxsoil.training.devices import Layout, shared_batch
 from jaxsoil.training.loop import CheckpointPolicy, Program, converged, run
 from jaxsoil.training.step import Data, Loss, Member, State, Training
 from jaxsoil.training.streamed import Stored, StreamedRows
@@ -67,6 +68,7 @@ def fit(
     label: str = "",
     shared: Any = None,
     checkpoints: Checkpoints | None = None,
+    mesh: Mesh | None = None,
 ) -> Fitted:
     """Trains ``params`` and returns those of the best validation loss; a training that diverged is not ``alive``.
 
@@ -82,14 +84,20 @@ def fit(
       label: named in the line of progress.
       shared: constants handed to the loss as keyword ``shared``, not trained.
       checkpoints: where the state is kept while it runs; an interrupted training goes on from there, to the same bits.
+      mesh: devices that share each batch of stored rows (:func:`jaxsoil.training.devices.batch_mesh`), of several
+        processes too: each calls with the same arguments, on rows of which it reads those of its own devices, and
+        checkpoints in one folder, which the first writes. The result is that of one device but for rounding.
 
     Raises:
       DataError: no training rows, or rows that do not exist or are in both sets.
+      UsageError: a mesh for rows in memory, or whose devices cannot share a batch evenly.
     """
-    program = program_of(loss, arrays, train, validation, config, key, shared)
+    program = program_of(loss, arrays, train, validation, config, key, shared, mesh=mesh)
     policy = CheckpointPolicy(steps=arrays.checkpoint_steps) if isinstance(arrays, Stored) else CheckpointPolicy()
     state = run(program, program.initial(params), checkpoints=checkpoints, policy=policy, label=label)
-    return fitted(state, config.tolerance, config.patience)
+    found = fitted(state, config.tolerance, config.patience)
+    # Of several devices each has a copy, which whoever uses the parameters need not know.
+    return found if mesh is None else dataclasses.replace(found, params=jax.tree.map(np.asarray, found.params))
 
 
 def fit_many(
@@ -138,6 +146,7 @@ def program_of(
     shared: Any = None,
     own: Any = None,
     vectorised: bool | None = None,
+    mesh: Mesh | None = None,
 ) -> Program:
     """What :func:`fit`, of one key, or :func:`fit_many`, of several, runs: arguments and errors as there."""
     if config.epochs < 1 or config.batch < 1:
@@ -148,6 +157,8 @@ def program_of(
         n = arrays.rows
         if key.ndim:
             raise UsageError("fit_many holds its rows in memory: call fit once per member for stored ones.")
+    elif mesh is not None:
+        raise UsageError("Devices share the batches of stored rows: give rows as Stored, or no mesh.")
     else:
         arrays = jax.tree.map(jnp.asarray, arrays)
         require.same_length(by_name(arrays))
@@ -155,9 +166,9 @@ def program_of(
     rows = _rows(train, n, key, "training")
     others = _rows(validation, n, key, "validation")
     counts, width = np.array([one.size for one in rows], np.int32), max(one.size for one in others)
-    batch = min(config.batch, int(counts.min()))
-    if batch == 0:
+    if counts.min() == 0:
         raise DataError("there are no training rows", remedy="Select rows that the data have.")
+    batch = shared_batch(config.batch, int(counts.min()), 1 if mesh is None else mesh.shape["batch"])
     if width and not all(one.size for one in others):
         raise DataError("some members have validation rows and others none", remedy="Give them to all or to none.")
     for both in map(np.intersect1d, rows, others):
@@ -183,7 +194,7 @@ def program_of(
         jit_per_step=config.jit_per_step,
     )
     if isinstance(arrays, Stored):
-        return StreamedRows(training, member, arrays, shared)
+        return StreamedRows(training, member, arrays, shared, mesh)
     return Program(training, layout, member, Data(arrays, shared))
 
 

@@ -1,7 +1,8 @@
 """Trainings whose rows stay on the disk: blocks of steps are read ahead of their use, within a stated memory.
 
 The batches are those of a training in memory, row by row, and so are the parameters, bit by bit; what differs is where
-the rows lie, and perhaps the last bit of the validation loss, whose parts another program adds up.
+the rows lie, and perhaps the last bit of the validation loss, whose parts another program adds up. Devices of one or
+of several processes may share each batch: a process then reads the rows of its own devices alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from jaxsoil.runs.errors import UsageError
@@ -42,7 +44,7 @@ class Stored:
       rows: their number n.
       read: what reads them, in a thread of its own: from a memory map, with whatever preprocessing stands alone. Or,
         quicker, the tree of arrays (n, ...) themselves, mapped ones among them.
-      memory_gb: what the blocks of rows that are held may take, in GB of 1e9 bytes; at least one step is held.
+      memory_gb: what the blocks of rows that a process holds may take, in GB of 1e9 bytes; at least one step is held.
       block: steps that are held together at most.
       checkpoint_steps: steps between checkpoints, in the middle of an epoch too.
       prepare: changes a tree of rows that were taken from such arrays in place, each row alone; None: they stay.
@@ -192,11 +194,6 @@ class Blocks:
         return Block(first, first + len(rows), self.arranged(rows, self.held))
 
 
-def on_device(values: Any) -> Any:
-    """A tree of arrays as JAX's; on a CPU the arrays themselves, where they are :func:`aligned`."""
-    return jax.device_put(values)  # jnp.asarray copies always
-
-
 def bytes_of(like: Any) -> int:
     """Bytes of a tree of arrays."""
     return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(like))
@@ -218,35 +215,43 @@ class StreamedRows(Program):
       member: as in memory.
       stored: the rows.
       shared: constants of the loss.
+      mesh: devices with an axis "batch", over which each batch lies; its size divides that of a batch. None: one.
     """
 
-    def __init__(self, training: Training, member: Member, stored: Stored, shared: Any) -> None:
+    def __init__(
+        self, training: Training, member: Member, stored: Stored, shared: Any, mesh: Mesh | None = None
+    ) -> None:
         assert isinstance(training.batches, RowBatches)
         size, order = training.batches.size, jax.jit(training.batches.order)
-        training = dataclasses.replace(training, batches=BlockBatches())
-        super().__init__(training, Layout(), member, Data(None, shared))
-        self.in_parts, self.rows = True, size
+        training, layout = dataclasses.replace(training, batches=BlockBatches()), Layout("alone", mesh)
+        # Row numbers stay on the host: only the order of an epoch and the rows that are read depend on them.
+        placed = layout.replicate((dataclasses.replace(member, rows=None), Data(None, shared)))
+        super().__init__(training, layout, *placed)
+        self.in_parts, self.rows, self.watched = True, size, np.asarray(member.rows["validation"])
         read = stored.read
         like = read(np.zeros(1, np.int64)) if callable(read) else jax.tree.map(lambda x: x[:1], read)
-        self.held = steps_held(bytes_of(like), size, stored.memory_gb, min(stored.block, self.most))
+        own = layout.own(np.arange(size)).size
+        self.held = steps_held(bytes_of(like), own, stored.memory_gb, min(stored.block, self.most))
 
         most = self.most  # not by self: the reader, its thread and its blocks are to go with this
 
         def drawn(epoch: int) -> NDArray[Any]:
-            return np.asarray(order(member, jnp.int32(epoch)))[: most * size].reshape(most, size)
+            return layout.own(np.asarray(order(member, jnp.int32(epoch)))[: most * size].reshape(most, size))
 
         self.reader = Blocks(read, like, drawn, training.epochs, self.most, self.held, None, stored.prepare)
         self._example = jax.tree.map(lambda x: jnp.zeros((size, *np.shape(x)[1:]), x.dtype), like)
 
     def initial(self, params: Any, stats: Any = None) -> State:
         """State before the first step."""
-        return pure.initial(self.training, params, stats, self.member, self.data, self._example)
+        made = pure.initial(self.training, params, stats, self.member, self.data, self._example)
+        return self.layout.replicate(made)
 
     def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
         """The steps of an epoch in blocks, each with its rows."""
         for block in self.reader.of(epoch, at):
-            made = block.last, (None, np.int32(block.first)), Data(on_device(block.values), self.data.shared)
-            del block
+            values = self.layout.share(block.values, self.rows, axis=1)
+            made = block.last, (None, np.int32(block.first)), Data(values, self.data.shared)
+            del block, values
             yield made
             del made
 
@@ -255,14 +260,14 @@ class StreamedRows(Program):
         return self.functions.close(state, total, self.member, self._validation(state), jnp.int32(epoch))
 
     def _validation(self, state: State) -> jax.Array | None:
-        rows = np.asarray(self.member.rows["validation"])
-        parts = self.reader.parts(rows[i : i + VALIDATION_ROWS] for i in range(0, rows.size, VALIDATION_ROWS))
+        parts = [self.watched[i : i + VALIDATION_ROWS] for i in range(0, self.watched.size, VALIDATION_ROWS)]
         losses = []
-        for part in parts:
-            loss = _value(self.training, state, on_device(part), self.member, self.data.shared)
-            losses.append(jax.block_until_ready(loss))  # no further part is taken while this one is in use
-            del part
-        return _mean(rows.size, losses) if losses else None
+        for rows, values in zip(parts, self.reader.parts(map(self.layout.own, parts)), strict=True):
+            part = self.layout.share(values, rows.size)
+            losses.append(_value(self.training, state, part, self.member, self.data.shared))
+            jax.block_until_ready(losses)  # no further part is taken while this one is in use
+            del part, values
+        return _mean(self.watched.size, losses) if losses else None
 
 
 @functools.partial(jax.jit, static_argnums=0)

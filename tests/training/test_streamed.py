@@ -16,6 +16,7 @@ import pytest
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.config import LoopConfig
+from jaxsoil.training.devices import batch_mesh, shared_batch
 from jaxsoil.training.rows import fit, fit_many
 from jaxsoil.training.streamed import HELD, Blocks, Stored, steps_held
 
@@ -51,11 +52,8 @@ def stored(memory_gb: float, **changes: Any) -> Stored:
     return Stored(N, read, memory_gb, **changes)
 
 
-@pytest.mark.parametrize("per_step", [False, True])
-def test_a_streamed_training_has_the_bits_of_one_in_memory(tmp_path: Path, per_step: bool) -> None:
-    """Though it was killed within an epoch while it held one step at a time, and went on with three."""
-    config = LoopConfig(epochs=6, batch=BATCH, lr=0.05, patience=4, jit_per_step=per_step)
-    held = HELD * BATCH * 4 * (P + 1) * 1e-9  # one step
+def interrupted(folder: Path, config: LoopConfig, first: Stored, then: Stored, **options: Any) -> dict[str, np.ndarray]:
+    """A training that was killed within its second epoch and went on with other settings."""
 
     class Killed(Exception):
         pass
@@ -66,13 +64,60 @@ def test_a_streamed_training_has_the_bits_of_one_in_memory(tmp_path: Path, per_s
             if (int(state["epoch"]), int(state["step"])) == (1, 2):
                 raise Killed
 
-    with Dies(tmp_path) as folder, pytest.raises(Killed):
-        trained(stored(0.0, checkpoint_steps=7), config, checkpoints=folder)
-    with Checkpoints(tmp_path) as folder:
-        got = trained(Stored(N, arrays(), 3 * held, checkpoint_steps=7), config, checkpoints=folder)
+    with Dies(folder) as kept, pytest.raises(Killed):
+        trained(first, config, checkpoints=kept, **options)
+    with Checkpoints(folder) as kept:
+        return trained(then, config, checkpoints=kept, **options)
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+def test_a_streamed_training_has_the_bits_of_one_in_memory(tmp_path: Path, per_step: bool) -> None:
+    """Though it was killed within an epoch while it held one step at a time, and went on with three."""
+    config = LoopConfig(epochs=6, batch=BATCH, lr=0.05, patience=4, jit_per_step=per_step)
+    held = HELD * BATCH * 4 * (P + 1) * 1e-9  # one step
+    got = interrupted(
+        tmp_path, config, stored(0.0, checkpoint_steps=7), Stored(N, arrays(), 3 * held, checkpoint_steps=7)
+    )
     for name, expected in trained(arrays(), config).items():
         # The parts of the validation loss are added up by another program; NaN: not reached.
         np.testing.assert_allclose(got[name], expected, rtol=1e-6 if name == "validation_loss" else 0, atol=0)
+
+
+SHARED = """
+import sys; sys.path.insert(0, "tests/training")
+import tempfile
+from pathlib import Path
+import jax, numpy as np
+from test_streamed import BATCH, HELD, KEY, N, P, TRAIN, VALIDATION, arrays, interrupted, loss, stored, trained
+from jaxsoil.training.checkpoints import Checkpoints
+from jaxsoil.training.config import LoopConfig
+from jaxsoil.training.devices import batch_mesh
+from jaxsoil.training.rows import program_of
+
+config, held = LoopConfig(epochs=4, batch=BATCH, lr=0.05), 3 * HELD * BATCH * 4 * (P + 1) * 1e-9
+one = trained(stored(held), config)
+for devices in (2, 8):
+    mesh = batch_mesh(jax.devices()[:devices])
+    program = program_of(loss, stored(held), TRAIN, VALIDATION, config, KEY, mesh=mesh)
+    # Three steps of a block, of each step a part on each device: other rows on each.
+    values = next(program.blocks(0, 0))[2].arrays["x"]
+    parts = [np.asarray(part.data) for part in values.addressable_shards]
+    assert len(parts) == devices and {part.shape for part in parts} == {(3, BATCH // devices, P)}
+    assert len(np.unique(np.stack(parts)[..., 0])) == 3 * BATCH
+    many = trained(stored(held), config, mesh=mesh)
+    for name in one:
+        np.testing.assert_allclose(many[name], one[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    print(devices, max(np.abs(many[name] - one[name]).max() for name in one))
+with tempfile.TemporaryDirectory() as folder:
+    resumed = interrupted(Path(folder), config, stored(0.0, checkpoint_steps=7), stored(held), mesh=mesh)
+for name in many:
+    assert np.array_equal(resumed[name], many[name]), name
+"""
+
+
+def test_devices_share_each_batch_to_the_result_of_one(run_with_devices) -> None:
+    """Parameters and losses within 1e-5, and a training that was killed has the bits of one that was not."""
+    assert len(run_with_devices(SHARED, n=8).strip().splitlines()) == 2
 
 
 def test_blocks_hold_what_the_memory_admits_and_are_read_once() -> None:
@@ -130,6 +175,11 @@ def test_what_cannot_be_streamed_is_refused_and_an_error_of_the_reader_ends_the_
         Stored(100, {"x": np.zeros((100, 5)), "y": np.zeros(90)}, 1.0)
     with pytest.raises(UsageError, match="prepares them itself"):
         Stored(N, fails, 1.0, prepare=lambda rows: None)
+    with pytest.raises(UsageError, match="8 devices cannot share batches of 30"):
+        shared_batch(30, N, 8)
+    assert (shared_batch(32, 30, 8), shared_batch(32, 30, 1)) == (24, 30)
+    with pytest.raises(UsageError, match="share the batches of stored rows"):
+        trained(arrays(), config, mesh=batch_mesh(jax.devices()[:1]))
     with pytest.raises(UsageError, match="fit_many holds its rows in memory"):
         fit_many(loss, {}, stored(1.0), TRAIN, VALIDATION, config, jax.random.split(KEY))
 

@@ -26,7 +26,7 @@ from jaxsoil.data.draws import take_share
 from jaxsoil.data.scans import Scans
 from jaxsoil.models.vae import Vae, kl_to_prior
 from jaxsoil.runs import require
-from jaxsoil.runs.errors import DataError, UsageError
+from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import check_finite
 from jaxsoil.spectra.preprocess import standard_normal
 from jaxsoil.studies.multifidelity.components import Components
@@ -34,8 +34,7 @@ from jaxsoil.studies.multifidelity.config import PretrainConfig
 from jaxsoil.training import step as pure
 from jaxsoil.training.batches import BlockBatches, over_devices
 from jaxsoil.training.checkpoints import Checkpoints
-from jaxsoil.training.config import DeviceConfig
-from jaxsoil.training.devices import Layout, make_mesh
+from jaxsoil.training.devices import Layout, batch_mesh, shared_batch
 from jaxsoil.training.loop import CheckpointPolicy, Program, run
 from jaxsoil.training.rows import Fitted, fitted
 from jaxsoil.training.step import Data, Loss, Member, State, Training
@@ -229,7 +228,7 @@ class ScansProgram(Program):
     def __init__(self, scans: Scans, config: PretrainConfig, key: jax.Array, devices: Sequence[Any] | None) -> None:
         self.scans, self.config = scans, config
         devices = list(devices if devices is not None else jax.devices())
-        self.mesh = make_mesh(DeviceConfig(batch_devices=len(devices)), devices)
+        self.mesh = batch_mesh(devices)
         self.plan, self.watch = self._planned(key, len(devices))
         self.model = Vae(scans.axis.size, config.vae)
         loop, zeros = config.loop, jnp.zeros((self.plan.batch, scans.axis.size), jnp.float32)
@@ -244,7 +243,7 @@ class ScansProgram(Program):
         )
         # One program for one replica of the training; where its arrays lie says that all devices take part.
         member = Member(None, jnp.int32(self.plan.steps), jnp.float32(loop.lr), jax.random.fold_in(key, 1))
-        super().__init__(training, Layout(), self.place(member), Data(None))
+        super().__init__(training, Layout("alone", self.mesh), self.place(member), Data(None))
         self.in_parts, self.rows = True, self.plan.batch
         self.resident = None if self.streamed else self.place(read_snv(scans, np.arange(len(scans))))
         like, most = np.empty((1, scans.axis.size), np.float32), min(config.block, self.plan.steps)
@@ -273,10 +272,7 @@ class ScansProgram(Program):
         draw = np.random.default_rng(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
         held = take_share(samples, config.held_out, draw, "of groups")
         train, validation = np.flatnonzero(~held), np.flatnonzero(held)
-        batch = min(config.loop.batch, train.size // devices * devices)
-        if batch == 0 or batch % devices:
-            raise UsageError(f"{devices} devices cannot share batches of {batch}: set the batch to a multiple.")
-        return Plan(train, batch, seeds, config.block), validation
+        return Plan(train, shared_batch(config.loop.batch, train.size, devices), seeds, config.block), validation
 
     def place(self, tree: Any) -> Any:
         """On every device a copy."""
@@ -289,8 +285,9 @@ class ScansProgram(Program):
             yield len(order), self.place((order, np.int32(0))), Data(self.resident)
             return
         for block in self.reader.of(epoch, at):
-            made = block.last, self.place((None, np.int32(block.first))), Data(self.place(block.values))
-            del block
+            values = self.layout.share(block.values, self.plan.batch, axis=1)
+            made = block.last, self.place((None, np.int32(block.first))), Data(values)
+            del block, values
             yield made
             del made
 
@@ -318,7 +315,7 @@ class ScansProgram(Program):
         """SNV absorbance of some scans, part by part."""
         parts = (rows[start : start + READ_ROWS] for start in range(0, rows.size, READ_ROWS))
         if self.resident is None:
-            yield from map(self.place, self.reader.parts(parts))
+            yield from (self.layout.share(values, len(values)) for values in self.reader.parts(parts))
         else:
             yield from (self.resident[self.place(part)] for part in parts)
 

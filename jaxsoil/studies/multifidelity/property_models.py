@@ -22,6 +22,7 @@ from jaxsoil.spectra import compositions
 from jaxsoil.studies.multifidelity.config import PropertyConfig, Strategy, enough_steps
 from jaxsoil.studies.multifidelity.pretrain import READ_ROWS, in_parts
 from jaxsoil.studies.multifidelity.replicates import SpectraSets
+from jaxsoil.training.devices import batch_mesh
 from jaxsoil.training.rows import Fitted, fit, fit_many
 from jaxsoil.training.streamed import Stored
 
@@ -234,10 +235,13 @@ def fit_properties(
     t = targets.forward(values)
     known = np.isfinite(t)
     labels = {"t": np.where(known, t, 0.0).astype(np.float32), "known": known.astype(np.float32)}
-    # A single network reads inputs that exceed the memory from where they lie, and standardises what it reads.
+    # A single network reads inputs that exceed the memory from where they lie, and standardises what it reads; all
+    # devices share its batches, as they share stage 1's.
+    mesh = None
     if task == "multi" and x.nbytes > config.memory_gb * 1e9:
         prepare = functools.partial(standardise, centre=centre, scale=scale)
         arrays: Any = Stored(len(x), {"x": x} | labels, config.memory_gb, prepare=prepare)
+        mesh = batch_mesh(jax.local_devices()) if jax.local_device_count() > 1 else None
     else:
         arrays = {"x": (x - centre) / scale} | labels
     widths = config.latent_widths if own.view == "latents" else config.widths
@@ -247,7 +251,7 @@ def fit_properties(
     example = jnp.zeros((1, x.shape[1]), jnp.float32)
     if task == "multi":
         params = network.init(start, example)["params"]
-        fitted = fit(loss, params, arrays, train, validation, loop, run, label=label)
+        fitted = fit(loss, params, arrays, train, validation, loop, run, label=label, mesh=mesh)
     else:
         members = t.shape[1]
         params = jax.vmap(lambda k: network.init(k, example)["params"])(jax.random.split(start, members))

@@ -148,15 +148,16 @@ def test_the_convolutional_variant_trains() -> None:
 
 
 EIGHT = """
-import sys; sys.path.insert(0, "tests/support")
+import sys; sys.path[:0] = ["tests/support", "tests/studies/multifidelity"]
 import dataclasses, jax, jax.numpy as jnp, numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
+from test_property_models import fitted, problem
 from scans_problem import BANDS, CONFIG, SMALL, scans
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.models.vae import Vae
-from jaxsoil.training.config import DeviceConfig
+from jaxsoil.training.config import DeviceConfig, LoopConfig
 from jaxsoil.training.devices import make_mesh
-from jaxsoil.studies.multifidelity.pretrain import VaeLoss, pretrain
+from jaxsoil.studies.multifidelity.pretrain import ScansProgram, VaeLoss, pretrain
 
 assert len(jax.devices()) == 8
 
@@ -183,6 +184,16 @@ def rows_of_their_own():
     text = grad.lower(params).compile().as_text()
     assert "all-reduce" in text, text
     assert f"f32[2,{BANDS}]" in text, text  # two of the 16 rows on each device
+    program = ScansProgram(scans(), dataclasses.replace(CONFIG, memory_gb=0.0), jax.random.key(3), None)
+    block = next(program.blocks(0, 0))[2].arrays
+    assert {part.data.shape[1] for part in block.addressable_shards} == {program.plan.batch // 8}
+
+def property_networks():
+    x, y = problem()
+    y[::3, 0] = np.nan  # devices have unequal numbers of values: the mean is over all of them
+    loop = LoopConfig(epochs=3, batch=32)
+    one, eight = (fitted(x, y, "multi", loop, memory_gb=memory)[0] for memory in (1.0, 1e-6))
+    np.testing.assert_allclose(one.predict(x), eight.predict(x), rtol=1e-4)
 
 def refused():
     config = dataclasses.replace(CONFIG, loop=dataclasses.replace(CONFIG.loop, batch=15))
@@ -193,7 +204,7 @@ def refused():
     else:
         raise AssertionError("a batch of 15 was shared")
 
-for check in (train_as_one, rows_of_their_own, refused):
+for check in (train_as_one, rows_of_their_own, property_networks, refused):
     try:
         check()
         print(check.__name__, "holds")
@@ -208,7 +219,7 @@ def on_eight_devices(run_with_devices) -> str:
     return run_with_devices(EIGHT, n=8)
 
 
-@pytest.mark.parametrize("check", ["train_as_one", "rows_of_their_own", "refused"])
+@pytest.mark.parametrize("check", ["train_as_one", "rows_of_their_own", "property_networks", "refused"])
 def test_eight_devices_share_each_batch(on_eight_devices: str, check: str) -> None:
     assert f"{check} holds" in on_eight_devices, on_eight_devices
 
