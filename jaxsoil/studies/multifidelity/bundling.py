@@ -22,6 +22,7 @@ from jaxsoil.evaluation.domain import Domain, levels
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.tables import Columns, read_parquet
 from jaxsoil.studies.multifidelity.config import STRATEGY, MultifidelityConfig
 from jaxsoil.studies.multifidelity.measured import BUNDLED
 from jaxsoil.studies.multifidelity.property_models import LOGGED, learned_scales
@@ -57,7 +58,8 @@ def write_bundles(
     replicate = prepared.handed_on
     if forbidden(replicate.sets.data.labelled.licence, folder.path / "bundle"):
         return
-    predictions = pd.read_parquet(folder.path / "predictions.parquet")
+    columns = Columns("strategy task set id property", "observed predicted", "seed")
+    predictions = read_parquet(folder.path / "predictions.parquet", columns)
     # Of measured pairs all parts, together each sample once.
     seeds = [replicate.number] if prepared.whole is None else [one.number for one in prepared.each]
     results = results.loc[results["seed"].isin(seeds) & (results["split"] == TEST)]

@@ -23,6 +23,7 @@ from jaxsoil.data.splits import Split
 from jaxsoil.runs import progress
 from jaxsoil.runs.files import write_parquet
 from jaxsoil.runs.pieces import Pieces
+from jaxsoil.runs.tables import Columns, read_parquet
 from jaxsoil.studies.reconstruction import additions
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.objectives import make_losses
@@ -93,7 +94,8 @@ def read(folder: Path) -> dict[Any, np.ndarray]:
     """SOC in % of the rows of a region by (model, region, choice, draw, labels); empty without :data:`FILE`."""
     if not (folder / FILE).exists():
         return {}
-    by = pd.read_parquet(folder / FILE).groupby(list(COLUMNS[:5]), sort=False)["predicted"]
+    stored = read_parquet(folder / FILE, Columns("model region choice", "predicted", "draw labels"))
+    by = stored.groupby(list(COLUMNS[:5]), sort=False)["predicted"]
     return {key: np.asarray(values, np.float64) for key, values in by}
 
 

@@ -17,6 +17,7 @@ from jaxsoil.evaluation import results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.tables import Columns, read_csv, read_parquet
 from jaxsoil.studies.reconstruction.baselines import smearing
 
 PERCENT = 100.0
@@ -27,6 +28,9 @@ OWN = ("input", "loss")
 
 ENSEMBLE = "_ensemble"
 """How the names of models end that are the geometric mean of a network's seeds."""
+
+SAMPLES = Columns("model region split id row_region", "observed predicted spectrum_rmse latent_distance", "seed")
+"""Columns of samples.parquet that are read."""
 
 
 class Of(NamedTuple):
@@ -39,7 +43,7 @@ class Of(NamedTuple):
 
 def read_main(folder: Path) -> pd.DataFrame:
     """results.csv of a run with each model's own setting alone, without the columns :data:`OWN`."""
-    trials = pd.read_csv(folder / "trials.csv", dtype=str, keep_default_na=False)
+    trials = read_csv(folder / "trials.csv", Columns("model input loss variant"))
     return main_results(results.read_results(folder / "results.csv", OWN), trials)
 
 
@@ -53,7 +57,8 @@ def main_results(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 def read_predictions(folder: Path) -> pd.DataFrame:
     """predictions.parquet of a run with each model's own setting alone."""
-    frame = pd.read_parquet(folder / "predictions.parquet")
+    columns = Columns("model region split id variant", "observed predicted mean", "seed")
+    frame = read_parquet(folder / "predictions.parquet", columns)
     return pd.DataFrame(frame[frame["variant"] == ""]).reset_index(drop=True)
 
 

@@ -24,6 +24,7 @@ from jaxsoil.models import plsr
 from jaxsoil.runs import processes
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import write_csv
+from jaxsoil.runs.tables import Columns, read_csv
 from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import Network, RegionOutConfig
 from jaxsoil.studies.reconstruction.prepare import make_trials
@@ -237,8 +238,7 @@ class TransferTables(Tables):
 
 def summary(folder: Path) -> dict[str, pd.DataFrame]:
     """transfer_means.csv (:func:`means`) of a finished run."""
-    text: Any = dict.fromkeys(("trained_on", "tested_on"), str)
-    cells = pd.read_csv(folder / "transfer.csv", dtype=text, keep_default_na=False, na_values={"value": [""]})
+    cells = read_csv(folder / "transfer.csv", Columns("model tested_on kind scale metric", "value"))
     return {"transfer_means": means(cells, read_main(folder))}
 
 

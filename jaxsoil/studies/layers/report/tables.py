@@ -11,8 +11,9 @@ import pandas as pd
 
 from jaxsoil.evaluation.results import ALL_SEEDS
 from jaxsoil.report.prose import Prose
-from jaxsoil.report.run_files import Columns, RunContents, RunFiles, read_csv, where
+from jaxsoil.report.run_files import RunContents, RunFiles, where
 from jaxsoil.report.tables import Table, mean_sd, number, pivot_table, rows_table
+from jaxsoil.runs.tables import Columns, read_csv
 
 LABELS = {
     "mean": "Mean of the layer",
