@@ -36,6 +36,7 @@ from jaxsoil.studies.reconstruction.soc_spectrum.config import FACTORS, LIBRARIE
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import METHODS, estimate
 from jaxsoil.studies.reconstruction.soc_spectrum.unmixing import degenerate_solutions
 from jaxsoil.studies.reconstruction.tables import read_main
+from jaxsoil.training.grid import steps_per_epoch
 
 Start = Literal["paper", "direct"]
 STARTS: tuple[Start, ...] = ("paper", "direct")
@@ -249,8 +250,6 @@ def _train(study: DecoderStudy, folder: RunFolder, timing: dict[str, float]) -> 
 
 
 def _read(study: DecoderStudy, folder: Path) -> TrainedDecoder:
-    from jaxsoil.training.grid import steps_per_epoch
-
     arrays, train = read_arrays(folder / "soc_spectra.npz"), study.config.train
     watched = read_csv(folder / "history.csv", Columns("trial", "validation_loss")).groupby("trial")["validation_loss"]
     found = read_csv(folder / "trials.csv", Columns("trial region status exposure", whole="seed epochs"))

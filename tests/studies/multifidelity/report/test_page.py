@@ -310,7 +310,7 @@ def test_damaged_files_are_named(tmp_path):
         read_run(folder)
     (folder / "xi.npz").unlink()
     (folder / "results.csv").rename(folder / "scores.csv")
-    with pytest.raises(DataError, match=r"scores\.csv: this run was made by an earlier version\. Run again with --overw"):
+    with pytest.raises(DataError, match=r"scores\.csv: this run was made by an earlier version\. Run again with"):
         read_run(folder)
     (folder / "scores.csv").unlink()
     with pytest.raises(DataError, match="Finish the run first"):
