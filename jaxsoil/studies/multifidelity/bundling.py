@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
+from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden, score_rows
 from jaxsoil.bundle.networks import Perceptron
 from jaxsoil.bundle.predictors import Linear, Predictor
 from jaxsoil.data.library import Library
@@ -93,7 +93,7 @@ def write_bundles(
                 unit=measured.spectra.unit,
                 quantity="absorbance",
                 models=models,
-                default=max(models, key=lambda one: _mean_ccc(models[one])),
+                default=max(models, key=lambda one: models[one].mean_ccc()),
                 domain=domain,
                 data={"name": replicate.sets.data.name, "rows": int(rows.size), "licence": library.licence,
                       "notes": [*replicate.sets.data.notes, *library.notes], "sha256": library.fingerprint()},
@@ -150,9 +150,4 @@ def _scores(results: pd.DataFrame, strategy: str) -> tuple[dict[str, Any], ...]:
     chosen = results["model"] == strategy
     rows: Any = results[chosen & results["metric"].isin(["ccc", "r2", "rmse", "bias"]) & (results["task"] != "single")]
     keys = ["property", "split", "region", "scale", "metric", "value", "unit"]
-    return tuple({str(name): value for name, value in row.items()} for row in rows[keys].to_dict("records"))
-
-
-def _mean_ccc(model: Model) -> float:
-    found = [row["value"] for row in model.scores if row["metric"] == "ccc" and np.isfinite(row["value"])]
-    return float(np.mean(found)) if found else -np.inf
+    return score_rows(rows[keys])

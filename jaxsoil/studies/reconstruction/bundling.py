@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
+from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden, score_rows
 from jaxsoil.bundle.networks import Network
 from jaxsoil.bundle.predictors import Linear, Networks, Predictor, Process, Trees
 from jaxsoil.data.library import Library
@@ -88,7 +88,7 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
         unit=library.spectra.unit,
         quantity="reflectance",
         models=models,
-        default=max(models, key=lambda name: _mean_ccc(models[name])),
+        default=max(models, key=lambda name: models[name].mean_ccc(scale="log10", region="mean over regions")),
         domain=domain,
         data=describe(library, prepared.minerals),
         study={"experiment": run.experiment, "command": run.command, "held_out": HELD_OUT},
@@ -184,13 +184,4 @@ def _scores(results: pd.DataFrame, model: str, modelled: Sequence[str]) -> tuple
     means: Any = by_region[~by_region["region"].isin(modelled)].groupby(keys, sort=False)["value"].mean()
     means = means.reset_index()
     found = pd.concat([means.assign(region="mean over regions"), by_region], ignore_index=True).assign(split="test")
-    return tuple({str(name): value for name, value in row.items()} for row in found.to_dict("records"))
-
-
-def _mean_ccc(model: Model) -> float:
-    found = [
-        r["value"]
-        for r in model.scores
-        if (r["metric"], r["scale"], r["region"]) == ("ccc", "log10", "mean over regions")
-    ]
-    return float(found[0]) if found and np.isfinite(found[0]) else -np.inf
+    return score_rows(found)

@@ -18,7 +18,7 @@ from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGE
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.tables import Columns, read_csv, read_parquet
-from jaxsoil.studies.reconstruction.baselines import smearing
+from jaxsoil.studies.reconstruction.baselines import factor_of
 from jaxsoil.training.config import TrainConfig
 from jaxsoil.training.grid import Trial
 from jaxsoil.training.group_run import Outcome
@@ -157,7 +157,7 @@ class Tables:
             return 1.0
         rows = trial.validation if trial.validation.any() else trial.split.train
         floored = [results.log10_percent(values[rows]) for values in (self.soc, soc)]
-        return smearing(floored[0] - floored[1])
+        return factor_of(floored[0] - floored[1])
 
     def add_ensembles(self) -> None:
         """Adds, for each network with several seeds on a split, their geometric mean as a model of its own.
