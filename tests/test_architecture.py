@@ -34,6 +34,7 @@ FLOOR = {
     "sweep": 4,
     "web": 5,
     "cli": 6,
+    "__main__": 7,
     "studies": 7,
     "experiment files": 8,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,13 @@ def test_describe_list_and_data(bundle: Path, capsys: pytest.CaptureFixture) -> 
     assert "region_out" in capsys.readouterr().out
     assert console(["data"]) == 0
     assert "fields" in capsys.readouterr().out
+
+
+def test_python_m_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr("sys.argv", ["jaxsoil", "list"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("jaxsoil", run_name="__main__")
+    assert "region_out" in capsys.readouterr().out
 
 
 def test_run_and_plan_are_those_of_the_experiments(capsys: pytest.CaptureFixture) -> None:

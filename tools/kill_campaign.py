@@ -69,15 +69,16 @@ PATIENCE = 600.0
 class Process:
     """A study that runs in a process of its own, with what it prints."""
 
-    def __init__(self, words: Sequence[str], wandb: str = "disabled", **environment: str) -> None:
+    def __init__(self, words: Sequence[str], **environment: str) -> None:
         # A user's JAX is not strict, whatever the tests that start a campaign ask of theirs.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY")}
         self.popen = subprocess.Popen(
-            [sys.executable, str(ROOT / "experiments" / "run.py"), *words, "--wandb", wandb],
+            [sys.executable, str(ROOT / "experiments" / "run.py"), *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=inherited | environment,
+            # Not by --wandb: a bundle states its command, which is to be that of every run.
+            env=inherited | {"WANDB_MODE": "disabled"} | environment,
             process_group=0,
         )
         self._printed: list[bytes] = []
@@ -224,7 +225,7 @@ class Campaign:
             options = {}
             if kind == "W&B hangs":
                 url = f"http://127.0.0.1:{stack.enter_context(silent_server())}"
-                options = {"wandb": "online", "WANDB_BASE_URL": url, "WANDB_API_KEY": 40 * "0"}
+                options = {"WANDB_MODE": "online", "WANDB_BASE_URL": url, "WANDB_API_KEY": 40 * "0"}
             before, process = self.progress(), self.start(**options)
             moment = draw.uniform(0.0, self.span * 1.5 ** min(self.futile, 9))
             wrong = self._end(kind, process, moment, draw)

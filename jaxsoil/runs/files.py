@@ -7,6 +7,8 @@ import csv
 import io
 import json
 import os
+import re
+import shutil
 import struct
 import tempfile
 import zipfile
@@ -54,6 +56,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+_UNFINISHED = re.compile(r"\.[^/]+-[a-z0-9_]{8}(\.[^./]+)?")  # names by tempfile: of atomic_path, and of bundles
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a killed process was just writing into a run folder; runs within it, of a sweep, are let alone."""
+    for inside, folders, names in os.walk(folder):
+        if "config.json" in names and Path(inside) != folder:
+            folders.clear()
+            continue
+        for name in [name for name in names if _UNFINISHED.fullmatch(name)]:
+            Path(inside, name).unlink(missing_ok=True)
+        for name in [name for name in folders if _UNFINISHED.fullmatch(name)]:
+            folders.remove(name)
+            shutil.rmtree(Path(inside, name), ignore_errors=True)
 
 
 def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:

@@ -1,8 +1,6 @@
-"""The grid of trials: identity, keys, the groups that share one compiled program, and how a group is run.
+"""The grid of trials: identity, keys, and the groups that share one compiled program.
 
-Trials with the same static configuration form a group; a group compiles once and runs in chunks that fit memory. A
-chunk keeps checkpoints while it runs and one file of outcomes when it is done: an interrupted study goes on where it
-was and ends with the same bytes.
+Trials with the same static configuration form a group; a group compiles once and runs in chunks that fit memory.
 """
 
 from __future__ import annotations

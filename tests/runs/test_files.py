@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from jaxsoil.runs.files import (
     read_arrays,
     read_csv_text,
     read_json,
+    remove_unfinished,
     write_arrays,
     write_csv,
     write_json,
@@ -115,3 +117,19 @@ def test_a_csv_table_is_read_as_text_and_a_row_of_another_length_is_named(tmp_pa
         path.write_text(text)
         with pytest.raises(DataError, match=rf"t\.csv: this is not a table.*{message}"):
             read_csv_text(path)
+
+
+def test_what_a_killed_process_was_writing_goes_and_nothing_else(tmp_path: Path) -> None:
+    kept = ["config.json", ".hidden-notes", "a-b.csv", ".gitignore", "points/1/config.json", "points/1/.t-abcdefgh.csv"]
+    for name in kept:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("kept")
+    (tmp_path / "pieces").mkdir()
+    for place in (tmp_path, tmp_path / "pieces"):
+        with pytest.raises(KeyboardInterrupt), atomic_path(place / "t.csv") as temporary:
+            shutil.copytree(tmp_path / "points" / "1", place / ".bundle-abc_1234", dirs_exist_ok=True)
+            shutil.copy(tmp_path / "config.json", place / f"{temporary.name[:-12]}zzzzzzzz.csv")
+            raise KeyboardInterrupt
+    assert len([*tmp_path.rglob(".*-*")]) > 4
+    remove_unfinished(tmp_path)
+    assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)

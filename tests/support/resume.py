@@ -40,4 +40,5 @@ def killed_run_is_the_same(
     assert {*tables(whole)} - {*tables(folder)}, "the run was finished when killed"
     monkeypatch.setattr(Experiment, "report_module", lambda self: SimpleNamespace(write_report=lambda folder: folder))
     assert run_here(*words, "--resume") == 0
-    assert not differing(whole, folder)
+    wrong = differing(whole, folder)
+    assert not wrong, wrong

@@ -16,8 +16,8 @@ features; it is trained on the same pairs by the energy score
 which is Eq. 5 of a sample less half the distance of two samples, a proper score for the same norm (Gneiting and
 Raftery 2007, section 4.3): the spread is that of spectra, not of latent features without a scale of their own. On
 pairs that were trained on, errors are smaller than elsewhere, so one factor on all standard deviations is then chosen
-on the watched pairs, by the same score. What no latent feature can express (the decoder's own error) is added band
-by band, as the variance by which the squared errors of the watched pairs exceed that of the samples.
+on the validation pairs, by the same score. What no latent feature can express (the decoder's own error) is added band
+by band, as the variance by which the squared errors of the validation pairs exceed that of the samples.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from jaxsoil.studies.multifidelity.pretrain import Pretrained, in_parts, norms, 
 from jaxsoil.training.rows import Fitted, fit
 
 FACTORS = tuple(np.round(np.geomspace(0.25, 8.0, 21), 4).tolist())
-"""Factors on the latent standard deviations among which the watched pairs choose."""
+"""Factors on the latent standard deviations among which the validation pairs choose."""
 
 CALIBRATION_SAMPLES = 32
-"""Samples of each watched pair by which the spread is calibrated."""
+"""Samples of each validation pair by which the standard deviations are calibrated."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -150,7 +150,7 @@ class SpreadLoss:
     networks: Networks
 
     def __call__(self, params: Any, stats: Any, batch: Any, key: Any, progress: jax.Array, *, shared: Any) -> Any:
-        # The same noise whenever it is watched, so that epochs compare.
+        # The same noise at each validation, so that epochs compare.
         key = jax.random.key(0) if key is None else key
         mean = _apply(self.networks.encoder, shared["encoder"], batch["nir"])
         logvar = _apply(self.networks.variances, params, batch["nir"])
@@ -211,7 +211,7 @@ def fit_conversion(
 
 
 def _calibrated(made: Conversion, nir: np.ndarray, mir: np.ndarray, key: jax.Array) -> Conversion:
-    """Chooses the factor by the energy score of watched pairs, then the residual variance of each band."""
+    """Chooses the factor by the energy score of validation pairs, then the residual variance of each band."""
     mean, logvar = (jnp.asarray(x) for x in made.embed(nir))
     score = functools.partial(_mean_score, made.networks, made.params["decoder"], mean)
     keys = jax.random.split(key, CALIBRATION_SAMPLES)

@@ -46,7 +46,7 @@ def fit_ridges(strategies: Iterable[Strategy], sets: SpectraSets, rows: NDArray[
         return {}
     library, spectra = sets.library("labelled"), np.asarray(sets.mir["labelled"], np.float64)
     axis, regions = library.spectra.axis, known_regions(library)
-    within = carry_over.space(spectra[rows], axis, moved=instrument_differences(library, rows))
+    within = carry_over.space(spectra[rows], axis, moved=changes_of_perturbations(library, rows))
     scales = learned_scales(sets.properties)
     logged = np.array([scale == "log1p" for scale in scales])
     y = np.where(logged, np.log1p(sets.values["labelled"]), sets.values["labelled"])[rows]
@@ -68,7 +68,7 @@ def fit_ridges(strategies: Iterable[Strategy], sets: SpectraSets, rows: NDArray[
     return found
 
 
-def instrument_differences(library: Library, rows: NDArray[Any]) -> NDArray[np.float64]:
+def changes_of_perturbations(library: Library, rows: NDArray[Any]) -> NDArray[np.float64]:
     """What each kind of perturbation changes in the SNV spectra of some rows, (kinds, k, M)."""
     count = min(max(rows.size, LEAST_ROWS), invariance.MOST_ROWS)
     chosen = rows[np.linspace(0, rows.size - 1, count).round().astype(int)]

@@ -50,7 +50,7 @@ def test_a_property_that_cannot_be_fitted_is_a_constant_or_unknown(sets: Spectra
 
 
 def test_perturbations_leave_nothing_of_a_gain_or_a_path_behind_snv(sets: SpectraSets) -> None:
-    found = ridges.instrument_differences(sets.library("labelled"), np.arange(4))
+    found = ridges.changes_of_perturbations(sets.library("labelled"), np.arange(4))
     assert found.shape == (len(ridges.KINDS), ridges.LEAST_ROWS, sets.mir["labelled"].shape[1])
     size = dict(zip(ridges.KINDS, np.sqrt(np.mean(found**2, axis=(1, 2))), strict=True))
     # A factor on reflectance is an offset of absorbance, a path a factor on it.

@@ -9,7 +9,6 @@ import numpy as np
 
 from jaxsoil.data.readers.instruments.reading import MOST_BANDS, Reading, Source, make, optional
 
-MAGIC = b"\n\n\xfe\xfe"
 # Data blocks by the fourth number of their type, best first; the rest (interferograms, phases) are no result.
 _QUANTITIES = {4: "absorbance", 15: "absorbance", 12: "reflectance", 5: "transmittance"}
 _UNITS = {"WN": "cm-1", "MI": "um"}
