@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from jaxsoil import options as shown
 from jaxsoil.runs import processes, progress, stop, tracking
 from jaxsoil.runs.compiled import keep_compiled
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
-from jaxsoil.runs.files import read_json
+from jaxsoil.runs.files import read_json, write_csv
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.pieces import file_name
 from jaxsoil.sweep import command as sweeps
@@ -237,8 +238,6 @@ def _describe_data(options: argparse.Namespace) -> int:
 
 def _check_data(options: argparse.Namespace) -> int:
     """Prints what is right and wrong with a manifest, draws it, and asks the experiments whether they can use it."""
-    import dataclasses
-
     from jaxsoil.report.data_check import STUDIES, check, draw
     from jaxsoil.report.style import save
 
@@ -308,7 +307,6 @@ def _predict(options: argparse.Namespace) -> int:
         print(f"{out}: " + ", ".join(f"{number} {name}" for name, number in counts.items()))
         return 0 if counts["predicted"] else 3
     from jaxsoil.bundle.predict import predict_files
-    from jaxsoil.runs.files import write_csv
 
     found = predict_files(bundle, options.files, progress=not options.quiet, **said)
     write_csv(out, found.table, float_format="%.6g")

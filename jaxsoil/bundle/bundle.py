@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import jaxsoil
 from jaxsoil.bundle import predictors
@@ -110,6 +111,13 @@ class Model:
     calibrations: Mapping[str, Calibration]
     scores: tuple[Mapping[str, Any], ...] = ()
     rebuilt_limit: float | None = None
+
+    def mean_ccc(self, **keys: str) -> float:
+        """Mean of the finite CCC among the scores, of those with these keys; minus infinity where there is none."""
+        wanted = {**keys, "metric": "ccc"}
+        found = [row["value"] for row in self.scores if all(row[name] == value for name, value in wanted.items())]
+        found = [value for value in found if np.isfinite(value)]
+        return float(np.mean(found)) if found else -np.inf
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -265,6 +273,11 @@ class Bundle:
             str(facts["name"]), axis, facts["unit"], facts["quantity"], models, facts["default"], domain,
             facts["data"], facts["study"], bool(facts["twin"]), facts["software"],
         )  # fmt: skip
+
+
+def score_rows(scores: pd.DataFrame) -> tuple[dict[str, Any], ...]:
+    """Rows of a table as :attr:`Model.scores` has them."""
+    return tuple({str(name): value for name, value in row.items()} for row in scores.to_dict("records"))
 
 
 def forbidden(licence: str, folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +101,6 @@ def _bands(bundle: Bundle, model: Model, part: Part, level: float) -> np.ndarray
 
 def _grid(image: envi.Image) -> Grid:
     """Where the pixels lie, by the header's map info; rows and columns alone where it has none."""
-    import warnings
-
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.data.readers.table import read_table, require_column, spectral_values
 from jaxsoil.data.root import DATA_VARIABLE, USGS_FOLDER, data_root
-from jaxsoil.data.sources.prepare import is_prepared
+from jaxsoil.data.sources.prepare import is_prepared, load
 from jaxsoil.physics import parametric_minerals, unit_cell
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError, did_you_mean
@@ -255,8 +255,6 @@ def public_minerals() -> EndmemberLibrary:
     Raises:
       DataError: a library that cannot be had, fewer than two minerals that the package knows.
     """
-    from jaxsoil.data.sources.prepare import load
-
     library = load("splib07")
     order = np.lexsort((library.ids, library.group("source")))
     rows: dict[str, int] = {}

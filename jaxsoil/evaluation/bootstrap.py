@@ -19,6 +19,11 @@ from jaxsoil.runs import require
 RESAMPLES = 1000
 
 
+def weights(rng: np.random.Generator, n: int, count: int) -> NDArray[np.int64]:
+    """How often each of ``n`` units is drawn, (count, n): n draws with replacement, ``count`` times."""
+    return rng.multinomial(n, np.full(n, 1.0 / n), size=count)
+
+
 def resampled_ccc(observed: NDArray, predicted: NDArray, counts: NDArray) -> NDArray[np.float64]:
     """Lin's CCC (n in the denominators) of each resample, (B,); NaN where nothing varies.
 
@@ -66,7 +71,7 @@ def sample_intervals(predictions: pd.DataFrame, pairs: Iterable[tuple[str, str]]
         words = (str(seed), *map(str, observed.index), truth.tobytes().hex())
         digest = hashlib.sha256("\n".join(words).encode()).digest()
         rng = np.random.default_rng(np.frombuffer(digest, np.uint32))
-        counts = rng.multinomial(len(truth), np.full(len(truth), 1.0 / len(truth)), size=RESAMPLES)
+        counts = weights(rng, len(truth), RESAMPLES)
         for strategy, rows in mine.groupby("strategy", sort=False):
             made = rows.pivot(index="id", columns="property", values="predicted")
             values = made.reindex(index=observed.index, columns=properties).to_numpy(np.float64)

@@ -80,6 +80,22 @@ METRICS: dict[str, Callable[[ArrayLike, ArrayLike], float]] = {
 """The measures of a predicted property, in the order of the tables."""
 
 
+def smearing(ratios: ArrayLike) -> np.ndarray:
+    """Duan's smearing factors: the mean over rows of observed values over predicted medians, 1 where there is none.
+
+    A model of logarithms predicts a median; its mean is this factor times the median where the errors are like those
+    given, whatever their law. Source: Duan (1983), Journal of the American Statistical Association 78, 605, Eq. 2.3.
+
+    Args:
+      ratios: (n, ...), 10 or e to the power of the residuals (observed minus predicted); what is not finite is left
+        out.
+    """
+    found = np.asarray(ratios, dtype=np.float64)
+    known = np.isfinite(found)
+    count = known.sum(axis=0)
+    return np.where(count > 0, np.where(known, found, 0.0).sum(axis=0) / np.maximum(count, 1), 1.0)
+
+
 def summary(observed: ArrayLike, predicted: ArrayLike, *, reasons: dict[str, str] | None = None) -> dict[str, float]:
     """All of :data:`METRICS`; NaN where one is undefined, so that one region never stops a study.
 

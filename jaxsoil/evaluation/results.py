@@ -27,6 +27,7 @@ from jaxsoil.evaluation.compare import standard_error
 from jaxsoil.evaluation.metrics import METRICS, summary
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import read_csv_text, write_csv
+from jaxsoil.runs.tables import numbers
 
 RESULT_COLUMNS = (
     "study", "data", "model", "property", "region", "seed", "split", "scale", "metric", "value", "unit"
@@ -246,24 +247,12 @@ def _validated(frame: pd.DataFrame, source: str, own: Sequence[str]) -> pd.DataF
     if empty:
         raise DataError("a row has no value", source=source, column=empty[0], remedy="Give each row all its keys.")
     for name in columns:
-        known = name in ("seed", "value")
-        table[name] = _numbers(table, name, source, whole=name == "seed") if known else table[name].astype(str)
+        if name in ("seed", "value"):
+            table[name] = numbers(source, name, table[name].tolist(), whole=name == "seed")
+        else:
+            table[name] = table[name].astype(str)
     repeated = table[table.duplicated(keys)]
     if len(repeated):
         value, remedy = ", ".join(map(str, repeated[keys].iloc[0])), "Score each model, region, seed and split once."
         raise DataError(f"{len(repeated)} rows repeat the key of another", source=source, value=value, remedy=remedy)
     return table.sort_values(keys, kind="stable").reset_index(drop=True)
-
-
-def _numbers(table: pd.DataFrame, column: str, source: str, whole: bool = False) -> list[float] | list[int]:
-    numbers = []
-    for row, entry in enumerate(table[column].tolist(), start=1):
-        try:
-            number = float(entry)
-            if whole and not number.is_integer():
-                raise ValueError
-        except (TypeError, ValueError) as error:
-            problem, remedy = f"not a {'whole ' * whole}number in row {row}", "Run the study again, or mend the file."
-            raise DataError(problem, source=source, column=column, value=entry, remedy=remedy) from error
-        numbers.append(int(number) if whole else number)
-    return numbers

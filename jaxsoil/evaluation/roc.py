@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxsoil.evaluation import bootstrap
 from jaxsoil.evaluation.metrics import UndefinedMetric
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
@@ -95,7 +96,7 @@ def auroc_over_regions(
     if fewest < MIN_REGIONS:
         reason = f"no interval: only {fewest} region{'s' if fewest != 1 else ''} with a unit of one kind"
         return Auroc(value, math.nan, math.nan, count, units, reason)
-    drawn = np.random.default_rng(seed).multinomial(names.size, np.full(names.size, 1.0 / names.size), replicates)
+    drawn = bootstrap.weights(np.random.default_rng(seed), names.size, replicates)
     pairs = (drawn @ failures) * (drawn @ successes).astype(np.float64)
     # A draw without failures or without successes has no area; it is rare with three regions of each.
     areas = np.einsum("br,rs,bs->b", drawn, wins, drawn, optimize=True)[pairs > 0] / pairs[pairs > 0]

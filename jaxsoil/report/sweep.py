@@ -15,8 +15,9 @@ import pandas as pd
 from jaxsoil.report import style
 from jaxsoil.report.document import Document, Picture
 from jaxsoil.report.prose import Prose
-from jaxsoil.report.run_files import Columns, read_csv, read_json, where
+from jaxsoil.report.run_files import read_json, where
 from jaxsoil.report.tables import Table, natural_sorted, number, rows_table
+from jaxsoil.runs.tables import Columns, read_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -90,6 +90,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return text.lstrip("-") if float(text) == 0.0 else text.replace("-", "−")
 
 
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share (0 to 1) in %, without the sign; absent or non-finite values as :data:`UNDEFINED`."""
+    return number(None if share is None else 100.0 * share, digits)
+
+
 def plus_minus(mean: float | None, se: float | None, digits: int = 3) -> str:
     """``mean ± standard error``; the mean alone where the error is undefined."""
     centre = number(mean, digits)
@@ -98,21 +103,17 @@ def plus_minus(mean: float | None, se: float | None, digits: int = 3) -> str:
     return f"{centre} ± {number(se, digits)}"
 
 
-class MeanError(NamedTuple):
-    """A mean with its standard deviation or standard error, over ``n`` finite values; NaN where undefined."""
-
-    mean: float
-    error: float
-    n: int
+class MeanSd(compare.MeanSd):
+    """The same as a report writes it."""
 
     def text(self, digits: int = 3) -> str:
-        """``mean ± error``, the mean alone where the error is undefined."""
-        return plus_minus(self.mean, self.error, digits)
+        """``mean ± SD``, the mean alone where the SD is undefined."""
+        return plus_minus(self.mean, self.sd, digits)
 
 
-def mean_sd(values: ArrayLike | Sequence[float]) -> MeanError:
-    """Mean and standard deviation (n - 1) of the finite values, as a report writes them."""
-    return MeanError(*compare.mean_sd(values))
+def mean_sd(values: ArrayLike | Sequence[float]) -> MeanSd:
+    """:func:`jaxsoil.evaluation.compare.mean_sd`, as a report writes it."""
+    return MeanSd(*compare.mean_sd(values))
 
 
 def with_interval(mean: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
@@ -136,7 +137,7 @@ def cell(values: object, fmt: Format = 3) -> str:
       fmt: digits, or what else makes a text of them (:data:`Format`).
     """
     numbers = tuple(values) if isinstance(values, tuple | list) else (values,)
-    numbers = numbers[:2] if isinstance(values, MeanError) else numbers
+    numbers = numbers[:2] if isinstance(values, MeanSd) else numbers
     if isinstance(fmt, str):
         return fmt.format(*numbers)
     if not isinstance(fmt, int):

@@ -7,13 +7,13 @@ that was stored, so results are the same bits with and without.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import platform
 import warnings
 from pathlib import Path
 
 from jaxsoil.runs.errors import UsageError
+from jaxsoil.runs.keys import mark
 
 VARIABLE = "JAXSOIL_XLA_CACHE_MB"
 """Environment variable: how large the folder may grow, in MB; 0: nothing is kept."""
@@ -71,7 +71,7 @@ def default_folder() -> Path:
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text("utf-8").partition("\n\n")[0].splitlines()
         said += [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
-    return base / "jaxsoil" / "xla" / hashlib.sha256("\n".join(said).encode()).hexdigest()[:16]
+    return base / "jaxsoil" / "xla" / mark("\n".join(said), 16)
 
 
 def prune(folder: Path, limit: int) -> None:

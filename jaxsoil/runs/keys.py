@@ -14,6 +14,11 @@ def stable_hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
+def mark(text: str, n: int) -> str:
+    """The first ``n`` hexadecimal digits of the SHA-256 of ``text``, to tell names apart."""
+    return hashlib.sha256(text.encode()).hexdigest()[:n]
+
+
 def key_of(root: int, *names: object) -> jax.Array:
     """Random key of what ``names`` say: the root key folded with the stable hash of the names joined by "/".
 

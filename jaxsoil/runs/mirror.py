@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import io
 import json
 import os
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsoil.runs.files import read_arrays, read_csv_text, write_arrays, write_text_atomic
+from jaxsoil.runs.keys import mark
 
 PROJECT = "jaxsoil"
 TRIALS = "JAXSOIL_WANDB_TRIALS"
@@ -247,7 +247,7 @@ class Mirror:
         if asked == "0" or (not asked and len(trials) > MOST_TRIALS):
             return
         for trial, mine in trials.items():
-            name = f"{self.id}-{hashlib.sha256(trial.encode()).hexdigest()[:8]}"
+            name = f"{self.id}-{mark(trial, 8)}"
             run = self._begin(mode, name, trial, "trial", self.config | {"trial": trial})
             run.define_metric("*", step_metric="epoch")
             for step in range(run.step, len(mine)):

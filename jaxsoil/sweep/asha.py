@@ -18,6 +18,7 @@ import math
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -266,8 +267,6 @@ def main() -> None:
 
 def _end_with_parent() -> None:
     """Asks this process to end when nobody holds the other end of its input any more."""
-    import signal
-
     # Not by sys.stdin, whose lock a thread that waits holds when Python ends.
     while os.read(0, 1):
         pass

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import itertools
 import json
 import math
@@ -17,6 +16,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from jaxsoil.runs import keys
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.pieces import file_name
 
@@ -149,7 +149,7 @@ def _shown(value: Any) -> str:
 
 def _name(overrides: Overrides) -> str:
     text = json.dumps(dict(overrides), sort_keys=True)
-    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
+    mark = keys.mark(text, 8)
     words = "_".join(f"{field}-{_shown(value)}" for field, value in overrides.items())
     return f"{file_name(words)[:80]}_{mark}".lstrip("._-")
 

@@ -9,13 +9,12 @@ stages (:mod:`jaxsoil.training.shared`). A point that runs then finds its traini
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxsoil.runs import lock, progress
+from jaxsoil.runs import keys, lock, progress
 from jaxsoil.runs.compiled import keep_compiled
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import read_json, write_json
@@ -110,7 +109,7 @@ def train(jobs: Sequence[Job]) -> None:
 def _folder(points: Points) -> Path:
     """Where these points are trained together; of no points one that is not there."""
     names = [job.name for job, _ in points]
-    mark = hashlib.sha256("\n".join(names).encode()).hexdigest()[:12]
+    mark = keys.mark("\n".join(names), 12)
     return Path(points[0][0].sweep if points else "") / FOLDER / mark
 
 

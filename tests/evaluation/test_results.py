@@ -140,10 +140,10 @@ def broken(tmp_path, change):
     [
         (lambda f: f.drop(columns="unit"), r"missing: unit"),
         (lambda f: f.assign(extra=1), r"unknown: extra"),
-        (lambda f: f.assign(value="1,2x"), r"column value: not a number in row 1 \(found: '?1,2x"),
-        (lambda f: f.assign(value=""), r"column value: not a number"),
-        (lambda f: f.assign(seed="0.5"), r"column seed: not a whole number"),
-        (lambda f: f.assign(seed="inf"), r"column seed: not a whole number"),
+        (lambda f: f.assign(value="1,2x"), r"column value, row 1: not a number \(found: 1,2x"),
+        (lambda f: f.assign(value=""), r"column value, row 1: not a number"),
+        (lambda f: f.assign(seed="0.5"), r"column seed, row 1: not a whole number"),
+        (lambda f: f.assign(seed="inf"), r"column seed, row 1: not a whole number"),
         (lambda f: pd.concat([f, f.head(1)]), r"1 rows repeat the key"),
     ],
 )

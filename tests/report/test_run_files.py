@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from jaxsoil.evaluation import results
-from jaxsoil.report.run_files import Columns, RunContents, RunFiles, read_csv, read_parquet, where
+from jaxsoil.report.run_files import RunContents, RunFiles, where
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import write_parquet
+from jaxsoil.runs.tables import Columns, read_csv, read_parquet
 
 FILES = RunFiles(
     csv={

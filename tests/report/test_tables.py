@@ -54,7 +54,7 @@ def test_means_are_those_of_scipy() -> None:
     values = [0.3, 1.7, np.nan, 2.2, np.inf]
     finite = [0.3, 1.7, 2.2]
     np.testing.assert_allclose(mean_sd(values), (np.mean(finite), stats.tstd(finite), 3))
-    assert mean_sd([1.5]).text(1) == "1.5" and np.isnan(mean_sd([1.5]).error)
+    assert mean_sd([1.5]).text(1) == "1.5" and np.isnan(mean_sd([1.5]).sd)
     assert mean_sd([]).n == 0 and mean_sd([]).text() == UNDEFINED
     assert mean_sd([1.0, 3.0]).text(2) == "2.00 ± 1.41"
 

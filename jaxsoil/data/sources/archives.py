@@ -15,6 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from jaxsoil.data.library import Library
+from jaxsoil.data.readers.instruments import rfiles
+from jaxsoil.data.readers.instruments.reading import Source as File
 from jaxsoil.data.readers.schema import Manifest, read_manifest
 from jaxsoil.data.readers.toml import packaged
 from jaxsoil.data.sources import opus_files, store
@@ -117,9 +119,6 @@ def make_nirsoil(source: Source, files: Mapping[str, Path], folder: Path, extra:
     Raises:
       DataError: a damaged file, columns that are not there.
     """
-    from jaxsoil.data.readers.instruments import rfiles
-    from jaxsoil.data.readers.instruments.reading import Source as File
-
     (path,) = files.values()
     reading = rfiles.read(File(path, unit="nm", quantity="absorbance"))
     labels = reading.labels

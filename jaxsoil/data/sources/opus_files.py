@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jaxsoil.data.readers import instruments
 from jaxsoil.data.readers.instruments.library import numbered
 from jaxsoil.data.sources import store, tables
 from jaxsoil.data.sources.catalogue import Source
@@ -65,8 +66,6 @@ def make(source: Source, files: Mapping[str, Path], folder: Path, extra: Mapping
 
 def _scans(path: Path, folder: str) -> tuple[list[tuple[str, Spectra]], list[str]]:
     """(sample, absorbance) of each file of an instrument, and what is wrong with the others."""
-    from jaxsoil.data.readers import instruments
-
     found, failed = [], []
     for file, result in instruments.readings(path):
         if folder not in file.parts:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
+from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden, score_rows
 from jaxsoil.bundle.networks import Convolutional
 from jaxsoil.evaluation.domain import Domain, levels
 from jaxsoil.evaluation.shift import Calibration
@@ -87,4 +87,4 @@ def _scores(results: pd.DataFrame, cross_fit: CrossFit) -> tuple[dict[str, Any],
     keys = ["property", "split", "region", "scale", "metric", "value", "unit"]
     rows = results.loc[chosen, keys]
     rows = rows.assign(region=np.where(rows["region"] == ALL, "all laboratories", rows["region"]))
-    return tuple({str(name): value for name, value in row.items()} for row in rows.to_dict("records"))
+    return score_rows(rows)

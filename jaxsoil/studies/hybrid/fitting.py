@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from jaxsoil.models import plsr
 from jaxsoil.runs import progress
 from jaxsoil.runs.errors import DataError
-from jaxsoil.runs.keys import key_of
+from jaxsoil.runs.keys import key_of, mark
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.runs.tracking import Tracker
 from jaxsoil.studies.hybrid.cross_fit import RANDOM, CrossFit, HeldOut, TrainingRows
@@ -46,7 +45,7 @@ class ModelFit:
     @property
     def name(self) -> str:
         """Name of its file: readable, and different for every fit."""
-        key = hashlib.sha256(json.dumps(dataclasses.astuple(self)).encode()).hexdigest()[:6]
+        key = mark(json.dumps(dataclasses.astuple(self)), 6)
         plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in self.held_out.name)[:24]
         return f"{self.target}-{self.held_out.scheme}-{plain}-{self.method}-{self.model}-{self.member}-{key}"
 

@@ -7,7 +7,6 @@ hybrid.parquet holds, of which ``model`` says measured or predicted.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import math
@@ -24,6 +23,7 @@ from jaxsoil.evaluation.metrics import summary
 from jaxsoil.evaluation.results import COUNT, as_frame, score_rows, value_rows
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.files import atomic_path
+from jaxsoil.runs.keys import mark
 
 if TYPE_CHECKING:
     from jaxsoil.studies.hybrid.cross_fit import CrossFit
@@ -270,4 +270,4 @@ def model_id(cross_fit: CrossFit, target: str) -> str:
     """Id of the ensemble of a property: equal data and settings give an equal id."""
     settings = dataclasses.asdict(cross_fit.config)
     content = json.dumps([settings, cross_fit.data.library.fingerprint(), target], sort_keys=True)
-    return f"cnn-{target}-{hashlib.sha256(content.encode()).hexdigest()[:10]}"
+    return f"cnn-{target}-{mark(content, 10)}"

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float64
 
-from jaxsoil.evaluation import conformal, metrics, results
+from jaxsoil.evaluation import bootstrap, conformal, metrics, results
 from jaxsoil.evaluation.compare import t_interval
 from jaxsoil.evaluation.results import ALL_SEEDS
 from jaxsoil.runs.errors import DataError
@@ -66,8 +66,8 @@ def smearing(
 ) -> Float64[np.ndarray, " l"]:
     """Mean of exp(error) on the log1p scale of each layer, over some rows: 1 where nothing is to be corrected.
 
-    exp of a mean logarithm is a median rather than a mean; Duan (1983, JASA 78, 605-610) multiplies by this mean,
-    which needs no law of the errors. The predictions must be of models that did not see the rows.
+    The factor of :func:`jaxsoil.evaluation.metrics.smearing`; the predictions must be of models that did not see the
+    rows.
 
     Args:
       predicted: on the scale of learning, NaN where a model diverged.
@@ -76,8 +76,7 @@ def smearing(
     if not (data.log and config.smear):
         return np.ones(predicted.shape[1])
     errors = np.where(rows, data.to_scale(data.sites.values) - predicted, np.nan)
-    known = np.isfinite(errors)
-    return np.where(known, np.exp(np.where(known, errors, 0.0)), 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return metrics.smearing(np.exp(errors))
 
 
 def fold_smearing(data: LayersData, config: LayersConfig, fold: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -203,7 +202,7 @@ def _block_interval(first: Frame, second: Frame, seed: int) -> tuple[float, floa
     one, other = first.to_numpy(), second.to_numpy()
     if one.size < 2:
         return math.nan, math.nan
-    drawn = np.random.default_rng(seed).multinomial(one.size, np.full(one.size, 1.0 / one.size), BOOTSTRAPS)
+    drawn = bootstrap.weights(np.random.default_rng(seed), one.size, BOOTSTRAPS)
     low, high = np.percentile(100.0 * (1.0 - np.sqrt((drawn @ one) / (drawn @ other))), [2.5, 97.5])
     return float(low), float(high)
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
+from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden, score_rows
 from jaxsoil.bundle.networks import Perceptron
 from jaxsoil.bundle.predictors import Linear, Predictor
 from jaxsoil.data.library import Library
@@ -22,6 +22,7 @@ from jaxsoil.evaluation.domain import Domain, levels
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.runs.errors import DataError
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.tables import Columns, read_parquet
 from jaxsoil.studies.multifidelity.config import STRATEGY, MultifidelityConfig
 from jaxsoil.studies.multifidelity.measured import BUNDLED
 from jaxsoil.studies.multifidelity.property_models import LOGGED, learned_scales
@@ -57,7 +58,8 @@ def write_bundles(
     replicate = prepared.handed_on
     if forbidden(replicate.sets.data.labelled.licence, folder.path / "bundle"):
         return
-    predictions = pd.read_parquet(folder.path / "predictions.parquet")
+    columns = Columns("strategy task set id property", "observed predicted", "seed")
+    predictions = read_parquet(folder.path / "predictions.parquet", columns)
     # Of measured pairs all parts, together each sample once.
     seeds = [replicate.number] if prepared.whole is None else [one.number for one in prepared.each]
     results = results.loc[results["seed"].isin(seeds) & (results["split"] == TEST)]
@@ -91,7 +93,7 @@ def write_bundles(
                 unit=measured.spectra.unit,
                 quantity="absorbance",
                 models=models,
-                default=max(models, key=lambda one: _mean_ccc(models[one])),
+                default=max(models, key=lambda one: models[one].mean_ccc()),
                 domain=domain,
                 data={"name": replicate.sets.data.name, "rows": int(rows.size), "licence": library.licence,
                       "notes": [*replicate.sets.data.notes, *library.notes], "sha256": library.fingerprint()},
@@ -148,9 +150,4 @@ def _scores(results: pd.DataFrame, strategy: str) -> tuple[dict[str, Any], ...]:
     chosen = results["model"] == strategy
     rows: Any = results[chosen & results["metric"].isin(["ccc", "r2", "rmse", "bias"]) & (results["task"] != "single")]
     keys = ["property", "split", "region", "scale", "metric", "value", "unit"]
-    return tuple({str(name): value for name, value in row.items()} for row in rows[keys].to_dict("records"))
-
-
-def _mean_ccc(model: Model) -> float:
-    found = [row["value"] for row in model.scores if row["metric"] == "ccc" and np.isfinite(row["value"])]
-    return float(np.mean(found)) if found else -np.inf
+    return score_rows(rows[keys])

@@ -16,7 +16,7 @@ from jaxsoil.evaluation.results import write_results
 from jaxsoil.runs import progress
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
-from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.folder import RunFolder, refuse_earlier
 from jaxsoil.runs.mirror import Inputs
 from jaxsoil.runs.pieces import Piece, Pieces
 from jaxsoil.runs.tracking import Tracker
@@ -30,7 +30,7 @@ from jaxsoil.studies.multifidelity.plan import plan
 from jaxsoil.studies.multifidelity.reliability import internal, reliability
 from jaxsoil.studies.multifidelity.replicates import TEST, Replicate, Replicates, SpectraSets, read_sets, replicate_of
 from jaxsoil.studies.multifidelity.strategies import run_curves, run_strategies
-from jaxsoil.studies.multifidelity.tables import OWN, SINGLE, joined, refuse_earlier, result_rows, summaries
+from jaxsoil.studies.multifidelity.tables import OWN, SINGLE, joined, result_rows, summaries
 from jaxsoil.training.checkpoints import Checkpoints
 
 __all__ = ["headline", "plan", "prepare", "run"]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,7 +13,6 @@ from jaxsoil.data.properties import TEXTURE
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.bootstrap import sample_intervals
 from jaxsoil.evaluation.compare import MEAN, mean_sd, paired_differences, rank_agreement
-from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.multifidelity.replicates import TEST, Replicate
 from jaxsoil.studies.multifidelity.report import published
 from jaxsoil.training.rows import Fitted
@@ -27,14 +24,6 @@ OWN = ("task",)
 """Key column of results.csv of this study's own; a strategy is its model, a set its split."""
 
 METRICS = ("rmse", "bias", "r2", "r2_corr", "ccc", "rpiq")
-
-
-def refuse_earlier(folder: str | os.PathLike[str]) -> None:
-    """Raises DataError for a run folder with scores.csv, the scores of an earlier version."""
-    path = Path(folder) / "scores.csv"
-    if path.exists():
-        problem = "this run folder was made by an earlier version, which wrote scores.csv"
-        raise DataError(problem, source=path, remedy="Run the study again with --overwrite.")
 
 
 def joined(parts: Iterable[Mapping[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:

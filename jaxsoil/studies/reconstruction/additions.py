@@ -42,6 +42,7 @@ from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.tables import Of, Tables
 from jaxsoil.studies.reconstruction.uncertainty import pair_predictions
+from jaxsoil.training.grid import Trial
 
 METHOD, LATENTS, MIX = "ridge_method", "ridge_latents", "carry_over_mix"
 BASE = "ridge_both"
@@ -132,7 +133,7 @@ def fit_method(
     return model, effects
 
 
-def keep_masses(pieces: Pieces, trial: Any, mass: np.ndarray) -> np.ndarray:
+def keep_masses(pieces: Pieces, trial: Trial, mass: np.ndarray) -> np.ndarray:
     """Leaves the mass fractions (n, K) of a trained network as a piece; has the form of a measure of a training."""
     pieces.get(_masses(trial.id), lambda: Piece({"mass": mass.astype(np.float32)}), identity=trial.id)
     return np.full(len(mass), np.nan)

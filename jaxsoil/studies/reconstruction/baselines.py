@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxsoil.data.draws import group_folds
 from jaxsoil.data.library import Library
+from jaxsoil.evaluation.metrics import smearing
 from jaxsoil.models import forest, plsr
 from jaxsoil.models.config import Input
 from jaxsoil.runs.errors import DataError
@@ -39,13 +40,9 @@ def regions_of(library: Library) -> np.ndarray:
     return library.groups["region"] if "region" in library.groups else np.full(len(library), library.name)
 
 
-def smearing(residuals: np.ndarray) -> float:
-    """Duan's smearing factor: the mean of 10 to the power of residuals of log10 SOC (observed minus predicted).
-
-    A model of log10 SOC predicts the median of SOC; its mean is this factor times the median where the residuals are
-    like those given. Source: Duan (1983), Journal of the American Statistical Association 78, 605, Eq. 2.3.
-    """
-    return float(np.mean(10.0 ** np.asarray(residuals, dtype=np.float64))) if len(residuals) else 1.0
+def factor_of(residuals: np.ndarray) -> float:
+    """Mean over median of SOC (:func:`jaxsoil.evaluation.metrics.smearing`) from residuals (n,) of log10 SOC."""
+    return float(smearing(10.0 ** np.asarray(residuals, dtype=np.float64)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,14 +97,14 @@ def fit(
     if name in ("plsr", "plsr_absorbance"):
         found: Any = plsr.fit(spectra, target, weights=weights)
         some = plsr.held_out_residuals(spectra, target, folds, found.n_components) if folds.size else folds
-        return Fitted(found, loss, smearing(some))
+        return Fitted(found, loss, factor_of(some))
     if name in family.PARTS:
         where = np.zeros(len(target), int) if regions is None else regions
         bands = np.arange(1.0, spectra.shape[1] + 1.0) if axis is None else axis
         found = family.fit(name, spectra, target, where, bands, folds)
-        return Fitted(found, loss, smearing(found.linear.residuals))
+        return Fitted(found, loss, factor_of(found.linear.residuals))
     if name == "random_forest":
         found = forest.fit(spectra, target, seed=seed, weights=weights, out_of_bag=correct and loss == "log")
         residuals = np.empty(0) if found.out_of_bag is None else target - found.out_of_bag
-        return Fitted(found, loss, smearing(residuals[np.isfinite(residuals)]))
+        return Fitted(found, loss, factor_of(residuals))
     raise DataError(f"there is no baseline '{name}'", remedy="Use one that --help lists.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden
+from jaxsoil.bundle.bundle import FACTS, Bundle, Model, Target, forbidden, score_rows
 from jaxsoil.bundle.networks import Network
 from jaxsoil.bundle.predictors import Linear, Networks, Predictor, Process, Trees
 from jaxsoil.data.library import Library
@@ -29,17 +30,17 @@ from jaxsoil.models.forest import Forest
 from jaxsoil.runs import processes, progress
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.threads import one_thread_each
-from jaxsoil.studies.reconstruction import baselines
+from jaxsoil.runs.tracking import Silent
+from jaxsoil.studies.reconstruction import baselines, train
+from jaxsoil.studies.reconstruction.config import Network as Decoder
 from jaxsoil.studies.reconstruction.config import StudyConfig, settings_of
 from jaxsoil.studies.reconstruction.family import Mean
-from jaxsoil.studies.reconstruction.objectives import make_losses
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, direct_start
 from jaxsoil.studies.reconstruction.summaries import modelled_regions
 from jaxsoil.studies.reconstruction.tables import read_main, read_predictions
-from jaxsoil.studies.reconstruction.train import shared_data
-from jaxsoil.training.devices import matmul_precision
-from jaxsoil.training.grid import Trial, make_groups
-from jaxsoil.training.group_run import GroupRun, run_groups
+from jaxsoil.training.cost import achieved
+from jaxsoil.training.grid import Trial
+from jaxsoil.training.group_run import GroupRun
 
 STAGE = "refit"
 FOLDER = "bundle"
@@ -58,7 +59,7 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
     if (target / FACTS).exists():
         return
     if not processes.leads():
-        for _ in () if forbidden(prepared.library.licence, target) else _networks(config, run.path, prepared):
+        for _ in () if forbidden(prepared.library.licence, target) else _networks(config, run, prepared):
             pass
         return
     if forbidden(prepared.library.licence, target):
@@ -72,7 +73,7 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
     calibrations = _calibrations(run.path, library, domain.space.scores(spectra))
     with one_thread_each():
         fitted = {name: (*_baseline(name, config, library), None) for name in config.baselines}
-    fitted |= {name: (network, (), limit) for name, network, limit in _networks(config, run.path, prepared)}
+    fitted |= {name: (network, (), limit) for name, network, limit in _networks(config, run, prepared)}
     # A model that diverged wherever a region was held out has nothing to be judged by.
     models = {
         name: Model(predictor, steps, (soc,), {"soc": calibrations[name]}, _scores(results, name, modelled), limit)
@@ -87,7 +88,7 @@ def write_bundle(config: StudyConfig, run: RunFolder, prepared: StudyInputs) -> 
         unit=library.spectra.unit,
         quantity="reflectance",
         models=models,
-        default=max(models, key=lambda name: _mean_ccc(models[name])),
+        default=max(models, key=lambda name: models[name].mean_ccc(scale="log10", region="mean over regions")),
         domain=domain,
         data=describe(library, prepared.minerals),
         study={"experiment": run.experiment, "command": run.command, "held_out": HELD_OUT},
@@ -128,35 +129,28 @@ def _baseline(name: str, config: StudyConfig, library: Library) -> tuple[Predict
     return Linear.of([model], [scale]), steps
 
 
-def _networks(config: StudyConfig, folder: Path, prepared: StudyInputs) -> Iterator[tuple[str, Network, float | None]]:
+def _networks(
+    config: StudyConfig, run: RunFolder, prepared: StudyInputs
+) -> Iterator[tuple[str, Network, float | None]]:
     """Name, network and critical limit of the reconstruction error of each network that did not diverge."""
     library, split = prepared.library, all_rows(prepared.library)
-    data, minerals = shared_data(library, prepared.minerals, config.train.perturbed > 0.0)
-    with matmul_precision(config.train.precision):
-        groups = make_groups(
-            [_trial(config, library, split, network) for network in config.networks],
-            config.train, config.devices, config.components, library.spectra.n_bands, minerals,
-        )  # fmt: skip
-        kept: dict[str, Any] = {"stage": STAGE, "keep_states": True}
-        runs = [
-            GroupRun(group, data, config.train, config.devices, folder, make_losses(group.trials), **kept)
-            for group in groups
-        ]
-
-        def done(trial: Trial, first: int, after: int, losses: np.ndarray) -> None:
-            progress.reach(STAGE, trial.id, after / config.train.epochs)
-
-        # Once more: what came before, such as the baselines and the tables, is no time of theirs.
-        progress.expect({STAGE: len(config.networks)}, STAGE)
-        for run, trial, outcome in run_groups(runs, done):
-            progress.reach(STAGE, trial.id)
-            if outcome.alive:
-                decoded = trial.model.decoder != "none"
-                limit = reconstruction_limit(outcome.rmse).value if decoded else None
-                yield trial.name, _network(run, trial, prepared), limit
+    trials = [_trial(config, library, split, network) for network in config.networks]
+    networks = train.Networks(
+        library, prepared.minerals, trials, config.train, config.devices, config.components,
+        STAGE, keep_states=True, measure=None,
+    )  # fmt: skip
+    # Once more: what came before, such as the baselines and the tables, is no time of theirs.
+    progress.expect({STAGE: len(config.networks)}, STAGE)
+    began, runs = time.perf_counter(), list[GroupRun]()
+    for group, trial, outcome in train.trained(networks, run, Silent(), runs, STAGE):
+        if outcome.alive:
+            decoded = trial.model.decoder != "none"
+            limit = reconstruction_limit(outcome.rmse).value if decoded else None
+            yield trial.name, _network(group, trial, prepared), limit
+    train.record_floors(run, STAGE, achieved(runs, config.train, time.perf_counter() - began))
 
 
-def _trial(config: StudyConfig, library: Library, split: Split, network: Any) -> Trial:
+def _trial(config: StudyConfig, library: Library, split: Split, network: Decoder) -> Trial:
     what, loss = settings_of(config, network)[0]
     model = ModelConfig(config.encoder, network, config.width, initialisation=config.initialisation, input=what)
     watch = validation_rows(split, library.blocks, config.train.validation_share, 0)
@@ -190,13 +184,4 @@ def _scores(results: pd.DataFrame, model: str, modelled: Sequence[str]) -> tuple
     means: Any = by_region[~by_region["region"].isin(modelled)].groupby(keys, sort=False)["value"].mean()
     means = means.reset_index()
     found = pd.concat([means.assign(region="mean over regions"), by_region], ignore_index=True).assign(split="test")
-    return tuple({str(name): value for name, value in row.items()} for row in found.to_dict("records"))
-
-
-def _mean_ccc(model: Model) -> float:
-    found = [
-        r["value"]
-        for r in model.scores
-        if (r["metric"], r["scale"], r["region"]) == ("ccc", "log10", "mean over regions")
-    ]
-    return float(found[0]) if found and np.isfinite(found[0]) else -np.inf
+    return score_rows(found)

@@ -23,6 +23,7 @@ from jaxsoil.evaluation.applicability import SpectralSpace
 from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.runs.errors import UsageError, did_you_mean
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.tracking import Silent, Tracker
 from jaxsoil.studies.reconstruction import additions, baselines, local_networks, other_tests, summaries
 from jaxsoil.studies.reconstruction.bundling import write_bundle
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
@@ -89,7 +90,7 @@ def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> No
         axis = prepared.library.spectra.axis
         more.append(functools.partial(other_tests.moisture, models=config.baselines, axis=axis))
 
-    def also(tables: Tables, tracker: Any, timing: dict[str, float]) -> None:
+    def also(tables: Tables, tracker: Tracker | Silent, timing: dict[str, float]) -> None:
         with timed(timing, additions.MIX):
             additions.add_mix(tables, config)
         with timed(timing, additions.METHOD):
@@ -97,7 +98,7 @@ def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> No
         with timed(timing, "finetuned"):
             held_out = {split.held_out: np.flatnonzero(split.test) for split in tables.splits}
             choices = local_choices(folder.path, prepared.library, held_out)
-            local_networks.add(tables, config, choices, LABELS)
+            local_networks.add(tables, config, choices, LABELS, tracker)
             additions.add_latents(tables, config)
         with timed(timing, "properties"):
             other_tests.add(tables, config)

@@ -30,6 +30,8 @@ from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.studies.reconstruction.train import Networks, add_baseline, add_networks
 from jaxsoil.training import config as limits
 from jaxsoil.training.config import TrainConfig
+from jaxsoil.training.grid import Trial
+from jaxsoil.training.shared import in_step
 
 BEFORE, AFTER = "before", "after"
 STAGE_TRAIN = {BEFORE: "train", AFTER: "finetune"}
@@ -49,7 +51,7 @@ class TwoStages(preparing.StudyInputs):
     the small regions could not give.
     """
 
-    after: tuple[Any, ...] = ()
+    after: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -65,7 +67,7 @@ def prepare(config: FewLabelsConfig) -> TwoStages:
     preparing.require_inputs(config, library)
     held_out, notes = choose_regions(config, library)
     minerals = preparing.decoder_minerals(config, library)
-    stages: dict[str, list[Any]] = {BEFORE: [], AFTER: []}
+    stages: dict[str, list[Trial]] = {BEFORE: [], AFTER: []}
     splits: dict[tuple[str, int], Split] = {}
     # Trials are in the order network, seed, region in both stages: chunks then hold the same networks.
     for network in config.networks:
@@ -156,7 +158,7 @@ def both_labels(before: Split, after: Split, library: Library) -> Split:
     return pooled
 
 
-def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None:
+def _require_rows(trials: Sequence[Trial], train: TrainConfig, field: str) -> None:
     preparing.require_batch(trials, train)
     for trial in trials:
         name, rows = trial.split.name, f"{int(trial.split.train.sum())} labelled rows"
@@ -171,8 +173,6 @@ def _require_rows(trials: Sequence[Any], train: TrainConfig, field: str) -> None
 
 def run(config: FewLabelsConfig, folder: RunFolder, prepared: TwoStages) -> None:
     """Trains both stages and writes the run folder's files; what is already there is not run again."""
-    from jaxsoil.training.shared import in_step
-
     differs = preparing.differences(config, prepared.library, PAPER_TABLE_3, prepared.minerals)
     statement = {
         "differs_from_paper": [*differs, *map(list, study.UNSTATED_TABLE_3)],
@@ -228,7 +228,7 @@ def _add_baseline(tables: Tables, name: str, config: FewLabelsConfig, prepared: 
 
 
 def _describe(prepared: TwoStages) -> dict[str, Any]:
-    def rows(trials: Sequence[Any], part: str) -> str:
+    def rows(trials: Sequence[Trial], part: str) -> str:
         counts = [int(getattr(trial.split, part).sum()) for trial in trials]
         return str(counts[0]) if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
 

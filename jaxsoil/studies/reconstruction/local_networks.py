@@ -23,12 +23,15 @@ from jaxsoil.data.splits import Split
 from jaxsoil.runs import progress
 from jaxsoil.runs.files import write_parquet
 from jaxsoil.runs.pieces import Pieces
+from jaxsoil.runs.tables import Columns, read_parquet
+from jaxsoil.runs.tracking import Silent, Tracker
 from jaxsoil.studies.reconstruction import additions
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
-from jaxsoil.studies.reconstruction.objectives import make_losses
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, decoder_minerals, make_trials, require_batch
 from jaxsoil.studies.reconstruction.tables import PERCENT, Tables
-from jaxsoil.studies.reconstruction.train import shared_data
+from jaxsoil.studies.reconstruction.train import Networks, record_floors, trained
+from jaxsoil.training import floors
+from jaxsoil.training.grid import Trial
 
 STAGE = "local"
 FILE = "local_networks.parquet"
@@ -42,7 +45,7 @@ Choices = Mapping[str, tuple[Sequence[np.ndarray], np.ndarray]]
 """Region -> random orders of its rows, and that of Kennard and Stone: numbers among the rows of the region."""
 
 
-def pretraining(config: CarryOverConfig, library: Library, splits: Sequence[Split]) -> list[Any]:
+def pretraining(config: CarryOverConfig, library: Library, splits: Sequence[Split]) -> list[Trial]:
     """The trials of the first stage."""
     return make_trials(dataclasses.replace(config, networks=config.finetuned), library, splits, seeds=(0,))
 
@@ -56,14 +59,16 @@ def prepared(config: CarryOverConfig, inputs: StudyInputs) -> StudyInputs:
     return dataclasses.replace(inputs, minerals=inputs.minerals or minerals)
 
 
-def add(tables: Tables, config: CarryOverConfig, choices: Choices, counts: Sequence[int]) -> None:
+def add(
+    tables: Tables, config: CarryOverConfig, choices: Choices, counts: Sequence[int], tracker: Tracker | Silent
+) -> None:
     """Trains and fine-tunes the networks and writes :data:`FILE`, SOC in % of all rows of the regions held out.
 
     Every training leaves a file, which a resumed run reads; one that diverged has no rows. The mass fractions that the
     first stage finds are kept for :func:`jaxsoil.studies.reconstruction.additions.add_latents`. Regions that are not in
     ``choices`` or have fewer rows than twice the largest of ``counts`` are not fine-tuned.
     """
-    library, most = tables.library, max(counts)
+    library, most, since = tables.library, max(counts), floors.marked()
     if not config.finetuned:
         return
     enough = [s.held_out for s in tables.splits if s.held_out in choices and s.test.sum() >= 2 * most]
@@ -71,15 +76,17 @@ def add(tables: Tables, config: CarryOverConfig, choices: Choices, counts: Seque
     # The regions that go on come first: a chunk of the second stage loads the parameters of that chunk of the first.
     first = pretraining(config, library, sorted(tables.splits, key=lambda split: split.held_out not in enough))
     trials = [trial for trial in first if trial.split.held_out in enough]
-    frames = [_frame(library, trial, soc, "none", 0, 0) for trial, soc in _trained(tables, config, first, STAGE)]
+    found = _trained(tables, config, first, STAGE, tracker)
+    frames = [_frame(library, trial, soc, "none", 0, 0) for trial, soc in found]
     finetune = dataclasses.replace(config, train=dataclasses.replace(config.finetune, seed=config.train.seed))
     draws = [(FEW, draw) for draw in range(config.finetuned_draws)] + [("kennard_stone", 0)]
     for labels in [count for count in counts if count and trials]:
         for choice, draw in draws:
             second = [_second(trial, choices, choice, draw, labels) for trial in trials]
-            found = _trained(tables, finetune, second, f"{STAGE}-{choice}-{draw}-{labels}", STAGE)
+            found = _trained(tables, finetune, second, f"{STAGE}-{choice}-{draw}-{labels}", tracker, STAGE)
             frames += [_frame(library, trial, soc, choice, draw, labels) for trial, soc in found]
     write_parquet(tables.run.path / FILE, pd.concat(frames, ignore_index=True))
+    record_floors(tables.run, STAGE, floors.reached(since, config.train.precision))
     shutil.rmtree(tables.run.path / "states", ignore_errors=True)
 
 
@@ -93,11 +100,12 @@ def read(folder: Path) -> dict[Any, np.ndarray]:
     """SOC in % of the rows of a region by (model, region, choice, draw, labels); empty without :data:`FILE`."""
     if not (folder / FILE).exists():
         return {}
-    by = pd.read_parquet(folder / FILE).groupby(list(COLUMNS[:5]), sort=False)["predicted"]
+    stored = read_parquet(folder / FILE, Columns("model region choice", "predicted", "draw labels"))
+    by = stored.groupby(list(COLUMNS[:5]), sort=False)["predicted"]
     return {key: np.asarray(values, np.float64) for key, values in by}
 
 
-def _second(trial: Any, choices: Choices, choice: str, draw: int, labels: int) -> Any:
+def _second(trial: Trial, choices: Choices, choice: str, draw: int, labels: int) -> Trial:
     """A trial that goes on with labelled rows of its region; all other rows of the region lend their spectra."""
     split, (random, ordered) = trial.split, choices[trial.split.held_out]
     order = ordered if choice == "kennard_stone" else random[draw]
@@ -110,37 +118,27 @@ def _second(trial: Any, choices: Choices, choice: str, draw: int, labels: int) -
 
 
 def _trained(
-    tables: Tables, config: CarryOverConfig, trials: Sequence[Any], stage: str, previous: str | None = None
-) -> Iterator[tuple[Any, np.ndarray]]:
+    tables: Tables,
+    config: CarryOverConfig,
+    trials: Sequence[Trial],
+    stage: str,
+    tracker: Tracker | Silent,
+    previous: str | None = None,
+) -> Iterator[tuple[Trial, np.ndarray]]:
     """Each trial that stayed finite, with SOC in % of all rows."""
-    from jaxsoil.training.devices import matmul_precision
-    from jaxsoil.training.grid import make_groups
-    from jaxsoil.training.group_run import GroupRun, run_groups
-
-    data, count = shared_data(tables.library, tables.minerals, config.train.perturbed > 0.0)
+    keep = functools.partial(additions.keep_masses, Pieces(tables.run.path / "trials"))
     # A chunk of the second stage loads the parameters of the same chunk of the first: both have one trial a device.
     devices = dataclasses.replace(config.devices, chunk=1)
-    shape = (config.components, tables.library.spectra.n_bands, count)
-    kept: dict[str, Any] = {"stage": stage, "previous": previous, "keep_states": previous is None}
-    if previous is None:
-        kept["measure"] = functools.partial(additions.keep_masses, Pieces(tables.run.path / "trials"))
-    with matmul_precision(config.train.precision):
-        runs = [
-            GroupRun(group, data, config.train, devices, tables.run.path, make_losses(group.trials), **kept)
-            for group in make_groups(trials, config.train, devices, *shape)
-        ]
-        told = functools.partial(_told, stage, config.train.epochs)
-        for _, trial, outcome in run_groups(runs, told):
-            progress.reach(STAGE, f"{stage}/{trial.id}")
-            if outcome.alive:
-                yield trial, PERCENT * np.asarray(outcome.soc, np.float64)
+    networks = Networks(
+        tables.library, tables.minerals, trials, config.train, devices, config.components,
+        stage, previous, keep_states=previous is None, measure=keep if previous is None else None,
+    )  # fmt: skip
+    for _, trial, outcome in trained(networks, tables.run, tracker, [], STAGE):
+        if outcome.alive:
+            yield trial, PERCENT * np.asarray(outcome.soc, np.float64)
 
 
-def _told(stage: str, epochs: int, trial: Any, first: int, after: int, losses: np.ndarray) -> None:
-    progress.reach(STAGE, f"{stage}/{trial.id}", after / epochs)
-
-
-def _frame(library: Library, trial: Any, soc: np.ndarray, choice: str, draw: int, labels: int) -> pd.DataFrame:
+def _frame(library: Library, trial: Trial, soc: np.ndarray, choice: str, draw: int, labels: int) -> pd.DataFrame:
     own = np.flatnonzero(library.group("region") == trial.split.held_out)
     keys = (trial.name + FINETUNED, trial.split.held_out, choice, draw, labels)
     frame = pd.DataFrame({"id": library.ids[own], "predicted": soc[own]})

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from jaxsoil.models.autoencoder import Autoencoder, evaluate
 from jaxsoil.studies.reconstruction.config import SocLoss
 from jaxsoil.training.config import TrainConfig
+from jaxsoil.training.grid import Trial
+from jaxsoil.training.group_run import MakeLoss
 
 LEAST_SOC = 1e-6
 """Mass fraction under which SOC has one logarithm: a softmax may underflow to zero."""
@@ -128,9 +130,9 @@ def soc_term(observed: jax.Array, predicted: jax.Array, sigma: float, mean: Any 
     return mean(jnp.square(observed - predicted)) / sigma**2
 
 
-def make_losses(trials: Sequence[Any]) -> Any:
+def make_losses(trials: Sequence[Trial]) -> MakeLoss:
     """:func:`make_loss` for the trials of a group, which have one form of the SOC term."""
-    return functools.partial(make_loss, form=trials[0].loss)
+    return functools.partial(make_loss, form=trials[0].loss)  # pyright: ignore[reportArgumentType]
 
 
 def spectrum_term(observed: jax.Array, reconstructed: jax.Array, sigma: float) -> jax.Array:

@@ -26,6 +26,7 @@ from jaxsoil.models import invariance, plsr
 from jaxsoil.runs.errors import DataError, UsageError, did_you_mean
 from jaxsoil.runs.files import write_csv
 from jaxsoil.runs.pieces import Piece, Pieces
+from jaxsoil.runs.tables import Columns, read_csv
 from jaxsoil.spectra.resample import Resample
 from jaxsoil.studies.reconstruction import baselines, family
 from jaxsoil.studies.reconstruction.config import FAMILY, CarryOverConfig
@@ -84,7 +85,7 @@ def gains(folder: Path, reference: str) -> dict[str, pd.DataFrame]:
     path = folder / "properties.csv"
     if not path.exists():
         return {}
-    frame = pd.read_csv(path, dtype={"region": str}, keep_default_na=False, na_values={"ccc": [""]})
+    frame = read_csv(path, Columns("property unit model region", "ccc rmse bias"))
     frame["abs_bias"] = frame["bias"].abs()
     rows = []
     by_property: Any = frame.groupby(["property", "unit"], sort=False)

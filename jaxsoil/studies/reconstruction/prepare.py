@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from jaxsoil.data import endmembers, registry
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split, validation_rows, without_watched
+from jaxsoil.data.twin.soil.make import make_twin
+from jaxsoil.models.autoencoder import ModelConfig
 from jaxsoil.models.config import Input
 from jaxsoil.runs import processes
 from jaxsoil.runs.errors import DataError
@@ -26,7 +29,10 @@ from jaxsoil.studies.reconstruction.config import (
     settings_of,
     variant_of,
 )
+from jaxsoil.studies.reconstruction.soc_spectrum.methods import estimate
 from jaxsoil.training.config import TrainConfig
+from jaxsoil.training.devices import make_mesh
+from jaxsoil.training.grid import Trial, make_groups, steps_per_epoch
 
 
 def load_library(config: StudyConfig, *, unlabelled: bool = False) -> Library:
@@ -35,14 +41,7 @@ def load_library(config: StudyConfig, *, unlabelled: bool = False) -> Library:
     Rows without SOC are left out unless ``unlabelled``, for a study that learns from their spectra, and those whose SOC
     is zero always, with a note on their number and on the regions that lost all of theirs.
     """
-    if config.data == "twin":
-        from jaxsoil.data.twin.soil.make import make_twin
-
-        library = make_twin(config.twin)
-    else:
-        from jaxsoil.data import registry
-
-        library = registry.load(config.data)
+    library = make_twin(config.twin) if config.data == "twin" else registry.load(config.data)
     if library.spectra.quantity == "absorbance":
         library = library.with_spectra(library.spectra.to_reflectance())
     if library.spectra.quantity != "reflectance":
@@ -111,7 +110,7 @@ class StudyInputs:
 
     library: Library
     splits: tuple[Split, ...]
-    trials: tuple[Any, ...]
+    trials: tuple[Trial, ...]
     minerals: EndmemberLibrary | None = None
 
 
@@ -132,12 +131,9 @@ def prepare_study(
 
 
 def require_devices(
-    config: StudyConfig, library: Library, trials: Sequence[Any], minerals: EndmemberLibrary | None
+    config: StudyConfig, library: Library, trials: Sequence[Trial], minerals: EndmemberLibrary | None
 ) -> None:
     """Raises UsageError for more devices than there are, and for a trial that is larger than one of them."""
-    from jaxsoil.training.devices import make_mesh
-    from jaxsoil.training.grid import make_groups
-
     devices, count = config.devices, 0 if minerals is None else len(minerals)
     platform = make_mesh(devices).devices.flat[0].platform
     if trials and (devices.memory_gb or platform != "cpu"):
@@ -150,8 +146,6 @@ def decoder_minerals(config: StudyConfig, library: Library) -> EndmemberLibrary 
     The twin hands out its own (perhaps wrong) library; measured data take the USGS minerals where JAXSOIL_DATA has
     them and the twin's fitted ones otherwise.
     """
-    from jaxsoil.data import endmembers
-
     if not any(network.startswith("physics") for network in config.networks):
         return None
     axis = library.spectra.to_unit("nm").axis
@@ -166,12 +160,9 @@ def decoder_minerals(config: StudyConfig, library: Library) -> EndmemberLibrary 
 
 def make_trials(
     config: StudyConfig, library: Library, splits: Sequence[Split], *, seeds: Sequence[int] | None = None
-) -> list[Any]:
+) -> list[Trial]:
     """The grid of networks x settings x splits x seeds as trials. ``seeds``: replicates, where the splits belong to
     some of them only; None: all of the study."""
-    from jaxsoil.models.autoencoder import ModelConfig
-    from jaxsoil.training.grid import Trial
-
     soc = library.property("soc").values
     trials = []
     for network in config.networks:
@@ -196,8 +187,6 @@ def make_trials(
 
 def direct_start(library: Library, split: Split) -> tuple[np.ndarray, float]:
     """The direct estimate of (f_SOC, (rho r)_SOC) from the training rows of ``split``, for a warm start."""
-    from jaxsoil.studies.reconstruction.soc_spectrum.methods import estimate
-
     found = estimate(library.select(split.train))
     return np.clip(found.f_soc, 0.0, 1.0), float(found.soc_rho_r)
 
@@ -215,10 +204,8 @@ def require_inputs(config: StudyConfig, library: Library) -> None:
                 raise DataError(error.problem, **told, remedy=remedy) from error
 
 
-def require_batch(trials: Sequence[Any], train: TrainConfig) -> None:
+def require_batch(trials: Sequence[Trial], train: TrainConfig) -> None:
     """Raises DataError where a trial has too few rows for one step."""
-    from jaxsoil.training.grid import steps_per_epoch
-
     for trial in trials:
         if steps_per_epoch(trial, train) < 1:
             rows = int((trial.split.train & ~trial.validation).sum())

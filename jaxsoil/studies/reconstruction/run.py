@@ -8,14 +8,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jaxsoil.runs import processes, progress, tracking
+from jaxsoil.runs import processes, progress
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.mirror import Inputs
+from jaxsoil.runs.tracking import Silent, Tracker
 from jaxsoil.studies.reconstruction.config import PAPER, StudyConfig, convergence_sentence, settings_of
+from jaxsoil.studies.reconstruction.objectives import make_losses
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences
 from jaxsoil.studies.reconstruction.summaries import Summary, write
 from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.studies.reconstruction.train import Networks, add_baseline, add_networks, shared_data
+from jaxsoil.training import cost
+from jaxsoil.training.grid import make_groups
 
 
 def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
@@ -24,10 +28,6 @@ def plan_study(config: StudyConfig, prepared: StudyInputs) -> str:
     Operations are counted of one step, bytes from shapes; the time is that of a few steps, timed here, times their
     number.
     """
-    from jaxsoil.studies.reconstruction.objectives import make_losses
-    from jaxsoil.training import cost
-    from jaxsoil.training.grid import make_groups
-
     library, train, devices = prepared.library, config.train, config.devices
     data, minerals = shared_data(library, prepared.minerals, train.perturbed > 0.0)
     bands, splits = library.spectra.n_bands, len(prepared.splits)
@@ -52,7 +52,7 @@ def run_study(
     prepared: StudyInputs,
     paper: Mapping[str, Any] = PAPER,
     summaries: Sequence[Summary] = (),
-    also: Callable[[Tables, Any, dict[str, float]], None] | None = None,
+    also: Callable[[Tables, Tracker | Silent, dict[str, float]], None] | None = None,
 ) -> None:
     """Trains all trials and baselines and writes the run folder's files; what is already there is not run again.
 
@@ -102,7 +102,7 @@ def recording(
     data: Mapping[str, Any],
     size: str,
     summaries: Sequence[Summary],
-) -> Iterator[tuple[Tables, Any, dict[str, float]]]:
+) -> Iterator[tuple[Tables, Tracker | Silent, dict[str, float]]]:
     """Opens a run: states what it is, yields its tables, its tracker and the seconds of its parts, which are to be
     filled, and writes tables, ``summaries`` and times at the end.
 
@@ -115,7 +115,7 @@ def recording(
     tables = Tables(run, library, prepared.splits, config.train.seed, prepared.minerals)
     if not processes.leads():
         # It trains its share; process 0 writes.
-        yield tables, tracking.Silent(), {}
+        yield tables, Silent(), {}
         return
     own = {model: settings_of(config, model)[0] for model in (*config.baselines, *config.networks)}
     content = run.read_json("config.json") | statement | {"settings": own}

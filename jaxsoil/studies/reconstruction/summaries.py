@@ -17,9 +17,10 @@ from jaxsoil.data.library import MODELLED, NOT_STATED, Library
 from jaxsoil.data.splits import Split
 from jaxsoil.evaluation import alarm, regions
 from jaxsoil.runs.files import read_arrays, read_json, write_csv, write_parquet
+from jaxsoil.runs.tables import Columns, read_csv, read_parquet
 from jaxsoil.studies.reconstruction import learned
 from jaxsoil.studies.reconstruction.config import PAPER_NETWORKS
-from jaxsoil.studies.reconstruction.tables import read_main
+from jaxsoil.studies.reconstruction.tables import SAMPLES, read_main
 
 MEASURES = (
     ("log10", "rmse"), ("log10", "ccc"), ("log10", "bias"), ("percent", "rmse"), ("percent", "r2"),
@@ -64,7 +65,7 @@ def alarms(folder: Path) -> dict[str, pd.DataFrame]:
     path = folder / "samples.parquet"
     if not path.exists():
         return {}
-    tables = alarm.alarm_tables(pd.read_parquet(path))
+    tables = alarm.alarm_tables(read_parquet(path, SAMPLES))
     return {
         "alarm_regions": tables.regions,
         "alarm_areas": alarm.area_rows(tables, seed=BOOTSTRAP_SEED),
@@ -149,7 +150,7 @@ def region_facts(folder: Path, library: Library) -> dict[str, pd.DataFrame]:
       R2 of SOC in % (blocks.csv), and over networks and seeds the mean bias of log10 SOC and mean MRMSE in %.
     """
     results = read_main(folder)
-    blocks = pd.read_csv(folder / "blocks.csv", dtype={"region": str}, keep_default_na=False).set_index("region")
+    blocks = read_csv(folder / "blocks.csv", Columns("region block", "lowest_r2 highest_r2")).set_index("region")
     tested = results[(results["split"] == "test") & results["model"].isin(PAPER_NETWORKS)]
     means = {}
     for name, scale, metric in (("bias_log10", "log10", "bias"), ("mrmse", "reflectance", "mrmse")):

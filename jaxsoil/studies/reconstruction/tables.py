@@ -10,14 +10,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from jaxsoil.data.endmembers import as_table
+from jaxsoil.data.endmembers import EndmemberLibrary, as_table
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import Split
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
 from jaxsoil.runs.files import write_arrays, write_csv, write_parquet
 from jaxsoil.runs.folder import RunFolder
-from jaxsoil.studies.reconstruction.baselines import smearing
+from jaxsoil.runs.tables import Columns, read_csv, read_parquet
+from jaxsoil.studies.reconstruction.baselines import factor_of
+from jaxsoil.training.config import TrainConfig
+from jaxsoil.training.grid import Trial
+from jaxsoil.training.group_run import Outcome
+from jaxsoil.training.loop import converged
 
 PERCENT = 100.0
 """SOC: mass fraction inside models, % by mass in tables."""
@@ -27,6 +32,9 @@ OWN = ("input", "loss")
 
 ENSEMBLE = "_ensemble"
 """How the names of models end that are the geometric mean of a network's seeds."""
+
+SAMPLES = Columns("model region split id row_region", "observed predicted spectrum_rmse latent_distance", "seed")
+"""Columns of samples.parquet that are read."""
 
 
 class Of(NamedTuple):
@@ -39,7 +47,7 @@ class Of(NamedTuple):
 
 def read_main(folder: Path) -> pd.DataFrame:
     """results.csv of a run with each model's own setting alone, without the columns :data:`OWN`."""
-    trials = pd.read_csv(folder / "trials.csv", dtype=str, keep_default_na=False)
+    trials = read_csv(folder / "trials.csv", Columns("model input loss variant"))
     return main_results(results.read_results(folder / "results.csv", OWN), trials)
 
 
@@ -53,19 +61,24 @@ def main_results(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 def read_predictions(folder: Path) -> pd.DataFrame:
     """predictions.parquet of a run with each model's own setting alone."""
-    frame = pd.read_parquet(folder / "predictions.parquet")
+    columns = Columns("model region split id variant", "observed predicted mean", "seed")
+    frame = read_parquet(folder / "predictions.parquet", columns)
     return pd.DataFrame(frame[frame["variant"] == ""]).reset_index(drop=True)
 
 
 class Tables:
     """The tables of a run, filled model by model: of data in reflectance and SOC in %.
 
-    ``seed`` is that of the baselines, ``minerals`` the :class:`jaxsoil.data.endmembers.EndmemberLibrary` of the mixing
-    decoder on the data's axis, or None.
+    ``seed`` is that of the baselines, ``minerals`` those of the mixing decoder on the data's axis, or None.
     """
 
     def __init__(
-        self, run: RunFolder, library: Library, splits: Sequence[Split], seed: int = 0, minerals: Any = None
+        self,
+        run: RunFolder,
+        library: Library,
+        splits: Sequence[Split],
+        seed: int = 0,
+        minerals: EndmemberLibrary | None = None,
     ) -> None:
         self.run, self.library, self.splits, self.seed, self.minerals = run, library, splits, seed, minerals
         self.soc = library.property("soc").values
@@ -98,9 +111,9 @@ class Tables:
         self._add_predictions(key, split, soc, ("test",), factor, of)
         self._add_trial(key, label, split, FITTED, of, factor)
 
-    def add_network(self, trial: Any, outcome: Any, parameters: int, train: Any, stage: str = "") -> None:
-        """Takes what a trained network leaves: the :class:`jaxsoil.training.group_run.Outcome` of a trial, and the
-        number of its trainable parameters; the criterion of convergence is that of ``train``."""
+    def add_network(self, trial: Trial, outcome: Outcome, parameters: int, train: TrainConfig, stage: str = "") -> None:
+        """Takes what a trained network leaves, and the number of its trainable parameters; the criterion of convergence
+        is that of ``train``."""
         split, (status, epochs) = trial.split, self.status_of(outcome, train)
         lost = np.full(self.soc.size, np.nan)
         soc = PERCENT * np.asarray(outcome.soc, dtype=np.float64) if outcome.alive else lost
@@ -127,17 +140,15 @@ class Tables:
         self._kept["history"].append(losses.assign(trial=name, epoch=np.arange(1, len(losses) + 1)))
 
     @staticmethod
-    def status_of(outcome: Any, train: Any) -> tuple[str, int]:
+    def status_of(outcome: Outcome, train: TrainConfig) -> tuple[str, int]:
         """What became of a training, as trials.csv says it, and its epochs; arguments as of :meth:`add_network`."""
-        from jaxsoil.training.loop import converged
-
         epochs = int(np.isfinite(outcome.history[:, 0]).sum())
         if not outcome.alive:
             return DIVERGED, epochs
         done = converged(outcome.history[:, 1], train.tolerance, train.patience)
         return CONVERGED if done else NOT_CONVERGED, epochs
 
-    def _factor(self, trial: Any, soc: np.ndarray) -> float:
+    def _factor(self, trial: Trial, soc: np.ndarray) -> float:
         """Mean over median of SOC of a network with a loss of log10 SOC, from rows that no step was taken on.
 
         These are the rows that watched its loss; without any it is the training rows, whose residuals are too small.
@@ -146,7 +157,7 @@ class Tables:
             return 1.0
         rows = trial.validation if trial.validation.any() else trial.split.train
         floored = [results.log10_percent(values[rows]) for values in (self.soc, soc)]
-        return smearing(floored[0] - floored[1])
+        return factor_of(floored[0] - floored[1])
 
     def add_ensembles(self) -> None:
         """Adds, for each network with several seeds on a split, their geometric mean as a model of its own.
@@ -254,6 +265,7 @@ class Tables:
         rows, NaN where the truth is not known.
         """
         truth, extra = self.library.truth, {}
+        assert self.minerals is not None
         if truth is not None:
             extra = {"truth_f_soc": truth.f_soc, "truth_soc_rho_r": np.float64(truth.soc_rho_r)}
         self._write_arrays(

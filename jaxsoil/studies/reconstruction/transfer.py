@@ -24,6 +24,8 @@ from jaxsoil.models import plsr
 from jaxsoil.runs import processes
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import write_csv
+from jaxsoil.runs.tables import Columns, read_csv
+from jaxsoil.runs.tracking import Silent, Tracker
 from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import Network, RegionOutConfig
 from jaxsoil.studies.reconstruction.prepare import make_trials
@@ -31,6 +33,8 @@ from jaxsoil.studies.reconstruction.tables import PERCENT, Of, Tables, read_main
 from jaxsoil.studies.reconstruction.train import Networks, add_baseline, add_networks
 from jaxsoil.training import config as limits
 from jaxsoil.training.config import TrainConfig
+from jaxsoil.training.grid import Trial
+from jaxsoil.training.group_run import Outcome
 
 STAGE = "transfer"
 WITHIN, BETWEEN = "within, cross-validated", "between"
@@ -59,7 +63,7 @@ class Transfer:
     """
 
     splits: tuple[Split, ...]
-    trials: tuple[Any, ...]
+    trials: tuple[Trial, ...]
     train: TrainConfig
     skipped: dict[str, str]
     undivided: dict[str, str]
@@ -185,7 +189,7 @@ class TransferTables(Tables):
         soc[split.test] = predicted
         self._take(label, name, split, seed, soc, FITTED, 0)
 
-    def add_network(self, trial: Any, outcome: Any, parameters: int, train: Any, stage: str = "") -> None:
+    def add_network(self, trial: Trial, outcome: Outcome, parameters: int, train: TrainConfig, stage: str = "") -> None:
         """Takes what a network predicts, as :meth:`Tables.add_network`."""
         status, epochs = self.status_of(outcome, train)
         soc = PERCENT * np.asarray(outcome.soc, np.float64) if outcome.alive else np.full(self.soc.size, np.nan)
@@ -237,8 +241,7 @@ class TransferTables(Tables):
 
 def summary(folder: Path) -> dict[str, pd.DataFrame]:
     """transfer_means.csv (:func:`means`) of a finished run."""
-    text: Any = dict.fromkeys(("trained_on", "tested_on"), str)
-    cells = pd.read_csv(folder / "transfer.csv", dtype=text, keep_default_na=False, na_values={"value": [""]})
+    cells = read_csv(folder / "transfer.csv", Columns("model tested_on kind scale metric", "value"))
     return {"transfer_means": means(cells, read_main(folder))}
 
 
@@ -288,10 +291,10 @@ def count_trials(config: RegionOutConfig, transfer: Transfer) -> dict[str, int]:
     return found | Counter(trial.name for trial in transfer.trials)
 
 
-def runner(config: RegionOutConfig, transfer: Transfer) -> Callable[[Tables, Any, dict[str, float]], None]:
+def runner(config: RegionOutConfig, transfer: Transfer) -> Callable[[Tables, Tracker | Silent, dict[str, float]], None]:
     """Makes the trainings of the matrix and writes transfer.csv and transfer_trials.csv, within a run of the study."""
 
-    def run(tables: Tables, tracker: Any, timing: dict[str, float]) -> None:
+    def run(tables: Tables, tracker: Tracker | Silent, timing: dict[str, float]) -> None:
         found = TransferTables(tables, transfer.splits)
         first = {"baseline_input": config.baseline_input[:1], "baseline_loss": config.baseline_loss[:1]}
         first |= {"input": config.input[:1], "loss": config.loss[:1]}  # of the networks, where baselines have none

@@ -31,10 +31,11 @@ from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.evaluation.shift import Calibration
 from jaxsoil.models import plsr
 from jaxsoil.runs.pieces import Piece, Pieces
+from jaxsoil.runs.tables import read_parquet
 from jaxsoil.studies.reconstruction import baselines
 from jaxsoil.studies.reconstruction.config import StudyConfig, settings_of
 from jaxsoil.studies.reconstruction.family import PARTS
-from jaxsoil.studies.reconstruction.tables import read_predictions
+from jaxsoil.studies.reconstruction.tables import SAMPLES, read_predictions
 from jaxsoil.studies.reconstruction.train import side_by_side
 
 LEVEL = 0.9
@@ -288,7 +289,7 @@ def remeasure_rows(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
     path, made = folder / "samples.parquet", []
     scores = ["spectrum_rmse", "latent_distance"]
     if path.exists():
-        samples = pd.read_parquet(path, columns=["model", "seed", "region", "split", "id", *scores])
+        samples = read_parquet(path, SAMPLES)[["model", "seed", "region", "split", "id", *scores]]
         test = pd.DataFrame(samples[samples["split"] == "test"]).drop(columns="split")
         chosen = chosen.merge(test, on=["model", "seed", "region", "id"], how="left", validate="one_to_one")
     for series, mine in chosen.groupby(["model", "seed"], sort=False):

@@ -49,10 +49,10 @@ def test_a_folder_of_an_earlier_version_is_refused(
     from jaxsoil.cli import main
 
     folder = copied(finished, tmp_path / "run")
-    (folder / "scores.csv").write_text("seed,strategy\n")
+    (folder / "results.csv").rename(folder / "scores.csv")
     assert main(ROOT / "experiments", [*SMOKE, "--workdir", str(folder), "--resume"]) == 2
     printed = capsys.readouterr().err
-    assert "scores.csv" in printed and "Run the study again with --overwrite" in printed
+    assert "scores.csv" in printed and "Run again with --overwrite" in printed
 
 
 def test_a_restored_conversion_is_the_one_that_was_trained(finished: Path) -> None:

@@ -23,8 +23,8 @@ def soils(n: int = 400, spread: float = 0.3) -> tuple[np.ndarray, np.ndarray, np
 
 def test_the_smearing_factor_of_normal_residuals_is_that_of_the_lognormal() -> None:
     residuals = np.random.default_rng(1).normal(0.0, 0.2, 200_000)
-    assert baselines.smearing(residuals) == pytest.approx(np.exp((0.2 * np.log(10.0)) ** 2 / 2.0), rel=0.01)
-    assert baselines.smearing(np.empty(0)) == 1.0
+    assert baselines.factor_of(residuals) == pytest.approx(np.exp((0.2 * np.log(10.0)) ** 2 / 2.0), rel=0.01)
+    assert baselines.factor_of(np.empty(0)) == 1.0 == baselines.factor_of(np.array([np.nan, 0.0]))
 
 
 @pytest.mark.parametrize("name", ["plsr", "random_forest"])

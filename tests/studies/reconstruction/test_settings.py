@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from jaxsoil.data.library import Library, Property
 from jaxsoil.data.splits import region_out
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.results import CONVERGED, NOT_CONVERGED, read_results, write_results
+from jaxsoil.models.autoencoder import ModelConfig
 from jaxsoil.report.document import Document
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.spectra.container import Spectra
@@ -22,6 +22,8 @@ from jaxsoil.studies.reconstruction.report import region_sections
 from jaxsoil.studies.reconstruction.report.reading import read_run
 from jaxsoil.studies.reconstruction.tables import OWN, Tables, read_main, read_predictions
 from jaxsoil.training.config import TrainConfig
+from jaxsoil.training.grid import Trial
+from jaxsoil.training.group_run import Outcome
 
 
 def library() -> Library:
@@ -31,14 +33,13 @@ def library() -> Library:
     return Library("x", spectra, np.arange(20).astype(str), {"soc": soc}, {"region": region})
 
 
-def outcome(soc: np.ndarray, epochs: int) -> Any:
+def outcome(soc: np.ndarray, epochs: int) -> Outcome:
     """What a training leaves; two epochs have not converged, six have."""
     history = np.full((8, 2), np.nan)
     history[:epochs] = 1.0
     nothing = np.full(soc.size, np.nan)
-    return SimpleNamespace(
-        soc=soc / 100.0, rmse=nothing, latent=nothing, history=history, alive=bool(np.isfinite(soc).all())
-    )
+    alive = bool(np.isfinite(soc).all())
+    return Outcome(soc / 100.0, nothing, nothing, nothing, nothing, nothing, np.nan, history, alive)
 
 
 def fill(folder: Path) -> tuple[Library, dict[str, np.ndarray]]:
@@ -56,12 +57,8 @@ def fill(folder: Path) -> tuple[Library, dict[str, np.ndarray]]:
                     soc = np.full(20, np.nan)
                 made[f"{split.held_out}{seed}{variant}"] = soc
                 watch = split.train & (np.arange(20) % 10 < 5)
-                model = SimpleNamespace(input=what, decoder="none", physical=False)
-                name = f"none/{split.name}/{seed}"
-                trial = SimpleNamespace(
-                    name="none", split=split, seed=seed, id=name, loss=loss, variant=variant, model=model,
-                    validation=watch,
-                )  # fmt: skip
+                model = ModelConfig("mlp", "none", 8, input=what)
+                trial = Trial("none", model, split, seed, watch, 0, loss=loss, variant=variant)
                 epochs = 2 if split.held_out == "b" else 8
                 tables.add_network(trial, outcome(soc, epochs), 7, TrainConfig(epochs=8, patience=3))
     tables.add_ensembles()

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.data.properties import LABELS
-from jaxsoil.report.run_files import Columns, RunContents, RunFiles
+from jaxsoil.report.run_files import RunContents, RunFiles
+from jaxsoil.runs.tables import Columns
 from jaxsoil.studies.hybrid.results import ALL, MEASURED, OWN, PREDICTED, PRODUCT
 
 MODELS = {"plsr": "PLSR", "cnn": "CNN, bounded", "cnn-clipped": "CNN, clipped", "cnn-one": "CNN, bounded, one network"}

@@ -11,8 +11,9 @@ import pandas as pd
 
 from jaxsoil.evaluation.results import ALL_SEEDS
 from jaxsoil.report.prose import Prose
-from jaxsoil.report.run_files import Columns, RunContents, RunFiles, read_csv, where
-from jaxsoil.report.tables import Table, mean_sd, number, pivot_table, rows_table
+from jaxsoil.report.run_files import RunContents, RunFiles, where
+from jaxsoil.report.tables import Table, mean_sd, number, percent, pivot_table, rows_table
+from jaxsoil.runs.tables import Columns, read_csv
 
 LABELS = {
     "mean": "Mean of the layer",
@@ -168,7 +169,6 @@ def coverage_table(run: LayersRun) -> Table:
     keys, every = ["split", "model"], run.tables["coverage"]
     single = every[every["layer"] != POOLED].groupby(keys, sort=False)["coverage"].agg(["min", "max"]).reset_index()
     rows = where(every, layer=POOLED).merge(single, on=keys)
-    percent = lambda share: number(100.0 * share, 1)  # noqa: E731
     between = lambda low, high: f"{percent(low)} to {percent(high)}"  # noqa: E731
     columns: Any = {
         "split": "Split", "model": "Model", "coverage": ("Coverage (%)", percent),

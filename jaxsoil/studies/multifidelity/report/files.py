@@ -13,12 +13,13 @@ import pandas as pd
 
 from jaxsoil.data.properties import LABELS
 from jaxsoil.report.prose import Prose
-from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, where
+from jaxsoil.report.run_files import RunContents, RunFiles, where
 from jaxsoil.report.tables import number, with_interval
+from jaxsoil.runs.tables import Columns, damaged
 from jaxsoil.studies.multifidelity.config import STRATEGY
 from jaxsoil.studies.multifidelity.replicates import TEST
 from jaxsoil.studies.multifidelity.report.published import PROPERTIES
-from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, OWN, averaged, main_task, of_main_task, refuse_earlier
+from jaxsoil.studies.multifidelity.tables import MULTI, NO_TASK, OWN, averaged, main_task, of_main_task
 
 TERMS = {
     "loss": "training",
@@ -203,7 +204,6 @@ def read_run(folder: str | os.PathLike[str]) -> MultifidelityRun:
 
     DataError: config.json, env.json or results.csv is missing, a file is damaged, or the run of an earlier version.
     """
-    refuse_earlier(folder)
     run = MultifidelityRun.of(FILES.read(folder))
     if run.results.empty:
         raise damaged(run.path / "results.csv", "there are no scores")

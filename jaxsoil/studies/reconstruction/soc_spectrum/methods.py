@@ -24,6 +24,7 @@ from scipy.signal import savgol_filter
 
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
+from jaxsoil.evaluation.bootstrap import weights as drawn
 from jaxsoil.runs.errors import DataError, did_you_mean
 from jaxsoil.studies.reconstruction.soc_spectrum import direct
 from jaxsoil.studies.reconstruction.soc_spectrum.direct import GAUGE, Floats, Samples, SocSpectrum
@@ -272,6 +273,5 @@ def _resampled(regions: NDArray[Any], clusters: NDArray[Any], resamples: int, se
     for region in np.unique(regions):
         rows = np.flatnonzero(regions == region)
         names, codes = np.unique(clusters[rows], return_inverse=True)
-        counts = rng.multinomial(names.size, np.full(names.size, 1.0 / names.size), size=resamples)
-        weights[:, rows] = counts[:, codes]
+        weights[:, rows] = drawn(rng, names.size, resamples)[:, codes]
     return weights

@@ -25,6 +25,7 @@ from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import read_arrays, write_arrays, write_csv
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.pieces import Piece, Pieces
+from jaxsoil.runs.tables import Columns, read_csv
 from jaxsoil.studies.reconstruction.config import StudyConfig, convergence_sentence, require_known
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, describe, differences, prepare_study
 from jaxsoil.studies.reconstruction.run import count_trials, plan_study, run_study, timed
@@ -35,6 +36,7 @@ from jaxsoil.studies.reconstruction.soc_spectrum.config import FACTORS, LIBRARIE
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import METHODS, estimate
 from jaxsoil.studies.reconstruction.soc_spectrum.unmixing import degenerate_solutions
 from jaxsoil.studies.reconstruction.tables import read_main
+from jaxsoil.training.grid import steps_per_epoch
 
 Start = Literal["paper", "direct"]
 STARTS: tuple[Start, ...] = ("paper", "direct")
@@ -248,11 +250,9 @@ def _train(study: DecoderStudy, folder: RunFolder, timing: dict[str, float]) -> 
 
 
 def _read(study: DecoderStudy, folder: Path) -> TrainedDecoder:
-    from jaxsoil.training.grid import steps_per_epoch
-
     arrays, train = read_arrays(folder / "soc_spectra.npz"), study.config.train
-    watched = pd.read_csv(folder / "history.csv").groupby("trial")["validation_loss"]
-    found = pd.read_csv(folder / "trials.csv", dtype={"region": str, "status": str, "exposure": str})
+    watched = read_csv(folder / "history.csv", Columns("trial", "validation_loss")).groupby("trial")["validation_loss"]
+    found = read_csv(folder / "trials.csv", Columns("trial region status exposure", whole="seed epochs"))
     scores = where(read_main(folder), split="test")
     trials: dict[tuple[str, int], dict[str, Any]] = {}
     for row, trial in zip(found.to_dict("records"), study.inputs.trials, strict=True):

@@ -9,8 +9,8 @@ import pandas as pd
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.twin.soil.make import make_twin, reference_config, reference_twin
-from jaxsoil.report.run_files import Columns
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.tables import Columns
 from jaxsoil.studies.reconstruction.soc_spectrum.appearance import find_troughs
 from jaxsoil.studies.reconstruction.soc_spectrum.config import FACTORS
 from jaxsoil.studies.reconstruction.soc_spectrum.direct import recovery

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from jaxsoil.data.endmembers import EndmemberLibrary
 from jaxsoil.data.library import Library
 from jaxsoil.evaluation.compare import mean_sd, t_interval
-from jaxsoil.report.run_files import Columns
 from jaxsoil.runs.errors import DataError
+from jaxsoil.runs.tables import Columns
 from jaxsoil.studies.reconstruction.soc_spectrum import appearance, sweep
 from jaxsoil.studies.reconstruction.soc_spectrum.appearance import LITERATURE, find_troughs
 from jaxsoil.studies.reconstruction.soc_spectrum.direct import Floats, SocSpectrum, given_c_bar, recovery, true_c_bar

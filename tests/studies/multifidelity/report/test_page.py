@@ -288,7 +288,6 @@ def test_damaged_files_are_named(tmp_path):
             (table.replace("MIR-PLSR", "MIR-PSLR"), "not a strategy of this study"),
         ],
         "latents.csv": [("seed\n0\n", "columns are missing: kl, latent, active")],
-        "scores.csv": [("seed\n0\n", r"made by an earlier version.*Run the study again with --overwrite")],
         "config.json": [("[]", "not a JSON object"), ("{", "not JSON")],
     }
     for name, contents in cases.items():
@@ -310,7 +309,10 @@ def test_damaged_files_are_named(tmp_path):
     with pytest.raises(DataError, match=r"xi\.npz.*Delete this file.*--resume"):
         read_run(folder)
     (folder / "xi.npz").unlink()
-    (folder / "results.csv").unlink()
+    (folder / "results.csv").rename(folder / "scores.csv")
+    with pytest.raises(DataError, match=r"scores\.csv: this run was made by an earlier version\. Run again with"):
+        read_run(folder)
+    (folder / "scores.csv").unlink()
     with pytest.raises(DataError, match="Finish the run first"):
         multifidelity.write_report(folder)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 
 from jaxsoil.evaluation.results import CONVERGED
 from jaxsoil.report.prose import Prose
-from jaxsoil.report.tables import DAGGER, UNDEFINED, Format, Table, number, pivot_table, plus_minus, rows_table
+from jaxsoil.report.tables import DAGGER, UNDEFINED, Format, Table, number, percent, pivot_table, plus_minus, rows_table
 from jaxsoil.studies.reconstruction.soc_spectrum.appearance import LITERATURE
 from jaxsoil.studies.reconstruction.soc_spectrum.config import FACTORS
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import METHODS
@@ -32,17 +33,13 @@ _SHOWN_MINERALS = 10
 _METHOD_LABELS = {name: method.label for name, method in METHODS.items()}
 
 
-def _percent(digits: int) -> Callable[[float], str]:
-    return lambda value: number(100 * value, digits)
-
-
 _SCORES: dict[str, tuple[str, Format]] = {
     "soc_rho_r": ("(ρr) of SOC (g cm-3 nm)", 3),
     "munsell": ("Munsell value", 1),
     "rmse": ("RMSE of f", 4),
     "cosine": ("Cosine", 4),
-    "ratio_error": ("Error of c/c̄ (%)", _percent(1)),
-    "c_error": ("Error of c (%)", _percent(1)),
+    "ratio_error": ("Error of c/c̄ (%)", percent),
+    "c_error": ("Error of c (%)", percent),
     "deepest": ("Deepest trough", 3),
     "r2": ("R2 of SOC", 2),
     "mrmse": ("MRMSE (%)", 2),
@@ -66,7 +63,7 @@ def estimates_table(run: files.SpectrumRun, source: str) -> Table:
         pd.DataFrame(rows[(rows["problem"] == "") & (rows["estimator"] != FLAT)]),
         {"estimator": "Estimator", ("soc_rho_r", "sd"): ("(ρr) of SOC ± SD (g cm-3 nm)", 3)}
         | _scores("munsell rmse cosine ratio_error c_error")
-        | {"disagreement": ("Differs from direct (% of bands)", _percent(0))},
+        | {"disagreement": ("Differs from direct (% of bands)", functools.partial(percent, digits=0))},
         title=f"{files.source_label(source)}: f and c of SOC by estimator.",
         labels={"estimator": labels},
         notes=_PROSE.notes("estimates", truth=files.TRUTH in set(rows["estimator"]), failed=reasons),
@@ -254,7 +251,7 @@ def _means_table(
 
 
 def _three(rmse: float, cosine: float, ratio_error: float) -> str:
-    return f"{number(rmse, 3)} / {number(cosine, 3)} / {number(100 * ratio_error, 0)}"
+    return f"{number(rmse, 3)} / {number(cosine, 3)} / {percent(ratio_error, 0)}"
 
 
 def abundance_table(run: files.SpectrumRun, source: str) -> Table:
@@ -272,7 +269,7 @@ def abundance_table(run: files.SpectrumRun, source: str) -> Table:
         "estimator",
         "error",
         title=f"{files.source_label(source)}: mean absolute error of mass fractions, in % by mass.",
-        fmt=_percent(2),
+        fmt=functools.partial(percent, digits=2),
         order={"mineral": shown},
         labels={"estimator": labels, "mineral": {MINERALS: f"mean of {len(minerals)} minerals"}},
         notes=_PROSE.notes("abundances"),
