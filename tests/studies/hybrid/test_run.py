@@ -83,7 +83,8 @@ def test_a_bounded_network_cannot_leave_the_range_and_is_linear_within(name: str
             return scaled
 
     constants = {"mean": jnp.zeros(1), "sd": jnp.ones(1)}
-    constants |= {"centre": jnp.float32(centre), "unit": jnp.float32(unit_size)}
+    numbers = {"centre": centre, "unit": unit_size, "low": low, "high": high}
+    constants |= {name: jnp.float32(value) for name, value in numbers.items()}
 
     @dataclasses.dataclass(frozen=True)
     class StraightKind(Kind):
@@ -91,7 +92,7 @@ def test_a_bounded_network_cannot_leave_the_range_and_is_linear_within(name: str
         def module(self):
             return Straight()
 
-    kind = StraightKind(NetworkConfig(), "bounded", low, high)
+    kind = StraightKind(NetworkConfig(), "bounded")
     found = np.asarray(network._forward(kind, {}, constants, jnp.asarray(raw)[:, None], None), np.float64)
     assert found.min() >= low and found.max() <= high and (np.diff(found) >= 0).all()
     inner = np.abs(raw) < 5.0
