@@ -37,9 +37,8 @@ EXPERIMENT = Experiment(
         watch=0.155,  # sixteen sites in every fold of either split, so that both share compiled programs
         # More than the twin's grid; of a measured landscape the middle alone.
         map_side=96,
-        # Stages of one length: the first and the second of a network of one layer are one compiled program.
-        train=dataclasses.replace(DEFAULT.train, epochs=8, patience=0),
-        finetune=dataclasses.replace(DEFAULT.finetune, epochs=8, patience=0),
+        train=dataclasses.replace(DEFAULT.train, epochs=12, patience=0),
+        finetune=dataclasses.replace(DEFAULT.finetune, epochs=4, patience=0),
     ),
 )
 
