@@ -34,7 +34,8 @@ CACHE_MADE_HERE: str | None = None
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     CACHE_MADE_HERE = tempfile.mkdtemp(prefix="jaxsoil-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE_MADE_HERE
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+# Small programs too: writing them took no measurable time, and whoever finds them takes less than half the time.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("XLA_FLAGS", XLA_FLAGS)
 # Smoke runs that tests share (support/smoke_runs.py).
 RUNS_MADE_HERE: str | None = None

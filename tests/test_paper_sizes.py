@@ -148,13 +148,13 @@ def test_the_three_stages_of_the_multifidelity_study(name: str) -> None:
 
 def test_the_network_of_the_hybrid_study() -> None:
     from jaxsoil.studies.hybrid.network import Kind, _loss
-    from jaxsoil.studies.hybrid.ranges import range_of
 
     config = paper("hybrid_dataset")
     bands, rows = config.twin.axis.size, config.train.batch
     assert (bands, config.twin.samples) == (426, 57_000)
     for output in ("bounded", "clipped"):
-        kind = Kind(config.network, output, *range_of("carbon", "g/kg").bounds)
-        constants = {"mean": table(bands), "sd": table(bands), "centre": table(), "unit": table()}
+        kind = Kind(config.network, output)
+        constants = {"mean": table(bands), "sd": table(bands)}
+        constants |= {name: table() for name in ("centre", "unit", "low", "high")}
         params = jax.eval_shape(lambda kind=kind: kind.module.init(KEY, jnp.zeros((1, bands), jnp.float32)))
         check(_loss(kind), params, {"x": table(rows, bands), "y": table(rows)}, shared=constants)

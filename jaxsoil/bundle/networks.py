@@ -143,13 +143,14 @@ class Convolutional:
         columns = []
         for (low, high, root), nets in zip(self.bounds, self.members, strict=True):
             top = (high - low) ** 0.5 if root else high
-            apply = self._apply(0.0 if root else low, top)
-            found = [np.concatenate(batched(functools.partial(apply, net), x)) for net in nets]
+            bounds = (0.0 if root else low, top)
+            found = [np.concatenate(batched(functools.partial(self._apply, net, bounds), x)) for net in nets]
             mean = np.mean(np.stack(found), axis=0, dtype=np.float64)
             columns.append(np.clip(low + mean**2 if root else mean, low, high))
         return np.stack(columns, axis=1), None
 
-    def _apply(self, low: float, high: float) -> Callable[[Any, Any], Any]:
+    @functools.cached_property
+    def _apply(self) -> Callable[[Any, Any, Any], Any]:
         import jax
 
         from jaxsoil.models.mlp import Cnn1d, within
@@ -157,10 +158,10 @@ class Convolutional:
         network = Cnn1d(1, **{**self.config, "features": tuple(self.config["features"])})
 
         @jax.jit
-        def apply(net: Any, x: jax.Array) -> jax.Array:
+        def apply(net: Any, bounds: tuple[Any, Any], x: jax.Array) -> jax.Array:
             known = net["constants"]
             raw: Any = network.apply(net["params"], (x - known["mean"][None]) / known["sd"][None])
-            return within(known["centre"] + known["unit"] * raw[:, 0], known["unit"], low, high)
+            return within(known["centre"] + known["unit"] * raw[:, 0], known["unit"], *bounds)
 
         return apply
 

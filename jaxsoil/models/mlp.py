@@ -78,7 +78,7 @@ SOFT = 0.25
 """Width of the soft ends of :func:`within`, in standard deviations of the training values."""
 
 
-def within(values: jax.Array, unit: jax.Array, low: float, high: float) -> jax.Array:
+def within(values: jax.Array, unit: jax.Array, low: float | jax.Array, high: float | jax.Array) -> jax.Array:
     """Numbers (n,) kept between ``low`` and ``high``: linear within, with a soft floor and a soft ceiling.
 
     ``unit`` () is the standard deviation of the training values, of which the soft ends take the share :data:`SOFT`.

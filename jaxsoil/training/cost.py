@@ -271,8 +271,8 @@ def _lowered(program: Program, state: State) -> Any:
     if not hasattr(step, "lower"):
         return None
     total = jax.eval_shape(zero, state)
-    order = jax.eval_shape(program.functions.order, program.member, number)
-    return step.lower(state, total, order, program.member, program.data, number, number)
+    order = jax.eval_shape(program.functions.order, program.ordering, number)
+    return step.lower(state, total, order, program.stepping, program.data, number, number)
 
 
 def duration(seconds: float) -> str:

@@ -88,6 +88,9 @@ class Program:
     def __init__(self, training: Training, layout: Layout, member: Member, data: Data) -> None:
         self.training, self.layout, self.member, self.data = training, layout, member, data
         self.functions = compiled(training, layout)
+        # Steps and orders see no validation rows, so that another number of these does not compile them anew.
+        rows = {name: values for name, values in (member.rows or {}).items() if name != "validation"}
+        self.ordering, self.stepping = (dataclasses.replace(member, rows=given) for given in (rows, None))
         self.most = int(np.max(np.asarray(member.steps)))
         self.masked = layout.masked(np.size(member.steps))
         self.in_parts = training.jit_per_step
@@ -108,16 +111,16 @@ class Program:
 
     def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
         """The steps of an epoch from step ``at`` on in blocks: (step after the block, order, data)."""
-        yield self.most, self.functions.order(self.member, jnp.int32(epoch)), self.data
+        yield self.most, self.functions.order(self.ordering, jnp.int32(epoch)), self.data
 
     def steps(self, state: State, total: Any, order: Any, data: Data, epoch: int, start: int, stop: int):
         """Some steps of an epoch, one program each where the training asks for it."""
         number = np.int32(epoch)
         if not self.training.jit_per_step:
             bounds = (np.int32(start), np.int32(stop))  # JAX's own scalars cost a program each
-            return self.functions.steps(state, total, order, self.member, data, number, *bounds)
+            return self.functions.steps(state, total, order, self.stepping, data, number, *bounds)
         for i in range(start, stop):
-            state, total = self.functions.step(state, total, order, self.member, data, number, jnp.int32(i))
+            state, total = self.functions.step(state, total, order, self.stepping, data, number, jnp.int32(i))
         return state, total
 
     def finish(self, state: State, total: Any, epoch: int) -> State:

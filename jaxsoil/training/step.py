@@ -80,7 +80,7 @@ class Batches(Protocol):
         """The order of the rows in an epoch."""
 
     def take(self, arrays: Any, member: Member, order: Any, i: Any) -> Any:
-        """The i-th batch of an epoch."""
+        """The i-th batch of an epoch, by its order alone: the member comes without its rows."""
 
     def validation(self, value: Callable[[Any], jax.Array], arrays: Any, member: Member, unrolled: bool) -> Any:
         """The mean of ``value(batch)`` over the validation rows, None without such rows; ``unrolled``: no loops."""

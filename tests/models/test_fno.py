@@ -9,8 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxsoil.models import fno
 from jaxsoil.models.autoencoder import parameter_count
-from jaxsoil.models.fno import Fno, resample, spectral_convolution
+from jaxsoil.models.fno import Fno
+
+# In one program each: step by step every operation would compile one.
+resample, spectral_convolution = jax.jit(fno.resample, static_argnums=1), jax.jit(fno.spectral_convolution)
 
 
 def weights(modes: int, inputs: int, outputs: int) -> tuple[jax.Array, jax.Array]:
@@ -72,7 +76,6 @@ def test_resampling_is_linear_interpolation() -> None:
 def test_shapes_and_parameters_by_hand() -> None:
     model = Fno(40, width=6, layers=2, modes=8)
     x = jax.random.normal(jax.random.key(0), (3, 12))
-    # In one program each: step by step every operation would compile one.
     variables: Any = jax.jit(model.init)(jax.random.key(1), x)
     apply: Any = jax.jit(model.apply)
     out = apply(variables, x)

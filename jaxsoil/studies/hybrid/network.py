@@ -29,12 +29,10 @@ _PREDICTED_AT_ONCE = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """The static part of a network; equal kinds share compiled programs. Bounds are on the learning scale."""
+    """The static part of a network; equal kinds share compiled programs, whatever the property."""
 
     network: NetworkConfig
     output: Output
-    low: float
-    high: float
 
     @property
     def module(self) -> Cnn1d:
@@ -50,7 +48,8 @@ class Network:
     Attributes:
       kind: its static part.
       params: parameters of the convolutional network.
-      constants: "mean" and "sd" (m,) of the training bands, "centre" and "unit" () of the training values.
+      constants: "mean" and "sd" (m,) of the training bands, "centre" and "unit" () of the training values, "low" and
+        "high" () of the physical range, these four on the learning scale.
       history: losses by epoch. converged: whether the validation loss had come to rest. epochs: how many ran.
       alive: False where the training diverged; its predictions are NaN.
     """
@@ -106,12 +105,14 @@ def train(
     if sd <= 1e-9 * max(abs(centre), 1.0):
         problem, value = "the measured values do not vary", f"{rows.size} rows"
         raise DataError(problem, source=label, value=value, remedy="Give more rows.")
-    kind, bands = Kind(network, output, *limits.bounds), spectra[rows].std(axis=0)
+    kind, bands = Kind(network, output), spectra[rows].std(axis=0)
     constants = {"mean": spectra[rows].mean(axis=0), "sd": np.where(bands > 1e-9, bands, 1.0)}
     constants = {name: jnp.asarray(values, jnp.float32) for name, values in constants.items()}
-    constants |= {"centre": jnp.float32(centre), "unit": jnp.float32(sd)}
+    low, high = limits.bounds
+    numbers = {"centre": centre, "unit": sd, "low": low, "high": high}
+    constants |= {name: jnp.float32(value) for name, value in numbers.items()}
     arrays = {"x": np.asarray(spectra, np.float32), "y": np.nan_to_num(target).astype(np.float32)}
-    start = kind.module.init(jax.random.fold_in(key, 1), jnp.zeros((1, spectra.shape[1]), jnp.float32))
+    start = _start(kind, jax.random.fold_in(key, 1), jnp.zeros((1, spectra.shape[1]), jnp.float32))
     # Convolutions on a CPU are far slower inside a loop of XLA's than one step at a time.
     config = dataclasses.replace(config, jit_per_step=jax.default_backend() == "cpu")
     given = (_loss(kind), start, arrays, rows, watch, config, jax.random.fold_in(key, 2))
@@ -124,11 +125,11 @@ def example(
     bands: int, output: Output, network: NetworkConfig, config: LoopConfig, batches: int
 ) -> tuple[Program, Any]:
     """A training on made-up rows, so many batches an epoch, for a plan: its program, and parameters to start from."""
-    kind, rows = Kind(network, output, 0.0, 1.0), batches * config.batch
+    kind, rows = Kind(network, output), batches * config.batch
     one, every = jnp.float32(1.0), jnp.ones(bands, jnp.float32)
-    constants = {"mean": every, "sd": every, "centre": one, "unit": one}
+    constants = {"mean": every, "sd": every, "centre": one, "unit": one, "low": 0.0 * one, "high": one}
     arrays = {"x": np.zeros((rows, bands), np.float32), "y": np.zeros(rows, np.float32)}
-    start = kind.module.init(jax.random.key(0), jnp.zeros((1, bands), jnp.float32))
+    start = _start(kind, jax.random.key(0), jnp.zeros((1, bands), jnp.float32))
     config = dataclasses.replace(config, patience=0, jit_per_step=jax.default_backend() == "cpu")
     none = np.zeros(0, np.int64)
     return program_of(_loss(kind), arrays, np.arange(rows), none, config, jax.random.key(0), constants), start
@@ -146,6 +147,12 @@ def _loss(kind: Kind) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=0)
+def _start(kind: Kind, key: jax.Array, spectra: jax.Array) -> Any:
+    """First parameters, in one program: step by step each operation would compile one."""
+    return kind.module.init(key, spectra)
+
+
+@functools.partial(jax.jit, static_argnums=0)
 def _apply(kind: Kind, params: Any, constants: Any, spectra: jax.Array) -> jax.Array:
     return _forward(kind, params, constants, spectra, None)
 
@@ -155,4 +162,5 @@ def _forward(kind: Kind, params: Any, constants: Any, spectra: jax.Array, key: A
     scaled = (spectra - constants["mean"][None, :]) / constants["sd"][None, :]
     raw: Any = kind.module.apply(params, scaled, key)
     moved = constants["centre"] + constants["unit"] * raw[:, 0]
-    return moved if kind.output == "clipped" else within(moved, constants["unit"], kind.low, kind.high)
+    bounds = constants["unit"], constants["low"], constants["high"]
+    return moved if kind.output == "clipped" else within(moved, *bounds)

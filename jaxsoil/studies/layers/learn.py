@@ -152,7 +152,7 @@ def train(
     assert base is not None
     # Of a network of all layers every layer takes a copy.
     copies = len(rows[0]) // len(base.alive)
-    params = jax.tree.map(lambda leaf: jnp.repeat(jnp.asarray(leaf), copies, axis=0), base.params)
+    params = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf), copies, axis=0), base.params)
     fitted = fit(params, by_layer, rows, config.finetune, "fine")
     history = {"finetune": fitted.history}
     if model == "transfer":
@@ -245,8 +245,10 @@ def by_fold(model: str, values: np.ndarray, layers: int) -> np.ndarray:
 
 def keys_of(name: tuple[Any, ...], count: int) -> jax.Array:
     """Random keys from a stable hash of what they are for."""
-    root = key_of(0, *name)
-    return jax.vmap(lambda number: jax.random.fold_in(root, number))(jnp.arange(count, dtype=jnp.uint32))
+    return _numbered(key_of(0, *name), np.arange(count, dtype=np.uint32))
+
+
+_numbered = jax.jit(jax.vmap(jax.random.fold_in, (None, 0)))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

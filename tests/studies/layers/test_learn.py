@@ -13,6 +13,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.layers import learn
+from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.studies.layers.scores import mean_over_seeds
 from jaxsoil.studies.layers.trainings import point_features, reference
@@ -20,6 +21,11 @@ from jaxsoil.studies.layers.trainings import point_features, reference
 
 def with_values(prepared: LayersData, values: np.ndarray) -> LayersData:
     return dataclasses.replace(prepared, sites=dataclasses.replace(prepared.sites, values=values))
+
+
+def with_equal_stages(lr: float) -> LayersConfig:
+    """A second stage as long as the first: both stages of a network of one layer then run one compiled program."""
+    return dataclasses.replace(TINY, finetune=dataclasses.replace(TINY.train, lr=lr))
 
 
 def test_scaling_knows_training_rows_only(prepared: LayersData) -> None:
@@ -53,14 +59,16 @@ def test_the_loss_is_the_mean_over_what_was_measured(prepared: LayersData) -> No
 
 
 def test_held_out_sites_do_not_change_what_is_learnt(prepared: LayersData) -> None:
+    """In neither stage; both run the programs of the next test."""
     held = prepared.folds["blocks"] == 0
     other = prepared.sites.values.copy()
     other[held] = 3.0 * other[held] + 1.0
-    found = []
+    found, rows, config = [], learn.held_out_rows(prepared.folds["blocks"], 2), with_equal_stages(TINY.train.lr)
     for data in (prepared, with_values(prepared, other)):
-        trained = learn.train(("transfer", "blocks", 0), learn.held_out_rows(data.folds["blocks"], 2), data, TINY)
-        members = learn.predict_members(learn.loss_of("transfer", data, TINY), trained, data.windows)
-        found.append(learn.by_fold("transfer", members, 6))
+        base = learn.train(("multitask", "blocks", 0), rows, data, config)
+        trained = learn.train(("multitask_tuned", "blocks", 0), rows, data, config, base)
+        members = learn.predict_members(learn.loss_of("multitask_tuned", data, config), trained, data.windows)
+        found.append(learn.by_fold("multitask_tuned", members, 6))
     np.testing.assert_array_equal(found[0][0], found[1][0])
     assert not np.array_equal(found[0][1], found[1][1])
 
@@ -74,8 +82,7 @@ def test_rows_are_held_out_by_fold_or_by_pairs_of_folds() -> None:
 
 def test_controls_go_on_from_the_network_that_they_are_the_control_of(prepared: LayersData) -> None:
     """A second stage without a step's worth of learning rate leaves the network, and with it the predictions, alone."""
-    # As long as the first stage, so that both stages of a network of one layer run one compiled program.
-    still = dataclasses.replace(TINY, finetune=dataclasses.replace(TINY.train, lr=1e-20))
+    still = with_equal_stages(1e-20)
     held = learn.held_out_rows(prepared.folds["blocks"], 2)
     for model, base in learn.GOES_ON.items():
         before = learn.train((base, "blocks", 0), held, prepared, still)
