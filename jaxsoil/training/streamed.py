@@ -18,10 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxsoil.runs.errors import UsageError
-from jaxsoil.training import step as pure
 from jaxsoil.training.batches import VALIDATION_ROWS, BlockBatches, RowBatches
 from jaxsoil.training.devices import Layout
-from jaxsoil.training.loop import Program
+from jaxsoil.training.loop import Program, compiled
 from jaxsoil.training.step import Data, Member, State, Training
 
 HELD = 4
@@ -222,7 +221,7 @@ class StreamedRows(Program):
 
     def __init__(self, training: Training, member: Member, stored: Stored, shared: Any) -> None:
         assert isinstance(training.batches, RowBatches)
-        size, order = training.batches.size, jax.jit(training.batches.order)
+        size, order = training.batches.size, compiled(training, Layout()).order
         training = dataclasses.replace(training, batches=BlockBatches())
         super().__init__(training, Layout(), member, Data(None, shared))
         self.in_parts, self.rows = True, size
@@ -236,11 +235,7 @@ class StreamedRows(Program):
             return np.asarray(order(member, jnp.int32(epoch)))[: most * size].reshape(most, size)
 
         self.reader = Blocks(read, like, drawn, training.epochs, self.most, self.held, None, stored.prepare)
-        self._example = jax.tree.map(lambda x: jnp.zeros((size, *np.shape(x)[1:]), x.dtype), like)
-
-    def initial(self, params: Any, stats: Any = None) -> State:
-        """State before the first step."""
-        return pure.initial(self.training, params, stats, self.member, self.data, self._example)
+        self.example = jax.tree.map(lambda x: jnp.zeros((size, *np.shape(x)[1:]), x.dtype), like)
 
     def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
         """The steps of an epoch in blocks, each with its rows."""
