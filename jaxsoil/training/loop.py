@@ -58,7 +58,7 @@ def compiled(training: Training, layout: Layout) -> SimpleNamespace:
     Their axes: 0 for an argument with a leading axis of trainings; then the arguments whose memory is given back.
     """
     functions = {
-        "initial": (pure.initial, (0, 0, 0, None), ()),
+        "initial": (pure.initial, (0, 0, 0, None, None), ()),
         "epochs": (pure.epochs, (0, 0, None, None, None, None), (0,)),
         "order": (lambda training, member, epoch: training.batches.order(member, epoch), (0, None), ()),
         "step": (pure.one_step, (0, 0, 0, 0, None, None, None), (0, 1)),
@@ -82,8 +82,10 @@ class Program:
       member: the arrays of the training, with a leading axis unless the layout is "alone"; placed by the caller.
       data: what trainings share.
 
-    ``rows``: of a training in a step.
+    ``rows``: of a training in a step. ``example``: a batch, where batches do not come from ``data``.
     """
+
+    example: Any = None
 
     def __init__(self, training: Training, layout: Layout, member: Member, data: Data) -> None:
         self.training, self.layout, self.member, self.data = training, layout, member, data
@@ -98,7 +100,7 @@ class Program:
 
     def initial(self, params: Any, stats: Any = None) -> State:
         """State before the first step, from parameters and statistics that stay as they are."""
-        return self.functions.initial(params, stats, self.member, self.data)
+        return self.functions.initial(params, stats, self.member, self.data, self.example)
 
     def rests(self, state: State) -> bool:
         """Whether nothing moves any more: every training has waited long enough or diverged."""

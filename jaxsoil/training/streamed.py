@@ -20,10 +20,9 @@ from jax.sharding import Mesh
 from numpy.typing import NDArray
 
 from jaxsoil.runs.errors import UsageError
-from jaxsoil.training import step as pure
 from jaxsoil.training.batches import VALIDATION_ROWS, BlockBatches, RowBatches
 from jaxsoil.training.devices import Layout
-from jaxsoil.training.loop import Program
+from jaxsoil.training.loop import Program, compiled
 from jaxsoil.training.step import Data, Member, State, Training
 
 HELD = 4
@@ -222,7 +221,7 @@ class StreamedRows(Program):
         self, training: Training, member: Member, stored: Stored, shared: Any, mesh: Mesh | None = None
     ) -> None:
         assert isinstance(training.batches, RowBatches)
-        size, order = training.batches.size, jax.jit(training.batches.order)
+        size, order = training.batches.size, compiled(training, Layout()).order
         training, layout = dataclasses.replace(training, batches=BlockBatches()), Layout("alone", mesh)
         # Row numbers stay on the host: only the order of an epoch and the rows that are read depend on them.
         placed = layout.replicate((dataclasses.replace(member, rows=None), Data(None, shared)))
@@ -239,12 +238,11 @@ class StreamedRows(Program):
             return layout.own(np.asarray(order(member, jnp.int32(epoch)))[: most * size].reshape(most, size))
 
         self.reader = Blocks(read, like, drawn, training.epochs, self.most, self.held, None, stored.prepare)
-        self._example = jax.tree.map(lambda x: jnp.zeros((size, *np.shape(x)[1:]), x.dtype), like)
+        self.example = jax.tree.map(lambda x: np.zeros((size, *np.shape(x)[1:]), x.dtype), like)
 
     def initial(self, params: Any, stats: Any = None) -> State:
-        """State before the first step."""
-        made = pure.initial(self.training, params, stats, self.member, self.data, self._example)
-        return self.layout.replicate(made)
+        """State before the first step, on every device."""
+        return super().initial(*self.layout.replicate((params, stats)))
 
     def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
         """The steps of an epoch in blocks, each with its rows."""

@@ -13,12 +13,11 @@ from jaxsoil.training.grid import make_training
 from jaxsoil.training.step import Data, Member, Training
 
 ROWS, BANDS, COMPONENTS = 120, 16, 5
-TRAIN = TrainConfig(
-    epochs=4, batch=16, lr=1e-2, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=1, checkpoint_seconds=0.0
-)
+TRAIN = TrainConfig(epochs=4, batch=16, lr=1e-2, b1=0.9, validation_share=0.1, keep="best", checkpoint_every=1)
+"""A state is kept once a minute, so never here: keeping one takes longer than these epochs."""
 
 
-def network(decoder: DecoderKind = "ann", width: int = 16, hidden: int = 1) -> Autoencoder:
+def network(decoder: DecoderKind = "ann", width: int = 16, hidden: int = 0) -> Autoencoder:
     """A small network."""
     return Autoencoder(COMPONENTS, BANDS, ModelConfig(width=width, hidden=hidden, decoder=decoder))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from made_once import made_once
 
 from jaxsoil.evaluation import results
 from jaxsoil.evaluation.applicability import LatentSpace, critical_limit
@@ -22,6 +23,7 @@ from jaxsoil.studies.multifidelity.tables import OWN, result_rows, summaries
 SKILL = {"MIR-PLSR": 0.5, "MIR-MLP": 0.5, "MIR-SSL-MLP": 0.35, "NIR-PLSR": 1.0, "NIR-MLP": 1.0}
 
 
+@made_once
 def write_multifidelity_run(
     folder: Path,
     *,

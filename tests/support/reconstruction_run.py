@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from alarm_samples import make_samples
+from made_once import made_once
 
 from jaxsoil.evaluation import results
 from jaxsoil.studies.reconstruction import summaries
@@ -20,6 +21,7 @@ DECODERS = {"ann", "physics", "physics_no_rho"}
 SKILL = {"plsr": 0.25, "random_forest": 0.35, "none": 0.3, "ann": 0.28, "physics": 0.32}
 
 
+@made_once
 def write_run(
     folder: Path,
     *,

@@ -20,7 +20,7 @@ from jaxsoil.training.config import DeviceConfig
 from jaxsoil.training.devices import make_mesh, ways
 from jaxsoil.training.grid import Group, Trial, make_groups
 
-MODEL = ModelConfig(width=16, hidden=1, decoder="ann")
+MODEL = ModelConfig(width=16, hidden=0, decoder="ann")
 TRAINED = dataclasses.replace(TRAIN, validation_share=0.0)
 DATA = jax.tree.map(np.asarray, problem())
 

@@ -23,7 +23,7 @@ from jaxsoil.training.loop import compiled
 from jaxsoil.training.step import State
 
 DEVICES = DeviceConfig()
-MODEL = ModelConfig(width=16, hidden=1, decoder="ann")
+MODEL = ModelConfig(width=16, hidden=0, decoder="ann")
 
 
 def split(name: str = "region_out/a", held_out: int = 30) -> Split:
@@ -61,7 +61,6 @@ def test_chunks_hold_every_trial_once(tmp_path: Path) -> None:
     assert list(outcomes) == [t.id for t in trials]
     assert len(list((tmp_path / "trials").glob("*.npz"))) == 3
     assert {(start, stop) for _, start, stop in seen} == {(0, 1), (1, 2), (2, 3), (3, 4)}
-    assert not (tmp_path / "checkpoints" / "ann-0").exists()
 
 
 def test_finished_chunks_are_not_run_again_and_give_the_same_outcome(tmp_path: Path) -> None:
@@ -72,7 +71,8 @@ def test_finished_chunks_are_not_run_again_and_give_the_same_outcome(tmp_path: P
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    train, devices = dataclasses.replace(TRAIN, checkpoint_every=2), DeviceConfig(chunk=2)
+    train = dataclasses.replace(TRAIN, checkpoint_every=2, checkpoint_seconds=0.0)
+    devices = DeviceConfig(chunk=2)
     whole, _ = run([trial(), trial(seed=1)], tmp_path / "whole", train, devices)
 
     class Stop(Exception):
@@ -87,12 +87,14 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
 
     with pytest.raises(Stop):
         list(GroupRun(group, data, train, devices, tmp_path / "cut", make_loss).outcomes(stop_in_epoch_four))
+    assert (tmp_path / "cut" / "checkpoints" / "ann-0").exists()
     resumed, seen = run([trial(), trial(seed=1)], tmp_path / "cut", train, devices)
     # Progress is told before the state is kept: the latest one is that of epoch two.
     assert min(start for _, start, _ in seen) == 2
     for name, outcome in whole.items():
         for field in ("soc", "rmse", "history", "example"):
             assert np.array_equal(getattr(outcome, field), getattr(resumed[name], field)), (name, field)
+    assert not (tmp_path / "cut" / "checkpoints" / "ann-0").exists()
 
 
 def test_trials_that_run_at_a_time_end_in_the_same_bits(tmp_path: Path) -> None:

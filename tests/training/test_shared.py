@@ -24,7 +24,7 @@ from jaxsoil.training.group_run import GroupRun, Outcome, run_groups
 from jaxsoil.training.shared import begun, in_step, joined, train
 
 LOOP, SIDE_BY_SIDE = (DeviceConfig(chunk=2, mapping=how, threads=1) for how in ("loop", "vmap"))
-SHORT = dataclasses.replace(TRAIN, epochs=2, checkpoint_seconds=60.0)
+SHORT = dataclasses.replace(TRAIN, epochs=2)
 BEFORE, AFTER = "before", "after"
 
 
@@ -61,7 +61,7 @@ def trial(rows: int, seed: int, model: ModelConfig) -> Trial:
 
 def chains(decoder: Any, devices: DeviceConfig) -> dict[str, list[list[Small]]]:
     """Three runs of one, two and two trials, each with a second stage; they differ in all that a trial can carry."""
-    model, found = ModelConfig(width=8, hidden=1, decoder=decoder), {}
+    model, found = ModelConfig(width=8, hidden=0, decoder=decoder), {}
     for name, rows, seeds, own in (
         ("a", 80, 1, {}), ("b", 64, 2, {"lr": 2e-3, "seed": 5}), ("c", 80, 2, {"decoder_lr": 3.0, "mineral_kl": 0.2}),
     ):  # fmt: skip

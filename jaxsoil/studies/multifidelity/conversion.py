@@ -32,6 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.models.config import VaeConfig
+from jaxsoil.models.first import first_parameters
 from jaxsoil.models.fno import Fno
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.models.vae import Decoder, draw
@@ -122,11 +123,13 @@ class Networks:
 
     def init(self, key: jax.Array) -> tuple[dict[str, Any], Any]:
         """Initial parameters of encoder and regulariser, and of the spread."""
-        keys = jax.random.split(key, 3)
-        x, z = jnp.zeros((2, self.nir_bands), jnp.float32), jnp.zeros((2, self.vae.latents), jnp.float32)
-        encoder, nir_decoder = self.encoder.init(keys[0], x), self.nir_decoder.init(keys[1], z)
-        params = {"encoder": encoder["params"], "nir_decoder": nir_decoder["params"]}
-        return params, self.variances.init(keys[2], x)["params"]
+        of_encoder, of_decoder, of_variances = jax.random.split(key, 3)
+        spectra, latents = (2, self.nir_bands), (2, self.vae.latents)
+        params = {
+            "encoder": first_parameters(self.encoder, of_encoder, spectra),
+            "nir_decoder": first_parameters(self.nir_decoder, of_decoder, latents),
+        }
+        return params, first_parameters(self.variances, of_variances, spectra)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,7 +254,7 @@ def fit_fno(
     """
     nir, mir = _paired(nir, mir)
     model = Fno(mir.shape[1], config.width, config.layers, config.modes)
-    params = model.init(jax.random.fold_in(key, 0), jnp.zeros((2, nir.shape[1]), jnp.float32))["params"]
+    params = first_parameters(model, jax.random.fold_in(key, 0), (2, nir.shape[1]))
     arrays = {"nir": nir, "mir": mir}
     made = fit(FnoLoss(model), params, arrays, train, validation, config.loop, key, label=label)
     return model, made

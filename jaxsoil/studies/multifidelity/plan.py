@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxsoil.models.autoencoder import parameter_count
+from jaxsoil.models.first import first_parameters
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.models.vae import Decoder, Vae
 from jaxsoil.studies.multifidelity.config import STRATEGY, MultifidelityConfig, enough_steps, strategies_for
@@ -57,7 +58,8 @@ def trainings(config: MultifidelityConfig, replicates: Replicates) -> list[Cost]
         scans = round(rows.scans.size * (1.0 - config.pretrain.held_out))
         found.append(_stage1(config, count, scans, bands["mir"], replicates))
     if any("nir encoder" in strategy.needs for strategy in wanted):
-        params, _ = Networks(config.convert, vae, bands["mir"], bands["nir"]).init(jax.random.key(0))
+        networks = Networks(config.convert, vae, bands["mir"], bands["nir"])
+        params, _ = jax.eval_shape(networks.init, jax.random.key(0))
         # The frozen decoder is passed through, forward and backward, without being updated.
         size = parameter_count(params) + _count(Decoder(bands["mir"], vae), (1, vae.latents))
         loop = enough_steps(config.convert, rows.pairs.size, config.steps).loop
@@ -95,7 +97,9 @@ def _training(name: str, count: int, parameters: int, rows: int, loop: LoopConfi
     """A dense training of ``parameters`` parameters, timed with a network of that size."""
     batch = min(loop.batch, rows)
     network = Mlp(1, (max(1, parameters // (width + 1)),))
-    params = network.init(jax.random.key(0), jnp.zeros((1, width), jnp.float32))["params"]
+    # A step takes as long from zeros as from what would be drawn.
+    shapes = jax.eval_shape(lambda: first_parameters(network, jax.random.key(0), (1, width)))
+    params = jax.tree.map(lambda like: np.zeros(like.shape, like.dtype), shapes)
     arrays = {"x": np.zeros((TIMED_STEPS * batch, width), np.float32)}
 
     def loss(params: Any, stats: Any, batch: Any, key: Any, progress: Any) -> Any:
@@ -110,4 +114,4 @@ def _training(name: str, count: int, parameters: int, rows: int, loop: LoopConfi
 
 
 def _count(network: Any, shape: tuple[int, int]) -> int:
-    return parameter_count(jax.eval_shape(lambda k: network.init(k, jnp.zeros(shape, jnp.float32)), jax.random.key(0)))
+    return parameter_count(jax.eval_shape(lambda: first_parameters(network, jax.random.key(0), shape)))

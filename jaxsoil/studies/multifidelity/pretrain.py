@@ -24,6 +24,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxsoil.data.draws import take_share
 from jaxsoil.data.scans import Scans
+from jaxsoil.models.first import first_parameters
 from jaxsoil.models.vae import Vae, kl_to_prior
 from jaxsoil.runs import require
 from jaxsoil.runs.errors import DataError
@@ -31,7 +32,6 @@ from jaxsoil.spectra.container import check_finite
 from jaxsoil.spectra.preprocess import standard_normal
 from jaxsoil.studies.multifidelity.components import Components
 from jaxsoil.studies.multifidelity.config import PretrainConfig
-from jaxsoil.training import step as pure
 from jaxsoil.training.batches import BlockBatches, over_devices
 from jaxsoil.training.checkpoints import Checkpoints
 from jaxsoil.training.devices import Layout, batch_mesh, shared_batch
@@ -231,7 +231,7 @@ class ScansProgram(Program):
         self.mesh = batch_mesh(devices)
         self.plan, self.watch = self._planned(key, len(devices))
         self.model = Vae(scans.axis.size, config.vae)
-        loop, zeros = config.loop, jnp.zeros((self.plan.batch, scans.axis.size), jnp.float32)
+        loop = config.loop
         training = Training(
             VaeLoss(self.model, config.beta, config.warmup, self.mesh),
             BlockBatches(),
@@ -245,6 +245,7 @@ class ScansProgram(Program):
         member = Member(None, jnp.int32(self.plan.steps), jnp.float32(loop.lr), jax.random.fold_in(key, 1))
         super().__init__(training, Layout("alone", self.mesh), self.place(member), Data(None))
         self.in_parts, self.rows = True, self.plan.batch
+        self.example = np.zeros((self.plan.batch, scans.axis.size), np.float32)
         self.resident = None if self.streamed else self.place(read_snv(scans, np.arange(len(scans))))
         like, most = np.empty((1, scans.axis.size), np.float32), min(config.block, self.plan.steps)
         self.held = steps_held(like.nbytes, self.plan.batch, config.memory_gb, most)
@@ -252,10 +253,10 @@ class ScansProgram(Program):
         sizes = (loop.epochs, self.plan.steps, self.held, SNV_ROWS)
         self.reader = Blocks(read, like, self.plan.order, *sizes)
         self.components = Components.fit(self._parts(self.plan.rows), config.vae.latents)
-        params = self.model.init(jax.random.fold_in(key, 0), zeros[:2])["params"]
+        params = first_parameters(self.model, jax.random.fold_in(key, 0), (2, scans.axis.size))
         if config.vae.linear:
             params = jax.tree.map(jnp.asarray, self.components.start(params, START_NOISE))
-        self.start = self.place(pure.initial(training, params, None, member, self.data, zeros))
+        self.start = self.place(self.initial(params))
 
     @property
     def streamed(self) -> bool:
@@ -317,7 +318,12 @@ class ScansProgram(Program):
         if self.resident is None:
             yield from (self.layout.share(values, len(values)) for values in self.reader.parts(parts))
         else:
-            yield from (self.resident[self.place(part)] for part in parts)
+            yield from (_rows(self.resident, self.place(part)) for part in parts)
+
+
+@jax.jit
+def _rows(values: jax.Array, rows: jax.Array) -> jax.Array:
+    return values[rows]
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.data.properties import TEXTURE
+from jaxsoil.models.first import first_parameters
 from jaxsoil.models.mlp import Mlp
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra import compositions
@@ -248,13 +249,13 @@ def fit_properties(
     network = Mlp(t.shape[1] if task == "multi" else 1, tuple(widths), dropout=config.dropout)
     loop = enough_steps(config, train.size, config.steps).loop
     (start, run), loss = jax.random.split(key), PropertyLoss(network, task)
-    example = jnp.zeros((1, x.shape[1]), jnp.float32)
+    example = (1, x.shape[1])
     if task == "multi":
-        params = network.init(start, example)["params"]
+        params = first_parameters(network, start, example)
         fitted = fit(loss, params, arrays, train, validation, loop, run, label=label, mesh=mesh)
     else:
         members = t.shape[1]
-        params = jax.vmap(lambda k: network.init(k, example)["params"])(jax.random.split(start, members))
+        params = jax.vmap(lambda k: first_parameters(network, k, example))(jax.random.split(start, members))
         trained, watched = (np.isin(np.arange(len(x)), rows) for rows in (train, validation))
         own_target, keys = jnp.eye(members, dtype=jnp.float32), jax.random.split(run, members)
         fitted = fit_many(loss, params, arrays, trained, watched, loop, keys, own=own_target, label=label)
