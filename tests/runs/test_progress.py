@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
-import numpy as np
 import pytest
 import toy_experiment
 
@@ -77,30 +76,29 @@ def test_what_an_earlier_call_did_tells_no_time() -> None:
 
 def test_the_refit_for_a_bundle_is_timed_from_its_own_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Minutes of baselines and tables before it are no time of its trainings; none is trained here."""
+    from jaxsoil.runs.folder import RunFolder
     from jaxsoil.studies.reconstruction import bundling
     from jaxsoil.studies.reconstruction.config import StudyConfig
     from jaxsoil.studies.reconstruction.prepare import StudyInputs
-    from jaxsoil.training.config import TrainConfig
-    from jaxsoil.training.grid import Trial
 
-    clock, stream, trial = Clock(), Terminal(), MagicMock(spec=Trial, id="none")
+    clock, stream = Clock(), Terminal()
 
-    def trained(runs: Any, on_epochs: Any) -> Any:
+    def trained(networks: Any, run: Any, tracker: Any, runs: Any, kind: str) -> Any:
         clock.now += 10.0
-        on_epochs(trial, 0, 5, np.zeros((10, 2)))
+        progress.reach(kind, "none", 0.5)
         yield from ()
 
-    stubs = {"all_rows": MagicMock(), "shared_data": lambda *_: (None, None), "_trial": MagicMock()}
-    for name, made in {**stubs, "make_groups": lambda *_: [], "run_groups": trained}.items():
-        monkeypatch.setattr(bundling, name, made)
-    config = StudyConfig(networks=("none", "ann"), train=TrainConfig(epochs=10))
+    for name in ("all_rows", "_trial"):
+        monkeypatch.setattr(bundling, name, MagicMock())
+    monkeypatch.setattr(bundling.train, "trained", trained)
+    config, run = StudyConfig(networks=("none", "ann")), RunFolder(tmp_path, "region_out", "disabled")
     with progress.line("region_out", stream, clock):
         progress.expect({"plsr": 1})
         progress.expect({bundling.STAGE: 2}, bundling.STAGE)
         clock.now += 1.0
         progress.reach("plsr", "0")
         clock.now += 500.0
-        assert not [*bundling._networks(config, tmp_path, MagicMock(spec=StudyInputs, library=MagicMock()))]
+        assert not [*bundling._networks(config, run, MagicMock(spec=StudyInputs, library=MagicMock()))]
         # Half of the first of two took 10 s.
         assert "1 of 3 trials, 30 s left, refit" in stream.shown()[-1]
 
