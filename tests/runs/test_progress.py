@@ -90,6 +90,7 @@ def test_the_refit_for_a_bundle_is_timed_from_its_own_start(monkeypatch: pytest.
 
     for name in ("all_rows", "_trial"):
         monkeypatch.setattr(bundling, name, MagicMock())
+    monkeypatch.setattr(bundling.train, "Networks", MagicMock())
     monkeypatch.setattr(bundling.train, "trained", trained)
     config, run = StudyConfig(networks=("none", "ann")), RunFolder(tmp_path, "region_out", "disabled")
     with progress.line("region_out", stream, clock):
