@@ -80,7 +80,7 @@ def _performance(run: Run) -> Table:
     rows = []
     for scale, metric in MEASURES:
         for split, text in (("train", "training"), ("test", "held out")):
-            averages = [scores.average(run.results, model, scale, metric, split) for model in RHO_R_DECODERS]
+            averages = [scores.average(run, model, scale, metric, split) for model in RHO_R_DECODERS]
             cells = [plus_minus(mean, se, scores.DIGITS[metric]) for mean, se in averages]
             found = scores.interval(run, _PAIR, scale, metric, split)
             change = scores.interval_text(found, metric)
