@@ -31,6 +31,8 @@ from jaxsoil.bundle.predict import predict
 from jaxsoil.runs.errors import DataError
 from jaxsoil.spectra.container import Spectra
 
+NETWORKS = ("ann", "mlp", "cnn")
+
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -138,11 +140,14 @@ def test_missing_parts_are_refused(copy: Path) -> None:
         rewrite(copy)
         try:
             bundle = Bundle.load(copy)
-            # A network is put together when it predicts: what is missing shows there.
-            with pytest.raises(Exception, match=r"\w"):
-                predict(bundle, soils(2)[0], model=name.split("/")[1])
         except DataError as error:
-            assert "Write the bundle again" in str(error) or "Fetch" in str(error)
+            assert "Write the bundle again" in str(error), name
+            continue
+        # A network is put together when it predicts: what is missing shows there.
+        model = name.split("/")[1]
+        assert model in NETWORKS
+        with pytest.raises(Exception, match=r"\w"):
+            predict(bundle, soils(2)[0], model=model)
 
 
 def test_a_bundle_of_before_the_brightness_is_read_and_says_what_it_lacks(copy: Path, written: Path) -> None:

@@ -152,14 +152,17 @@ def learned_spectra(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def rescaling(folder: Path) -> dict[str, pd.DataFrame]:
-    """rescaling.csv, rescaling_bands.csv, between_seeds.csv and beyond_seeds.csv: f_SOC with and without rho r."""
+    """rescaling.csv, rescaling_bands.csv, between_seeds.csv, rescaling_means.csv over them, and beyond_seeds.csv: f_SOC
+    with and without rho r."""
     arrays = _soc_spectra(folder)
     if not arrays:
         return {}
     rescaled, between = learned.rescaling_rows(arrays), learned.between_seed_rows(arrays)
+    bands = learned.band_rows(arrays)
     return {
         "rescaling": rescaled,
-        "rescaling_bands": learned.band_rows(arrays),
+        "rescaling_bands": bands,
+        "rescaling_means": learned.rescaling_means(rescaled, bands, between),
         "between_seeds": between,
         "beyond_seeds": learned.beyond_seeds(rescaled, between),
     }

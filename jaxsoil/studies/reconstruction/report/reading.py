@@ -101,7 +101,12 @@ _SUMMARIES = {
         number="level kept answered coverage lowest pooled factor",
         whole="seed regions",
     ),
-    "remeasure": Columns(text="model ranking", number="measured rmse_log10 rmse", whole="seed"),
+    "coverage_regions": Columns(text="model region calibration method rows metric", number="value"),
+    "coverage_means": Columns(
+        text="model calibration method rows",
+        number="level kept answered coverage lowest pooled factor regions most",
+    ),
+    "remeasure_means": Columns(text="model ranking", number="measured rmse_log10 rmse"),
     "gains": Columns(text="model regions metric", number="mean se gain gain_se", whole="better n"),
     "mix": Columns(text="region", number="weight"),
     "property_gains": Columns(text="property unit model metric", number="mean gain gain_se", whole="n"),
@@ -118,7 +123,7 @@ _SUMMARIES = {
     "rescaling_bands": Columns(
         number=("band", "dark", *(f"{a}_{b}" for a in ("with", "without", "ratio") for b in ("low", "median", "high")))
     ),
-    "between_seeds": Columns(text="model region", number="rmse"),
+    "rescaling_means": Columns(text="quantity model", number="mean sd median rms"),
     "beyond_seeds": Columns(number="mean low high", whole="n"),
 }
 """What :mod:`jaxsoil.studies.reconstruction.summaries` writes; each report needs some of it."""

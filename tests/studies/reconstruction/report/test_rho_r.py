@@ -27,6 +27,7 @@ from jaxsoil.studies.reconstruction.learned import (
     between_seed_rows,
     beyond_seeds,
     movement_rows,
+    rescaling_means,
     rescaling_rows,
 )
 from jaxsoil.studies.reconstruction.report import rho_r
@@ -112,6 +113,27 @@ def scattered(shift: float, scatter: float = 0.02) -> dict[str, np.ndarray]:
     made["region"][:] = [f"R{i // 2}" for i in range(12)] * 2
     made["seed"][:] = [0, 1] * 12
     return made
+
+
+def test_means_over_trainings_are_those_of_the_rows() -> None:
+    made = scattered(0.2)
+    rescaled, bands, between = rescaling_rows(made), band_rows(made), between_seed_rows(made)
+    bands["dark"] = np.arange(len(bands)) / 100.0
+    found = rescaling_means(rescaled, bands, between).set_index(["quantity", "model"])
+    factor = found.loc[("factor", "")]
+    assert factor.tolist() == pytest.approx(
+        [rescaled["factor"].mean(), rescaled["factor"].std(), rescaled["factor"].median(),
+         np.sqrt((rescaled["factor"] ** 2).mean())]
+    )  # fmt: skip
+    left = (rescaled["scaled"] ** 2).sum() / (rescaled["unscaled"] ** 2).sum()
+    assert found.loc[("removed", ""), "mean"] == pytest.approx(1.0 - left)
+    assert found.loc[("dark", ""), "mean"] == pytest.approx(0.245)
+    mine = between["rmse"][between["model"] == WITH]
+    assert found.loc[("between_seeds", WITH), "mean"] == pytest.approx(mine.mean())
+    assert found.loc[("between_seeds", ""), "mean"] == pytest.approx(between["rmse"].mean())
+    # Without a pair of trainings nothing is known.
+    none = rescaling_means(rescaled[:0], bands, between[:0])
+    assert np.isnan(none.loc[none["quantity"] == "factor", ["mean", "median"]].to_numpy(float)).all()
 
 
 def beyond(made: dict[str, np.ndarray]) -> dict[Any, float]:
@@ -223,5 +245,11 @@ def test_the_command_leaves_a_report() -> None:
     trials = pd.read_csv(folder / "trials.csv")
     parameters = dict(zip(trials["model"].tolist(), trials["parameters"].tolist(), strict=True))
     assert parameters[WITH] - parameters[WITHOUT] == 1
+    # The epoch whose parameters are kept, and the steps to it.
+    watched = pd.read_csv(folder / "history.csv").set_index("epoch").groupby("trial")["validation_loss"]
+    best = json.loads((folder / "config.json").read_text())["config"]["train"]["keep"] == "best"
+    expected = watched.idxmin() if best else watched.size()
+    assert dict(zip(trials["trial"], trials["kept"], strict=True)) == expected.to_dict()
+    assert (trials["steps"] % trials["kept"] == 0).all() and (trials["steps"] >= trials["kept"]).all()
     for name in ("f_soc_ratio", "difference_by_region", "loss_curves"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000, name
