@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from jaxsoil.evaluation.applicability import Judged
+from jaxsoil.studies.hybrid.cross_fit import CrossFit
+from jaxsoil.studies.hybrid.fitting import ModelPredictions
 from jaxsoil.studies.hybrid.intervals import LEVELS, OUT_OF_FOLD, Calibrated, coverage_table, suspect_values
 from jaxsoil.studies.hybrid.results import depth_table
 
@@ -26,7 +30,7 @@ def six_rows(gaps: np.ndarray) -> tuple[Any, dict[str, Calibrated]]:
     )  # fmt: skip
     config = SimpleNamespace(interval="cv", seed=3)
     nothing = np.zeros(6, bool)
-    cross_fit = SimpleNamespace(data=data, config=config, laboratories=(), tested=lambda held, target: nothing)
+    cross_fit = Mock(CrossFit, data=data, config=config, laboratories=(), tested=lambda held, target: nothing)
     fold, both = np.array([0, 0, 0, 1, 1, 1]), np.full((2, 6), 10.0)
     found = Calibrated(both, np.ones((2, 6)), np.arange(6), fold, 10.0 + gaps, np.abs(gaps))
     return cross_fit, {"clay": found}
@@ -34,9 +38,8 @@ def six_rows(gaps: np.ndarray) -> tuple[Any, dict[str, Calibrated]]:
 
 def test_coverage_of_six_rows_is_that_by_hand() -> None:
     cross_fit, calibrated = six_rows(GAPS)
-    judged: Any = {"clay": SimpleNamespace(outside=np.zeros(6, bool))}
-    predicted: Any = None  # of laboratories alone
-    table: Any = coverage_table(cross_fit, predicted, calibrated, judged).set_index("nominal")
+    judged = {"clay": Mock(Judged, outside=np.zeros(6, bool))}
+    table: Any = coverage_table(cross_fit, Mock(ModelPredictions), calibrated, judged).set_index("nominal")
     assert set(table["kind"]) == {OUT_OF_FOLD} and table.index.tolist() == list(LEVELS) and set(table["seed"]) == {3}
     assert set(table["n"]) == {6} and set(table["groups"]) == {5}
     # The half width is the score of rank ceil(4 level) of the other fold's three: 3 and 2, 5 and 4, then unbounded.
