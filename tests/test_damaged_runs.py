@@ -17,6 +17,8 @@ from jaxsoil.experiments import Experiment, load
 from jaxsoil.runs.errors import DataError, UsageError
 
 STUDIES = ("region_out", "few_labels", "soc_spectrum", "multifidelity", "hybrid_dataset", "layer_transfer")
+REPORTS = (*STUDIES, "carry_over", "rho_r")
+"""Those whose report has files of its own; a run of the last two is resumed as that of region_out is."""
 SAMPLE = ("baseline_split", "hybrid_dataset")
 RESUMED = [*SAMPLE, *(pytest.param(name, marks=pytest.mark.campaign) for name in STUDIES if name not in SAMPLE)]
 """A resumed run takes seconds for each of its files: a sample is tried on every change. The split at random reads what
@@ -28,7 +30,7 @@ def one_line(message: str, name: Path, what: str) -> None:
     assert "\n" not in message.strip(), f"{what}: {message}"
 
 
-@pytest.mark.parametrize("experiment", STUDIES)
+@pytest.mark.parametrize("experiment", REPORTS)
 def test_a_report_names_the_damaged_file(experiment: str, tmp_path: Path) -> None:
     with undrawn():
         _each_damage_is_named(experiment, tmp_path)

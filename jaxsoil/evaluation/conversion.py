@@ -29,7 +29,8 @@ def conversion_tables(
       ``sd_predicted`` the root of the mean stated variance.
       "conversion_scores": ``rmse, rmse_of_mean`` (of the mean observed spectrum in place of each converted one) and
       ``widening``, the factor by which the stated SD would have to grow for its mean square to match the errors; 1
-      where the two agree, infinite where every stated SD is zero.
+      where the two agree, infinite where every stated SD is zero; means over bands of ``sd_difference, sd_predicted,
+      coverage_90`` and of ``size``, the absolute ``mean_difference``.
       "calibration", a row for each of :data:`LEVELS`: ``nominal, low, mean, high``, the share of samples inside the
       stated interval, mean and 10th and 90th percentile over bands.
 
@@ -59,10 +60,13 @@ def conversion_tables(
     }
     widening = np.sqrt(np.square(gap).mean() / variance.mean()) if variance.any() else np.inf
     scores = {"rmse": np.sqrt(squares.mean()), "rmse_of_mean": np.sqrt(of_mean.mean()), "widening": widening}
+    table = pd.DataFrame(bands)
+    means = table.assign(size=table["mean_difference"].abs())
+    means = means[["size", "sd_difference", "sd_predicted", "coverage_90"]].mean().to_dict()
     curve = {"nominal": LEVELS, "low": low, "mean": reached.mean(axis=1), "high": high}
     return {
-        "conversion": pd.DataFrame(bands),
-        "conversion_scores": pd.DataFrame([scores]),
+        "conversion": table,
+        "conversion_scores": pd.DataFrame([scores | means]),
         "calibration": pd.DataFrame(curve),
     }
 

@@ -64,6 +64,7 @@ def score_rows(
     scale: str,
     keys: Mapping[str, object],
     metrics: Sequence[str] = tuple(METRICS),
+    reasons: dict[str, str] | None = None,
 ) -> list[dict[str, object]]:
     """Scores one set of predictions of a property.
 
@@ -74,13 +75,14 @@ def score_rows(
       scale: name of the scale they are on.
       keys: column -> value for all of :data:`NAMED` and the study's own key columns.
       metrics: names out of :data:`jaxsoil.evaluation.metrics.METRICS`.
+      reasons: as of ``metrics.summary``.
 
     Returns:
       One row for each metric and one for the number of rows, ``n``. A metric that is undefined (see
       ``metrics.summary``) is NaN.
     """
     obs, pred = np.asarray(observed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
-    found = summary(obs, pred)
+    found = summary(obs, pred, reasons=reasons)
     values = {name: found[name] for name in metrics}
     rows = value_rows(values, unit=unit, scale=scale, keys=keys)
     return rows + value_rows({"n": obs.size}, unit=COUNT, scale=scale, keys=keys)
@@ -104,7 +106,13 @@ def value_rows(
 
 
 def metric_rows(
-    observed: ArrayLike, predicted: ArrayLike, *, mean: ArrayLike | None = None, floor: float = SOC_FLOOR, **key: object
+    observed: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    mean: ArrayLike | None = None,
+    floor: float = SOC_FLOOR,
+    reasons: dict[str, str] | None = None,
+    **key: object,
 ) -> list[dict[str, object]]:
     """Scores one set of SOC predictions on the scales ``percent`` and ``log10``.
 
@@ -114,6 +122,7 @@ def metric_rows(
       mean: (n,) predicted mean of SOC, which the scale ``percent`` takes where a model of log10 SOC predicts the
         median; None: ``predicted``.
       floor: smallest SOC on the log10 scale, % by mass.
+      reasons: receives ``metric -> why it is undefined`` on either scale, the log10 scale's where both have one.
       key: study, data, model, region (the held-out part), seed and split of the rows.
 
     Returns:
@@ -121,8 +130,8 @@ def metric_rows(
     """
     obs, pred = np.asarray(observed, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     keys = {**key, "property": SOC}
-    rows = score_rows(obs, pred if mean is None else mean, unit="%", scale="percent", keys=keys)
-    logs = summary(log10_percent(obs, floor), log10_percent(pred, floor))
+    rows = score_rows(obs, pred if mean is None else mean, unit="%", scale="percent", keys=keys, reasons=reasons)
+    logs = summary(log10_percent(obs, floor), log10_percent(pred, floor), reasons=reasons)
     rows += value_rows(logs, unit="log10 %", scale="log10", keys=keys)
     clipped = {"n_clipped": int((pred < floor).sum()), "n_clipped_observed": int((obs < floor).sum())}
     return rows + value_rows(clipped, unit=COUNT, scale="log10", keys=keys)

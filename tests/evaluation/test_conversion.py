@@ -58,6 +58,9 @@ def test_bands_and_scores():
     # The mean spectrum misses each sample by the deviation from it, n in the denominator.
     assert scores["rmse"] == pytest.approx(0.1)
     assert scores["rmse_of_mean"] == pytest.approx(np.sqrt(observed.var(axis=0).mean()))
+    means = table.assign(size=table["mean_difference"].abs())
+    for name in ("size", "sd_difference", "sd_predicted", "coverage_90"):
+        assert scores[name] == pytest.approx(np.mean(means[name].to_numpy()))
     sure = conversion_tables([3.0, 2.0, 1.0], observed, observed + 0.1, 0.0 * sd)["conversion_scores"]
     assert sure["widening"].tolist() == [np.inf]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,8 @@ from jaxsoil.data.pairs import load
 from jaxsoil.data.readers.measured_pairs import MID_ALONE, MeasuredPairs
 from jaxsoil.data.readers.pair_set import KINDS as KINDS_OF_PARTS
 from jaxsoil.data.twin.landscape.make import make_landscape
-from jaxsoil.report.data_check import check, draw
+from jaxsoil.report.data_check import LINES, check, draw
+from jaxsoil.report.style import shortened
 from jaxsoil.runs.errors import DataError, UsageError
 
 KINDS = {"soils.toml": "table", "laboratories.toml": "composite", "pairs.toml": "pairs", "profiles.toml": "landscape"}
@@ -36,8 +38,21 @@ def test_the_manifests_of_the_page_hold(name: str, tmp_path: Path) -> None:
     checked = check(WRITERS[name](tmp_path))
     assert checked.kind == KINDS[name] and not checked.faults, checked.text
     assert "Wrong:" not in checked.text and checked.right
-    figure = draw(checked)
-    assert figure is not None and len(figure.axes) >= 2
+    figure: Any = draw(checked)
+    if checked.land is not None:
+        sites = figure.axes[0].lines[0]
+        np.testing.assert_array_equal(sites.get_xydata(), np.c_[checked.land.sites.east, checked.land.sites.north])
+        assert figure.axes[0].get_title() == f"{len(checked.land.sites)} sites"
+        return
+    # Panels by table and group: at most LINES spectra and, black, their median.
+    left = {shortened(title, 34): len(table) for title, table in checked.tables.items()}
+    quantities = {shortened(title, 34): table.spectra.quantity for title, table in checked.tables.items()}
+    for axis in figure.axes:
+        count = int(axis.texts[0].get_text().rsplit(": ")[-1])
+        left[axis.get_title()] -= count
+        assert len(axis.lines) == min(count, LINES) + 1
+        assert axis.get_ylabel() == quantities[axis.get_title()].capitalize()
+    assert set(left.values()) == {0}
 
 
 def test_spectra_and_labels_that_lie_apart_are_joined_by_name(tmp_path: Path) -> None:
@@ -146,7 +161,9 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         assert part in said
     # The spectra are drawn all the same: a wrong quantity is seen there.
     (drawn,) = check(path).tables.values()
-    assert len(drawn) == 239 and drawn.spectra.quantity == "absorbance" and draw(check(path)) is not None
+    assert len(drawn) == 239 and drawn.spectra.quantity == "absorbance"
+    figure: Any = draw(check(path))
+    assert {axis.get_ylabel() for axis in figure.axes} == {"Absorbance"}
     with pytest.raises(DataError, match="3 faults"):
         registry.load(path)
 

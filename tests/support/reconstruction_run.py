@@ -11,9 +11,12 @@ from made_once import made_once
 
 from jaxsoil.evaluation import results
 from jaxsoil.studies.reconstruction import summaries
-from jaxsoil.studies.reconstruction.tables import OWN
+from jaxsoil.studies.reconstruction.tables import OWN, UNDEFINED
 
-SUMMARIES = (summaries.region_blocks, summaries.alarms, summaries.model_differences, summaries.learned_spectra)
+SUMMARIES = (
+    summaries.region_blocks, summaries.averages, summaries.alarms, summaries.model_differences,
+    summaries.learned_spectra,
+)  # fmt: skip
 """To be written again where a test changes the tables behind them."""
 
 NETWORKS = ("none", "ann", "physics", "physics_no_rho")
@@ -45,7 +48,7 @@ def write_run(
     rng = np.random.default_rng(11)
     folder.mkdir(parents=True, exist_ok=True)
     axis = np.linspace(400.0, 2500.0, 120)
-    rows, trials, predictions, history, examples = [], [], [], [], []
+    rows, trials, predictions, history, examples, undefined = [], [], [], [], [], []
     for region in regions:
         level, size = rng.normal(0.2, 0.3), int(n * rng.uniform(0.5, 2.0))
         log_soc = np.full(size, 0.1) if region == constant else rng.normal(level, 0.3, size)
@@ -64,7 +67,12 @@ def write_run(
                 key = {"study": "region_out", "data": "synthetic", "model": model, "region": region, "seed": seed}
                 setting = {"input": "snv", "loss": "linear" if model in NETWORKS else "log"}
                 key |= setting
-                rows += results.metric_rows(observed, predicted, split="test", **key)
+                reasons: dict[str, str] = {}
+                rows += results.metric_rows(observed, predicted, split="test", reasons=reasons, **key)
+                undefined += [
+                    key | {"variant": "", "metric": metric, "reason": reason.split(": ")[-1]}
+                    for metric, reason in reasons.items()
+                ]
                 if status != "fitted":
                     fitted = predicted if status == "diverged" else observed * rng.lognormal(0.0, fit, size)
                     rows += results.metric_rows(observed, fitted, split="train", **key)
@@ -78,6 +86,8 @@ def write_run(
                         "status": status,
                         "epochs": 0 if status == "fitted" else 60,
                         "parameters": 0 if status == "fitted" else 394_010,
+                        "kept": 0 if status == "fitted" else 60,
+                        "steps": 0 if status == "fitted" else 60 * (size // 10),
                         "exposure": exposure,
                         **setting,
                         "variant": "",
@@ -102,6 +112,7 @@ def write_run(
                 )
     results.write_results(folder / "results.csv", results.as_frame(rows, OWN), OWN)
     pd.DataFrame(trials).to_csv(folder / "trials.csv", index=False)
+    pd.DataFrame(undefined, columns=pd.Index(UNDEFINED)).to_csv(folder / "undefined.csv", index=False)
     pd.concat(history).to_csv(folder / "history.csv", index=False)
     columns = ["model", "region", "seed", "split", "id", "variant", "observed", "predicted", "mean"]
     pd.concat(predictions, ignore_index=True)[columns].to_parquet(folder / "predictions.parquet", index=False)

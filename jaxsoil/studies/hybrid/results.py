@@ -10,6 +10,7 @@ import dataclasses
 import itertools
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,34 @@ MISLABELLED = "mislabelled"
 
 DEPTHS = (0.0, 10.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0, math.inf)
 """Edges of the depth classes, cm."""
+
+NORMAL_RATIO = 1.3489795
+"""Interquartile range over standard deviation of a normal law."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """One property of the abstract; contents in g/kg.
+
+    Attributes:
+      measured, imputed: number of samples.
+      r2, rmse, mae, rpiq: as printed.
+      prediction_sd: standard deviation of the predictions, as printed.
+    """
+
+    measured: int
+    imputed: int
+    r2: float
+    rmse: float
+    mae: float
+    rpiq: float
+    prediction_sd: float
+
+
+PUBLISHED = {
+    "carbon": Published(51_079, 5_708, 0.96, 15.41, 6.62, 1.38, 40.08),
+    "organic_matter": Published(5_750, 51_037, 0.79, 19.15, 11.76, 1.05, 10.06),
+}
 
 Floats = NDArray[np.float64]
 Row = dict[str, object]
@@ -178,6 +207,60 @@ def _counts(counts: dict[str, Any], keys: Row) -> list[Row]:
 
 def _ratio(part: float, whole: float) -> float:
     return float(part / whole) if whole > 0.0 else math.nan
+
+
+def normal_rpiq(r2: float) -> float:
+    """RPIQ of a normal law with this R2: its interquartile range is 1.349 SD, and SD / RMSE is 1 / sqrt(1 - R2)."""
+    return NORMAL_RATIO / math.sqrt(1.0 - r2) if r2 < 1.0 else math.nan
+
+
+def lognormal_sigma(ratio: float) -> float:
+    """Standard deviation s of log values of the log-normal law whose interquartile range over SD is ``ratio``.
+
+    IQR / SD = 2 sinh(0.6745 s) / (exp(s^2 / 2) sqrt(exp(s^2) - 1)), which falls from 1.349 at s = 0. NaN where
+    ``ratio`` is not between 0 and 1.349.
+    """
+    from scipy.optimize import brentq
+
+    if not 0.0 < ratio < NORMAL_RATIO:
+        return math.nan
+
+    def off(s: float) -> float:
+        law = 2.0 * math.sinh(0.5 * NORMAL_RATIO * s) / (math.exp(0.5 * s * s) * math.sqrt(math.expm1(s * s)))
+        return law - ratio
+
+    # A ratio within rounding of either end has its solution outside.
+    low, high = 1e-6, 6.0
+    return low if off(low) <= 0.0 else high if off(high) >= 0.0 else float(brentq(off, low, high))
+
+
+def skew_table(results: pd.DataFrame, method: str, targets: Iterable[str]) -> pd.DataFrame:
+    """Why a high R2 can go with a low RPIQ: of each property in print and of ours by random folds.
+
+    Args:
+      results: rows of :func:`result_table`.
+      method: harmonisation of the product.
+      targets: properties of the data, in order.
+
+    Returns:
+      Rows ``property, source`` ("published" or "here"), ``r2, rpiq, sd, iqr`` of the measured values, in print SD =
+      RMSE / sqrt(1 - R2) and IQR = RPIQ x RMSE; ``ratio``, IQR / SD; ``normal``, the RPIQ of a normal law with this R2;
+      ``lognormal`` (:func:`lognormal_sigma`).
+    """
+    chosen = results[(results["split"] == "random") & (results["model"] == "cnn") & (results["region"] == ALL)]
+    chosen = chosen[chosen["harmonisation"] == method]
+    names, targets = ["r2", "rpiq", "sd", "iqr"], list(targets)
+    ours = chosen.pivot(index="property", columns="metric", values="value").reindex(columns=names)
+    rows = [
+        (target, "published", p.r2, p.rpiq, p.rmse / math.sqrt(1.0 - p.r2), p.rpiq * p.rmse)
+        for target, p in PUBLISHED.items()
+        if target in targets
+    ]
+    rows += [(target, "here", *ours.loc[target]) for target in targets if target in ours.index]
+    found = pd.DataFrame(rows, columns=pd.Index(["property", "source", *names]))
+    found["ratio"] = [_ratio(iqr, sd) for iqr, sd in zip(found["iqr"], found["sd"], strict=True)]
+    laws = {"normal": map(normal_rpiq, found["r2"]), "lognormal": map(lognormal_sigma, found["ratio"])}
+    return found.assign(**{name: list(values) for name, values in laws.items()})
 
 
 def depth_table(table: pd.DataFrame, depth: Floats, seed: int) -> pd.DataFrame:

@@ -85,6 +85,7 @@ def _write(folder: RunFolder, cross_fit: CrossFit, predicted: ModelPredictions) 
     tables.write_product(table, path / "hybrid.parquet")
     results = tables.result_table(cross_fit, folder.experiment, held, table, outliers, suspects)
     write_results(path / "results.csv", results, tables.OWN)
+    write_csv(path / "skew.csv", tables.skew_table(results, cross_fit.method, data.targets))
     write_bundle(folder, cross_fit, held, results)
     places = data.places
     if "depth_cm" in places:

@@ -17,15 +17,15 @@ import pandas as pd
 
 from jaxsoil.data.library import Library
 from jaxsoil.data.splits import PROTECTED, Split, random_share
-from jaxsoil.evaluation import regions
+from jaxsoil.evaluation import regions, results
 from jaxsoil.runs.errors import UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.studies.reconstruction.config import BY_ROW, PAPER_TABLE_1, BaselineSplitConfig, check
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, prepare_study
 from jaxsoil.studies.reconstruction.run import networks, run_study
 from jaxsoil.studies.reconstruction.run import plan_study as plan
-from jaxsoil.studies.reconstruction.summaries import MEASURES
-from jaxsoil.studies.reconstruction.tables import read_main
+from jaxsoil.studies.reconstruction.summaries import MEASURES, average_rows
+from jaxsoil.studies.reconstruction.tables import OWN, read_main
 from jaxsoil.training import config as limits
 
 __all__ = ["draw", "make_draws", "networks", "plan", "prepare", "run"]
@@ -34,6 +34,8 @@ SEVERAL_PROCESSES = True
 """Whether several processes can share a run (:mod:`jaxsoil.runs.processes`)."""
 GROUP, ROW = "group", "row"
 """What is drawn."""
+DIFFERENCE = "row - group"
+_OF_DRAWS = ("mean", "se", "median", "regions", "values", "undefined", "part", "overlap")
 
 
 def prepare(config: BaselineSplitConfig) -> StudyInputs:
@@ -95,7 +97,8 @@ def run(config: BaselineSplitConfig, folder: RunFolder, prepared: StudyInputs) -
 
 
 def summary(folder: Path, splits: Sequence[Split], library: Library) -> dict[str, pd.DataFrame]:
-    """draws.csv, the rows of each draw, and draw_intervals.csv, every model against every other, paired by draw.
+    """draws.csv, the rows of each draw, averages.csv, the means over draws by what was drawn and what drawing by row
+    adds, and draw_intervals.csv, every model against every other, paired by draw.
 
     The draws of one library share rows: intervals have Nadeau and Bengio's correction
     (:func:`jaxsoil.evaluation.compare.standard_error`). ``shared`` is the share of held-out rows that have a row of
@@ -106,7 +109,23 @@ def summary(folder: Path, splits: Sequence[Split], library: Library) -> dict[str
         for split in splits
     ]
     draws = pd.DataFrame(rows, columns=pd.Index(["region", "parting", "train", "test", "shared"]))
-    return {"draws": draws, "draw_intervals": draw_intervals(read_main(folder), draws)}
+    averages = draw_averages(results.read_results(folder / "results.csv", OWN), draws)
+    return {"draws": draws, **averages, "draw_intervals": draw_intervals(read_main(folder), draws)}
+
+
+def draw_averages(frame: pd.DataFrame, draws: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tables of :func:`jaxsoil.studies.reconstruction.summaries.average_rows` of results.csv, by what was drawn.
+
+    The part :data:`DIFFERENCE` is by row minus by group, with the standard error of independent means.
+    """
+    parts = {str(name): mine.tolist() for name, mine in draws.groupby("parting")["region"]}
+    found = average_rows(frame, parts, float(np.mean(draws["test"] / draws["train"])))
+    means = found["averages"].set_index([name for name in found["averages"] if name not in _OF_DRAWS])
+    if len(parts) > 1:
+        row, group = (means[means["part"] == name] for name in (ROW, GROUP))
+        gap = (row[["mean"]] - group[["mean"]]).assign(se=np.hypot(row["se"], group["se"]), part=DIFFERENCE)
+        means = pd.concat([means, gap])
+    return found | {"averages": means.reset_index()}
 
 
 def draw_intervals(results: pd.DataFrame, draws: pd.DataFrame) -> pd.DataFrame:

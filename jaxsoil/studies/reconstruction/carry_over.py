@@ -84,7 +84,8 @@ def plan(config: CarryOverConfig, prepared: StudyInputs) -> str:
 
 def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> None:
     """Fits and writes the run folder, and a bundle of the models fitted on all regions."""
-    more: list[Any] = [summaries.model_differences, gains, functools.partial(other_tests.gains, reference=REFERENCE)]
+    more: list[Any] = [summaries.averages, summaries.model_differences, gains]
+    more.append(functools.partial(other_tests.gains, reference=REFERENCE))
     more.append(functools.partial(local_labels, library=prepared.library))
     if config.moisture and prepared.library.truth is None:
         axis = prepared.library.spectra.axis

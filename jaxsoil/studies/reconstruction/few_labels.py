@@ -40,7 +40,7 @@ STAGE_TRAIN = {BEFORE: "train", AFTER: "finetune"}
 SEVERAL_PROCESSES = True
 """Whether several processes can share a run (:mod:`jaxsoil.runs.processes`)."""
 
-SUMMARIES = (summaries.stage_differences, summaries.learned_spectra)
+SUMMARIES = (summaries.averages, summaries.stage_differences, summaries.learned_spectra)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation.compare import t_interval
+from jaxsoil.evaluation.compare import mean_sd, t_interval
 from jaxsoil.studies.reconstruction.config import RHO_R_DECODERS
 
 Arrays = Mapping[str, np.ndarray]
@@ -80,6 +80,29 @@ def rescaling_rows(arrays: Arrays) -> pd.DataFrame:
         "moved_without",
     )  # fmt: skip
     return pd.DataFrame(rows, columns=pd.Index(columns))
+
+
+def rescaling_means(rescaled: pd.DataFrame, bands: pd.DataFrame, between: pd.DataFrame) -> pd.DataFrame:
+    """Numbers over trainings out of :func:`rescaling_rows`, :func:`band_rows` and :func:`between_seed_rows`.
+
+    Returns:
+      Rows ``quantity, model, mean, sd, median, rms`` over trainings (bands for ``dark``; pairs of seeds of a ``model``,
+      and of all where it is empty, for ``between_seeds``) of the finite values, SD with n - 1; ``removed`` is the share
+      of the squared difference between the spectra that the factor takes away.
+    """
+    squares = [float(np.sum(np.asarray(rescaled[name], dtype=np.float64) ** 2)) for name in ("scaled", "unscaled")]
+    values: list[tuple[str, str, Any]] = [("removed", "", [1.0 - squares[0] / max(squares[1], 1e-30)])]
+    values += [(name, "", rescaled[name]) for name in rescaled.columns.drop(["region", "seed"])]
+    values += [("dark", "", bands["dark"]), ("between_seeds", "", between["rmse"])]
+    values += [("between_seeds", model, between["rmse"][between["model"] == model]) for model in RHO_R_DECODERS]
+    rows = []
+    for quantity, model, column in values:
+        known = np.asarray(column, dtype=np.float64)
+        known = known[np.isfinite(known)]
+        found = mean_sd(known)
+        over = (np.median(known), _rms(known)) if known.size else (math.nan, math.nan)
+        rows.append((quantity, model, found.mean, found.sd, *over))
+    return pd.DataFrame(rows, columns=pd.Index(["quantity", "model", "mean", "sd", "median", "rms"]))
 
 
 def band_rows(arrays: Arrays) -> pd.DataFrame:

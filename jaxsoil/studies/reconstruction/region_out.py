@@ -20,7 +20,7 @@ __all__ = ["networks", "plan", "prepare", "run"]
 SEVERAL_PROCESSES = True
 """Whether several processes can share a run (:mod:`jaxsoil.runs.processes`)."""
 
-SUMMARIES = (summaries.region_blocks, summaries.alarms, summaries.model_differences)
+SUMMARIES = (summaries.region_blocks, summaries.averages, summaries.alarms, summaries.model_differences)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ __all__ = ["networks", "plan", "prepare", "run"]
 SEVERAL_PROCESSES = True
 """Whether several processes can share a run (:mod:`jaxsoil.runs.processes`)."""
 
-SUMMARIES = (summaries.model_differences, summaries.learned_spectra, summaries.rescaling)
+SUMMARIES = (summaries.averages, summaries.model_differences, summaries.learned_spectra, summaries.rescaling)
 
 
 def prepare(config: StudyConfig) -> StudyInputs:

@@ -7,7 +7,7 @@ Parquet where the name says so.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +15,12 @@ import pandas as pd
 
 from jaxsoil.data.library import MODELLED, NOT_STATED, Library
 from jaxsoil.data.splits import Split
-from jaxsoil.evaluation import alarm, regions
+from jaxsoil.evaluation import alarm, regions, results
 from jaxsoil.runs.files import read_arrays, read_json, write_csv, write_parquet
 from jaxsoil.runs.tables import Columns, read_csv, read_parquet
 from jaxsoil.studies.reconstruction import learned
 from jaxsoil.studies.reconstruction.config import PAPER_NETWORKS
-from jaxsoil.studies.reconstruction.tables import SAMPLES, read_main
+from jaxsoil.studies.reconstruction.tables import OWN, SAMPLES, read_main
 
 MEASURES = (
     ("log10", "rmse"), ("log10", "ccc"), ("log10", "bias"), ("percent", "rmse"), ("percent", "r2"),
@@ -30,6 +30,11 @@ MEASURES = (
 
 BOOTSTRAP_SEED = 0
 """Seed of the bootstrap over regions behind the intervals of the alarms' areas."""
+
+ALL, MEASURED = "all", "measured"
+"""Parts of the regions that are averaged: all of them, and those whose SOC is not modelled."""
+
+_AVERAGED = ["study", "model", *OWN, "split", "scale", "metric", "unit"]
 
 UNTESTED = "no network"
 """Block of a region on which no network has a defined R2."""
@@ -45,6 +50,54 @@ def write(folder: Path, summaries: Iterable[Summary]) -> None:
                 write_parquet(folder / name, frame)
             else:
                 write_csv(folder / f"{name}.csv", frame)
+
+
+def averages(folder: Path) -> dict[str, pd.DataFrame]:
+    """averages.csv and region_averages.csv (:func:`average_rows`) of the parts :data:`ALL` and :data:`MEASURED`, which
+    is all of them where nothing would be left, and of the blocks of blocks.csv where the run has it."""
+    frame, modelled = results.read_results(folder / "results.csv", OWN), modelled_regions(folder)
+    names = frame["region"].drop_duplicates()
+    parts = {ALL: names, MEASURED: names[~names.isin(modelled)] if set(names) - set(modelled) else names}
+    if (folder / "blocks.csv").exists():
+        blocks = read_csv(folder / "blocks.csv", Columns("block region"))
+        parts |= {name: blocks["region"][blocks["block"] == name] for name in regions.BLOCKS}
+    return average_rows(pd.concat([frame, _smearing(folder, frame)], ignore_index=True), parts)
+
+
+def average_rows(
+    frame: pd.DataFrame, parts: Mapping[str, Iterable[str]], overlap: float = 0.0
+) -> dict[str, pd.DataFrame]:
+    """Means over regions and over the seeds of a region.
+
+    Args:
+      frame: rows of results.csv with the columns :data:`OWN`, all settings.
+      parts: name -> regions (or draws) that are averaged.
+      overlap: of draws that share rows, as of :func:`jaxsoil.evaluation.results.over_regions`.
+
+    Returns:
+      averages: for each part, study, model, setting, split, scale and metric the ``mean`` over its ``regions`` (their
+      number; seeds averaged first) with its standard error ``se``, the ``median`` over regions and seeds, the numbers
+      of ``values`` and of ``undefined`` ones, and ``overlap``. region_averages: ``value``, the mean over the seeds of a
+      region whose metric is defined, for each region, study, model, setting, split, scale and metric.
+    """
+    found = []
+    for part, names in parts.items():
+        mine = pd.DataFrame(frame[frame["region"].isin(list(names))])
+        means = results.over_regions(mine, OWN, overlap)
+        medians = mine.groupby(_AVERAGED)["value"].median().rename("median").reset_index()
+        means = means[means["seed"] == "all"].merge(medians, on=_AVERAGED, validate="one_to_one")
+        found.append(means.drop(columns=["data", "property", "seed"]).assign(part=part, overlap=overlap))
+    by_region = frame.groupby(["region", *_AVERAGED], sort=False)["value"].mean().reset_index()
+    return {"averages": pd.concat(found, ignore_index=True), "region_averages": by_region}
+
+
+def _smearing(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean over median of SOC of each fit of log10 SOC, as rows of results."""
+    trials = read_csv(folder / "trials.csv", Columns("region loss", "smearing", "seed"))
+    trials = trials[trials["loss"] == "log"].rename(columns={"smearing": "value"})
+    named = {"split": "test", "scale": "percent", "metric": "smearing", "unit": "1", "property": results.SOC}
+    named |= {"study": "", "data": frame["data"].iloc[0]}
+    return trials.assign(**named).reindex(columns=frame.columns)
 
 
 def region_blocks(folder: Path) -> dict[str, pd.DataFrame]:
@@ -100,14 +153,17 @@ def learned_spectra(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def rescaling(folder: Path) -> dict[str, pd.DataFrame]:
-    """rescaling.csv, rescaling_bands.csv, between_seeds.csv and beyond_seeds.csv: f_SOC with and without rho r."""
+    """rescaling.csv, rescaling_bands.csv, between_seeds.csv, rescaling_means.csv over them, and beyond_seeds.csv: f_SOC
+    with and without rho r."""
     arrays = _soc_spectra(folder)
     if not arrays:
         return {}
     rescaled, between = learned.rescaling_rows(arrays), learned.between_seed_rows(arrays)
+    bands = learned.band_rows(arrays)
     return {
         "rescaling": rescaled,
-        "rescaling_bands": learned.band_rows(arrays),
+        "rescaling_bands": bands,
+        "rescaling_means": learned.rescaling_means(rescaled, bands, between),
         "between_seeds": between,
         "beyond_seeds": learned.beyond_seeds(rescaled, between),
     }

@@ -20,7 +20,7 @@ from jaxsoil.runs.folder import RunFolder
 from jaxsoil.runs.tables import Columns, read_csv, read_parquet
 from jaxsoil.studies.reconstruction.baselines import factor_of
 from jaxsoil.training.config import TrainConfig
-from jaxsoil.training.grid import Trial
+from jaxsoil.training.grid import Trial, steps_per_epoch
 from jaxsoil.training.group_run import Outcome
 from jaxsoil.training.loop import converged
 
@@ -35,6 +35,10 @@ ENSEMBLE = "_ensemble"
 
 SAMPLES = Columns("model region split id row_region", "observed predicted spectrum_rmse latent_distance", "seed")
 """Columns of samples.parquet that are read."""
+
+
+UNDEFINED = ("study", "model", "region", "seed", "variant", "metric", "reason")
+"""Columns of undefined.csv."""
 
 
 class Of(NamedTuple):
@@ -64,6 +68,14 @@ def read_predictions(folder: Path) -> pd.DataFrame:
     columns = Columns("model region split id variant", "observed predicted mean", "seed")
     frame = read_parquet(folder / "predictions.parquet", columns)
     return pd.DataFrame(frame[frame["variant"] == ""]).reset_index(drop=True)
+
+
+def kept_epoch(watched: np.ndarray, epochs: int, keep: str) -> int:
+    """The epoch, from 1, whose parameters a trained network has: that of the lowest ``watched`` loss (e,), the first of
+    equals, or by ``keep`` = "last" the last one of its ``epochs``."""
+    if keep == "last" or not np.isfinite(watched).any():
+        return epochs
+    return int(np.nanargmin(watched)) + 1
 
 
 class Tables:
@@ -115,6 +127,7 @@ class Tables:
         """Takes what a trained network leaves, and the number of its trainable parameters; the criterion of convergence
         is that of ``train``."""
         split, (status, epochs) = trial.split, self.status_of(outcome, train)
+        kept = kept_epoch(outcome.history[:, 1], epochs, train.keep)
         lost = np.full(self.soc.size, np.nan)
         soc = PERCENT * np.asarray(outcome.soc, dtype=np.float64) if outcome.alive else lost
         rmse = outcome.rmse if outcome.alive else lost
@@ -123,7 +136,10 @@ class Tables:
         name = "/".join(filter(None, (stage, trial.id, trial.variant)))
         factor = self._factor(trial, soc) if outcome.alive else 1.0
         self._add_predictions(key, split, soc, ("train", "test"), factor, of)
-        self._add_trial(key, name, split, status, of, factor, epochs, parameters)
+        steps = kept * steps_per_epoch(trial, train)
+        self._add_trial(
+            key, name, split, status, of, factor, epochs=epochs, parameters=parameters, kept=kept, steps=steps
+        )
         self._kept["members"].append((trial.name, split, stage, of, soc, factor, status))
         if not of.variant:
             self._add_samples(key, split, predicted=soc, spectrum_rmse=rmse, latent_distance=outcome.latent)
@@ -203,9 +219,15 @@ class Tables:
         for part in parts:
             rows = np.nonzero(getattr(split, part))[0]
             observed, predicted = self.soc[rows], soc[rows]
-            mean = factor * predicted
-            self._kept["results"] += results.metric_rows(observed, predicted, mean=mean, **key, split=part)
+            mean, reasons = factor * predicted, {}
+            self._kept["results"] += results.metric_rows(
+                observed, predicted, mean=mean, reasons=reasons, **key, split=part
+            )
             if part == "test":
+                self._kept["undefined"] += [
+                    key | {"variant": of.variant, "metric": metric, "reason": reason.split(": ")[-1]}
+                    for metric, reason in reasons.items()
+                ]
                 frame = pd.DataFrame({"id": self.library.ids[rows], "observed": observed, "predicted": predicted})
                 self._kept["predictions"].append(frame.assign(mean=mean, **key, split=part, variant=of.variant))
 
@@ -217,20 +239,25 @@ class Tables:
         status: str,
         of: Of,
         factor: float,
-        epochs: int = 0,
-        parameters: int = 0,
+        **trained: int,
     ) -> None:
         fit = {field: key[field] for field in ("model", "region", "seed")}
-        became = {"status": status, "epochs": epochs, "parameters": parameters, "exposure": split.exposure}
+        # Of networks; a baseline and a mean of networks have neither epochs nor parameters of their own.
+        counts = dict.fromkeys(("epochs", "parameters", "kept", "steps"), 0) | trained
+        became = {"status": status, **counts, "exposure": split.exposure}
         self._kept["trials"].append({"trial": name, **fit, **became, **of._asdict(), "smearing": factor})
 
     def write(self) -> None:
-        """Writes trials.csv, predictions.parquet, results.csv and, where there are networks, what they learned.
+        """Writes trials.csv, predictions.parquet, results.csv, undefined.csv and, where there are networks, what they
+        learned.
 
-        Where there is a mixing decoder, endmembers.csv has its minerals (``jaxsoil.data.endmembers.as_table``).
+        Of a network trials.csv has the epoch whose parameters were ``kept`` and the ``steps`` to it; undefined.csv has
+        why a metric of held-out rows is undefined. Where there is a mixing decoder, endmembers.csv has its minerals
+        (``jaxsoil.data.endmembers.as_table``).
         """
         folder, kept = self.run.path, self._kept
         write_csv(folder / "trials.csv", pd.DataFrame(kept["trials"]))
+        write_csv(folder / "undefined.csv", pd.DataFrame(kept["undefined"], columns=pd.Index(UNDEFINED)))
         keys = ["study", "model", "region", "seed", "split", "id"]
         self._write_parquet("predictions", [*keys, *Of._fields, "observed", "predicted", "mean"])
         if kept["samples"]:

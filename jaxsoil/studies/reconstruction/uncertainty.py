@@ -62,6 +62,9 @@ LEAST = 5
 CURVE = ("rows", "kept", "answered", "coverage", "lowest", "regions", "pooled", "factor")
 """Columns of :func:`curve_rows` beside the keys."""
 
+GOAL, HALF = 0.8, 0.5
+"""Coverage wanted of every region, and the share of rows that must be answered where it is looked for."""
+
 RANKED_BY = "classifier"
 """Method whose interval widths rank what is measured again."""
 
@@ -90,7 +93,8 @@ class _Data:
 
 
 def summary(folder: Path, library: Library, splits: Sequence[Split], config: StudyConfig) -> dict[str, pd.DataFrame]:
-    """prediction_intervals.parquet, coverage.csv, coverage_curve.csv and remeasure.csv of a finished run, by name.
+    """prediction_intervals.parquet, coverage.csv, coverage_curve.csv and remeasure.csv of a finished run, by name, and
+    the means of the last three over seeds: coverage_regions.csv, coverage_means.csv and remeasure_means.csv.
 
     The splits are one for each region. A model and seed has no rows for a region in which it diverged, and that region
     calibrates none. Predictions for pairs of regions are kept as pieces in the folder ``trials``.
@@ -114,11 +118,18 @@ def summary(folder: Path, library: Library, splits: Sequence[Split], config: Stu
         return {}
     rows = pd.concat(frames, ignore_index=True)
     key = {"study": predictions["study"].iloc[0], "data": library.name, "property": results.SOC, "split": "test"}
+    coverage, curve, remeasured = coverage_rows(rows, key), curve_rows(rows), remeasure_rows(rows, folder)
+    finite = coverage.assign(value=coverage["value"].where(np.isfinite(coverage["value"])))
+    by_region: Any = finite.groupby(["model", "region", "calibration", "method", "rows", "metric"], sort=False)
+    ranked: Any = remeasured.drop(columns="seed").groupby(["model", "ranking", "measured"], sort=False)
     return {
         "prediction_intervals.parquet": rows,
-        "coverage": coverage_rows(rows, key),
-        "coverage_curve": curve_rows(rows),
-        "remeasure": remeasure_rows(rows, folder),
+        "coverage": coverage,
+        "coverage_regions": by_region["value"].mean().reset_index(),
+        "coverage_curve": curve,
+        "coverage_means": curve_means(curve),
+        "remeasure": remeasured,
+        "remeasure_means": ranked.mean().reset_index(),
     }
 
 
@@ -272,6 +283,18 @@ def curve_rows(rows: pd.DataFrame) -> pd.DataFrame:
             found = (kept.size / n, _mean(shares), lowest, shares.size, _mean(hit[kept]), 10.0 ** _median(half[kept]))
             made.append((*series, name, share, *found))  # type: ignore[misc]
     return pd.DataFrame(made, columns=pd.Index([*_SERIES, *CURVE]))
+
+
+def curve_means(curve: pd.DataFrame) -> pd.DataFrame:
+    """Means of :func:`curve_rows` over seeds: for each model, calibration, method, ``rows`` and ``kept`` (empty for the
+    applicable rows) a row with the same numbers, and ``most``: the largest share of rows answered, from :data:`HALF`
+    on, at which every region is covered to :data:`GOAL`, NaN where there is none."""
+    key, shares = ["model", "calibration", "method"], curve["rows"] == "share"
+    by: Any = curve.assign(kept=curve["kept"].where(shares)).groupby([*key, "rows", "kept"], sort=False, dropna=False)
+    reached: Any = curve[shares & (curve["answered"] >= HALF)].groupby([*key, "kept"])[["lowest", "answered"]].mean()
+    most = reached[reached["lowest"] >= GOAL].groupby(key)["answered"].max().rename("most")
+    means = by.mean(numeric_only=True).drop(columns="seed").reset_index()
+    return means.merge(most.reset_index(), on=key, how="left")
 
 
 def remeasure_rows(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:

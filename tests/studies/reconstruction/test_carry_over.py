@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from pictures import undrawn
 from reconstruction_run import write_run
+from smoke_runs import smoke_run
 
 from jaxsoil.bundle.bundle import Bundle
 from jaxsoil.bundle.predict import predict
@@ -21,6 +22,7 @@ from jaxsoil.evaluation.results import log10_percent
 from jaxsoil.models import augmented, invariance, plsr
 from jaxsoil.models import carry_over as carry_over_model
 from jaxsoil.models.carry_over import CarryOver
+from jaxsoil.report.tables import number, plus_minus
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.spectra.container import Spectra
@@ -28,6 +30,7 @@ from jaxsoil.studies.reconstruction import additions, baselines, carry_over, fam
 from jaxsoil.studies.reconstruction.carry_over import SHRINKAGE
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.report.carry_over import write_report
+from jaxsoil.studies.reconstruction.report.reading import model_label
 from jaxsoil.studies.reconstruction.tables import Tables
 from jaxsoil.training.config import TrainConfig
 
@@ -175,6 +178,24 @@ def test_gains_are_paired_differences_over_regions(tmp_path: Path) -> None:
         assert own.loc["ccc", "gain_se"] == pytest.approx(gap.std(ddof=1) / np.sqrt(len(names)), rel=1e-6)
         assert own.loc["ccc", "better"] == (gap > 0).sum() and own.loc["ccc", "n"] == len(names)
         assert rows.loc[("plsr_absorbance", part, "rmse"), "gain"] == 0.0
+
+
+def test_the_report_prints_the_gains_of_the_file() -> None:
+    folder = smoke_run("carry_over")
+    found: Any = pd.read_csv(folder / "gains.csv").query("regions == 'all'").set_index(["model", "metric"])
+    text = (folder / "report.md").read_text("utf-8").split("## What each part gains", 1)[1]
+    shown = set(found.index.get_level_values("model"))
+    assert {"carry_over", "plsr_absorbance"} < shown
+    table = next(part for part in text.split("\n\n") if part.startswith("| Model | CCC")).splitlines()[2:]
+    cells = {row[0]: row[1:] for row in ([cell.strip() for cell in line.strip("|").split("|")] for line in table)}
+    assert set(cells) == {model_label(model) for model in shown}
+    for model in shown:
+        own, row = found.loc[model], cells[model_label(model)]
+        assert row[:4] == [number(own.loc[name, "mean"], 3) for name in ("ccc", "rmse", "abs_bias", "spread")]
+        if model != "plsr_absorbance":
+            names = ("ccc", "rmse", "abs_bias")
+            assert row[4:7] == [plus_minus(own.loc[name, "gain"], own.loc[name, "gain_se"], 3) for name in names]
+            assert row[7] == f"{own.loc['rmse', 'better']} of {own.loc['rmse', 'n']}"
 
 
 def test_kennard_stone_takes_the_middle_and_then_the_farthest() -> None:

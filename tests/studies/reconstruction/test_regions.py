@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from reconstruction_run import write_run
 
 from jaxsoil.data.splits import few_label
 from jaxsoil.data.twin.soil.config import TwinConfig
 from jaxsoil.data.twin.soil.make import make_twin
 from jaxsoil.evaluation import regions as evaluation
-from jaxsoil.evaluation.results import as_frame, metric_rows, write_results
+from jaxsoil.evaluation.results import as_frame, metric_rows, read_results, write_results
 from jaxsoil.studies.reconstruction.report.region_sections import rows_by_region
 from jaxsoil.studies.reconstruction.summaries import UNTESTED, region_facts, region_rows
 from jaxsoil.studies.reconstruction.tables import OWN
@@ -41,6 +42,30 @@ def test_rows_and_the_labelled_subsample_are_counted(library, tmp_path: Path) ->
     assert np.isnan(alone.loc["R01", "subsample_rows"])  # held out in the only split
     figure = rows_by_region(found.reset_index())
     assert next(text.get_text() for text in figure.axes[0].get_yticklabels()) == "R01, Chile"
+
+
+def test_averages_of_parts_are_those_by_hand(tmp_path: Path) -> None:
+    data = {"soc_is": {"C": "modelled from spectra"}}
+    folder = write_run(tmp_path, regions=("A", "B", "C"), models=("none", "plsr"), seeds=2, data=data)
+    rows = read_results(folder / "results.csv", OWN)
+    found = pd.read_csv(folder / "averages.csv")
+    blocks = pd.read_csv(folder / "blocks.csv").groupby("block")["region"].apply(list).to_dict()
+    assert set(found["part"]) == {"all", "measured", *blocks}
+    for part, names in {"all": list("ABC"), "measured": list("AB"), **blocks}.items():
+        line = found.query(f"part == '{part}' and model == 'none' and split == 'test' and scale == 'log10'")
+        mine = line.set_index("metric").loc["ccc"]
+        chosen = rows.query("model == 'none' and split == 'test' and scale == 'log10' and metric == 'ccc'")
+        values = chosen[chosen["region"].isin(names)].set_index(["region", "seed"])["value"].unstack("seed")
+        means = values.mean(axis=1)
+        assert mine["mean"] == pytest.approx(means.mean()) and mine["regions"] == len(names)
+        assert mine["median"] == pytest.approx(np.median(values)) and mine["overlap"] == 0.0
+        assert len(names) < 2 or mine["se"] == pytest.approx(means.std() / np.sqrt(len(names)))
+    # The factor of models of log10 SOC, all 1.25 here.
+    factors = found[found["metric"] == "smearing"]
+    assert set(factors["model"]) == {"plsr"} and set(factors["median"]) == {1.25}
+    by_region = pd.read_csv(folder / "region_averages.csv")
+    which = "region == 'B' and model == 'none' and split == 'test' and scale == 'percent' and metric == 'r2'"
+    assert by_region.query(which)["value"].item() == pytest.approx(rows.query(which)["value"].mean())
 
 
 def test_facts_of_failing_regions_are_those_of_their_rows_and_scores(library, tmp_path: Path) -> None:

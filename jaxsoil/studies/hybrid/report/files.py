@@ -26,6 +26,7 @@ FILES = RunFiles(
         "suspects": Columns("id laboratory property", "observed predicted score"),
         "exclusions": Columns("id laboratory property from reason"),
         "networks": Columns("property scheme held_out model", whole="epochs rows", flag="alive converged"),
+        "skew": Columns("property source", "r2 rpiq sd iqr ratio normal lognormal"),
         "depths": Columns("property kind depth", "q25 median q75", "place n"),
     },
     parquet={

@@ -7,7 +7,6 @@ RPIQ = 1.38; prediction SD = 40.08 g/kg; 5,708 imputed samples)" and the same fo
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,7 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.tables import Table, pivot_table, rows_table
 from jaxsoil.studies.hybrid.report.files import KINDS, METHODS, MODELS, SCHEMES, HybridRun, column
-from jaxsoil.studies.hybrid.results import FLAGGING, MEASURED, PREDICTED, PRODUCT
+from jaxsoil.studies.hybrid.results import FLAGGING, MEASURED, NORMAL_RATIO, PREDICTED, PRODUCT, PUBLISHED
 
 PROSE = Prose("jaxsoil.studies.hybrid.report", "tables")
 NAMES = {"n": "n", "r2": "R2", "rmse": "RMSE", "mae": "MAE", "bias": "Bias", "ccc": "CCC", "rpiq": "RPIQ"}
@@ -34,68 +33,6 @@ _HEADS = {
 
 
 SOURCE = "abstract of the hybrid MIR data set (about 57,000 samples; C measured on 51,079, OM on 5,750)"
-
-NORMAL_RATIO = 1.3489795
-"""Interquartile range over standard deviation of a normal law."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Published:
-    """One property of the abstract; contents in g/kg.
-
-    Attributes:
-      measured, imputed: number of samples.
-      r2, rmse, mae, rpiq: as printed.
-      prediction_sd: standard deviation of the predictions, as printed.
-    """
-
-    measured: int
-    imputed: int
-    r2: float
-    rmse: float
-    mae: float
-    rpiq: float
-    prediction_sd: float
-
-    @property
-    def sd(self) -> float:
-        """Standard deviation of the measured values that R2 and RMSE imply: RMSE / sqrt(1 - R2)."""
-        return self.rmse / math.sqrt(1.0 - self.r2)
-
-    @property
-    def iqr(self) -> float:
-        """Interquartile range of the measured values that RPIQ and RMSE imply: RPIQ x RMSE."""
-        return self.rpiq * self.rmse
-
-
-PUBLISHED = {
-    "carbon": Published(51_079, 5_708, 0.96, 15.41, 6.62, 1.38, 40.08),
-    "organic_matter": Published(5_750, 51_037, 0.79, 19.15, 11.76, 1.05, 10.06),
-}
-
-
-def normal_rpiq(r2: float) -> float:
-    """RPIQ of a normal law with this R2: its interquartile range is 1.349 SD, and SD / RMSE is 1 / sqrt(1 - R2)."""
-    return NORMAL_RATIO / math.sqrt(1.0 - r2) if r2 < 1.0 else math.nan
-
-
-def lognormal_sigma(ratio: float) -> float:
-    """Standard deviation s of log values of the log-normal law whose interquartile range over SD is ``ratio``.
-
-    IQR / SD = 2 sinh(0.6745 s) / (exp(s^2 / 2) sqrt(exp(s^2) - 1)), which falls from 1.349 at s = 0; solved by
-    bisection. NaN where ``ratio`` is not between 0 and 1.349.
-    """
-    if not 0.0 < ratio < NORMAL_RATIO:
-        return math.nan
-
-    def of(s: float) -> float:
-        return 2.0 * math.sinh(0.5 * NORMAL_RATIO * s) / (math.exp(0.5 * s * s) * math.sqrt(math.expm1(s * s)))
-
-    low, high = 1e-6, 6.0
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if of(middle) > ratio else (low, middle)
-    return 0.5 * (low + high)
 
 
 def _pivot(run: HybridRun, frame: pd.DataFrame, index: str, metrics: Mapping[str, str], **more: Any) -> Table:
@@ -113,23 +50,24 @@ def accuracy(run: HybridRun) -> tuple[Item, ...]:
     """The published numbers beside ours and why R2 and RPIQ differ so, where any is published; then all scores."""
     ours = run.numbers(split="random", property="carbon", model="cnn")
     carbon = PUBLISHED["carbon"]
-    text = PROSE.text("skew_text", p=carbon, normal=normal_rpiq(carbon.r2), ours=ours)
-    printed = [target for target in PUBLISHED if target in run.properties]
-    return published(run, printed) if printed else None, text if printed else None, skew(run, printed), splits(run)
+    implied = where(run.tables["skew"], source="published").set_index("property")
+    printed = [target for target in PUBLISHED if target in implied.index]
+    text = PROSE.text("skew_text", p=carbon, implied=implied.loc["carbon"], ours=ours) if "carbon" in printed else None
+    return published(run, implied) if printed else None, text, skew(run), splits(run)
 
 
-def published(run: HybridRun, printed: list[str]) -> Table:
-    """The abstract's numbers beside ours under both splits, of the properties that are ``printed`` in it."""
+def published(run: HybridRun, implied: pd.DataFrame) -> Table:
+    """The abstract's numbers beside ours under both splits, with the SD that they imply by property."""
     columns: dict[Any, Any] = {
         "property": "Property", "source": "Source and split", "measured": ("Measured", COUNT),
         "imputed": ("Imputed", COUNT), "r2": ("R2", 2), "rmse": ("RMSE (g/kg)", 2), "mae": ("MAE (g/kg)", 2),
         "rpiq": ("RPIQ", 2), "prediction_sd": ("SD of predictions (g/kg)", 2), "sd": ("SD of measurements (g/kg)", 1),
     }  # fmt: skip
     lines = []
-    for target in printed:
+    for target in implied.index:
         own: dict[str, Any] = {"property": run.label(target)}
-        p = PUBLISHED[target]
-        lines.append(own | {"source": "published, split not stated", "sd": p.sd, **dataclasses.asdict(p)})
+        printed = dataclasses.asdict(PUBLISHED[target]) | {"sd": implied.loc[target, "sd"]}
+        lines.append(own | {"source": "published, split not stated", **printed})
         own |= {"measured": run.count(target, MEASURED), "imputed": run.count(target, PREDICTED)}
         own["prediction_sd"] = run.numbers(split=PRODUCT, property=target, model=PREDICTED)["sd"]
         for scheme in ("random", "laboratory"):
@@ -140,18 +78,10 @@ def published(run: HybridRun, printed: list[str]) -> Table:
     return rows_table(pd.DataFrame(lines), columns, title=title, notes=notes)
 
 
-def skew(run: HybridRun, printed: list[str]) -> Table:
+def skew(run: HybridRun) -> Table:
     """Why a high R2 can go with a low RPIQ: standard deviation and quartiles measure different things."""
-    names = ("r2", "rpiq", "sd", "iqr")
-    found = {f"{run.label(t)}, published": {name: getattr(PUBLISHED[t], name) for name in names} for t in printed}
-    for target in run.properties:
-        ours = run.numbers(split="random", property=target, model="cnn")
-        found |= {f"{run.label(target)}, here, random folds": ours} if ours else {}
-    lines = []
-    for label, one in found.items():
-        ratio = one["iqr"] / one["sd"] if one["sd"] > 0 else float("nan")
-        laws = {"normal": normal_rpiq(one["r2"]), "lognormal": lognormal_sigma(ratio)}
-        lines.append({"property": label, **one, "ratio": ratio, **laws})
+    found, sources = run.tables["skew"], {"published": "published", "here": "here, random folds"}
+    names = [f"{run.label(one.property)}, {sources[one.source]}" for one in found.itertuples()]
     columns: dict[Any, Any] = {
         "property": "Property", "r2": ("R2", 2), "rpiq": ("RPIQ", 2), "sd": ("SD", 1), "iqr": ("IQR", 1),
         "ratio": ("IQR / SD", 2), "normal": ("RPIQ of a normal law with this R2", 2),
@@ -159,7 +89,7 @@ def skew(run: HybridRun, printed: list[str]) -> Table:
     }  # fmt: skip
     title = "R2 compares the error with the SD, RPIQ with the interquartile range."
     notes = PROSE.notes("skew", normal=NORMAL_RATIO)
-    return rows_table(pd.DataFrame(lines), columns, title=title, notes=notes)
+    return rows_table(found.assign(property=names), columns, title=title, notes=notes)
 
 
 def splits(run: HybridRun) -> Table:

@@ -50,7 +50,9 @@ _CSV = {
     "conversion": Columns(
         text="set", whole="seed", number="wavenumber mean_difference sd_difference sd_predicted coverage_90 rmse"
     ),
-    "conversion_scores": Columns(text="set", whole="seed", number="rmse rmse_of_mean widening"),
+    "conversion_scores": Columns(
+        text="set", whole="seed", number="rmse rmse_of_mean widening size sd_difference sd_predicted coverage_90"
+    ),
     "calibration": Columns(text="set", whole="seed", number="nominal low mean high"),
     "internal": Columns(text="set range property", whole="repetition", number="ccc rpiq"),
     "held_out_parts": Columns(text="split strategy task property", whole="n", number="ccc r2 rmse bias ccc_log"),

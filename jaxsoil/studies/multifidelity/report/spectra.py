@@ -251,8 +251,7 @@ def uncertainty_section(document: Document, run: MultifidelityRun) -> None:
         "sd_predicted": "Stated SD",
         "coverage": "In the 90 % interval (%)",
     }
-    table = table.assign(size=table["mean_difference"].abs(), coverage=100.0 * table["coverage_90"])
-    means = pd.DataFrame(table.groupby(["set", "seed"], as_index=False)[list(columns)].mean()).melt(["set", "seed"])
+    means = scores.assign(coverage=100.0 * scores["coverage_90"]).melt(["set", "seed"], list(columns))
     given: dict[str, Any] = {"title": "Means over bands, ± SD over seeds; SNV absorbance.", "combine": mean_sd}
     given |= {"order": {"set": (VALIDATION, TEST), "variable": columns}, "labels": {"variable": columns}}
     found = pivot_table(means, "set", "variable", "value", fmt={"coverage": 1}, **given)

@@ -17,6 +17,7 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document
 from jaxsoil.report.tables import Table, number, pivot_table
+from jaxsoil.studies.reconstruction.baseline_split import DIFFERENCE
 from jaxsoil.studies.reconstruction.config import BY_ROW
 from jaxsoil.studies.reconstruction.report import published, region_sections, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
@@ -56,7 +57,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
     document.section("Mean over draws")
     for kind, part in parts.items():
         common = f"Drawn {_SOURCES[kind]}; mean over draws ± standard error (corrected), held-out rows."
-        document.add(*scores.mean_tables(part, common))
+        document.add(*scores.mean_tables(part, common, kind))
     document.section("Models against each other", *region_sections.by_draw(run, parts))
     _figures(document, run, parts)
     sections.status_section(document, run)
@@ -100,7 +101,7 @@ def _table_1(run: Run, parts: dict[str, Run]) -> Table:
         ALIKE_NOT,
         f"Source: {published.RECONSTRUCTION_SOURCE}; earlier paper: {published.EARLIER_SOURCE}.",
     )
-    here = [scores.our_lines(part, source=f"here, {_SOURCES[kind]}") for kind, part in parts.items()]
+    here = [scores.our_lines(part, kind, source=f"here, {_SOURCES[kind]}") for kind, part in parts.items()]
     return scores.beside_table(
         [published.earlier().assign(doubtful=False, source="earlier paper"), scores.paper_lines(1), *here],
         {"model": "Model", "source": "Source"},
@@ -113,29 +114,17 @@ def _table_1(run: Run, parts: dict[str, Run]) -> Table:
 
 def _difference_by_parting(parts: dict[str, Run]) -> Table:
     """The same models on both kinds of draws, and the difference."""
-    group, lines = parts["group"], []
-    for model in group.models:
-        for measure in _LEAK_METRICS:
-            values = {
-                kind: scores.average(part.results, model, *measure, overlap=part.overlap)
-                for kind, part in parts.items()
-            }
-            (row_mean, row_se), (group_mean, group_se) = values["row"], values["group"]
-            values["difference"] = row_mean - group_mean, math.hypot(row_se, group_se)
-            doubtful = bool(group.untrusted(model))
-            lines += [(model, measure, kind, mean, se, doubtful) for kind, (mean, se) in values.items()]
+    group, heads = parts["group"], {"group": "By group", "row": "By row", DIFFERENCE: "By row − by group"}
+    lines = pd.concat([scores.averages(group, part, split="test") for part in heads])
+    lines["measure"] = list(zip(lines["scale"], lines["metric"], strict=True))
     return pivot_table(
-        pd.DataFrame(lines, columns=pd.Index(["model", "measure", "kind", "mean", "se", "doubtful"])),
+        pd.DataFrame(lines[lines["measure"].isin(list(_LEAK_METRICS))]),
         ["model", "measure"],
-        "kind",
+        "part",
         ("mean", "se"),
         title="The same models on splits drawn by group and by row, held-out rows, mean ± standard error over draws.",
-        order={"kind": ("group", "row", "difference")},
-        labels={
-            "model": model_label,
-            "measure": _LEAK_METRICS,
-            "kind": {"group": "By group", "row": "By row", "difference": "By row − by group"},
-        },
+        order={"model": group.models, "measure": _LEAK_METRICS, "part": heads},
+        labels={"model": model_label, "measure": _LEAK_METRICS, "part": heads},
         marks={"model": "doubtful"},
         notes=(
             *_PROSE.notes("difference_notes", exposures=sorted({trial.exposure for trial in parts["row"].trials})),
@@ -150,17 +139,17 @@ def _figures(document: Document, run: Run, parts: dict[str, Run]) -> None:
     for kind, part in parts.items():
         title, of = f"Drawn {_SOURCES[kind]}, all draws", f"of the held-out rows, drawn {_SOURCES[kind]}"
         look = {"color": style.OKABE_ITO[2], "average": ", mean over draws", "end": doubtful}
-        shared_figures.scatter_figure(document, _scatter_panels(part), title, of, kind, **look)
+        shared_figures.scatter_figure(document, _scatter_panels(part, kind), title, of, kind, **look)
     kind, first = next(iter(parts.items()))
     shared_figures.reconstruction_figure(document, first, styles, f"draws {_SOURCES[kind]}")
     shared_figures.curves_figure(document, run, styles)
 
 
-def _scatter_panels(part: Run) -> list[figures.ScatterPanel]:
+def _scatter_panels(part: Run, kind: str) -> list[figures.ScatterPanel]:
     panels = []
     for model in part.models:
         rows = where(part.predictions, model=model)
-        text = f"CCC {number(scores.average(part.results, model, 'log10', 'ccc')[0], 2)}\nn = {len(rows)}"
+        text = f"CCC {number(scores.average(part, model, 'log10', 'ccc', part=kind)[0], 2)}\nn = {len(rows)}"
         name = sections.marked(published.MODELS.get(model, model_label(model)), part, model)
         panels.append(figures.ScatterPanel(name, rows["observed"], rows["predicted"], text))
     return panels
@@ -179,10 +168,7 @@ def comparison(run: Run, parts: dict[str, Run]) -> Figure:
     panels = figure.subplots(1, 2, sharey=True)
     for panel, metric, label in zip(panels, ("rmse", "r2"), ("RMSE (% SOC)", "R2 (dimensionless)"), strict=True):
         for place, model in enumerate(run.models):
-            values = {
-                kind: scores.average(part.results, model, "percent", metric, overlap=part.overlap)
-                for kind, part in parts.items()
-            }
+            values = {kind: scores.average(part, model, "percent", metric, part=kind) for kind, part in parts.items()}
             if (model, metric) in theirs.index:
                 values["paper"] = tuple(theirs.loc[(model, metric), ["mean", "se"]])
             for shift, kind in zip((-0.22, 0.0, 0.22), ("paper", "group", "row"), strict=True):

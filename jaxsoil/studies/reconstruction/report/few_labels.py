@@ -194,7 +194,8 @@ def _by_region(run: Run, views: Mapping[str, Run]) -> list[Table]:
         for stage, text in STAGES.items()
     }
     heads["reflectance", "mrmse", "after"] += ", in-sample"
-    lines = pd.concat([where(view.results, split="test").assign(stage=stage) for stage, view in views.items()])
+    lines = pd.concat([view.table("region_averages").assign(stage=stage) for stage, view in views.items()])
+    lines = where(lines, split="test")
     lines = lines.assign(head=list(zip(lines["scale"], lines["metric"], lines["stage"], strict=True)))
     return [
         scores.region_table(

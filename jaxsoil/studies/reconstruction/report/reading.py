@@ -50,13 +50,18 @@ MODEL_LABELS = {
 
 _TABLES = {
     "trials": Columns(
-        text="trial model region status exposure input loss variant", whole="seed epochs parameters", number="smearing"
+        text="trial model region status exposure input loss variant",
+        whole="seed epochs parameters kept steps",
+        number="smearing",
     ),
     # Epochs that a diverged trial did not reach are empty.
     "history": Columns(text="trial", whole="epoch", number="train_loss validation_loss"),
 }
 _PAIR = "first second scale metric split"
 _SUMMARIES = {
+    "averages": Columns(text="part study model input loss split scale metric", number="mean se median regions overlap"),
+    "region_averages": Columns(text="region study model input loss split scale metric", number="value"),
+    "undefined": Columns(text="study model region variant metric reason", whole="seed"),
     "blocks": Columns(text="region block", number="lowest_r2 highest_r2", whole="n"),
     "block_tests": Columns(text="model test reason", number="t dof p", whole="problematic generalising"),
     "alarm_regions": Columns(
@@ -96,7 +101,12 @@ _SUMMARIES = {
         number="level kept answered coverage lowest pooled factor",
         whole="seed regions",
     ),
-    "remeasure": Columns(text="model ranking", number="measured rmse_log10 rmse", whole="seed"),
+    "coverage_regions": Columns(text="model region calibration method rows metric", number="value"),
+    "coverage_means": Columns(
+        text="model calibration method rows",
+        number="level kept answered coverage lowest pooled factor regions most",
+    ),
+    "remeasure_means": Columns(text="model ranking", number="measured rmse_log10 rmse"),
     "gains": Columns(text="model regions metric", number="mean se gain gain_se", whole="better n"),
     "mix": Columns(text="region", number="weight"),
     "property_gains": Columns(text="property unit model metric", number="mean gain gain_se", whole="n"),
@@ -113,12 +123,12 @@ _SUMMARIES = {
     "rescaling_bands": Columns(
         number=("band", "dark", *(f"{a}_{b}" for a in ("with", "without", "ratio") for b in ("low", "median", "high")))
     ),
-    "between_seeds": Columns(text="model region", number="rmse"),
+    "rescaling_means": Columns(text="quantity model", number="mean sd median rms"),
     "beyond_seeds": Columns(number="mean low high", whole="n"),
 }
 """What :mod:`jaxsoil.studies.reconstruction.summaries` writes; each report needs some of it."""
 
-_OF_TRIALS = ("trials", "predictions", "history")
+_OF_TRIALS = ("trials", "predictions", "history", "averages", "region_averages", "undefined")
 
 FILES = RunFiles(
     csv=_TABLES | _SUMMARIES,
@@ -136,8 +146,8 @@ FILES = RunFiles(
 class Run(RunContents):
     """Contents of a run folder of this study.
 
-    ``results``, the tables of trials and predictions are those of each model's own setting; ``grid`` and
-    ``grid_trials`` have the results and the trials of all settings.
+    ``results`` and the tables are those of each model's own setting; ``grid`` and ``grid_trials`` have the averages
+    and the trials of all settings.
     """
 
     grid: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -224,8 +234,7 @@ class Run(RunContents):
     @property
     def overlap(self) -> float:
         """Test rows over training rows, mean over random splits that share rows; 0 where regions are held out."""
-        draws = self.tables.get("draws")
-        return 0.0 if draws is None else float(np.mean(draws["test"] / draws["train"]))
+        return float(self.table("averages")["overlap"].max())
 
     @property
     def regions(self) -> list[str]:
@@ -264,22 +273,6 @@ def styles_of(run: Run) -> dict[str, Look]:
     return looks({model: model_label(model) for model in run.models}, order=tuple(MODEL_LABELS))
 
 
-def kept_epochs(run: Run) -> dict[str, int]:
-    """The epoch, from 1, whose parameters each trained network has, by trial.
-
-    That of the lowest validation loss (the first of equals), or the last where the settings say ``keep = "last"``;
-    diverged trials and a run without history.csv have none.
-    """
-    if run.history is None:
-        return {}
-    finite = {trial.trial: trial.epochs for trial in run.trials if trial.status != DIVERGED and trial.epochs}
-    if run.config.get("config", {}).get("train", {}).get("keep", "best") == "last":
-        return finite
-    watched = run.history[run.history["trial"].isin(list(finite)) & np.isfinite(run.history["validation_loss"])]
-    best = watched.loc[watched.groupby("trial", sort=False)["validation_loss"].idxmin()]
-    return dict(zip(best["trial"], best["epoch"].tolist(), strict=True))
-
-
 def read_run(folder: str | os.PathLike[str]) -> Run:
     """Reads a finished run; DataError names a file that is missing or not what it should be."""
     run = Run.of(FILES.read(folder))
@@ -298,9 +291,12 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
 
 def _own_settings(run: Run) -> Run:
     trials, tables = run.tables["trials"], dict(run.tables)
-    for name in ("trials", "predictions"):
+    for name in {"trials", "predictions", "undefined"} & tables.keys():
         tables[name] = pd.DataFrame(tables[name][tables[name]["variant"] == ""]).reset_index(drop=True)
     if "history" in tables:
         own = tables["trials"]["trial"].tolist()
         tables["history"] = pd.DataFrame(tables["history"][tables["history"]["trial"].isin(own)])
-    return replace(run, results=main_results(run.results, trials), tables=tables, grid=run.results, grid_trials=trials)
+    for name in {"averages", "region_averages"} & tables.keys():
+        tables[name] = main_results(tables[name], trials)
+    grid = run.tables.get("averages", run.grid)
+    return replace(run, results=main_results(run.results, trials), tables=tables, grid=grid, grid_trials=trials)

@@ -19,11 +19,12 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import ALIKE_NOT, closing_sections, dagger_sentence, open_document
 from jaxsoil.report.style import Look
-from jaxsoil.report.tables import Table, mean_sd, natural_sorted, number
+from jaxsoil.report.tables import Table, natural_sorted, number
 from jaxsoil.studies.reconstruction.report import published, region_sections, scores, sections, shared_figures
 from jaxsoil.studies.reconstruction.report.alarm import alarm_section
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label, read_run, styles_of
 from jaxsoil.studies.reconstruction.report.uncertainty import uncertainty_section
+from jaxsoil.studies.reconstruction.summaries import ALL, MEASURED
 
 _PROSE = Prose(__package__, "region_out")
 _LOWEST_CCC = -0.2
@@ -92,26 +93,20 @@ def _best(run: Run) -> str:
             text = f"{sections.marked_label(run, model)} {number(value, 2)}"
             close.append(f"{text} (difference {scores.interval_text(difference, 'ccc')})")
     label = sections.marked_label(run, best)
-    error = scores.average(_measured(run), best, "log10", "ccc")[1]
-    rows = where(_measured(run), model=best, split="test", scale="percent", metric="r2")
-    by_region: Any = rows.groupby("region")["value"].mean()  # over seeds
-    failed = natural_sorted({str(name) for name in by_region.index[by_region < 0]})
+    error = scores.average(run, best, "log10", "ccc", part=MEASURED)[1]
+    rows = where(run.table("region_averages"), model=best, split="test", scale="percent", metric="r2")
+    failed = natural_sorted(set(rows["region"][rows["region"].isin(run.measured) & (rows["value"] < 0)]))
     facts = {"error": error, "regions": len(run.measured), "failed": failed}
     one = len(run.measured) < 2
     return _PROSE.text("best", mean=mean, model=label, alone=not others, one_region=one, close=close, **facts)
 
 
-def _measured(run: Run) -> pd.DataFrame:
-    """The results of regions whose SOC is measured."""
-    return pd.DataFrame(run.results[run.results["region"].isin(run.measured)])
-
-
 def _ranked(run: Run) -> list[tuple[float, str]]:
     """Mean CCC of log10 SOC and model, the highest first."""
     # A mean that leaves out a region, perhaps a difficult one, is not ranked with those of all regions.
-    results = _measured(run)
+    results = pd.DataFrame(run.results[run.results["region"].isin(run.measured)])
     complete = [model for model in run.models if not scores.undefined_regions(results, model)]
-    found = [(scores.average(results, model, "log10", "ccc")[0], model) for model in complete]
+    found = [(scores.average(run, model, "log10", "ccc", part=MEASURED)[0], model) for model in complete]
     return sorted(((mean, model) for mean, model in found if math.isfinite(mean)), reverse=True)
 
 
@@ -131,11 +126,14 @@ def region_blocks(run: Run) -> dict[str, list[str]]:
     """
     found = run.table("blocks")
     named = {name: natural_sorted(set(found["region"][found["block"] == name])) for name in BLOCKS}
-    return {"all": run.measured, **named}
+    return {ALL: run.measured, **named}
 
 
 def published_tests(model: str) -> dict[str, TTest]:
-    """Student and Welch from the published means and standard errors; region means were not published."""
+    """Student and Welch from the published means and standard errors; region means were not published.
+
+    They follow from the printed table alone, for every run the same: no number of a run, and in none of its files.
+    """
     samples = []
     for block, count in _PUBLISHED_RUNS.items():
         line = where(published.rows(2, block), model=model, split="test", metric="mrmse").iloc[0]
@@ -173,11 +171,10 @@ def _test_cells(test: TTest | None) -> tuple[str, str, str]:
 
 def _published(run: Run, blocks: dict[str, list[str]]) -> Table:
     lines = []
-    for block, regions in blocks.items():
-        frame = pd.DataFrame(run.results[run.results["region"].isin(regions)])
+    for block in blocks:
         lines += [
             scores.paper_lines(2, block, block=block),
-            scores.our_lines(run, frame, known=block != "all", block=block),
+            scores.our_lines(run, MEASURED if block == ALL else block, known=block != ALL, block=block),
         ]
     return scores.beside_table(
         lines,
@@ -202,7 +199,7 @@ def _by_region(run: Run) -> dict[str, Table]:
     shown = [("percent", "n"), *measures, ("reflectance", "mrmse")]
     heads: dict[tuple[str, ...], str] = {measure: scores.scaled_column(*measure) for measure in shown}
     heads |= {("status",): "Status", ("exposure",): "Exposure"}
-    lines = where(run.results, split="test")
+    lines = where(run.table("region_averages"), split="test")
     lines = lines.assign(head=list(zip(lines["scale"], lines["metric"], strict=True)))
     named = run.tables["trials"].melt(["model", "region"], ["status", "exposure"], "head")
     named["head"] = [(name,) for name in named["head"]]
@@ -238,10 +235,10 @@ def _region_sections(document: Document, run: Run, styles: dict[str, Look], dots
 
 
 def _scatter_panels(run: Run, dots: Sequence[figures.Dot], model: str) -> list[figures.ScatterPanel]:
-    means = {dot.region: mean_sd(dot.values).mean for dot in dots if dot.model == model}  # by label
-    panels = []
+    found: Any = where(run.table("region_averages"), model=model, split="test", scale="log10", metric="ccc")
+    means, panels = found.set_index("region")["value"], []
     for region in run.regions:
-        rows, mean = where(run.predictions, model=model, region=region), means.get(run.region_label(region), math.nan)
+        rows, mean = where(run.predictions, model=model, region=region), means.get(region, math.nan)
         score = f"CCC {number(mean, 2)}"
         if not math.isfinite(mean):
             diverged = any(trial.status == DIVERGED for trial in run.untrusted(model, region))

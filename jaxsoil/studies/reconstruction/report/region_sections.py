@@ -10,7 +10,7 @@ import pandas as pd
 
 from jaxsoil.evaluation.compare import Interval
 from jaxsoil.evaluation.regions import GENERALISING, PROBLEMATIC
-from jaxsoil.evaluation.results import CONVERGED, FITTED, over_regions
+from jaxsoil.evaluation.results import CONVERGED, FITTED
 from jaxsoil.models.config import Input
 from jaxsoil.report import style
 from jaxsoil.report.document import Document, Item
@@ -21,7 +21,7 @@ from jaxsoil.studies.reconstruction.config import SocLoss
 from jaxsoil.studies.reconstruction.report import published, scores
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 from jaxsoil.studies.reconstruction.report.sections import dagger_notes, marked_label
-from jaxsoil.studies.reconstruction.summaries import UNTESTED
+from jaxsoil.studies.reconstruction.summaries import ALL, MEASURED, UNTESTED
 from jaxsoil.studies.reconstruction.tables import OWN
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ def settings_sentence(run: Run) -> str:
 
 def scale_notes(run: Run) -> tuple[str, ...]:
     """What the scores on the two scales are scores of, with the median factor of each model of log10 SOC."""
-    logs = where(run.tables["trials"], loss="log")
-    found: Any = logs.groupby("model", sort=False)["smearing"].median()
+    found: Any = scores.averages(run, metric="smearing").set_index("model")["median"]
     factors = [f"{model_label(model)} {number(found[model], 2)}" for model in run.models if model in found.index]
     return _PROSE.notes("scales", factors=factors) if factors else ()
 
@@ -56,25 +55,20 @@ def with_modelled_table(run: Run) -> list[Table]:
     """Means over regions with measured SOC beside those over all regions; nothing where no SOC is modelled."""
     if not run.modelled:
         return []
-    parts = {"measured": run.measured, "all": run.regions}
-    frames = []
-    for name, regions in parts.items():
-        rows = where(run.results, split="test", scale="log10")
-        rows = pd.DataFrame(rows[rows["region"].isin(regions) & rows["metric"].isin(["ccc", "rmse"])])
-        frames.append(where(over_regions(rows), seed="all").assign(regions_of=name))
-    heads = {"measured": f"{len(parts['measured'])} regions, measured SOC", "all": f"all {len(parts['all'])} regions"}
+    heads = {MEASURED: f"{len(run.measured)} regions, measured SOC", ALL: f"all {len(run.regions)} regions"}
+    rows = where(run.table("averages"), split="test", scale="log10")
     table = pivot_table(
-        pd.concat(frames),
+        pd.DataFrame(rows[rows["metric"].isin(["ccc", "rmse"]) & rows["part"].isin(list(heads))]),
         "model",
-        ("metric", "regions_of"),
+        ("metric", "part"),
         "mean",
         title="Means over regions without and with those whose SOC is modelled from spectra.",
         fmt={"ccc": 2, "rmse": 3},
-        order={"model": run.models, "metric": ("ccc", "rmse"), "regions_of": tuple(parts)},
+        order={"model": run.models, "metric": ("ccc", "rmse"), "part": tuple(heads)},
         labels={
             "model": model_label,
             "metric": {"ccc": "CCC (log10)", "rmse": "RMSE (log10 %)"},
-            "regions_of": heads,
+            "part": heads,
         },
         notes=_PROSE.notes("modelled", modelled=natural_sorted(set(run.modelled))),
     )
@@ -83,16 +77,14 @@ def with_modelled_table(run: Run) -> list[Table]:
 
 def grid_section(document: Document, run: Run) -> None:
     """Adds the grid of inputs and losses, a row for each model and input; nothing where each model has one setting."""
-    test = where(run.grid, split="test")
     if not len(run.grid_trials) or not any(run.grid_trials["variant"].tolist()):
         return
-    test = pd.DataFrame(test[test["region"].isin(run.measured)])
     status: dict[Any, set[str]] = {
         key: set(found["status"]) - {CONVERGED, FITTED} for key, found in run.grid_trials.groupby(["model", *OWN])
     }
     tables = []
     for scale, metric, name, digits in (("log10", "ccc", "CCC of log10 SOC", 2), ("percent", "rmse", "RMSE in %", 3)):
-        means = where(over_regions(where(test, scale=scale, metric=metric), OWN), seed="all")
+        means = where(run.grid, part=MEASURED, split="test", scale=scale, metric=metric)
         keys = zip(*(means[key] for key in ("model", *OWN)), strict=True)
         tables.append(
             pivot_table(
@@ -138,7 +130,7 @@ def by_draw(run: Run, parts: Mapping[str, Run]) -> list[Item]:
     tables: list[Item] = []
     for kind, part in parts.items():
         found = where(run.table("draw_intervals"), parting=kind, split="test")
-        means = {model: scores.average(part.results, model, "log10", "rmse")[0] for model in part.models}
+        means = {model: scores.average(part, model, "log10", "rmse", part=kind)[0] for model in part.models}
         known = {model: mean for model, mean in means.items() if np.isfinite(mean)}
         if len(known) < 2:
             continue

@@ -18,7 +18,7 @@ from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import read_arrays, where
 from jaxsoil.report.run_sections import closing_sections, dagger_sentence, open_document
 from jaxsoil.report.style import DASHED, GREY, WIDTH, Look, band, corner_text, legend, new_figure, styled
-from jaxsoil.report.tables import Table, mean_sd, plus_minus, rows_table
+from jaxsoil.report.tables import Table, plus_minus, rows_table
 from jaxsoil.studies.reconstruction.config import RHO_R_DECODERS
 from jaxsoil.studies.reconstruction.learned import DARKEST, PERCENTILES, START_F
 from jaxsoil.studies.reconstruction.report import scores, sections, shared_figures
@@ -32,7 +32,13 @@ if TYPE_CHECKING:
 _PAIR = (RHO_R_DECODERS[0], RHO_R_DECODERS[1])
 _LABELS = ("With rho r", "Without rho r")
 
-_PROSE = Prose(__package__, "rho_r", mean_sd=mean_sd, start=START_F, darkest=DARKEST)
+
+def _text(found: Mapping[str, float], digits: int = 3) -> str:
+    """``mean ± SD`` of a row of rescaling_means.csv."""
+    return plus_minus(found["mean"], found["sd"], digits)
+
+
+_PROSE = Prose(__package__, "rho_r", text=_text, start=START_F, darkest=DARKEST)
 
 
 def write_report(run_folder: str | os.PathLike[str]) -> Path:
@@ -66,21 +72,23 @@ def _opening(run: Run, found: pd.DataFrame) -> list[Item]:
         change = scores.interval(run, _PAIR, scale, metric)
         kept = "does not contain 0" if change.clear else "contains 0" if math.isfinite(change.low) else "is undefined"
         changes.append(f"{text} {scores.interval_text(change, metric)}, an interval that {kept}")
-    values: dict[str, Any] = {
-        "changes": changes,
-        "decoders": found["unscaled"].mean(),
-        "short": sections.short_run(run),
-    }
+    values: dict[str, Any] = {"changes": changes, "over": _over(run), "short": sections.short_run(run)}
     if len(found):
-        values |= {"beyond": run.table("beyond_seeds").iloc[0], "between": run.table("between_seeds")["rmse"].mean()}
+        values["beyond"] = run.table("beyond_seeds").iloc[0]
     return [*_PROSE.items("opening", run=run, found=found, **values), dagger_sentence(run.doubtful)]
+
+
+def _over(run: Run, model: str = "") -> dict[str, dict[str, Any]]:
+    """Rows of rescaling_means.csv by quantity, over all trainings or those of a model."""
+    rows = where(run.table("rescaling_means"), model=model).to_dict("records")
+    return {row["quantity"]: row for row in rows}
 
 
 def _performance(run: Run) -> Table:
     rows = []
     for scale, metric in MEASURES:
         for split, text in (("train", "training"), ("test", "held out")):
-            averages = [scores.average(run.results, model, scale, metric, split) for model in RHO_R_DECODERS]
+            averages = [scores.average(run, model, scale, metric, split) for model in RHO_R_DECODERS]
             cells = [plus_minus(mean, se, scores.DIGITS[metric]) for mean, se in averages]
             found = scores.interval(run, _PAIR, scale, metric, split)
             change = scores.interval_text(found, metric)
@@ -99,14 +107,10 @@ def _performance(run: Run) -> Table:
 def _rescaled(run: Run, found: pd.DataFrame) -> list[Item]:
     if not len(found):
         return ["No pair of trainings stayed finite."]
-    bands, between = run.table("rescaling_bands"), run.table("between_seeds")
-    seeds = [mean_sd(where(between, model=model)["rmse"]).text() for model in RHO_R_DECODERS]
-    rows = _PROSE.rows("rescaled", found=found, seeds=seeds)
-    moved = [float(np.sqrt(np.mean(found[name] ** 2))) for name in ("moved_with", "moved_without")]
-    notes = (
-        *_PROSE.notes("rescaled_notes", dark=bands["dark"].mean(), moved=moved),
-        *sections.dagger_notes(run, run.models),
-    )
+    bands, over = run.table("rescaling_bands"), _over(run)
+    seeds = [_text(_over(run, model)["between_seeds"]) for model in RHO_R_DECODERS]
+    rows = _PROSE.rows("rescaled", over=over, seeds=seeds)
+    notes = (*_PROSE.notes("rescaled_notes", over=over), *sections.dagger_notes(run, run.models))
     caption = f"f_SOC without rho r against f_SOC with it; mean ± standard deviation over {len(found)} trainings."
     places = sorted({round(p) for p in np.linspace(0, len(bands) - 1, min(9, len(bands)))})
     ratios = rows_table(
@@ -123,7 +127,7 @@ def _ratio_picture(document: Document, run: Run, found: pd.DataFrame, styles: Ma
     if not len(found):
         return None
     truth = read_arrays(run.path / "soc_spectra.npz", ()).get("truth_f_soc")
-    figure = spectra_and_ratio(run, float(pd.Series(found["factor"]).median()), truth, styles)
+    figure = spectra_and_ratio(run, _over(run)["factor"]["median"], truth, styles)
     return document.picture(figure, "f_soc_ratio", _PROSE.text("ratio_caption", truth=truth is not None))
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from jaxsoil.evaluation.compare import Interval
-from jaxsoil.evaluation.results import over_regions
 from jaxsoil.report import figures
 from jaxsoil.report.run_files import where
-from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, number, pivot_table
+from jaxsoil.report.tables import UNDEFINED, Table, natural_sorted, number, pivot_table
 from jaxsoil.studies.reconstruction.report import published, sections
 from jaxsoil.studies.reconstruction.report.reading import MODEL_LABELS, Run, model_label
+from jaxsoil.studies.reconstruction.summaries import ALL, MEASURED
 
 DIGITS = {"ccc": 2, "r2": 2, "rpiq": 2, "rmse": 3, "bias": 3, "mrmse": 2, "n": 0}
 NAMES = {"ccc": "CCC", "rmse": "RMSE", "bias": "Bias", "r2": "R2", "rpiq": "RPIQ", "mrmse": "MRMSE", "n": "n"}
@@ -39,21 +39,17 @@ def scaled_column(scale: str, metric: str) -> str:
 
 
 def average(
-    frame: pd.DataFrame, model: str, scale: str, metric: str, split: str = "test", *, overlap: float = 0.0
+    run: Run, model: str, scale: str, metric: str, split: str = "test", *, part: str = ALL
 ) -> tuple[float, float]:
-    """Mean and standard error over regions (seeds averaged first) of a results table, NaN where there is nothing.
-
-    ``overlap``: of random splits, as of :func:`jaxsoil.evaluation.results.over_regions`.
-    """
+    """Mean and standard error over a part of the regions (seeds averaged first), NaN where there is nothing."""
     scale = "reflectance" if metric == "mrmse" else scale
-    means = over_regions(where(frame, model=model, scale=scale, metric=metric, split=split), overlap=overlap)
-    found = where(means, seed="all")
+    found = where(run.table("averages"), part=part, model=model, scale=scale, metric=metric, split=split)
     return (float(found["mean"].iloc[0]), float(found["se"].iloc[0])) if len(found) else (math.nan, math.nan)
 
 
-def _averages(run: Run, frame: pd.DataFrame) -> pd.DataFrame:
+def averages(run: Run, part: str = ALL, **chosen: str) -> pd.DataFrame:
     """The same of all models, metrics, scales and splits, ``doubtful`` where a network did not converge."""
-    means = where(over_regions(frame, overlap=run.overlap), seed="all")
+    means = where(run.table("averages"), part=part, **chosen)
     return means.assign(doubtful=[bool(run.untrusted(model)) for model in means["model"]])
 
 
@@ -112,8 +108,9 @@ def _of_pair(frame: pd.DataFrame, models: tuple[str, str], scale: str, metric: s
     return where(frame, first=models[0], second=models[1], scale=scale, metric=metric, split=split)
 
 
-def mean_tables(run: Run, common: str) -> list[Table]:
-    """The two tables of means, on the log10 scale and in %; ``common`` says what the means are over."""
+def mean_tables(run: Run, common: str, part: str = MEASURED) -> list[Table]:
+    """The two tables of means, on the log10 scale and in %; ``common`` says what the means are over, ``part`` names
+    it."""
     frame, notes = run.results, sections.dagger_notes(run, run.models)
     frame = pd.DataFrame(frame[frame["region"].isin(run.measured)])
     gaps = {model: undefined_regions(frame, model) for model in run.models}
@@ -121,8 +118,7 @@ def mean_tables(run: Run, common: str) -> list[Table]:
     reasons = tuple(sections.undefined_notes(run))
     if left_out:
         reasons = (f"Regions whose CCC of a seed is undefined and not in the mean: {'; '.join(left_out)}.", *reasons)
-    tables, test = [], where(frame, split="test")
-    means = _averages(run, test)
+    tables, means = [], averages(run, part, split="test")
     if not run.overlap:
         # A standard error over regions would be that of the region whose SOC varies least.
         means["se"] = means["se"].where(means["metric"] != "r2")
@@ -139,8 +135,8 @@ def mean_tables(run: Run, common: str) -> list[Table]:
     ):
         heads = {name: column(name, unit) for name in metrics} | {"median": "R2, median"}
         # One region whose SOC hardly varies can decide the mean of R2.
-        r2 = where(test, scale=scale, metric="r2").groupby("model")["value"].median()
-        medians = pd.DataFrame({"model": r2.index, "metric": "median", "mean": r2.to_numpy(), "doubtful": False})
+        medians = where(means, scale=scale, metric="r2")
+        medians = medians.assign(metric="median", mean=medians["median"], se=np.nan)
         lines = means[means["scale"].isin((scale, "reflectance")) & means["metric"].isin(metrics)]
         tables.append(
             pivot_table(
@@ -166,10 +162,10 @@ def paper_lines(table: int, block: str | None = None, /, **columns: str) -> pd.D
     return published.rows(table, block).assign(**{"doubtful": False, "source": "paper", **columns})
 
 
-def our_lines(run: Run, frame: pd.DataFrame | None = None, *, known: bool = False, **columns: str) -> pd.DataFrame:
-    """The same of a run (of ``frame``, if not all of its results are averaged), SOC in %; ``known`` leaves out models
-    that the paper does not have, and ``source`` is "here" if it is not given."""
-    means = _averages(run, run.results if frame is None else frame)
+def our_lines(run: Run, part: str = ALL, *, known: bool = False, **columns: str) -> pd.DataFrame:
+    """The same of a part of the regions of a run, SOC in %; ``known`` leaves out models that the paper does not have,
+    and ``source`` is "here" if it is not given."""
+    means = averages(run, part)
     shown = means["scale"].isin(("percent", "reflectance")) & means["metric"].isin(published.METRICS)
     models = published.MODELS if known else run.models
     return pd.DataFrame(means[shown & means["model"].isin(models)]).assign(**{"source": "here", **columns})
@@ -219,7 +215,8 @@ def region_table(
     """Scores of a model by region, seeds averaged.
 
     Args:
-      lines: results with a column ``head``, which holds a key of ``heads``; a value may also be a text.
+      lines: rows of region_averages.csv with a column ``head``, which holds a key of ``heads``; a value may also be a
+        text.
       heads: column of the table -> heading; the last word of a key that is a metric sets the digits.
     """
     doubtful = {trial.region for trial in run.untrusted(model)}
@@ -233,7 +230,7 @@ def region_table(
         "value",
         title=title,
         fmt={head: DIGITS.get(head[1], 3) for head in heads if len(head) > 1},
-        combine=lambda found: ", ".join(sorted(set(found))) if isinstance(found[0], str) else mean_sd(found).mean,
+        combine=lambda found: ", ".join(sorted(set(found))) if isinstance(found[0], str) else found[0],
         order={"region": run.regions, "head": heads},
         labels={"head": heads, "region": run.region_label},
         marks={"region": "doubtful"},

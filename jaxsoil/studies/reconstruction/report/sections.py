@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxsoil.evaluation import metrics, results
+from jaxsoil.evaluation import results
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, NOT_CONVERGED
 from jaxsoil.report import tables
 from jaxsoil.report.document import Document
@@ -18,7 +18,7 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.run_sections import criterion, dagger_note, uses_table
 from jaxsoil.report.tables import UNDEFINED, Table, mean_sd, natural_sorted, number
 from jaxsoil.studies.reconstruction.learned import START_F
-from jaxsoil.studies.reconstruction.report.reading import Run, kept_epochs, model_label
+from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 
 UNFITTED = 0.5
 """Mean training R2 of log10 SOC under which a network is said not to have fitted."""
@@ -67,7 +67,6 @@ def status_section(
         return
     document.heading(heading)
     document.text(criterion(run))
-    kept = kept_epochs(run)
     rows = []
     for model in models:
         trials = [trial for trial in run.trials if trial.model == model]
@@ -78,7 +77,7 @@ def status_section(
                 marked(model_label(model), run, model),
                 *(str(count[status]) for status in (CONVERGED, NOT_CONVERGED, DIVERGED)),
                 *(number(training_r2(run, model, scale), 2) for scale in ("log10", "percent")),
-                _median_range([kept[trial.trial] for trial in trials if trial.trial in kept]),
+                _median_range([trial.kept for trial in trials if trial.status != DIVERGED]),
                 _median_range([trial.epochs for trial in trials]),
                 ", ".join(f"{value:,}" for value in parameters),
             )
@@ -147,26 +146,20 @@ def exposure_section(document: Document, run: Run, uses: Sequence[tuple[str, ...
 
 
 def undefined_notes(run: Run, shown: Sequence[str] = ("ccc", "r2", "rpiq")) -> list[str]:
-    """Why a number of the metrics ``shown`` is undefined, from the predictions themselves; diverged trials are left to
-    others."""
+    """Why a number of the metrics ``shown`` is undefined; diverged trials are left to others."""
     diverged = {(trial.model, trial.region, trial.seed) for trial in run.trials if trial.status == DIVERGED}
-    found = []
-    trials: Any = run.predictions.groupby(["model", "region", "seed"], sort=False)
-    for key, rows in trials:
-        observed, predicted = (rows[name].to_numpy(dtype=np.float64) for name in ("observed", "predicted"))
-        reasons: dict[str, str] = {}
-        if key not in diverged:
-            metrics.summary(observed, predicted, reasons=reasons)
-            metrics.summary(results.log10_percent(observed), results.log10_percent(predicted), reasons=reasons)
-        found += [(reason.split(": ")[-1], name.upper(), *key[:2]) for name, reason in reasons.items() if name in shown]
+    found = run.table("undefined")
+    keys = zip(found["model"], found["region"], found["seed"], strict=True)
+    found = found[found["metric"].isin(shown) & np.array([key not in diverged for key in keys], dtype=bool)]
     notes = []
-    for cause, rows in pd.DataFrame(found, columns=pd.Index(["cause", "metric", "model", "region"])).groupby("cause"):
+    for cause, rows in found.groupby("reason"):
         places = []
         for region in natural_sorted(set(rows["region"])):
             models = [model for model in run.models if model in set(rows["model"][rows["region"] == region])]
             listed = "all models" if models == run.models else ", ".join(map(model_label, models))
             places.append(f"{region} ({listed})")
-        notes.append(f"{', '.join(sorted(set(rows['metric'])))} undefined because {cause}: {', '.join(places)}.")
+        names = sorted({name.upper() for name in rows["metric"]})
+        notes.append(f"{', '.join(names)} undefined because {cause}: {', '.join(places)}.")
     return notes
 
 
@@ -225,11 +218,9 @@ def short_run(run: Run) -> tuple[str, ...]:
     own size where not. Steps are those to the epoch that was kept, median over the mixing decoders' trainings.
     """
     train, learned = run.settings.get("train", {}), run.table("learned")
-    if not {"lr", "batch"} <= train.keys():
-        return ()
     models = set(learned["model"])
-    steps = [value for trial in run.trials if (value := _steps(run, trial, train)) and trial.model in models]
-    if not steps:
+    steps = [trial.steps for trial in run.trials if trial.status != DIVERGED and trial.model in models]
+    if not steps or "lr" not in train:
         return ()
     reach = float(train["lr"]) * float(train.get("decoder_lr", 1.0)) * float(np.median(steps))
     start, truth = (float(learned[name].iloc[0]) for name in ("start_rho_r", "truth_rho_r"))
@@ -239,16 +230,6 @@ def short_run(run: Run) -> tuple[str, ...]:
         to = "its truth" if np.isfinite(truth) else "0"
         too_far.append(f"(rho r)_SOC ({number(needed, 2)} g cm-3 nm from its start to {to})")
     return PROSE.notes("short_run", reach=reach, too_far=too_far) if too_far else ()
-
-
-def _steps(run: Run, trial: Any, train: dict) -> int:
-    """Steps of a trial to its kept epoch, from its training rows without those set aside."""
-    rows = where(run.results, model=trial.model, region=trial.region, seed=trial.seed, split="train", metric="n")
-    epoch = kept_epochs(run).get(trial.trial)
-    if not len(rows) or epoch is None:
-        return 0
-    count = float(rows["value"].iloc[0]) * (1.0 - float(train.get("validation_share", 0.0)))
-    return epoch * int(count // int(train["batch"]))
 
 
 def movement_section(document: Document, run: Run, stages: dict[str, str] | None = None) -> None:

@@ -14,7 +14,7 @@ from jaxsoil.report.run_files import where
 from jaxsoil.report.style import GREY, OKABE_ITO, Look, grid, legend, styled
 from jaxsoil.report.tables import Table, number, pivot_table, rows_table
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
-from jaxsoil.studies.reconstruction.uncertainty import LEAST, LEVEL, POOLED
+from jaxsoil.studies.reconstruction.uncertainty import GOAL, HALF, LEAST, LEVEL, POOLED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,21 +37,19 @@ RANKINGS = {
 }
 _LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), "-.", "-", (0, (5, 1.5)), (0, (1, 1)))
 _COLORS = (OKABE_ITO[0], OKABE_ITO[2], OKABE_ITO[3], OKABE_ITO[4], OKABE_ITO[5], OKABE_ITO[1], GREY)
-_GOAL = 0.8
-_KEEP = 0.5
-_PROSE = Prose(__package__, "uncertainty", least=LEAST, level=f"{100 * LEVEL:g}", goal=f"{100 * _GOAL:g}")
+_PROSE = Prose(__package__, "uncertainty", least=LEAST, level=f"{100 * LEVEL:g}", goal=f"{100 * GOAL:g}")
 
 
 def uncertainty_section(document: Document, run: Run) -> None:
     """Adds definitions, coverage over regions and by region, and two figures; nothing where a run has no intervals."""
     if "coverage" not in run.tables:
         return
-    curve, remeasured = run.table("coverage_curve"), run.table("remeasure")
-    level = 100.0 * np.max(np.asarray(where(curve, method="region")["level"]))
+    means, remeasured = run.table("coverage_means"), run.table("remeasure_means")
+    level = 100.0 * np.max(np.asarray(where(run.table("coverage_curve"), method="region")["level"]))
     definitions = _PROSE.items("definitions", region_level=level)
     document.section("How sure: intervals on regions never seen", *definitions)
-    document.add(_mean_table(curve), _region_table(run))
-    kept = where(curve, calibration=POOLED, rows="share")
+    document.add(_mean_table(means), _region_table(run))
+    kept = where(means, calibration=POOLED, rows="share")
     document.draw(coverage_curves(kept, _looks(METHODS)), "coverage", _PROSE.text("coverage_caption"))
     document.draw(remeasure_curves(remeasured, _looks(RANKINGS)), "remeasure", _PROSE.text("remeasure_caption"))
 
@@ -64,25 +62,10 @@ def _reached(share: float) -> str:
     return _percent(share) if np.isfinite(share) else "never"
 
 
-def _seed_mean(values: list[float]) -> float:
-    known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else np.nan
-
-
-def _mean_table(curve: Any) -> Table:
-    key = ["model", "calibration", "method"]
-
-    def mean_of(**chosen: object) -> Any:
-        chosen_rows: Any = where(curve, **chosen)
-        return chosen_rows.groupby(key, sort=False).mean(numeric_only=True).reset_index()
-
-    lines = mean_of(rows="share", kept=1.0)
-    for name, part in (("half", mean_of(rows="share", kept=_KEEP)), ("fit", mean_of(rows="applicable"))):
-        lines = lines.merge(part, on=key, suffixes=("", f"_{name}"))
-    reached = curve[(curve["rows"] == "share") & (curve["answered"] >= _KEEP)]
-    reached = reached.groupby([*key, "kept"], sort=False)[["lowest", "answered"]].mean().reset_index()
-    most = reached[reached["lowest"] >= _GOAL].groupby(key)["answered"].max().rename("most").reset_index()
-    lines = lines.merge(most, on=key, how="left")
+def _mean_table(means: pd.DataFrame) -> Table:
+    lines = where(means, rows="share", kept=1.0)
+    for name, part in (("half", where(means, rows="share", kept=HALF)), ("fit", where(means, rows="applicable"))):
+        lines = lines.merge(part, on=["model", "calibration", "method"], suffixes=("", f"_{name}"))
     columns: dict[str | tuple[str, ...], Any] = {
         "model": "Model", "calibration": "Residuals", "method": "Method", "level": ("Nominal (%)", _percent),
         "answered": ("Answered (%)", _percent), "coverage": ("Coverage, regions (%)", _percent),
@@ -90,19 +73,19 @@ def _mean_table(curve: Any) -> Table:
         "regions": ("Regions", 0), "factor": ("Factor", 2), "answered_fit": ("Answered, applicable (%)", _percent),
         "coverage_fit": ("Coverage, regions (%)", _percent), "lowest_fit": ("Lowest region (%)", _percent),
         "coverage_half": ("Coverage, half kept (%)", _percent), "lowest_half": ("Lowest region (%)", _percent),
-        "most": (f"{100 * _GOAL:g} % in each region up to (% answered)", _reached),
+        "most": (f"{100 * GOAL:g} % in each region up to (% answered)", _reached),
     }  # fmt: skip
     return rows_table(
         lines,
         columns,
         title="Coverage, mean over regions, of all rows, of the applicable ones and of the least strange half.",
         labels={"model": model_label, "method": METHODS},
-        notes=_PROSE.notes("mean_notes", half=f"{100 * _KEEP:g}"),
+        notes=_PROSE.notes("mean_notes", half=f"{100 * HALF:g}"),
     )
 
 
 def _region_table(run: Run) -> Table:
-    chosen = where(run.table("coverage"), calibration=POOLED, rows="all")
+    chosen = where(run.table("coverage_regions"), calibration=POOLED, rows="all")
     coverage: Any = where(chosen, metric="coverage")
     coverage = coverage.assign(head=coverage["method"].map(METHODS))
     facts: Any = where(chosen, method="density")
@@ -116,7 +99,6 @@ def _region_table(run: Run) -> Table:
         "value",
         title="Share of rows covered by region (%), residuals pooled, beside the share that is applicable.",
         fmt={"n": 0, _FACTS["effective_n"]: 0} | dict.fromkeys([*METHODS.values(), _FACTS["applicable"]], _percent),
-        combine=_seed_mean,
         order={"model": run.models, "region": run.regions, "head": heads},
         labels={"model": model_label},
         notes=_PROSE.notes("region_notes"),
@@ -139,11 +121,11 @@ def coverage_curves(curve: pd.DataFrame, looks: Mapping[str, Look]) -> Figure:
     )
     shown = [name for name in looks if name in set(curve["method"])]
     for panel, model in zip(panels, models, strict=True):
-        for level in (LEVEL, _GOAL):
+        for level in (LEVEL, GOAL):
             panel.axhline(100 * level, color=GREY, linewidth=0.6, zorder=0)
         for name in shown:
             rows: Any = where(curve, model=model, method=name)
-            mine = rows.groupby("kept")[["coverage", "lowest"]].mean()
+            mine = rows.set_index("kept").sort_index()
             look: Any = {"color": looks[name].color, "linestyle": looks[name].line}
             panel.plot(100 * mine.index, 100 * mine["coverage"], linewidth=1.6, **look)
             panel.plot(100 * mine.index, 100 * mine["lowest"], linewidth=0.7, **look)
@@ -164,7 +146,7 @@ def remeasure_curves(remeasured: pd.DataFrame, looks: Mapping[str, Look]) -> Fig
     for panel, model in zip(panels, models, strict=True):
         for name in shown:
             rows: Any = where(remeasured, model=model, ranking=name)
-            mine = rows.groupby("measured")["rmse_log10"].mean()
+            mine = rows.set_index("measured")["rmse_log10"].sort_index()
             if len(mine):
                 look: Any = {"color": looks[name].color, "linestyle": looks[name].line}
                 panel.plot(100 * mine.index, mine, linewidth=1.3, **look)

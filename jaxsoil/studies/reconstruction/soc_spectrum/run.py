@@ -36,7 +36,6 @@ from jaxsoil.studies.reconstruction.soc_spectrum.config import FACTORS, LIBRARIE
 from jaxsoil.studies.reconstruction.soc_spectrum.methods import METHODS, estimate
 from jaxsoil.studies.reconstruction.soc_spectrum.unmixing import degenerate_solutions
 from jaxsoil.studies.reconstruction.tables import read_main
-from jaxsoil.training.grid import steps_per_epoch
 
 Start = Literal["paper", "direct"]
 STARTS: tuple[Start, ...] = ("paper", "direct")
@@ -251,17 +250,13 @@ def _train(study: DecoderStudy, folder: RunFolder, timing: dict[str, float]) -> 
 
 def _read(study: DecoderStudy, folder: Path) -> TrainedDecoder:
     arrays, train = read_arrays(folder / "soc_spectra.npz"), study.config.train
-    watched = read_csv(folder / "history.csv", Columns("trial", "validation_loss")).groupby("trial")["validation_loss"]
-    found = read_csv(folder / "trials.csv", Columns("trial region status exposure", whole="seed epochs"))
+    found = read_csv(folder / "trials.csv", Columns("trial region status exposure", whole="seed epochs kept steps"))
     scores = where(read_main(folder), split="test")
     trials: dict[tuple[str, int], dict[str, Any]] = {}
     for row, trial in zip(found.to_dict("records"), study.inputs.trials, strict=True):
-        kept, losses = int(row["epochs"]), watched.get_group(row["trial"]).to_numpy(dtype=float)
-        if train.keep == "best" and np.isfinite(losses).any():
-            kept = int(np.nanargmin(losses)) + 1
         f_soc, c = trial.start or (np.full(arrays["axis"].size, 0.5), float(arrays["start_rho_r"]))
-        reach = train.lr * train.decoder_lr * kept * steps_per_epoch(trial, train)
-        known = {name: row[name] for name in ("status", "exposure", "epochs")} | {"kept": kept, "reach": reach}
+        known = {name: row[name] for name in ("status", "exposure", "epochs", "kept")}
+        known["reach"] = train.lr * train.decoder_lr * row["steps"]
         start = {"start_f": np.asarray(f_soc, dtype=np.float64), "start_c": float(c)}
         mine = where(scores, region=str(row["region"]), seed=int(row["seed"]))
         for scale, metric in (("percent", "r2"), ("reflectance", "mrmse")):

@@ -130,7 +130,9 @@ def test_figure_names_failing_regions_and_leaves_out_undefined_ones(styles):
 
 def test_figures_of_nothing(styles):
     none_failed = alarm_tables(make_samples(("A", "B"), n=400, models=("ann",)))
-    score_by_region(none_failed.regions, styles)
+    figure = score_by_region(none_failed.regions, styles)
+    points = [len(line.get_xdata()) for line in figure.axes[0].lines if line.get_marker() not in ("None", "")]
+    assert sum(points) == 2 and not figure.axes[0].texts  # a point for each region, and no region is named
     quiet = none_failed.samples.assign(fail_percent=0.0, fail_log10=0.0)
     calm = none_failed.regions.assign(fail_r2=0.0, fail_rmse=0.0, fail_rmse_log10=0.0)
     tables = type(none_failed)(pd.DataFrame(calm), pd.DataFrame(quiet), ())
@@ -141,7 +143,6 @@ def test_roc_figure_has_a_panel_for_each_model_and_failure(styles):
     tables = alarm_tables(make_samples(REGIONS, failing=("B", "D", "G")))
     areas = area_rows(tables)
     figure = roc_curves(areas, curve_rows(tables), styles)
-    assert figure is not None
     failures = set(areas["failure"][np.isfinite(areas["auroc"])])
     assert len(figure.axes) == 2 * len(failures)
     shown = [text.get_text() for text in figure.axes[len(failures)].texts]

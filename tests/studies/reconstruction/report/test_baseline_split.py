@@ -14,7 +14,8 @@ from scipy import stats
 from jaxsoil.evaluation.results import over_regions, read_results
 from jaxsoil.report.tables import number, plus_minus
 from jaxsoil.runs.errors import DataError
-from jaxsoil.studies.reconstruction.baseline_split import draw_intervals, parting_of
+from jaxsoil.studies.reconstruction import summaries
+from jaxsoil.studies.reconstruction.baseline_split import draw_averages, draw_intervals, parting_of
 from jaxsoil.studies.reconstruction.config import BY_ROW
 from jaxsoil.studies.reconstruction.report import baseline_split
 from jaxsoil.studies.reconstruction.report.baseline_split import by_parting, write_report
@@ -31,6 +32,7 @@ def written(folder):
     draws["parting"] = [parting_of(name) for name in draws["region"]]
     draws = draws.assign(train=60, test=40, shared=0.0)
     draws.to_csv(folder / "draws.csv", index=False)
+    summaries.write(folder, [lambda _: draw_averages(read_results(folder / "results.csv", OWN), draws)])
     draw_intervals(read_main(folder), draws).to_csv(folder / "draw_intervals.csv", index=False)
     page = write_report(folder)
     assert page == folder / "report.html"

@@ -20,7 +20,7 @@ from jaxsoil.report.tables import plus_minus
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.report import region_out, sections, shared_figures
-from jaxsoil.studies.reconstruction.report.reading import kept_epochs, read_run
+from jaxsoil.studies.reconstruction.report.reading import read_run
 from jaxsoil.studies.reconstruction.report.region_out import (
     published_tests,
     region_blocks,
@@ -28,7 +28,7 @@ from jaxsoil.studies.reconstruction.report.region_out import (
     write_report,
 )
 from jaxsoil.studies.reconstruction.report.shared_figures import choose_examples
-from jaxsoil.studies.reconstruction.tables import OWN
+from jaxsoil.studies.reconstruction.tables import OWN, kept_epoch
 
 
 def rewritten(folder):
@@ -145,16 +145,14 @@ def test_fit_stands_beside_convergence(clean, doubtful):
 
 def test_the_kept_epoch_is_that_of_the_lowest_watched_loss(make_run):
     folder = make_run(models=("ann",))
-    history = pd.read_csv(folder / "history.csv")
-    for region, epoch in (("Alpha", 10), ("Beta", 20), ("Gamma", 60)):
-        lowest = (history["trial"] == f"ann/region_out/{region}/0") & (history["epoch"] == epoch)
-        history.loc[lowest, "validation_loss"] = -1.0
-    history.to_csv(folder / "history.csv", index=False)
+    trials = pd.read_csv(folder / "trials.csv")
+    watched = np.array([0.9, 0.4, 0.4, 0.6, np.nan, np.nan])
+    assert (kept_epoch(watched, 4, "best"), kept_epoch(watched, 4, "last")) == (2, 4)
+    assert kept_epoch(np.full(6, np.nan), 3, "best") == 3
+    trials.assign(kept=[10, 20, 60]).to_csv(folder / "trials.csv", index=False)
     document = Document("t")
     sections.status_section(document, read_run(folder))
     assert "| 20 (10 to 60) | 60 |" in document.markdown()
-    (folder / "config.json").write_text('{"config": {"train": {"keep": "last"}}}')
-    assert set(kept_epochs(read_run(folder)).values()) == {60}
 
 
 def test_models_that_the_interval_does_not_part_are_named_together(make_run, quiet):

@@ -27,6 +27,7 @@ from jaxsoil.studies.reconstruction.learned import (
     between_seed_rows,
     beyond_seeds,
     movement_rows,
+    rescaling_means,
     rescaling_rows,
 )
 from jaxsoil.studies.reconstruction.report import rho_r
@@ -114,6 +115,27 @@ def scattered(shift: float, scatter: float = 0.02) -> dict[str, np.ndarray]:
     return made
 
 
+def test_means_over_trainings_are_those_of_the_rows() -> None:
+    made = scattered(0.2)
+    rescaled, bands, between = rescaling_rows(made), band_rows(made), between_seed_rows(made)
+    bands["dark"] = np.arange(len(bands)) / 100.0
+    found = rescaling_means(rescaled, bands, between).set_index(["quantity", "model"])
+    factor = found.loc[("factor", "")]
+    assert factor.tolist() == pytest.approx(
+        [rescaled["factor"].mean(), rescaled["factor"].std(), rescaled["factor"].median(),
+         np.sqrt((rescaled["factor"] ** 2).mean())]
+    )  # fmt: skip
+    left = (rescaled["scaled"] ** 2).sum() / (rescaled["unscaled"] ** 2).sum()
+    assert found.loc[("removed", ""), "mean"] == pytest.approx(1.0 - left)
+    assert found.loc[("dark", ""), "mean"] == pytest.approx(0.245)
+    mine = between["rmse"][between["model"] == WITH]
+    assert found.loc[("between_seeds", WITH), "mean"] == pytest.approx(mine.mean())
+    assert found.loc[("between_seeds", ""), "mean"] == pytest.approx(between["rmse"].mean())
+    # Without a pair of trainings nothing is known.
+    none = rescaling_means(rescaled[:0], bands, between[:0])
+    assert np.isnan(none.loc[none["quantity"] == "factor", ["mean", "median"]].to_numpy(float)).all()
+
+
 def beyond(made: dict[str, np.ndarray]) -> dict[Any, float]:
     return beyond_seeds(rescaling_rows(made), between_seed_rows(made)).to_dict("records")[0]
 
@@ -179,13 +201,12 @@ def test_the_report_shows_the_numbers_of_the_run(decoders: Path, tmp_path: Path)
 
 def test_a_run_too_short_to_move_says_so(decoders: Path, tmp_path: Path) -> None:
     folder = write_rho_r(decoders, tmp_path / "run", scattered(0.2))
-    rows = read_results(folder / "results.csv", OWN).query(f"split == 'train' and metric == 'n' and model == '{WITH}'")
+    steps = pd.read_csv(folder / "trials.csv").query(f"model == '{WITH}'")["steps"]
     for lr, parts in ((1e-5, ("f_SOC", "(rho r)_SOC")), (0.004, ("(rho r)_SOC",)), (1.0, ())):
-        config = {"config": {"train": {"lr": lr, "batch": 10, "validation_share": 0.1}}}
+        config = {"config": {"train": {"lr": lr, "batch": 10}}}
         (folder / "config.json").write_text(json.dumps(config))
         found = short_run(read_run(folder))
-        # The validation loss of the synthetic runs is lowest in epoch 60.
-        reach = lr * np.median([60 * int(0.9 * count // 10) for count in rows["value"]])
+        reach = lr * np.median(steps)
         assert len(found) == (1 if parts else 0)
         for text in found:
             assert f"is {reach:.2f} (median over trainings)" in text
@@ -224,5 +245,11 @@ def test_the_command_leaves_a_report() -> None:
     trials = pd.read_csv(folder / "trials.csv")
     parameters = dict(zip(trials["model"].tolist(), trials["parameters"].tolist(), strict=True))
     assert parameters[WITH] - parameters[WITHOUT] == 1
+    # The epoch whose parameters are kept, and the steps to it.
+    watched = pd.read_csv(folder / "history.csv").set_index("epoch").groupby("trial")["validation_loss"]
+    best = json.loads((folder / "config.json").read_text())["config"]["train"]["keep"] == "best"
+    expected = watched.idxmin() if best else watched.size()
+    assert dict(zip(trials["trial"], trials["kept"], strict=True)) == expected.to_dict()
+    assert (trials["steps"] % trials["kept"] == 0).all() and (trials["steps"] >= trials["kept"]).all()
     for name in ("f_soc_ratio", "difference_by_region", "loss_curves"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000, name
