@@ -29,9 +29,13 @@ def started(folder: Path, count: int, *words: str) -> list[subprocess.Popen[str]
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     own = ["--processes", str(count), "--process-address", address, "--process-wait", "120", *words]
-    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    each = ([*command, *own, "--process-index", str(i)] if count > 1 else command for i in range(count))
-    return [subprocess.Popen(words, **pipes, text=True, env=environment, cwd=ROOT) for words in each]
+    pipe = subprocess.PIPE
+    return [
+        subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=ROOT
+        )
+        for words in ([*command, *own, "--process-index", str(i)] if count > 1 else command for i in range(count))
+    ]
 
 
 def ended(running: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
