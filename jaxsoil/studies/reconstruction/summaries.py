@@ -83,6 +83,8 @@ def average_rows(
     found = []
     for part, names in parts.items():
         mine = pd.DataFrame(frame[frame["region"].isin(list(names))])
+        if not len(mine):
+            continue
         means = results.over_regions(mine, OWN, overlap)
         medians = mine.groupby(_AVERAGED)["value"].median().rename("median").reset_index()
         means = means[means["seed"] == "all"].merge(medians, on=_AVERAGED, validate="one_to_one")
