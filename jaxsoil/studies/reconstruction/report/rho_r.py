@@ -33,7 +33,7 @@ _PAIR = (RHO_R_DECODERS[0], RHO_R_DECODERS[1])
 _LABELS = ("With rho r", "Without rho r")
 
 
-def _text(found: Mapping[str, float], digits: int = 3) -> str:
+def _text(found: Mapping[str, Any], digits: int = 3) -> str:
     """``mean ± SD`` of a row of rescaling_means.csv."""
     return plus_minus(found["mean"], found["sd"], digits)
 
