@@ -18,6 +18,7 @@ from jaxsoil.models.autoencoder import ModelConfig
 from jaxsoil.report.document import Document
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.spectra.container import Spectra
+from jaxsoil.studies.reconstruction import summaries
 from jaxsoil.studies.reconstruction.report import region_sections
 from jaxsoil.studies.reconstruction.report.reading import read_run
 from jaxsoil.studies.reconstruction.tables import OWN, Tables, read_main, read_predictions
@@ -110,6 +111,7 @@ def with_grid(folder: Path) -> Path:
     trials = pd.read_csv(folder / "trials.csv", keep_default_na=False)
     more = trials[trials["model"] == "plsr"].assign(input="reflectance", variant="reflectance-log")
     pd.concat([trials, more]).to_csv(folder / "trials.csv", index=False)
+    summaries.write(folder, (summaries.averages,))
     return folder
 
 

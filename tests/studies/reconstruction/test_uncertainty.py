@@ -48,7 +48,12 @@ def predict(folder: Path, library: Library, splits: list[Split], models=("plsr",
             made = np.full(rows.size, np.nan) if split.held_out == diverged else made
             key = {"study": "region_out", "model": model, "region": split.held_out, "seed": 0, "split": "test"}
             key |= {"variant": ""}
-            values = {"id": library.ids[rows], "observed": library.property("soc").values[rows], "predicted": made}
+            values = {
+                "id": library.ids[rows],
+                "observed": library.property("soc").values[rows],
+                "predicted": made,
+                "mean": made,
+            }
             frames.append(pd.DataFrame(values).assign(**key))
     pd.concat(frames).to_parquet(folder / "predictions.parquet", index=False)
     return folder
@@ -212,8 +217,9 @@ def test_measuring_again_takes_the_largest_errors_first(tmp_path) -> None:
 def test_the_alarm_of_a_network_ranks_by_its_own_row(tmp_path) -> None:
     frame = interval_rows()
     samples = frame[["model", "seed", "region", "id"]].assign(
-        split="test", spectrum_rmse=frame["strangeness"], latent_distance=np.nan
-    )
+        split="test", spectrum_rmse=frame["strangeness"], latent_distance=np.nan, row_region=frame["region"],
+        observed=1.0, predicted=1.0,
+    )  # fmt: skip
     samples.iloc[::-1].to_parquet(tmp_path / "samples.parquet", index=False)
     found = remeasured(frame, tmp_path)
     assert "latent_distance" not in set(found["ranking"])
