@@ -133,7 +133,7 @@ class Layout:
         if not self.several:
             return rows
         places = self._over(rows.shape[-1], 0).addressable_devices_indices_map(rows.shape[-1:])
-        parts = sorted({place[0].indices(rows.shape[-1])[:2] for place in places.values()})
+        parts = sorted({place[0].indices(rows.shape[-1])[:2] for place in places.values() if place is not None})
         return np.concatenate([rows[..., first:last] for first, last in parts], axis=-1)
 
     def share(self, tree: Any, rows: int, axis: int = 0) -> Any:

@@ -231,7 +231,8 @@ def lognormal_sigma(ratio: float) -> float:
 
     # A ratio within rounding of either end has its solution outside.
     low, high = 1e-6, 6.0
-    return low if off(low) <= 0.0 else high if off(high) >= 0.0 else float(brentq(off, low, high))
+    root: Any = low if off(low) <= 0.0 else high if off(high) >= 0.0 else brentq(off, low, high)
+    return float(root)
 
 
 def skew_table(results: pd.DataFrame, method: str, targets: Iterable[str]) -> pd.DataFrame:
@@ -247,7 +248,7 @@ def skew_table(results: pd.DataFrame, method: str, targets: Iterable[str]) -> pd
       RMSE / sqrt(1 - R2) and IQR = RPIQ x RMSE; ``ratio``, IQR / SD; ``normal``, the RPIQ of a normal law with this R2;
       ``lognormal`` (:func:`lognormal_sigma`).
     """
-    chosen = results[(results["split"] == "random") & (results["model"] == "cnn") & (results["region"] == ALL)]
+    chosen: Any = results[(results["split"] == "random") & (results["model"] == "cnn") & (results["region"] == ALL)]
     chosen = chosen[chosen["harmonisation"] == method]
     names, targets = ["r2", "rpiq", "sd", "iqr"], list(targets)
     ours = chosen.pivot(index="property", columns="metric", values="value").reindex(columns=names)

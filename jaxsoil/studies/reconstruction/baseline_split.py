@@ -11,6 +11,7 @@ import functools
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -120,7 +121,7 @@ def draw_averages(frame: pd.DataFrame, draws: pd.DataFrame) -> dict[str, pd.Data
     """
     parts = {str(name): mine.tolist() for name, mine in draws.groupby("parting")["region"]}
     found = average_rows(frame, parts, float(np.mean(draws["test"] / draws["train"])))
-    means = found["averages"].set_index([name for name in found["averages"] if name not in _OF_DRAWS])
+    means: Any = found["averages"].set_index([name for name in found["averages"] if name not in _OF_DRAWS])
     if len(parts) > 1:
         row, group = (means[means["part"] == name] for name in (ROW, GROUP))
         gap = (row[["mean"]] - group[["mean"]]).assign(se=np.hypot(row["se"], group["se"]), part=DIFFERENCE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,16 +87,17 @@ def average_rows(
         if not len(mine):
             continue
         means = results.over_regions(mine, OWN, overlap)
-        medians = mine.groupby(_AVERAGED)["value"].median().rename("median").reset_index()
+        medians: Any = mine.groupby(_AVERAGED)["value"].median()
+        medians = medians.rename("median").reset_index()
         means = means[means["seed"] == "all"].merge(medians, on=_AVERAGED, validate="one_to_one")
         found.append(means.drop(columns=["data", "property", "seed"]).assign(part=part, overlap=overlap))
-    by_region = frame.groupby(["region", *_AVERAGED], sort=False)["value"].mean().reset_index()
-    return {"averages": pd.concat(found, ignore_index=True), "region_averages": by_region}
+    by_region: Any = frame.groupby(["region", *_AVERAGED], sort=False)["value"].mean()
+    return {"averages": pd.concat(found, ignore_index=True), "region_averages": by_region.reset_index()}
 
 
 def _smearing(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
     """Mean over median of SOC of each fit of log10 SOC, as rows of results."""
-    trials = read_csv(folder / "trials.csv", Columns("region loss", "smearing", "seed"))
+    trials: Any = read_csv(folder / "trials.csv", Columns("region loss", "smearing", "seed"))
     trials = trials[trials["loss"] == "log"].rename(columns={"smearing": "value"})
     named = {"split": "test", "scale": "percent", "metric": "smearing", "unit": "1", "property": results.SOC}
     named |= {"study": "", "data": frame["data"].iloc[0]}

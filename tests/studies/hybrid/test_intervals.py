@@ -38,7 +38,7 @@ def six_rows(gaps: np.ndarray) -> tuple[Any, dict[str, Calibrated]]:
 
 def test_coverage_of_six_rows_is_that_by_hand() -> None:
     cross_fit, calibrated = six_rows(GAPS)
-    judged = {"clay": Mock(Judged, outside=np.zeros(6, bool))}
+    judged: Any = {"clay": Mock(Judged, outside=np.zeros(6, bool))}
     table: Any = coverage_table(cross_fit, Mock(ModelPredictions), calibrated, judged).set_index("nominal")
     assert set(table["kind"]) == {OUT_OF_FOLD} and table.index.tolist() == list(LEVELS) and set(table["seed"]) == {3}
     assert set(table["n"]) == {6} and set(table["groups"]) == {5}

@@ -15,10 +15,12 @@ from jaxsoil.data.splits import region_out
 from jaxsoil.evaluation import metrics
 from jaxsoil.evaluation.results import CONVERGED, NOT_CONVERGED, read_results, write_results
 from jaxsoil.models.autoencoder import ModelConfig
+from jaxsoil.models.config import Input
 from jaxsoil.report.document import Document
 from jaxsoil.runs.folder import RunFolder
 from jaxsoil.spectra.container import Spectra
 from jaxsoil.studies.reconstruction import summaries
+from jaxsoil.studies.reconstruction.config import SocLoss
 from jaxsoil.studies.reconstruction.report import region_sections
 from jaxsoil.studies.reconstruction.report.reading import read_run
 from jaxsoil.studies.reconstruction.tables import OWN, Tables, read_main, read_predictions
@@ -50,7 +52,11 @@ def fill(folder: Path) -> tuple[Library, dict[str, np.ndarray]]:
     tables = Tables(RunFolder(folder, "region_out", "disabled"), own, splits)
     folder.mkdir(exist_ok=True)
     made = {}
-    for variant, what, loss in (("", "snv", "log"), ("reflectance-linear", "reflectance", "linear")):
+    settings: tuple[tuple[str, Input, SocLoss], ...] = (
+        ("", "snv", "log"),
+        ("reflectance-linear", "reflectance", "linear"),
+    )
+    for variant, what, loss in settings:
         for split in splits:
             for seed in (0, 1):
                 soc = tables.soc * 10.0 ** rng.normal(0.0, 0.2, 20)

@@ -15,6 +15,7 @@ from jaxsoil.data.twin.soil.make import make_twin
 from jaxsoil.evaluation import metrics, results
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.tracking import Silent
 from jaxsoil.studies.reconstruction import transfer
 from jaxsoil.studies.reconstruction.config import RegionOutConfig
 from jaxsoil.studies.reconstruction.report.region_sections import heatmap
@@ -34,13 +35,6 @@ CONFIG = RegionOutConfig(
 )
 
 
-class Quiet:
-    """Takes what a run reports."""
-
-    def log(self, record: dict[str, Any]) -> None:
-        """Nothing is kept."""
-
-
 @pytest.fixture(scope="module")
 def library():
     return make_twin(TwinConfig(n_samples=180, n_regions=3, n_outlying=1, n_bands=12))
@@ -50,7 +44,7 @@ def run(config: RegionOutConfig, library: Any, folder: Path) -> transfer.Transfe
     found = transfer.prepare(config, library)
     assert found is not None
     folder.mkdir(exist_ok=True)
-    transfer.runner(config, found)(Tables(RunFolder(folder, "region_out"), library, ()), Quiet(), {})
+    transfer.runner(config, found)(Tables(RunFolder(folder, "region_out"), library, ()), Silent(), {})
     return found
 
 

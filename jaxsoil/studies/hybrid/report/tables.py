@@ -81,7 +81,7 @@ def published(run: HybridRun, implied: pd.DataFrame) -> Table:
 def skew(run: HybridRun) -> Table:
     """Why a high R2 can go with a low RPIQ: standard deviation and quartiles measure different things."""
     found, sources = run.tables["skew"], {"published": "published", "here": "here, random folds"}
-    names = [f"{run.label(one.property)}, {sources[one.source]}" for one in found.itertuples()]
+    names = [f"{run.label(one)}, {sources[of]}" for one, of in zip(found["property"], found["source"], strict=True)]
     columns: dict[Any, Any] = {
         "property": "Property", "r2": ("R2", 2), "rpiq": ("RPIQ", 2), "sd": ("SD", 1), "iqr": ("IQR", 1),
         "ratio": ("IQR / SD", 2), "normal": ("RPIQ of a normal law with this R2", 2),

@@ -234,7 +234,7 @@ class Run(RunContents):
     @property
     def overlap(self) -> float:
         """Test rows over training rows, mean over random splits that share rows; 0 where regions are held out."""
-        return float(self.table("averages")["overlap"].max())
+        return float(np.max(self.table("averages")["overlap"]))
 
     @property
     def regions(self) -> list[str]:

@@ -1,6 +1,7 @@
 """The alarm section: numbers equal to the evaluation's, undefined cases in words, figures drawn for all of them."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -131,7 +132,7 @@ def test_figure_names_failing_regions_and_leaves_out_undefined_ones(styles):
 def test_figures_of_nothing(styles):
     none_failed = alarm_tables(make_samples(("A", "B"), n=400, models=("ann",)))
     figure = score_by_region(none_failed.regions, styles)
-    points = [len(line.get_xdata()) for line in figure.axes[0].lines if line.get_marker() not in ("None", "")]
+    points = [np.size(line.get_xdata()) for line in figure.axes[0].lines if line.get_marker() not in ("None", "")]
     assert sum(points) == 2 and not figure.axes[0].texts  # a point for each region, and no region is named
     quiet = none_failed.samples.assign(fail_percent=0.0, fail_log10=0.0)
     calm = none_failed.regions.assign(fail_r2=0.0, fail_rmse=0.0, fail_rmse_log10=0.0)
@@ -142,7 +143,7 @@ def test_figures_of_nothing(styles):
 def test_roc_figure_has_a_panel_for_each_model_and_failure(styles):
     tables = alarm_tables(make_samples(REGIONS, failing=("B", "D", "G")))
     areas = area_rows(tables)
-    figure = roc_curves(areas, curve_rows(tables), styles)
+    figure: Any = roc_curves(areas, curve_rows(tables), styles)
     failures = set(areas["failure"][np.isfinite(areas["auroc"])])
     assert len(figure.axes) == 2 * len(failures)
     shown = [text.get_text() for text in figure.axes[len(failures)].texts]

@@ -132,7 +132,7 @@ def test_means_over_trainings_are_those_of_the_rows() -> None:
     assert found.loc[("between_seeds", WITH), "mean"] == pytest.approx(mine.mean())
     assert found.loc[("between_seeds", ""), "mean"] == pytest.approx(between["rmse"].mean())
     # Without a pair of trainings nothing is known.
-    none = rescaling_means(rescaled[:0], bands, between[:0])
+    none = rescaling_means(rescaled.head(0), bands, between.head(0))
     assert np.isnan(none.loc[none["quantity"] == "factor", ["mean", "median"]].to_numpy(float)).all()
 
 
@@ -250,6 +250,6 @@ def test_the_command_leaves_a_report() -> None:
     best = json.loads((folder / "config.json").read_text())["config"]["train"]["keep"] == "best"
     expected = watched.idxmin() if best else watched.size()
     assert dict(zip(trials["trial"], trials["kept"], strict=True)) == expected.to_dict()
-    assert (trials["steps"] % trials["kept"] == 0).all() and (trials["steps"] >= trials["kept"]).all()
+    assert np.all(trials["steps"] % trials["kept"] == 0) and np.all(trials["steps"] >= trials["kept"])
     for name in ("f_soc_ratio", "difference_by_region", "loss_curves"):
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000, name
