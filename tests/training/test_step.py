@@ -263,6 +263,6 @@ def test_a_weight_on_the_divergence_draws_the_minerals_to_the_mean_soil() -> Non
     data = dataclasses.replace(problem(), shared=Minerals(spectra, jnp.linspace(1.0, 2.0, 4), shares))
     # The SOC term of these few steps is as large as the second weight.
     both = dataclasses.replace(members(2), own={"mineral_kl": jnp.array([0.0, 1e4], jnp.float32)})
-    mass = predict("physics", run("physics", dataclasses.replace(TRAIN, mineral_kl=1.0), both, data, 20), data)
+    mass = predict("physics", run("physics", dataclasses.replace(LAST, mineral_kl=1.0), both, data, 20), data)
     without, weighted = (float(mineral_divergence(jnp.asarray(one), shares)) for one in mass)
-    assert weighted < 0.2 * without
+    assert weighted < 0.1 * without
