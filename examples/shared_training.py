@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxsoil.runs import processes, stop
 from jaxsoil.runs.errors import UsageError
-from jaxsoil.runs.files import write_arrays
+from jaxsoil.runs.files import atomic_path, write_arrays
 
 BANDS, ROWS, HELD_OUT = 40, 4000, 800
 
@@ -73,8 +73,12 @@ def main() -> int:
         team = processes.settings_of(options)
         with stop.caught(), processes.joined(team, options.folder, connected=True):
             if processes.leads() and not (options.folder / "spectra.npy").exists():
-                np.save(options.folder / "spectra.npy", np.random.default_rng(0).random((ROWS, BANDS), np.float32))
-            processes.ready() if processes.leads() else processes.wait_for_folder()
+                with atomic_path(options.folder / "spectra.npy") as new:
+                    np.save(new, np.random.default_rng(0).random((ROWS, BANDS), np.float32))
+            if processes.leads():
+                processes.ready()
+            else:
+                processes.wait_for_folder()
             train(options.folder, options.epochs, options.pause)
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,6 +5,9 @@ python experiments/run.py --exp=few_labels --data fields_vnir    measured spectr
 python experiments/run.py --exp=few_labels --smoke               the smallest size, two minutes on two CPU cores
 python experiments/run.py --exp=few_labels --paper               the publication's size (days on a CPU)
 
+Expected with 128 units a layer and one seed (``spectra`` in docs/sweeps.md), mean CCC of log10 SOC over nine held-out
+regions: encoder 0.52 before and 0.60 after fine-tuning, with ANN decoder 0.63 and 0.71, standard errors 0.08 to 0.10;
+its four points took up to 14 minutes. The default has 512 units and two seeds and takes longer.
 """
 
 import dataclasses

@@ -5,6 +5,9 @@ python experiments/run.py --exp=rho_r --data fields_vnir    measured spectra of 
 python experiments/run.py --exp=rho_r --smoke               the smallest size, about a minute on two CPU cores
 python experiments/run.py --exp=rho_r --paper               the publication's size (days on a CPU)
 
+Expected with 128 units a layer and one seed (docs/sweeps.md), mean CCC and RMSE of log10 SOC over 17 held-out regions:
+0.60 and 0.28 with rho r, 0.57 and 0.31 without, a difference that is less than chance. The default has 512 units and
+two seeds and takes longer.
 """
 
 import dataclasses

@@ -17,8 +17,8 @@ from jaxsoil.experiments import Experiment, load
 from jaxsoil.runs.errors import DataError, UsageError
 
 STUDIES = ("region_out", "few_labels", "soc_spectrum", "multifidelity", "hybrid_dataset", "layer_transfer")
-REPORTS = (*STUDIES, "carry_over", "rho_r")
-"""Those whose report has files of its own; a run of the last two is resumed as that of region_out is."""
+REPORTS = (*STUDIES, "baseline_split", "carry_over", "rho_r")
+"""Those whose report has files of its own; runs of the last three are resumed as that of region_out is."""
 SAMPLE = ("baseline_split", "hybrid_dataset")
 RESUMED = [*SAMPLE, *(pytest.param(name, marks=pytest.mark.campaign) for name in STUDIES if name not in SAMPLE)]
 """A resumed run takes seconds for each of its files: a sample is tried on every change. The split at random reads what

@@ -62,16 +62,12 @@ _UNFINISHED = re.compile(r"\.[^/]+-[a-z0-9_]{8}(\.[^./]+)?")  # names by tempfil
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what a killed process was just writing into a run folder; runs within it, of a sweep, are let alone."""
-    for inside, folders, names in os.walk(folder):
-        if "config.json" in names and Path(inside) != folder:
-            folders.clear()
-            continue
-        for name in [name for name in names if _UNFINISHED.fullmatch(name)]:
-            Path(inside, name).unlink(missing_ok=True)
-        for name in [name for name in folders if _UNFINISHED.fullmatch(name)]:
-            folders.remove(name)
-            shutil.rmtree(Path(inside, name), ignore_errors=True)
+    """Removes what a killed process was just writing into a folder, which the caller holds."""
+    for path in [path for path in folder.rglob(".*-*") if _UNFINISHED.fullmatch(path.name)]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_text_atomic(path: str | os.PathLike[str], text: str) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxsoil.runs.errors import DataError, UsageError
-from jaxsoil.runs.files import read_json, remove_unfinished, write_json
+from jaxsoil.runs.files import read_json, write_json
 from jaxsoil.runs.mirror import Inputs
 from jaxsoil.runs.tracking import Tracker, start
 
@@ -110,7 +110,6 @@ def create(
     """Makes the run folder with config.json and env.json; a run that is resumed keeps its own."""
     if overwrite and run.path.exists():
         shutil.rmtree(run.path)
-    remove_unfinished(run.path)
     if (run.path / "config.json").exists():
         return
     run.path.mkdir(parents=True, exist_ok=True)

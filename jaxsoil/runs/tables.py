@@ -112,7 +112,7 @@ def numbers(path: object, name: str, cells: Sequence[Any], *, whole: bool = Fals
             number = float("nan" if empty and cell == "" else cell)
             if whole and not number.is_integer():
                 raise ValueError
-            found.append(int(cell) if whole else number)
+            found.append(int(number) if whole else number)
         except (TypeError, ValueError):
             raise _wrong(path, name, row, cells, "a whole number" if whole else "a number") from None
     return np.array(found, dtype=np.int64 if whole else np.float64)
@@ -121,7 +121,8 @@ def numbers(path: object, name: str, cells: Sequence[Any], *, whole: bool = Fals
 def _require_columns(path: Path, header: Sequence[str], columns: Columns) -> None:
     missing = [name for name in columns.required if name not in header]
     if missing:
-        raise damaged(path, f"columns are missing: {', '.join(missing)}")
+        remedy = "Run the study again with --resume; if an earlier version finished this part, with --overwrite."
+        raise DataError(f"columns are missing: {', '.join(missing)}", source=path, remedy=remedy)
 
 
 def _typed(path: Path, name: str, kind: str, cells: list[str]) -> np.ndarray | list[str]:

@@ -31,7 +31,7 @@ from jaxsoil.runs import stop as stopping
 from jaxsoil.runs.errors import DataError, UsageError
 from jaxsoil.runs.files import read_json, write_json
 from jaxsoil.runs.tracking import LOG_NAME, read_log
-from jaxsoil.sweep.execute import FAILED, STOPPED, Job, run_job, status
+from jaxsoil.sweep.execute import FAILED, FINISHED, STOPPED, Job, run_job, status
 
 PERCENT, LOSS, RECORD = "percent", "loss", "record"
 """Keys of what a point says: how much of it is done, its watched loss, and at its end its record."""
@@ -99,7 +99,7 @@ def stops(folders: Iterable[Path], own: Path, percent: float, loss: float) -> bo
     known, here = _rungs(own), max((milestone for milestone in MILESTONES if percent >= milestone), default=0)
     last = max(known, default=0)
     if here <= last or not math.isfinite(loss) or not own.is_dir():
-        return here == last > 0 and known[last]["stops"]
+        return last > 0 and here == last and known[last]["stops"]
     losses = [rungs[here]["loss"] for rungs in map(_rungs, folders) if here in rungs]
     worse = bool(losses) and loss > float(np.quantile(losses, 1 / FACTOR))
     write_json(own / RUNGS, known | {here: {"loss": loss, "stops": worse}})
@@ -221,7 +221,9 @@ def drive(jobs: Sequence[Job], settings: Any, tell: Callable[[Job, dict[str, Any
             return self.STOP if stops(every, own, result[PERCENT], result[LOSS]) else self.CONTINUE
 
         def on_trial_complete(self, tune_controller: Any, trial: Any, result: Any) -> None:
-            self.on_trial_result(tune_controller, trial, result)  # Others are compared with it; it has come to its end.
+            # Others are compared with it: it has come to its end, which one that failed or is in use elsewhere has not.
+            if json.loads(result.get(RECORD, "{}")).get("status") == FINISHED:
+                self.on_trial_result(tune_controller, trial, result)
 
     storage = sweep.absolute() / f".tune-{os.urandom(3).hex()}"  # Of this driver: another may run other points.
     try:

@@ -16,7 +16,7 @@ from jaxsoil.experiments import Experiment
 from jaxsoil.runs import lock, processes, progress
 from jaxsoil.runs.compiled import keep_compiled
 from jaxsoil.runs.errors import DataError, UsageError
-from jaxsoil.runs.files import read_json, write_json
+from jaxsoil.runs.files import read_json, remove_unfinished, write_json
 from jaxsoil.runs.folder import RunFolder, create, refuse_or_accept
 from jaxsoil.sweep import points
 
@@ -76,6 +76,8 @@ def execute(
             stack.enter_context(lock.held(run.path, wait))
             # Another worker may have come and gone since.
             refuse_or_accept(run, content, resume, overwrite)
+            if (run.path / "env.json").exists():  # else it is no run yet, and perhaps the folder of something else
+                remove_unfinished(run.path)
             create(run, content, arguments, overwrite, precision)
             processes.ready()
         else:

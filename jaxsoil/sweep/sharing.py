@@ -17,7 +17,7 @@ from typing import Any
 from jaxsoil.runs import keys, lock, progress
 from jaxsoil.runs.compiled import keep_compiled
 from jaxsoil.runs.errors import DataError
-from jaxsoil.runs.files import read_json, write_json
+from jaxsoil.runs.files import read_json, remove_unfinished, write_json
 from jaxsoil.runs.folder import create, refuse_or_accept
 from jaxsoil.sweep.execute import Job, precision_of, statement
 
@@ -128,6 +128,8 @@ def _prepared(jobs: Sequence[Job], stack: contextlib.ExitStack) -> Points:
             pairs = [zip(mine, theirs, strict=True) for mine, theirs in zip(chains, first, strict=True)]
             chains = [[mine.on_data_of(theirs) for mine, theirs in pair] for pair in pairs]
             if chains and all(stage is not None and stage.trials for chain in chains for stage in chain):
+                if (run.path / "env.json").exists():
+                    remove_unfinished(run.path)
                 create(run, statement(run, config), job.command, False, precision_of(config))
                 found.append((job, chains))
                 stack.enter_context(own.pop_all())

@@ -181,9 +181,9 @@ def estimate(group: Group, data: Data, train: TrainConfig, devices: DeviceConfig
 def few_steps(runner: GroupRun) -> tuple[Program, State]:
     """The program of a group's first chunk with epochs of :data:`STEPS` steps, and its state before the first."""
     group = runner.group
-    program = runner.program(group.chunk(0))
-    program.member = dataclasses.replace(program.member, steps=jnp.full(group.size, STEPS, jnp.int32))
-    program.most = STEPS
+    made = runner.program(group.chunk(0))
+    member = dataclasses.replace(made.member, steps=jnp.full(group.size, STEPS, jnp.int32))
+    program = Program(made.training, made.layout, member, made.data)
     return program, runner.initial(program, group.chunk(0))
 
 

@@ -253,7 +253,22 @@ class _Keeper:
         self.saved = time.monotonic()
 
     def restored(self, state: State) -> tuple[State, Any, int, int]:
-        """State, sums, epoch and step from which a run goes on."""
+        """State, sums, epoch and step from which a run goes on, in all processes of a shared training."""
+        found = self._restored(state)
+        if self.program.layout.several:
+            from jax.experimental import multihost_utils
+
+            # Calls from different steps would pair up, and parameters be wrong without a word.
+            places = np.asarray(multihost_utils.process_allgather(np.array(found[2:], np.int32)))
+            if (places != places[0]).any():
+                raise DataError(
+                    "the processes do not find the same checkpoint",
+                    value=places.tolist(),
+                    remedy="See that all read the same folder, and start all of them again.",
+                )
+        return found
+
+    def _restored(self, state: State) -> tuple[State, Any, int, int]:
         if self.checkpoints is None or not self.checkpoints.latest:
             return state, None, 0, 0
         like = self._tree(state, pure.zero(state), 0, 0)
@@ -262,7 +277,8 @@ class _Keeper:
         except DamagedCheckpoint as error:
             # The one that is kept is the only one; what it stood for is computed again, to the same bits.
             progress.say(f"  {error} Training begins anew.")
-            self.checkpoints.remove()
+            if not (self.program.layout.several and jax.process_index()):
+                self.checkpoints.remove()
             return state, None, 0, 0
         if not np.array_equal(found["key"], like["key"]):
             raise DataError(

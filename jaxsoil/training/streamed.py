@@ -232,10 +232,11 @@ class StreamedRows(Program):
         own = layout.own(np.arange(size)).size
         self.held = steps_held(bytes_of(like), own, stored.memory_gb, min(stored.block, self.most))
 
+        ordering = dataclasses.replace(member, rows={name: member.rows[name] for name in ("train", "count")})
         most = self.most  # not by self: the reader, its thread and its blocks are to go with this
 
         def drawn(epoch: int) -> NDArray[Any]:
-            return layout.own(np.asarray(order(member, jnp.int32(epoch)))[: most * size].reshape(most, size))
+            return layout.own(np.asarray(order(ordering, jnp.int32(epoch)))[: most * size].reshape(most, size))
 
         self.reader = Blocks(read, like, drawn, training.epochs, self.most, self.held, None, stored.prepare)
         self.example = jax.tree.map(lambda x: np.zeros((size, *np.shape(x)[1:]), x.dtype), like)

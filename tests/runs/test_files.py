@@ -120,14 +120,14 @@ def test_a_csv_table_is_read_as_text_and_a_row_of_another_length_is_named(tmp_pa
 
 
 def test_what_a_killed_process_was_writing_goes_and_nothing_else(tmp_path: Path) -> None:
-    kept = ["config.json", ".hidden-notes", "a-b.csv", ".gitignore", "points/1/config.json", "points/1/.t-abcdefgh.csv"]
+    kept = ["config.json", ".hidden-notes", "a-b.csv", ".gitignore", "part/config.json"]
     for name in kept:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("kept")
     (tmp_path / "pieces").mkdir()
     for place in (tmp_path, tmp_path / "pieces"):
         with pytest.raises(KeyboardInterrupt), atomic_path(place / "t.csv") as temporary:
-            shutil.copytree(tmp_path / "points" / "1", place / ".bundle-abc_1234", dirs_exist_ok=True)
+            shutil.copytree(tmp_path / "part", place / ".bundle-abc_1234", dirs_exist_ok=True)
             shutil.copy(tmp_path / "config.json", place / f"{temporary.name[:-12]}zzzzzzzz.csv")
             raise KeyboardInterrupt
     assert len([*tmp_path.rglob(".*-*")]) > 4

@@ -18,10 +18,12 @@ def made_once(write: Callable[..., Path]) -> Callable[..., Path]:
 
     @functools.wraps(write)
     def copied(folder: Path, **options: Any) -> Path:
-        asked = f"{write.__module__} {sorted(options.items())}"
+        asked = f"{write.__module__}.{write.__qualname__} {sorted(options.items())}"
         made = Path(_FOLDER.name) / hashlib.sha256(asked.encode()).hexdigest()[:16]
         if not made.exists():
-            write(made.with_suffix(".part"), **options).rename(made)
+            part = made.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)  # of a write that failed
+            write(part, **options).rename(made)
         return Path(shutil.copytree(made, folder, dirs_exist_ok=True))
 
     return copied

@@ -86,8 +86,8 @@ def test_a_training_gives_the_memory_of_its_state_back(members: int) -> None:
     program, params = problem(members)
     state = jax.eval_shape(lambda: program.initial(params))
     size, first = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)), jnp.int32(0)
-    total, order = jax.eval_shape(zero, state), jax.eval_shape(program.functions.order, program.member, first)
-    step = (total, order, program.member, program.data, first, first)
+    total, order = jax.eval_shape(zero, state), jax.eval_shape(program.functions.order, program.ordering, first)
+    step = (total, order, program.stepping, program.data, first, first)
     for function, others in (("epochs", (program.member, program.data, first, first, None)), ("step", step)):
         account = getattr(program.functions, function).lower(state, *others).compile().memory_analysis()
         assert account.alias_size_in_bytes > 0.99 * size, function

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import ArrayLike, NDArray
 
 from jaxsoil.data.properties import TEXTURE
@@ -202,6 +203,13 @@ class PropertyLoss:
         return jnp.sum(squares) / jnp.maximum(jnp.sum(known), 1.0), (stats, {})
 
 
+def _sharing(batch: int) -> Mesh | None:
+    """As many devices of this process as share a batch evenly, None for one: it would only be known in stage 3."""
+    devices = jax.local_devices()
+    count = max(n for n in range(1, len(devices) + 1) if batch % n == 0)
+    return batch_mesh(devices[:count]) if count > 1 else None
+
+
 def fit_properties(
     config: PropertyConfig,
     own: Strategy,
@@ -236,13 +244,10 @@ def fit_properties(
     t = targets.forward(values)
     known = np.isfinite(t)
     labels = {"t": np.where(known, t, 0.0).astype(np.float32), "known": known.astype(np.float32)}
-    # A single network reads inputs that exceed the memory from where they lie, and standardises what it reads; all
-    # devices share its batches, as they share stage 1's.
-    mesh = None
+    # A single network reads inputs that exceed the memory from where they lie, and standardises what it reads.
     if task == "multi" and x.nbytes > config.memory_gb * 1e9:
         prepare = functools.partial(standardise, centre=centre, scale=scale)
         arrays: Any = Stored(len(x), {"x": x} | labels, config.memory_gb, prepare=prepare)
-        mesh = batch_mesh(jax.local_devices()) if jax.local_device_count() > 1 else None
     else:
         arrays = {"x": (x - centre) / scale} | labels
     widths = config.latent_widths if own.view == "latents" else config.widths
@@ -252,6 +257,7 @@ def fit_properties(
     example = (1, x.shape[1])
     if task == "multi":
         params = first_parameters(network, start, example)
+        mesh = _sharing(min(loop.batch, train.size)) if isinstance(arrays, Stored) else None
         fitted = fit(loss, params, arrays, train, validation, loop, run, label=label, mesh=mesh)
     else:
         members = t.shape[1]

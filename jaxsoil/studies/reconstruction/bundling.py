@@ -147,7 +147,8 @@ def _networks(
             decoded = trial.model.decoder != "none"
             limit = reconstruction_limit(outcome.rmse).value if decoded else None
             yield trial.name, _network(group, trial, prepared), limit
-    train.record_floors(run, STAGE, achieved(runs, config.train, time.perf_counter() - began))
+    if not processes.several():
+        train.record_floors(run, STAGE, achieved(runs, config.train, time.perf_counter() - began))
 
 
 def _trial(config: StudyConfig, library: Library, split: Split, network: Decoder) -> Trial:

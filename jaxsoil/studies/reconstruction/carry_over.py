@@ -99,7 +99,7 @@ def run(config: CarryOverConfig, folder: RunFolder, prepared: StudyInputs) -> No
         with timed(timing, "finetuned"):
             held_out = {split.held_out: np.flatnonzero(split.test) for split in tables.splits}
             choices = local_choices(folder.path, prepared.library, held_out)
-            local_networks.add(tables, config, choices, LABELS, tracker)
+            local_networks.add(tables, config, choices, LABELS)
             additions.add_latents(tables, config)
         with timed(timing, "properties"):
             other_tests.add(tables, config)

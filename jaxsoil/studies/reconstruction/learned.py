@@ -91,7 +91,8 @@ def rescaling_means(rescaled: pd.DataFrame, bands: pd.DataFrame, between: pd.Dat
       of the squared difference between the spectra that the factor takes away.
     """
     squares = [float(np.sum(np.asarray(rescaled[name], dtype=np.float64) ** 2)) for name in ("scaled", "unscaled")]
-    values: list[tuple[str, str, Any]] = [("removed", "", [1.0 - squares[0] / max(squares[1], 1e-30)])]
+    removed = 1.0 - squares[0] / squares[1] if squares[1] > 0.0 else np.nan
+    values: list[tuple[str, str, Any]] = [("removed", "", [removed])]
     values += [(name, "", rescaled[name]) for name in rescaled.columns.drop(["region", "seed"])]
     values += [("dark", "", bands["dark"]), ("between_seeds", "", between["rmse"])]
     values += [("between_seeds", model, between["rmse"][between["model"] == model]) for model in RHO_R_DECODERS]

@@ -24,7 +24,7 @@ from jaxsoil.runs import progress
 from jaxsoil.runs.files import write_parquet
 from jaxsoil.runs.pieces import Pieces
 from jaxsoil.runs.tables import Columns, read_parquet
-from jaxsoil.runs.tracking import Silent, Tracker
+from jaxsoil.runs.tracking import Silent
 from jaxsoil.studies.reconstruction import additions
 from jaxsoil.studies.reconstruction.config import CarryOverConfig
 from jaxsoil.studies.reconstruction.prepare import StudyInputs, decoder_minerals, make_trials, require_batch
@@ -59,9 +59,7 @@ def prepared(config: CarryOverConfig, inputs: StudyInputs) -> StudyInputs:
     return dataclasses.replace(inputs, minerals=inputs.minerals or minerals)
 
 
-def add(
-    tables: Tables, config: CarryOverConfig, choices: Choices, counts: Sequence[int], tracker: Tracker | Silent
-) -> None:
+def add(tables: Tables, config: CarryOverConfig, choices: Choices, counts: Sequence[int]) -> None:
     """Trains and fine-tunes the networks and writes :data:`FILE`, SOC in % of all rows of the regions held out.
 
     Every training leaves a file, which a resumed run reads; one that diverged has no rows. The mass fractions that the
@@ -76,14 +74,14 @@ def add(
     # The regions that go on come first: a chunk of the second stage loads the parameters of that chunk of the first.
     first = pretraining(config, library, sorted(tables.splits, key=lambda split: split.held_out not in enough))
     trials = [trial for trial in first if trial.split.held_out in enough]
-    found = _trained(tables, config, first, STAGE, tracker)
+    found = _trained(tables, config, first, STAGE)
     frames = [_frame(library, trial, soc, "none", 0, 0) for trial, soc in found]
     finetune = dataclasses.replace(config, train=dataclasses.replace(config.finetune, seed=config.train.seed))
     draws = [(FEW, draw) for draw in range(config.finetuned_draws)] + [("kennard_stone", 0)]
     for labels in [count for count in counts if count and trials]:
         for choice, draw in draws:
             second = [_second(trial, choices, choice, draw, labels) for trial in trials]
-            found = _trained(tables, finetune, second, f"{STAGE}-{choice}-{draw}-{labels}", tracker, STAGE)
+            found = _trained(tables, finetune, second, f"{STAGE}-{choice}-{draw}-{labels}", STAGE)
             frames += [_frame(library, trial, soc, choice, draw, labels) for trial, soc in found]
     write_parquet(tables.run.path / FILE, pd.concat(frames, ignore_index=True))
     record_floors(tables.run, STAGE, floors.reached(since, config.train.precision))
@@ -122,7 +120,6 @@ def _trained(
     config: CarryOverConfig,
     trials: Sequence[Trial],
     stage: str,
-    tracker: Tracker | Silent,
     previous: str | None = None,
 ) -> Iterator[tuple[Trial, np.ndarray]]:
     """Each trial that stayed finite, with SOC in % of all rows."""
@@ -133,7 +130,8 @@ def _trained(
         tables.library, tables.minerals, trials, config.train, devices, config.components,
         stage, previous, keep_states=previous is None, measure=keep if previous is None else None,
     )  # fmt: skip
-    for _, trial, outcome in trained(networks, tables.run, tracker, [], STAGE):
+    # Not tracked: their losses are of labels of the held-out region, and ids those of the study's own networks.
+    for _, trial, outcome in trained(networks, tables.run, Silent(), [], STAGE):
         if outcome.alive:
             yield trial, PERCENT * np.asarray(outcome.soc, np.float64)
 

@@ -194,7 +194,8 @@ def trained(
         own = networks.runs(run.path)
         runs += own
         chunks = sum(one.group.chunks for one in own)
-        if chunks < processes.count() and networks.previous is None:
+        cut = any(len(one.group.trials) > 1 for one in own)
+        if chunks < processes.count() and networks.previous is None and cut:
             progress.say(f"  {chunks} programs for {processes.count()} processes: --devices.chunk cuts smaller ones.")
         for group, trial, outcome in run_groups(own, functools.partial(_report, part, kind, tracker, networks.train)):
             progress.reach(kind or trial.name, f"{part}/{trial.id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from jaxsoil.studies.layers.config import LayersConfig
 from jaxsoil.studies.layers.prepare import LayersData
 from jaxsoil.studies.layers.scores import mean_over_seeds
 from jaxsoil.studies.layers.trainings import point_features, reference
+from jaxsoil.training.rows import Fitted
 
 
 def with_values(prepared: LayersData, values: np.ndarray) -> LayersData:
@@ -139,3 +141,21 @@ def test_a_training_that_diverges_is_marked(prepared: LayersData) -> None:
     trained = learn.train(("multitask", "blocks", 0), learn.held_out_rows(prepared.folds["blocks"], 2), prepared, wild)
     assert not trained.alive.any()
     assert np.isnan(learn.predict_members(learn.loss_of("multitask", prepared, wild), trained, prepared.windows)).all()
+
+
+def test_no_stage_of_transfer_is_handed_a_held_out_row(prepared: LayersData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of both stages, without training: that rows which are not handed over change nothing is tested above."""
+    held, stages = learn.held_out_rows(prepared.folds["blocks"], 2), []
+
+    def noted(loss: Any, params: Any, arrays: Any, rows: Any, watched: Any, loop: Any, keys: Any, **_: Any) -> Fitted:
+        stages.append((rows, watched))
+        history = {name: np.zeros((len(keys), loop.epochs)) for name in ("loss", "validation_loss")}
+        done = np.ones(len(keys), bool)
+        return Fitted(params, history, done, np.full(len(keys), loop.epochs), done)
+
+    monkeypatch.setattr(learn, "fit_many", noted)
+    learn.train(("transfer", "blocks", 0), held, prepared, TINY)
+    assert [len(rows) for rows, _ in stages] == [2, 2 * len(prepared.layers)]
+    for rows, watched in stages:
+        unseen = np.repeat(held, len(rows) // 2, axis=0)
+        assert rows.any(axis=1).all() and not (rows & unseen).any() and not (watched & unseen).any()

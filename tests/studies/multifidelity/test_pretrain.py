@@ -157,6 +157,7 @@ from jaxsoil.runs.errors import UsageError
 from jaxsoil.models.vae import Vae
 from jaxsoil.training.config import DeviceConfig, LoopConfig
 from jaxsoil.training.devices import make_mesh
+from jaxsoil.studies.multifidelity import property_models
 from jaxsoil.studies.multifidelity.pretrain import ScansProgram, VaeLoss, pretrain
 
 assert len(jax.devices()) == 8
@@ -191,9 +192,12 @@ def rows_of_their_own():
 def property_networks():
     x, y = problem()
     y[::3, 0] = np.nan  # devices have unequal numbers of values: the mean is over all of them
-    loop = LoopConfig(epochs=3, batch=32)
+    loop, fit, used = LoopConfig(epochs=3, batch=32), property_models.fit, []
+    property_models.fit = lambda *given, mesh, **named: used.append(mesh) or fit(*given, mesh=mesh, **named)
     one, eight = (fitted(x, y, "multi", loop, memory_gb=memory)[0] for memory in (1.0, 1e-6))
     np.testing.assert_allclose(one.predict(x), eight.predict(x), rtol=1e-4)
+    assert used[0] is None and used[1].shape["batch"] == 8
+    assert property_models._sharing(30).shape["batch"] == 6 and property_models._sharing(11) is None
 
 def refused():
     config = dataclasses.replace(CONFIG, loop=dataclasses.replace(CONFIG.loop, batch=15))

@@ -145,3 +145,11 @@ def test_one_setting_has_no_grid(tmp_path: Path) -> None:
     document = Document("t")
     region_sections.grid_section(document, run)
     assert "Grid" not in document.markdown() and region_sections.with_modelled_table(run) == []
+
+
+def test_why_a_metric_is_undefined_is_written_for_held_out_rows(tmp_path: Path) -> None:
+    fill(tmp_path / "run")  # the second seed diverged with b held out
+    found = pd.read_csv(tmp_path / "run" / "undefined.csv", keep_default_na=False)
+    mine = found[(found["model"] == "none") & (found["variant"] == "")]
+    assert set(zip(mine["region"], mine["seed"], strict=True)) == {("b", 1)}
+    assert {"ccc", "r2", "rmse"} <= set(mine["metric"]) and min(map(len, mine["reason"])) > 5

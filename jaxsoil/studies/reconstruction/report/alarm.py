@@ -16,7 +16,7 @@ from jaxsoil.report import style
 from jaxsoil.report.document import Document
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
-from jaxsoil.report.tables import Table, natural_sorted, number, pivot_table, rows_table
+from jaxsoil.report.tables import Table, natural_sorted, number, percent, pivot_table, rows_table
 from jaxsoil.studies.reconstruction.report import sections
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 
@@ -48,18 +48,14 @@ _RULES = {
 _LABELS = {"model": model_label, "failure": FAILURE_LABELS, "alarm": ALARM_LABELS, "rule": _RULES}
 
 
-def _percent(share: float) -> str:
-    return number(100.0 * share, 1)
-
-
 def _p(value: float) -> str:
     return "< 0.001" if value < 1e-3 else number(value, 3)
 
 
 _COSTS: dict[str | tuple[str, ...], Any] = {
-    "flagged": ("Flagged (%)", _percent),
-    "caught": ("Failures caught (%)", _percent),
-    "false": ("False alarms (% of good)", _percent),
+    "flagged": ("Flagged (%)", percent),
+    "caught": ("Failures caught (%)", percent),
+    "false": ("False alarms (% of good)", percent),
 }
 _PROSE = Prose(__package__, "alarm", measured=measured, level=0.05, p_text=_p)
 

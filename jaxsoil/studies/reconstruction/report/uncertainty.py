@@ -12,7 +12,7 @@ from jaxsoil.report.document import Document
 from jaxsoil.report.prose import Prose
 from jaxsoil.report.run_files import where
 from jaxsoil.report.style import GREY, OKABE_ITO, Look, grid, legend, styled
-from jaxsoil.report.tables import Table, number, pivot_table, rows_table
+from jaxsoil.report.tables import Table, percent, pivot_table, rows_table
 from jaxsoil.studies.reconstruction.report.reading import Run, model_label
 from jaxsoil.studies.reconstruction.uncertainty import GOAL, HALF, LEAST, LEVEL, POOLED
 
@@ -54,12 +54,8 @@ def uncertainty_section(document: Document, run: Run) -> None:
     document.draw(remeasure_curves(remeasured, _looks(RANKINGS)), "remeasure", _PROSE.text("remeasure_caption"))
 
 
-def _percent(share: float) -> str:
-    return number(100.0 * share, 1)
-
-
 def _reached(share: float) -> str:
-    return _percent(share) if np.isfinite(share) else "never"
+    return percent(share) if np.isfinite(share) else "never"
 
 
 def _mean_table(means: pd.DataFrame) -> Table:
@@ -67,12 +63,12 @@ def _mean_table(means: pd.DataFrame) -> Table:
     for name, part in (("half", where(means, rows="share", kept=HALF)), ("fit", where(means, rows="applicable"))):
         lines = lines.merge(part, on=["model", "calibration", "method"], suffixes=("", f"_{name}"))
     columns: dict[str | tuple[str, ...], Any] = {
-        "model": "Model", "calibration": "Residuals", "method": "Method", "level": ("Nominal (%)", _percent),
-        "answered": ("Answered (%)", _percent), "coverage": ("Coverage, regions (%)", _percent),
-        "pooled": ("Coverage, rows (%)", _percent), "lowest": ("Lowest region (%)", _percent),
-        "regions": ("Regions", 0), "factor": ("Factor", 2), "answered_fit": ("Answered, applicable (%)", _percent),
-        "coverage_fit": ("Coverage, regions (%)", _percent), "lowest_fit": ("Lowest region (%)", _percent),
-        "coverage_half": ("Coverage, half kept (%)", _percent), "lowest_half": ("Lowest region (%)", _percent),
+        "model": "Model", "calibration": "Residuals", "method": "Method", "level": ("Nominal (%)", percent),
+        "answered": ("Answered (%)", percent), "coverage": ("Coverage, regions (%)", percent),
+        "pooled": ("Coverage, rows (%)", percent), "lowest": ("Lowest region (%)", percent),
+        "regions": ("Regions", 0), "factor": ("Factor", 2), "answered_fit": ("Answered, applicable (%)", percent),
+        "coverage_fit": ("Coverage, regions (%)", percent), "lowest_fit": ("Lowest region (%)", percent),
+        "coverage_half": ("Coverage, half kept (%)", percent), "lowest_half": ("Lowest region (%)", percent),
         "most": (f"{100 * GOAL:g} % in each region up to (% answered)", _reached),
     }  # fmt: skip
     return rows_table(
@@ -98,7 +94,7 @@ def _region_table(run: Run) -> Table:
         "head",
         "value",
         title="Share of rows covered by region (%), residuals pooled, beside the share that is applicable.",
-        fmt={"n": 0, _FACTS["effective_n"]: 0} | dict.fromkeys([*METHODS.values(), _FACTS["applicable"]], _percent),
+        fmt={"n": 0, _FACTS["effective_n"]: 0} | dict.fromkeys([*METHODS.values(), _FACTS["applicable"]], percent),
         order={"model": run.models, "region": run.regions, "head": heads},
         labels={"model": model_label},
         notes=_PROSE.notes("region_notes"),

@@ -264,7 +264,7 @@ def test_exposure_is_stated_per_trial(doubtful):
     assert "nothing of the held-out part was used" not in markdown
 
 
-def test_names_from_data_stay_text(make_run, quiet):
+def test_names_from_data_stay_text(make_run):
     nasty = "<img src=x onerror=alert(1)>|a"
     folder = make_run(
         regions=(nasty, "NA", "$x$"),
@@ -404,7 +404,7 @@ def test_damaged_files_are_named(make_run):
     with pytest.raises(DataError, match=r"predictions\.parquet: this is not a Parquet table"):
         write_report(folder)
     (folder / "predictions.parquet").write_bytes(kept)
-    for name in ("blocks", "intervals", "alarm_areas"):
+    for name in ("blocks", "intervals", "alarm_areas", "averages", "region_averages", "undefined"):
         kept = (folder / f"{name}.csv").read_bytes()
         (folder / f"{name}.csv").unlink()
         with pytest.raises(DataError, match=rf"{name}\.csv: this file of the run is missing.*--resume"):
