@@ -104,7 +104,7 @@ def plus_minus(mean: float | None, se: float | None, digits: int = 3) -> str:
 
 
 class MeanSd(compare.MeanSd):
-    """The same as a report writes it."""
+    """A mean with its standard deviation, and how a report writes them."""
 
     def text(self, digits: int = 3) -> str:
         """``mean ± SD``, the mean alone where the SD is undefined."""

@@ -2,7 +2,8 @@
 
 ``jit`` shards a stack of trials over the "trial" axis of a mesh and each trial's batch over its "batch" axis.
 ``pmap`` keeps one replica per device and maps over its share of the trials. jit is the default
-because JAX documents ``jax.pmap`` as the old way, itself built on jit; both give the same training.
+because JAX documents ``jax.pmap`` as the old way, itself built on jit; both give the same training. One training alone
+may lie on a mesh too: each device holds its part of the rows of a batch.
 """
 
 from __future__ import annotations

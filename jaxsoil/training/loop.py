@@ -82,7 +82,8 @@ class Program:
       member: the arrays of the training, with a leading axis unless the layout is "alone"; placed by the caller.
       data: what trainings share.
 
-    ``rows``: of a training in a step. ``example``: a batch, where batches do not come from ``data``.
+    ``rows``: of a training in a step. ``example``: a batch, where batches do not come from ``data``. ``ordering`` and
+    ``stepping``: the member as orders of rows and steps get it.
     """
 
     example: Any = None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from command import ROOT, run_here, start
+from several_processes import ended, free_address
 
 from tools.same_runs import differing
 
@@ -29,18 +28,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def together(folder: Path, count: int, *words: str) -> list[tuple[int, str, str]]:
     """Runs the study in ``count`` processes: of each its exit status and what it printed, errors apart."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    own = ("--workdir", str(folder), "--processes", str(count), "--process-address", address, "--process-wait", "120")
-    running: list[subprocess.Popen[str]] = []
-    try:
-        running += [start(*WORDS, *own, *words, "--process-index", str(i)) for i in range(count)]
-        said = [process.communicate(timeout=BOUND) for process in running]
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
-    return [(process.returncode, *texts) for process, texts in zip(running, said, strict=True)]
+    own = ("--workdir", str(folder), "--processes", str(count))
+    own = (*own, "--process-address", free_address(), "--process-wait", "120")
+    return ended([start(*WORDS, *own, *words, "--process-index", str(i)) for i in range(count)], BOUND)
 
 
 def left_beside(folder: Path) -> list[str]:

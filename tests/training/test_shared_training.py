@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import ROOT
+from several_processes import ended, free_address
 
 pytestmark = pytest.mark.slow
 
@@ -26,9 +26,7 @@ def started(folder: Path, count: int, *words: str) -> list[subprocess.Popen[str]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY")}
     environment |= {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=1"}
     command = [sys.executable, str(ROOT / "examples" / "shared_training.py"), "--folder", str(folder), "--epochs", "4"]
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    own = ["--processes", str(count), "--process-address", address, "--process-wait", "120", *words]
+    own = ["--processes", str(count), "--process-address", free_address(), "--process-wait", "120", *words]
     pipe = subprocess.PIPE
     return [
         subprocess.Popen(
@@ -36,17 +34,6 @@ def started(folder: Path, count: int, *words: str) -> list[subprocess.Popen[str]
         )
         for words in ([*command, *own, "--process-index", str(i)] if count > 1 else command for i in range(count))
     ]
-
-
-def ended(running: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
-    """Of each process its exit status and what it printed, errors apart."""
-    try:
-        said = [process.communicate(timeout=BOUND) for process in running]
-    finally:
-        for process in running:
-            process.kill()
-            process.wait()
-    return [(process.returncode, *texts) for process, texts in zip(running, said, strict=True)]
 
 
 def rows_read(printed: str) -> int:
@@ -60,12 +47,12 @@ def result(folder: Path) -> dict[str, np.ndarray]:
 
 
 def test_two_processes_share_a_training_and_one_killed_ends_the_other(tmp_path: Path) -> None:
-    ((status, printed, errors),) = ended(started(tmp_path / "one", 1))
+    ((status, printed, errors),) = ended(started(tmp_path / "one", 1), BOUND)
     assert status == 0, errors
     assert EPOCHS * ROWS <= rows_read(printed) <= EPOCHS * ROWS + 1  # and one to see its shape
     one = result(tmp_path / "one")
 
-    both = ended(started(tmp_path / "two", 2))
+    both = ended(started(tmp_path / "two", 2), BOUND)
     for status, printed, errors in both:
         assert status == 0, errors
         assert EPOCHS * ROWS / 2 <= rows_read(printed) <= EPOCHS * ROWS / 2 + 1
@@ -79,11 +66,11 @@ def test_two_processes_share_a_training_and_one_killed_ends_the_other(tmp_path: 
     while not [*folder.glob("checkpoint/*.npz")] and time.monotonic() < until:
         time.sleep(0.05)
     running[1].kill()
-    (first, _, errors), (killed, *_) = ended(running)
+    (first, _, errors), (killed, *_) = ended(running, BOUND)
     assert (first, killed) == (1, -9), errors
     assert "error: process 1 of 2" in errors and "was killed" in errors
     assert not (folder / "fitted.npz").exists() and len([*folder.glob("checkpoint/*.npz")]) == 1
-    for status, printed, errors in ended(started(folder, 2)):
+    for status, printed, errors in ended(started(folder, 2), BOUND):
         assert status == 0 and "damaged" not in printed + errors, printed + errors
         assert rows_read(printed) < EPOCHS * ROWS / 2  # from the checkpoint on
     again = result(folder)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxsoil.models.first import first_parameters
 from jaxsoil.models.mlp import Cnn1d, within
 from jaxsoil.runs.errors import DataError
 from jaxsoil.studies.hybrid.config import NetworkConfig
@@ -112,7 +113,7 @@ def train(
     numbers = {"centre": centre, "unit": sd, "low": low, "high": high}
     constants |= {name: jnp.float32(value) for name, value in numbers.items()}
     arrays = {"x": np.asarray(spectra, np.float32), "y": np.nan_to_num(target).astype(np.float32)}
-    start = _start(kind, jax.random.fold_in(key, 1), jnp.zeros((1, spectra.shape[1]), jnp.float32))
+    start = {"params": first_parameters(kind.module, jax.random.fold_in(key, 1), (1, spectra.shape[1]))}
     # Convolutions on a CPU are far slower inside a loop of XLA's than one step at a time.
     config = dataclasses.replace(config, jit_per_step=jax.default_backend() == "cpu")
     given = (_loss(kind), start, arrays, rows, watch, config, jax.random.fold_in(key, 2))
@@ -129,7 +130,7 @@ def example(
     one, every = jnp.float32(1.0), jnp.ones(bands, jnp.float32)
     constants = {"mean": every, "sd": every, "centre": one, "unit": one, "low": 0.0 * one, "high": one}
     arrays = {"x": np.zeros((rows, bands), np.float32), "y": np.zeros(rows, np.float32)}
-    start = _start(kind, jax.random.key(0), jnp.zeros((1, bands), jnp.float32))
+    start = {"params": first_parameters(kind.module, jax.random.key(0), (1, bands))}
     config = dataclasses.replace(config, patience=0, jit_per_step=jax.default_backend() == "cpu")
     none = np.zeros(0, np.int64)
     return program_of(_loss(kind), arrays, np.arange(rows), none, config, jax.random.key(0), constants), start
@@ -144,12 +145,6 @@ def _loss(kind: Kind) -> Any:
         return jnp.mean(((predicted - batch["y"]) / shared["unit"]) ** 2), (stats, {})
 
     return loss
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _start(kind: Kind, key: jax.Array, spectra: jax.Array) -> Any:
-    """First parameters, in one program: step by step each operation would compile one."""
-    return kind.module.init(key, spectra)
 
 
 @functools.partial(jax.jit, static_argnums=0)

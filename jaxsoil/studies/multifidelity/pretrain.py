@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from jaxsoil.data.draws import take_share
 from jaxsoil.data.scans import Scans
@@ -277,7 +277,7 @@ class ScansProgram(Program):
 
     def place(self, tree: Any) -> Any:
         """On every device a copy."""
-        return jax.device_put(tree, NamedSharding(self.mesh, PartitionSpec()))
+        return Layout("alone", self.mesh).replicate(tree)
 
     def blocks(self, epoch: int, at: int) -> Iterator[tuple[int, Any, Data]]:
         """The steps of an epoch: all of them where the scans lie in memory, else in blocks, each with its scans."""

@@ -36,7 +36,6 @@ ENSEMBLE = "_ensemble"
 SAMPLES = Columns("model region split id row_region", "observed predicted spectrum_rmse latent_distance", "seed")
 """Columns of samples.parquet that are read."""
 
-
 UNDEFINED = ("study", "model", "region", "seed", "variant", "metric", "reason")
 """Columns of undefined.csv."""
 

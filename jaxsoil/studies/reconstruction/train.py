@@ -243,7 +243,10 @@ def _report(
     # A trial of an earlier call is told as a whole.
     progress.reach(kind or trial.name, f"{part}/{trial.id}", stop / epochs, kept=start == 0 and stop == epochs > 1)
     train, validation = (float(loss) for loss in history[stop - 1][:2])
-    tracker.log({"trial": trial.id, "epoch": stop, "train_loss": train, "validation_loss": validation})
+    # Without rows set aside it is the loss on training rows, of fine-tuning those of the held-out region: no sweep is
+    # to compare points by it (jaxsoil.sweep.asha).
+    watched = {"validation_loss": validation} if trial.validation.any() else {}
+    tracker.log({"trial": trial.id, "epoch": stop, "train_loss": train} | watched)
 
 
 def shared_data(

@@ -18,8 +18,9 @@ from jaxsoil.models.autoencoder import ModelConfig
 from jaxsoil.models.config import Input
 from jaxsoil.report.document import Document
 from jaxsoil.runs.folder import RunFolder
+from jaxsoil.runs.tracking import Silent
 from jaxsoil.spectra.container import Spectra
-from jaxsoil.studies.reconstruction import summaries
+from jaxsoil.studies.reconstruction import summaries, train
 from jaxsoil.studies.reconstruction.config import SocLoss
 from jaxsoil.studies.reconstruction.report import region_sections
 from jaxsoil.studies.reconstruction.report.reading import read_run
@@ -153,3 +154,16 @@ def test_why_a_metric_is_undefined_is_written_for_held_out_rows(tmp_path: Path) 
     mine = found[(found["model"] == "none") & (found["variant"] == "")]
     assert set(zip(mine["region"], mine["seed"], strict=True)) == {("b", 1)}
     assert {"ccc", "r2", "rmse"} <= set(mine["metric"]) and min(map(len, mine["reason"])) > 5
+
+
+def test_only_rows_that_were_set_aside_give_a_validation_loss_to_compare() -> None:
+    split, said = region_out(library())[0], []
+
+    class Kept(Silent):
+        def log(self, record: Any) -> None:
+            said.append(record)
+
+    for rows in (split.train, np.zeros_like(split.train)):
+        trial = Trial("none", ModelConfig("mlp", "none", 8), split, 0, rows, 0)
+        train._report("run", "", Kept(), TrainConfig(epochs=2), trial, 0, 2, np.ones((2, 2)))
+    assert ["validation_loss" in record for record in said] == [True, False]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from jaxsoil.report.run_files import Columns, read_csv, where
+from jaxsoil.report.run_files import where
+from jaxsoil.runs.tables import Columns, read_csv
 
 RECONSTRUCTION_SOURCE = (
     "Coleman et al. (2024), Structured spectral reconstruction for scalable soil organic carbon inference, "

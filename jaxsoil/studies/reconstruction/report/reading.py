@@ -14,9 +14,10 @@ import pandas as pd
 from jaxsoil.data.library import MODELLED
 from jaxsoil.evaluation.alarm import ALARMS, REGION_FAILURES
 from jaxsoil.evaluation.results import CONVERGED, DIVERGED, FITTED, NOT_CONVERGED
-from jaxsoil.report.run_files import Columns, RunContents, RunFiles, damaged, read_csv
+from jaxsoil.report.run_files import RunContents, RunFiles
 from jaxsoil.report.style import Look, looks
 from jaxsoil.report.tables import natural_sorted
+from jaxsoil.runs.tables import Columns, damaged, read_csv
 from jaxsoil.studies.reconstruction.config import PAPER_NETWORKS
 from jaxsoil.studies.reconstruction.tables import ENSEMBLE, OWN, main_results
 

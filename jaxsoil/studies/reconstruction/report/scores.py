@@ -48,7 +48,7 @@ def average(
 
 
 def averages(run: Run, part: str = ALL, **chosen: str) -> pd.DataFrame:
-    """The same of all models, metrics, scales and splits, ``doubtful`` where a network did not converge."""
+    """Rows of averages.csv of a part that have the ``chosen`` values, ``doubtful`` where a network did not converge."""
     means = where(run.table("averages"), part=part, **chosen)
     return means.assign(doubtful=[bool(run.untrusted(model)) for model in means["model"]])
 
